@@ -1,0 +1,1 @@
+"""What workers and API share: ports, adapters, embedding, settings, errors, telemetry."""

@@ -1,0 +1,247 @@
+"""The ports: what the rooms need of the world. One vendor per adapter, one contract suite per port.
+
+Adapters: `event_log_kafka.py` (confluent-kafka), `object_store_s3.py` (minio),
+`object_store_directory.py`, `vector_index_edge.py` and `vector_index_qdrant.py` (qdrant),
+`embedding*.py` (torch, OpenVINO). All are safe to call from several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from sightline.engine.records import (
+    GenerationSpec,
+    Hit,
+    IndexedImage,
+    Message,
+    SearchRequest,
+    StoredObject,
+    TopicPartition,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Clock(Protocol):
+    """The time, so that tests can turn it."""
+
+    def now(self) -> datetime:
+        """The present instant, in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+
+
+class EventProducer(Protocol):
+    """Appends messages to topics: idempotent, acknowledged by all replicas, murmur2-partitioned."""
+
+    def append(
+        self,
+        topic: str,
+        key: str,
+        value: bytes | None,
+        *,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp: datetime | None = None,
+        partition: int | None = None,
+    ) -> Future[Message]:
+        """Queue one message; the future ends when the broker has acknowledged it.
+
+        `topic` is the name in `schemas/topics.py`; the adapter adds the deployment's prefix.
+        The future raises `PartUnavailable` (not acknowledged in time; it may yet arrive: a repeat
+        is safe since consumers count each event id once) or `TooLarge`.
+
+        Raises:
+            Overloaded: the local queue is full.
+        """
+
+    def flush(self, timeout_s: float) -> None:
+        """Return when nothing is queued any more.
+
+        Raises:
+            PartUnavailable: something was still unacknowledged after `timeout_s`.
+        """
+
+    def close(self) -> None:
+        """Flush and let go; repeated calls do nothing."""
+
+
+class RebalanceListener(Protocol):
+    """Told by the consumer, on the polling thread, when partitions come and go."""
+
+    def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        """These partitions are ours from now on."""
+
+    def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        """These go after this call: drain and commit what is finished now."""
+
+    def lost(self, partitions: Collection[TopicPartition]) -> None:
+        """These are gone already: forget their state, commit nothing."""
+
+
+class EventConsumer(Protocol):
+    """Reads topics as a member of a group; commits only what it is told to, names unprefixed."""
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
+        """Join the group, cooperative rebalancing."""
+
+    def poll(self, max_messages: int, timeout_s: float) -> list[Message]:
+        """Up to `max_messages` that are there within `timeout_s`; keeps the membership alive.
+
+        Raises:
+            PartUnavailable: the broker is gone; polling again resumes.
+        """
+
+    def pause(self, partitions: Collection[TopicPartition]) -> None:
+        """Stop fetching these; polling keeps the assignment. Repeats do nothing."""
+
+    def resume(self, partitions: Collection[TopicPartition]) -> None:
+        """Fetch these again from where they were paused. Repeats do nothing."""
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit, synchronously, the next offset to read per partition.
+
+        Raises:
+            PartUnavailable: not acknowledged; nothing is lost, a repeat is safe.
+        """
+
+    def lag(self) -> dict[TopicPartition, int]:
+        """Messages between position and end, per assigned partition, without a network call."""
+
+    def close(self) -> None:
+        """Leave the group; repeated calls do nothing."""
+
+
+class ObjectStore(Protocol):
+    """Bytes by bucket and key, with compare-and-set."""
+
+    def put(
+        self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream"
+    ) -> StoredObject:
+        """Write, replacing what was there. Raises `PartUnavailable`."""
+
+    def put_if(
+        self, bucket: str, key: str, data: bytes, *, expected_etag: str | None
+    ) -> StoredObject:
+        """Write only if the stored etag is `expected_etag` (None: only if nothing is stored).
+
+        Raises:
+            Conflict: something else is stored.
+            PartUnavailable: the store did not answer; the write may have happened.
+        """
+
+    def get(self, bucket: str, key: str, *, max_bytes: int | None = None) -> bytes:
+        """Read whole. Raises `ObjectMissing`, `TooLarge` (over `max_bytes`), `PartUnavailable`."""
+
+    def stat(self, bucket: str, key: str) -> StoredObject:
+        """Size, etag, times and user metadata. Raises `ObjectMissing`, `PartUnavailable`."""
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Remove; a missing object is fine. Raises `PartUnavailable`."""
+
+    def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[StoredObject]:
+        """Objects under a prefix in key order, lazily. Raises `PartUnavailable`."""
+
+    def ensure_bucket(self, bucket: str) -> None:
+        """Create the bucket if it is not there. Raises `PartUnavailable`."""
+
+    def close(self) -> None:
+        """Let go of connections; repeated calls do nothing."""
+
+
+class VectorIndex(Protocol):
+    """One generation of the index: catalogue and vectors in one, fenced by version.
+
+    Everything that reads for a caller goes through `search`, which adds the visibility filter
+    itself and cannot be asked not to. `get` and `scan` see everything and are for workers,
+    reconciliation and, behind `engine/visible.py`, for status.
+    """
+
+    @property
+    def spec(self) -> GenerationSpec:
+        """The model and geometry that this generation was made with."""
+
+    def apply(self, images: Sequence[IndexedImage]) -> None:
+        """Write each image iff its fence (version, tie, stage) is above the stored one.
+
+        Atomic per image, idempotent, safe against concurrent writers of the same image. Several
+        entries for one image in a call end in the highest. When it returns, `search` shows the
+        effect; `flush` makes it durable.
+
+        Raises:
+            PartUnavailable: it may be half applied; repeat it whole.
+        """
+
+    def relocate(self, images: Sequence[IndexedImage]) -> None:
+        """Store only where the winning event lies now (its `winner`), iff the fence is equal.
+
+        Raises:
+            PartUnavailable: repeat it whole.
+        """
+
+    def get(self, image_ids: Collection[str], *, vectors: bool = False) -> dict[str, IndexedImage]:
+        """The stored images, whatever their visibility; unknown ids are absent.
+
+        Raises:
+            PartUnavailable: the index did not answer.
+        """
+
+    def search(self, request: SearchRequest) -> list[Hit]:
+        """The nearest *listed* images: public, allowed, not deleted, not rejected.
+
+        By descending score, ties by image id. Raises `PartUnavailable`, `Overloaded`.
+        """
+
+    def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
+        """Every stored image once, in no particular order. Raises `PartUnavailable`."""
+
+    def count(self, *, listed_only: bool = False) -> int:
+        """How many images are stored, or only those that a search can return."""
+
+    def purge(self, image_ids: Collection[str]) -> None:
+        """Remove tombstones for good, after their retention."""
+
+    def flush(self) -> None:
+        """Return when everything applied before this call survives a crash.
+
+        Raises:
+            PartUnavailable: not durable; commit nothing.
+        """
+
+    def close(self) -> None:
+        """Flush and let go; repeated calls do nothing."""
+
+
+class Embedder(Protocol):
+    """Upright RGB crops to unit vectors of one vector space."""
+
+    @property
+    def digest(self) -> str:
+        """Names the vector space: weights, projection, preprocess, precision and runtime."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square crop, pixels."""
+
+    @property
+    def runtime(self) -> str:
+        """What runs it, for `/readyz`: `openvino`, `torch-eager`, `torch-compiled`, `cuda`."""
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed a batch; the same crop gives the same vector whatever it is batched with.
+
+        Args:
+            crops: uint8 (n, input_size, input_size, 3), RGB.
+
+        Returns:
+            float32 (n, dimensions), each row of L2 norm 1.
+        """

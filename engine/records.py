@@ -1,0 +1,193 @@
+"""The values that cross the ports: messages, stored objects, indexed images, requests and hits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from sightline.schemas.images import (
+    Authority,
+    ImageDeleted,
+    ImageState,
+    ObjectReference,
+    hiding_rank,
+)
+from sightline.schemas.indexed import Outcome
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic, the topic named without the deployment's prefix."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One record of the log."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: datetime
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def topic_partition(self) -> TopicPartition:
+        """Where it lies."""
+        return TopicPartition(self.topic, self.partition)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """What the object store says about an object."""
+
+    bucket: str
+    key: str
+    size_bytes: int
+    etag: str
+    """Changes with every write; opaque."""
+    modified: datetime | None = None
+    content_type: str = "application/octet-stream"
+    metadata: dict[str, str] = field(default_factory=dict)
+    """User metadata, names in lower case without `x-amz-meta-`."""
+
+
+class Stage(IntEnum):
+    """How far a version has been applied: hiding comes first, before and without the bytes."""
+
+    PROVISIONAL = 0
+    FINAL = 1
+
+
+class Fence(NamedTuple):
+    """The order of what may overwrite what: a write applies iff its fence is above the stored one.
+
+    version < v OR (version = v AND tie < t) as RULES R1 says, and within one event the final
+    write follows the provisional one that hid the image.
+    """
+
+    version: int
+    tie: int
+    stage: int
+
+
+class WinnerLocation(NamedTuple):
+    """Where in the log the winning event lies, so that it can be appended there again."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedImage:
+    """One image as the index keeps it: the catalogue entry, and the vector where there is one."""
+
+    state: ImageState
+    """The whole state of the winning event; its class is the event's type."""
+    event_id: str
+    event_source: str
+    tie: int
+    stage: Stage
+    outcome: Outcome
+    """INDEXED, HIDDEN, REJECTED or DELETED."""
+    occurred: datetime
+    appended: datetime
+    applied: datetime
+    """When this process wrote it: `searchable` of the version."""
+    winner: WinnerLocation
+    reason: str | None = None
+    message: str | None = None
+    content_sha256: str | None = None
+    """Of the bytes that the vector was made from; equal bytes are not embedded again."""
+    perceptual_hash: str | None = None
+    width: int | None = None
+    height: int | None = None
+    vector: NDArray[np.float32] | None = None
+
+    @property
+    def image_id(self) -> str:
+        """The image."""
+        return self.state.image_id
+
+    @property
+    def version(self) -> int:
+        """The winning version."""
+        return self.state.version
+
+    @property
+    def authority(self) -> Authority:
+        """Who counts its versions."""
+        return self.state.authority
+
+    @property
+    def object(self) -> ObjectReference | None:
+        """Where its bytes lie."""
+        return self.state.object
+
+    @property
+    def fence(self) -> Fence:
+        """What decides whether it overwrites what is stored."""
+        return Fence(self.version, self.tie, int(self.stage))
+
+    @property
+    def listed(self) -> bool:
+        """Whether a search may return it."""
+        return (
+            self.outcome is Outcome.INDEXED
+            and self.vector is not None
+            and hiding_rank(self.state) == 0
+            and not isinstance(self.state, ImageDeleted)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationSpec:
+    """What a generation records, and what must be equal to open it (RULES R3)."""
+
+    name: str
+    model_digest: str
+    preprocess_digest: str
+    dimensions: int
+    distance: str = "cosine"
+    quantisation: str = "int8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagFilter:
+    """All three must hold; empty ones always do."""
+
+    any_of: tuple[str, ...] = ()
+    all_of: tuple[str, ...] = ()
+    none_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """One query to the index; visibility is not part of it, the index adds it by itself."""
+
+    vector: NDArray[np.float32]
+    """(dimensions,), L2 norm 1."""
+    limit: int
+    tags: TagFilter = TagFilter()
+    exclude_ids: tuple[str, ...] = ()
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One nearest neighbour."""
+
+    image: IndexedImage
+    """Without its vector unless the adapter had it at no cost."""
+    score: float
+    """Cosine similarity."""

@@ -1,0 +1,1 @@
+"""How it is run: local stack, topics, the `sightline` command."""

@@ -1,0 +1,1 @@
+"""The `sightline` command; each command translates and delegates."""

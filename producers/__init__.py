@@ -1,0 +1,1 @@
+"""Where events start: typed clients, backfill, imports."""

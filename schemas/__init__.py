@@ -1,0 +1,1 @@
+"""Contracts: every event, its topic and its schema. Imports nothing of ours."""

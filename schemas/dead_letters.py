@@ -1,0 +1,51 @@
+"""Dead letters: the original bytes as the value, the facts as Kafka headers."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import ValidationError
+from sightline.schemas.envelope import ContractError
+from sightline.schemas.fields import Contract
+
+HEADER_PREFIX = "sightline-dlq-"
+MAX_FACT_CHARS = 1024
+
+
+class DeadLetterFacts(Contract):
+    """Where a message came from and why it could not be processed."""
+
+    topic: str
+    partition: int
+    offset: int
+    stage: str
+    """The stage that gave up: `decode`, `apply`, …"""
+    error: str
+    """The error's kind: a class name of `engine/errors.py`, or `ContractError`."""
+    message: str
+    """The field and the reason, for a person."""
+    attempts: int = 1
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        """The facts as Kafka headers, each cut at 1,024 characters."""
+        return [
+            (HEADER_PREFIX + name, str(value)[:MAX_FACT_CHARS].encode())
+            for name, value in self.model_dump().items()
+        ]
+
+    @classmethod
+    def parse(cls, headers: list[tuple[str, bytes]]) -> Self:
+        """The facts from a dead letter's headers.
+
+        Raises:
+            ContractError: a header is missing or malformed.
+        """
+        named = {
+            name.removeprefix(HEADER_PREFIX): value.decode(errors="replace")
+            for name, value in headers
+            if name.startswith(HEADER_PREFIX)
+        }
+        try:
+            return cls.model_validate(named)
+        except ValidationError as error:
+            raise ContractError.of(error) from error

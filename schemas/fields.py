@@ -1,0 +1,70 @@
+"""The bounded field types that every contract is built from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, NewType
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+MAX_VERSION = 2**53 - 1
+"""Vector stores compare ranges as float64 and JavaScript reads integers no further (RULES R1)."""
+MAX_TAGS = 64
+MAX_ATTRIBUTES_BYTES = 4096
+ID_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
+
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+"""An identifier: 1-128 characters that need no escaping in a URL, a key or a file name."""
+ImageId = Id
+OwnerId = Id
+ActorId = Id
+SearchId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._~-]{1,512}$")]
+"""A signed search id: longer than an id, since it carries what it authorises."""
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+PerceptualHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A 256-bit dHash, 64 hex digits."""
+Version = Annotated[int, Field(strict=True, ge=0, le=MAX_VERSION)]
+Tag = Annotated[str, Field(strict=True, min_length=1, max_length=64)]
+Tags = Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)]
+Time = AwareDatetime
+"""An instant with its zone, RFC 3339."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+UnitInterval = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+TopicName = NewType("TopicName", str)
+
+
+class Visibility(StrEnum):
+    """Who may see an image; what is not said is private."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+
+
+class Moderation(StrEnum):
+    """What moderation decided; blocked hides an image whatever its visibility."""
+
+    ALLOWED = "allowed"
+    BLOCKED = "blocked"
+
+
+class Contract(BaseModel):
+    """Base of every contract: frozen, strict where known, deaf to unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+def _bounded(attributes: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+
+    size = len(json.dumps(attributes, ensure_ascii=False, separators=(",", ":")).encode())
+    if size > MAX_ATTRIBUTES_BYTES:
+        raise ValueError(f"attributes are {size} bytes of JSON, {MAX_ATTRIBUTES_BYTES} at most")
+    return attributes
+
+
+Attributes = Annotated[dict[str, JsonValue], AfterValidator(_bounded)]
+"""Opaque to us, returned with results: at most 4 KiB of JSON."""
+
+Data = Mapping[str, Any]

@@ -1,0 +1,109 @@
+"""Image events: what platform services say about an image, each time with its whole state."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from hashlib import sha256
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from sightline.schemas.envelope import EventData
+from sightline.schemas.fields import (
+    Attributes,
+    Contract,
+    Id,
+    ImageId,
+    Moderation,
+    OwnerId,
+    Sha256,
+    Tags,
+    Version,
+    Visibility,
+)
+
+
+class ObjectReference(Contract):
+    """Where an image's bytes lie, and how to know that they are the right ones (claim check)."""
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,62}$")]
+    key: Annotated[str, Field(min_length=1, max_length=1024)]
+    size_bytes: Annotated[int, Field(strict=True, ge=0)]
+    content_type: Annotated[str, Field(max_length=128)] = "application/octet-stream"
+    sha256: Sha256 | None = None
+    """None only where the publisher could not read the bytes, as in a bucket notification."""
+
+
+class Authority(StrEnum):
+    """Who counts an image's versions (RULES R1)."""
+
+    OWNER = "owner"
+    SIGHTLINE = "sightline"
+    BACKFILL = "backfill"
+    """Version 0: inserted if unknown, fixes no authority."""
+
+
+class ImageState(EventData):
+    """The whole state of one image at one version; an event is a state and a past-tense verb."""
+
+    TYPE: ClassVar[str] = ""
+
+    image_id: ImageId
+    version: Version
+    authority: Authority = Authority.OWNER
+    object: ObjectReference | None
+    """None only for a deleted image."""
+    visibility: Visibility = Visibility.PRIVATE
+    moderation: Moderation = Moderation.ALLOWED
+    tags: Tags = ()
+    owner_id: OwnerId | None = None
+    group_id: Id | None = None
+    """Several photos of one thing share it."""
+    attributes: Attributes = Field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        """The image."""
+        return self.image_id
+
+
+class ImageUploaded(ImageState):
+    """An image's bytes are in the object store, for the first time or anew."""
+
+    TYPE: ClassVar[str] = "sightline.image.uploaded.v1"
+    object: ObjectReference
+
+
+class ImageChanged(ImageState):
+    """Tags, visibility, moderation, owner, group or attributes changed; the bytes did not."""
+
+    TYPE: ClassVar[str] = "sightline.image.changed.v1"
+    object: ObjectReference
+
+
+class ImageDeleted(ImageState):
+    """The image is gone, for good against every lower version."""
+
+    TYPE: ClassVar[str] = "sightline.image.deleted.v1"
+    object: None = None
+
+
+ImageEventData = ImageUploaded | ImageChanged | ImageDeleted
+
+_RANK_DELETED, _RANK_BLOCKED, _RANK_PRIVATE, _RANK_PUBLIC = 3, 2, 1, 0
+
+
+def hiding_rank(state: ImageState) -> int:
+    """How much a state hides: deleted 3, blocked 2, private 1, public 0."""
+    if isinstance(state, ImageDeleted):
+        return _RANK_DELETED
+    if state.moderation is Moderation.BLOCKED:
+        return _RANK_BLOCKED
+    return _RANK_PRIVATE if state.visibility is Visibility.PRIVATE else _RANK_PUBLIC
+
+
+def tie(state: ImageState, event_id: str) -> int:
+    """Decides between two events of one version, the same everywhere: what hides more wins.
+
+    rank · 2³² + the first 32 bits of SHA-256(event id): below 2³⁴, exact as float64 (RULES R1).
+    """
+    return hiding_rank(state) * 2**32 + int.from_bytes(sha256(event_id.encode()).digest()[:4])

@@ -1,0 +1,75 @@
+"""What became of an image event: the answer of the index worker, with the time of each hop."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from sightline.schemas.envelope import EventData
+from sightline.schemas.fields import Contract, Id, ImageId, Time, Version
+
+
+class Outcome(StrEnum):
+    """The one end of every (image id, version) (RULES R1)."""
+
+    INDEXED = "indexed"
+    HIDDEN = "hidden"
+    REJECTED = "rejected"
+    SUPERSEDED = "superseded"
+    DELETED = "deleted"
+    DEAD_LETTERED = "dead_lettered"
+
+
+class Lane(StrEnum):
+    """Which image topic an event came on: live goes before backfill."""
+
+    LIVE = "live"
+    BACKFILL = "backfill"
+
+
+class StageTimes(Contract):
+    """When an event passed each stage; absent where it skipped one."""
+
+    occurred: Time
+    """CloudEvents `time`: the publisher's clock."""
+    appended: Time
+    """The record's timestamp in the log."""
+    consumed: Time
+    fetched: Time | None = None
+    embedded: Time | None = None
+    searchable: Time | None = None
+    """From then on a query through the API returns the image, or never returns it again."""
+
+
+class _Applied(EventData):
+    image_id: ImageId
+    version: Version
+    event_id: Id
+    lane: Lane
+    times: StageTimes
+    generation: Id
+    model_digest: Annotated[str, Field(max_length=128)]
+
+    @property
+    def subject(self) -> str:
+        """The image."""
+        return self.image_id
+
+
+class ImageIndexed(_Applied):
+    """A version was applied (indexed, hidden, deleted), or a higher one was there (superseded)."""
+
+    TYPE: ClassVar[str] = "sightline.image.indexed.v1"
+    outcome: Outcome
+    embedded: bool = False
+    """Whether this version paid for an embedding; unchanged bytes do not."""
+
+
+class ImageRejected(_Applied):
+    """A version was applied, but its bytes are no picture that we accept."""
+
+    TYPE: ClassVar[str] = "sightline.image.rejected.v1"
+    outcome: Outcome = Outcome.REJECTED
+    reason: Annotated[str, Field(max_length=64)]
+    message: Annotated[str, Field(max_length=512)]

@@ -1,0 +1,42 @@
+"""Bytes of a message to its typed event: the one decoder of every consumer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from sightline.schemas.envelope import ContractError, Event, EventData
+from sightline.schemas.topics import TOPICS
+
+EVENT_TYPES: dict[str, type[EventData]] = {
+    event.TYPE: event for topic in TOPICS for event in topic.events
+}
+_MODELS: dict[str, type[Event[Any]]] = {
+    name: Event[data]  # type: ignore[valid-type]
+    for name, data in EVENT_TYPES.items()
+}
+
+
+class _Peek(BaseModel):
+    specversion: str = ""
+    type: str = ""
+
+
+def decode(value: bytes | None) -> Event[Any]:
+    """The typed event of a message.
+
+    Raises:
+        ContractError: not JSON, not a CloudEvent, of an unknown type or version, or out of bounds.
+    """
+    if value is None:
+        raise ContractError("", "the message has no value")
+    try:
+        peek = _Peek.model_validate_json(value)
+        if peek.specversion != "1.0":
+            raise ContractError("specversion", "not a CloudEvents 1.0 document")
+        model = _MODELS.get(peek.type)
+        if model is None:
+            raise ContractError("type", f"unknown event type {peek.type[:80]!r}")
+        return model.model_validate_json(value)
+    except ValidationError as error:
+        raise ContractError.of(error) from error

@@ -1,0 +1,177 @@
+"""The one list of topics: name, event types, key, partitions, retention, compaction.
+
+Partition counts are fixed for the life of a topic; a change is a new topic (RULES R5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sightline.schemas.envelope import EventData
+from sightline.schemas.images import ImageChanged, ImageDeleted, ImageUploaded
+from sightline.schemas.indexed import ImageIndexed, ImageRejected
+from sightline.schemas.searches import ResultsShown
+
+DAY_MS = 86_400_000
+MAX_MESSAGE_BYTES = 1_048_576
+DEAD_LETTER_HEADROOM_BYTES = 1_048_576
+"""A dead letter is the original value plus headers; the broker refuses an envelope round a nearly
+full message whatever the client's limit, so dead-letter topics allow 1 MiB more (RULES R1)."""
+DEFAULT_PARTITIONS = 12
+DELETE_RETENTION_MS = 30 * DAY_MS
+"""How long a delete stays in the log: longer than dead letters, so that no replay outlives it."""
+DEAD_LETTER_RETENTION_MS = 14 * DAY_MS
+
+
+class Cleanup(StrEnum):
+    """Kafka's `cleanup.policy`."""
+
+    DELETE = "delete"
+    COMPACT = "compact"
+    COMPACT_DELETE = "compact,delete"
+
+
+class TimestampType(StrEnum):
+    """Kafka's `message.timestamp.type`."""
+
+    LOG_APPEND_TIME = "LogAppendTime"
+    CREATE_TIME = "CreateTime"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """One topic; `config` is what the broker is asked for."""
+
+    name: str
+    events: tuple[type[EventData], ...]
+    key: str
+    summary: str
+    partitions: int = DEFAULT_PARTITIONS
+    cleanup: Cleanup = Cleanup.DELETE
+    retention_ms: int = 30 * DAY_MS
+    min_compaction_lag_ms: int = 0
+    delete_retention_ms: int = DAY_MS
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    timestamps: TimestampType = TimestampType.LOG_APPEND_TIME
+    dead_letters_of: str | None = None
+    producers: tuple[str, ...] = field(default=())
+    consumers: tuple[str, ...] = field(default=())
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Broker-side topic configuration, every value explicit so that drift can be seen."""
+        compacted = self.cleanup is not Cleanup.DELETE
+        return {
+            "cleanup.policy": self.cleanup.value,
+            "max.message.bytes": str(self.max_message_bytes),
+            "message.timestamp.type": self.timestamps.value,
+            "retention.ms": str(-1 if self.cleanup is Cleanup.COMPACT else self.retention_ms),
+        } | (
+            {
+                "min.compaction.lag.ms": str(self.min_compaction_lag_ms),
+                "delete.retention.ms": str(self.delete_retention_ms),
+            }
+            if compacted
+            else {}
+        )
+
+
+IMAGE_EVENTS: tuple[type[EventData], ...] = (ImageUploaded, ImageChanged, ImageDeleted)
+
+
+def _image_topic(name: str, summary: str) -> Topic:
+    return Topic(
+        name=name,
+        events=IMAGE_EVENTS,
+        key="image_id",
+        summary=summary,
+        cleanup=Cleanup.COMPACT,
+        min_compaction_lag_ms=DAY_MS,
+        delete_retention_ms=DELETE_RETENTION_MS,
+        producers=("producers", "stream_workers (re-appended winners)"),
+        consumers=("index worker", "reindex", "reconcile"),
+    )
+
+
+def _dead_letters(of: Topic) -> Topic:
+    stem = of.name.removesuffix(".v1")
+    return Topic(
+        name=f"{stem}.dlq.v1",
+        events=(),
+        key="the original key",
+        summary=f"What failed on `{of.name}` : the original bytes, facts in headers.",
+        partitions=1,
+        retention_ms=DEAD_LETTER_RETENTION_MS,
+        max_message_bytes=of.max_message_bytes + DEAD_LETTER_HEADROOM_BYTES,
+        dead_letters_of=of.name,
+        producers=("stream_workers",),
+        consumers=("sightline dlq",),
+    )
+
+
+IMAGES = _image_topic("images.v1", "The live lane: what happens to images now.")
+IMAGES_BACKFILL = _image_topic(
+    "images.backfill.v1", "The low-priority lane: catalogues that were there before."
+)
+IMAGES_INDEXED = Topic(
+    name="images.indexed.v1",
+    events=(ImageIndexed, ImageRejected),
+    key="image_id",
+    summary="What became of each image version, with the time of every hop (freshness).",
+    producers=("index worker",),
+    consumers=("platform services", "sightline status"),
+)
+BUCKET_NOTIFICATIONS = Topic(
+    name="bucket-notifications.v1",
+    events=(),
+    key="bucket/key",
+    summary="The object store's own notifications, in its own format; the bridge reads them.",
+    partitions=3,
+    producers=("MinIO or S3",),
+    consumers=("bucket bridge",),
+)
+INTERACTIONS = Topic(
+    name="interactions.v1",
+    events=(ResultsShown,),
+    key="actor_id",
+    summary="What was shown, and what people did with it.",
+    producers=("search API", "product front ends"),
+    consumers=("label join",),
+)
+
+IMAGES_DLQ = _dead_letters(IMAGES)
+IMAGES_BACKFILL_DLQ = _dead_letters(IMAGES_BACKFILL)
+BUCKET_NOTIFICATIONS_DLQ = _dead_letters(BUCKET_NOTIFICATIONS)
+
+TOPICS: tuple[Topic, ...] = (
+    IMAGES,
+    IMAGES_BACKFILL,
+    IMAGES_INDEXED,
+    BUCKET_NOTIFICATIONS,
+    INTERACTIONS,
+    IMAGES_DLQ,
+    IMAGES_BACKFILL_DLQ,
+    BUCKET_NOTIFICATIONS_DLQ,
+)
+
+
+def topic(name: str) -> Topic:
+    """The topic of that name, without any deployment prefix.
+
+    Raises:
+        KeyError: no such topic.
+    """
+    return _BY_NAME[name]
+
+
+def dead_letters_of(name: str) -> Topic:
+    """The dead-letter topic of a topic.
+
+    Raises:
+        KeyError: that topic has none.
+    """
+    return next(_BY_NAME[t.name] for t in TOPICS if t.dead_letters_of == name)
+
+
+_BY_NAME = {t.name: t for t in TOPICS}

@@ -1,0 +1,1 @@
+"""How the index is asked: HTTP API and web page."""

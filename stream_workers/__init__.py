@@ -1,0 +1,1 @@
+"""What happens to events: index worker, bucket bridge, re-index, label join, sinks."""

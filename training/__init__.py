@@ -1,0 +1,1 @@
+"""From triples to a better model: dataset, losses, loop, evaluation, release."""
