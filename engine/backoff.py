@@ -1,0 +1,66 @@
+"""How long to wait before the next attempt: exponential, with jitter, bounded."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from sightline.engine.errors import TransientError
+
+T = TypeVar("T")
+
+_MAX_DOUBLINGS = 32
+"""Past this the bound has long been reached; keeps 2**n a finite float."""
+
+
+class Backoff:
+    """Delays of one chain of attempts: `initial_s`, doubled each time, at most `maximum_s`.
+
+    Each delay is drawn between half and all of that ("equal jitter"), so that workers that failed
+    together do not come back together. Not shared between threads.
+    """
+
+    def __init__(
+        self, *, initial_s: float, maximum_s: float, rng: Callable[[], float] = random.random
+    ) -> None:
+        self._initial_s = initial_s
+        self._maximum_s = maximum_s
+        self._rng = rng
+        self.attempts = 0
+
+    def next_s(self) -> float:
+        """Seconds to wait before the next attempt; counts the attempt."""
+        doublings = min(self.attempts, _MAX_DOUBLINGS)
+        full = min(self._maximum_s, self._initial_s * 2.0**doublings)
+        self.attempts += 1
+        return full / 2 + full / 2 * self._rng()
+
+    def reset(self) -> None:
+        """The last attempt worked: start again at the first delay."""
+        self.attempts = 0
+
+
+def retry_transient(
+    action: Callable[[], T],
+    *,
+    backoff: Backoff,
+    stop: threading.Event,
+    failed: Callable[[TransientError], None],
+) -> T:
+    """Run `action` until it works, waiting between transient failures.
+
+    `failed` is told about each failure. When `stop` is set, during a wait or before, the last
+    failure is raised instead of waiting on.
+
+    Raises:
+        TransientError: the last failure, when stopped.
+    """
+    while True:
+        try:
+            return action()
+        except TransientError as error:
+            failed(error)
+            if stop.wait(backoff.next_s()):
+                raise

@@ -1,0 +1,47 @@
+"""W3C trace context as a Kafka header: which trace a message belongs to."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+
+HEADER = "traceparent"
+_PATTERN = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
+_NO_TRACE = "0" * 32
+_NO_SPAN = "0" * 16
+
+
+def new_traceparent() -> str:
+    """A sampled trace of our own, with a first span."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def parse_traceparent(value: str) -> tuple[str, str] | None:
+    """The (trace id, span id) of a header value; None: malformed, or all zeros."""
+    match = _PATTERN.match(value.strip().lower())
+    if match is None or match[1] == _NO_TRACE or match[2] == _NO_SPAN:
+        return None
+    return match[1], match[2]
+
+
+def child_traceparent(parent: str | None) -> str:
+    """The same trace with a new span; a new trace where there is no valid parent."""
+    parsed = parse_traceparent(parent) if parent else None
+    if parsed is None:
+        return new_traceparent()
+    return f"00-{parsed[0]}-{secrets.token_hex(8)}-01"
+
+
+def traceparent_of(headers: Iterable[tuple[str, bytes]]) -> str | None:
+    """The valid traceparent among a message's headers, else None."""
+    for name, value in headers:
+        text = value.decode("ascii", errors="replace")
+        if name.lower() == HEADER and parse_traceparent(text) is not None:
+            return text.strip().lower()
+    return None
+
+
+def traceparent_header(traceparent: str) -> tuple[str, bytes]:
+    """The Kafka header for a traceparent."""
+    return HEADER, traceparent.encode("ascii")
