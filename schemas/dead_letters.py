@@ -16,8 +16,11 @@ class DeadLetterFacts(Contract):
     """Where a message came from and why it could not be processed."""
 
     topic: str
+    """Where it was read, named without the deployment's prefix."""
     partition: int
+    """Where it was read."""
     offset: int
+    """Where it was read."""
     stage: str
     """The stage that gave up: `decode`, `apply`, …"""
     error: str
@@ -25,11 +28,12 @@ class DeadLetterFacts(Contract):
     message: str
     """The field and the reason, for a person."""
     attempts: int = 1
+    """How often it was tried."""
 
     def headers(self) -> list[tuple[str, bytes]]:
         """The facts as Kafka headers, each cut at 1,024 characters."""
         return [
-            (HEADER_PREFIX + name, str(value)[:MAX_FACT_CHARS].encode())
+            (HEADER_PREFIX + name, str(value)[:MAX_FACT_CHARS].encode(errors="replace"))
             for name, value in self.model_dump().items()
         ]
 

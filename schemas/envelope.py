@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from datetime import datetime
 from typing import Annotated, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError
@@ -30,16 +32,16 @@ class ContractError(ValueError):
         return cls(".".join(str(part) for part in first["loc"]), first["msg"])
 
 
-class EventData(Contract):
+class EventData(Contract, ABC):
     """What an event says; each subclass names its CloudEvents type and its subject."""
 
     TYPE: ClassVar[str]
     """`sightline.<thing>.<past tense>.v<N>`"""
 
     @property
+    @abstractmethod
     def subject(self) -> str:
         """What the event is about; the Kafka key of most topics."""
-        raise NotImplementedError
 
 
 class Event(Contract, Generic[D]):
@@ -49,13 +51,37 @@ class Event(Contract, Generic[D]):
     """
 
     specversion: Literal["1.0"] = "1.0"
+    """Of CloudEvents."""
     id: Id
+    """Unique per source; a repeat is the same event delivered again."""
     source: Annotated[str, Field(min_length=1, max_length=256)]
+    """Who says so: a URI reference naming the publishing service."""
     type: str
+    """`sightline.<thing>.<past tense>.v<N>`: decides what `data` is."""
     subject: Annotated[str, Field(min_length=1, max_length=512)]
+    """What the event is about: the same as the field of `data` that the type says."""
     time: Time
+    """When it occurred, by the publisher's clock."""
     datacontenttype: Literal["application/json"] = "application/json"
+    """Of `data`."""
     data: D
+    """What the event says."""
+
+    @classmethod
+    def of(cls, data: D, *, event_id: str, source: str, time: datetime) -> Self:
+        """The event that says `data`: type and subject follow from it.
+
+        Raises:
+            ValidationError: an argument is out of bounds.
+        """
+        return cls(
+            id=event_id,
+            source=source,
+            type=data.TYPE,
+            subject=data.subject,
+            time=time,
+            data=data,
+        )
 
     def encode(self) -> bytes:
         """The document as UTF-8 JSON, absent fields left out."""

@@ -51,20 +51,29 @@ class Moderation(StrEnum):
 
 
 class Contract(BaseModel):
-    """Base of every contract: frozen, strict where known, deaf to unknown fields."""
+    """Base of every contract: frozen, strict where known, deaf to unknown fields.
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    The docstring under a field is its description in the JSON Schema and on the topic's page.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
-def _bounded(attributes: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-
-    size = len(json.dumps(attributes, ensure_ascii=False, separators=(",", ":")).encode())
+def _bounded(attributes: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    text = json.dumps(attributes, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    size = len(text.encode())
     if size > MAX_ATTRIBUTES_BYTES:
         raise ValueError(f"attributes are {size} bytes of JSON, {MAX_ATTRIBUTES_BYTES} at most")
     return attributes
 
 
-Attributes = Annotated[dict[str, JsonValue], AfterValidator(_bounded)]
+Attributes = Annotated[
+    dict[str, JsonValue],
+    AfterValidator(_bounded),
+    Field(json_schema_extra={"x-max-bytes": MAX_ATTRIBUTES_BYTES}),
+]
 """Opaque to us, returned with results: at most 4 KiB of JSON."""
 
 Data = Mapping[str, Any]

@@ -26,11 +26,15 @@ class ObjectReference(Contract):
     """Where an image's bytes lie, and how to know that they are the right ones (claim check)."""
 
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,62}$")]
+    """The object store's bucket."""
     key: Annotated[str, Field(min_length=1, max_length=1024)]
+    """The object's key in it, unescaped."""
     size_bytes: Annotated[int, Field(strict=True, ge=0)]
+    """Of the object; another size in the store is `object_changed`."""
     content_type: Annotated[str, Field(max_length=128)] = "application/octet-stream"
+    """As the publisher says; what the bytes are decides, not this."""
     sha256: Sha256 | None = None
-    """None only where the publisher could not read the bytes, as in a bucket notification."""
+    """Of the object; null only where the publisher could not read it, as in a notification."""
 
 
 class Authority(StrEnum):
@@ -48,17 +52,25 @@ class ImageState(EventData):
     TYPE: ClassVar[str] = ""
 
     image_id: ImageId
+    """The caller's id of the image; the Kafka key."""
     version: Version
+    """Grows with every event of the image, from one authority; never a clock."""
     authority: Authority = Authority.OWNER
+    """Who counts the versions."""
     object: ObjectReference | None
-    """None only for a deleted image."""
+    """Where the bytes lie; null only for a deleted image."""
     visibility: Visibility = Visibility.PRIVATE
+    """Who may see it."""
     moderation: Moderation = Moderation.ALLOWED
+    """Blocked hides it whatever its visibility."""
     tags: Tags = ()
+    """Searches filter on them; matched exactly."""
     owner_id: OwnerId | None = None
+    """Whose image it is: a `write` key sees and changes its owner's images."""
     group_id: Id | None = None
     """Several photos of one thing share it."""
     attributes: Attributes = Field(default_factory=dict)
+    """Opaque to us, returned with results: at most 4 KiB of JSON."""
 
     @property
     def subject(self) -> str:
@@ -71,6 +83,7 @@ class ImageUploaded(ImageState):
 
     TYPE: ClassVar[str] = "sightline.image.uploaded.v1"
     object: ObjectReference
+    """Where the bytes lie."""
 
 
 class ImageChanged(ImageState):
@@ -78,6 +91,7 @@ class ImageChanged(ImageState):
 
     TYPE: ClassVar[str] = "sightline.image.changed.v1"
     object: ObjectReference
+    """Where the bytes lie, as before."""
 
 
 class ImageDeleted(ImageState):
@@ -85,6 +99,7 @@ class ImageDeleted(ImageState):
 
     TYPE: ClassVar[str] = "sightline.image.deleted.v1"
     object: None = None
+    """Always null: the bytes are the store's business from now on."""
 
 
 ImageEventData = ImageUploaded | ImageChanged | ImageDeleted

@@ -36,20 +36,30 @@ class StageTimes(Contract):
     appended: Time
     """The record's timestamp in the log."""
     consumed: Time
+    """The worker took it from the log."""
     fetched: Time | None = None
+    """Its bytes were read from the object store."""
     embedded: Time | None = None
+    """Its vector was there."""
     searchable: Time | None = None
     """From then on a query through the API returns the image, or never returns it again."""
 
 
 class _Applied(EventData):
     image_id: ImageId
+    """The image; the Kafka key."""
     version: Version
+    """The version that this is the end of; readers count distinct (image id, version)."""
     event_id: Id
+    """The CloudEvents id of the image event."""
     lane: Lane
+    """Which topic it came on."""
     times: StageTimes
+    """The time of every hop; `searchable` - `appended` is the freshness."""
     generation: Id
+    """The index generation that it was applied to."""
     model_digest: Annotated[str, Field(max_length=128)]
+    """The vector space of that generation."""
 
     @property
     def subject(self) -> str:
@@ -62,6 +72,7 @@ class ImageIndexed(_Applied):
 
     TYPE: ClassVar[str] = "sightline.image.indexed.v1"
     outcome: Outcome
+    """How it ended; `superseded` counts only where there is no other outcome."""
     embedded: bool = False
     """Whether this version paid for an embedding; unchanged bytes do not."""
 
@@ -71,5 +82,8 @@ class ImageRejected(_Applied):
 
     TYPE: ClassVar[str] = "sightline.image.rejected.v1"
     outcome: Outcome = Outcome.REJECTED
+    """Always `rejected`."""
     reason: Annotated[str, Field(max_length=64)]
+    """Machine-readable, listed in `docs/images.md`; may grow."""
     message: Annotated[str, Field(max_length=512)]
+    """A sentence that a person can act on."""

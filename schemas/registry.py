@@ -25,8 +25,11 @@ class _Peek(BaseModel):
 def decode(value: bytes | None) -> Event[Any]:
     """The typed event of a message.
 
+    Known fields are strict: a number is no date, `"1"` is no number. Unknown fields are ignored.
+
     Raises:
-        ContractError: not JSON, not a CloudEvent, of an unknown type or version, or out of bounds.
+        ContractError: not JSON, not a CloudEvent, of an unknown type or version, out of bounds, or
+            about something else than its subject.
     """
     if value is None:
         raise ContractError("", "the message has no value")
@@ -37,6 +40,9 @@ def decode(value: bytes | None) -> Event[Any]:
         model = _MODELS.get(peek.type)
         if model is None:
             raise ContractError("type", f"unknown event type {peek.type[:80]!r}")
-        return model.model_validate_json(value)
+        event = model.model_validate_json(value, strict=True)
     except ValidationError as error:
         raise ContractError.of(error) from error
+    if event.subject != event.data.subject:
+        raise ContractError("subject", "differs from what the data is about")
+    return event

@@ -27,9 +27,13 @@ class CropBox(Contract):
     """A part of an image, as fractions of its upright width and height, from the top left."""
 
     x: UnitInterval
+    """Left edge."""
     y: UnitInterval
+    """Top edge."""
     w: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+    """Width; x + w is at most 1."""
     h: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+    """Height; y + h is at most 1."""
 
     @model_validator(mode="after")
     def _inside(self) -> CropBox:
@@ -42,17 +46,23 @@ class ImageQuery(Contract):
     """Asked by an image that is already indexed."""
 
     kind: Literal["image"] = "image"
+    """Tells the two kinds of query apart."""
     image_id: ImageId
+    """The image that was asked by."""
 
 
 class UploadQuery(Contract):
     """Asked by an uploaded picture, or a part of it; stored so that it can become an anchor."""
 
     kind: Literal["upload"] = "upload"
+    """Tells the two kinds of query apart."""
     sha256: Sha256
+    """Of the uploaded bytes."""
     object: ObjectReference | None = None
-    """None where the caller asked us to keep nothing: such a search makes no triples."""
+    """Where they are kept for 30 days; null where the caller asked us to keep nothing: such a
+    search makes no triples."""
     crop: CropBox | None = None
+    """The part that was asked by; null: the whole picture."""
 
 
 Query = Annotated[ImageQuery | UploadQuery, Field(discriminator="kind")]
@@ -62,17 +72,22 @@ class ShownImage(Contract):
     """One result as it was shown."""
 
     image_id: ImageId
+    """The image that was shown."""
     position: Annotated[int, Field(strict=True, ge=1, le=MAX_SHOWN)]
+    """Place on the page, from 1."""
     score: Finite
     """Cosine similarity to the query."""
     perceptual_hash: PerceptualHash
+    """256-bit dHash: near-duplicates of anchor or positive never become negatives."""
 
 
 class Location(Contract):
     """Where the actor was, rounded by the caller; optional."""
 
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    """ISO 3166-1 alpha-2."""
     region: Annotated[str, Field(max_length=64)] | None = None
+    """As coarse as the caller likes."""
 
 
 class ResultsShown(EventData):
@@ -81,19 +96,31 @@ class ResultsShown(EventData):
     TYPE: ClassVar[str] = "sightline.results.shown.v1"
 
     search_id: SearchId
+    """Signed from the start; it alone authorises the interactions with this page."""
     issued_at: Time
+    """When the answer was given, by the API's clock."""
     actor_id: ActorId
+    """The pseudonymous user, else the session; the Kafka key."""
     session_id: Id
+    """The caller's, or made by the API."""
     user_pseudonym: Id | None = None
     """HMAC of the user id with the service's secret; a plain user id never reaches the log."""
     location: Location | None = None
+    """Optional."""
     anchor_id: ImageId
+    """What was asked by: the image id, or `q-` and 32 hex digits of SHA-256(bytes, box)."""
     query: Query
+    """How it was asked."""
     anchor_perceptual_hash: PerceptualHash
+    """256-bit dHash of what was asked by."""
     shown: Annotated[tuple[ShownImage, ...], Field(max_length=MAX_SHOWN)]
+    """The page, in order; an empty one is an answer, too."""
     model_digest: Annotated[str, Field(max_length=128)]
+    """The vector space that ranked it."""
     generation: Id
+    """The index generation that was asked."""
     variant: Id = "default"
+    """The arm of an A/B test."""
 
     @property
     def subject(self) -> str:

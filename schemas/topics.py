@@ -100,7 +100,7 @@ def _dead_letters(of: Topic) -> Topic:
         name=f"{stem}.dlq.v1",
         events=(),
         key="the original key",
-        summary=f"What failed on `{of.name}` : the original bytes, facts in headers.",
+        summary=f"What failed on `{of.name}`: the original bytes, facts in headers.",
         partitions=1,
         retention_ms=DEAD_LETTER_RETENTION_MS,
         max_message_bytes=of.max_message_bytes + DEAD_LETTER_HEADROOM_BYTES,
