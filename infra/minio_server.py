@@ -1,0 +1,142 @@
+"""One MinIO server on this machine, without Docker: for tests and `make up`."""
+
+from __future__ import annotations
+
+import http
+import http.client
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sightline.infra.free_ports import LOOPBACK, free_port
+from sightline.infra.minio_binary import minio_binary
+from sightline.infra.server_process import ServerProcess
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+PROBE_TIMEOUT_S = 2.0
+
+
+class LocalMinio:
+    """A server with its own data directory; the same object starts again on the same data and port.
+
+    Args:
+        data_directory: of the server alone; its log is kept there as `server.log`.
+        port: of the S3 API; 0: a free one.
+        access_key: of the root user; none: a random pair of keys.
+        secret_key: of the root user; none: a random one.
+        notify: Kafka targets for bucket notifications, name → (bootstrap servers, topic). Bind a
+            bucket to one with the ARN that `target()` gives. What the broker does not take is
+            queued on disk and sent later.
+    """
+
+    def __init__(
+        self,
+        data_directory: Path,
+        port: int = 0,
+        *,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        notify: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
+        self._directory = data_directory.resolve()
+        self._port = port or free_port()
+        self.access_key = access_key or secrets.token_hex(8)
+        self.secret_key = secret_key or secrets.token_hex(20)
+        self._notify = dict(notify or {})
+        self._server = ServerProcess("MinIO", self.log_file)
+
+    @property
+    def endpoint(self) -> str:
+        """`host:port` of the S3 API."""
+        return f"{LOOPBACK}:{self._port}"
+
+    @property
+    def log_file(self) -> Path:
+        """What the server says."""
+        return self._directory / "server.log"
+
+    @property
+    def pid(self) -> int:
+        """Of the server's process."""
+        return self._server.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process lives."""
+        return self._server.running
+
+    @staticmethod
+    def target(name: str) -> str:
+        """The ARN of the notification target `name`, for a bucket's notification settings."""
+        return f"arn:minio:sqs::{name.upper()}:kafka"
+
+    def start(self) -> Self:
+        """Start the server; returns when it is healthy.
+
+        Raises:
+            ToolMissing: the server is not here and cannot be built.
+            ServerDidNotStart: it ended or did not answer in time.
+        """
+        data = self._directory / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        self._server.start(
+            [minio_binary(), "server", data, "--address", self.endpoint],
+            self._answers,
+            port=self._port,
+            environment=self._environment(),
+            timeout_s=START_TIMEOUT_S,
+        )
+        return self
+
+    def stop(self) -> None:
+        """End the server gracefully; a repeat does nothing."""
+        self._server.stop(timeout_s=STOP_TIMEOUT_S)
+
+    def kill(self) -> None:
+        """SIGKILL, as in a crash."""
+        self._server.kill()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection(self.endpoint, timeout=PROBE_TIMEOUT_S)
+        try:
+            connection.request("GET", "/minio/health/ready")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _environment(self) -> dict[str, str]:
+        environment = {
+            "MINIO_ROOT_USER": self.access_key,
+            "MINIO_ROOT_PASSWORD": self.secret_key,
+            "MINIO_BROWSER": "off",
+            "MINIO_UPDATE": "off",
+        }
+        for name, (brokers, topic) in self._notify.items():
+            environment |= self._target_environment(name.upper(), brokers, topic)
+        return environment
+
+    def _target_environment(self, name: str, brokers: str, topic: str) -> dict[str, str]:
+        queue = self._directory / "notifications" / name
+        queue.mkdir(parents=True, exist_ok=True)
+        return {
+            f"MINIO_NOTIFY_KAFKA_ENABLE_{name}": "on",
+            f"MINIO_NOTIFY_KAFKA_BROKERS_{name}": brokers,
+            f"MINIO_NOTIFY_KAFKA_TOPIC_{name}": topic,
+            f"MINIO_NOTIFY_KAFKA_QUEUE_DIR_{name}": str(queue),
+        }

@@ -1,0 +1,1 @@
+"""The tests; tiers by folder, see CONTRIBUTING."""

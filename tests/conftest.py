@@ -1,0 +1,116 @@
+"""What every tier shares: markers by folder, one real broker and one real store a session, data."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from pydantic import SecretStr
+from sightline.engine.settings import KafkaSettings, StoreSettings
+from sightline.infra.kafka_server import LocalKafka
+from sightline.infra.minio_server import LocalMinio
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA_VARIABLE = "SIGHTLINE_TEST_DATA"
+TIERS = ("unit", "contract", "integration", "e2e", "chaos")
+COMPACT_SOON = {
+    # Compaction is part of what is tested; a session has no 15 s to wait for the cleaner.
+    "log.cleaner.backoff.ms": "500",
+    "log.initial.task.delay.ms": "500",
+    "log.retention.check.interval.ms": "1000",
+}
+
+# Wall-clock deadlines of single examples say nothing on a shared machine.
+settings.register_profile(
+    "sightline",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("sightline")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the tier whose folder it lies in."""
+    for item in items:
+        tier = item.path.relative_to(ROOT / "tests").parts[0]
+        if tier in TIERS:
+            item.add_marker(tier)
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """The session's broker; tests that stop or kill a broker start one of their own."""
+    with LocalKafka(tmp_path_factory.mktemp("kafka"), overrides=COMPACT_SOON) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_server: LocalKafka) -> str:
+    """Bootstrap servers of the session's real broker."""
+    return kafka_server.bootstrap_servers
+
+
+@pytest.fixture
+def kafka_settings(kafka: str) -> KafkaSettings:
+    """Settings of a corner of the broker that is this test's alone; its topics do not exist yet."""
+    return KafkaSettings(
+        bootstrap_servers=kafka,
+        topic_prefix=f"t{uuid.uuid4().hex[:12]}.",
+        partitions=3,
+        session_timeout_s=6.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMinio]:
+    """The session's object store; tests that stop or kill a store start one of their own."""
+    with LocalMinio(tmp_path_factory.mktemp("minio")) as server:
+        yield server
+
+
+@pytest.fixture
+def store_settings(minio: LocalMinio) -> StoreSettings:
+    """Settings of a bucket that is this test's alone, and exists."""
+    from sightline.engine.object_store_s3 import S3ObjectStore  # noqa: PLC0415
+
+    fresh = StoreSettings(
+        endpoint=minio.endpoint,
+        bucket=f"t{uuid.uuid4().hex[:16]}",
+        access_key=minio.access_key,
+        secret_key=SecretStr(minio.secret_key),
+    )
+    store = S3ObjectStore(fresh)
+    store.ensure_bucket(fresh.bucket)
+    store.close()
+    return fresh
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder of 4,403 labelled photos (`manifest.csv`, `images/`)."""
+    return _data("photos")
+
+
+@pytest.fixture(scope="session")
+def nasty() -> Path:
+    """The folder of hostile and broken files with the verdict each must get."""
+    return _data("nasty")
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """The folder of reference networks and the embeddings that they must reproduce."""
+    return _data("weights")
+
+
+def _data(name: str) -> Path:
+    root = Path(os.environ.get(DATA_VARIABLE) or ROOT.parent / "shared")
+    folder = root / name
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}: set {DATA_VARIABLE} to the folder that holds {name}/")
+    return folder
