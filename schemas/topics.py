@@ -11,6 +11,17 @@ from enum import StrEnum
 from sightline.schemas.envelope import EventData
 from sightline.schemas.images import ImageChanged, ImageDeleted, ImageUploaded
 from sightline.schemas.indexed import ImageIndexed, ImageRejected
+from sightline.schemas.interactions import ClockTicked, ResultsInteracted, UserErased
+from sightline.schemas.judgements import RelevanceJudged
+from sightline.schemas.labels import (
+    EpochClosed,
+    EpochDone,
+    SearchesClosed,
+    TripleMined,
+    TripleRetracted,
+)
+from sightline.schemas.late import InteractionsOmitted
+from sightline.schemas.search_metrics import SearchMetricsCounted
 from sightline.schemas.searches import ResultsShown
 
 DAY_MS = 86_400_000
@@ -22,6 +33,7 @@ DEFAULT_PARTITIONS = 12
 DELETE_RETENTION_MS = 30 * DAY_MS
 """How long a delete stays in the log: longer than dead letters, so that no replay outlives it."""
 DEAD_LETTER_RETENTION_MS = 14 * DAY_MS
+FOREVER_MS = -1
 
 
 class Cleanup(StrEnum):
@@ -131,18 +143,102 @@ BUCKET_NOTIFICATIONS = Topic(
     producers=("MinIO or S3",),
     consumers=("bucket bridge",),
 )
+INTERACTION_EVENTS: tuple[type[EventData], ...] = (
+    ResultsShown,
+    ResultsInteracted,
+    ClockTicked,
+    UserErased,
+)
 INTERACTIONS = Topic(
     name="interactions.v1",
-    events=(ResultsShown,),
+    events=INTERACTION_EVENTS,
     key="actor_id",
     summary="What was shown, and what people did with it.",
-    producers=("search API", "product front ends"),
+    producers=("search API", "product front ends", "label join (ticks)"),
     consumers=("label join",),
+)
+INTERACTIONS_IMPORTED = Topic(
+    name="interactions.imported.v1",
+    events=INTERACTION_EVENTS,
+    key="actor_id",
+    summary="Logs that a site already had, with their own times as record timestamps.",
+    # Kafka deletes by record timestamp: any finite retention would delete old logs at once.
+    retention_ms=FOREVER_MS,
+    timestamps=TimestampType.CREATE_TIME,
+    producers=("sightline interactions import",),
+    consumers=("label join",),
+)
+INTERACTIONS_LATE = Topic(
+    name="interactions.late.v1",
+    events=(InteractionsOmitted,),
+    key="actor_id",
+    summary="What of a record was not counted, and the first reason that fits.",
+    producers=("label join",),
+    consumers=("sightline triples why",),
+)
+JUDGEMENTS = Topic(
+    name="judgements.v1",
+    events=(RelevanceJudged,),
+    key="anchor_id",
+    summary="Grades that a person gave, at any time.",
+    retention_ms=FOREVER_MS,
+    producers=("search API",),
+    consumers=("training",),
+)
+
+
+def _closed_topic(name: str, summary: str) -> Topic:
+    return Topic(
+        name=name,
+        events=(SearchesClosed, EpochClosed),
+        key="source partition / epoch; the partition is that of anchor_id",
+        summary=summary,
+        producers=("label join",),
+        consumers=("miner", "search metrics"),
+    )
+
+
+SEARCHES_CLOSED = _closed_topic("searches.closed.v1", "Searches with all that counts, by epoch.")
+SEARCHES_CLOSED_IMPORTED = _closed_topic(
+    "searches.closed.imported.v1", "The same for imported logs, whose time is their own."
+)
+TRAINING_TRIPLES = Topic(
+    name="training-triples.v1",
+    events=(TripleMined, TripleRetracted),
+    key="anchor_id",
+    summary="Training triples, and what is taken back.",
+    producers=("miner", "sightline retract"),
+    consumers=("Parquet sink", "training"),
+)
+EPOCHS_DONE = Topic(
+    name="epochs.done.v1",
+    events=(EpochDone,),
+    key="stage / topic / partition / epoch",
+    summary="Which epochs a stage of the label join has finished, and at which offset.",
+    partitions=1,
+    cleanup=Cleanup.COMPACT_DELETE,
+    producers=("label join", "miner"),
+    consumers=("label join", "miner"),
+)
+SEARCH_METRICS = Topic(
+    name="search-metrics.v1",
+    events=(SearchMetricsCounted,),
+    key="variant / model / epoch / source topic / source partition",
+    summary="What an epoch's searches came to, as absolute values that readers add up.",
+    cleanup=Cleanup.COMPACT,
+    producers=("search metrics",),
+    consumers=("GET /v1/stats", "A/B reports"),
 )
 
 IMAGES_DLQ = _dead_letters(IMAGES)
 IMAGES_BACKFILL_DLQ = _dead_letters(IMAGES_BACKFILL)
 BUCKET_NOTIFICATIONS_DLQ = _dead_letters(BUCKET_NOTIFICATIONS)
+INTERACTIONS_DLQ = _dead_letters(INTERACTIONS)
+INTERACTIONS_IMPORTED_DLQ = _dead_letters(INTERACTIONS_IMPORTED)
+JUDGEMENTS_DLQ = _dead_letters(JUDGEMENTS)
+SEARCHES_CLOSED_DLQ = _dead_letters(SEARCHES_CLOSED)
+SEARCHES_CLOSED_IMPORTED_DLQ = _dead_letters(SEARCHES_CLOSED_IMPORTED)
+TRAINING_TRIPLES_DLQ = _dead_letters(TRAINING_TRIPLES)
 
 TOPICS: tuple[Topic, ...] = (
     IMAGES,
@@ -150,9 +246,23 @@ TOPICS: tuple[Topic, ...] = (
     IMAGES_INDEXED,
     BUCKET_NOTIFICATIONS,
     INTERACTIONS,
+    INTERACTIONS_IMPORTED,
+    INTERACTIONS_LATE,
+    JUDGEMENTS,
+    SEARCHES_CLOSED,
+    SEARCHES_CLOSED_IMPORTED,
+    TRAINING_TRIPLES,
+    EPOCHS_DONE,
+    SEARCH_METRICS,
     IMAGES_DLQ,
     IMAGES_BACKFILL_DLQ,
     BUCKET_NOTIFICATIONS_DLQ,
+    INTERACTIONS_DLQ,
+    INTERACTIONS_IMPORTED_DLQ,
+    JUDGEMENTS_DLQ,
+    SEARCHES_CLOSED_DLQ,
+    SEARCHES_CLOSED_IMPORTED_DLQ,
+    TRAINING_TRIPLES_DLQ,
 )
 
 

@@ -1,0 +1,72 @@
+"""What an epoch's searches came to, as absolute values that readers add up (RULES R6)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from sightline.schemas.envelope import EventData
+from sightline.schemas.fields import Id, Time
+from sightline.schemas.labels import Count, Epoch
+
+MAX_ACTORS = 20_000
+ActorDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+class SearchMetricsCounted(EventData):
+    """One fold of `SearchClosed`; a repeat of its key replaces it, with the same values.
+
+    Bots' searches are in `bot_searches` and nowhere else.
+    """
+
+    TYPE: ClassVar[str] = "sightline.metrics.counted.v1"
+
+    variant: Id
+    """The arm of an A/B test."""
+    model_digest: Annotated[str, Field(max_length=128)]
+    """What ranked."""
+    epoch: Epoch
+    """Of the searches."""
+    source_topic: Annotated[str, Field(min_length=1, max_length=249)]
+    """Of the interactions, without the deployment's prefix."""
+    source_partition: Count
+    """Of the interactions."""
+    epoch_start: Time
+    """When the epoch began, for folding into days, weeks and months (UTC)."""
+    searches: Count
+    """Closed, by people."""
+    bot_searches: Count
+    """Closed, by bots."""
+    empty_searches: Count
+    """Of `searches`: nothing was shown."""
+    images_shown: Count
+    """Distinct per search."""
+    images_clicked: Count
+    """Distinct per search; ÷ `images_shown` is the CTR."""
+    clicks: Count
+    """All counted clicks; ÷ `searches` are the clicks per search."""
+    likes: Count
+    """All counted."""
+    shares: Count
+    """All counted."""
+    conversions: Count
+    """All counted."""
+    searches_converted: Count
+    """With at least one conversion."""
+    dwell_ms: Count
+    """Sum over clicked images with a known dwell."""
+    dwells: Count
+    """How many such images."""
+    actors: Annotated[tuple[ActorDigest, ...], Field(max_length=MAX_ACTORS)]
+    """Distinct people, each as the first 16 hex digits of SHA-256(actor id), sorted: distinct
+    user-days need their union."""
+    actors_omitted: Count = 0
+    """People beyond the bound of `actors`."""
+
+    @property
+    def subject(self) -> str:
+        """The Kafka key."""
+        return (
+            f"{self.variant}/{self.model_digest}/{self.epoch}"
+            f"/{self.source_topic}/{self.source_partition}"
+        )
