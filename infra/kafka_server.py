@@ -117,6 +117,10 @@ class LocalKafka:
         """SIGKILL, as in a crash."""
         self._server.kill()
 
+    def release(self) -> int:
+        """Let the broker outlive this process and forget it; its pid."""
+        return self._server.release()
+
     def __enter__(self) -> Self:
         return self.start()
 

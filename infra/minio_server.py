@@ -99,6 +99,10 @@ class LocalMinio:
         """SIGKILL, as in a crash."""
         self._server.kill()
 
+    def release(self) -> int:
+        """Let the server outlive this process and forget it; its pid."""
+        return self._server.release()
+
     def __enter__(self) -> Self:
         return self.start()
 

@@ -110,5 +110,14 @@ class ServerProcess:
         self._process.wait()
         self._process = None
 
+    def release(self) -> int:
+        """Let the process outlive this one and forget it; its pid."""
+        pid = self.pid
+        if self._process is not None:
+            # Popen warns of a child that is dropped alive unless it has a return code.
+            self._process.returncode = 0
+        self._process = None
+        return pid
+
     def _log_tail(self) -> str:
         return self._log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:].strip()

@@ -1,0 +1,122 @@
+# One task runner for people, hooks and CI. `make` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+ROOMS := schemas engine producers stream_workers search_api training infra
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+# What `demo` indexes: a folder; none: ../shared/photos where it exists, else drawn pictures.
+PHOTOS ?=
+# 1: the demo checks itself and ends.
+DEMO_EXIT ?=
+export PHOTOS DEMO_EXIT
+
+# The first Python that is new enough, for making the virtual environment; PYTHON=… overrides.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+# uv where it is installed and works, else our own, pinned, in the virtual environment.
+HAVE_UV := $(shell uv --version >/dev/null 2>&1 && echo yes)
+UV := $(if $(HAVE_UV),uv,$(BIN)/uv)
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.runtime ## Show it: embedded stack, photos in, searches out (PHOTOS=dir, DEMO_EXIT=1)
+	@exec $(BIN)/sightline demo $(if $(PHOTOS),--photos "$$PHOTOS") $(if $(filter 1,$(DEMO_EXIT)),--exit)
+
+.PHONY: venv
+venv: $(VENV)/.dev build/rooms/.linked ## Make .venv with everything for development
+
+.PHONY: tools
+tools: $(VENV)/.dev ## Find or install Java, Kafka, MinIO and Chromium for the tests
+	@$(BIN)/python -m sightline.infra.prepare_tools
+
+.PHONY: check
+check: venv ## Format, lint and types, without changing anything
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(ROOMS:%=build/rooms/sightline/%)
+	$(BIN)/mypy tests benchmarks
+
+.PHONY: format
+format: venv ## Format the code and repair what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: test
+test: venv tools ## Run every test, with the coverage floor (PYTEST_ARGS="-k name")
+	@exec $(BIN)/pytest --cov --cov-report=term:skip-covered --durations=15 $(PYTEST_ARGS)
+
+.PHONY: quick
+quick: venv ## Run the tests that need no server: seconds
+	@exec $(BIN)/pytest -m "unit or contract" $(PYTEST_ARGS)
+
+.PHONY: up
+up: $(VENV)/.runtime ## Start Kafka and MinIO on this machine, without Docker; data in var/services
+	@$(BIN)/python -m sightline.infra.local_services up
+
+.PHONY: down
+down: $(VENV)/.runtime ## Stop what `make up` started; data stays
+	@$(BIN)/python -m sightline.infra.local_services down
+
+.PHONY: bench
+bench: venv tools ## Measure the goals of the design; table, and JSON in benchmarks/results
+	@exec $(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+.PHONY: golden
+golden: venv ## Write the generated contracts and pages anew
+	$(BIN)/python -m sightline.infra.generate
+
+.PHONY: docs
+docs: venv ## Check that the generated contracts and pages are those of the code
+	$(BIN)/python -m sightline.infra.generate --check
+
+.PHONY: audit
+audit: venv ## Look the pinned dependencies up in the list of known vulnerabilities
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/dev.txt
+
+.PHONY: requirements
+requirements: $(VENV)/.dev ## Compile the pins anew (UPGRADE=1: newest versions)
+	@UV="$(UV)" bash requirements/compile.sh $(if $(UPGRADE),--upgrade)
+
+.PHONY: clean
+clean: ## Remove what can be made again; .venv and var/ stay
+	rm -rf build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it or say PYTHON=path" >&2; exit 2; }
+	@echo "making $(VENV) with $(PYTHON)" >&2
+ifeq ($(HAVE_UV),yes)
+	@uv venv --quiet --no-python-downloads --python "$$(command -v $(PYTHON))" $(VENV)
+else
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+endif
+
+# The rooms are installed in place and without looking at dependencies: those are the pinned ones.
+define install-pinned
+	@echo "installing $(1)" >&2
+	@$(INSTALL) --require-hashes -r $(1)
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+endef
+
+$(VENV)/.runtime: requirements/embedded.txt pyproject.toml | $(BIN)/python
+	$(call install-pinned,requirements/embedded.txt)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(call install-pinned,requirements/dev.txt)
+	@touch $@ $(VENV)/.runtime
+
+# mypy reads the rooms under their installed names through links (docs/adr/0001).
+build/rooms/.linked: Makefile
+	@mkdir -p build/rooms/sightline
+	@for room in $(ROOMS); do ln -sfn ../../../$$room build/rooms/sightline/$$room; done
+	@touch $@
