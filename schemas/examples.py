@@ -2,127 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sightline.schemas.envelope import Event, EventData
-from sightline.schemas.fields import Visibility
-from sightline.schemas.images import (
-    Authority,
-    ImageChanged,
-    ImageDeleted,
-    ImageUploaded,
-    ObjectReference,
-)
-from sightline.schemas.indexed import ImageIndexed, ImageRejected, Lane, Outcome, StageTimes
-from sightline.schemas.searches import CropBox, ResultsShown, ShownImage, UploadQuery
+from sightline.schemas.envelope import Event
+from sightline.schemas.examples_images import IMAGE_EXAMPLES, NOON
+from sightline.schemas.examples_labels import LABEL_EXAMPLES
 
-_NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-_HASH = "0f1e2d3c4b5a69780f1e2d3c4b5a69780f1e2d3c4b5a69780f1e2d3c4b5a6978"
-_IMAGE = "lamp-4711"
-_MODEL = "efficientnet_lite0-512-bf16-openvino"
-_GENERATION = "g1"
-
-_OBJECT = ObjectReference(
-    bucket="sightline",
-    key=f"images/{_IMAGE}/{_SHA256}",
-    size_bytes=48_213,
-    content_type="image/jpeg",
-    sha256=_SHA256,
-)
-
-
-def _after(milliseconds: int) -> datetime:
-    return _NOON + timedelta(milliseconds=milliseconds)
-
-
-_UPLOADED = ImageUploaded(
-    image_id=_IMAGE,
-    version=1,
-    authority=Authority.OWNER,
-    object=_OBJECT,
-    visibility=Visibility.PUBLIC,
-    tags=("lamp", "brass"),
-    owner_id="shop-12",
-    group_id="listing-99",
-    attributes={"price": 49.9, "currency": "EUR"},
-)
-_CHANGED = ImageChanged(
-    image_id=_IMAGE,
-    version=2,
-    object=_OBJECT,
-    visibility=Visibility.PRIVATE,
-    tags=("lamp", "brass", "sold"),
-    owner_id="shop-12",
-    group_id="listing-99",
-    attributes={"price": 49.9, "currency": "EUR"},
-)
-_DELETED = ImageDeleted(image_id=_IMAGE, version=3, owner_id="shop-12")
-_INDEXED = ImageIndexed(
-    image_id=_IMAGE,
-    version=1,
-    event_id="example-uploaded",
-    lane=Lane.LIVE,
-    times=StageTimes(
-        occurred=_NOON,
-        appended=_after(3),
-        consumed=_after(5),
-        fetched=_after(8),
-        embedded=_after(14),
-        searchable=_after(16),
-    ),
-    generation=_GENERATION,
-    model_digest=_MODEL,
-    outcome=Outcome.INDEXED,
-    embedded=True,
-)
-_REJECTED = ImageRejected(
-    image_id="broken-1",
-    version=1,
-    event_id="example-uploaded-broken",
-    lane=Lane.BACKFILL,
-    times=StageTimes(occurred=_NOON, appended=_after(3), consumed=_after(5), searchable=_after(12)),
-    generation=_GENERATION,
-    model_digest=_MODEL,
-    reason="truncated",
-    message="The file ends before the picture does: upload it again.",
-)
-_SHOWN = ResultsShown(
-    search_id="example-search",
-    issued_at=_NOON,
-    actor_id="user-5d41402abc4b2a76",
-    session_id="session-1",
-    user_pseudonym="user-5d41402abc4b2a76",
-    anchor_id="q-9f86d081884c7d659a2feaa0c55ad015",
-    query=UploadQuery(
-        sha256=_SHA256,
-        object=_OBJECT.model_copy(update={"key": f"queries/{_SHA256}"}),
-        crop=CropBox(x=0.1, y=0.2, w=0.5, h=0.5),
-    ),
-    anchor_perceptual_hash=_HASH,
-    shown=(
-        ShownImage(image_id=_IMAGE, position=1, score=0.93, perceptual_hash=_HASH),
-        ShownImage(image_id="lamp-4712", position=2, score=0.87, perceptual_hash=_HASH[::-1]),
-    ),
-    model_digest=_MODEL,
-    generation=_GENERATION,
-)
-
-_BY_TYPE: dict[str, EventData] = {
-    data.TYPE: data for data in (_UPLOADED, _CHANGED, _DELETED, _INDEXED, _REJECTED, _SHOWN)
-}
+_BY_TYPE = {data.TYPE: data for data in IMAGE_EXAMPLES + LABEL_EXAMPLES}
 
 
 def example(event_type: str) -> Event[Any]:
     """The canonical example of an event type; always the same bytes.
 
     Raises:
-        KeyError: that type has none.
+        KeyError: that type has none: add it to `examples_images.py` or `examples_labels.py`.
     """
     data = _BY_TYPE[event_type]
-    name = event_type.removeprefix("sightline.").removesuffix(".v1").replace(".", "-")
+    name = event_type.removeprefix("sightline.").rpartition(".")[0].replace(".", "-")
     event: Event[Any] = Event[type(data)].of(  # type: ignore[misc]
-        data, event_id=f"example-{name}", source="urn:example:platform", time=_NOON
+        data, event_id=f"example-{name}", source="urn:example:platform", time=NOON
     )
     return event

@@ -10,7 +10,7 @@ from sightline.schemas.dead_letters import HEADER_PREFIX, DeadLetterFacts
 from sightline.schemas.envelope import EventData
 from sightline.schemas.examples import example
 from sightline.schemas.json_schemas import schema_of
-from sightline.schemas.topics import DAY_MS, TOPICS, Topic
+from sightline.schemas.topics import DAY_MS, TOPICS, Cleanup, Topic
 
 GENERATED = "<!-- Generated from schemas/ by `make golden`; edit the code. -->"
 _BOUNDS = {
@@ -55,9 +55,10 @@ def _index() -> str:
 
 def _kept(topic: Topic) -> str:
     if topic.config["retention.ms"] == "-1":
-        return "compacted: the last event of each key"
+        compacted = topic.cleanup is Cleanup.COMPACT
+        return "compacted: the last event of each key" if compacted else "for ever"
     days = f"{topic.retention_ms // DAY_MS} days"
-    return days if topic.cleanup.value == "delete" else f"compacted, {days}"
+    return days if topic.cleanup is Cleanup.DELETE else f"compacted, {days}"
 
 
 def _head(topic: Topic) -> list[str]:
