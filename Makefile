@@ -10,7 +10,7 @@ ROOMS := schemas engine producers stream_workers search_api training infra
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 # What `demo` indexes: a folder; none: ../shared/photos where it exists, else drawn pictures.
-PHOTOS ?=
+PHOTOS ?= $(wildcard ../shared/photos)
 # 1: the demo checks itself and ends.
 DEMO_EXIT ?=
 export PHOTOS DEMO_EXIT

@@ -13,8 +13,10 @@ POLL_INTERVAL_S = 0.05
 
 
 class Daemon:
-    """One daemon. Its pid file alone proves nothing: the pid may have been given to another
-    process since, so a process counts only if its command line names the data directory.
+    """One daemon, recognised by pid file and command line.
+
+    The pid file alone proves nothing: the pid may have been given to another process since, so a
+    process counts only if its command line names the data directory.
 
     Args:
         pid_file: written by `record`, removed by `stop`.

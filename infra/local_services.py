@@ -7,11 +7,10 @@ and the random keys, so that the next `make up` finds the same services.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import typer
@@ -25,6 +24,7 @@ from sightline.schemas.topics import BUCKET_NOTIFICATIONS
 DIRECTORY = Path("var/services")
 KAFKA_PORT, MINIO_PORT = 9092, 9000
 """The defaults of the settings; a free port where they are taken."""
+RECORD = "services.json"
 NOTIFY_TARGET = "SIGHTLINE"
 
 
@@ -61,24 +61,25 @@ def up(directory: Path = DIRECTORY) -> Services:
         ServerDidNotStart: a service did not come up; the message quotes its log.
     """
     services = _recorded(directory)
-    kafka, minio = directory / "kafka", directory / "minio"
-    broker = Daemon(directory / "kafka.pid", data_directory=kafka)
+    broker, store = _daemon(directory, "kafka"), _daemon(directory, "minio")
     if not broker.running:
-        broker.record(LocalKafka(kafka, services.kafka_port).start().release())
-    store = Daemon(directory / "minio.pid", data_directory=minio)
+        services = replace(services, kafka_port=_preferably(services.kafka_port))
+        kafka = LocalKafka(directory / "kafka", services.kafka_port)
+        broker.record(kafka.start().release())
     if not store.running:
-        store.record(_store(minio, services).start().release())
+        services = replace(services, minio_port=_preferably(services.minio_port))
+        store.record(_store(directory / "minio", services).start().release())
+    _record(services, directory)
     return services
 
 
 def down(directory: Path = DIRECTORY) -> list[str]:
     """Stop what `up` started, store first; the names of what ran. Data stays."""
-    stopped = []
-    for name in ("minio", "kafka"):
-        daemon = Daemon(directory / f"{name}.pid", data_directory=directory / name)
-        if daemon.stop():
-            stopped.append(name)
-    return stopped
+    return [name for name in ("minio", "kafka") if _daemon(directory, name).stop()]
+
+
+def _daemon(directory: Path, name: str) -> Daemon:
+    return Daemon(directory / f"{name}.pid", data_directory=directory / name)
 
 
 def _store(data_directory: Path, services: Services) -> LocalMinio:
@@ -92,19 +93,24 @@ def _store(data_directory: Path, services: Services) -> LocalMinio:
 
 
 def _recorded(directory: Path) -> Services:
-    file = directory / "services.json"
+    file = directory / RECORD
     if file.exists():
         return Services(**json.loads(file.read_text()))
-    directory.mkdir(parents=True, exist_ok=True)
     services = Services(
         kafka_port=_preferably(KAFKA_PORT),
         minio_port=_preferably(MINIO_PORT),
         access_key=secrets.token_hex(8),
         secret_key=secrets.token_hex(20),
     )
-    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as private:
-        json.dump(asdict(services), private)
+    _record(services, directory)
     return services
+
+
+def _record(services: Services, directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / RECORD
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(asdict(services)))
 
 
 def _preferably(port: int) -> int:

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from sightline.engine.settings import KafkaSettings, StoreSettings
 from sightline.infra.kafka_server import LocalKafka
 from sightline.infra.minio_server import LocalMinio
+from sightline.infra.toolchain import CHROMIUM, locate
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA_VARIABLE = "SIGHTLINE_TEST_DATA"
@@ -88,6 +89,12 @@ def store_settings(minio: LocalMinio) -> StoreSettings:
     store.ensure_bucket(fresh.bucket)
     store.close()
     return fresh
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The browser's executable, for playwright's `executable_path`."""
+    return locate(CHROMIUM)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,56 @@
+"""`make up` and `make down`: the services outlive the process, and keep data, ports and keys."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from sightline.engine.event_log_probe import broker_answers
+from sightline.infra import local_services, prepare_tools
+from sightline.infra.free_ports import LOOPBACK
+from sightline.infra.toolchain import ToolMissing
+
+
+def test_up_twice_then_down_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A repeat changes nothing; a new start finds the same keys, and another port if it must."""
+    monkeypatch.setattr(local_services, "DIRECTORY", tmp_path)
+    try:
+        first = local_services.up(tmp_path)
+        pids = [(tmp_path / f"{name}.pid").read_text() for name in ("kafka", "minio")]
+        assert broker_answers(first.bootstrap_servers)
+        assert local_services.up(tmp_path) == first
+        assert pids == [(tmp_path / f"{name}.pid").read_text() for name in ("kafka", "minio")]
+        assert (tmp_path / "services.json").stat().st_mode & 0o777 == 0o600
+        assert local_services.down(tmp_path) == ["minio", "kafka"]
+        assert local_services.down(tmp_path) == []
+        with socket.create_server((LOOPBACK, first.kafka_port)):
+            again = local_services.up(tmp_path)
+        assert again.secret_key == first.secret_key
+        assert again.kafka_port != first.kafka_port
+        assert local_services.main(["env"]) == 0
+        assert f"BOOTSTRAP_SERVERS={again.bootstrap_servers}" in capsys.readouterr().out
+    finally:
+        local_services.down(tmp_path)
+
+
+def test_an_unknown_command_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Anything but up, down and env is exit code 2 with the usage."""
+    assert local_services.main(["sideways"]) == 2
+    assert "up|down|env" in capsys.readouterr().err
+
+
+def test_every_missing_tool_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """`make tools` goes on after a failure, so that one run tells all that is missing."""
+
+    def missing() -> Path:
+        raise ToolMissing("install it")
+
+    steps = {"A": missing, "B": lambda: Path("b"), "C": missing}
+    assert prepare_tools.main(steps) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "A: install it"
+    assert told[1].startswith("B: b (")
+    assert told[2] == "C: install it"
