@@ -1,0 +1,94 @@
+"""The base install imports without anything that only an extra brings."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+HEAVY = (
+    "PIL",
+    "aiokafka",
+    "fastapi",
+    "faust",
+    "httpx",
+    "jsonschema",
+    "msgspec",
+    "numpy",
+    "openvino",
+    "opentelemetry",
+    "pillow_heif",
+    "prometheus_client",
+    "pyarrow",
+    "qdrant_client",
+    "qdrant_edge",
+    "safetensors",
+    "simplejpeg",
+    "starlette",
+    "torch",
+    "torchvision",
+    "uvicorn",
+    "yaml",
+)
+BASE_OF_ENGINE = (
+    "errors",
+    "ports",
+    "records",
+    "settings",
+    "clock",
+    "catalogue",
+    "connections",
+    "event_log_kafka",
+    "event_log_topics",
+    "object_store_directory",
+    "object_store_s3",
+)
+BLOCKER = """
+import importlib, json, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in HEAVY:
+            raise ImportError(f"{name} is not in the base install")
+
+names, HEAVY = json.loads(sys.argv[1])
+sys.meta_path.insert(0, Blocker())
+for name in names:
+    importlib.import_module(name)
+"""
+
+
+def modules_of(room: str) -> list[str]:
+    """The installed names of all modules of a room."""
+    return [
+        ".".join(("sightline", *path.relative_to(CHECKOUT).with_suffix("").parts))
+        for path in sorted((CHECKOUT / room).rglob("*.py"))
+        if path.name != "__init__.py"
+    ]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        modules_of("schemas"),
+        [f"sightline.engine.{name}" for name in BASE_OF_ENGINE],
+        modules_of("producers"),
+        ["sightline.infra.cli.main", "sightline.infra.doctor", "sightline.infra.generate"],
+    ],
+    ids=["schemas", "engine", "producers", "infra"],
+)
+def test_the_base_install_needs_no_extra(names: list[str]) -> None:
+    """A platform service that only publishes installs neither torch nor a web framework."""
+    ran = subprocess.run(
+        [sys.executable, "-c", BLOCKER, json.dumps([names, HEAVY])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-2_000:]
