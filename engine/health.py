@@ -36,10 +36,11 @@ class Health:
         self._clock = clock
         self._changed = changed
         self._parts: dict[Part, PartHealth] = {}
+        self._notes: dict[Part, str] = {}
         self._lock = threading.Lock()
 
     def up(self, part: Part, note: str = "") -> None:
-        """The part answered."""
+        """The part answered; an empty note keeps the last one."""
         self._report(part, up=True, reason=note)
 
     def down(self, part: Part, reason: str) -> None:
@@ -67,6 +68,8 @@ class Health:
 
     def _report(self, part: Part, *, up: bool, reason: str) -> None:
         with self._lock:
+            if up:
+                reason = self._notes[part] = reason or self._notes.get(part, "")
             before = self._parts.get(part)
             if before is not None and before.up == up and before.reason == reason:
                 return

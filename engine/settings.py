@@ -121,8 +121,8 @@ class IndexSettings(Section):
     """PEM of the authorities to trust; none: the system's."""
     grpc_port: PositiveInt | None = 6334
     """None: talk REST."""
-    directory: Path = Path("var/index")
-    """Of the embedded engine."""
+    directory: Path | None = None
+    """Of the embedded engine; none: `index` in the data directory."""
     collection_prefix: str = "sightline"
     """Generations are collections `<prefix>-<generation>`, served through the alias `<prefix>`."""
     quantisation: Literal["none", "int8", "binary", "product"] = "int8"
@@ -133,6 +133,8 @@ class IndexSettings(Section):
     """Of collections that are created here (server only)."""
     replicas: PositiveInt = 1
     """Of collections that are created here (server only)."""
+    reserve_bytes: PositiveInt = 256 * 1024 * 1024
+    """Free disk space below which the embedded engine stops instead of crashing."""
     optimise_after: PositiveInt = 10_000
     """Unindexed points after which the embedded engine builds its graph, in a child process."""
     flush_interval_s: Seconds = 1.0
@@ -175,9 +177,14 @@ class WorkerSettings(Section):
     max_batch: PositiveInt = 8
     """Most images in one forward pass; waiting to fill it is never worth it below 70 % load."""
     live_in_flight: PositiveInt = 64
-    """Live events between poll and commit; at the bound, partitions pause."""
+    """Live events being worked on, from poll to index; at the bound, partitions pause."""
     backfill_in_flight: PositiveInt = 64
     """The same for the backfill lane."""
+    waiting_for_bytes: PositiveInt = 10_000
+    """Events per lane that wait, without their bytes, for an object or the store to come back;
+    apart from those worked on, so that what hides an image is applied meanwhile."""
+    fetched_bytes: PositiveInt = 256 * 1024 * 1024
+    """Most bytes held between fetch and decode."""
     fetch_threads: PositiveInt = 8
     """Concurrent reads of the object store."""
     object_grace_s: Seconds = 5.0
@@ -191,7 +198,9 @@ class WorkerSettings(Section):
     dead_letter_window_s: Seconds = 60.0
     """The window of `dead_letter_limit`."""
     commit_interval_s: Seconds = 1.0
-    """At most this long between durability and commit."""
+    """At most this long between an applied event and its flush and commit."""
+    drain_s: Seconds = 10.0
+    """How long a graceful stop or a revoked partition waits for what is being worked on."""
     metrics_port: int | None = 9464
     """Prometheus port of a worker process of its own; none: no endpoint."""
 
@@ -203,6 +212,47 @@ class BridgeSettings(Section):
     """Consumer group."""
     visibility: Visibility = Visibility.PRIVATE
     """Of new objects without `x-amz-meta-visibility`."""
+
+
+class LabelSettings(Section):
+    """The label join (docs/labels.md); rules are fixed for the life of its topics."""
+
+    join_group: str = "sightline-join"
+    """Consumer group of the join."""
+    mine_group: str = "sightline-mine"
+    """Consumer group of the miner."""
+    epoch_s: Annotated[float, Field(gt=0)] = 600.0
+    """E: searches are decided together by the epoch in which they were issued."""
+    attribution_window_s: Seconds = 1_800.0
+    """W: how long after the answer an interaction still counts."""
+    lateness_s: Seconds = 300.0
+    """L: how much later than its own time it may reach the log."""
+    history_epochs: Annotated[int, Field(ge=0)] = 6
+    """H: an image that anybody clicked for an anchor so many epochs back is no negative for it."""
+    negatives_per_positive: PositiveInt = 3
+    """At most, by descending score."""
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=256)] = 40
+    """Within this Hamming distance of anchor or positive an image is no negative."""
+    hot_anchor_triples: PositiveInt = 200
+    """Most triples per anchor and epoch; the kept ones carry a weight."""
+    popular_negative_triples: PositiveInt = 200
+    """Most triples per negative, partition and epoch."""
+    bot_acts: PositiveInt = 120
+    """More clicks, likes, shares and conversions in an epoch are a bot's."""
+    bot_coverage_percent: Annotated[int, Field(ge=0, le=100)] = 80
+    """Clicking more of what was shown is a bot's …"""
+    bot_coverage_shown: PositiveInt = 30
+    """… where at least so many images were shown in the epoch."""
+    long_dwell_s: Seconds = 10.0
+    """A click with at least this dwell is grade 3."""
+    examined_s: Seconds = 1.0
+    """In view for at least this long is examined."""
+    rules_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")] = "1"
+    """Part of every triple id."""
+    tick_s: Annotated[float, Field(gt=0)] = 10.0
+    """How often the join's workers tick every partition of a live topic."""
+    stalled_s: Annotated[float, Field(gt=0)] = 30.0
+    """A partition with lag where nothing was applied for so long ends the process."""
 
 
 class Scope(StrEnum):
@@ -277,7 +327,13 @@ class Settings(BaseSettings):
     decode: DecodeSettings = DecodeSettings()
     worker: WorkerSettings = WorkerSettings()
     bridge: BridgeSettings = BridgeSettings()
+    labels: LabelSettings = LabelSettings()
     api: ApiSettings = ApiSettings()
+
+    @property
+    def index_directory(self) -> Path:
+        """Where the embedded index lives."""
+        return self.index.directory or self.data_directory / "index"
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,379 @@
+"""The index worker: image events in, an index that tells the truth out (DESIGN §5).
+
+::
+
+    poll (per lane) ─▶ plan ─▶ fetch (threads) ─▶ embed (threads) ─▶ apply ─▶ durable ─▶ commit
+                        └─── hides, deletes, unchanged bytes ─────▶┘
+
+Every arrow is a `LaneQueue`: urgent before live before backfill. `LaneRoom` bounds what is
+between poll and apply; a lane without room pauses.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+
+from sightline.engine.errors import GenerationMismatch
+from sightline.engine.health import Health
+from sightline.engine.ports import (
+    Clock,
+    Embedder,
+    EventConsumer,
+    EventProducer,
+    ObjectStore,
+    VectorIndex,
+)
+from sightline.engine.records import Stage
+from sightline.engine.settings import WorkerSettings
+from sightline.engine.telemetry import Metrics
+from sightline.schemas.envelope import ContractError
+from sightline.schemas.indexed import Lane, Outcome
+from sightline.schemas.topics import IMAGES_INDEXED
+from sightline.stream_workers.applying import Applied, Applier, ApplyRoutes, Write
+from sightline.stream_workers.crew import Crew, Later
+from sightline.stream_workers.dead_letters import DeadLetters
+from sightline.stream_workers.durability import Durability, Finished
+from sightline.stream_workers.embedding_stage import (
+    BackfillThreads,
+    EmbeddingStage,
+    EmbedRoutes,
+    Prepared,
+)
+from sightline.stream_workers.fetching import ByteBudget, Fetcher, FetchRoutes, backfill_share
+from sightline.stream_workers.image_task import ImageTask, PictureFacts, Rejection
+from sightline.stream_workers.lane_poller import LanePoller
+from sightline.stream_workers.lanes import LaneQueue, LaneRoom
+from sightline.stream_workers.outbox import Letter, Outbox
+from sightline.stream_workers.outcome_events import outcome_event
+from sightline.stream_workers.patience import GaveUp, Patience
+from sightline.stream_workers.planning import Planner, Polled, Routes
+from sightline.stream_workers.taking_turns import SharedEmbeddings, Turns
+from sightline.stream_workers.versioning import hides
+
+_log = logging.getLogger(__name__)
+_JOIN_S = 5.0
+
+
+class IndexWorker:
+    """One worker; several may share a group, and in one process an index.
+
+    Args:
+        consumers: makes the consumer of a lane, of group `<settings.group>-<lane>`.
+        decode: encoded bytes to the network's crop; `functools.partial(prepare, limits=…, size=…)`.
+        max_bytes: of an encoded file; larger ones are rejected unread.
+        embed_threads: threads that decode and forward; none: one per core.
+
+    The caller owns and closes producer, store, index and embedder; the worker closes its consumers.
+
+    Raises:
+        GenerationMismatch: the index was made by another model than the embedder's.
+    """
+
+    def __init__(
+        self,
+        *,
+        consumers: Callable[[Lane], EventConsumer],
+        producer: EventProducer,
+        store: ObjectStore,
+        index: VectorIndex,
+        embedder: Embedder,
+        decode: Callable[[bytes], Prepared],
+        settings: WorkerSettings,
+        max_bytes: int,
+        embed_threads: int | None,
+        clock: Clock,
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        refuse_other_model(index, embedder)
+        threads = embed_threads or os.cpu_count() or 1
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+        self._index = index
+        self._threads = threads
+        self._consumers = consumers
+        self._crew = Crew()
+        self._patience = Patience(settings, health, metrics)
+        self._outbox = Outbox(producer, self._patience)
+        self._dead_letters = DeadLetters(
+            self._outbox,
+            clock=clock,
+            metrics=metrics,
+            limit=settings.dead_letter_limit,
+            window_s=settings.dead_letter_window_s,
+        )
+        self._room = LaneRoom(
+            {Lane.LIVE: settings.live_in_flight, Lane.BACKFILL: settings.backfill_in_flight},
+            parked_limit=settings.waiting_for_bytes,
+            live_share=threads,
+            clock=clock,
+        )
+        self._later = Later(clock)
+        self._turns = Turns()
+        self._shared = SharedEmbeddings()
+        self._budget = ByteBudget(settings.fetched_bytes)
+        self._to_plan: LaneQueue[Polled | ImageTask] = LaneQueue()
+        self._to_fetch: LaneQueue[ImageTask] = LaneQueue()
+        self._to_embed: LaneQueue[ImageTask] = LaneQueue()
+        self._to_write: LaneQueue[Write] = LaneQueue()
+        self._pollers: dict[Lane, LanePoller] = {}
+        self._durability = Durability(
+            index,
+            self._outbox,
+            interval_s=settings.commit_interval_s,
+            patience=self._patience,
+            clock=clock,
+            metrics=metrics,
+        )
+        self._planner = Planner(
+            self._to_plan,
+            index,
+            turns=self._turns,
+            shared=self._shared,
+            patience=self._patience,
+            routes=Routes(
+                write=self._write,
+                hide=self._hide,
+                fetch=lambda task: self._to_fetch.put(task.lane, [task]),
+                embed=lambda task: self._to_embed.put(task.lane, [task]),
+                malformed=self._malformed,
+                ignore=self._ignore,
+            ),
+        )
+        self._fetcher = Fetcher(
+            self._to_fetch,
+            store,
+            settings=settings,
+            max_bytes=max_bytes,
+            budget=self._budget,
+            room=self._room,
+            later=self._later,
+            patience=self._patience,
+            clock=clock,
+            metrics=metrics,
+            backfill_most=backfill_share(self._to_embed.depth, 2 * settings.max_batch * threads),
+            routes=FetchRoutes(
+                embed=lambda task: self._to_embed.put(task.lane, [task]),
+                plan=self._plan_again,
+                reject=self._reject_unseen,
+            ),
+        )
+        self._embedding = EmbeddingStage(
+            self._to_embed,
+            embedder,
+            decode,
+            max_batch=settings.max_batch,
+            backfill=BackfillThreads(self._room, threads=threads, max_batch=settings.max_batch),
+            budget=self._budget,
+            patience=self._patience,
+            clock=clock,
+            metrics=metrics,
+            taken=self._to_fetch.kick,
+            routes=EmbedRoutes(
+                embedded=self._judged, refused=self._judged, failed=self._undecidable
+            ),
+        )
+        self._applier = Applier(
+            self._to_write,
+            index,
+            patience=self._patience,
+            clock=clock,
+            metrics=metrics,
+            routes=ApplyRoutes(applied=self._applied, plan_again=self._plan_later),
+        )
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, then drain, commit and leave the groups. Runs once.
+
+        Raises:
+            DeadLetterLimit: too many dead letters; nothing past the last one is committed.
+            SightlineError: anything else that a thread could not go on from.
+        """
+        self._start()
+        while not stop.wait(0.1) and not self._crew.failed.is_set():
+            self._observe()
+        self._drain()
+        self._close()
+        if self._crew.failure is not None:
+            raise self._crew.failure
+
+    def _start(self) -> None:
+        crew = self._crew
+        crew.start("durability", self._durability.turn)
+        crew.start("apply", self._applier.turn)
+        crew.start("embed", self._embedding.turn, threads=self._threads)
+        crew.start("fetch", self._fetcher.turn, threads=self._settings.fetch_threads)
+        crew.start("later", self._later.turn)
+        crew.start("plan", self._planner.turn)
+        for lane, poller in self.make_pollers().items():
+            crew.spawn(f"poll-{lane}", poller.run)
+
+    def make_pollers(self) -> dict[Lane, LanePoller]:
+        """One consumer a lane, not yet subscribed."""
+        for lane in Lane:
+            self._pollers[lane] = LanePoller(
+                lane,
+                self._consumers(lane),
+                self._to_plan,
+                settings=self._settings,
+                room=self._room,
+                hurry=self._durability.hurry,
+                patience=self._patience,
+                clock=self._clock,
+                metrics=self._metrics,
+            )
+        return self._pollers
+
+    def _observe(self) -> None:
+        queues = {
+            "plan": self._to_plan,
+            "fetch": self._to_fetch,
+            "embed": self._to_embed,
+            "apply": self._to_write,
+        }
+        for lane in Lane:
+            for stage, queue in queues.items():
+                self._metrics.queue_depth.labels(lane, stage).set(queue.depth(lane))
+
+    def _drain(self) -> None:
+        """Finish what is being worked on, in bounded time; nothing new comes in."""
+        for poller in self._pollers.values():
+            poller.draining.set()
+        if not self._crew.failed.is_set():
+            self._room.wait_active_done(self._settings.drain_s)
+        # What still waits is given up: uncommitted, so it is delivered again.
+        give_up = threading.Timer(self._settings.drain_s, self._patience.giving_up.set)
+        give_up.daemon = True
+        give_up.start()
+        try:
+            self._durability.settle()
+        except GaveUp:
+            _log.warning("stopped before everything was durable; it will be delivered again")
+        give_up.cancel()
+        self._patience.giving_up.set()
+
+    def _close(self) -> None:
+        for poller in self._pollers.values():
+            poller.closing.set()
+        for poller in self._pollers.values():
+            poller.closed.wait(_JOIN_S)
+        for queue in (self._to_plan, self._to_fetch, self._to_embed, self._to_write):
+            queue.close()
+        self._durability.hurry()
+        self._crew.stop(_JOIN_S)
+
+    # What a stage hands on ----------------------------------------------------------------------
+
+    def _write(self, task: ImageTask) -> None:
+        urgent = hides(task) and not task.settled
+        self._to_write.put(task.lane, [Write(task, Stage.FINAL)], urgent=urgent)
+
+    def _hide(self, task: ImageTask) -> None:
+        self._to_write.put(task.lane, [Write(task, Stage.PROVISIONAL)], urgent=True)
+
+    def _plan_again(self, task: ImageTask) -> None:
+        self._to_plan.put(task.lane, [task])
+
+    def _plan_later(self, task: ImageTask) -> None:
+        self._later.after(self._settings.backoff_initial_s, lambda: self._plan_again(task))
+
+    def _judged(self, task: ImageTask, verdict: PictureFacts | Rejection) -> None:
+        """The bytes were looked at: the verdict is that of all who wait for equal bytes."""
+        task.verdict = verdict
+        self._write(task)
+        if task.content_sha256 is None:
+            return
+        for follower in self._shared.resolve(task.content_sha256, verdict):
+            follower.verdict = verdict
+            self._write(follower)
+
+    def _reject_unseen(self, task: ImageTask, rejection: Rejection) -> None:
+        """Its bytes were never seen: no verdict on those of others."""
+        task.verdict = rejection
+        self._write(task)
+        self._release_followers(task)
+
+    def _release_followers(self, task: ImageTask) -> None:
+        if task.promised_sha256 is not None:
+            for follower in self._shared.abandon(task, task.promised_sha256):
+                self._plan_again(follower)
+
+    # How an event ends --------------------------------------------------------------------------
+
+    def _applied(self, applied: Applied) -> None:
+        task = applied.task
+        event = outcome_event(applied, self._index.spec, self._clock.now())
+        letter = self._outbox.send(IMAGES_INDEXED.name, task.image_id, event.encode())
+        if not applied.repeated:
+            self._metrics.stage_times(task.lane, applied.outcome, applied.times)
+            if isinstance(task.verdict, Rejection) and applied.outcome is Outcome.REJECTED:
+                self._metrics.rejections.labels(task.verdict.reason).inc()
+            if isinstance(task.verdict, PictureFacts):
+                made = "made" if task.paid else "reused"
+                self._metrics.embeddings.labels(made).inc()
+        self._finish(task, letter)
+
+    def _undecidable(self, task: ImageTask, stage: str, error: BaseException) -> None:
+        reason = str(error) or type(error).__name__
+        letter = self._dead_letters.send(
+            task.message, stage=stage, error=type(error).__name__, reason=reason
+        )
+        self._metrics.outcomes.labels(task.lane, Outcome.DEAD_LETTERED).inc()
+        self._release_followers(task)
+        self._finish(task, letter)
+
+    def _malformed(self, polled: Polled, error: ContractError) -> None:
+        letter = self._dead_letters.send(
+            polled.message, stage="read", error=type(error).__name__, reason=str(error)
+        )
+        self._metrics.outcomes.labels(polled.lane, Outcome.DEAD_LETTERED).inc()
+        self._finish_record(polled, letter)
+
+    def _ignore(self, polled: Polled) -> None:
+        """A Kafka null: the image's tombstone has passed its retention (RULES R1)."""
+        self._finish_record(polled, None)
+
+    def _finish_record(self, polled: Polled, letter: Letter | None) -> None:
+        offsets = self._pollers[polled.lane].offsets
+        self._durability.add(
+            Finished(
+                ledger=polled.ledger,
+                offset=polled.message.offset,
+                offsets=offsets,
+                letter=letter,
+            )
+        )
+        self._room.leave(polled.lane)
+
+    def _finish(self, task: ImageTask, letter: Letter) -> None:
+        self._durability.add(
+            Finished(
+                ledger=task.ledger,
+                offset=task.message.offset,
+                offsets=self._pollers[task.lane].offsets,
+                task=task,
+                letter=letter,
+            )
+        )
+        for waiting in self._turns.leave(task):
+            self._plan_again(waiting)
+        self._room.leave(task.lane)
+
+
+def refuse_other_model(index: VectorIndex, embedder: Embedder) -> None:
+    """One vector space at a time (DESIGN §4).
+
+    Raises:
+        GenerationMismatch: the generation was made by another model.
+    """
+    spec = index.spec
+    if (spec.model_digest, spec.dimensions) != (embedder.digest, embedder.dimensions):
+        raise GenerationMismatch(
+            f"generation {spec.name} was made by model {spec.model_digest} with {spec.dimensions} "
+            f"dimensions, the settings name {embedder.digest} with {embedder.dimensions}: set "
+            "embedder.* to that model, or make a new generation by re-indexing"
+        )

@@ -1,0 +1,40 @@
+"""RFC 3339 text to whole milliseconds since 1970, cut, and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+_LENGTHS = frozenset({20, 24, 27})
+
+
+class UnusualTime(ValueError):
+    """An instant in a form that only the slow decoder reads."""
+
+
+def milliseconds(text: str) -> int:
+    """Of `2026-03-01T12:00:00[.123[456]]Z`, the form that every publisher of ours writes.
+
+    Raises:
+        UnusualTime: any other form, valid or not.
+    """
+    usual = (
+        len(text) in _LENGTHS
+        and text[-1] == "Z"
+        and text[4] == text[7] == "-"
+        and text[10] == "T"
+        and text[13] == text[16] == ":"
+    )
+    if not usual:
+        raise UnusualTime(text)
+    try:
+        return (datetime.fromisoformat(text) - _EPOCH) // _MS
+    except ValueError as error:
+        raise UnusualTime(text) from error
+
+
+def text(instant_ms: int) -> str:
+    """The usual form of an instant, to the millisecond."""
+    moment = _EPOCH + instant_ms * _MS
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -1,0 +1,35 @@
+"""Which partition a key falls on: murmur2 as Kafka's Java client, librdkafka and aiokafka do it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+_MASK = 0xFFFFFFFF
+_M = 0x5BD1E995
+_R = 24
+_SEED = 0x9747B28C
+
+
+def _mixed(word: int) -> int:
+    word = (word * _M) & _MASK
+    word ^= word >> _R
+    return (word * _M) & _MASK
+
+
+def murmur2(data: bytes) -> int:
+    """MurmurHash2, 32 bits, with Kafka's seed (Austin Appleby's algorithm)."""
+    whole = len(data) & ~3
+    digest = _SEED ^ len(data)
+    for start in range(0, whole, 4):
+        digest = (digest * _M) & _MASK ^ _mixed(int.from_bytes(data[start : start + 4], "little"))
+    if whole < len(data):
+        digest = ((digest ^ int.from_bytes(data[whole:], "little")) * _M) & _MASK
+    digest ^= digest >> 13
+    digest = (digest * _M) & _MASK
+    return digest ^ (digest >> 15)
+
+
+@lru_cache(maxsize=65_536)
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of a key among so many."""
+    return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions

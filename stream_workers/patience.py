@@ -1,0 +1,71 @@
+"""Transient faults are waited out: backoff, the part marked down, nothing given up but on stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from sightline.engine.backoff import Backoff, retry_transient
+from sightline.engine.errors import Part, PartUnavailable, TransientError
+from sightline.engine.health import Health
+from sightline.engine.settings import WorkerSettings
+from sightline.engine.telemetry import Metrics
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class GaveUp(Exception):
+    """The worker is stopping; what was waited for stays undone and uncommitted."""
+
+
+class Patience:
+    """Repeats what fails transiently until it works or the worker gives up; tells health."""
+
+    def __init__(self, settings: WorkerSettings, health: Health, metrics: Metrics) -> None:
+        self._settings = settings
+        self._health = health
+        self._metrics = metrics
+        self.giving_up = threading.Event()
+
+    def backoff(self) -> Backoff:
+        """A fresh chain of delays."""
+        return Backoff(
+            initial_s=self._settings.backoff_initial_s, maximum_s=self._settings.backoff_max_s
+        )
+
+    def until_it_works(self, part: Part, action: Callable[[], T]) -> T:
+        """The action's result, however long the part is away.
+
+        Raises:
+            GaveUp: the worker stops while the part is away.
+        """
+        try:
+            value = retry_transient(
+                action,
+                backoff=self.backoff(),
+                stop=self.giving_up,
+                failed=lambda error: self.failed(part, error),
+            )
+        except TransientError as error:
+            raise GaveUp(str(error)) from error
+        self._health.up(part)
+        return value
+
+    def failed(self, part: Part, error: TransientError) -> None:
+        """One attempt failed: count it and mark the part down."""
+        down = error.part if isinstance(error, PartUnavailable) else part
+        if self._health.is_up(down):
+            _log.warning("waiting for a part", extra={"part": down, "reason": str(error)})
+        self._health.down(down, str(error))
+        self._metrics.retried(down)
+
+    def is_down(self, part: Part) -> bool:
+        """Whether the part was down when last seen."""
+        return not self._health.is_up(part)
+
+    def worked(self, part: Part) -> None:
+        """The part answered."""
+        self._health.up(part)

@@ -1,0 +1,143 @@
+"""Polled messages to decided events: read, compared with the index, sent to the stage they need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from sightline.engine.errors import Part
+from sightline.engine.ports import VectorIndex
+from sightline.engine.records import IndexedImage, Message
+from sightline.schemas.envelope import ContractError
+from sightline.schemas.indexed import Lane
+from sightline.stream_workers.image_task import (
+    ImageTask,
+    PictureFacts,
+    Rejection,
+    read_image_event,
+)
+from sightline.stream_workers.lanes import LaneQueue
+from sightline.stream_workers.offsets import PartitionLedger
+from sightline.stream_workers.patience import Patience
+from sightline.stream_workers.taking_turns import SharedEmbeddings, Turns
+from sightline.stream_workers.versioning import Next, decide, facts_of, hides, reuses_vector
+
+_PLAN_AT_ONCE = 64
+
+
+class Polled(NamedTuple):
+    """A message as it came, with the ledger to finish it in."""
+
+    message: Message
+    lane: Lane
+    ledger: PartitionLedger
+    consumed: datetime
+
+
+class Routes(NamedTuple):
+    """Where the planner sends events."""
+
+    write: Callable[[ImageTask], None]
+    """Apply what the task has a verdict for, or only learn how it stands."""
+    hide: Callable[[ImageTask], None]
+    """Apply its provisional state at once."""
+    fetch: Callable[[ImageTask], None]
+    embed: Callable[[ImageTask], None]
+    malformed: Callable[[Polled, ContractError], None]
+    ignore: Callable[[Polled], None]
+
+
+class Planner:
+    """One turn takes what is queued, asks the index once, and routes each event."""
+
+    def __init__(
+        self,
+        queue: LaneQueue[Polled | ImageTask],
+        index: VectorIndex,
+        *,
+        turns: Turns,
+        shared: SharedEmbeddings,
+        patience: Patience,
+        routes: Routes,
+    ) -> None:
+        self._queue = queue
+        self._index = index
+        self._turns = turns
+        self._shared = shared
+        self._patience = patience
+        self._routes = routes
+
+    def turn(self) -> None:
+        """Plan up to 64 events."""
+        read = [self._read(item) for item in self._queue.take(_PLAN_AT_ONCE, 0.1)]
+        tasks = [task for task in read if task is not None and self._turns.enter(task)]
+        if not tasks:
+            return
+        stored = self._get({task.image_id for task in tasks})
+        self._reuse(tasks, stored)
+        for task in tasks:
+            self._route(task, stored.get(task.image_id))
+
+    def _read(self, item: Polled | ImageTask) -> ImageTask | None:
+        if isinstance(item, ImageTask):
+            return item
+        if item.message.value is None:
+            self._routes.ignore(item)
+            return None
+        try:
+            event = read_image_event(item.message)
+        except ContractError as error:
+            self._routes.malformed(item, error)
+            return None
+        return ImageTask(
+            message=item.message,
+            lane=item.lane,
+            event=event,
+            ledger=item.ledger,
+            consumed=item.consumed,
+        )
+
+    def _get(self, ids: set[str], *, vectors: bool = False) -> dict[str, IndexedImage]:
+        return self._patience.until_it_works(
+            Part.INDEX, lambda: self._index.get(ids, vectors=vectors)
+        )
+
+    def _reuse(self, tasks: Iterable[ImageTask], stored: dict[str, IndexedImage]) -> None:
+        """Give a verdict to those whose bytes the index has already looked at."""
+        equal = [
+            task
+            for task in tasks
+            if decide(task, stored.get(task.image_id)) is Next.WRITE
+            and task.verdict is None
+            and reuses_vector(task, stored.get(task.image_id))
+        ]
+        if not equal:
+            return
+        whole = self._get({task.image_id for task in equal}, vectors=True)
+        for task in equal:
+            image = whole.get(task.image_id)
+            if image is not None and reuses_vector(task, image):
+                task.verdict = facts_of(image)
+
+    def _route(self, task: ImageTask, stored: IndexedImage | None) -> None:
+        needs = decide(task, stored)
+        task.settled = needs is Next.NOTHING
+        if needs is Next.WRITE and task.verdict is None and task.state.object is not None:
+            needs = Next.BYTES  # the equal bytes' vector was overwritten between the two reads
+        if needs is Next.BYTES:
+            self._bytes(task)
+        else:
+            self._routes.write(task)
+
+    def _bytes(self, task: ImageTask) -> None:
+        if hides(task) and not task.hide_sent:
+            task.hide_sent = True
+            self._routes.hide(task)
+        sha256 = task.promised_sha256
+        joined = True if sha256 is None else self._shared.join(task, sha256)
+        if isinstance(joined, PictureFacts | Rejection):
+            task.verdict = joined
+            self._routes.write(task)
+        elif joined:
+            self._routes.fetch(task) if task.data is None else self._routes.embed(task)
