@@ -17,6 +17,7 @@
         ├── SettingsInvalid       unreadable or contradictory settings
         ├── GenerationMismatch    the index was made by another model
         ├── IndexOwned            another process owns the embedded index directory
+        ├── DiskFull              no room left under the embedded index
         ├── TopicDrift            the broker's topics differ from `schemas/topics.py`
         └── DeadLetterLimit       too many dead letters in a row to be bad data
 
@@ -130,6 +131,10 @@ class GenerationMismatch(RefusedToStart):
 
 class IndexOwned(RefusedToStart):
     """Another process owns the directory of the embedded index."""
+
+
+class DiskFull(RefusedToStart):
+    """Too little room under the embedded index: stop before its memory maps die of it."""
 
 
 class TopicDrift(RefusedToStart):

@@ -1,0 +1,141 @@
+"""An indexed image as a point of the vector store, and back: the same for every adapter.
+
+The fields that filters read are plain (`listing`, `tags`, `type`, `version`, `tie`, `stage`); all
+else is JSON text, so that no store's own idea of numbers (integers above 2⁶³, 1.0 against 1)
+changes attributes that are opaque to us.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+import numpy as np
+from sightline.engine.records import GenerationSpec, IndexedImage, Stage, WinnerLocation
+from sightline.schemas.images import ImageChanged, ImageDeleted, ImageState, ImageUploaded
+from sightline.schemas.indexed import Outcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LISTED = "listed"
+"""What every search asks of `listing`; a keyword, since the engine's boolean matches are a trap."""
+UNLISTED = "unlisted"
+KEYWORDS = ("listing", "tags", "type")
+"""Payload fields with a keyword index."""
+SEARCH_KEYWORDS = ("listing", "tags")
+"""Those of them that searches filter on; only these get edges in the graph."""
+NUMBERS = ("version", "tie", "stage")
+"""Payload fields with a numeric index: the fence."""
+TOMBSTONE_TYPE = ImageDeleted.TYPE
+
+_NAMESPACE = UUID("6f1c1f5e-2d0a-5f3e-9b58-1f0c3a6b7d21")
+_STATES: dict[str, type[ImageState]] = {
+    state.TYPE: state for state in (ImageUploaded, ImageChanged, ImageDeleted)
+}
+_PLAIN = ("reason", "message", "content_sha256", "perceptual_hash", "width", "height")
+_NORM_TOLERANCE = 1e-3
+
+
+def point_id(image_id: str) -> str:
+    """The point of an image: a UUIDv5, the same in every process and generation."""
+    return str(uuid5(_NAMESPACE, image_id))
+
+
+def to_payload(image: IndexedImage) -> dict[str, Any]:
+    """Everything about the image but its vector, as the JSON object stored with the point."""
+    entry = {name: getattr(image, name) for name in _PLAIN} | {
+        "event_id": image.event_id,
+        "event_source": image.event_source,
+        "outcome": str(image.outcome),
+        "occurred": image.occurred.isoformat(),
+        "appended": image.appended.isoformat(),
+        "applied": image.applied.isoformat(),
+    }
+    return {
+        "listing": LISTED if image.listed else UNLISTED,
+        "tags": list(image.state.tags),
+        "type": image.state.TYPE,
+        "version": image.version,
+        "tie": image.tie,
+        "stage": int(image.stage),
+        "winner": winner_payload(image),
+        "state": image.state.model_dump_json(),
+        "entry": json.dumps(entry, ensure_ascii=False, separators=(",", ":")),
+    }
+
+
+def winner_payload(image: IndexedImage) -> dict[str, Any]:
+    """Where the winning event lies; the one part of a payload that may change by itself."""
+    return image.winner._asdict()
+
+
+def from_payload(
+    payload: Mapping[str, Any], vector: NDArray[np.float32] | None = None
+) -> IndexedImage:
+    """The image that `to_payload` was given; its vector only where one is handed in."""
+    entry = json.loads(payload["entry"])
+    winner = payload["winner"]
+    return IndexedImage(
+        state=_STATES[payload["type"]].model_validate_json(payload["state"]),
+        event_id=entry["event_id"],
+        event_source=entry["event_source"],
+        tie=int(payload["tie"]),
+        stage=Stage(int(payload["stage"])),
+        outcome=Outcome(entry["outcome"]),
+        occurred=datetime.fromisoformat(entry["occurred"]),
+        appended=datetime.fromisoformat(entry["appended"]),
+        applied=datetime.fromisoformat(entry["applied"]),
+        winner=WinnerLocation(winner["topic"], int(winner["partition"]), int(winner["offset"])),
+        vector=vector,
+        **{name: entry[name] for name in _PLAIN},
+    )
+
+
+def highest(images: Iterable[IndexedImage]) -> list[IndexedImage]:
+    """One entry per image, the one with the highest fence, in order of first appearance."""
+    best: dict[str, IndexedImage] = {}
+    for image in images:
+        known = best.get(image.image_id)
+        if known is None or image.fence > known.fence:
+            best[image.image_id] = image
+    return list(best.values())
+
+
+def check_vectors(images: Sequence[IndexedImage], dimensions: int) -> None:
+    """Refuse what the stores would silently take, before a batch is half applied.
+
+    Raises:
+        ValueError: a vector of another length, not finite, or not of L2 norm 1.
+    """
+    for image in images:
+        if image.vector is not None:
+            checked_vector(image.vector, dimensions, of=image.image_id)
+
+
+def checked_vector(vector: NDArray[np.float32], dimensions: int, *, of: str) -> NDArray[np.float32]:
+    """The vector as contiguous float32 (dimensions,); `of` names it in the error.
+
+    Raises:
+        ValueError: another length, not finite, or not of L2 norm 1.
+    """
+    if vector.shape != (dimensions,):
+        raise ValueError(f"vector of {of} has shape {vector.shape}, the index has ({dimensions},)")
+    norm = float(np.linalg.norm(vector))
+    if not abs(norm - 1.0) <= _NORM_TOLERANCE:  # also true of NaN
+        raise ValueError(f"vector of {of} has L2 norm {norm}, 1 expected")
+    return np.ascontiguousarray(vector, dtype=np.float32)
+
+
+def spec_to_json(spec: GenerationSpec) -> dict[str, Any]:
+    """The generation as its store records it."""
+    return {name: getattr(spec, name) for name in GenerationSpec.__dataclass_fields__}
+
+
+def spec_from_json(stored: Mapping[str, Any]) -> GenerationSpec:
+    """What `spec_to_json` was given; fields of later versions are ignored."""
+    known = GenerationSpec.__dataclass_fields__
+    return GenerationSpec(**{name: value for name, value in stored.items() if name in known})
