@@ -66,6 +66,10 @@ up: $(VENV)/.runtime ## Start Kafka and MinIO on this machine, without Docker; d
 down: $(VENV)/.runtime ## Stop what `make up` started; data stays
 	@$(BIN)/python -m sightline.infra.local_services down
 
+.PHONY: compose-env
+compose-env: $(VENV)/.runtime ## Write .env for compose.yaml, once: random secrets; shows the API key
+	@$(BIN)/python -m sightline.infra.compose_environment
+
 .PHONY: bench
 bench: venv tools ## Measure the goals of the design; table, and JSON in benchmarks/results
 	@exec $(BIN)/python -m benchmarks $(BENCH_ARGS)

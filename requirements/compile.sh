@@ -17,6 +17,6 @@ compile dev.txt pyproject.toml "$@" \
 part=(--constraint requirements/dev.txt)
 compile base.txt pyproject.toml "${part[@]}"
 compile embedded.txt pyproject.toml --extra embedded "${part[@]}"
-compile services.txt pyproject.toml --extra api --extra labels "${part[@]}"
+compile services.txt pyproject.toml --extra embedded --extra labels "${part[@]}"
 printf 'uv\n' | compile uv.txt - "${part[@]}"
 printf 'setuptools\n' | compile build.txt - "${part[@]}"

@@ -1,0 +1,136 @@
+"""compose.yaml and the Dockerfile agree with the specification, the code and each other.
+
+No Docker engine is at hand, so nothing here runs them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from sightline.engine.settings import Mode, load_settings
+from sightline.infra import compose_environment
+from sightline.infra.minio_binary import VERSION
+from sightline.schemas.topics import BUCKET_NOTIFICATIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+VARIABLE = re.compile(r"\$\{([A-Z_]+):\?[^}]*\}")
+
+
+@pytest.fixture
+def text() -> str:
+    """compose.yaml."""
+    return (ROOT / "compose.yaml").read_text()
+
+
+@pytest.fixture
+def compose(text: str) -> dict[str, Any]:
+    """compose.yaml with its anchors resolved."""
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document
+
+
+def test_it_is_valid_by_the_specification(compose: dict[str, Any]) -> None:
+    """The published JSON schema of the Compose specification accepts it."""
+    schema = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
+    jsonschema.validate(compose, json.loads(schema.read_text()))
+
+
+def test_every_part_is_there_and_watched(compose: dict[str, Any]) -> None:
+    """Each long-running service restarts, and each that answers has a health check."""
+    services = compose["services"]
+    assert {"kafka", "minio", "qdrant", "worker", "bridge", "api", "tests"} == set(services)
+    for name in ("kafka", "minio", "qdrant", "worker", "api"):
+        assert services[name]["healthcheck"]["test"], name
+        assert services[name]["restart"] == "unless-stopped", name
+    assert services["tests"]["profiles"] == ["tests"]
+    assert services["tests"]["environment"]["QDRANT_URL"]
+
+
+def test_dependencies_volumes_and_networks_exist(compose: dict[str, Any]) -> None:
+    """Nothing refers to a part that is not declared."""
+    services = compose["services"]
+    for service in services.values():
+        assert set(service.get("depends_on", ())) <= set(services)
+        assert set(service["networks"]) <= set(compose["networks"])
+        named = {v.split(":")[0] for v in service.get("volumes", ()) if not v.startswith(".")}
+        assert named <= set(compose["volumes"])
+
+
+def test_only_the_api_is_published_and_only_on_loopback(compose: dict[str, Any]) -> None:
+    """Broker, store and index are reachable from inside alone."""
+    published = {n: s["ports"] for n, s in compose["services"].items() if "ports" in s}
+    assert published == {"api": ["127.0.0.1:8080:8080"]}
+
+
+def test_images_are_pinned(compose: dict[str, Any]) -> None:
+    """Images of others carry a version; ours are built here."""
+    for name, service in compose["services"].items():
+        assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
+
+
+def test_secrets_come_from_outside(text: str, compose: dict[str, Any]) -> None:
+    """No secret has a value here, and `make compose-env` writes each that is asked for."""
+    assert set(VARIABLE.findall(text)) == set(compose_environment.environment("key"))
+    for service in compose["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if re.search(r"PASSWORD|SECRET|_KEY|KEYS|ROOT_USER", name):
+                assert VARIABLE.fullmatch(value), name
+
+
+@pytest.mark.parametrize("name", ["worker", "bridge", "api"])
+def test_our_services_get_settings_that_load(
+    name: str, compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every variable of ours is a setting that exists and accepts its value."""
+    monkeypatch.chdir(tmp_path)
+    values = compose_environment.environment("key")
+    for variable, value in compose["services"][name]["environment"].items():
+        monkeypatch.setenv(variable, VARIABLE.sub(lambda found: values[found[1]], value))
+    settings = load_settings()
+    assert settings.mode is Mode.SERVICES
+    assert settings.kafka.bootstrap_servers == "kafka:9092"
+    assert settings.index.url == "http://qdrant:6333"
+    assert name != "api" or settings.api.keys[0].scopes
+
+
+def test_the_build_stages_exist_and_do_not_run_as_root(compose: dict[str, Any]) -> None:
+    """Every target is a stage of the Dockerfile whose last user is not root."""
+    stages = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]
+    users = {}
+    for stage in stages:
+        named = re.match(r"\S+ AS (\S+)", stage)
+        if named:
+            users[named[1]] = re.findall(r"^USER (\S+)", stage, flags=re.MULTILINE)
+    targets = {s["build"]["target"] for s in compose["services"].values() if "build" in s}
+    for target in targets:
+        assert users[target], target
+        assert users[target][-1] != "root"
+
+
+def test_store_version_and_topic_are_those_of_the_code(compose: dict[str, Any]) -> None:
+    """The tests' MinIO is the one that Compose builds, and it notifies the bridge's topic."""
+    assert f"MINIO_VERSION={VERSION}" in (ROOT / "Dockerfile").read_text()
+    environment = compose["services"]["minio"]["environment"]
+    assert environment["MINIO_NOTIFY_KAFKA_TOPIC_SIGHTLINE"] == BUCKET_NOTIFICATIONS.name
+
+
+def test_the_secrets_file_is_private_and_never_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The key is shown once and only its hash kept; a repeat leaves everything alone."""
+    file = tmp_path / ".env"
+    assert compose_environment.main(file) == 0
+    key = capsys.readouterr().out.split()[-1]
+    before = file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert key not in before
+    assert compose_environment.main(file) == 0
+    assert file.read_text() == before
+    assert "stays" in capsys.readouterr().out
