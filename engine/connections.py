@@ -1,0 +1,72 @@
+"""Which adapter talks to the log and the store: decided by the settings, here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sightline.engine import owner
+from sightline.engine.errors import RefusedToStart
+from sightline.engine.settings import Mode, Settings
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import EventProducer, ObjectStore
+
+OBJECTS = "objects"
+"""Folder of the embedded stack's objects in its data directory."""
+
+
+def open_event_producer(settings: Settings) -> EventProducer:
+    """Appends to Kafka; in embedded mode, through the API of the process that owns the stack.
+
+    Raises:
+        RefusedToStart: embedded mode, and nothing runs.
+    """
+    if settings.mode is Mode.EMBEDDED:
+        from sightline.engine.event_log_http import HttpEventProducer  # noqa: PLC0415 - one of two
+
+        return HttpEventProducer(running_owner(settings).url)
+    from sightline.engine.event_log_kafka import KafkaEventProducer  # noqa: PLC0415 - one of two
+
+    return KafkaEventProducer(settings.kafka)
+
+
+def open_object_store(settings: Settings) -> ObjectStore:
+    """S3, or a directory where one is set and in embedded mode; our bucket exists afterwards.
+
+    Raises:
+        PartUnavailable: the store did not answer.
+    """
+    store = connect_object_store(settings)
+    store.ensure_bucket(settings.store.bucket)
+    return store
+
+
+def connect_object_store(settings: Settings) -> ObjectStore:
+    """The same, without asking for the bucket."""
+    directory = settings.store.directory
+    if settings.mode is Mode.EMBEDDED and directory is None:
+        directory = settings.data_directory / OBJECTS
+    if directory is not None:
+        from sightline.engine.object_store_directory import (  # noqa: PLC0415 - one of two
+            DirectoryObjectStore,
+        )
+
+        return DirectoryObjectStore(directory)
+    from sightline.engine.object_store_s3 import S3ObjectStore  # noqa: PLC0415 - one of two
+
+    return S3ObjectStore(settings.store)
+
+
+def running_owner(settings: Settings) -> owner.Owner:
+    """The process that owns the embedded stack.
+
+    Raises:
+        RefusedToStart: nothing runs.
+    """
+    found = owner.find(settings.data_directory)
+    if found is None:
+        raise RefusedToStart(
+            f"nothing runs on {settings.data_directory}: start it with `sightline up --detach`, "
+            'or set mode = "services" to reach Kafka and S3'
+        )
+    return found

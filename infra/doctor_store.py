@@ -1,0 +1,61 @@
+"""The object store: does it answer, is the bucket there, may we write, read and delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+from sightline.engine.connections import connect_object_store
+from sightline.engine.errors import SightlineError
+from sightline.engine.ports import ObjectStore
+from sightline.engine.settings import Settings
+from sightline.infra.findings import Finding, bad, fine
+
+PROBE = "thumbnails/doctor-"
+"""Under a prefix of ours whose objects may vanish at any time."""
+_REMEDIES = {
+    "NoSuchBucket": "create the bucket, or correct store.bucket",
+    "InvalidAccessKeyId": "correct store.access_key",
+    "SignatureDoesNotMatch": "correct SIGHTLINE_STORE__SECRET_KEY",
+    "AccessDenied": "grant s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket",
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "CERTIFICATE_VERIFY_FAILED": "set store.ca_file to the authority of the store's certificate",
+    "WRONG_VERSION_NUMBER": "the store does not talk TLS: set store.tls = false",
+}
+_DEFAULT = "start it (`make up`), or correct store.endpoint, store.tls and store.region"
+
+
+def check_store(settings: Settings) -> Iterator[Finding]:
+    """One probe object is written, read and deleted."""
+    try:
+        store = connect_object_store(settings)
+    except SightlineError as error:
+        yield _failed("connect", error)
+        return
+    try:
+        yield from _probe(store, settings.store.bucket)
+    finally:
+        store.close()
+
+
+def _probe(store: ObjectStore, bucket: str) -> Iterator[Finding]:
+    key, data = f"{PROBE}{uuid4().hex}", b"sightline doctor"
+    steps: dict[str, Callable[[], object]] = {
+        "write to": lambda: store.put(bucket, key, data),
+        "read from": lambda: store.get(bucket, key),
+        "list": lambda: next(store.list(bucket, PROBE), None),
+        "delete from": lambda: store.delete(bucket, key),
+    }
+    for doing, step in steps.items():
+        try:
+            step()
+        except SightlineError as error:
+            yield _failed(f"{doing} bucket {bucket}", error)
+            return
+    yield fine("store", f"bucket {bucket}: written, read, listed and deleted a probe")
+
+
+def _failed(doing: str, error: SightlineError) -> Finding:
+    text = str(error)
+    remedy = next((told for sign, told in _REMEDIES.items() if sign in text), _DEFAULT)
+    return bad("store", f"cannot {doing}: {text}", remedy)
