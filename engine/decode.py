@@ -66,7 +66,7 @@ def prepare(
     region = _region(pixels.image, box)
     crop = pixels.image.resize((size, size), Image.Resampling.BILINEAR, box=_centre(region, size))
     return PreparedImage(
-        crop=np.ascontiguousarray(crop, dtype=np.uint8),
+        crop=np.array(crop, dtype=np.uint8),
         perceptual_hash=perceptual_hash(pixels.image, region),
         width=pixels.width,
         height=pixels.height,

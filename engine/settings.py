@@ -76,6 +76,10 @@ class KafkaSettings(Section):
     """How long a producer waits for company; 0 favours freshness."""
     delivery_timeout_s: Seconds = 30.0
     """After which an unacknowledged message is reported as an error."""
+    request_timeout_s: Seconds = 10.0
+    """For one question to the brokers: metadata, creating a topic, the next message of a replay."""
+    max_queued_messages: PositiveInt = 100_000
+    """Unacknowledged messages that one process holds; beyond, publishing is refused at once."""
     session_timeout_s: Seconds = 10.0
     """After which a silent group member is given up and its partitions move on."""
     group_protocol: Literal["classic", "consumer"] = "classic"
@@ -150,8 +154,9 @@ class EmbedderSettings(Section):
     """A local safetensors file; none: the package's or torchvision's own weights."""
     projection: Path | None = None
     """A local safetensors file with `mean` and `matrix`; none: the model's own, if it has one."""
-    precision: Literal["fp32", "bf16"] = "bf16"
-    """Belongs to the model digest: another precision is another vector space."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Belongs to the model digest: another precision is another vector space. `auto`: bf16 where
+    the machine computes in it, else fp32; a fleet of unlike machines should name one."""
     runtime: Literal["auto", "torch-eager", "torch-compiled", "openvino", "cuda"] = "auto"
     """`auto`: the fastest that this machine can run; named in `/readyz`."""
     threads: PositiveInt | None = None
