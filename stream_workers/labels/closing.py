@@ -107,9 +107,9 @@ class _Packet:
             len(self.searches) < MAX_SEARCHES and self.size_bytes + size_bytes <= MAX_RECORD_BYTES
         )
 
-    def add(self, search: msgspec.Raw) -> None:
-        self.searches.append(search)
-        self.size_bytes += len(bytes(search))
+    def add(self, search: bytes) -> None:
+        self.searches.append(msgspec.Raw(search))
+        self.size_bytes += len(search)
 
 
 def pack(
@@ -136,7 +136,7 @@ def pack(
         target = partition_of(search.anchor_id, source.targets)
         encoded = encode_search(search)
         packet = packets.setdefault(target, _Packet())
-        if not packet.has_room(len(bytes(encoded))):
+        if not packet.has_room(len(encoded)):
             yield written(target, packet)
             packet = packets[target] = _Packet()
         packet.add(encoded)

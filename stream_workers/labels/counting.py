@@ -161,9 +161,9 @@ def _split(
     for entry in judged:
         act, reason = entry
         if winners[act.item.event_id] is not entry:
-            reasons[act.index] = "duplicate"
+            reasons[act.place] = "duplicate"
         elif reason:
-            reasons[act.index] = reason
+            reasons[act.place] = reason
         else:
             counted.acts.append(act)
     if reasons:

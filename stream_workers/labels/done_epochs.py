@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 
@@ -17,24 +19,25 @@ class DoneRange(NamedTuple):
 class DoneEpochs:
     """Ranges of done epochs; repeats of a range change nothing."""
 
-    def __init__(self, ranges: list[DoneRange] | None = None) -> None:
-        self._ranges: list[DoneRange] = []
-        for done in ranges or []:
-            self.add(done)
+    def __init__(self, ranges: Iterable[DoneRange] = ()) -> None:
+        self._ranges = sorted(set(ranges))
+        self._last = max((done.epoch for done in self._ranges), default=None)
 
     def add(self, done: DoneRange) -> None:
         """Remember a range."""
-        if done not in self._ranges:
-            insort(self._ranges, done)
+        at = bisect_left(self._ranges, done)
+        if self._ranges[at : at + 1] != [done]:
+            self._ranges.insert(at, done)
+        self._last = done.epoch if self._last is None else max(self._last, done.epoch)
 
     @property
     def last(self) -> int | None:
         """The newest done epoch; epochs are done in order."""
-        return max((done.epoch for done in self._ranges), default=None)
+        return self._last
 
     def closed_at(self, epoch: int) -> int | None:
-        """x of a done epoch; None where it is not known (too long ago, or not done)."""
-        at = bisect_right(self._ranges, epoch, key=lambda done: done.first_epoch)
+        """The x of a done epoch; None where it is not known (too long ago, or not done)."""
+        at = bisect_right(self._ranges, epoch, key=attrgetter("first_epoch"))
         if at == 0:
             return None
         done = self._ranges[at - 1]

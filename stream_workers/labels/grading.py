@@ -1,4 +1,4 @@
-"""What the acts on a page come to: a grade per image and the examined place (docs/labels.md, 7, 8)."""
+"""What the acts on a page come to: grades and the examined place (docs/labels.md, 7 and 8)."""
 
 from __future__ import annotations
 
@@ -80,9 +80,7 @@ def _is_examined(image: Graded, rules: LabelRules) -> bool:
 
 def _graded(shown: Shown, done: _Done | None, rules: LabelRules) -> Graded:
     if done is None:
-        return Graded(
-            shown.image_id, shown.position, shown.score, shown.perceptual_hash, NOTHING
-        )
+        return Graded(shown.image_id, shown.position, shown.score, shown.perceptual_hash, NOTHING)
     dwell_ms = _dwell(done)
     return Graded(
         shown.image_id,

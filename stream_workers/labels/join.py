@@ -6,7 +6,7 @@ partition below that epoch's x, never on batching, restarts or rebalances (docs/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from sightline.schemas.envelope import ContractError
@@ -66,7 +66,6 @@ class JoinCore:
         self._open: dict[int, OpenEpoch] = {}
         self._closing: dict[int, int] = {}
         self._erasures: dict[tuple[str, int], int] = {}
-        self._closed_at: dict[int, int] = {}
 
     @property
     def stream_ms(self) -> int:
@@ -112,18 +111,16 @@ class JoinCore:
         self._done.add(done)
         self._open.pop(done.epoch, None)
         self._closing.pop(done.epoch, None)
-        finished = [key for key, at in self._erasures.items() if self._erasure_is_over(key[1], at)]
-        for key in finished:
-            del self._erasures[key]
+        self._erasures = {
+            (name, erased_ms): offset
+            for (name, erased_ms), offset in self._erasures.items()
+            if self._rules.epoch_of(erased_ms) > done.epoch
+        }
 
     def safe_offset(self) -> int | None:
         """What may be committed; None before the first record."""
         needed = [epoch.first_offset for epoch in self._open.values()]
         return self._offsets.safe((*needed, *self._closing.values(), *self._erasures.values()))
-
-    def _erasure_is_over(self, erased_ms: int, _offset: int) -> bool:
-        last = self._done.last
-        return last is not None and self._rules.epoch_of(erased_ms) <= last
 
     # --- what arrives ---------------------------------------------------------------------
 
@@ -168,7 +165,8 @@ class JoinCore:
         """`after_close`, `future`, or an empty string."""
         epoch = self._rules.epoch_of(issued_ms)
         if epoch < (self._next_epoch or 0):
-            closed_at = self._closed_at.get(epoch, self._done.closed_at(epoch))
+            # Only an epoch that an earlier run finished can have its x still before us.
+            closed_at = self._done.closed_at(epoch)
             if closed_at is None or offset >= closed_at:
                 return "after_close"
         return "future" if issued_ms > timestamp_ms + self._rules.lateness_ms else ""
@@ -229,11 +227,10 @@ class JoinCore:
 
         self._announce(DoneRange(epoch, epoch, offset), records, effects)
 
-    def _announce(self, done: DoneRange, records: partial[Iterator[Outgoing]], effects: list[Effect]) -> None:
+    def _announce(
+        self, done: DoneRange, records: Callable[[], Iterator[Outgoing]], effects: list[Effect]
+    ) -> None:
         self._closing[done.epoch] = done.closed_at_offset
-        self._closed_at.update(
-            dict.fromkeys(range(max(done.first_epoch, done.epoch - 1_000), done.epoch + 1), done.closed_at_offset)
-        )
         say = partial(
             markers, self._source, done.first_epoch, done.epoch, self._rules.closes_at(done.epoch)
         )

@@ -30,7 +30,7 @@ class Act(NamedTuple):
     """One item at its own time, and its place in the log."""
 
     offset: int
-    index: int
+    place: int
     own_ms: int
     item: Item
 

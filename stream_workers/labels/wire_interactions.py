@@ -14,9 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 from sightline.schemas.envelope import ContractError
-from sightline.schemas.interactions import ResultsInteracted, UserErased
 from sightline.schemas.registry import decode as decode_slowly
-from sightline.schemas.searches import ResultsShown
 from sightline.stream_workers.labels.instants import UnusualTime, milliseconds
 
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -174,7 +172,7 @@ class TickRecord(_Envelope, tag="sightline.clock.ticked.v1"):
 
 
 Record = ShownRecord | BeaconRecord | ErasureRecord | TickRecord
-_decoder = msgspec.json.Decoder(Record)
+_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 
 def _page_is_named(record: ShownRecord) -> bool:
@@ -236,12 +234,11 @@ def _with_usual_times(value: bytes | None) -> bytes:
     """
     event = decode_slowly(value)
     data = event.data
-    names = {
-        ResultsShown: ("issued_at",),
-        ResultsInteracted: ("issued_at", "received_at"),
-        UserErased: ("erased_at",),
-    }.get(type(data), ())
-    times = {name: getattr(data, name).astimezone(UTC) for name in names}
+    times = {
+        name: getattr(data, name).astimezone(UTC)
+        for name in ("issued_at", "received_at", "erased_at")
+        if name in type(data).model_fields
+    }
     usual = {"data": data.model_copy(update=times), "time": event.time.astimezone(UTC)}
     return event.model_copy(update=usual).encode()
 

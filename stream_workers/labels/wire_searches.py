@@ -132,13 +132,13 @@ class MarkerRecord(_Envelope, tag="sightline.epoch.closed.v1"):
 
 
 ClosedTopicRecord = ClosedRecord | MarkerRecord
-_decoder = msgspec.json.Decoder(ClosedTopicRecord)
+_decoder: msgspec.json.Decoder[ClosedTopicRecord] = msgspec.json.Decoder(ClosedTopicRecord)
 _encoder = msgspec.json.Encoder()
 
 
-def encode_search(search: Search) -> msgspec.Raw:
+def encode_search(search: Search) -> bytes:
     """One search as JSON, to be put into a record with others."""
-    return msgspec.Raw(_encoder.encode(search))
+    return _encoder.encode(search)
 
 
 def encode_searches(
