@@ -1,0 +1,97 @@
+"""Calls to a Qdrant server: the connection, its timeouts, and its errors in our words."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
+
+import grpc
+from qdrant_client import QdrantClient
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
+from sightline.engine.errors import Overloaded, Part, PartUnavailable
+from sightline.engine.settings import IndexSettings
+
+_TOO_MANY_REQUESTS = 429
+Answer = TypeVar("Answer")
+
+
+def connect(settings: IndexSettings) -> QdrantClient:
+    """A client of the server in the settings; nothing is sent yet."""
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    rest: dict[str, Any] = {} if settings.ca_file is None else {"verify": str(settings.ca_file)}
+    roots = None if settings.ca_file is None else settings.ca_file.read_bytes()
+    return QdrantClient(
+        url=settings.url,
+        api_key=key,
+        prefer_grpc=settings.grpc_port is not None,
+        grpc_port=settings.grpc_port or 6334,
+        grpc_options={} if roots is None else {"root_certificates": roots},
+        timeout=request_timeout_s(settings),
+        check_compatibility=False,  # it would connect here; `doctor` compares the versions
+        **rest,
+    )
+
+
+def request_timeout_s(settings: IndexSettings) -> int:
+    """The client takes whole seconds only."""
+    return max(1, math.ceil(settings.timeout_s))
+
+
+class QdrantCalls:
+    """A client with our errors, its calls one at a time where it is not thread-safe."""
+
+    def __init__(self, client: QdrantClient, *, serial: bool) -> None:
+        self._client = client
+        self._turn: AbstractContextManager[Any] = threading.RLock() if serial else nullcontext()
+        self._closed = False
+
+    def __call__(self, doing: str, call: Callable[[QdrantClient], Answer]) -> Answer:
+        """What the call returns.
+
+        Raises:
+            PartUnavailable: the server did not answer in time, or refused.
+            Overloaded: it has too much to do.
+        """
+        if self._closed:
+            raise PartUnavailable(Part.INDEX, f"cannot {doing}: the index is closed")
+        with qdrant_errors(doing), self._turn:
+            return call(self._client)
+
+    def close(self) -> None:
+        """Let go of the connections; repeated calls do nothing."""
+        if not self._closed:
+            self._closed = True
+            self._client.close()
+
+
+@contextmanager
+def qdrant_errors(doing: str) -> Iterator[None]:
+    """Map what the client raises: `Overloaded` where the server says so, else `PartUnavailable`."""
+    try:
+        yield
+    except ResourceExhaustedResponse as error:
+        raise Overloaded(
+            Part.INDEX, f"{doing}: {error}", retry_after_s=float(error.retry_after_s)
+        ) from error
+    except grpc.RpcError as error:
+        raise _from_grpc(doing, error) from error
+    except UnexpectedResponse as error:
+        kind = Overloaded if error.status_code == _TOO_MANY_REQUESTS else PartUnavailable
+        raise kind(Part.INDEX, f"{doing}: HTTP {error.status_code} {_said(error)}") from error
+    except (ApiException, QdrantException, OSError, RuntimeError) as error:
+        raise PartUnavailable(Part.INDEX, f"{doing}: {error}") from error
+
+
+def _from_grpc(doing: str, error: grpc.RpcError) -> PartUnavailable:
+    code = error.code() if isinstance(error, grpc.Call) else None
+    details = error.details() if isinstance(error, grpc.Call) else str(error)
+    kind = Overloaded if code is grpc.StatusCode.RESOURCE_EXHAUSTED else PartUnavailable
+    return kind(Part.INDEX, f"{doing}: {code.name if code else 'failed'}: {details}")
+
+
+def _said(error: UnexpectedResponse) -> str:
+    return error.content.decode(errors="replace")[:200]

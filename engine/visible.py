@@ -1,0 +1,67 @@
+"""The only reads of the index that API handlers may use: what a caller may not see does not exist.
+
+`search` returns listed images only, by the index's own filter. `get` returns an image, or says
+`NotFound` exactly as for an id that was never there: no status, count or timing names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sightline.engine.errors import NotFound
+from sightline.engine.ports import VectorIndex
+from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest
+from sightline.engine.settings import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks: the scopes of the key, and whose images a `write` key may see."""
+
+    scopes: frozenset[Scope]
+    owner_id: str | None = None
+
+    def may_see(self, image: IndexedImage) -> bool:
+        """`admin` sees all, `search` what is listed, `write` what its owner owns (RULES R1)."""
+        if Scope.ADMIN in self.scopes:
+            return True
+        if Scope.SEARCH in self.scopes and image.listed:
+            return True
+        return Scope.WRITE in self.scopes and self._owns(image)
+
+    def _owns(self, image: IndexedImage) -> bool:
+        return self.owner_id is not None and image.state.owner_id == self.owner_id
+
+
+class VisibleIndex:
+    """An index seen with a caller's eyes."""
+
+    def __init__(self, index: VectorIndex) -> None:
+        self._index = index
+
+    @property
+    def spec(self) -> GenerationSpec:
+        """The model and geometry that the index was made with."""
+        return self._index.spec
+
+    def search(self, request: SearchRequest) -> list[Hit]:
+        """The nearest listed images, the same for every caller. See `VectorIndex.search`."""
+        return self._index.search(request)
+
+    def get(self, image_id: str, caller: Caller) -> IndexedImage:
+        """The image with its vector, if the caller may see it.
+
+        Raises:
+            NotFound: there is none, or it is not the caller's to see.
+            PartUnavailable: the index did not answer.
+        """
+        image = self.get_many([image_id], caller).get(image_id)
+        if image is None:
+            raise NotFound(f"there is no image {image_id}")
+        return image
+
+    def get_many(self, image_ids: Collection[str], caller: Caller) -> dict[str, IndexedImage]:
+        """Those of the images that the caller may see. Raises `PartUnavailable`."""
+        found = self._index.get(image_ids, vectors=True)  # `listed` depends on the vector
+        return {name: image for name, image in found.items() if caller.may_see(image)}
