@@ -10,10 +10,10 @@ from sightline.engine.errors import Part
 from sightline.engine.ports import Clock, VectorIndex
 from sightline.engine.records import IndexedImage, Stage
 from sightline.engine.telemetry import Metrics
-from sightline.schemas.indexed import Outcome, StageTimes
+from sightline.schemas.indexed import Outcome
 from sightline.stream_workers.image_task import ImageTask
 from sightline.stream_workers.lanes import LaneQueue
-from sightline.stream_workers.outcome_events import times_of_repeat
+from sightline.stream_workers.outcome_events import Applied, times_of_repeat
 from sightline.stream_workers.patience import Patience
 from sightline.stream_workers.versioning import (
     Standing,
@@ -30,17 +30,6 @@ class Write(NamedTuple):
 
     task: ImageTask
     stage: Stage
-
-
-class Applied(NamedTuple):
-    """An event that reached its end."""
-
-    task: ImageTask
-    outcome: Outcome
-    stored: IndexedImage | None
-    times: StageTimes
-    repeated: bool = False
-    """It had been applied before this delivery."""
 
 
 class ApplyRoutes(NamedTuple):

@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from sightline.engine.errors import GenerationMismatch
 from sightline.engine.health import Health
@@ -32,7 +33,7 @@ from sightline.engine.telemetry import Metrics
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.topics import IMAGES_INDEXED
-from sightline.stream_workers.applying import Applied, Applier, ApplyRoutes, Write
+from sightline.stream_workers.applying import Applier, ApplyRoutes, Write
 from sightline.stream_workers.crew import Crew, Later
 from sightline.stream_workers.dead_letters import DeadLetters
 from sightline.stream_workers.durability import Durability, Finished
@@ -47,7 +48,7 @@ from sightline.stream_workers.image_task import ImageTask, PictureFacts, Rejecti
 from sightline.stream_workers.lane_poller import LanePoller
 from sightline.stream_workers.lanes import LaneQueue, LaneRoom
 from sightline.stream_workers.outbox import Letter, Outbox
-from sightline.stream_workers.outcome_events import outcome_event
+from sightline.stream_workers.outcome_events import Applied, outcome_event
 from sightline.stream_workers.patience import GaveUp, Patience
 from sightline.stream_workers.planning import Planner, Polled, Routes
 from sightline.stream_workers.taking_turns import SharedEmbeddings, Turns
@@ -229,7 +230,7 @@ class IndexWorker:
         return self._pollers
 
     def _observe(self) -> None:
-        queues = {
+        queues: dict[str, LaneQueue[Any]] = {
             "plan": self._to_plan,
             "fetch": self._to_fetch,
             "embed": self._to_embed,

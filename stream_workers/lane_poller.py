@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from sightline.engine.errors import Part, TransientError
 from sightline.engine.ports import Clock, EventConsumer
-from sightline.engine.records import TopicPartition
+from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import WorkerSettings
 from sightline.engine.telemetry import Metrics
 from sightline.schemas.indexed import Lane
@@ -125,14 +125,18 @@ class LanePoller:
         messages = self._consumer.poll(free, _POLL_S)
         if self.offsets.held():
             self._patience.worked(Part.BROKER)
-        if not messages:
-            return
+        self._take_in(messages)
+
+    def _take_in(self, messages: Sequence[Message]) -> None:
         now = self._clock.now()
-        self._room.enter(self._lane, len(messages))
         polled: list[Polled | ImageTask] = [
-            Polled(message, self._lane, self.offsets.start(message), now) for message in messages
+            Polled(message, self._lane, ledger, now)
+            for message in messages
+            if (ledger := self.offsets.start(message)) is not None
         ]
-        self._queue.put(self._lane, polled)
+        if polled:
+            self._room.enter(self._lane, len(polled))
+            self._queue.put(self._lane, polled)
 
     def _stay_full(self) -> None:
         now_s = self._clock.monotonic()
@@ -141,10 +145,7 @@ class LanePoller:
         if now_s - self._full_since_s < _PAUSE_AFTER_S:
             return
         self._pause(paused=True)
-        for message in self._consumer.poll(1, 0.0):  # none: all is paused; keeps the membership
-            self._room.enter(self._lane, 1)
-            ledger = self.offsets.start(message)
-            self._queue.put(self._lane, [Polled(message, self._lane, ledger, self._clock.now())])
+        self._take_in(self._consumer.poll(1, 0.0))  # none: all is paused; keeps the membership
 
     def _pause(self, *, paused: bool) -> None:
         if paused == self._paused and not (paused and self._pause_again):

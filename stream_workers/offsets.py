@@ -81,11 +81,16 @@ class LaneOffsets:
         with self._changed:
             return tuple(self._ledgers)
 
-    def start(self, message: Message) -> PartitionLedger:
-        """A message was polled; returns the ledger to finish it in."""
+    def start(self, message: Message) -> PartitionLedger | None:
+        """A message was polled; returns the ledger to finish it in.
+
+        None: its partition was revoked within the same poll, its next owner will see it.
+        """
         with self._changed:
-            ledger = self._ledgers.setdefault(message.topic_partition, PartitionLedger())
-            ledger.start(message.offset, message.timestamp)
+            ledger = self._ledgers.get(message.topic_partition)
+            if ledger is not None:
+                self._committed.setdefault(message.topic_partition, message.offset)
+                ledger.start(message.offset, message.timestamp)
             return ledger
 
     def finish(self, finished: Iterable[tuple[PartitionLedger, int]]) -> None:

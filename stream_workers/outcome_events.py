@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 from hashlib import sha256
+from typing import NamedTuple
 
 from sightline.engine.records import GenerationSpec, IndexedImage
 from sightline.schemas.envelope import Event
 from sightline.schemas.indexed import ImageIndexed, ImageRejected, Outcome, StageTimes
 from sightline.stream_workers.image_task import ImageTask
+
+
+class Applied(NamedTuple):
+    """An event that reached its end."""
+
+    task: ImageTask
+    outcome: Outcome
+    stored: IndexedImage | None
+    times: StageTimes
+    repeated: bool = False
+    """It had been applied before this delivery."""
+
 
 SOURCE = "/sightline/index-worker"
 _MESSAGE_CHARS = 512
@@ -16,20 +29,16 @@ _REASON_CHARS = 64
 
 
 def outcome_event(
-    task: ImageTask,
-    outcome: Outcome,
-    stored: IndexedImage | None,
-    times: StageTimes,
-    spec: GenerationSpec,
-    now: datetime,
+    applied: Applied, spec: GenerationSpec, now: datetime
 ) -> Event[ImageIndexed] | Event[ImageRejected]:
     """The event; its id is a function of what it says, so a repeat is the same event."""
+    task, outcome, stored = applied.task, applied.outcome, applied.stored
     common = {
         "image_id": task.image_id,
         "version": task.state.version,
         "event_id": task.event.id,
         "lane": task.lane,
-        "times": times,
+        "times": applied.times,
         "generation": spec.name,
         "model_digest": spec.model_digest,
         "outcome": outcome,

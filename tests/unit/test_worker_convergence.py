@@ -1,0 +1,400 @@
+"""Whatever the order, repetition, interleaving and crashes: one end, in index and topics alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from sightline.engine.clock import ManualClock
+from sightline.engine.health import Health
+from sightline.engine.records import Message, Stage
+from sightline.engine.settings import WorkerSettings
+from sightline.engine.telemetry import Metrics
+from sightline.schemas.envelope import Event
+from sightline.schemas.fields import Moderation, Visibility
+from sightline.schemas.images import (
+    ImageChanged,
+    ImageDeleted,
+    ImageState,
+    ImageUploaded,
+    ObjectReference,
+    hiding_rank,
+    tie,
+)
+from sightline.schemas.indexed import Lane, Outcome
+from sightline.schemas.registry import decode
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_INDEXED
+from sightline.stream_workers.image_task import ImageTask
+from sightline.stream_workers.index_worker import IndexWorker
+from sightline.stream_workers.lanes import LaneQueue
+
+from tests.worker_parts import (
+    MemoryConsumer,
+    MemoryIndex,
+    MemoryLog,
+    MemoryStore,
+    TinyEmbedder,
+    tiny_decode,
+)
+
+STEPS = (
+    *("poll live", "poll backfill", "plan", "fetch", "embed", "apply", "settle", "time"),
+    *("crash", "power cut"),
+)
+PICTURES = (b"one", b"two", b"bad three")
+
+
+class World:
+    """A worker whose stages take their turns when told to, so that any interleaving can be had."""
+
+    def __init__(self, *, max_batch: int = 2) -> None:
+        self.clock = ManualClock()
+        self.log = MemoryLog(self.clock)
+        self.store = MemoryStore()
+        self.index = MemoryIndex()
+        self.embedder = TinyEmbedder()
+        self._max_batch = max_batch
+        self.start()
+
+    def start(self) -> None:
+        """A new worker on what is left of the world."""
+        self.metrics = Metrics(CollectorRegistry())
+        self.worker = IndexWorker(
+            consumers=lambda lane: MemoryConsumer(self.log, f"g-{lane}"),
+            producer=self.log,
+            store=self.store,
+            index=self.index,
+            embedder=self.embedder,
+            decode=tiny_decode,
+            settings=WorkerSettings(max_batch=self._max_batch, dead_letter_limit=3),
+            max_bytes=1_000,
+            embed_threads=2,
+            clock=self.clock,
+            metrics=self.metrics,
+            health=Health(self.clock),
+        )
+        self.pollers = self.worker.make_pollers()
+        for lane, poller in self.pollers.items():
+            topic = {Lane.LIVE: IMAGES, Lane.BACKFILL: IMAGES_BACKFILL}[lane].name
+            poller._consumer.subscribe([topic], poller)
+
+    def publish(self, state: ImageState, event_id: str, lane: Lane = Lane.LIVE) -> None:
+        """Append the event of a state."""
+        topic = IMAGES if lane is Lane.LIVE else IMAGES_BACKFILL
+        event = Event[ImageState](
+            id=event_id,
+            source="/test",
+            type=state.TYPE,
+            subject=state.image_id,
+            time=self.clock.now(),
+            data=state,
+        )
+        self.log.append(topic.name, state.image_id, event.encode())
+
+    def step(self, name: str) -> bool:
+        """One stage's turn, if there is anything for it to do."""
+        w = self.worker
+        queues: dict[str, tuple[LaneQueue[Any], Callable[[], None]]] = {
+            "plan": (w._to_plan, w._planner.turn),
+            "fetch": (w._to_fetch, w._fetcher.turn),
+            "embed": (w._to_embed, w._embedding.turn),
+            "apply": (w._to_write, w._applier.turn),
+        }
+        if name in queues:
+            queue, turn = queues[name]
+            if not queue._urgent and not any(queue.depth(lane) for lane in Lane):
+                return False
+            turn()
+            return True
+        return self._other(name)
+
+    def _other(self, name: str) -> bool:
+        if name.startswith("poll"):
+            poller = self.pollers[Lane(name.removeprefix("poll "))]
+            if poller._room.free(poller._lane) == 0 or not sum(poller._consumer.lag().values()):
+                return False
+            poller._turn()
+        elif name == "settle":
+            self.worker._durability.settle()
+            for poller in self.pollers.values():
+                poller._commit()
+            return False
+        elif name == "time":
+            self.clock.advance(1.0)
+            waiting = bool(self.worker._later._heap)
+            self.worker._later.turn(0.0)
+            return waiting
+        else:
+            if name == "power cut":
+                self.index.crash()
+            self.start()
+        return True
+
+    def run_to_the_end(self) -> None:
+        """Until nothing is left to do and everything is committed."""
+        calm = [step for step in STEPS if step not in ("crash", "power cut")]
+        for _ in range(1_000):
+            moved = [self.step(step) for step in calm]
+            if not any(moved):
+                break
+        for lane, topic in ((Lane.LIVE, IMAGES), (Lane.BACKFILL, IMAGES_BACKFILL)):
+            done = [o for (g, p), o in self.log.committed.items() if g == f"g-{lane}"]
+            assert sum(done) == len(self.log.records[topic.name]), f"{lane} is not committed"
+
+    def compacted(self) -> dict[str, Event[ImageState]]:
+        """What re-index would read: each topic's last record per key, merged by version and tie."""
+        merged: dict[str, Event[ImageState]] = {}
+        for topic in (IMAGES, IMAGES_BACKFILL):
+            last: dict[bytes | None, Message] = {m.key: m for m in self.log.records[topic.name]}
+            for message in last.values():
+                event: Event[ImageState] = decode(message.value)
+                known = merged.get(event.data.image_id)
+                if known is None or fence(known) < fence(event):
+                    merged[event.data.image_id] = event
+        return merged
+
+    def outcomes(self) -> dict[tuple[str, int], set[Outcome]]:
+        """Every outcome that was told of each version."""
+        told: dict[tuple[str, int], set[Outcome]] = defaultdict(set)
+        for message in self.log.records[IMAGES_INDEXED.name]:
+            data = decode(message.value).data
+            told[data.image_id, data.version].add(data.outcome)
+        return told
+
+
+def fence(event: Event[ImageState]) -> tuple[int, int]:
+    """The order of events of one image (RULES R1)."""
+    return event.data.version, tie(event.data, event.id)
+
+
+def reference(data: bytes, *, promised: bool = True) -> ObjectReference:
+    """Where those bytes lie in the tests' bucket."""
+    digest = hashlib.sha256(data).hexdigest()
+    return ObjectReference(
+        bucket="pictures",
+        key=f"images/{digest}",
+        size_bytes=len(data),
+        sha256=digest if promised else None,
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[ImageState, str, Lane]]:
+    """Events of two images, versions in any order, some sent twice, on both lanes."""
+    events = []
+    for number in range(draw(st.integers(1, 7))):
+        common = {
+            "image_id": draw(st.sampled_from(["a", "b"])),
+            "version": draw(st.integers(0, 4)),
+            "visibility": draw(st.sampled_from(Visibility)),
+            "moderation": draw(st.sampled_from([Moderation.ALLOWED, *Moderation])),
+        }
+        kinds: list[type[ImageState]] = [ImageUploaded, ImageChanged, ImageDeleted]
+        kind = draw(st.sampled_from(kinds))
+        if kind is not ImageDeleted:
+            data = draw(st.sampled_from([*PICTURES, b"missing"]))
+            common["object"] = reference(data, promised=draw(st.booleans()))
+        lane = draw(st.sampled_from(Lane))
+        copies = draw(st.sampled_from([1, 1, 2]))
+        events += [(kind(**common), f"e{number}", lane)] * copies
+    return draw(st.permutations(events))
+
+
+@settings(max_examples=300)
+@given(histories(), st.lists(st.sampled_from(STEPS), max_size=60), st.integers(1, 3))
+def test_any_history_ends_in_the_highest_version_everywhere(
+    history: list[tuple[ImageState, str, Lane]], steps: list[str], max_batch: int
+) -> None:
+    """Index and compacted topics agree on the winner, and each version has been told an outcome."""
+    world = World(max_batch=max_batch)
+    for data in PICTURES:
+        world.store.put("pictures", reference(data).key, data)
+    feed = iter(history)
+    for step in steps:
+        if step.startswith("poll") and (event := next(feed, None)) is not None:
+            world.publish(*event)
+        world.step(step)
+        assert_nothing_hidden_is_listed(world)
+    for event in feed:
+        world.publish(*event)
+    world.run_to_the_end()
+    winners = winners_of(history)
+    assert {i: image.event_id for i, image in world.index.images.items()} == {
+        i: event_id for i, (_, event_id) in winners.items()
+    }
+    assert {i: event.id for i, event in world.compacted().items()} == {
+        i: event_id for i, (_, event_id) in winners.items()
+    }
+    for image_id, (state, _) in winners.items():
+        image = world.index.images[image_id]
+        assert image.stage is Stage.FINAL
+        assert image.outcome is expected_outcome(state)
+        assert image.listed == (image.outcome is Outcome.INDEXED)
+    assert_outcomes(world, history)
+
+
+def winners_of(
+    history: list[tuple[ImageState, str, Lane]],
+) -> dict[str, tuple[ImageState, str]]:
+    """The highest (version, tie) of each image."""
+    winners: dict[str, tuple[ImageState, str]] = {}
+    for state, event_id, _ in history:
+        known = winners.get(state.image_id)
+        order = (state.version, tie(state, event_id))
+        if known is None or (known[0].version, tie(*known)) < order:
+            winners[state.image_id] = (state, event_id)
+    return winners
+
+
+def expected_outcome(state: ImageState) -> Outcome:
+    """What becomes of a state that nothing overtakes."""
+    if isinstance(state, ImageDeleted):
+        return Outcome.DELETED
+    known = {reference(data).key for data in PICTURES if not data.startswith(b"bad")}
+    if state.object is not None and state.object.key not in known:
+        return Outcome.REJECTED
+    return Outcome.HIDDEN if hiding_rank(state) else Outcome.INDEXED
+
+
+def assert_nothing_hidden_is_listed(world: World) -> None:
+    """What the index lists is of a state that hides nothing."""
+    assert all(hiding_rank(i.state) == 0 for i in world.index.images.values() if i.listed)
+
+
+def assert_outcomes(world: World, history: list[tuple[ImageState, str, Lane]]) -> None:
+    """Each version has an outcome, and at most one besides superseded per event of it."""
+    told = world.outcomes()
+    assert set(told) == {(state.image_id, state.version) for state, _, _ in history}
+    for key, outcomes in told.items():
+        events = {e for s, e, _ in history if (s.image_id, s.version) == key}
+        if len(events) == 1:
+            assert len(outcomes - {Outcome.SUPERSEDED}) <= 1
+
+
+def public(image_id: str, version: int, data: bytes) -> ImageUploaded:
+    """A public upload."""
+    return ImageUploaded(
+        image_id=image_id,
+        version=version,
+        object=reference(data),
+        visibility=Visibility.PUBLIC,
+    )
+
+
+@pytest.fixture
+def world() -> World:
+    """A world with two pictures in its store."""
+    made = World(max_batch=8)
+    for data in PICTURES:
+        made.store.put("pictures", reference(data).key, data)
+    return made
+
+
+def test_private_leaves_the_results_before_its_bytes_are_looked_at(world: World) -> None:
+    """A private version with other bytes hides the image while the store is down."""
+    world.publish(public("a", 1, b"one"), "e1")
+    world.run_to_the_end()
+    assert world.index.images["a"].listed
+    world.store.down = True
+    hidden = public("a", 2, b"two").model_copy(update={"visibility": Visibility.PRIVATE})
+    world.publish(hidden, "e2")
+    for step in ("poll live", "plan", "fetch", "apply"):
+        world.step(step)
+    assert not world.index.images["a"].listed
+    assert world.index.images["a"].stage is Stage.PROVISIONAL
+
+
+def test_unchanged_bytes_are_embedded_once(world: World) -> None:
+    """A change of tags, even right behind its upload, and a copy under another id cost nothing."""
+    upload = public("a", 1, b"one")
+    world.publish(upload, "e1")
+    world.publish(
+        ImageChanged(**dict(upload) | {"version": 2, "tags": ("x",)}),
+        "e2",
+    )
+    world.publish(public("b", 1, b"one"), "e3")
+    world.run_to_the_end()
+    world.publish(ImageChanged(**dict(upload) | {"version": 3}), "e4")
+    world.run_to_the_end()
+    assert world.embedder.embedded == 1
+    assert world.index.images["a"].version == 3
+    assert world.index.count(listed_only=True) == 2
+
+
+def test_a_rejected_version_is_applied_as_a_version(world: World) -> None:
+    """Version 3 does not stay public because version 5 has a broken file."""
+    world.publish(public("a", 3, b"one"), "e1")
+    world.publish(public("a", 5, b"bad three"), "e2")
+    world.run_to_the_end()
+    image = world.index.images["a"]
+    assert (image.version, image.outcome, image.reason) == (5, Outcome.REJECTED, "corrupt")
+    assert not image.listed
+    assert world.outcomes()["a", 5] == {Outcome.REJECTED}
+
+
+def test_a_late_lower_version_makes_the_winner_be_appended_again_once(world: World) -> None:
+    """Private 5, then public 3 twice: the topic ends in 5, and the index knows where."""
+    winner = public("a", 5, b"one").model_copy(update={"visibility": Visibility.PRIVATE})
+    world.publish(winner, "e5")
+    world.publish(public("a", 3, b"two"), "e3")
+    world.publish(public("a", 3, b"two"), "e3")
+    world.run_to_the_end()
+    log = world.log.records[IMAGES.name]
+    assert [decode(m.value).id for m in log] == ["e5", "e3", "e3", "e5"]
+    assert decode(log[-1].value) == decode(log[0].value)
+    assert world.index.images["a"].winner.offset == 3
+
+
+def test_an_offset_is_committed_only_after_the_flush(world: World) -> None:
+    """What a power cut takes from the index is delivered again."""
+    world.publish(public("a", 1, b"one"), "e1")
+    for step in ("poll live", "plan", "fetch", "embed", "apply"):
+        world.step(step)
+    for poller in world.pollers.values():
+        poller._commit()
+    assert world.index.images["a"].listed
+    world.step("power cut")
+    assert not world.index.images
+    world.run_to_the_end()
+    assert world.index.images["a"].listed
+
+
+def test_an_object_that_comes_late_is_waited_for(world: World) -> None:
+    """An event may outrun its object: it is looked for again, and nothing is rejected."""
+    world.publish(public("a", 1, b"late"), "e1")
+    for step in ("poll live", "plan", "fetch", "time", "fetch"):
+        world.step(step)
+    world.store.put("pictures", reference(b"late").key, b"late")
+    world.run_to_the_end()
+    assert world.index.images["a"].outcome is Outcome.INDEXED
+
+
+def test_a_poisonous_picture_is_dead_lettered_alone(world: World) -> None:
+    """What fails in an unforeseen way goes to the dead letters, its batch goes on."""
+    world.store.put("pictures", reference(b"poison").key, b"poison")
+    world.publish(public("a", 1, b"poison"), "e1")
+    world.publish(public("b", 1, b"one"), "e2")
+    world.run_to_the_end()
+    letter = world.log.records["images.dlq.v1"][0]
+    assert letter.value == world.log.records[IMAGES.name][0].value
+    assert dict(letter.headers)["sightline-dlq-error"] == b"ZeroDivisionError"
+    assert set(world.index.images) == {"b"}
+
+
+def test_tombstones_of_the_log_pass(world: World) -> None:
+    """A Kafka null, written once a delete's retention is over, changes nothing."""
+    world.log.append(IMAGES.name, "a", None)
+    world.publish(public("b", 1, b"one"), "e2")
+    world.run_to_the_end()
+    assert set(world.index.images) == {"b"}
+
+
+def test_the_task_is_told_by_identity() -> None:
+    """Two deliveries of one event are two tasks."""
+    assert ImageTask.__eq__ is object.__eq__
