@@ -1,0 +1,72 @@
+"""Reads whole topics, from their beginning to where they end now, outside any group."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException
+from confluent_kafka import Message as KafkaMessage
+from confluent_kafka import TopicPartition as KafkaPartition
+from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.event_log_kafka_config import consumer_config, error_of, log_client_error
+from sightline.engine.event_log_kafka_consumer import message_of
+from sightline.engine.records import Message
+from sightline.engine.settings import KafkaSettings
+
+_BATCH = 500
+
+
+def read_topics(settings: KafkaSettings, topics: Sequence[str]) -> Iterator[Message]:
+    """Every message that the topics hold, in order within each partition.
+
+    Stops at the end of each partition as the broker tells it, never by counting: a compacted topic
+    has gaps, and one that was emptied has no last message. Topics that do not exist are empty.
+
+    Raises:
+        PartUnavailable: the broker did not answer for `request_timeout_s`.
+    """
+    consumer = Consumer(
+        consumer_config(settings, f"reader-{uuid.uuid4().hex}")
+        | {"enable.partition.eof": True, "error_cb": log_client_error}
+    )
+    try:
+        yield from _read(consumer, settings, topics)
+    except KafkaException as error:
+        raise error_of(error, "reading") from error
+    finally:
+        consumer.close()
+
+
+def _read(consumer: Consumer, settings: KafkaSettings, topics: Sequence[str]) -> Iterator[Message]:
+    unread = _partitions(consumer, settings, topics)
+    consumer.assign([KafkaPartition(t, p, OFFSET_BEGINNING) for t, p in unread])
+    while unread:
+        # Two calls, since `consume(n)` alone waits for all n or for the whole timeout.
+        first = consumer.poll(settings.request_timeout_s)
+        if first is None:
+            raise PartUnavailable(
+                Part.BROKER, f"nothing came within {settings.request_timeout_s} s while reading"
+            )
+        for record in (first, *consumer.consume(_BATCH, 0)):
+            if _ended(record):
+                unread.discard((str(record.topic()), int(record.partition() or 0)))
+            elif (str(record.topic()), int(record.partition() or 0)) in unread:
+                yield message_of(record, settings.topic_prefix)
+
+
+def _partitions(
+    consumer: Consumer, settings: KafkaSettings, topics: Sequence[str]
+) -> set[tuple[str, int]]:
+    known = consumer.list_topics(timeout=settings.request_timeout_s).topics
+    names = [settings.topic_prefix + topic for topic in topics]
+    return {(name, p) for name in names if name in known for p in known[name].partitions}
+
+
+def _ended(record: KafkaMessage) -> bool:
+    error = record.error()
+    if error is None:
+        return False
+    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - public, named by the vendor
+        return True
+    raise KafkaException(error)

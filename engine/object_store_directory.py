@@ -1,0 +1,220 @@
+"""The object store in a directory: the embedded stack's, durable and safe between processes."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from sightline.engine.errors import Conflict, ObjectMissing, Part, PartUnavailable, TooLarge
+from sightline.engine.records import StoredObject
+
+_BYTES = ".bytes"
+_DRAFTS, _LOCKS = ".drafts", ".locks"
+_SAFE = "-_~ "
+"""Beside letters and digits; a dot is escaped, so that no name is hidden or means a parent."""
+_MAX_NAME = 200
+_EMPTY = "%"
+_GOES_ON = "%~/"
+_LOCK_COUNT = 64
+
+
+class DirectoryObjectStore:
+    """An `ObjectStore` under a directory, made if it is not there.
+
+    An object is one file: a line of JSON (content type, etag), then its bytes; written aside,
+    synced, renamed over the old one, so that a reader sees one or the other, whole, also after a
+    crash. Compare-and-set holds a file lock, so it is safe between threads and processes.
+
+    Args:
+        root: the directory; buckets are folders in it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        with _reported("opening"):
+            for folder in (_DRAFTS, _LOCKS):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+
+    def put(
+        self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream"
+    ) -> StoredObject:
+        """See `ObjectStore.put`; durable when it returns."""
+        with _reported(f"put {bucket}/{key}"), self._locked(bucket, key):
+            return self._write(bucket, key, data, content_type)
+
+    def put_if(
+        self, bucket: str, key: str, data: bytes, *, expected_etag: str | None
+    ) -> StoredObject:
+        """See `ObjectStore.put_if`."""
+        with _reported(f"put_if {bucket}/{key}"), self._locked(bucket, key):
+            if self._etag(bucket, key) != expected_etag:
+                raise Conflict(f"{bucket}/{key} is no longer what was read")
+            return self._write(bucket, key, data, "application/octet-stream")
+
+    def get(self, bucket: str, key: str, *, max_bytes: int | None = None) -> bytes:
+        """See `ObjectStore.get`."""
+        with _reported(f"get {bucket}/{key}"), self._opened(bucket, key) as opened:
+            size = opened.size_bytes
+            if max_bytes is not None and size > max_bytes:
+                raise TooLarge(f"{bucket}/{key} is {size} bytes, {max_bytes} at most")
+            return opened.read()
+
+    def stat(self, bucket: str, key: str) -> StoredObject:
+        """See `ObjectStore.stat`."""
+        with _reported(f"stat {bucket}/{key}"), self._opened(bucket, key) as opened:
+            return opened.described(bucket, key)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """See `ObjectStore.delete`."""
+        with _reported(f"delete {bucket}/{key}"), self._locked(bucket, key):
+            path = self._path(bucket, key)
+            if path.exists():
+                path.unlink()
+                _sync_folder(path.parent)
+
+    def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[StoredObject]:
+        """See `ObjectStore.list`; objects deleted meanwhile are left out."""
+        with _reported(f"list {bucket}/{prefix}"):
+            keys = sorted(
+                (k for k in self._keys(bucket) if k.startswith(prefix) and k > start_after),
+                key=str.encode,
+            )
+        for key in keys:
+            try:
+                yield self.stat(bucket, key)
+            except ObjectMissing:
+                continue
+
+    def ensure_bucket(self, bucket: str) -> None:
+        """See `ObjectStore.ensure_bucket`."""
+        with _reported(f"ensure_bucket {bucket}"):
+            _make_folders(self._root / _escape(bucket))
+
+    def close(self) -> None:
+        """See `ObjectStore.close`: nothing is held open."""
+
+    def _write(self, bucket: str, key: str, data: bytes, content_type: str) -> StoredObject:
+        path = self._path(bucket, key)
+        self._require(bucket)
+        _make_folders(path.parent)
+        about = {"content_type": content_type, "etag": secrets.token_hex(16)}
+        draft = self._root / _DRAFTS / about["etag"]
+        try:
+            with draft.open("wb") as file:
+                file.write(json.dumps(about).encode() + b"\n")
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+        return self.stat(bucket, key)
+
+    def _etag(self, bucket: str, key: str) -> str | None:
+        try:
+            return self.stat(bucket, key).etag
+        except ObjectMissing:
+            return None
+
+    @contextmanager
+    def _opened(self, bucket: str, key: str) -> Iterator[_Opened]:
+        try:
+            file = self._path(bucket, key).open("rb")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ObjectMissing(f"{bucket}/{key}: no such object") from error
+        with file:
+            about = json.loads(file.readline())
+            start, status = file.tell(), os.fstat(file.fileno())
+            yield _Opened(about, status.st_size - start, status.st_mtime, file.read)
+
+    def _keys(self, bucket: str) -> Iterator[str]:
+        folder = self._root / _escape(bucket)
+        for path in folder.rglob(f"*{_BYTES}"):
+            yield _unescape(str(path.relative_to(folder))[: -len(_BYTES)])
+
+    def _path(self, bucket: str, key: str) -> Path:
+        *folders, name = (_escape(part) for part in key.split("/"))
+        return self._root.joinpath(_escape(bucket), *folders, name + _BYTES)
+
+    @contextmanager
+    def _locked(self, bucket: str, key: str) -> Iterator[None]:
+        """One of a few locks by hash: enough for racing writers, and no file per object."""
+        digest = hashlib.sha256(f"{bucket}/{key}".encode()).digest()
+        with (self._root / _LOCKS / str(digest[0] % _LOCK_COUNT)).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _require(self, bucket: str) -> None:
+        if not (self._root / _escape(bucket)).is_dir():
+            raise PartUnavailable(Part.STORE, f"there is no bucket {bucket}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """One object while its file is open."""
+
+    about: dict[str, str]
+    size_bytes: int
+    modified_s: float
+    read: Callable[[], bytes]
+
+    def described(self, bucket: str, key: str) -> StoredObject:
+        return StoredObject(
+            bucket=bucket,
+            key=key,
+            size_bytes=self.size_bytes,
+            etag=self.about["etag"],
+            modified=datetime.fromtimestamp(self.modified_s, UTC),
+            content_type=self.about["content_type"],
+        )
+
+
+@contextmanager
+def _reported(doing: str) -> Iterator[None]:
+    """The one place where the file system's errors become ours: a full disk is waited out."""
+    try:
+        yield
+    except OSError as error:
+        raise PartUnavailable(Part.STORE, f"{doing}: {error}") from error
+
+
+def _escape(part: str) -> str:
+    """A part of a key as a file name: letters, digits and blanks stay, all else as %XX.
+
+    An empty part is `%`; what is too long for a file name goes on in a folder, after `%~`.
+    """
+    escaped = quote(part, safe=_SAFE).replace(".", "%2E") or _EMPTY
+    pieces = [escaped[at : at + _MAX_NAME] for at in range(0, len(escaped), _MAX_NAME)]
+    return _GOES_ON.join(pieces)
+
+
+def _unescape(path: str) -> str:
+    parts = path.replace(_GOES_ON, "").split("/")
+    return "/".join("" if part == _EMPTY else unquote(part) for part in parts)
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and sync what it newly hangs in, so that a crash cannot lose the name."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,225 @@
+"""The object store on S3 or anything that speaks it, through the minio client."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, ParamSpec, TypeVar
+
+import urllib3
+from minio import Minio
+from minio.credentials.providers import (
+    AWSConfigProvider,
+    ChainedProvider,
+    EnvAWSProvider,
+    IamAwsProvider,
+    Provider,
+    StaticProvider,
+)
+from minio.error import MinioException, S3Error, ServerError
+from sightline.engine.errors import (
+    Conflict,
+    ObjectMissing,
+    Part,
+    PartUnavailable,
+    SightlineError,
+    TooLarge,
+)
+from sightline.engine.records import StoredObject
+from sightline.engine.settings import StoreSettings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NoSuchVersion"})
+_LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+_VENDOR_ERRORS = (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError)
+"""`ValueError`: what minio says of a bucket or key that S3 could not hold, such as `a/../b`."""
+_META = "x-amz-meta-"
+_SIGNED_FOR = timedelta(minutes=5)
+_LOST_STATUS = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT)
+
+
+def _mapped(call: Callable[P, R]) -> Callable[P, R]:
+    """The one place where the vendor's errors become ours."""
+
+    @functools.wraps(call)
+    def mapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        except _VENDOR_ERRORS as error:
+            raise _error_of(error, call.__name__) from error
+
+    return mapped
+
+
+def _error_of(error: Exception, doing: str) -> SightlineError:
+    if isinstance(error, S3Error):
+        place = f"{error.bucket_name}/{error.object_name or ''}"
+        if error.code in _MISSING and not doing.startswith("put"):
+            return ObjectMissing(f"{place}: {error.code}")
+        if error.code in _LOST:
+            return Conflict(f"{place} is no longer what was read")
+        # Wrong keys and closed doors count as refusing: someone will mend them, and nothing may be
+        # dead-lettered meanwhile.
+        return PartUnavailable(Part.STORE, f"{doing} {place}: {error.code}")
+    if isinstance(error, ValueError) and not isinstance(error, MinioException):
+        return ObjectMissing(f"{doing}: no object can have that name: {error}")
+    if isinstance(error, ServerError):
+        return PartUnavailable(Part.STORE, f"{doing}: HTTP {error.status_code}")
+    return PartUnavailable(Part.STORE, f"{doing}: {type(error).__name__}")
+
+
+class S3ObjectStore:
+    """An `ObjectStore` on an S3 endpoint.
+
+    Args:
+        settings: endpoint, TLS, region, keys (none: the machine's role) and timeouts.
+    """
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._pool = _pool(settings)
+        self._client = Minio(
+            settings.endpoint,
+            secure=settings.tls,
+            region=settings.region,
+            credentials=_credentials(settings, self._pool),
+            http_client=self._pool,
+        )
+
+    @_mapped
+    def put(
+        self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream"
+    ) -> StoredObject:
+        """See `ObjectStore.put`."""
+        written = self._client.put_object(
+            bucket, key, io.BytesIO(data), len(data), content_type=content_type
+        )
+        return StoredObject(
+            bucket=bucket,
+            key=key,
+            size_bytes=len(data),
+            etag=str(written.etag),
+            content_type=content_type,
+        )
+
+    @_mapped
+    def put_if(
+        self, bucket: str, key: str, data: bytes, *, expected_etag: str | None
+    ) -> StoredObject:
+        """See `ObjectStore.put_if`.
+
+        Through a presigned URL: the client's own `put_object` silently drops the condition (FACTS).
+        """
+        url = self._client.get_presigned_url("PUT", bucket, key, expires=_SIGNED_FOR)
+        condition = (
+            {"If-None-Match": "*"} if expected_etag is None else {"If-Match": f'"{expected_etag}"'}
+        )
+        answer = self._pool.request("PUT", url, body=data, headers=condition, retries=False)
+        if answer.status in _LOST_STATUS or _vanished(answer, expected_etag):
+            raise Conflict(f"{bucket}/{key} is no longer what was read")
+        if answer.status != HTTPStatus.OK:
+            raise PartUnavailable(Part.STORE, f"put_if {bucket}/{key}: HTTP {answer.status}")
+        return StoredObject(
+            bucket=bucket, key=key, size_bytes=len(data), etag=answer.headers["ETag"].strip('"')
+        )
+
+    @_mapped
+    def get(self, bucket: str, key: str, *, max_bytes: int | None = None) -> bytes:
+        """See `ObjectStore.get`; a body that ends early is `PartUnavailable`."""
+        answer = self._client.get_object(bucket, key)
+        with closing(answer):
+            size = int(answer.headers.get("Content-Length", "0"))
+            if max_bytes is not None and size > max_bytes:
+                raise TooLarge(f"{bucket}/{key} is {size} bytes, {max_bytes} at most")
+            data: bytes = answer.read()
+            answer.release_conn()
+        return data
+
+    @_mapped
+    def stat(self, bucket: str, key: str) -> StoredObject:
+        """See `ObjectStore.stat`."""
+        return _stored(self._client.stat_object(bucket, key))
+
+    @_mapped
+    def delete(self, bucket: str, key: str) -> None:
+        """See `ObjectStore.delete`."""
+        self._client.remove_object(bucket, key)
+
+    def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[StoredObject]:
+        """See `ObjectStore.list`; user metadata is not listed."""
+        try:
+            for item in self._client.list_objects(
+                bucket, prefix=prefix, recursive=True, start_after=start_after or None
+            ):
+                yield _stored(item)
+        except _VENDOR_ERRORS as error:
+            raise _error_of(error, "list") from error
+
+    @_mapped
+    def ensure_bucket(self, bucket: str) -> None:
+        """See `ObjectStore.ensure_bucket`."""
+        if self._client.bucket_exists(bucket):
+            return
+        try:
+            self._client.make_bucket(bucket)
+        except S3Error as error:
+            if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                raise
+
+    def close(self) -> None:
+        """See `ObjectStore.close`."""
+        self._pool.clear()
+
+
+def _pool(settings: StoreSettings) -> urllib3.PoolManager:
+    options: dict[str, Any] = {
+        "timeout": urllib3.Timeout(connect=min(3.0, settings.timeout_s), read=settings.timeout_s),
+        "maxsize": settings.pool_size,
+        # One quick second try mends a connection that the server closed between two requests;
+        # waiting out an outage is the caller's, who knows what else to do meanwhile.
+        "retries": urllib3.Retry(total=1, backoff_factor=0.1, status_forcelist=[]),
+    }
+    if settings.tls:
+        options |= {"cert_reqs": "CERT_REQUIRED"}
+        if settings.ca_file is not None:
+            options |= {"ca_certs": str(settings.ca_file)}
+    return urllib3.PoolManager(**options)
+
+
+def _credentials(settings: StoreSettings, pool: urllib3.PoolManager) -> Provider:
+    if settings.access_key is not None:
+        return StaticProvider(
+            settings.access_key,
+            settings.secret_key.get_secret_value() if settings.secret_key else "",
+            settings.session_token.get_secret_value() if settings.session_token else None,
+        )
+    return ChainedProvider(
+        [EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider(http_client=pool)]
+    )
+
+
+def _vanished(answer: urllib3.BaseHTTPResponse, expected_etag: str | None) -> bool:
+    """Whether what was to be replaced has been deleted: servers say 404 to an `If-Match` then."""
+    return expected_etag is not None and answer.status == HTTPStatus.NOT_FOUND
+
+
+def _stored(item: Any) -> StoredObject:
+    metadata = {str(k).lower(): str(v) for k, v in (item.metadata or {}).items()}
+    return StoredObject(
+        bucket=item.bucket_name,
+        key=item.object_name,
+        size_bytes=item.size or 0,
+        etag=str(item.etag).strip('"'),
+        modified=item.last_modified,
+        content_type=item.content_type or "application/octet-stream",
+        metadata={
+            name.removeprefix(_META): value
+            for name, value in metadata.items()
+            if name.startswith(_META)
+        },
+    )
