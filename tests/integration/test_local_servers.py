@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic
 from minio import Minio
 from sightline.engine.errors import SightlineError
 from sightline.engine.event_log_probe import broker_answers
