@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightline.engine import owner
@@ -43,9 +44,7 @@ def open_object_store(settings: Settings) -> ObjectStore:
 
 def connect_object_store(settings: Settings) -> ObjectStore:
     """The same, without asking for the bucket."""
-    directory = settings.store.directory
-    if settings.mode is Mode.EMBEDDED and directory is None:
-        directory = settings.data_directory / OBJECTS
+    directory = object_directory(settings)
     if directory is not None:
         from sightline.engine.object_store_directory import (  # noqa: PLC0415 - one of two
             DirectoryObjectStore,
@@ -55,6 +54,14 @@ def connect_object_store(settings: Settings) -> ObjectStore:
     from sightline.engine.object_store_s3 import S3ObjectStore  # noqa: PLC0415 - one of two
 
     return S3ObjectStore(settings.store)
+
+
+def object_directory(settings: Settings) -> Path | None:
+    """Where objects lie if they are files: where the settings say, in embedded mode always."""
+    directory = settings.store.directory
+    if settings.mode is Mode.EMBEDDED and directory is None:
+        return settings.data_directory / OBJECTS
+    return directory
 
 
 def running_owner(settings: Settings) -> owner.Owner:

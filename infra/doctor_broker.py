@@ -12,7 +12,8 @@ from sightline.engine.settings import KafkaSettings, Mode, Settings
 from sightline.infra.findings import Finding, bad, fine
 from sightline.schemas.topics import TOPICS
 
-TIMEOUT_S = 5.0
+PATIENCE_S = 5.0
+"""A broker that needs longer for its list of topics is not one to run on."""
 _REMEDIES = {
     Trouble.UNREACHABLE: "start it (`make up`), or correct kafka.bootstrap_servers; behind TLS or "
     "SASL, kafka.security_protocol",
@@ -29,13 +30,17 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
         yield _embedded(settings)
         return
     try:
-        answer = ask_broker(settings.kafka, timeout_s=TIMEOUT_S)
+        answer = ask_broker(settings.kafka, timeout_s=_patience_s(settings.kafka))
     except SightlineError as error:
         yield bad("broker", str(error), "correct the kafka settings (docs/settings.md)")
         return
     yield _reached(settings.kafka, answer)
     if answer.trouble is None:
         yield from _topics(settings.kafka, answer)
+
+
+def _patience_s(kafka: KafkaSettings) -> float:
+    return min(PATIENCE_S, kafka.request_timeout_s)
 
 
 def _embedded(settings: Settings) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
-from sightline.engine.connections import connect_object_store
+from sightline.engine.connections import connect_object_store, object_directory
 from sightline.engine.errors import SightlineError
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
@@ -14,7 +14,7 @@ from sightline.infra.findings import Finding, bad, fine
 PROBE = "thumbnails/doctor-"
 """Under a prefix of ours whose objects may vanish at any time."""
 _REMEDIES = {
-    "NoSuchBucket": "create the bucket, or correct store.bucket",
+    "NoSuchBucket": "correct store.bucket; the first start creates it where it may",
     "InvalidAccessKeyId": "correct store.access_key",
     "SignatureDoesNotMatch": "correct SIGHTLINE_STORE__SECRET_KEY",
     "AccessDenied": "grant s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket",
@@ -27,6 +27,10 @@ _DEFAULT = "start it (`make up`), or correct store.endpoint, store.tls and store
 
 def check_store(settings: Settings) -> Iterator[Finding]:
     """One probe object is written, read and deleted."""
+    directory = object_directory(settings)
+    if directory is not None and not (directory / settings.store.bucket).is_dir():
+        yield fine("store", f"{directory} holds no objects yet; the first start makes it")
+        return
     try:
         store = connect_object_store(settings)
     except SightlineError as error:
@@ -56,6 +60,7 @@ def _probe(store: ObjectStore, bucket: str) -> Iterator[Finding]:
 
 
 def _failed(doing: str, error: SightlineError) -> Finding:
-    text = str(error)
-    remedy = next((told for sign, told in _REMEDIES.items() if sign in text), _DEFAULT)
-    return bad("store", f"cannot {doing}: {text}", remedy)
+    # What the client said is only searched for signs: our own error has no secret in it.
+    said = f"{error} {error.__cause__}"
+    remedy = next((told for sign, told in _REMEDIES.items() if sign in said), _DEFAULT)
+    return bad("store", f"cannot {doing}: {error}", remedy)
