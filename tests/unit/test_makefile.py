@@ -1,0 +1,82 @@
+"""The task runner: every target is listed and described, and the demo asks for Python alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A fresh clone's worth of what make looks at."""
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    return tmp_path
+
+
+def make(checkout: Path, *arguments: str) -> str:
+    """What make prints."""
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
+    command = ["make", *arguments]
+    done = subprocess.run(
+        command, cwd=checkout, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def targets() -> set[str]:
+    """Every target meant for people."""
+    return set(re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_help_is_the_default_and_lists_every_target(checkout: Path) -> None:
+    """Plain `make` explains itself."""
+    assert set(re.findall(r"make ([a-z-]+)", make(checkout))) == targets()
+    assert {"help", "demo", "test", "check", "up", "down", "bench", "golden"} <= targets()
+
+
+def test_every_target_is_documented() -> None:
+    """docs/development.md names each target."""
+    page = (ROOT / "docs" / "development.md").read_text()
+    assert {
+        name for name in targets() - {"help", "format"} if f"`make {name}`" not in page
+    } == set()
+
+
+def test_the_demo_needs_python_alone(checkout: Path) -> None:
+    """A fresh clone's demo installs the runtime's pins, not development's, and no tools."""
+    planned = make(checkout, "-n", "demo", "PHOTOS=my photos", "DEMO_EXIT=1")
+    assert "requirements/embedded.txt" in planned
+    assert "requirements/dev.txt" not in planned
+    assert "prepare_tools" not in planned
+    assert planned.rstrip().endswith('.venv/bin/sightline demo --photos "$PHOTOS" --exit')
+
+
+def test_without_uv_a_pinned_one_is_installed_first(checkout: Path) -> None:
+    """Plain Python is enough: uv comes hashed, into the virtual environment."""
+    planned = make(checkout, "-n", "demo", "HAVE_UV=")
+    assert "--require-hashes -r requirements/uv.txt" in planned
+    assert ".venv/bin/uv pip install" in planned
+
+
+def test_the_tests_get_everything_first(checkout: Path) -> None:
+    """`make test`: environment, then tools, then pytest with coverage, which has the last word."""
+    planned = make(checkout, "-n", "test")
+    steps = ["requirements/dev.txt", "infra.prepare_tools", ".venv/bin/pytest --cov"]
+    assert [planned.index(step) for step in steps] == sorted(planned.index(s) for s in steps)
+    assert ".venv/bin/pytest" in planned.rstrip().splitlines()[-1]
+
+
+def test_ci_calls_make_test() -> None:
+    """CI runs what people run."""
+    script = ROOT / ".ci" / "run"
+    assert script.read_text().rstrip().endswith("exec make test")
+    assert os.access(script, os.X_OK)
