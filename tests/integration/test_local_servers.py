@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from minio import Minio
+from minio.notificationconfig import NotificationConfig, QueueConfig
 from sightline.engine.errors import SightlineError
 from sightline.engine.event_log_probe import broker_answers
 from sightline.infra.kafka_server import LocalKafka
@@ -114,3 +117,25 @@ def test_minio_bound_to_a_broker_that_is_down_starts_all_the_same(tmp_path: Path
     with LocalMinio(tmp_path, notify=notify) as server:
         assert server.running
         assert server.target("images") == "arn:minio:sqs::IMAGES:kafka"
+
+
+def test_minio_notifies_the_broker_of_new_and_removed_objects(tmp_path: Path, kafka: str) -> None:
+    """A bucket bound to a target sends one message for each object, keyed by bucket and key."""
+    topic = f"notified-{os.urandom(4).hex()}"
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    with LocalMinio(tmp_path, notify={"images": (kafka, topic)}) as server:
+        client = Minio(
+            server.endpoint,
+            access_key=server.access_key,
+            secret_key=server.secret_key,
+            secure=False,
+        )
+        client.make_bucket("theirs")
+        events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
+        target = QueueConfig(queue=server.target("images"), events=events)
+        client.set_bucket_notification("theirs", NotificationConfig(queue_config_list=[target]))
+        client.put_object("theirs", "été 1.jpg", io.BytesIO(b"bytes"), 5)
+        client.remove_object("theirs", "été 1.jpg")
+        names = [json.loads(value)["EventName"] for value in read(kafka, topic, 2)]
+    assert names == ["s3:ObjectCreated:Put", "s3:ObjectRemoved:Delete"]
