@@ -1,0 +1,426 @@
+"""The slow batch oracle of the label rules, written from docs/labels.md alone.
+
+It reads a recorded log as a whole, sorts it, and looks at everything again for every question. It
+shares nothing with the cores but the contracts and the numbers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from aiokafka.partitioner import murmur2
+from sightline.schemas.envelope import ContractError
+from sightline.schemas.interactions import Interaction, Kind, ResultsInteracted, UserErased
+from sightline.schemas.registry import decode
+from sightline.schemas.searches import ResultsShown, ShownImage, UploadQuery
+from sightline.stream_workers.labels.rules import LabelRules
+
+
+class Recorded(NamedTuple):
+    """One record as it lies in the log."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    value: bytes | None
+
+
+@dataclass
+class Expected:
+    """What the streamed topics must hold, each as plain JSON data."""
+
+    triples: dict[str, dict[str, Any]] = field(default_factory=dict)
+    omitted: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
+    searches: dict[tuple[int, int, str], dict[str, Any]] = field(default_factory=dict)
+    undecodable: set[tuple[int, int]] = field(default_factory=set)
+
+
+class Row(NamedTuple):
+    """One impression or item, with what the rules look at."""
+
+    partition: int
+    offset: int
+    place: int
+    timestamp_ms: int
+    epoch: int
+    event_id: str
+    data: Any
+    item: Interaction | None
+
+    @property
+    def own_ms(self) -> int:
+        """Rule 3."""
+        assert self.item is not None
+        if self.item.since_answer_ms is not None:
+            return ms(self.data.issued_at) + self.item.since_answer_ms
+        return ms(self.data.received_at)
+
+
+def ms(moment: datetime) -> int:
+    """Whole milliseconds, cut."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def expected(
+    log: Iterable[Recorded], rules: LabelRules, *, sources: int, targets: int, topic: str
+) -> Expected:
+    """What the rules make of a log; triples for the epochs that are closed in all partitions."""
+    return _Oracle(sorted(log, key=lambda r: (r.partition, r.offset)), rules, topic).run(
+        sources, targets
+    )
+
+
+class _Oracle:
+    def __init__(self, log: list[Recorded], rules: LabelRules, topic: str) -> None:
+        self.rules = rules
+        self.topic = topic
+        self.log = log
+        self.answer = Expected()
+        self.rows: list[Row] = []
+        self.erasures: list[tuple[Recorded, UserErased]] = []
+        self.x: dict[tuple[int, int], int | None] = {}
+        self.reasons: dict[tuple[int, int, int], str] = {}
+        self.by_actor: defaultdict[tuple[int, int, str], list[list[Row]]] = defaultdict(list)
+        self.by_anchor: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+        self.by_epoch: defaultdict[int, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
+
+    def run(self, sources: int, targets: int) -> Expected:
+        for record in self.log:
+            self._read(record)
+        by_search: defaultdict[tuple[int, int, str], list[Row]] = defaultdict(list)
+        for row in self.rows:
+            reason = self._arrival_reason(row)
+            if reason:
+                self.reasons[row.partition, row.offset, row.place] = reason
+            elif self._x(row.partition, row.epoch) is not None:
+                by_search[row.partition, row.epoch, row.data.search_id].append(row)
+        counted = {key: self._counted(rows) for key, rows in by_search.items()}
+        self._write_omitted()
+        kept = {
+            key: rows
+            for key, rows in counted.items()
+            if any(r.item is None for r in rows) and not self._erased(key, rows)
+        }
+        for (partition, epoch, _), rows in kept.items():
+            page = next(r.data for r in rows if r.item is None)
+            self.by_actor[partition, epoch, page.actor_id].append(rows)
+        for key, rows in kept.items():
+            search = self._search(key, rows)
+            self.answer.searches[key] = search
+            self.by_anchor[search["anchor_id"], key[1]].append(search)
+            self.by_epoch[key[1]].append((key[0], search))
+        self._mine(sources, targets)
+        return self.answer
+
+    # -- 1, 2: clock and epochs
+
+    def _read(self, record: Recorded) -> None:
+        try:
+            event = decode(record.value)
+        except ContractError:
+            self.answer.undecodable.add((record.partition, record.offset))
+            return
+        data = event.data
+        if isinstance(data, UserErased):
+            self.erasures.append((record, data))
+        if isinstance(data, (ResultsShown, ResultsInteracted)):
+            epoch = ms(data.issued_at) // self.rules.epoch_ms
+            place = (record.partition, record.offset)
+            if isinstance(data, ResultsShown):
+                self.rows.append(Row(*place, 0, record.timestamp_ms, epoch, event.id, data, None))
+            else:
+                for index, item in enumerate(data.items):
+                    self.rows.append(
+                        Row(*place, index, record.timestamp_ms, epoch, item.event_id, data, item)
+                    )
+
+    def _x(self, partition: int, epoch: int) -> int | None:
+        if (partition, epoch) not in self.x:
+            closes = (epoch + 1) * self.rules.epoch_ms + self.rules.window_ms
+            closes += self.rules.lateness_ms
+            later = [
+                r.offset for r in self.log if r.partition == partition and r.timestamp_ms > closes
+            ]
+            self.x[partition, epoch] = min(later, default=None)
+        return self.x[partition, epoch]
+
+    # -- 5: not counted
+
+    def _arrival_reason(self, row: Row) -> str:
+        x = self._x(row.partition, row.epoch)
+        if x is not None and row.offset >= x:
+            return "after_close"
+        if ms(row.data.issued_at) > row.timestamp_ms + self.rules.lateness_ms:
+            return "future"
+        return ""
+
+    def _counted(self, rows: list[Row]) -> list[Row]:
+        """The rows of one search that count; notes the reasons of the others."""
+        shown = sorted((r for r in rows if r.item is None), key=lambda r: r.offset)
+        impression = shown[0] if shown else None
+        counting: list[Row] = []
+        for row in shown:
+            same = [r for r in shown if r.event_id == row.event_id]
+            if row is not same[0]:
+                self._note(row, "duplicate")
+            elif row is not impression:
+                self._note(row, "second_impression")
+            else:
+                counting.append(row)
+        items = sorted((r for r in rows if r.item is not None), key=lambda r: (r.offset, r.place))
+        for row in items:
+            same = [r for r in items if r.event_id == row.event_id]
+            good = [r for r in same if not self._other_reason(r, impression)]
+            if row is not (good or same)[0]:
+                self._note(row, "duplicate")
+            elif reason := self._other_reason(row, impression):
+                self._note(row, reason)
+            else:
+                counting.append(row)
+        return counting
+
+    def _other_reason(self, row: Row, impression: Row | None) -> str:
+        assert row.item is not None
+        issued = ms(row.data.issued_at)
+        if not issued <= row.own_ms <= issued + self.rules.window_ms:
+            return "outside_window"
+        if (
+            impression is None
+            or impression.data.actor_id != row.data.actor_id
+            or ms(impression.data.issued_at) != issued
+        ):
+            return "no_impression"
+        places = [s.position for s in impression.data.shown if s.image_id == row.item.image_id]
+        if not places or row.item.position not in (None, *places):
+            return "not_shown"
+        return ""
+
+    def _note(self, row: Row, reason: str) -> None:
+        self.reasons[row.partition, row.offset, row.place] = reason
+
+    def _write_omitted(self) -> None:
+        for row in self.rows:
+            reason = self.reasons.get((row.partition, row.offset, row.place))
+            if reason is None:
+                continue
+            told = self.answer.omitted.setdefault(
+                (row.partition, row.offset),
+                {
+                    "topic": self.topic,
+                    "partition": row.partition,
+                    "offset": row.offset,
+                    "search_id": row.data.search_id,
+                    "issued_at": row.data.issued_at,
+                    "actor_id": row.data.actor_id,
+                    "omitted": [],
+                },
+            )
+            told["omitted"].append(
+                {
+                    "index": row.place,
+                    "event_id": row.event_id,
+                    "kind": row.item.kind.value if row.item else "shown",
+                    "image_id": row.item.image_id if row.item else None,
+                    "reason": reason,
+                }
+            )
+
+    # -- 6: erased users
+
+    def _erased(self, key: tuple[int, int, str], rows: list[Row]) -> bool:
+        partition, epoch, _ = key
+        page = next(r.data for r in rows if r.item is None)
+        x = self._x(partition, epoch)
+        assert x is not None
+        return any(
+            record.partition == partition
+            and record.offset < x
+            and data.user_pseudonym in (page.actor_id, page.user_pseudonym)
+            and ms(page.issued_at)
+            < min(ms(data.erased_at), record.timestamp_ms + self.rules.lateness_ms)
+            for record, data in self.erasures
+        )
+
+    # -- 7 to 10: grades, examined place, bots, closed searches
+
+    def _page(self, page: ResultsShown) -> dict[str, ShownImage]:
+        first: dict[str, ShownImage] = {}
+        for image in sorted(page.shown, key=lambda s: s.position):
+            first.setdefault(image.image_id, image)
+        return first
+
+    def _search(self, key: tuple[int, int, str], rows: list[Row]) -> dict[str, Any]:
+        partition, epoch, _ = key
+        page: ResultsShown = next(r.data for r in rows if r.item is None)
+        graded = [
+            self._graded(image, [r for r in rows if r.item and r.item.image_id == image.image_id])
+            for image in self._page(page).values()
+        ]
+        graded.sort(key=lambda g: (g["position"], g["image_id"]))
+        looked = [
+            g["position"]
+            for g in graded
+            if g["clicks"] + g["likes"] + g["shares"] + g["conversions"] > 0
+            or (g["in_view_ms"] or 0) >= self.rules.examined_ms
+        ]
+        return {
+            "search_id": page.search_id,
+            "issued_at": page.issued_at,
+            "actor_id": page.actor_id,
+            "user_pseudonym": page.user_pseudonym,
+            "anchor_id": page.anchor_id,
+            "anchor_perceptual_hash": page.anchor_perceptual_hash,
+            "query": page.query.model_dump(),
+            "model_digest": page.model_digest,
+            "generation": page.generation,
+            "variant": page.variant,
+            "verdict": self._verdict(partition, epoch, page.actor_id),
+            "examined": max(looked, default=0),
+            "shown": graded,
+        }
+
+    def _graded(self, image: ShownImage, rows: list[Row]) -> dict[str, Any]:
+        items = [r.item for r in rows if r.item]
+        did = Counter(item.kind for item in items)
+        clicks = [r.own_ms for r in rows if r.item and r.item.kind is Kind.CLICKED]
+        dwells = [
+            r.item.dwell_ms
+            for r in rows
+            if r.item and r.item.dwell_ms is not None and clicks and r.own_ms >= min(clicks)
+        ]
+        dwell = max(dwells, default=None)
+        grades = [0]
+        if did[Kind.SHARED] or did[Kind.CONVERTED]:
+            grades.append(5)
+        if did[Kind.LIKED]:
+            grades.append(4)
+        if clicks:
+            unknown = dwell is None
+            grades.append(2 if unknown else 3 if (dwell or 0) >= self.rules.long_dwell_ms else 1)
+        return {
+            "image_id": image.image_id,
+            "position": image.position,
+            "score": image.score,
+            "perceptual_hash": image.perceptual_hash,
+            "grade": max(grades),
+            "clicks": did[Kind.CLICKED],
+            "likes": did[Kind.LIKED],
+            "shares": did[Kind.SHARED],
+            "conversions": did[Kind.CONVERTED],
+            "dwell_ms": dwell,
+            "in_view_ms": max(
+                (i.in_view_ms for i in items if i.in_view_ms is not None), default=None
+            ),
+        }
+
+    def _verdict(self, partition: int, epoch: int, actor_id: str) -> str:
+        acts, shown, clicked = 0, 0, 0
+        for rows in self.by_actor[partition, epoch, actor_id]:
+            page = next(r.data for r in rows if r.item is None)
+            items = [r.item for r in rows if r.item]
+            acts += len([i for i in items if i.kind is not Kind.VIEWED])
+            shown += len({s.image_id for s in page.shown})
+            clicked += len({i.image_id for i in items if i.kind is Kind.CLICKED})
+        if acts > self.rules.bot_acts:
+            return "too_many"
+        if shown >= self.rules.bot_coverage_shown and (
+            100 * clicked > self.rules.bot_coverage_percent * shown
+        ):
+            return "too_complete"
+        return "person"
+
+    # -- 12 to 14: triples
+
+    def _mine(self, sources: int, targets: int) -> None:
+        epochs = {
+            epoch
+            for epoch in self.by_epoch
+            if all(self._x(p, epoch) is not None for p in range(sources))
+        }
+        for epoch in epochs:
+            for target in range(targets):
+                self.answer.triples |= self._mined(epoch, target, targets)
+
+    def _mined(self, epoch: int, target: int, targets: int) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        searches = sorted(self.by_epoch[epoch], key=lambda s: (s[0], s[1]["search_id"]))
+        for _, search in searches:
+            if (murmur2(search["anchor_id"].encode()) & 0x7FFFFFFF) % targets == target:
+                for name, triple in self._of_search(search, epoch):
+                    found.setdefault(name, triple)
+        kept: dict[str, dict[str, Any]] = {}
+        k = self.rules.hot_anchor_triples
+        for anchor in {t["anchor_id"] for t in found.values()}:
+            names = sorted(n for n, t in found.items() if t["anchor_id"] == anchor)
+            for name in names[:k]:
+                kept[name] = found[name] | {"sampling_weight": max(1.0, len(names) / k)}
+        final: dict[str, dict[str, Any]] = {}
+        for image in {t["negative_id"] for t in kept.values()}:
+            names = sorted(n for n, t in kept.items() if t["negative_id"] == image)
+            for name in names[: self.rules.popular_negative_triples]:
+                final[name] = kept[name]
+        return final
+
+    def _of_search(
+        self, search: dict[str, Any], epoch: int
+    ) -> Iterable[tuple[str, dict[str, Any]]]:
+        query = search["query"]
+        if search["verdict"] != "person":
+            return
+        if query["kind"] == UploadQuery(sha256="0" * 64).kind and query["object"] is None:
+            return
+        positives = [g for g in search["shown"] if g["grade"] >= 2]
+        avoid = [search["anchor_perceptual_hash"], *(p["perceptual_hash"] for p in positives)]
+        negatives = [
+            g
+            for g in search["shown"]
+            if g["grade"] == 0
+            and g["position"] <= search["examined"]
+            and all(
+                (int(g["perceptual_hash"], 16) ^ int(h, 16)).bit_count()
+                > self.rules.near_duplicate_bits
+                for h in avoid
+            )
+            and not self._clicked(search["anchor_id"], g["image_id"], epoch)
+        ]
+        negatives.sort(key=lambda g: (-g["score"], g["image_id"]))
+        for positive in positives:
+            for negative in negatives[: self.rules.negatives]:
+                yield self._triple(search, positive, negative, epoch)
+
+    def _clicked(self, anchor_id: str, image_id: str, epoch: int) -> bool:
+        return any(
+            search["verdict"] == "person"
+            and any(g["image_id"] == image_id and g["grade"] >= 1 for g in search["shown"])
+            for e in range(epoch - self.rules.history, epoch + 1)
+            for search in self.by_anchor.get((anchor_id, e), ())
+        )
+
+    def _triple(
+        self, search: dict[str, Any], positive: dict[str, Any], negative: dict[str, Any], epoch: int
+    ) -> tuple[str, dict[str, Any]]:
+        names = (search["anchor_id"], positive["image_id"], negative["image_id"])
+        text = "|".join((self.rules.version, search["search_id"], *names))
+        copied = ("search_id", "issued_at", "actor_id", "user_pseudonym", "query", "model_digest")
+        return sha256(text.encode()).hexdigest(), {
+            **{name: search[name] for name in (*copied, "generation", "variant")},
+            "anchor_id": names[0],
+            "positive_id": names[1],
+            "negative_id": names[2],
+            "grade": positive["grade"],
+            "positive_position": positive["position"],
+            "negative_position": negative["position"],
+            "positive_score": positive["score"],
+            "negative_score": negative["score"],
+            "sampling_weight": 1.0,
+            "epoch": epoch,
+            "anchor_perceptual_hash": search["anchor_perceptual_hash"],
+            "positive_perceptual_hash": positive["perceptual_hash"],
+            "negative_perceptual_hash": negative["perceptual_hash"],
+            "rules_version": self.rules.version,
+        }
