@@ -1,0 +1,43 @@
+"""Image ids where the caller gives none, and ids of events (RULES R1 "Id")."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from hashlib import sha256
+
+_HEX_DIGITS = 32
+_VERSION_7 = 0x7 << 76
+_VARIANT = 0b10 << 62
+_MILLISECONDS = 2**48 - 1
+
+
+def id_of_file(relative_path: str) -> str:
+    """Of a file in a folder: by its path in the folder, parts joined by `/`."""
+    return "f-" + _digest(relative_path)
+
+
+def id_of_object(bucket: str, key: str) -> str:
+    """Of an object in a bucket: the same from a notification and from a backfill."""
+    return "s3-" + _digest(f"{bucket}\0{key}")
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then 74 random bits."""
+    milliseconds = time.time_ns() // 1_000_000 & _MILLISECONDS
+    bits = milliseconds << 80 | _VERSION_7 | secrets.randbits(12) << 64 | _VARIANT
+    return str(uuid.UUID(int=bits | secrets.randbits(62)))
+
+
+def event_id_of(source: str, event_type: str, state_json: str) -> str:
+    """Of an event without an id of its own: by what it says.
+
+    A publisher that repeats itself after an error thereby repeats the same event, not a second one
+    of the same version.
+    """
+    return "e-" + _digest(f"{source}\0{event_type}\0{state_json}")
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:_HEX_DIGITS]
