@@ -1,0 +1,71 @@
+"""The documentation: links lead somewhere, and what is enumerated in code is all there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from sightline.engine.errors import RejectReason
+from sightline.engine.settings import Scope
+from sightline.schemas.fields import Moderation, Visibility
+from sightline.schemas.images import Authority
+from sightline.schemas.indexed import Outcome
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+SECTIONS = ("## Context", "## Decision", "## Consequences")
+
+
+def place(path: Path) -> str:
+    """Where a page lies in the checkout."""
+    return path.relative_to(CHECKOUT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=place)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    """A file that is linked exists; addresses of other hosts are not asked."""
+    targets = [link.partition("#")[0] for link in LINK.findall(FENCE.sub("", page.read_text()))]
+    missing = [
+        target
+        for target in targets
+        if target and "://" not in target and not (page.parent / target).exists()
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("reason", RejectReason)
+def test_every_reason_of_a_rejection_is_explained(reason: RejectReason) -> None:
+    """Whoever gets a rejection finds what happened and what to do."""
+    assert f"| `{reason.value}` |" in (CHECKOUT / "docs/images.md").read_text()
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_is_explained(outcome: Outcome) -> None:
+    """Each end of a version has its line."""
+    assert f"| `{outcome.value}` |" in (CHECKOUT / "docs/images.md").read_text()
+
+
+@pytest.mark.parametrize("word", [*Authority, *Visibility, *Moderation, *Scope])
+def test_the_words_of_the_rules_are_on_the_page(word: str) -> None:
+    """Authorities, visibilities, moderation and scopes are all named."""
+    assert f"`{word}`" in (CHECKOUT / "docs/images.md").read_text()
+
+
+def test_every_decision_is_indexed_and_whole() -> None:
+    """Each record is linked from the index and says context, decision and consequences."""
+    index = (CHECKOUT / "docs/adr/README.md").read_text()
+    records = sorted((CHECKOUT / "docs/adr").glob("[0-9]*.md"))
+    assert [path.name for path in records if f"({path.name})" not in index] == []
+    assert [
+        path.name
+        for path in records
+        if not all(section in path.read_text() for section in SECTIONS)
+    ] == []
+
+
+def test_readme_is_short() -> None:
+    """The front page is read in one go: at most 150 lines."""
+    assert len((CHECKOUT / "README.md").read_text().splitlines()) <= 150
