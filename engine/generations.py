@@ -43,6 +43,9 @@ class Generations(Protocol[Index_co]):
     def remove(self, name: str) -> None:
         """Delete one that does not serve; an unknown name is fine."""
 
+    def close(self) -> None:
+        """Let go of connections; what was opened stays open. Repeated calls do nothing."""
+
 
 def open_serving(generations: Generations[Index_co], spec: GenerationSpec) -> Index_co:
     """Open the generation that serves, making the first one from `spec`.

@@ -261,6 +261,9 @@ class EdgeGenerations:
         finally:
             owned.release()
 
+    def close(self) -> None:
+        """Nothing to let go of: each opened generation owns its directory itself."""
+
 
 def _live_shard(owned: OwnedDirectory) -> Path:
     live = owned.live()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -68,7 +69,8 @@ class QdrantVectorIndex:
             GenerationMismatch: another model made it.
             PartUnavailable: the server did not answer.
         """
-        return open_serving(QdrantGenerations.of(settings, client=client), spec)
+        with closing(QdrantGenerations.of(settings, client=client)) as generations:
+            return open_serving(generations, spec)
 
     @property
     def spec(self) -> GenerationSpec:
@@ -202,7 +204,7 @@ class QdrantGenerations:
     ) -> QdrantGenerations:
         """On the server of the settings, or on a client given instead."""
         serial = client is not None and client.init_options.get("location") == ":memory:"
-        return cls(QdrantCalls(client or connect(settings), serial=serial), settings)
+        return cls(QdrantCalls.through(client or connect(settings), serial=serial), settings)
 
     def current(self) -> str | None:
         """Name of the generation that serves; None before the first."""
@@ -267,7 +269,7 @@ class QdrantGenerations:
         spec = self.spec(name)
         if spec is None:
             raise NotFound(f"index: no generation {name!r} on the server")
-        return QdrantVectorIndex(self._calls, self._collection(name), spec)
+        return QdrantVectorIndex(self._calls.share(), self._collection(name), spec)
 
     def switch(self, name: str) -> None:
         """Let this one serve from now on, atomically; processes see it when they next open."""
@@ -287,6 +289,10 @@ class QdrantGenerations:
         if name in self.names():
             collection = self._collection(name)
             self._calls("remove", lambda client: client.delete_collection(collection))
+
+    def close(self) -> None:
+        """Let go of the connections but for those of opened indexes."""
+        self._calls.close()
 
     def _collection(self, name: str) -> str:
         return f"{self._prefix}-{name}"

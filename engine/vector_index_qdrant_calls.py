@@ -41,13 +41,43 @@ def request_timeout_s(settings: IndexSettings) -> int:
     return max(1, math.ceil(settings.timeout_s))
 
 
+class _SharedClient:
+    """A client that closes with its last user."""
+
+    def __init__(self, client: QdrantClient, *, serial: bool) -> None:
+        self.client = client
+        self.turn: AbstractContextManager[Any] = threading.RLock() if serial else nullcontext()
+        self._users = 0
+        self._counting = threading.Lock()
+
+    def join(self) -> None:
+        with self._counting:
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._counting:
+            self._users -= 1
+            last = self._users == 0
+        if last:
+            self.client.close()
+
+
 class QdrantCalls:
     """A client with our errors, its calls one at a time where it is not thread-safe."""
 
-    def __init__(self, client: QdrantClient, *, serial: bool) -> None:
-        self._client = client
-        self._turn: AbstractContextManager[Any] = threading.RLock() if serial else nullcontext()
+    def __init__(self, shared: _SharedClient) -> None:
+        self._shared = shared
         self._closed = False
+        shared.join()
+
+    @classmethod
+    def through(cls, client: QdrantClient, *, serial: bool) -> QdrantCalls:
+        """Calls through this client, which closes with the last of those that share it."""
+        return cls(_SharedClient(client, serial=serial))
+
+    def share(self) -> QdrantCalls:
+        """More calls through the same connections, closed on their own."""
+        return QdrantCalls(self._shared)
 
     def __call__(self, doing: str, call: Callable[[QdrantClient], Answer]) -> Answer:
         """What the call returns.
@@ -58,14 +88,14 @@ class QdrantCalls:
         """
         if self._closed:
             raise PartUnavailable(Part.INDEX, f"cannot {doing}: the index is closed")
-        with qdrant_errors(doing), self._turn:
-            return call(self._client)
+        with qdrant_errors(doing), self._shared.turn:
+            return call(self._shared.client)
 
     def close(self) -> None:
         """Let go of the connections; repeated calls do nothing."""
         if not self._closed:
             self._closed = True
-            self._client.close()
+            self._shared.leave()
 
 
 @contextmanager
