@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
+from sightline.engine.object_store_s3 import S3ObjectStore
 from sightline.engine.settings import KafkaSettings, StoreSettings
 from sightline.infra.kafka_server import LocalKafka
 from sightline.infra.minio_server import LocalMinio
@@ -77,8 +78,6 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMinio]:
 @pytest.fixture
 def store_settings(minio: LocalMinio) -> StoreSettings:
     """Settings of a bucket that is this test's alone, and exists."""
-    from sightline.engine.object_store_s3 import S3ObjectStore  # noqa: PLC0415
-
     fresh = StoreSettings(
         endpoint=minio.endpoint,
         bucket=f"t{uuid.uuid4().hex[:16]}",
