@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sightline.engine.errors import RejectReason
 from sightline.engine.settings import Scope
+from sightline.producers.manifest import Row
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import Authority
 from sightline.schemas.indexed import Outcome
@@ -52,6 +53,12 @@ def test_every_outcome_is_explained(outcome: Outcome) -> None:
 def test_the_words_of_the_rules_are_on_the_page(word: str) -> None:
     """Authorities, visibilities, moderation and scopes are all named."""
     assert f"`{word}`" in (CHECKOUT / "docs/images.md").read_text()
+
+
+@pytest.mark.parametrize("column", Row.model_fields)
+def test_every_column_of_a_manifest_is_explained(column: str) -> None:
+    """Whoever writes a manifest finds each column that a backfill reads."""
+    assert f"| `{column}` |" in (CHECKOUT / "docs/images.md").read_text()
 
 
 def test_every_decision_is_indexed_and_whole() -> None:
