@@ -10,7 +10,7 @@ from sightline.engine.errors import Part
 from sightline.engine.ports import Clock, VectorIndex
 from sightline.engine.records import IndexedImage, WinnerLocation
 from sightline.engine.telemetry import Metrics
-from sightline.stream_workers.image_task import ImageTask
+from sightline.stream_workers.image_task import Passed
 from sightline.stream_workers.offsets import LaneOffsets, PartitionLedger
 from sightline.stream_workers.outbox import Letter, Outbox
 from sightline.stream_workers.patience import Patience
@@ -28,8 +28,8 @@ class Finished:
     ledger: PartitionLedger
     offset: int
     offsets: LaneOffsets
-    task: ImageTask | None = None
-    """None: it was no image event, or had no value."""
+    passed: Passed | None = None
+    """None: it was no image event."""
     letter: Letter | None = None
     """Its outcome event or dead letter."""
 
@@ -89,27 +89,27 @@ class Durability:
         for finished in batch:
             if finished.letter is not None:
                 self._outbox.settle(finished.letter)
-        self._keep_winners([finished.task for finished in batch if finished.task is not None])
+        self._keep_winners([finished.passed for finished in batch if finished.passed is not None])
         started_s = self._clock.monotonic()
         self._patience.until_it_works(Part.INDEX, self._index.flush)
         self._metrics.flush_seconds.observe(self._clock.monotonic() - started_s)
         for finished in batch:
             finished.offsets.finish([(finished.ledger, finished.offset)])
 
-    def _keep_winners(self, tasks: Sequence[ImageTask]) -> None:
+    def _keep_winners(self, passed: Sequence[Passed]) -> None:
         """What compaction would drop is appended again; where winners lie now is stored."""
-        if not tasks:
+        if not passed:
             return
-        ids = {task.image_id for task in tasks}
+        ids = {one.image_id for one in passed}
         stored = self._patience.until_it_works(Part.INDEX, lambda: self._index.get(ids))
-        moved = winners_that_moved(tasks, stored)
+        moved = winners_that_moved(passed, stored)
         known = {
             image_id: replace(image, winner=moved.get(image_id, image.winner))
             for image_id, image in stored.items()
         }
         again = {
             winner.image_id: self._append_again(winner)
-            for winner in winners_to_append_again(tasks, known)
+            for winner in winners_to_append_again(passed, known)
         }
         self._relocate(known, moved | again)
 

@@ -43,6 +43,15 @@ class TaskKey(NamedTuple):
     image_id: str
 
 
+class Passed(NamedTuple):
+    """A record of an image topic that has had its effect: an event, or a Kafka null."""
+
+    image_id: str
+    location: WinnerLocation
+    fence: Fence | None
+    """None: a null, which makes compaction forget the image."""
+
+
 @dataclass(eq=False, slots=True, kw_only=True)
 class ImageTask:
     """An image event being applied. One thread holds it at a time."""
@@ -99,7 +108,11 @@ class ImageTask:
     @property
     def location(self) -> WinnerLocation:
         """Where it lies in the log."""
-        return WinnerLocation(self.message.topic, self.message.partition, self.message.offset)
+        return location_of(self.message)
+
+    def passed(self) -> Passed:
+        """What its having been here means for compaction."""
+        return Passed(self.image_id, self.location, self.fence)
 
     def times(self) -> StageTimes:
         """When it passed each stage."""
@@ -135,6 +148,11 @@ class ImageTask:
             height=facts.height if facts else None,
             vector=facts.vector if facts else None,
         )
+
+
+def location_of(message: Message) -> WinnerLocation:
+    """Where a message lies in the log."""
+    return WinnerLocation(message.topic, message.partition, message.offset)
 
 
 def read_image_event(message: Message) -> Event[ImageState]:

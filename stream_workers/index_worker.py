@@ -44,7 +44,13 @@ from sightline.stream_workers.embedding_stage import (
     Prepared,
 )
 from sightline.stream_workers.fetching import ByteBudget, Fetcher, FetchRoutes, backfill_share
-from sightline.stream_workers.image_task import ImageTask, PictureFacts, Rejection
+from sightline.stream_workers.image_task import (
+    ImageTask,
+    Passed,
+    PictureFacts,
+    Rejection,
+    location_of,
+)
 from sightline.stream_workers.lane_poller import LanePoller
 from sightline.stream_workers.lanes import LaneQueue, LaneRoom
 from sightline.stream_workers.outbox import Letter, Outbox
@@ -141,6 +147,7 @@ class IndexWorker:
                 hide=self._hide,
                 fetch=lambda task: self._to_fetch.put(task.lane, [task]),
                 embed=lambda task: self._to_embed.put(task.lane, [task]),
+                wait=lambda task: self._room.park(task.lane),
                 malformed=self._malformed,
                 ignore=self._ignore,
             ),
@@ -279,6 +286,11 @@ class IndexWorker:
     def _plan_again(self, task: ImageTask) -> None:
         self._to_plan.put(task.lane, [task])
 
+    def _resume(self, task: ImageTask) -> None:
+        """What it waited for is over."""
+        self._room.unpark(task.lane)
+        self._plan_again(task)
+
     def _plan_later(self, task: ImageTask) -> None:
         self._later.after(self._settings.backoff_initial_s, lambda: self._plan_again(task))
 
@@ -289,6 +301,7 @@ class IndexWorker:
         if task.content_sha256 is None:
             return
         for follower in self._shared.resolve(task.content_sha256, verdict):
+            self._room.unpark(follower.lane)
             follower.verdict = verdict
             self._write(follower)
 
@@ -301,7 +314,7 @@ class IndexWorker:
     def _release_followers(self, task: ImageTask) -> None:
         if task.promised_sha256 is not None:
             for follower in self._shared.abandon(task, task.promised_sha256):
-                self._plan_again(follower)
+                self._resume(follower)
 
     # How an event ends --------------------------------------------------------------------------
 
@@ -336,15 +349,19 @@ class IndexWorker:
 
     def _ignore(self, polled: Polled) -> None:
         """A Kafka null: the image's tombstone has passed its retention (RULES R1)."""
-        self._finish_record(polled, None)
+        key = (polled.message.key or b"").decode(errors="replace")
+        self._finish_record(polled, None, Passed(key, location_of(polled.message), None))
 
-    def _finish_record(self, polled: Polled, letter: Letter | None) -> None:
+    def _finish_record(
+        self, polled: Polled, letter: Letter | None, passed: Passed | None = None
+    ) -> None:
         offsets = self._pollers[polled.lane].offsets
         self._durability.add(
             Finished(
                 ledger=polled.ledger,
                 offset=polled.message.offset,
                 offsets=offsets,
+                passed=passed,
                 letter=letter,
             )
         )
@@ -356,12 +373,12 @@ class IndexWorker:
                 ledger=task.ledger,
                 offset=task.message.offset,
                 offsets=self._pollers[task.lane].offsets,
-                task=task,
+                passed=task.passed(),
                 letter=letter,
             )
         )
         for waiting in self._turns.leave(task):
-            self._plan_again(waiting)
+            self._resume(waiting)
         self._room.leave(task.lane)
 
 

@@ -83,9 +83,9 @@ def _pop(queue: deque[T], most: int) -> list[T]:
 class LaneRoom:
     """How many more events may enter each lane; safe from several threads.
 
-    Events that wait for bytes that are not there (`parked`) count against a wider bound of their
-    own: a store that is down must not keep what hides an image from being applied. Backfill
-    enters only while fewer live events are being worked on than could be at once.
+    Events that wait, for bytes that are not there or for another event, count as parked against
+    a wider bound of their own: a store that is down must not keep what hides an image from being
+    applied. Backfill enters only while fewer live events are being worked on than could be at once.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class LaneRoom:
             self._changed.notify_all()
 
     def park(self, lane: Lane) -> None:
-        """One waits for bytes that are not there."""
+        """One waits, holding no bytes."""
         with self._changed:
             self._active[lane] -= 1
             self._parked[lane] += 1

@@ -44,6 +44,8 @@ class Routes(NamedTuple):
     """Apply its provisional state at once."""
     fetch: Callable[[ImageTask], None]
     embed: Callable[[ImageTask], None]
+    wait: Callable[[ImageTask], None]
+    """It waits for another event: `Turns` or `SharedEmbeddings` give it back."""
     malformed: Callable[[Polled, ContractError], None]
     ignore: Callable[[Polled], None]
 
@@ -71,13 +73,19 @@ class Planner:
     def turn(self) -> None:
         """Plan up to 64 events."""
         read = [self._read(item) for item in self._queue.take(_PLAN_AT_ONCE, 0.1)]
-        tasks = [task for task in read if task is not None and self._turns.enter(task)]
+        tasks = [task for task in read if task is not None and self._enter(task)]
         if not tasks:
             return
         stored = self._get({task.image_id for task in tasks})
         self._reuse(tasks, stored)
         for task in tasks:
             self._route(task, stored.get(task.image_id))
+
+    def _enter(self, task: ImageTask) -> bool:
+        entered = self._turns.enter(task)
+        if not entered:
+            self._routes.wait(task)
+        return entered
 
     def _read(self, item: Polled | ImageTask) -> ImageTask | None:
         if isinstance(item, ImageTask):
@@ -139,5 +147,9 @@ class Planner:
         if isinstance(joined, PictureFacts | Rejection):
             task.verdict = joined
             self._routes.write(task)
-        elif joined:
-            self._routes.fetch(task) if task.data is None else self._routes.embed(task)
+        elif not joined:
+            self._routes.wait(task)
+        elif task.data is None:
+            self._routes.fetch(task)
+        else:
+            self._routes.embed(task)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from sightline.engine.records import Fence, IndexedImage, Stage, WinnerLocation
+from sightline.engine.records import IndexedImage, Stage, WinnerLocation
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageState, hiding_rank
 from sightline.schemas.indexed import Outcome
-from sightline.stream_workers.image_task import ImageTask, PictureFacts, Rejection
+from sightline.stream_workers.image_task import ImageTask, Passed, PictureFacts, Rejection
 
 
 class Next(StrEnum):
@@ -101,51 +101,51 @@ def lies_after(location: WinnerLocation, other: WinnerLocation) -> bool:
 
 
 def winners_to_append_again(
-    finished: Iterable[ImageTask], stored: Mapping[str, IndexedImage]
+    finished: Iterable[Passed], stored: Mapping[str, IndexedImage]
 ) -> list[IndexedImage]:
     """Winners that a lower event lies behind, each once: compaction would drop them.
 
     Compaction keeps the last record of a key, not the highest version. The stored winner is
     appended to its own topic again before the lower event's offset is committed. Across topics
     nothing is needed: readers merge the two by version. A tie's loser counts as lower, so that the
-    compacted topic, too, ends in the one winner of a tie.
+    compacted topic, too, ends in the one winner of a tie. A null is written only for a tombstone
+    that has expired; behind anything else it must not be the last word either.
     """
     again: dict[str, IndexedImage] = {}
-    for task in finished:
-        winner = stored.get(task.image_id)
-        if winner is None or not _below(task.fence, winner.fence):
+    for passed in finished:
+        winner = stored.get(passed.image_id)
+        if winner is None or not _loses(passed, winner):
             continue
-        if lies_after(task.location, winner.winner):
-            again[task.image_id] = winner
+        if lies_after(passed.location, winner.winner):
+            again[passed.image_id] = winner
     return list(again.values())
 
 
 def winners_that_moved(
-    finished: Iterable[ImageTask], stored: Mapping[str, IndexedImage]
+    finished: Iterable[Passed], stored: Mapping[str, IndexedImage]
 ) -> dict[str, WinnerLocation]:
     """Where winners lie now, because a later copy of the same event has been read."""
     moved: dict[str, WinnerLocation] = {}
-    for task in finished:
-        winner = stored.get(task.image_id)
-        if winner is None or winner.fence[:2] != task.fence[:2]:
+    for passed in finished:
+        winner = stored.get(passed.image_id)
+        if winner is None or passed.fence is None or winner.fence[:2] != passed.fence[:2]:
             continue
-        if lies_after(task.location, moved.get(task.image_id, winner.winner)):
-            moved[task.image_id] = task.location
+        if lies_after(passed.location, moved.get(passed.image_id, winner.winner)):
+            moved[passed.image_id] = passed.location
     return moved
 
 
-def _below(fence: Fence, other: Fence) -> bool:
-    return fence[:2] < other[:2]
+def _loses(passed: Passed, winner: IndexedImage) -> bool:
+    if passed.fence is None:
+        return not isinstance(winner.state, ImageDeleted)
+    return passed.fence[:2] < winner.fence[:2]
 
 
 def event_of(image: IndexedImage) -> Event[ImageState]:
     """The winning event as it was: the same id, so the same tie, and the same whole state."""
-    data = type(image.state)
-    return Event[data](  # type: ignore[valid-type]
-        id=image.event_id,
+    return Event[ImageState].of(
+        image.state,
+        event_id=image.event_id,
         source=image.event_source,
-        type=data.TYPE,
-        subject=image.image_id,
         time=image.occurred,
-        data=image.state,
     )

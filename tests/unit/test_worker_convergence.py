@@ -395,6 +395,14 @@ def test_tombstones_of_the_log_pass(world: World) -> None:
     assert set(world.index.images) == {"b"}
 
 
+def test_a_null_behind_a_living_image_is_not_the_last_word(world: World) -> None:
+    """An expired tombstone's null that a new upload overtook must not make compaction forget it."""
+    world.publish(public("a", 7, b"one"), "e7")
+    world.log.append(IMAGES.name, "a", None)
+    world.run_to_the_end()
+    assert world.compacted()["a"].id == "e7"
+
+
 def test_the_task_is_told_by_identity() -> None:
     """Two deliveries of one event are two tasks."""
     assert ImageTask.__eq__ is object.__eq__
