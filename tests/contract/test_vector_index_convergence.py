@@ -108,13 +108,7 @@ class Machine(RuleBasedStateMachine):
         """The adapters answer the same page, of listed images only."""
         own = TagFilter(all_of=(self.example,))
         asked = query(unit_vector(seed), limit=limit, tags=own)
-        pages = [
-            [
-                hit.image.image_id
-                for hit in index.search(query(unit_vector(seed), limit=limit, tags=own))
-            ]
-            for index in self.indexes
-        ]
+        pages = [[hit.image.image_id for hit in index.search(asked)] for index in self.indexes]
         assert pages[0] == pages[1]
 
     @invariant()

@@ -1,0 +1,254 @@
+"""What only the embedded engine has: an owner, a background optimiser, a disk that fills up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sightline.engine.errors import DiskFull, IndexOwned, NotFound, Part, PartUnavailable
+from sightline.engine.index_directory import OwnedDirectory, read_current
+from sightline.engine.records import GenerationSpec, IndexedImage
+from sightline.engine.settings import IndexSettings
+from sightline.engine.vector_index_edge import EdgeGenerations, EdgeVectorIndex
+from sightline.engine.vector_index_edge_optimiser import Optimiser
+from sightline.engine.vector_index_edge_store import EdgeStore
+
+from tests.indexed_images import SPEC, Kind, image, query, same_image, unit_vector
+
+DIMENSIONS = 256
+SETTINGS = IndexSettings(optimise_after=1_500)
+WIDE = GenerationSpec(
+    name="wide", model_digest="model-1", preprocess_digest="prep-1", dimensions=DIMENSIONS
+)
+
+
+def wide_vector(seed: int) -> NDArray[np.float32]:
+    """A unit vector near one of fifty centres."""
+    mixed = unit_vector(seed % 50, DIMENSIONS) + 0.7 * unit_vector(1_000 + seed, DIMENSIONS)
+    return np.asarray(mixed / np.linalg.norm(mixed), dtype=np.float32)
+
+
+def wide_image(number: int, version: int = 1, kind: Kind = Kind.PUBLIC) -> IndexedImage:
+    """Image `number`, its vector a function of number and version."""
+    vector = wide_vector(number + 10_000 * (version - 1))
+    return image(f"i{number:05}", version, kind, vector=vector)
+
+
+def apply_all(index: EdgeVectorIndex, images: list[IndexedImage]) -> None:
+    """In calls of fifty, as a worker would."""
+    for start in range(0, len(images), 50):
+        index.apply(images[start : start + 50])
+
+
+def page(index: EdgeVectorIndex, seed: int) -> list[tuple[str, float]]:
+    """One page, ids and scores."""
+    hits = index.search(query(wide_vector(500_000 + seed), limit=24))
+    return [(hit.image.image_id, hit.score) for hit in hits]
+
+
+def recall(index: EdgeVectorIndex, queries: int = 40) -> float:
+    """Share of the exact 24 that the graph finds."""
+    found = 0
+    for seed in range(queries):
+        wanted = wide_vector(500_000 + seed)
+        exact = {hit.image.image_id for hit in index.search(query(wanted, exact=True))}
+        found += len(exact & {hit.image.image_id for hit in index.search(query(wanted))})
+    return found / (24 * queries)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[EdgeVectorIndex]:
+    """An empty index that optimises itself after 1,500 vectors."""
+    with closing(EdgeVectorIndex.open(tmp_path, WIDE, SETTINGS)) as opened:
+        yield opened
+
+
+def test_a_directory_has_one_owner(tmp_path: Path) -> None:
+    """A second owner is refused, in this process or another, until the first lets go."""
+    index = EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)
+    with pytest.raises(IndexOwned, match="in use by process"):
+        EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", _OPEN.format(path=str(tmp_path / SPEC.name))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "IndexOwned" in elsewhere.stderr
+    index.close()
+    EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS).close()
+
+
+_OPEN = """
+from pathlib import Path
+from sightline.engine.index_directory import OwnedDirectory
+OwnedDirectory(Path({path!r}), reserve_bytes=1)
+"""
+
+
+def test_the_index_optimises_itself_while_it_is_written_and_read(index: EdgeVectorIndex) -> None:
+    """Nothing written meanwhile is lost, nothing hidden meanwhile is shown, order is exact."""
+    apply_all(index, [wide_image(n) for n in range(3_000)])
+    live = read_current(_generation(index))
+    stop = threading.Event()
+    shown_after_hidden: list[str] = []
+    hidden: list[str] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            known = set(hidden)
+            for seed in range(5):
+                shown_after_hidden.extend(name for name, _ in page(index, seed) if name in known)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    number = 0
+    while read_current(_generation(index)) == live or number < 600:
+        index.apply([wide_image(number, 2, Kind.PRIVATE), wide_image(4_000 + number)])
+        hidden.append(f"i{number:05}")
+        number += 1
+        assert number < 3_000, "the optimiser never replaced the shard"
+    assert index.wait_optimised(60)
+    stop.set()
+    reader.join()
+    assert shown_after_hidden == []
+    assert index.count() == 3_000 + number
+    assert index.count(listed_only=True) == 3_000
+    stored = {i.image_id: i for i in index.scan(vectors=True)}
+    assert same_image(stored["i00000"], wide_image(0, 2, Kind.PRIVATE))
+    assert same_image(stored[f"i{4_000 + number - 1:05}"], wide_image(4_000 + number - 1))
+    assert recall(index) >= 0.99
+
+
+def _generation(index: EdgeVectorIndex) -> Path:
+    return index._store._directory.path
+
+
+def test_order_is_the_same_after_a_restart_of_an_optimised_index(tmp_path: Path) -> None:
+    """Through the graph and the quantised vectors too (RULES R3)."""
+    with closing(EdgeVectorIndex.open(tmp_path, WIDE, SETTINGS)) as index:
+        apply_all(index, [wide_image(n) for n in range(2_000)])
+        assert index.wait_optimised(60)
+        assert index.unindexed() < 1_500
+        pages = [page(index, seed) for seed in range(50)]
+        assert [page(index, seed) for seed in range(50)] == pages
+    for _ in range(2):
+        with closing(EdgeVectorIndex.open(tmp_path, WIDE, SETTINGS)) as again:
+            assert again.wait_optimised(60)
+            assert [page(again, seed) for seed in range(50)] == pages
+
+
+def test_closing_while_it_optimises_stops_the_child_and_keeps_everything(tmp_path: Path) -> None:
+    """The live shard goes on as it was; the half-made copy is removed at the next start."""
+    with closing(EdgeVectorIndex.open(tmp_path, WIDE, SETTINGS)) as index:
+        apply_all(index, [wide_image(n) for n in range(2_500)])
+    patient = IndexSettings(optimise_after=1_000_000)
+    with closing(EdgeVectorIndex.open(tmp_path, WIDE, patient)) as again:
+        assert again.count(listed_only=True) == 2_500
+    assert len(list((tmp_path / WIDE.name).glob("shard-*"))) == 1
+
+
+def test_a_failing_optimiser_leaves_the_index_as_it_was(tmp_path: Path) -> None:
+    """Written, searched and durable as before; the copy is gone."""
+
+    def fail(_: Path) -> None:
+        raise PartUnavailable(Part.INDEX, "the child was killed")
+
+    settings = IndexSettings(optimise_after=1_000_000)
+    with closing(EdgeVectorIndex.open(tmp_path, WIDE, settings)) as index:
+        apply_all(index, [wide_image(n) for n in range(100)])
+        with pytest.raises(PartUnavailable, match="child was killed"):
+            index._store.replace_by(fail)
+        index.apply([wide_image(100)])
+        assert index.count() == 101
+        assert len(list((tmp_path / WIDE.name).glob("shard-*"))) == 1
+
+
+def test_a_replaced_shard_holds_what_was_written_during_the_copy(tmp_path: Path) -> None:
+    """Upserts, relocations and purges made between copy and swap are replayed."""
+    settings = IndexSettings(optimise_after=1_000_000)
+    with closing(EdgeVectorIndex.open(tmp_path, WIDE, settings)) as index:
+        apply_all(index, [wide_image(n) for n in range(50)])
+        index.apply([image("dead", kind=Kind.DELETED)])
+
+        def write_meanwhile(_: Path) -> None:
+            index.apply([wide_image(7, 2, Kind.REJECTED), wide_image(90)])
+            index.purge(["dead"])
+
+        before = read_current(_generation(index))
+        index._store.replace_by(write_meanwhile)
+        assert read_current(_generation(index)) != before
+        stored = {i.image_id: i for i in index.scan(vectors=True)}
+        assert "dead" not in stored
+        assert same_image(stored["i00007"], wide_image(7, 2, Kind.REJECTED))
+        assert same_image(stored["i00090"], wide_image(90))
+    with closing(EdgeVectorIndex.open(tmp_path, WIDE, settings)) as again:
+        assert {i.image_id for i in again.scan()} == set(stored)
+
+
+def test_a_full_disk_stops_the_index_with_a_remedy(tmp_path: Path) -> None:
+    """At start and at the first write: before the engine's memory maps die of it."""
+    full = IndexSettings(reserve_bytes=2**62)
+    with pytest.raises(DiskFull, match="free some space"):
+        EdgeVectorIndex.open(tmp_path / "new", SPEC, full)
+    EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS).close()
+    with pytest.raises(DiskFull, match="MiB needed"):
+        EdgeVectorIndex.open(tmp_path, SPEC, full)
+    owned = OwnedDirectory(tmp_path / SPEC.name, reserve_bytes=1)
+    live = owned.live()
+    assert live is not None
+    store = EdgeStore(owned, live)
+    owned._reserve_bytes = 2**62
+    with closing(EdgeVectorIndex(store, SPEC, optimise_after=10)) as index:
+        with pytest.raises(DiskFull):
+            index.apply([image("i")])
+        assert index.count() == 0
+        owned._reserve_bytes = 1
+
+
+def test_damaged_files_are_said_to_be_unavailable(tmp_path: Path) -> None:
+    """A shard that cannot be loaded is reported, and the directory let go."""
+    EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS).close()
+    shard = tmp_path / SPEC.name / (read_current(tmp_path / SPEC.name) or "")
+    (shard / "edge_config.json").write_text("not json")
+    for _ in range(2):
+        with pytest.raises(PartUnavailable, match="open failed"):
+            EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)
+
+
+def test_an_unfinished_generation_is_not_opened(tmp_path: Path) -> None:
+    """Created half, as by a kill: `open` says so, `create` finishes it."""
+    generations = EdgeGenerations(tmp_path, SETTINGS)
+    generations.create(SPEC)
+    (tmp_path / SPEC.name / "current").unlink()
+    with pytest.raises(NotFound, match="never finished"):
+        generations.open(SPEC.name)
+    generations.create(SPEC)
+    generations.open(SPEC.name).close()
+
+
+def test_an_open_generation_cannot_be_removed(tmp_path: Path) -> None:
+    """Its owner goes first."""
+    generations = EdgeGenerations(tmp_path, SETTINGS)
+    generations.create(SPEC)
+    with closing(generations.open(SPEC.name)), pytest.raises(IndexOwned):
+        generations.remove(SPEC.name)
+    generations.remove(SPEC.name)
+    assert generations.names() == []
+
+
+def test_an_idle_optimiser_stops_at_once(tmp_path: Path) -> None:
+    """Stopping twice is fine."""
+    owned_index = EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)
+    optimiser = Optimiser(owned_index._store, optimise_after=10)
+    assert optimiser.wait_idle(5)
+    optimiser.stop()
+    optimiser.stop()
+    owned_index.close()
