@@ -78,7 +78,7 @@ def modules_of(room: str) -> list[str]:
         modules_of("schemas"),
         [f"sightline.engine.{name}" for name in BASE_OF_ENGINE],
         modules_of("producers"),
-        ["sightline.infra.cli.main", "sightline.infra.doctor", "sightline.infra.generate"],
+        [*modules_of("infra/cli"), "sightline.infra.doctor", "sightline.infra.generate"],
     ],
     ids=["schemas", "engine", "producers", "infra"],
 )
