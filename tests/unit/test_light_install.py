@@ -68,7 +68,7 @@ def modules_of(room: str) -> list[str]:
     return [
         ".".join(("sightline", *path.relative_to(CHECKOUT).with_suffix("").parts))
         for path in sorted((CHECKOUT / room).rglob("*.py"))
-        if path.name != "__init__.py"
+        if not path.name.startswith("__")
     ]
 
 
