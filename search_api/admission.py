@@ -1,0 +1,39 @@
+"""A request in, its caller out: rate limit first, then the key (RULES R1)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sightline.engine.visible import Caller
+from sightline.search_api.keys import KeyRing
+from sightline.search_api.problems import Problem, retry_after
+from sightline.search_api.rate_limit import RateLimit
+
+
+class Admission:
+    """Decides whether a request is heard at all, and as whom."""
+
+    def __init__(self, keys: KeyRing, limit: RateLimit) -> None:
+        self._keys = keys
+        self._limit = limit
+
+    def caller(self, request: Request) -> Caller:
+        """Who asks.
+
+        Raises:
+            Problem: 401, 403, or 429 with `Retry-After`.
+        """
+        wait_s = self._limit.wait_s(self._keys.bucket(request))
+        if wait_s > 0:
+            raise Problem("too-many-requests", "ask less often", headers=retry_after(wait_s))
+        return self._keys.caller(request)
+
+
+async def _caller(request: Request) -> Caller:
+    admission: Admission = request.app.state.admission
+    return admission.caller(request)
+
+
+CallerOf = Annotated[Caller, Depends(_caller)]
+"""A route's parameter that demands a caller."""

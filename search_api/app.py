@@ -1,0 +1,172 @@
+"""Collaborators in, the search API out: the one place that builds its graph."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from sightline.engine.errors import GenerationMismatch, Part
+from sightline.engine.search_ids import SearchIds
+from sightline.engine.visible import VisibleIndex
+from sightline.search_api import openapi, problems
+from sightline.search_api.admission import Admission
+from sightline.search_api.body_limit import BodyLimit
+from sightline.search_api.dependencies import ApiDependencies
+from sightline.search_api.image_answers import ImageAnswers
+from sightline.search_api.image_status import ImageStatus
+from sightline.search_api.image_writes import ImageWrites
+from sightline.search_api.impressions import Impressions
+from sightline.search_api.keys import KeyRing
+from sightline.search_api.observed import Observed
+from sightline.search_api.pending import PendingImages
+from sightline.search_api.query_vectors import QueryVectors
+from sightline.search_api.rate_limit import RateLimit
+from sightline.search_api.readiness import Readiness, store_probe
+from sightline.search_api.renditions import Renditions
+from sightline.search_api.routes_events import events_router
+from sightline.search_api.routes_images import image_router
+from sightline.search_api.routes_operations import operations_router
+from sightline.search_api.routes_page import page_router
+from sightline.search_api.routes_search import search_router
+from sightline.search_api.searching import Searching
+from starlette.middleware.cors import CORSMiddleware
+
+DESCRIPTION = """Visual search that is always fresh: upload an image, and moments later find it.
+
+Failures are problem documents (RFC 9457). What a caller may not see does not exist: not as a
+query, a result, a status, an image or a count."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """The parts of the graph that start and stop with the app."""
+
+    impressions: Impressions
+    vectors: QueryVectors
+    renditions: Renditions
+    searching: Searching
+    status: ImageStatus
+    writes: ImageWrites
+
+
+def create_app(deps: ApiDependencies) -> FastAPI:
+    """The API; its threads and tasks live from the lifespan's start to its end.
+
+    Raises:
+        SettingsInvalid: no keys and an address that others can reach; an unusable key.
+        GenerationMismatch: the index was made by another model than the embedder's.
+    """
+    keys = KeyRing(deps.api)
+    _refuse_other_model(deps)
+    built = _build(deps)
+    app = FastAPI(
+        title="Sightline",
+        version="1",
+        description=DESCRIPTION,
+        docs_url=None,  # FastAPI's pages load from another host
+        redoc_url=None,
+        lifespan=_lifespan(built),
+        redirect_slashes=False,
+    )
+    app.state.admission = Admission(keys, RateLimit(deps.api.requests_per_minute, deps.clock))
+    app.state.impressions = built.impressions
+    _add_routes(app, deps, built)
+    _add_middleware(app, deps)
+    problems.install(app)
+    openapi.install(app, open_to_all=keys.open)
+    return app
+
+
+def _build(deps: ApiDependencies) -> _Built:
+    visible, pending = VisibleIndex(deps.index), PendingImages()
+    status = ImageStatus(visible, pending, deps.catalogue, deps.clock)
+    impressions = Impressions(
+        deps.store,
+        deps.bucket,
+        deps.producer,
+        source=deps.source,
+        health=deps.health,
+        metrics=deps.metrics,
+    )
+    vectors = QueryVectors(
+        deps.embedder,
+        deps.decode,
+        decode_threads=deps.decode_threads,
+        embed_threads=deps.embed_threads,
+    )
+    searching = Searching(
+        visible=visible,
+        spec=deps.index.spec,
+        vectors=vectors,
+        impressions=impressions,
+        ids=SearchIds(deps.secret),
+        settings=deps.api,
+        clock=deps.clock,
+        health=deps.health,
+        metrics=deps.metrics,
+        variant=deps.variant,
+    )
+    writes = ImageWrites(
+        status=status,
+        pending=pending,
+        catalogued=deps.catalogued,
+        publisher=deps.publisher,
+        pictures=vectors,
+        bucket=deps.bucket,
+        clock=deps.clock,
+    )
+    renditions = Renditions(deps.store, deps.bucket, deps.decode, deps.health)
+    return _Built(impressions, vectors, renditions, searching, status, writes)
+
+
+def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
+    probes = {
+        Part.STORE: store_probe(deps.store, deps.bucket),
+        Part.INDEX: deps.index.count,
+        **deps.probes,
+    }
+    readiness = Readiness(deps.health, probes, embedder=deps.embedder, spec=deps.index.spec)
+    app.include_router(search_router(built.searching))
+    app.include_router(image_router(built.writes, ImageAnswers(built.status, built.renditions)))
+    app.include_router(operations_router(readiness, deps.metrics))
+    app.include_router(events_router(deps.producer))
+    app.include_router(page_router())
+
+
+def _add_middleware(app: FastAPI, deps: ApiDependencies) -> None:
+    """The last one added is the outermost."""
+    app.add_middleware(BodyLimit, max_bytes=deps.api.max_body_bytes)
+    if deps.api.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(deps.api.cors_origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", "Content-Type", "If-Match"],
+            expose_headers=["ETag", "Location", "Retry-After", "Server-Timing"],
+        )
+    app.add_middleware(Observed, metrics=deps.metrics)
+
+
+def _lifespan(built: _Built) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        built.vectors.start()
+        built.impressions.start()
+        yield
+        await built.impressions.close()
+        built.searching.close()
+        built.vectors.close()
+        built.renditions.close()
+
+    return lifespan
+
+
+def _refuse_other_model(deps: ApiDependencies) -> None:
+    if deps.index.spec.model_digest != deps.embedder.digest:
+        raise GenerationMismatch(
+            f"generation {deps.index.spec.name} was made by model "
+            f"{deps.index.spec.model_digest}, but this is {deps.embedder.digest}: "
+            "re-index, or configure the model that made it"
+        )

@@ -1,0 +1,155 @@
+"""A request's body in, its typed fields and picture out: bounded, and wrong input is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from sightline.search_api.problems import Problem, invalid, of_validation
+from starlette.datastructures import FormData, UploadFile
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_JSON_BYTES = 65_536
+"""Of a JSON body: several times what all fields at their bounds come to."""
+MAX_PARTS = 400
+"""Of a multipart body: three lists of 64 tags and then some."""
+MAX_PART_BYTES = 8_192
+"""Of one field that is no file."""
+MAX_TYPE_CHARS = 128
+MAX_DIGITS = 20
+MULTIPART = "multipart/form-data"
+JSON = "application/json"
+
+_LISTS = frozenset({"tags", "tags_any", "tags_all", "tags_none"})
+_INTEGERS = frozenset({"limit", "version"})
+_DOCUMENTS = frozenset({"attributes", "location"})
+_BOX_SIDES = ("x", "y", "w", "h")
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """The part `image` of a multipart body; on disk when it is large, until it is read."""
+
+    file: UploadFile
+
+    async def read(self) -> bytes:
+        """All its bytes."""
+        return await self.file.read()
+
+    @property
+    def content_type(self) -> str:
+        """As the caller states it, for the record; nothing is decided by it."""
+        stated = self.file.content_type or "application/octet-stream"
+        return (
+            stated
+            if len(stated) <= MAX_TYPE_CHARS and stated.isprintable()
+            else "application/octet-stream"
+        )
+
+
+def content_type(request: Request) -> str:
+    """The media type, lower case, without parameters; `""` when none is stated."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def json_body(request: Request, model: type[M]) -> M:
+    """A JSON body.
+
+    Raises:
+        Problem: 400 no JSON, 413 over `MAX_JSON_BYTES`, 415 another type, 422 naming the field.
+    """
+    if content_type(request) not in (JSON, "application/merge-patch+json"):
+        raise Problem("unsupported-media", f"send {JSON}")
+    raw = await request.body()
+    if len(raw) > MAX_JSON_BYTES:
+        raise Problem("too-large", f"a JSON body has at most {MAX_JSON_BYTES} bytes")
+    return _validated(model, raw)
+
+
+@asynccontextmanager
+async def multipart_body(request: Request, model: type[M]) -> AsyncIterator[tuple[M, Uploaded]]:
+    """A multipart body with the picture in the part `image`; temporary files go at the end.
+
+    Raises:
+        Problem: 400 not readable as multipart, 415 another type, 422 naming the field.
+    """
+    if content_type(request) != MULTIPART:
+        raise Problem("unsupported-media", f"send {MULTIPART} with a part `image`")
+    async with request.form(
+        max_files=1, max_fields=MAX_PARTS, max_part_size=MAX_PART_BYTES
+    ) as form:
+        yield _fields(form, model), _picture(form)
+
+
+def _picture(form: FormData) -> Uploaded:
+    given = form.get("image")
+    if not isinstance(given, UploadFile):
+        raise invalid("image", "the part `image` must be a file")
+    if not given.size:
+        raise Problem("bad-image", "the picture is empty", {"field": "image", "reason": "empty"})
+    return Uploaded(given)
+
+
+def _fields(form: FormData, model: type[M]) -> M:
+    given: dict[str, Any] = {}
+    for name in form:
+        if name == "image":
+            continue
+        given[name] = _value(name, form.getlist(name))
+    return _validated(model, json.dumps(given).encode())
+
+
+def _value(name: str, parts: list[UploadFile | str]) -> Any:
+    texts = [part for part in parts if isinstance(part, str)]
+    if len(texts) < len(parts):
+        raise invalid(name, f"{name} must be text, not a file")
+    if name in _LISTS:
+        return texts
+    if len(texts) > 1:
+        raise invalid(name, f"{name} is given more than once")
+    if name == "crop":
+        return _box(texts[0])
+    if name in _INTEGERS:
+        return _integer(name, texts[0])
+    return _document(name, texts[0]) if name in _DOCUMENTS else texts[0]
+
+
+def _integer(name: str, text: str) -> int:
+    if not (text.isascii() and text.lstrip("-").isdigit() and len(text) <= MAX_DIGITS):
+        raise invalid(name, f"{name} must be a whole number")
+    return int(text)
+
+
+def _box(text: str) -> dict[str, float]:
+    sides = text.split(",")
+    try:
+        numbers = [float(side) for side in sides]
+    except ValueError:
+        numbers = []
+    if len(numbers) != len(_BOX_SIDES) or not all(abs(number) <= 1 for number in numbers):
+        raise invalid("crop", "crop is `x,y,w,h`, four fractions of the picture from 0 to 1")
+    return dict(zip(_BOX_SIDES, numbers, strict=True))
+
+
+def _document(name: str, text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise invalid(name, f"{name} must be JSON") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _validated(model: type[M], raw: bytes) -> M:
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise of_validation(error) from None

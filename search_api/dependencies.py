@@ -1,0 +1,54 @@
+"""What the API is made of; `infra/wiring.py` fills it in, tests with fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sightline.engine.catalogue import Catalogue
+from sightline.engine.errors import Part
+from sightline.engine.health import Health
+from sightline.engine.ports import Clock, Embedder, EventProducer, ObjectStore, VectorIndex
+from sightline.engine.settings import ApiSettings, DecodeSettings
+from sightline.engine.telemetry import Metrics
+from sightline.producers.catalogued import CataloguedImages
+from sightline.producers.images_async import AsyncImagePublisher
+from sightline.search_api.readiness import Probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiDependencies:
+    """The collaborators of `create_app`; whoever made them closes them, after the app."""
+
+    index: VectorIndex
+    """Read only through `VisibleIndex`, which the app puts around it."""
+    store: ObjectStore
+    bucket: str
+    """Our own bucket."""
+    embedder: Embedder
+    """Of the vector space that the index was made in."""
+    catalogue: Catalogue
+    """What `catalogued` counts versions in."""
+    catalogued: CataloguedImages
+    """Writes of images whose versions Sightline counts."""
+    publisher: AsyncImagePublisher
+    """Writes of images whose versions their owner counts."""
+    producer: EventProducer
+    """For `ResultsShown`."""
+    api: ApiSettings
+    decode: DecodeSettings
+    clock: Clock
+    metrics: Metrics
+    health: Health
+    secret: bytes
+    """Signs search ids: the setting's, or `engine.search_ids.stored_secret`."""
+    probes: Mapping[Part, Probe] = field(default_factory=dict)
+    """What `/readyz` asks beyond the store and the index: the broker, say."""
+    source: str = "sightline/search-api"
+    """CloudEvents `source` of what the API publishes by itself."""
+    variant: str = "default"
+    """Of an A/B test."""
+    embed_threads: int = 1
+    """Forward passes of query pictures at once."""
+    decode_threads: int = 2
+    """Query pictures decoded at once."""

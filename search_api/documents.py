@@ -1,0 +1,156 @@
+"""The shapes of answers, for OpenAPI: answers are built as plain JSON and not validated again."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Document(BaseModel):
+    """Base of every answer's shape."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="allow")
+
+
+class ProblemDocument(Document):
+    """A problem (RFC 9457)."""
+
+    type: str
+    """`urn:sightline:problem:<kind>`; the kinds are in `docs/api.md`."""
+    title: str
+    """Of the kind, always the same."""
+    status: int
+    """The HTTP status."""
+    detail: str
+    """What was wrong here, and what to do."""
+    field: str | None = None
+    """The field of the request that is wrong."""
+    part: str | None = None
+    """The part of the system that is down: broker, store, index, embedder."""
+    reason: str | None = None
+    """Why an image cannot be used, machine-readable."""
+
+
+class Result(Document):
+    """One result."""
+
+    image_id: str
+    """The image."""
+    position: int = Field(ge=1)
+    """From 1."""
+    score: float
+    """Cosine similarity to the query."""
+    tags: list[str]
+    """Its tags."""
+    attributes: dict[str, Any]
+    """Its attributes, as they were given."""
+    group_id: str | None
+    """Several photos of one thing share it."""
+    image_url: str
+    """A clean JPEG, at most 1600 pixels long."""
+    thumbnail_url: str
+    """A clean JPEG, at most 320 pixels long."""
+
+
+class SearchAnswer(Document):
+    """A page of results."""
+
+    search_id: str
+    """Signed; authorises interactions with these results for 24 h."""
+    session_id: str
+    """The caller's, or a new one to send with the next search."""
+    model: str
+    """Digest of the model that made the vectors."""
+    generation: str
+    """Of the index."""
+    feedback: bool
+    """Whether this search is recorded; false while the store or the broker is down."""
+    removed: dict[str, int]
+    """What re-ranking took out, by reason, among images that you may see."""
+    results: list[Result]
+    """Best first; ties by image id."""
+
+
+class Freshness(Document):
+    """When the newest version passed each stage, RFC 3339."""
+
+    occurred: str
+    """When it was published, by the publisher's clock."""
+    appended: str | None = None
+    """When the log had it."""
+    searchable: str | None = None
+    """From when a query returned it, or never again."""
+    seconds: float | None = None
+    """`searchable` less `appended`."""
+
+
+class ImageDocument(Document):
+    """An image's status."""
+
+    image_id: str
+    """The image."""
+    version: int
+    """The newest known."""
+    applied_version: int | None
+    """That which the index has; null: none yet."""
+    status: Literal["pending", "indexed", "hidden", "rejected", "deleted"]
+    """What became of the newest version."""
+    reason: str | None = None
+    """Why it was rejected, machine-readable."""
+    message: str | None = None
+    """Why it was rejected, for a person."""
+    authority: Literal["owner", "sightline", "backfill"]
+    """Who counts its versions."""
+    visibility: Literal["public", "private"]
+    """Who may see it."""
+    moderation: Literal["allowed", "blocked"]
+    """What moderation decided."""
+    tags: list[str]
+    """Its tags."""
+    owner_id: str | None
+    """Whose it is."""
+    group_id: str | None
+    """Several photos of one thing share it."""
+    attributes: dict[str, Any]
+    """As they were given."""
+    freshness: Freshness
+    """Stage times."""
+    image_url: str
+    """A clean JPEG, at most 1600 pixels long."""
+    thumbnail_url: str
+    """A clean JPEG, at most 320 pixels long."""
+
+
+class PartDocument(Document):
+    """One part of the system."""
+
+    up: bool
+    """Whether it answered when last asked."""
+    reason: str
+    """Why it is down, or what runs it."""
+    since: str | None = None
+    """When that last changed."""
+
+
+class ReadinessDocument(Document):
+    """Whether searches and uploads are served, and by what."""
+
+    ready: bool
+    """Whether every part is up."""
+    parts: dict[str, PartDocument]
+    """By name: broker, store, index, embedder."""
+    runtime: str
+    """What runs the model."""
+    model: str
+    """The model's digest."""
+    generation: str
+    """Of the index."""
+
+
+ANSWERS: tuple[type[Document], ...] = (
+    ProblemDocument,
+    SearchAnswer,
+    ImageDocument,
+    ReadinessDocument,
+)

@@ -1,0 +1,219 @@
+"""What became of an image: index and pending publications in, a status document out (RULES R1)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sightline.engine.catalogue import Catalogue
+from sightline.engine.errors import NotFound
+from sightline.engine.ports import Clock
+from sightline.engine.records import IndexedImage, Stage
+from sightline.engine.settings import Scope
+from sightline.engine.visible import Caller, VisibleIndex
+from sightline.schemas.images import ImageState
+from sightline.search_api.answers import image_urls
+from sightline.search_api.pending import Pending, PendingImages
+
+FIRST_LOOK_S = 0.002
+LAST_LOOK_S = 0.05
+"""A waiting request looks again after 2 ms, then ever more seldom, at last every 50 ms."""
+EVERYTHING = Caller(scopes=frozenset({Scope.ADMIN}))
+"""For decisions about an image, never for an answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An image as this process knows it: applied, on its way, or both."""
+
+    applied: IndexedImage | None
+    pending: Pending | None
+
+    @property
+    def state(self) -> ImageState:
+        """The newest state."""
+        if self.pending is not None:
+            return self.pending.state
+        assert self.applied is not None  # noqa: S101 (one of the two is there)
+        return self.applied.state
+
+    @property
+    def version(self) -> int:
+        """The newest version."""
+        return self.state.version
+
+    def document(self) -> dict[str, Any]:
+        """The status as JSON values."""
+        return _of_state(self.state) | {"status": self._status()} | self._facts()
+
+    def _status(self) -> str:
+        return "pending" if self.pending is not None else str(_applied(self).outcome)
+
+    def _facts(self) -> dict[str, Any]:
+        if self.pending is not None:
+            return {
+                "freshness": {"occurred": _text(self.pending.published)},
+                "applied_version": None if self.applied is None else self.applied.version,
+            }
+        image = _applied(self)
+        facts: dict[str, Any] = {
+            "applied_version": image.version,
+            "freshness": _freshness(image),
+            "width": image.width,
+            "height": image.height,
+        }
+        if image.reason is not None:
+            facts |= {"reason": image.reason, "message": image.message}
+        return facts
+
+
+class ImageStatus:
+    """Looks images up for callers, and waits for them."""
+
+    def __init__(
+        self, visible: VisibleIndex, pending: PendingImages, catalogue: Catalogue, clock: Clock
+    ) -> None:
+        self._visible = visible
+        self._pending = pending
+        self._catalogue = catalogue
+        self._clock = clock
+
+    async def of(self, image_id: str, caller: Caller) -> Standing:
+        """The image's standing, as far as the caller may know.
+
+        What is on its way is told only to who may change the image; others see what is applied.
+
+        Raises:
+            NotFound: no such image, or none that the caller may see.
+            PartUnavailable: the index is down.
+        """
+        applied = await self._applied(image_id, caller)
+        standing = self._standing(image_id, applied)
+        if standing is None and caller.scopes & {Scope.WRITE, Scope.ADMIN}:
+            standing = await self._published_elsewhere(image_id, None)
+        if standing is not None and standing.pending is not None:
+            if may_change(caller, standing.state):
+                return standing
+            standing = None if applied is None else Standing(applied=applied, pending=None)
+        if standing is None:
+            raise _unseen(image_id)
+        return standing
+
+    async def visible(self, image_id: str, caller: Caller) -> IndexedImage:
+        """The applied image, if the caller may see it.
+
+        Raises:
+            NotFound: no such image, or none that the caller may see.
+            PartUnavailable: the index is down.
+        """
+        applied = await self._applied(image_id, caller)
+        if applied is None:
+            raise _unseen(image_id)
+        return applied
+
+    async def known(self, image_id: str) -> Standing | None:
+        """The standing whoever asks, for decisions only; None: unknown.
+
+        The catalogue is asked too: another process may have written there.
+
+        Raises:
+            PartUnavailable: the index or the store is down.
+        """
+        applied = await self._applied(image_id, EVERYTHING)
+        here = self._standing(image_id, applied)
+        elsewhere = await self._published_elsewhere(image_id, applied)
+        if here is None or (elsewhere is not None and elsewhere.version > here.version):
+            return elsewhere
+        return here
+
+    async def applied_within(self, image_id: str, version: int, timeout_s: float) -> bool:
+        """Whether the index has the version, or a higher one, before the time is over.
+
+        Raises:
+            PartUnavailable: the index is down.
+        """
+        deadline = self._clock.monotonic() + timeout_s
+        pause_s = FIRST_LOOK_S
+        while not _has(await self._applied(image_id, EVERYTHING), version):
+            if self._clock.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(pause_s)
+            pause_s = min(LAST_LOOK_S, pause_s * 1.5)
+        return True
+
+    async def _applied(self, image_id: str, caller: Caller) -> IndexedImage | None:
+        try:
+            return await asyncio.to_thread(self._visible.get, image_id, caller)
+        except NotFound:
+            return None
+
+    def _standing(self, image_id: str, applied: IndexedImage | None) -> Standing | None:
+        final = applied is not None and applied.stage is Stage.FINAL
+        version = applied.version if applied is not None and final else None
+        pending = self._pending.newer_than(image_id, version)
+        if applied is None and pending is None:
+            return None
+        return Standing(applied=applied, pending=pending)
+
+    async def _published_elsewhere(
+        self, image_id: str, applied: IndexedImage | None
+    ) -> Standing | None:
+        entry = await asyncio.to_thread(self._catalogue.read, image_id)
+        if entry is None:
+            return None
+        pending = Pending(state=entry.state, event_id=entry.event.id, published=entry.event.time)
+        return Standing(applied=applied, pending=pending)
+
+
+def _unseen(image_id: str) -> NotFound:
+    return NotFound(f"no image {image_id} that you may see")
+
+
+def may_change(caller: Caller, state: ImageState) -> bool:
+    """Whether the caller may change the image: its owner's `write` key, or an admin."""
+    if Scope.ADMIN in caller.scopes:
+        return True
+    owner = caller.owner_id
+    return Scope.WRITE in caller.scopes and owner is not None and owner == state.owner_id
+
+
+def _has(image: IndexedImage | None, version: int) -> bool:
+    if image is None:
+        return False
+    return image.version > version or (image.version == version and image.stage is Stage.FINAL)
+
+
+def _applied(standing: Standing) -> IndexedImage:
+    assert standing.applied is not None  # noqa: S101 (neither applied nor pending is no standing)
+    return standing.applied
+
+
+def _of_state(state: ImageState) -> dict[str, Any]:
+    return {
+        "image_id": state.image_id,
+        "version": state.version,
+        "authority": str(state.authority),
+        "visibility": str(state.visibility),
+        "moderation": str(state.moderation),
+        "tags": list(state.tags),
+        "owner_id": state.owner_id,
+        "group_id": state.group_id,
+        "attributes": state.attributes,
+        **image_urls(state.image_id),
+    }
+
+
+def _freshness(image: IndexedImage) -> dict[str, Any]:
+    """Headline `seconds` = searchable less appended; a client's clock enters only `occurred`."""
+    return {
+        "occurred": _text(image.occurred),
+        "appended": _text(image.appended),
+        "searchable": _text(image.applied),
+        "seconds": round((image.applied - image.appended).total_seconds(), 6),
+    }
+
+
+def _text(instant: datetime) -> str:
+    return instant.isoformat()

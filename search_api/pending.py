@@ -1,0 +1,55 @@
+"""What this process published and the index has not applied yet: `pending`, per image."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+
+from sightline.schemas.images import ImageState
+
+MAX_PENDING = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """One acknowledged event that is on its way."""
+
+    state: ImageState
+    event_id: str
+    published: datetime
+
+
+class PendingImages:
+    """The newest published event per image, bounded, the oldest forgotten; safe across threads.
+
+    An entry stays until the index has its version or a higher one, or until it is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._images: OrderedDict[str, Pending] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, pending: Pending) -> None:
+        """Remember an event, unless a higher version is known already."""
+        image_id = pending.state.image_id
+        with self._lock:
+            known = self._images.get(image_id)
+            if known is not None and known.state.version > pending.state.version:
+                return
+            self._images[image_id] = pending
+            self._images.move_to_end(image_id)
+            if len(self._images) > MAX_PENDING:
+                self._images.popitem(last=False)
+
+    def newer_than(self, image_id: str, applied_version: int | None) -> Pending | None:
+        """What is on its way beyond the applied version; forgets what has arrived."""
+        with self._lock:
+            known = self._images.get(image_id)
+            if known is None:
+                return None
+            if applied_version is not None and known.state.version <= applied_version:
+                del self._images[image_id]
+                return None
+            return known

@@ -1,0 +1,74 @@
+"""Whether each part answers: asked when `/readyz` is, together, each within a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sightline.engine.errors import ObjectMissing, Part, SightlineError
+from sightline.engine.health import Health
+from sightline.engine.ports import Embedder, ObjectStore
+from sightline.engine.records import GenerationSpec
+
+Probe = Callable[[], object]
+"""Asks a part something cheap; raises when it is down."""
+PROBE_TIMEOUT_S = 2.0
+
+
+def store_probe(store: ObjectStore, bucket: str) -> Probe:
+    """Asks for an object that need not be there."""
+
+    def probe() -> None:
+        try:
+            store.stat(bucket, "catalogue/readyz")
+        except ObjectMissing:
+            return
+
+    return probe
+
+
+class Readiness:
+    """Probes the parts and tells what `Health` knows of them.
+
+    Args:
+        probes: by part; a part without one is as it was last seen by whoever talked to it.
+    """
+
+    def __init__(
+        self,
+        health: Health,
+        probes: Mapping[Part, Probe],
+        *,
+        embedder: Embedder,
+        spec: GenerationSpec,
+    ) -> None:
+        self._health = health
+        self._probes = probes
+        self._embedder = embedder
+        self._spec = spec
+
+    async def document(self) -> dict[str, Any]:
+        """What `/readyz` says."""
+        await asyncio.gather(*(self._ask(part, probe) for part, probe in self._probes.items()))
+        parts: dict[str, dict[str, Any]] = {str(part): {"up": True, "reason": ""} for part in Part}
+        for seen in self._health.parts():
+            since = seen.since.isoformat()
+            parts[str(seen.part)] = {"up": seen.up, "reason": seen.reason, "since": since}
+        return {
+            "ready": all(part["up"] for part in parts.values()),
+            "parts": parts,
+            "runtime": self._embedder.runtime,
+            "model": self._embedder.digest,
+            "generation": self._spec.name,
+        }
+
+    async def _ask(self, part: Part, probe: Probe) -> None:
+        try:
+            await asyncio.wait_for(asyncio.to_thread(probe), PROBE_TIMEOUT_S)
+        except TimeoutError:
+            self._health.down(part, f"no answer within {PROBE_TIMEOUT_S:g} s")
+        except (SightlineError, OSError) as error:
+            self._health.down(part, str(error))
+        else:
+            self._health.up(part)

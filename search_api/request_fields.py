@@ -1,0 +1,139 @@
+"""What callers may say: bounded, strict models; an unknown field is an error that names it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sightline.engine.records import TagFilter
+from sightline.schemas.fields import (
+    MAX_TAGS,
+    Attributes,
+    Id,
+    ImageId,
+    Moderation,
+    OwnerId,
+    Tag,
+    Tags,
+    Version,
+    Visibility,
+)
+from sightline.schemas.searches import MAX_SHOWN, CropBox, Location
+
+DEFAULT_LIMIT = 24
+FilterTags = Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)]
+UserId = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class NearDuplicates(StrEnum):
+    """What becomes of results that look the same."""
+
+    COLLAPSE = "collapse"
+    KEEP = "keep"
+
+
+class Asked(BaseModel):
+    """Base of every request model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class SearchFields(Asked):
+    """What may accompany a query, whether an upload or an indexed image."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_SHOWN)] = DEFAULT_LIMIT
+    """Results wanted."""
+    tags_any: FilterTags = ()
+    """At least one of these; empty: no condition."""
+    tags_all: FilterTags = ()
+    """All of these."""
+    tags_none: FilterTags = ()
+    """None of these."""
+    exact: bool = False
+    """Compare with every image instead of walking the graph."""
+    near_duplicates: NearDuplicates = NearDuplicates.COLLAPSE
+    """`collapse` shows one of several that look the same; `keep` shows all."""
+    session_id: Id | None = None
+    """Of the caller's session; none: one is made."""
+    user_id: UserId | None = None
+    """Leaves this process only as a pseudonym."""
+    location: Location | None = None
+    """Where the actor is, as coarse as you like."""
+
+    @property
+    def tags(self) -> TagFilter:
+        """The filter as the index takes it."""
+        return TagFilter(any_of=self.tags_any, all_of=self.tags_all, none_of=self.tags_none)
+
+
+class ImageSearch(SearchFields):
+    """Search by an image that is indexed already (JSON)."""
+
+    image_id: ImageId
+    """The image to search by; public and allowed."""
+
+
+class UploadSearch(SearchFields):
+    """Search by an uploaded picture (multipart; the picture is the part `image`)."""
+
+    crop: CropBox | None = None
+    """The part of the picture to search by."""
+    store_query: bool = True
+    """Keep the picture for 30 days, so that this search can teach; false keeps nothing."""
+
+
+class ImageFields(Asked):
+    """What an upload says about its image (multipart; the picture is the part `image`)."""
+
+    visibility: Visibility = Visibility.PRIVATE
+    """Private unless said otherwise."""
+    moderation: Moderation = Moderation.ALLOWED
+    """Only an admin key sets it."""
+    tags: Tags = ()
+    """What the image can be filtered by."""
+    owner_id: OwnerId | None = None
+    """Whose image it is; a `write` key's own owner is filled in."""
+    group_id: Id | None = None
+    """Several photos of one thing share it."""
+    attributes: Attributes = Field(default_factory=dict)
+    """Returned with results, at most 4 KiB of JSON."""
+    version: Version | None = None
+    """Given: you count this image's versions (authority `owner`). None: Sightline does."""
+
+
+class ImagePatch(Asked):
+    """A change to an image; what is absent stays as it is (JSON)."""
+
+    visibility: Visibility | None = None
+    """Absent: unchanged."""
+    moderation: Moderation | None = None
+    """Absent: unchanged; only an admin key sets it."""
+    tags: Tags | None = None
+    """Replaces all tags; absent: unchanged."""
+    owner_id: OwnerId | None = None
+    """Null: nobody's; absent: unchanged; only an admin key sets it."""
+    group_id: Id | None = None
+    """Null: in no group; absent: unchanged."""
+    attributes: Attributes | None = None
+    """Replaces all attributes; absent: unchanged."""
+    version: Version | None = None
+    """Of the change, where you count the versions: higher than the present one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_nullable_nulls(cls, given: Any) -> Any:
+        for name in ("visibility", "moderation", "tags", "attributes", "version"):
+            if isinstance(given, dict) and name in given and given[name] is None:
+                raise ValueError(f"{name} must not be null; leave it out to keep it")
+        return given
+
+    def changes(self) -> dict[str, Any]:
+        """What was said, without the version: new values by field of the image's state."""
+        return {name: getattr(self, name) for name in self.model_fields_set - {"version"}}
+
+
+class WaitQuery(StrEnum):
+    """What a write can wait for."""
+
+    SEARCHABLE = "searchable"

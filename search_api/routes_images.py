@@ -1,0 +1,177 @@
+"""`/v1/images`: upload, change, delete; status, content and thumbnail."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from sightline.engine.settings import Scope
+from sightline.schemas.fields import ID_PATTERN, MAX_VERSION
+from sightline.search_api.admission import CallerOf
+from sightline.search_api.bodies import json_body, multipart_body
+from sightline.search_api.documents import ImageDocument
+from sightline.search_api.image_answers import ImageAnswers, Wait
+from sightline.search_api.image_writes import ImageWrites
+from sightline.search_api.keys import require
+from sightline.search_api.openapi import answers, body, form_of, json_of
+from sightline.search_api.preconditions import if_match
+from sightline.search_api.request_fields import ImageFields, ImagePatch, WaitQuery
+from sightline.search_api.uuid7 import uuid7
+from starlette.responses import Response
+
+ImageIdPath = Annotated[
+    str, Path(pattern=ID_PATTERN, description="The image.", examples=["summer-dress-17"])
+]
+WaitParameter = Annotated[
+    WaitQuery | None, Query(description="Answer only when the index has the write.")
+]
+TimeoutParameter = Annotated[
+    float, Query(ge=0, le=60, allow_inf_nan=False, description="Of `wait`, seconds.")
+]
+VersionParameter = Annotated[
+    int | None,
+    Query(ge=0, le=MAX_VERSION, description="Of the delete, where you count the versions."),
+]
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The version that you have read, in quotes; another one is 412.",
+    "schema": {"type": "string", "pattern": '^(\\*|"[0-9]{1,16}")$'},
+    "example": '"3"',
+}
+_ANYWHERE = ("unauthorized", "forbidden", "unavailable")
+_UPLOADS = (*_ANYWHERE, "version-conflict", "too-large", "unsupported-media", "bad-image")
+_CHANGES = (
+    *_ANYWHERE,
+    "not-found",
+    "version-conflict",
+    "stale",
+    "too-large",
+    "unsupported-media",
+    "precondition-required",
+    "bad-image",
+)
+_WRITTEN: dict[int, Any] = {200: ImageDocument, 202: ImageDocument}
+_FORM = form_of(ImageFields, visibility="public", tags=["dress", "summer"])
+_PATCH = json_of(ImagePatch, hide={"visibility": "private"}, retag={"tags": ["dress", "sale"]})
+
+
+def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
+    """The routes, bound to what answers them."""
+    router = APIRouter(prefix="/v1/images", tags=["images"])
+
+    @router.post(
+        "",
+        openapi_extra=body(_FORM),
+        responses=answers(_WRITTEN, *_UPLOADS),
+        response_class=Response,
+        status_code=202,
+    )
+    async def create(
+        request: Request,
+        caller: CallerOf,
+        wait: WaitParameter = None,
+        timeout_s: TimeoutParameter = 10.0,
+    ) -> Response:
+        """Upload a new image; its id is assigned. Scope `write`."""
+        require(caller, Scope.WRITE)
+        async with multipart_body(request, ImageFields) as (fields, picture):
+            written = await writes.create(uuid7(), fields, picture, caller)
+        return await reads.written(written, caller, Wait.of(wait, timeout_s))
+
+    @router.put(
+        "/{image_id}",
+        openapi_extra=body(_FORM) | {"parameters": [_IF_MATCH]},
+        responses=answers(_WRITTEN, *_UPLOADS, "not-found", "stale"),
+        response_class=Response,
+        status_code=202,
+    )
+    async def put(
+        image_id: ImageIdPath,
+        request: Request,
+        caller: CallerOf,
+        wait: WaitParameter = None,
+        timeout_s: TimeoutParameter = 10.0,
+    ) -> Response:
+        """Upload an image under your id, new or anew; a repeat changes nothing. Scope `write`."""
+        require(caller, Scope.WRITE)
+        wanted = if_match(request)
+        async with multipart_body(request, ImageFields) as (fields, picture):
+            written = await writes.put(image_id, fields, picture, caller, wanted)
+        return await reads.written(written, caller, Wait.of(wait, timeout_s))
+
+    @router.patch(
+        "/{image_id}",
+        openapi_extra=body(_PATCH) | {"parameters": [_IF_MATCH]},
+        responses=answers(_WRITTEN, *_CHANGES),
+        response_class=Response,
+        status_code=202,
+    )
+    async def patch(
+        image_id: ImageIdPath,
+        request: Request,
+        caller: CallerOf,
+        wait: WaitParameter = None,
+        timeout_s: TimeoutParameter = 10.0,
+    ) -> Response:
+        """Change what the body names and keep the rest. Scope `write`."""
+        require(caller, Scope.WRITE)
+        wanted = if_match(request)
+        changes = await json_body(request, ImagePatch)
+        written = await writes.change(image_id, changes, caller, wanted)
+        return await reads.written(written, caller, Wait.of(wait, timeout_s))
+
+    @router.delete(
+        "/{image_id}",
+        openapi_extra={"parameters": [_IF_MATCH]},
+        responses=answers(_WRITTEN, *_CHANGES),
+        response_class=Response,
+        status_code=202,
+    )
+    async def delete(
+        image_id: ImageIdPath,
+        request: Request,
+        caller: CallerOf,
+        *,
+        version: VersionParameter = None,
+        wait: WaitParameter = None,
+        timeout_s: TimeoutParameter = 10.0,
+    ) -> Response:
+        """Delete an image for good; deleting again changes nothing. Scope `write`."""
+        require(caller, Scope.WRITE)
+        written = await writes.delete(image_id, version, caller, if_match(request))
+        return await reads.written(written, caller, Wait.of(wait, timeout_s))
+
+    _add_reads(router, reads)
+    return router
+
+
+def _add_reads(router: APIRouter, reads: ImageAnswers) -> None:
+    @router.get(
+        "/{image_id}",
+        responses=answers({200: ImageDocument}, "not-found", *_ANYWHERE),
+        response_class=Response,
+    )
+    async def status(image_id: ImageIdPath, caller: CallerOf) -> Response:
+        """What became of an image, with the time of every stage. Any scope."""
+        standing = await reads.standing(image_id, caller)
+        return reads.document(standing)
+
+    @router.get(
+        "/{image_id}/content",
+        responses=answers({200: "JPEG, at most 1600 pixels long"}, "not-found", *_ANYWHERE),
+        response_class=Response,
+    )
+    async def content(image_id: ImageIdPath, request: Request, caller: CallerOf) -> Response:
+        """The image, re-encoded without metadata. Any scope that sees it."""
+        return await reads.content(image_id, caller, request.headers.get("if-none-match"))
+
+    @router.get(
+        "/{image_id}/thumbnail",
+        responses=answers({200: "JPEG, at most 320 pixels long"}, "not-found", *_ANYWHERE),
+        response_class=Response,
+    )
+    async def thumbnail(image_id: ImageIdPath, request: Request, caller: CallerOf) -> Response:
+        """A small rendition of the image. Any scope that sees it."""
+        return await reads.thumbnail(image_id, caller, request.headers.get("if-none-match"))

@@ -1,0 +1,42 @@
+"""The web page at `/`: three files of our own, and a policy that lets in nothing else."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+FILES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page/style.css": ("style.css", "text/css; charset=utf-8"),
+    "/page/app.js": ("app.js", "text/javascript; charset=utf-8"),
+    "/page/search.js": ("search.js", "text/javascript; charset=utf-8"),
+    "/page/catalogue.js": ("catalogue.js", "text/javascript; charset=utf-8"),
+    "/page/crop.js": ("crop.js", "text/javascript; charset=utf-8"),
+    "/page/service.js": ("service.js", "text/javascript; charset=utf-8"),
+    "/page/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+"""Address: file in `search_api/page/`, content type."""
+
+
+def page_router() -> APIRouter:
+    """One route a file, read once."""
+    router = APIRouter(include_in_schema=False)
+    folder = files("sightline.search_api") / "page"
+    for address, (name, content_type) in FILES.items():
+        _serve(router, address, (folder / name).read_bytes(), content_type)
+    return router
+
+
+def _serve(router: APIRouter, address: str, content: bytes, content_type: str) -> None:
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
+
+    async def serve() -> Response:
+        return Response(content, headers=headers, media_type=content_type)
+
+    router.add_api_route(address, serve, methods=["GET"], response_class=Response)

@@ -1,0 +1,215 @@
+"""The API's world in one process: a real embedded index and directory store, a log in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from PIL import Image
+from sightline.engine.catalogue import Catalogue
+from sightline.engine.clock import SystemClock
+from sightline.engine.decode import prepare, preprocess_digest
+from sightline.engine.health import Health
+from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.ports import VectorIndex
+from sightline.engine.records import GenerationSpec, IndexedImage, Stage, WinnerLocation
+from sightline.engine.settings import ApiKey, ApiSettings, DecodeSettings, IndexSettings, Scope
+from sightline.engine.telemetry import Metrics
+from sightline.engine.vector_index_edge import EdgeVectorIndex
+from sightline.producers.catalogued import CataloguedImages
+from sightline.producers.images import ImagePublisher
+from sightline.producers.images_async import AsyncImagePublisher
+from sightline.schemas.envelope import Event
+from sightline.schemas.fields import Moderation, Visibility
+from sightline.schemas.images import ImageDeleted, ImageState, hiding_rank, tie
+from sightline.schemas.indexed import Outcome
+from sightline.schemas.registry import decode
+from sightline.search_api.app import create_app
+from sightline.search_api.dependencies import ApiDependencies
+
+from tests.worker_parts import MemoryLog
+
+BUCKET = "sightline"
+BASE_URL = "http://localhost"
+SECRET = b"a secret for tests, of 32 bytes."
+GRID = 4
+
+
+class GridEmbedder:
+    """Means of a grid of cells, per channel: alike pictures, alike vectors; no model."""
+
+    digest = "grid"
+    dimensions = GRID * GRID * 3
+    input_size = 32
+    runtime = "numpy"
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `Embedder.embed`."""
+        cell = self.input_size // GRID
+        cells = crops.reshape(len(crops), GRID, cell, GRID, cell, 3).mean(axis=(2, 4))
+        flat = cells.reshape(len(crops), -1).astype(np.float32) + 1.0
+        return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True), np.float32)
+
+
+def picture(seed: int, *, size: tuple[int, int] = (96, 72), kind: str = "JPEG") -> bytes:
+    """A picture of coloured blocks that no other seed gives."""
+    blocks = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(blocks).resize(size, Image.Resampling.BICUBIC).save(out, kind)
+    return out.getvalue()
+
+
+def spec_of(embedder: GridEmbedder) -> GenerationSpec:
+    """The generation that the embedder makes."""
+    return GenerationSpec(
+        name="g1",
+        model_digest=embedder.digest,
+        preprocess_digest=preprocess_digest(embedder.input_size),
+        dimensions=embedder.dimensions,
+        quantisation="none",
+    )
+
+
+def key_of(text: str, *scopes: Scope, owner_id: str | None = None) -> ApiKey:
+    """A configured key whose plain text is `text`."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return ApiKey(sha256=digest, scopes=scopes, owner_id=owner_id, name=text)
+
+
+KEYS = (
+    key_of("searcher", Scope.SEARCH),
+    key_of("writer", Scope.WRITE, owner_id="shop"),
+    key_of("rival", Scope.WRITE, Scope.SEARCH, owner_id="rival"),
+    key_of("admin", Scope.ADMIN),
+)
+
+
+@dataclass
+class ApiWorld:
+    """Everything behind one API, with a worker that applies what was published when told to."""
+
+    index: VectorIndex
+    store: DirectoryObjectStore
+    log: MemoryLog
+    embedder: GridEmbedder = field(default_factory=GridEmbedder)
+    clock: SystemClock = field(default_factory=SystemClock)
+    metrics: Metrics = field(default_factory=Metrics)
+    applied: int = 0
+
+    def __post_init__(self) -> None:
+        self.health = Health(self.clock, changed=self.metrics.part)
+        self.publisher = ImagePublisher(
+            self.log, self.store, bucket=BUCKET, source="/test", clock=self.clock
+        )
+
+    @classmethod
+    def open(cls, directory: Path) -> ApiWorld:
+        """A new world in a directory."""
+        embedder = GridEmbedder()
+        index = EdgeVectorIndex.open(directory / "index", spec_of(embedder), IndexSettings())
+        store = DirectoryObjectStore(directory / "objects")
+        store.ensure_bucket(BUCKET)
+        return cls(index=index, store=store, log=MemoryLog(SystemClock()), embedder=embedder)
+
+    def dependencies(self, settings: ApiSettings | None = None) -> ApiDependencies:
+        """What `create_app` takes."""
+        catalogue = Catalogue(self.store, BUCKET)
+        return ApiDependencies(
+            index=self.index,
+            store=self.store,
+            bucket=BUCKET,
+            embedder=self.embedder,
+            catalogue=catalogue,
+            catalogued=CataloguedImages(catalogue, self.publisher, known=self._known),
+            publisher=AsyncImagePublisher(self.publisher),
+            producer=self.log,
+            api=settings or ApiSettings(),
+            decode=DecodeSettings(max_bytes=4 * 1024 * 1024, max_pixels=4_000_000),
+            clock=self.clock,
+            metrics=self.metrics,
+            health=self.health,
+            secret=SECRET,
+        )
+
+    def work(self) -> None:
+        """Apply every image event that was published since."""
+        records = self.log.records["images.v1"]
+        for message in records[self.applied :]:
+            event = decode(message.value)
+            self.index.apply([self._applied(event, message.offset)])
+        self.applied = len(records)
+
+    def add(self, image_id: str, seed: int, **facts: object) -> bytes:
+        """Upload a picture past the API, as an owner's version 1, and apply it; its bytes."""
+        data = picture(seed)
+        self.publisher.upload(
+            data,
+            image_id=image_id,
+            version=1,
+            **{"visibility": Visibility.PUBLIC, **facts},  # type: ignore[arg-type]
+        )
+        self.work()
+        return data
+
+    def _known(self, image_id: str) -> ImageState | None:
+        found = self.index.get([image_id]).get(image_id)
+        return None if found is None else found.state
+
+    def _applied(self, event: Event[ImageState], offset: int) -> IndexedImage:
+        state, now = event.data, self.clock.now()
+        image = IndexedImage(
+            state=state,
+            event_id=event.id,
+            event_source=event.source,
+            tie=tie(state, event.id),
+            stage=Stage.FINAL,
+            outcome=Outcome.DELETED,
+            occurred=event.time,
+            appended=now,
+            applied=now,
+            winner=WinnerLocation("images.v1", 0, offset),
+        )
+        if isinstance(state, ImageDeleted) or state.object is None:
+            return image
+        data = self.store.get(state.object.bucket, state.object.key)
+        ready = prepare(data, limits=DecodeSettings(), size=self.embedder.input_size)
+        return replace(
+            image,
+            outcome=Outcome.HIDDEN if hiding_rank(state) else Outcome.INDEXED,
+            content_sha256=hashlib.sha256(data).hexdigest(),
+            perceptual_hash=ready.perceptual_hash,
+            width=ready.width,
+            height=ready.height,
+            vector=self.embedder.embed(ready.crop[None])[0],
+        )
+
+
+@asynccontextmanager
+async def client_of(app: FastAPI, *, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a started app."""
+    headers = {} if key is None else {"X-API-Key": key}
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 5000))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers) as client,
+    ):
+        yield client
+
+
+def app_of(world: ApiWorld, **settings: object) -> FastAPI:
+    """The app over a world."""
+    return create_app(world.dependencies(ApiSettings.model_validate(settings)))
+
+
+HIDDEN_FACTS: dict[str, dict[str, object]] = {
+    "private": {"visibility": Visibility.PRIVATE},
+    "blocked": {"moderation": Moderation.BLOCKED},
+}
