@@ -18,7 +18,7 @@ from sightline.schemas.interactions import (
     UserErased,
 )
 from sightline.schemas.searches import ImageQuery, ResultsShown, ShownImage, UploadQuery
-from sightline.stream_workers.labels.partitions import partition_of
+from sightline.engine.partitions import partition_of
 from sightline.stream_workers.labels.rules import LabelRules
 
 from tests.oracle_labels import Recorded

@@ -12,7 +12,7 @@ from sightline.stream_workers.labels.counting import Counted, OmittedRecord, cou
 from sightline.stream_workers.labels.grading import grade
 from sightline.stream_workers.labels.open_search import Impression, OpenSearch
 from sightline.stream_workers.labels.outgoing import Destination, Outgoing
-from sightline.stream_workers.labels.partitions import partition_of
+from sightline.engine.partitions import partition_of
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.wire_searches import (
     Search,

@@ -20,7 +20,7 @@ from sightline.stream_workers.labels.mining import mine_search
 from sightline.stream_workers.labels.negatives import negatives, positives
 from sightline.stream_workers.labels.open_search import HeldBeacon, Impression, OpenSearch
 from sightline.stream_workers.labels.outgoing import FinishedEpochs, SideRow
-from sightline.stream_workers.labels.partitions import partition_of
+from sightline.engine.partitions import partition_of
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.safe_offset import OffsetGap, SafeOffset
 from sightline.stream_workers.labels.triple_ids import triple_id

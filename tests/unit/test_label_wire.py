@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.registry import decode as decode_slowly
 from sightline.stream_workers.labels import instants
-from sightline.stream_workers.labels.partitions import murmur2
+from sightline.engine.partitions import murmur2
 from sightline.stream_workers.labels.wire_interactions import (
     BeaconRecord,
     ShownRecord,

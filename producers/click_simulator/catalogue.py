@@ -1,0 +1,97 @@
+"""A made-up catalogue: labelled images, some near-duplicates, and a ranking that is often right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import NamedTuple
+
+from sightline.schemas.searches import ShownImage
+
+HASH_BITS = 256
+
+
+class Picture(NamedTuple):
+    """One image of the catalogue."""
+
+    image_id: str
+    label: str
+    perceptual_hash: str
+    like_of: str
+    """The image that it is a near-copy of, else itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogueShape:
+    """How many of what."""
+
+    labels: int = 60
+    images_per_label: int = 15
+    near_duplicates: float = 0.15
+    """Of images that are near-copies of another one of their label."""
+    near_bits: int = 20
+    """At most so many bits between a near-copy and its original."""
+    page: int = 24
+    """Results on a page."""
+    noise: float = 0.16
+    """Standard deviation of a score; labels are 0.25 apart."""
+    candidates: int = 120
+    """Images that a ranking is drawn from."""
+
+
+class SimulatedCatalogue:
+    """Labelled images and a seeded ranking; the same seed gives the same catalogue."""
+
+    def __init__(self, shape: CatalogueShape, seed: int) -> None:
+        self.shape = shape
+        self._random = Random(seed)  # noqa: S311 - a simulation
+        self.pictures = [
+            picture for label in range(shape.labels) for picture in self._of_label(label)
+        ]
+        self._by_label: dict[str, list[Picture]] = {}
+        for picture in self.pictures:
+            self._by_label.setdefault(picture.label, []).append(picture)
+
+    def labels(self) -> dict[str, str]:
+        """Image id to label: the truth."""
+        return {picture.image_id: picture.label for picture in self.pictures}
+
+    def ranking(self, anchor: Picture, random: Random) -> tuple[ShownImage, ...]:
+        """One page for an anchor: same label first, as far as the noise allows."""
+        same = [p for p in self._by_label[anchor.label] if p.image_id != anchor.image_id]
+        others = random.sample(self.pictures, self.shape.candidates)
+        pool = {p.image_id: p for p in (*same, *others) if p.image_id != anchor.image_id}
+        scored = sorted(
+            (self._score(anchor, picture, random), picture.image_id) for picture in pool.values()
+        )[::-1]
+        return tuple(
+            ShownImage(
+                image_id=image_id,
+                position=position,
+                score=round(score, 4),
+                perceptual_hash=pool[image_id].perceptual_hash,
+            )
+            for position, (score, image_id) in enumerate(scored[: self.shape.page], 1)
+        )
+
+    def _score(self, anchor: Picture, picture: Picture, random: Random) -> float:
+        if picture.like_of == anchor.like_of:
+            return 0.98
+        base = 0.7 if picture.label == anchor.label else 0.45
+        return min(0.97, random.gauss(base, self.shape.noise))
+
+    def _of_label(self, label: int) -> list[Picture]:
+        found: list[Picture] = []
+        for number in range(self.shape.images_per_label):
+            name = f"picture-{label}-{number}"
+            if found and self._random.random() < self.shape.near_duplicates:
+                original = self._random.choice(found)
+                bits = self._random.sample(
+                    range(HASH_BITS), self._random.randint(1, self.shape.near_bits)
+                )
+                near = int(original.perceptual_hash, 16) ^ sum(1 << bit for bit in bits)
+                found.append(Picture(name, f"label-{label}", f"{near:064x}", original.like_of))
+            else:
+                far = f"{self._random.getrandbits(HASH_BITS):064x}"
+                found.append(Picture(name, f"label-{label}", far, name))
+        return found

@@ -1,0 +1,80 @@
+"""Simulated records into a topic, at a chosen rate or as fast as the log takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+
+from sightline.engine.errors import Overloaded
+from sightline.engine.ports import Clock, EventProducer
+from sightline.engine.records import Message
+from sightline.producers.click_simulator.simulated_log import SimulatedRecord
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class TopicDriver:
+    """Writes simulated records, their own times as record timestamps.
+
+    Args:
+        producer: of the event log.
+        topic: one with CreateTime and without retention, else Kafka deletes or restamps.
+        partitions: of that topic; a tick goes to each.
+        clock: for the rate.
+        wait: sleeps so many seconds.
+    """
+
+    def __init__(
+        self,
+        producer: EventProducer,
+        *,
+        topic: str,
+        partitions: int,
+        clock: Clock,
+        wait: Callable[[float], None],
+    ) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._partitions = partitions
+        self._clock = clock
+        self._wait = wait
+
+    def run(self, records: Iterable[SimulatedRecord], *, per_s: float | None = None) -> int:
+        """Write them all; returns how many messages, ticks included, when all are acknowledged.
+
+        Raises:
+            PartUnavailable: the log did not acknowledge in time.
+        """
+        start = self._clock.monotonic()
+        written = 0
+        pending: list[Future[Message]] = []
+        for record in records:
+            if per_s is not None:
+                self._wait(max(0.0, start + written / per_s - self._clock.monotonic()))
+            futures = self._append(record)
+            written += len(futures)
+            pending = [future for future in pending if not future.done()] + futures
+        self._producer.flush(60.0)
+        for future in pending:
+            future.result()
+        return written
+
+    def _append(self, record: SimulatedRecord) -> list[Future[Message]]:
+        if record.key is not None:
+            return [self._append_one(record, record.key, None)]
+        return [
+            self._append_one(record, "tick", partition) for partition in range(self._partitions)
+        ]
+
+    def _append_one(
+        self, record: SimulatedRecord, key: str, partition: int | None
+    ) -> Future[Message]:
+        moment = _EPOCH + timedelta(milliseconds=record.timestamp_ms)
+        while True:
+            try:
+                return self._producer.append(
+                    self._topic, key, record.value, timestamp=moment, partition=partition
+                )
+            except Overloaded:
+                self._producer.flush(60.0)

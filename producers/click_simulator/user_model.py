@@ -1,0 +1,145 @@
+"""What one simulated visitor does with one page: the stated user model (docs/simulator.md).
+
+A cascade: people look from the top, go on with a fixed patience, click what they see by its
+relevance and by chance, and stay longer with what is relevant (cascade model with independent
+clicks; N. Craswell et al., "An experimental comparison of click position-bias models", 2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import exp
+from random import Random
+from typing import NamedTuple
+
+from sightline.schemas.interactions import Kind
+
+
+class Visitor(StrEnum):
+    """Who looks at a page."""
+
+    PERSON = "person"
+    CRAWLER = "crawler"
+    """Opens everything it is shown."""
+    HAMMER = "hammer"
+    """Clicks a few images over and over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserModel:
+    """The numbers of the model; probabilities unless the name says otherwise."""
+
+    patience: float = 0.9
+    """Of looking at the next position, having looked at this one: the position bias."""
+    click_relevant: float = 0.55
+    """Of clicking a relevant image that is looked at."""
+    click_irrelevant: float = 0.03
+    """Of clicking another one: noise."""
+    like_relevant: float = 0.08
+    """After a click on a relevant image."""
+    share_relevant: float = 0.03
+    """After a click on a relevant image."""
+    convert_relevant: float = 0.05
+    """After a click on a relevant image."""
+    look_ms: float = 1_400.0
+    """Mean time that an image is in view."""
+    dwell_relevant_ms: float = 25_000.0
+    """Median dwell after a click on a relevant image."""
+    dwell_irrelevant_ms: float = 4_000.0
+    """Median dwell after any other click."""
+    dwell_spread: float = 0.8
+    """Sigma of the log-normal dwell."""
+    dwell_unknown: float = 0.15
+    """Of a dwell that is never reported."""
+    hammer_clicks: int = 200
+    """Clicks of a hammer on one page."""
+
+
+class Act(NamedTuple):
+    """One thing that a visitor does; times from the answer."""
+
+    at_ms: int
+    kind: Kind
+    position: int
+    in_view_ms: int | None = None
+    dwell_ms: int | None = None
+
+
+class Visit(NamedTuple):
+    """What a visitor did, and the last position that was truly looked at."""
+
+    acts: list[Act]
+    examined: int
+
+
+def visit(relevant: Sequence[bool], visitor: Visitor, model: UserModel, random: Random) -> Visit:
+    """One visitor on one page.
+
+    Args:
+        relevant: by position from the top, whether the image answers the anchor.
+        visitor: who looks.
+        model: the numbers.
+        random: the only source of chance.
+    """
+    if visitor is Visitor.CRAWLER:
+        acts = [Act(200 * n, Kind.CLICKED, n) for n in range(1, len(relevant) + 1)]
+        return Visit(acts, len(relevant))
+    if visitor is Visitor.HAMMER:
+        return _hammer(len(relevant), model, random)
+    return _look(relevant, model, random)
+
+
+def _hammer(shown: int, model: UserModel, random: Random) -> Visit:
+    if not shown:
+        return Visit([], 0)
+    favourites = [random.randint(1, shown) for _ in range(3)]
+    acts = [
+        Act(150 * n, Kind.CLICKED, random.choice(favourites)) for n in range(model.hammer_clicks)
+    ]
+    return Visit(acts, max(favourites))
+
+
+def _look(relevant: Sequence[bool], model: UserModel, random: Random) -> Visit:
+    acts: list[Act] = []
+    now_ms = 300.0
+    examined = 0
+    for position, is_relevant in enumerate(relevant, 1):
+        if position > 1 and random.random() > model.patience:
+            break
+        examined = position
+        in_view_ms = round(400 + random.expovariate(1 / model.look_ms))
+        acts.append(Act(round(now_ms), Kind.VIEWED, position, in_view_ms=in_view_ms))
+        now_ms += in_view_ms
+        click = model.click_relevant if is_relevant else model.click_irrelevant
+        if random.random() < click:
+            now_ms = _click(acts, position, now_ms, model, random, is_relevant=is_relevant)
+    return Visit(acts, examined)
+
+
+def _click(
+    acts: list[Act],
+    position: int,
+    now_ms: float,
+    model: UserModel,
+    random: Random,
+    *,
+    is_relevant: bool,
+) -> float:
+    """Add a click and what follows it; the time when the visitor is back on the page."""
+    acts.append(Act(round(now_ms), Kind.CLICKED, position))
+    median = model.dwell_relevant_ms if is_relevant else model.dwell_irrelevant_ms
+    dwell_ms = round(median * exp(random.gauss(0, model.dwell_spread)))
+    back_ms = now_ms + dwell_ms
+    if random.random() >= model.dwell_unknown:
+        acts.append(Act(round(back_ms), Kind.VIEWED, position, dwell_ms=dwell_ms))
+    follow_ups = (
+        (Kind.LIKED, model.like_relevant),
+        (Kind.SHARED, model.share_relevant),
+        (Kind.CONVERTED, model.convert_relevant),
+    )
+    for kind, chance in follow_ups if is_relevant else ():
+        if random.random() < chance:
+            acts.append(Act(round(back_ms), kind, position))
+    return back_ms

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from sightline.engine.clock import ManualClock
+from sightline.engine.errors import Overloaded, PartUnavailable, PermanentError
+from sightline.producers.click_simulator.api_driver import ApiDriver
+from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
+from sightline.producers.click_simulator.simulated_log import (
+    SimulatedLog,
+    SimulatedRecord,
+    Site,
+)
+from sightline.producers.click_simulator.topic_driver import TopicDriver
+from sightline.producers.click_simulator.user_model import UserModel, Visitor, visit
+from sightline.schemas.interactions import ClockTicked, Kind, ResultsInteracted
+from sightline.schemas.registry import decode
+from sightline.schemas.searches import ResultsShown
+
+SHAPE = CatalogueShape(labels=5, images_per_label=8, page=10, candidates=20)
+
+
+def _log(seed: int = 1) -> SimulatedLog:
+    return SimulatedLog(SimulatedCatalogue(SHAPE, 3), Site(actors=50), seed=seed)
+
+
+def test_the_same_seed_gives_the_same_bytes() -> None:
+    """And another seed gives others."""
+    first = list(_log().records(200, end_ms=1))
+    assert first == list(_log().records(200, end_ms=1))
+    assert first != list(_log(2).records(200, end_ms=1))
+
+
+def test_records_come_in_order_with_ticks_and_keep_their_contracts() -> None:
+    """Timestamps never go back; everything decodes; what was asked for comes, then a tick."""
+    records = list(_log().records(300, end_ms=9_000))
+    times = [record.timestamp_ms for record in records]
+    kinds = Counter(type(decode(record.value).data) for record in records)
+    assert times == sorted(times)
+    assert kinds[ResultsShown] + kinds[ResultsInteracted] == 300
+    assert kinds[ClockTicked] > 2
+    assert records[-1].key is None
+    assert times[-1] - times[-2] == 9_000
+
+
+def test_the_log_has_repeats_overtaking_and_late_records() -> None:
+    """Some events come twice, some beacons before their page, some very late."""
+    records = [r for r in _log().records(2_000, end_ms=1) if r.key]
+    events = [decode(record.value) for record in records]
+    ids = Counter(event.id for event in events)
+    shown: set[str] = set()
+    early = 0
+    for event in events:
+        if isinstance(event.data, ResultsShown):
+            shown.add(event.data.search_id)
+        else:
+            early += event.data.search_id not in shown
+    late = [
+        record
+        for record, event in zip(records, events, strict=True)
+        if record.timestamp_ms - event.time.timestamp() * 1_000 > 300_000
+    ]
+    assert max(ids.values()) == 2
+    assert early
+    assert late
+
+
+def test_nothing_published_carries_the_truth(tmp_path: Path) -> None:
+    """No label and no word of bots is in any record; the truth is in its own file."""
+    log = _log()
+    text = b"".join(record.value for record in log.records(300, end_ms=1))
+    assert b"label-" not in text
+    assert not any(visitor.value.encode() in text for visitor in Visitor)
+    log.truth.write(tmp_path / "truth.jsonl")
+    lines = (tmp_path / "truth.jsonl").read_text().splitlines()
+    assert len(lines) == 1 + len(log.truth.searches)
+    assert json.loads(lines[0])["labels"]["picture-0-0"] == "label-0"
+
+
+def test_people_click_what_is_relevant_and_near_the_top() -> None:
+    """Click rates follow relevance, looks follow the position, dwell follows relevance."""
+    random = Random(5)
+    relevant = [n % 2 == 0 for n in range(20)]
+    clicks: Counter[bool] = Counter()
+    looked: Counter[int] = Counter()
+    for _ in range(3_000):
+        done = visit(relevant, Visitor.PERSON, UserModel(), random)
+        looked.update(range(1, done.examined + 1))
+        clicks.update(relevant[a.position - 1] for a in done.acts if a.kind is Kind.CLICKED)
+    assert clicks[True] > 8 * clicks[False]
+    assert looked[1] == 3_000
+    assert looked[10] / 3_000 == pytest.approx(0.9**9, abs=0.03)
+
+
+def test_bots_leave_nothing_out_or_never_stop() -> None:
+    """A crawler opens every result; a hammer clicks 200 times; an empty page gives nothing."""
+    crawl = visit([False] * 30, Visitor.CRAWLER, UserModel(), Random(1))
+    hammer = visit([False] * 30, Visitor.HAMMER, UserModel(), Random(1))
+    assert {act.position for act in crawl.acts} == set(range(1, 31))
+    assert len(hammer.acts) == 200
+    assert len({act.position for act in hammer.acts}) <= 3
+    assert all(visit([], visitor, UserModel(), Random(1)).acts == [] for visitor in Visitor)
+
+
+@dataclass
+class _Answer:
+    status_code: int
+    body: Any
+
+    def json(self) -> Any:
+        return self.body
+
+
+@dataclass
+class _Api:
+    """Answers searches with a fixed page; remembers beacons."""
+
+    status: int = 200
+    sent: list[Any] = field(default_factory=list)
+
+    def post(self, url: str, *, json: Any) -> _Answer:
+        if self.status != 200:
+            return _Answer(self.status, {"title": "no"})
+        if url == "/v1/interactions":
+            self.sent.append(json)
+            return _Answer(202, {})
+        results = [{"image_id": f"i{n}", "position": n} for n in range(1, 6)]
+        return _Answer(200, {"search_id": "s", "feedback": True, "results": results})
+
+
+def test_people_use_the_real_api() -> None:
+    """They search, and send what they did with positions and times, under the search's id."""
+    api = _Api()
+    driver = ApiDriver(api, {"a": "cat"} | {f"i{n}": "cat" for n in range(1, 6)}, seed=4)
+    acts = driver.search_and_click("a", session_id="x")
+    items = [item for beacon in api.sent for item in beacon["items"]]
+    assert len(items) == acts > 0
+    assert {beacon["search_id"] for beacon in api.sent} == {"s"}
+    assert len({item["event_id"] for item in items}) == acts
+    assert all(item["image_id"] == f"i{item['position']}" for item in items)
+    assert driver.truth.searches["s"].visitor == "person"
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(503, Overloaded), (500, PartUnavailable), (404, PermanentError)]
+)
+def test_what_the_api_refuses_is_told(status: int, error: type[Exception]) -> None:
+    """Overload, failure and refusal are told apart."""
+    with pytest.raises(error, match=str(status)):
+        ApiDriver(_Api(status), {}).search_and_click("a", session_id="x")
+
+
+@dataclass
+class _Topic:
+    """A producer that keeps what it is given, and is full once."""
+
+    clock: ManualClock
+    full: bool = True
+    kept: list[tuple[str, int | None, datetime | None]] = field(default_factory=list)
+
+    def append(self, topic: str, key: str, value: bytes | None, **facts: Any) -> Future[Any]:
+        del topic, value
+        if self.full:
+            self.full = False
+            raise Overloaded("broker", "full")
+        self.kept.append((key, facts["partition"], facts["timestamp"]))
+        future: Future[Any] = Future()
+        future.set_result(None)
+        return future
+
+    def flush(self, timeout_s: float) -> None:
+        del timeout_s
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_topic_driver_keeps_times_and_rate() -> None:
+    """Record timestamps are the simulated ones; ticks go to every partition; the rate holds."""
+    clock = ManualClock()
+    topic = _Topic(clock)
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        clock.advance(seconds)
+
+    driver = TopicDriver(topic, topic="t", partitions=3, clock=clock, wait=wait)
+    records = [SimulatedRecord(1_000, "k", b"1"), SimulatedRecord(2_000, None, b"2")]
+    assert driver.run(records * 5, per_s=10) == 20
+    assert [entry[:2] for entry in topic.kept[:4]] == [
+        ("k", None),
+        *(("tick", p) for p in range(3)),
+    ]
+    assert topic.kept[0][2] is not None
+    assert topic.kept[0][2].timestamp() == 1.0
+    assert sum(waits) == pytest.approx(1.7)
