@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from datetime import datetime
 from typing import Annotated, ClassVar, Generic, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializeAsAny, ValidationError
 from sightline.schemas.fields import Contract, Id, Time
 
 D = TypeVar("D", bound="EventData")
@@ -64,7 +64,8 @@ class Event(Contract, Generic[D]):
     """When it occurred, by the publisher's clock."""
     datacontenttype: Literal["application/json"] = "application/json"
     """Of `data`."""
-    data: D
+    # As any: an `Event[EventData]` would silently write only the fields of the base class.
+    data: SerializeAsAny[D]
     """What the event says."""
 
     @classmethod

@@ -17,6 +17,7 @@ from sightline.schemas.images import (
     Authority,
     ImageChanged,
     ImageDeleted,
+    ImageState,
     ImageUploaded,
     ObjectReference,
 )
@@ -298,6 +299,17 @@ def test_what_is_not_said_is_private() -> None:
     whole = document(UPLOADED)
     del whole["data"]["visibility"]
     assert decode(json.dumps(whole).encode()).data.visibility is Visibility.PRIVATE
+
+
+@pytest.mark.parametrize("known_as", [EventData, ImageState, ImageUploaded])
+def test_an_event_known_by_a_base_class_is_written_whole(known_as: type[EventData]) -> None:
+    """Code that handles any event never writes only the fields that its annotation has."""
+    event = example(UPLOADED)
+    said: EventData = event.data
+    general: Event[Any] = Event[known_as].of(  # type: ignore[valid-type]
+        said, event_id=event.id, source=event.source, time=event.time
+    )
+    assert general.encode() == event.encode()
 
 
 def test_events_are_frozen() -> None:
