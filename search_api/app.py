@@ -25,7 +25,6 @@ from sightline.search_api.query_vectors import QueryVectors
 from sightline.search_api.rate_limit import RateLimit
 from sightline.search_api.readiness import Readiness, store_probe
 from sightline.search_api.renditions import Renditions
-from sightline.search_api.routes_events import events_router
 from sightline.search_api.routes_images import image_router
 from sightline.search_api.routes_operations import operations_router
 from sightline.search_api.routes_page import page_router
@@ -131,7 +130,6 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     app.include_router(search_router(built.searching))
     app.include_router(image_router(built.writes, ImageAnswers(built.status, built.renditions)))
     app.include_router(operations_router(readiness, deps.metrics))
-    app.include_router(events_router(deps.producer))
     app.include_router(page_router())
 
 
