@@ -110,6 +110,28 @@ class CataloguedImages:
 
         return self._publish(self._write(image_id, successor, if_match=if_match), lane)
 
+    def replace_bytes(
+        self, image_id: str, data: bytes | ObjectReference, *, lane: Lane = Lane.LIVE
+    ) -> Published:
+        """New bytes of a known image; everything else stays.
+
+        Raises:
+            NotFound: no such image, or it is deleted.
+            Conflict: the image's owner counts its versions.
+            PartUnavailable: store or broker; it may take effect, and a repeat is safe.
+        """
+        reference = self._kept(image_id, data, OCTETS)
+
+        def successor(state: ImageState | None, version: int) -> ImageState:
+            if state is None or isinstance(state, ImageDeleted):
+                raise NotFound(f"no image {image_id}")
+            same = {name: getattr(state, name) for name in type(state).model_fields}
+            return ImageUploaded.model_validate(
+                same | {"object": reference, "version": version, "authority": Authority.SIGHTLINE}
+            )
+
+        return self._publish(self._write(image_id, successor), lane)
+
     def patch(
         self,
         image_id: str,

@@ -1,0 +1,163 @@
+"""The embedded stack's memory of image events: SQLite, synced before an event is acknowledged.
+
+The in-process broker forgets when it stops (RULES R1 "Embedded"). What stands here and has not been
+applied by the index is published again at start; re-index and reconcile read it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sightline.engine.errors import Part, PartUnavailable
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    image_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    tie INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    value BLOB NOT NULL,
+    headers TEXT NOT NULL,
+    appended_ms INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_by_image ON events (image_id, version, tie);
+"""
+_INSERT = (
+    "INSERT INTO events (image_id, version, tie, topic, value, headers, appended_ms) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_COLUMNS = "image_id, version, tie, topic, value, headers, appended_ms"
+# Of equal fences the first stays: they are one event, delivered again.
+_LOSERS = """
+DELETE FROM events WHERE EXISTS (
+    SELECT 1 FROM events AS other WHERE other.image_id = events.image_id AND (
+        (other.version, other.tie) > (events.version, events.tie)
+        OR ((other.version, other.tie) = (events.version, events.tie)
+            AND other.sequence < events.sequence)))
+"""
+_BUSY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRecord:
+    """One image event as it was handed in."""
+
+    image_id: str
+    version: int
+    tie: int
+    topic: str
+    """Unprefixed: the lane that it came on."""
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+    appended: datetime
+
+
+class Journal:
+    """The image events of one data directory; safe across threads, written by its owner only.
+
+    Args:
+        file: the database, made if it is not there.
+
+    Raises:
+        PartUnavailable: it cannot be opened: no room, no right, or no database.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        with _reported("opening the journal"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = self._connect()
+            # WAL with FULL syncs the log at each commit: what is committed survives a power cut.
+            self._writer.execute("PRAGMA journal_mode=WAL")
+            self._writer.execute("PRAGMA synchronous=FULL")
+            self._writer.executescript(_SCHEMA)
+
+    def record(self, records: Sequence[JournalRecord]) -> None:
+        """Write all or none; durable when it returns.
+
+        Raises:
+            PartUnavailable: not written, for instance as the disk is full.
+        """
+        with _reported("writing the journal"), self._lock, self._writer:
+            self._writer.executemany(_INSERT, map(_to_row, records))
+
+    def winners(self) -> Iterator[JournalRecord]:
+        """The record of each image with the highest (version, tie), in the order of writing."""
+        query = (
+            f"SELECT {_COLUMNS} FROM events AS e WHERE NOT EXISTS (SELECT 1 FROM events AS o "  # noqa: S608 - constants
+            "WHERE o.image_id = e.image_id AND ((o.version, o.tie) > (e.version, e.tie) OR "
+            "((o.version, o.tie) = (e.version, e.tie) AND o.sequence < e.sequence))) "
+            "ORDER BY e.sequence"
+        )
+        with _reported("reading the journal"), closing(self._connect()) as reader:
+            for row in reader.execute(query):
+                yield _of_row(row)
+
+    def count(self) -> int:
+        """How many records it holds, losers included."""
+        with _reported("reading the journal"), closing(self._connect()) as reader:
+            return int(reader.execute("SELECT count(*) FROM events").fetchone()[0])
+
+    def compact(self) -> int:
+        """Keep only the winner of each image; how many records went. A repeat does nothing."""
+        with _reported("compacting the journal"), self._lock, self._writer:
+            return self._writer.execute(_LOSERS).rowcount
+
+    def forget(self, image_ids: Collection[str]) -> None:
+        """Remove images for good: tombstones whose retention has passed."""
+        with _reported("writing the journal"), self._lock, self._writer:
+            self._writer.executemany(
+                "DELETE FROM events WHERE image_id = ?", [(image_id,) for image_id in image_ids]
+            )
+
+    def close(self) -> None:
+        """Let go of the file; repeated calls do nothing."""
+        with self._lock:
+            self._writer.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._file, timeout=_BUSY_S, check_same_thread=False)
+
+
+@contextmanager
+def _reported(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise PartUnavailable(Part.BROKER, f"{doing}: {error}") from error
+
+
+def _to_row(record: JournalRecord) -> tuple[str, int, int, str, bytes, str, int]:
+    headers = json.dumps([(name, value.hex()) for name, value in record.headers])
+    stamp_ms = round(record.appended.timestamp() * 1000)
+    return (
+        record.image_id,
+        record.version,
+        record.tie,
+        record.topic,
+        record.value,
+        headers,
+        stamp_ms,
+    )
+
+
+def _of_row(row: tuple[str, int, int, str, bytes, str, int]) -> JournalRecord:
+    image_id, version, tie, topic, value, headers, stamp_ms = row
+    return JournalRecord(
+        image_id=image_id,
+        version=version,
+        tie=tie,
+        topic=topic,
+        value=value,
+        headers=tuple((name, bytes.fromhex(data)) for name, data in json.loads(headers)),
+        appended=datetime.fromtimestamp(stamp_ms / 1000, UTC),
+    )

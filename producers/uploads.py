@@ -1,0 +1,88 @@
+"""`sightline upload FILE…`: single files, live, each acknowledged or with the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from sightline.engine.errors import SightlineError
+from sightline.producers.backfill_files import content_type_of
+from sightline.producers.catalogued import CataloguedImages
+from sightline.producers.derived_ids import new_id
+from sightline.producers.images import Published
+from sightline.schemas.envelope import ContractError
+from sightline.schemas.fields import Visibility
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileUploaded:
+    """What became of one file."""
+
+    file: Path
+    published: Published | None
+    """None: it failed."""
+    reason: str = ""
+
+
+def upload_files(
+    catalogued: CataloguedImages,
+    files: Sequence[Path],
+    *,
+    visibility: Visibility,
+    image_id: str | None = None,
+    tags: Sequence[str] = (),
+    owner_id: str | None = None,
+    group_id: str | None = None,
+    progress: Callable[[FileUploaded], object] | None = None,
+) -> list[FileUploaded]:
+    """Upload files one after the other; one that fails does not stop the others.
+
+    Args:
+        catalogued: counts the versions.
+        files: pictures.
+        visibility: who may see them.
+        image_id: of a single file; none: a new id each, so a repeat makes a second image.
+        tags: of all of them.
+        owner_id: of all of them.
+        group_id: of all of them.
+        progress: told after each file.
+
+    Raises:
+        ValueError: an image id for several files.
+    """
+    if image_id is not None and len(files) != 1:
+        raise ValueError("an image id goes with exactly one file")
+    ends: list[FileUploaded] = []
+    for file in files:
+        end = _upload(
+            file,
+            lambda data, path: catalogued.put(
+                image_id or new_id(),
+                data,
+                visibility=visibility,
+                tags=tags,
+                owner_id=owner_id,
+                group_id=group_id,
+                content_type=content_type_of(path.name),
+            ),
+        )
+        ends.append(end)
+        if progress is not None:
+            progress(end)
+    return ends
+
+
+def _upload(file: Path, put: Callable[[bytes, Path], Published]) -> FileUploaded:
+    try:
+        data = file.read_bytes()
+        if not data:
+            return FileUploaded(file=file, published=None, reason="it is empty")
+        return FileUploaded(file=file, published=put(data, file))
+    except OSError as error:
+        return FileUploaded(file=file, published=None, reason=f"cannot be read: {error.strerror}")
+    except ValidationError as error:
+        return FileUploaded(file=file, published=None, reason=str(ContractError.of(error)))
+    except SightlineError as error:
+        return FileUploaded(file=file, published=None, reason=str(error))
