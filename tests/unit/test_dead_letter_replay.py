@@ -1,0 +1,93 @@
+"""Dead letters: found, told apart, sent back where they came from, and limited."""
+
+from __future__ import annotations
+
+import pytest
+from sightline.engine.clock import ManualClock
+from sightline.engine.errors import DeadLetterLimit
+from sightline.engine.health import Health
+from sightline.engine.settings import WorkerSettings
+from sightline.engine.telemetry import Metrics
+from sightline.schemas.topics import IMAGES, IMAGES_DLQ
+from sightline.stream_workers.dead_letter_replay import Wanted, dead_letters, replay
+from sightline.stream_workers.dead_letters import DeadLetters
+from sightline.stream_workers.outbox import Outbox
+from sightline.stream_workers.patience import Patience
+
+from tests.worker_parts import MemoryLog
+
+
+class Letters:
+    """A log with some rubbish in it, and the dead letters made of it."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.log = MemoryLog(self.clock)
+        self.metrics = Metrics()
+        patience = Patience(WorkerSettings(), Health(self.clock), self.metrics)
+        self.sender = DeadLetters(
+            Outbox(self.log, patience),
+            clock=self.clock,
+            metrics=self.metrics,
+            limit=3,
+            window_s=60.0,
+        )
+
+    def rubbish(self, value: bytes, error: str = "ContractError") -> None:
+        """Append it, and dead-letter it."""
+        sent = self.log.append(IMAGES.name, "a", value, headers=[("traceparent", b"00-1-2-01")])
+        self.sender.send(sent.result(), stage="read", error=error, reason="type: unknown")
+
+
+@pytest.fixture
+def letters() -> Letters:
+    """Nothing in it yet."""
+    return Letters()
+
+
+def test_each_original_is_listed_once(letters: Letters) -> None:
+    """A worker that died before its commit sent the same letter again."""
+    letters.rubbish(b"x")
+    again = letters.log.records[IMAGES.name][0]
+    letters.sender.send(again, stage="read", error="ContractError", reason="type: unknown")
+    (found,) = dead_letters(letters.log.records[IMAGES_DLQ.name], Wanted())
+    assert found.place == "images.v1/0/0"
+    assert found.facts.message == "type: unknown"
+
+
+def test_letters_are_chosen_by_what_is_wanted(letters: Letters) -> None:
+    """By topic, error, stage and place; records of another kind are passed over."""
+    letters.rubbish(b"x")
+    letters.rubbish(b"y", error="ZeroDivisionError")
+    letters.log.append(IMAGES_DLQ.name, "a", b"no letter")
+    records = letters.log.records[IMAGES_DLQ.name]
+
+    def values(wanted: Wanted) -> list[bytes | None]:
+        return [letter.value for letter in dead_letters(records, wanted)]
+
+    assert values(Wanted(topic=IMAGES.name)) == [b"x", b"y"]
+    assert values(Wanted(error="ZeroDivisionError")) == [b"y"]
+    assert values(Wanted(stage="embed")) == []
+    assert values(Wanted(places=frozenset({"images.v1/0/0"}))) == [b"x"]
+
+
+def test_a_replay_sends_the_original_bytes_back(letters: Letters) -> None:
+    """Same topic, key, value and headers; the facts stay behind."""
+    letters.rubbish(b"x")
+    found = dead_letters(letters.log.records[IMAGES_DLQ.name], Wanted())
+    (replayed,) = replay(found, letters.log)
+    original, copy = letters.log.records[IMAGES.name]
+    assert (copy.key, copy.value, copy.headers) == (original.key, original.value, original.headers)
+    assert (replayed.topic, replayed.offset) == (IMAGES.name, 1)
+
+
+def test_too_many_letters_in_the_window_are_refused(letters: Letters) -> None:
+    """The limit counts the last minute only, and the refused one is not sent."""
+    for _ in range(3):
+        letters.rubbish(b"x")
+    with pytest.raises(DeadLetterLimit, match="more than 3 dead letters within 60 s"):
+        letters.rubbish(b"y")
+    assert len(letters.log.records[IMAGES_DLQ.name]) == 3
+    letters.clock.advance(61)
+    letters.rubbish(b"z")
+    assert len(letters.log.records[IMAGES_DLQ.name]) == 4

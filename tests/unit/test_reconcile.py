@@ -1,0 +1,132 @@
+"""Reconciling: every way in which catalogue and index can differ is found and mended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sightline.engine.records import Stage
+from sightline.schemas.envelope import Event
+from sightline.schemas.images import ImageDeleted, ImageState
+from sightline.schemas.indexed import Lane
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
+from sightline.stream_workers.reconcile import Kind, Reconciler, Report
+
+from tests.unit.test_worker_convergence import PICTURES, World, public, reference
+
+
+class Reconciled:
+    """A world with a reconciler beside its worker."""
+
+    def __init__(self) -> None:
+        self.world = World(max_batch=8)
+        for data in PICTURES:
+            self.world.store.put("pictures", reference(data).key, data)
+        self.unpublished: list[Event[ImageState]] = []
+        self.reconciler = Reconciler(
+            read_images=lambda: [
+                *self.world.log.records[IMAGES.name],
+                *self.world.log.records[IMAGES_BACKFILL.name],
+            ],
+            index=self.world.index,
+            producer=self.world.log,
+            unpublished=lambda: self.unpublished,
+            publish_unpublished=self.publish_unpublished,
+            settle=lambda: None,
+            clock=self.world.clock,
+        )
+
+    def publish_unpublished(self) -> None:
+        """As the catalogue does."""
+        while self.unpublished:
+            event = self.unpublished.pop()
+            self.world.publish(event.data, event.id)
+
+    def check(self) -> Report:
+        """What differs now."""
+        return self.reconciler.check()
+
+    def kinds(self) -> dict[str, Kind]:
+        """What differs now, by image."""
+        return {d.image_id: d.kind for d in self.check().differences}
+
+    def mend(self) -> None:
+        """Repair, let the worker work, and find nothing any more."""
+        self.reconciler.repair(self.check())
+        self.world.run_to_the_end()
+        assert self.kinds() == {}
+
+
+@pytest.fixture
+def here() -> Reconciled:
+    """Two images, indexed, nothing differs."""
+    made = Reconciled()
+    made.world.publish(public("a", 3, b"one"), "a3")
+    made.world.publish(public("b", 0, b"two"), "b0", Lane.BACKFILL)
+    made.world.run_to_the_end()
+    assert made.kinds() == {}
+    return made
+
+
+def test_what_the_index_lost_is_published_again(here: Reconciled) -> None:
+    """Missing: the winner's event, and only that image's."""
+    here.world.index.purge(["b"])
+    assert here.kinds() == {"b": Kind.MISSING}
+    here.mend()
+    assert here.world.index.count(listed_only=True) == 2
+
+
+def test_what_the_index_has_only_an_older_version_of_is_stale(here: Reconciled) -> None:
+    """An index restored from an old backup."""
+    old = here.world.index.images["a"]
+    here.world.publish(public("a", 4, b"two"), "a4")
+    here.world.run_to_the_end()
+    here.world.index.images["a"] = old
+    assert here.kinds() == {"a": Kind.STALE}
+    here.mend()
+    assert here.world.index.images["a"].version == 4
+
+
+def test_what_stopped_half_way_is_finished(here: Reconciled) -> None:
+    """A provisional state that no delivery will finish any more."""
+    stored = here.world.index.images["a"]
+    here.world.index.images["a"] = replace(stored, stage=Stage.PROVISIONAL, vector=None)
+    assert here.kinds() == {"a": Kind.STALE}
+    here.mend()
+    assert here.world.index.images["a"].listed
+
+
+def test_what_the_log_lost_is_published_from_the_index(here: Reconciled) -> None:
+    """Extra: no event explains it, so its own is appended again; nothing is thrown away."""
+    here.world.log.records[IMAGES.name].clear()
+    here.world.log.committed.clear()
+    here.world.start()
+    assert here.kinds() == {"a": Kind.EXTRA}
+    here.mend()
+    assert here.world.compacted()["a"].id == "a3"
+
+
+def test_what_a_crash_kept_from_the_log_is_published(here: Reconciled) -> None:
+    """Unpublished entries of the catalogue."""
+    state = public("c", 1, b"one")
+    event = Event[ImageState].of(state, event_id="c1", source="/test", time=here.world.clock.now())
+    here.unpublished.append(event)
+    assert here.kinds() == {"c": Kind.UNPUBLISHED}
+    here.mend()
+    assert here.world.index.images["c"].listed
+
+
+def test_an_expired_tombstone_is_purged_and_nulled(here: Reconciled) -> None:
+    """30 days after a delete: no point in the index, a null on both topics; not a day before."""
+    here.world.publish(ImageDeleted(image_id="a", version=9), "a9")
+    here.world.run_to_the_end()
+    here.world.clock.advance(timedelta(days=29).total_seconds())
+    assert here.kinds() == {}
+    here.world.clock.advance(timedelta(days=2).total_seconds())
+    assert here.kinds() == {"a": Kind.EXPIRED}
+    here.reconciler.repair(here.check())
+    here.world.run_to_the_end()
+    assert "a" not in here.world.index.images
+    for topic in (IMAGES, IMAGES_BACKFILL):
+        assert here.world.log.records[topic.name][-1].value is None
