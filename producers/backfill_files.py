@@ -17,8 +17,8 @@ from sightline.schemas.images import ObjectReference
 
 SCHEME = "s3://"
 SUFFIXES = frozenset(
-    (".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg")
-    + (".png", ".tif", ".tiff", ".webp")
+    f".{name}"
+    for name in "apng avif bmp gif heic heif jfif jpe jpeg jpg png tif tiff webp".split()  # noqa: SIM905 - read as one line
 )
 """Without a manifest only these are published; what the bytes are, the worker decides."""
 
