@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.search_ids import (
+    IssuedSearch,
+    SearchIdInvalid,
+    SearchIds,
+    stored_secret,
+    upload_ids,
+)
+from sightline.schemas.searches import CropBox
+
+NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+IDS = SearchIds(b"a secret of thirty-two bytes ....")
+PARTS = st.from_regex(r"[A-Za-z0-9._~-]{1,128}", fullmatch=True)
+
+
+@given(actor=PARTS, anchor=PARTS, variant=PARTS)
+def test_a_search_id_carries_what_it_authorises(actor: str, anchor: str, variant: str) -> None:
+    """Whatever the ids, even at their full length, the search id fits its field and reads back."""
+    search = IssuedSearch(issued_at=NOW, actor_id=actor, anchor_id=anchor, variant=variant)
+    issued = IDS.issue(search)
+    assert re.fullmatch(r"[A-Za-z0-9._~-]{1,512}", issued)
+    assert IDS.read(issued) == search
+
+
+@given(place=st.integers(min_value=0), letter=st.sampled_from("0123456789abcdefXYZ~"))
+def test_an_altered_search_id_is_refused(place: int, letter: str) -> None:
+    """No character can be changed."""
+    issued = IDS.issue(IssuedSearch(issued_at=NOW, actor_id="a", anchor_id="b", variant="c"))
+    at = place % len(issued)
+    altered = issued[:at] + letter + issued[at + 1 :]
+    if altered != issued:
+        with pytest.raises(SearchIdInvalid):
+            IDS.read(altered)
+
+
+@pytest.mark.parametrize("nonsense", ["", "1", "x" * 600, "é" * 80])
+def test_what_was_never_issued_is_refused(nonsense: str) -> None:
+    """Garbage of any kind is refused in the same way."""
+    with pytest.raises(SearchIdInvalid):
+        IDS.read(nonsense)
+
+
+def test_a_search_id_is_good_for_a_day() -> None:
+    """At 24 h it still authorises, later no more; under another secret never."""
+    issued = IDS.issue(IssuedSearch(issued_at=NOW, actor_id="a", anchor_id="b", variant="c"))
+    IDS.read(issued, now=NOW + timedelta(hours=24))
+    with pytest.raises(SearchIdInvalid, match="24 h"):
+        IDS.read(issued, now=NOW + timedelta(hours=24, seconds=1))
+    with pytest.raises(SearchIdInvalid):
+        SearchIds(b"another secret, of some length").read(issued)
+
+
+def test_two_searches_never_share_an_id() -> None:
+    """The same search twice is two searches."""
+    search = IssuedSearch(issued_at=NOW, actor_id="a", anchor_id="b", variant="c")
+    assert len({IDS.issue(search) for _ in range(100)}) == 100
+
+
+def test_an_uploads_anchor_is_its_bytes_and_box() -> None:
+    """`q-` + 32 hex of SHA-256(bytes, box to a thousandth); a hair's move is the same anchor."""
+    digest, anchor = upload_ids(b"picture")
+    assert digest == sha256(b"picture").hexdigest()
+    assert anchor == f"q-{digest[:32]}"
+    box = CropBox(x=0.1, y=0.2, w=0.3, h=0.4)
+    near = CropBox(x=0.1001, y=0.2, w=0.3, h=0.4)
+    other = CropBox(x=0.102, y=0.2, w=0.3, h=0.4)
+    assert upload_ids(b"picture", box) == upload_ids(b"picture", near)
+    assert len({upload_ids(b"picture", b)[1] for b in (None, box, other)}) == 3
+
+
+def test_a_pseudonym_is_stable_and_says_nothing() -> None:
+    """The same user, the same pseudonym; another secret, another one; the user is not in it."""
+    assert IDS.pseudonym("ann@example") == IDS.pseudonym("ann@example")
+    assert "ann" not in IDS.pseudonym("ann@example")
+    other = SearchIds(b"another secret, of some length")
+    assert IDS.pseudonym("ann@example") != other.pseudonym("ann@example")
+
+
+def test_a_short_secret_is_none() -> None:
+    """Less than 16 bytes are refused."""
+    with pytest.raises(ValueError, match="16 bytes"):
+        SearchIds(b"short")
+
+
+def test_the_first_to_ask_makes_the_secret(tmp_path: Path) -> None:
+    """Every process of a deployment gets the same one."""
+    store = DirectoryObjectStore(tmp_path)
+    store.ensure_bucket("ours")
+    made = stored_secret(store, "ours")
+    assert len(made) == 32
+    assert stored_secret(store, "ours") == made
