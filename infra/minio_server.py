@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 import http.client
 import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +13,12 @@ from typing import Self
 
 from sightline.infra.free_ports import LOOPBACK, free_port
 from sightline.infra.minio_binary import minio_binary
-from sightline.infra.server_process import ServerProcess
+from sightline.infra.server_process import POLL_INTERVAL_S, ServerProcess
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 PROBE_TIMEOUT_S = 2.0
+TARGETS_TIMEOUT_S = 5.0
 
 
 class LocalMinio:
@@ -29,7 +31,7 @@ class LocalMinio:
         secret_key: of the root user; none: a random one.
         notify: Kafka targets for bucket notifications, name → (bootstrap servers, topic). Bind a
             bucket to one with the ARN that `target()` gives. What the broker does not take is
-            queued on disk and sent later.
+            queued on disk and sent later; the queue is emptied every 3 s, measured.
     """
 
     def __init__(
@@ -74,7 +76,9 @@ class LocalMinio:
         return f"arn:minio:sqs::{name.upper()}:kafka"
 
     def start(self) -> Self:
-        """Start the server; returns when it is healthy.
+        """Start the server; returns when it answers and its notification targets are loaded.
+
+        Targets whose broker is down are waited for a few seconds only.
 
         Raises:
             ToolMissing: the server is not here and cannot be built.
@@ -82,6 +86,7 @@ class LocalMinio:
         """
         data = self._directory / "data"
         data.mkdir(parents=True, exist_ok=True)
+        log_offset = self.log_file.stat().st_size if self.log_file.exists() else 0
         self._server.start(
             [minio_binary(), "server", data, "--address", self.endpoint],
             self._answers,
@@ -89,6 +94,7 @@ class LocalMinio:
             environment=self._environment(),
             timeout_s=START_TIMEOUT_S,
         )
+        self._await_targets(log_offset)
         return self
 
     def stop(self) -> None:
@@ -115,14 +121,29 @@ class LocalMinio:
         self.stop()
 
     def _answers(self) -> bool:
+        # "ready" comes before the S3 API is: until then it answers 503 and asks clients to come
+        # back in 60 s, which they do. Initialised, it denies anonymous requests.
+        ready = self._status("/minio/health/ready") == http.HTTPStatus.OK
+        return ready and self._status("/") == http.HTTPStatus.FORBIDDEN
+
+    def _status(self, path: str) -> int | None:
         connection = http.client.HTTPConnection(self.endpoint, timeout=PROBE_TIMEOUT_S)
         try:
-            connection.request("GET", "/minio/health/ready")
-            return connection.getresponse().status == http.HTTPStatus.OK
+            connection.request("GET", path)
+            return connection.getresponse().status
         except (OSError, http.client.HTTPException):
-            return False
+            return None
         finally:
             connection.close()
+
+    def _await_targets(self, log_offset: int) -> None:
+        """Targets are loaded after all else; without their broker that takes for ever."""
+        deadline = time.monotonic() + TARGETS_TIMEOUT_S
+        while self._notify and time.monotonic() < deadline:
+            log = self.log_file.read_bytes()[log_offset:].decode(errors="replace")
+            if all(self.target(name) in log for name in self._notify):
+                return
+            time.sleep(POLL_INTERVAL_S)
 
     def _environment(self) -> dict[str, str]:
         environment = {
