@@ -96,7 +96,7 @@ class IndexWorker:
         health: Health,
     ) -> None:
         refuse_other_model(index, embedder)
-        threads = embed_threads or os.cpu_count() or 1
+        threads = embed_threads or len(os.sched_getaffinity(0))
         self._settings = settings
         self._clock = clock
         self._metrics = metrics

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+from sightline.engine.partitions import partition_of
 from sightline.stream_workers.labels import instants
 from sightline.stream_workers.labels.bots import verdicts
 from sightline.stream_workers.labels.counting import Counted, OmittedRecord, count
 from sightline.stream_workers.labels.grading import grade
 from sightline.stream_workers.labels.open_search import Impression, OpenSearch
 from sightline.stream_workers.labels.outgoing import Destination, Outgoing
-from sightline.engine.partitions import partition_of
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.wire_searches import (
     Search,

@@ -1,0 +1,240 @@
+"""The joints of the pipe: queues, room, offsets, thread crew, patience and outbox."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+from sightline.engine.clock import EPOCH, ManualClock
+from sightline.engine.errors import Overloaded, Part, PartUnavailable
+from sightline.engine.health import Health
+from sightline.engine.records import Message, TopicPartition
+from sightline.engine.settings import WorkerSettings
+from sightline.engine.telemetry import Metrics
+from sightline.schemas.indexed import Lane
+from sightline.stream_workers.crew import Crew, Later
+from sightline.stream_workers.fetching import ByteBudget
+from sightline.stream_workers.lanes import LaneQueue, LaneRoom
+from sightline.stream_workers.offsets import LaneOffsets
+from sightline.stream_workers.outbox import Outbox
+from sightline.stream_workers.patience import GaveUp, Patience
+
+from tests.worker_parts import MemoryLog
+
+PLACE = TopicPartition("images.v1", 0)
+QUICK = WorkerSettings(backoff_initial_s=0.0, backoff_max_s=0.0)
+
+
+def message(offset: int, topic: str = PLACE.topic) -> Message:
+    """A record at that offset."""
+    return Message(topic=topic, partition=0, offset=offset, key=b"a", value=b"", timestamp=EPOCH)
+
+
+def test_a_queue_gives_urgent_then_live_then_backfill() -> None:
+    """In order of arrival within each, and backfill never fills up a live batch."""
+    queue: LaneQueue[str] = LaneQueue()
+    queue.put(Lane.BACKFILL, ["b1", "b2"])
+    queue.put(Lane.LIVE, ["l1", "l2"])
+    queue.put(Lane.LIVE, ["hide"], urgent=True)
+    assert queue.take(8, 0) == ["hide", "l1", "l2"]
+    assert queue.take(8, 0, backfill_most=lambda: 1) == ["b1"]
+    assert queue.take(8, 0, backfill_most=lambda: 0) == []
+    queue.close()
+    assert queue.take(8, 60) == ["b2"]
+    assert queue.take(8, 60) == []
+
+
+def room(clock: ManualClock) -> LaneRoom:
+    """Four of each lane, two waiting, backfill only while less than two live ones are in."""
+    return LaneRoom({Lane.LIVE: 4, Lane.BACKFILL: 4}, parked_limit=2, live_share=2, clock=clock)
+
+
+def test_backfill_enters_only_while_live_leaves_room() -> None:
+    """A live backlog keeps it out."""
+    here = room(ManualClock())
+    assert here.free(Lane.BACKFILL) == 4
+    here.enter(Lane.LIVE, 2)
+    assert here.free(Lane.BACKFILL) == 0
+    assert here.free(Lane.LIVE) == 2
+    here.leave(Lane.LIVE)
+    assert here.free(Lane.BACKFILL) == 4
+
+
+def test_what_waits_for_bytes_takes_no_room_until_too_much_waits() -> None:
+    """Parked events are counted apart, up to a bound of their own."""
+    here = room(ManualClock())
+    here.enter(Lane.LIVE, 4)
+    assert here.free(Lane.LIVE) == 0
+    here.park(Lane.LIVE)
+    assert here.free(Lane.LIVE) == 1
+    here.park(Lane.LIVE)
+    assert here.free(Lane.LIVE) == 0
+    here.unpark(Lane.LIVE)
+    assert here.in_flight(Lane.LIVE) == 4
+    assert here.free(Lane.LIVE) == 1
+
+
+def test_live_traffic_is_remembered_for_a_while() -> None:
+    """So that a thread stays free for the next one."""
+    clock = ManualClock()
+    here = room(clock)
+    assert not here.live_within(5)
+    here.enter(Lane.LIVE, 1)
+    clock.advance(4)
+    assert here.live_within(5)
+    clock.advance(2)
+    assert not here.live_within(5)
+
+
+def test_offsets_are_committed_up_to_the_first_gap() -> None:
+    """Whatever the order of finishing; offsets that compaction took away are no gap."""
+    offsets = LaneOffsets()
+    offsets.assign([PLACE])
+    ledgers = {n: offsets.start(message(n)) for n in (3, 4, 9)}
+    assert offsets.to_commit() == {}
+    for finished, expected in ((4, {}), (3, {PLACE: 9}), (9, {PLACE: 10})):
+        ledger = ledgers[finished]
+        assert ledger is not None
+        offsets.finish([(ledger, finished)])
+        assert offsets.to_commit() == expected
+    offsets.committed({PLACE: 10})
+    assert offsets.to_commit() == {}
+    assert offsets.wait_durable([PLACE], 0)
+
+
+def test_an_earlier_assignment_cannot_move_the_present_one() -> None:
+    """A partition that left and came back starts anew; one that left is not started at all."""
+    offsets = LaneOffsets()
+    offsets.assign([PLACE])
+    old = offsets.start(message(3))
+    assert old is not None
+    offsets.forget([PLACE])
+    assert offsets.start(message(4)) is None
+    offsets.assign([PLACE])
+    offsets.start(message(3))
+    offsets.finish([(old, 3)])
+    assert offsets.to_commit() == {}
+    assert offsets.oldest() == EPOCH
+
+
+def test_later_does_things_when_they_are_due_or_hurried() -> None:
+    """On the calling thread, in order of time."""
+    clock = ManualClock()
+    later = Later(clock)
+    done: list[str] = []
+    later.after(2.0, lambda: done.append("second"))
+    later.after(1.0, lambda: done.append("first"))
+    later.turn(0)
+    assert done == []
+    clock.advance(1.0)
+    later.turn(0)
+    assert done == ["first"]
+    later.hurry()
+    later.turn(0)
+    assert done == ["first", "second"]
+
+
+def test_the_first_failure_of_a_thread_is_kept() -> None:
+    """It stops the worker, whatever it is."""
+    crew = Crew()
+    error = ZeroDivisionError("once")
+
+    def fail() -> None:
+        raise error
+
+    crew.spawn("fails", fail)
+    assert crew.failed.wait(10)
+    assert crew.failure is error
+    crew.stop(1)
+
+
+def test_a_thread_that_gave_up_is_no_failure() -> None:
+    """Giving up is how a stop reaches what waits."""
+    crew = Crew()
+
+    def give_up() -> None:
+        raise GaveUp("stopping")
+
+    crew.spawn("waits", give_up).join(10)
+    assert not crew.failed.is_set()
+
+
+def test_the_byte_budget_holds_back_but_passes_a_lone_giant() -> None:
+    """Else one image larger than the budget would wait for ever."""
+    budget, giving_up = ByteBudget(10), threading.Event()
+    assert budget.acquire(50, giving_up)
+    giving_up.set()
+    assert not budget.acquire(1, giving_up)
+    budget.release(50)
+    assert budget.acquire(1, giving_up)
+
+
+class Unsteady(MemoryLog):
+    """Refuses, then loses, then acknowledges."""
+
+    def __init__(self) -> None:
+        super().__init__(ManualClock())
+        self.troubles: list[str] = ["full", "lost"]
+
+    def append(
+        self,
+        topic: str,
+        key: str,
+        value: bytes | None,
+        *,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp: datetime | None = None,
+        partition: int | None = None,
+    ) -> Future[Message]:
+        """See `EventProducer.append`."""
+        trouble = self.troubles.pop(0) if self.troubles else ""
+        if trouble == "full":
+            raise Overloaded(Part.BROKER, "queue full")
+        sent = super().append(
+            topic, key, value, headers=headers, timestamp=timestamp, partition=partition
+        )
+        if trouble == "lost":
+            failed: Future[Message] = Future()
+            failed.set_exception(PartUnavailable(Part.BROKER, "not acknowledged"))
+            return failed
+        return sent
+
+
+def test_what_is_not_acknowledged_is_sent_again() -> None:
+    """A full queue is waited out, a lost acknowledgement repeated; health sees both."""
+    log, clock = Unsteady(), ManualClock()
+    seen: list[bool] = []
+    health = Health(clock, changed=lambda part: seen.append(part.up))
+    outbox = Outbox(log, Patience(QUICK, health, Metrics()))
+    letter = outbox.send("images.indexed.v1", "a", b"x")
+    assert outbox.settle(letter).offset == 1
+    assert seen == [False, True, False, True]
+    assert health.ready()
+
+
+def test_patience_ends_when_the_worker_stops() -> None:
+    """What was waited for stays undone."""
+    patience = Patience(QUICK, Health(ManualClock()), Metrics())
+    calls: list[int] = []
+
+    def away() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            patience.giving_up.set()
+        raise PartUnavailable(Part.INDEX, "away")
+
+    with pytest.raises(GaveUp, match="index: away"):
+        patience.until_it_works(Part.INDEX, away)
+    assert patience.is_down(Part.INDEX)
+
+
+def test_messages_are_told_apart_by_their_place() -> None:
+    """A ledger belongs to one partition of one topic."""
+    offsets = LaneOffsets()
+    offsets.assign([PLACE])
+    assert offsets.start(replace(message(0), partition=1)) is None
+    assert offsets.held() == (PLACE,)
