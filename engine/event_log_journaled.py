@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, SightlineError, TooLarge
 from sightline.engine.journal import Journal, JournalRecord
 from sightline.engine.ports import Clock, EventProducer
-from sightline.engine.records import IndexedImage, Message, Stage
+from sightline.engine.records import Message
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.images import ImageState, tie
 from sightline.schemas.registry import decode
@@ -24,7 +24,6 @@ _MAX_GROUP = 500
 """Events that share one sync: under load the disk is waited for once per group."""
 _ENVELOPE_BYTES = 4_096
 """Room for key, headers and framing within a topic's bound."""
-_REPLAY_GROUP = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,67 +147,6 @@ class JournaledEventProducer:
             waiting.future.set_exception(error)
             return
         sent.add_done_callback(lambda done: _copy(done, waiting.future))
-
-
-def republish_unapplied(
-    journal: Journal,
-    applied: Callable[[Collection[str]], Mapping[str, IndexedImage]],
-    producer: EventProducer,
-    *,
-    wait: Callable[[float], object],
-) -> int:
-    """At start: append again, each on its lane, what the index has not applied; how many.
-
-    Args:
-        journal: of this data directory.
-        applied: what the index has of some images (`VectorIndex.get`).
-        producer: to the broker, past the journal; where it is overloaded, it is waited for.
-        wait: for so many seconds.
-
-    Raises:
-        PartUnavailable: index or broker; a repeat is safe.
-    """
-    count = 0
-    group: list[JournalRecord] = []
-    for record in journal.winners():
-        group.append(record)
-        if len(group) == _REPLAY_GROUP:
-            count += _republish(group, applied, producer, wait)
-            group = []
-    return count + _republish(group, applied, producer, wait)
-
-
-def _republish(
-    group: Sequence[JournalRecord],
-    applied: Callable[[Collection[str]], Mapping[str, IndexedImage]],
-    producer: EventProducer,
-    wait: Callable[[float], object],
-) -> int:
-    known = applied([record.image_id for record in group]) if group else {}
-    missing = [record for record in group if not _is_applied(record, known.get(record.image_id))]
-    for future in [_append_patiently(record, producer, wait) for record in missing]:
-        future.result()
-    return len(missing)
-
-
-def _append_patiently(
-    record: JournalRecord, producer: EventProducer, wait: Callable[[float], object]
-) -> Future[Message]:
-    while True:
-        try:
-            return producer.append(
-                record.topic,
-                record.image_id,
-                record.value,
-                headers=record.headers,
-                timestamp=record.appended,
-            )
-        except Overloaded as error:
-            wait(error.retry_after_s)
-
-
-def _is_applied(record: JournalRecord, image: IndexedImage | None) -> bool:
-    return image is not None and image.fence >= (record.version, record.tie, int(Stage.FINAL))
 
 
 def _image_state(topic_name: str, value: bytes | None) -> tuple[ImageState, str] | None:

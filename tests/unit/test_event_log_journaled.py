@@ -1,0 +1,178 @@
+"""The embedded producer: journaled before acknowledged, refused when consumers are behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sightline.engine.clock import SystemClock
+from sightline.engine.errors import Overloaded, Part, PartUnavailable, TooLarge
+from sightline.engine.event_log_bounded import BoundedEventProducer
+from sightline.engine.event_log_journaled import JournaledEventProducer
+from sightline.engine.journal import Journal
+from sightline.engine.records import Message, TopicPartition
+from sightline.schemas.envelope import Event
+from sightline.schemas.images import ImageUploaded, ObjectReference
+from sightline.schemas.topics import IMAGES, IMAGES_INDEXED
+
+from tests.waiting import eventually
+from tests.worker_parts import MemoryLog
+
+CLOCK = SystemClock()
+IMAGE = IMAGES.name
+
+
+def event(image_id: str, version: int = 1) -> bytes:
+    """An upload, encoded."""
+    state = ImageUploaded(
+        image_id=image_id,
+        version=version,
+        object=ObjectReference(bucket="things", key="k", size_bytes=1),
+    )
+    return (
+        Event[ImageUploaded]
+        .of(state, event_id=f"{image_id}-{version}", source="/test", time=CLOCK.now())
+        .encode()
+    )
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """An empty journal."""
+    journal = Journal(tmp_path / "j.sqlite")
+    yield journal
+    journal.close()
+
+
+class Held(MemoryLog):
+    """A log that acknowledges only when told to, and may be down."""
+
+    down = False
+
+    def __init__(self) -> None:
+        super().__init__(CLOCK)
+        self.unanswered: list[tuple[Future[Message], Message]] = []
+
+    def append(self, *args: Any, **named: Any) -> Future[Message]:
+        """See `EventProducer.append`."""
+        if self.down:
+            raise PartUnavailable(Part.BROKER, "down")
+        message = super().append(*args, **named).result()
+        future: Future[Message] = Future()
+        self.unanswered.append((future, message))
+        return future
+
+
+def test_an_image_event_is_journaled_before_it_is_acknowledged(journal: Journal) -> None:
+    """The journal has it while the broker has yet to answer; the answer ends the future."""
+    log = Held()
+    producer = JournaledEventProducer(log, journal, clock=CLOCK)
+    future = producer.append(IMAGE, "a", event("a"), headers=[("h", b"1")])
+    eventually(lambda: log.unanswered)
+    assert [(w.image_id, w.headers) for w in journal.winners()] == [("a", (("h", b"1"),))]
+    assert not future.done()
+    acknowledged, message = log.unanswered[0]
+    acknowledged.set_result(message)
+    assert future.result(5) == message
+    producer.close()
+
+
+def test_a_broken_journal_acknowledges_nothing(journal: Journal) -> None:
+    """What could not be journaled is neither appended nor acknowledged."""
+    log = Held()
+    producer = JournaledEventProducer(log, journal, clock=CLOCK)
+    journal.close()
+    with pytest.raises(PartUnavailable):
+        producer.append(IMAGE, "a", event("a")).result(5)
+    assert not log.unanswered
+    producer.close()
+
+
+def test_a_broken_log_is_told(journal: Journal) -> None:
+    """An event that the broker refuses ends as its error; the journal brings it at next start."""
+    log = Held()
+    log.down = True
+    producer = JournaledEventProducer(log, journal, clock=CLOCK)
+    with pytest.raises(PartUnavailable):
+        producer.append(IMAGE, "a", event("a")).result(5)
+    assert journal.count() == 1
+    producer.close()
+
+
+def test_order_is_kept_and_groups_share_a_sync(journal: Journal) -> None:
+    """Hundreds of events at once arrive in the order of their appends, each acknowledged."""
+    log = MemoryLog(CLOCK)
+    producer = JournaledEventProducer(log, journal, clock=CLOCK)
+    futures = [producer.append(IMAGE, "a", event("a", version)) for version in range(300)]
+    producer.flush(30)
+    assert [future.result(0).offset for future in futures] == list(range(300))
+    assert [w.version for w in journal.winners()] == [299]
+    producer.close()
+    with pytest.raises(PartUnavailable):
+        producer.append(IMAGE, "a", event("a"))
+
+
+def test_only_image_events_are_journaled(journal: Journal) -> None:
+    """Other topics and what is no event pass through; a null makes the journal forget."""
+    log = MemoryLog(CLOCK)
+    producer = JournaledEventProducer(log, journal, clock=CLOCK)
+    producer.append(IMAGES_INDEXED.name, "a", b"1").result(5)
+    producer.append(IMAGE, "a", b"not json").result(5)
+    assert journal.count() == 0
+    producer.append(IMAGE, "a", event("a")).result(5)
+    producer.append(IMAGE, "a", None).result(5)
+    assert journal.count() == 0
+    assert [m.value for m in log.records[IMAGE]][::2] == [b"not json", None]
+    with pytest.raises(TooLarge):
+        producer.append(IMAGE, "a", b"x" * 2_000_000)
+    producer.close()
+
+
+class Commits:
+    """The committed offsets, as a test sets them."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[TopicPartition, int] = {}
+        self.asked = threading.Event()
+
+    def __call__(
+        self, group: str, partitions: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """See `Committed`."""
+        assert group == "workers"
+        self.asked.set()
+        return {at: self.offsets[at] for at in partitions if at in self.offsets}
+
+
+def test_appending_is_refused_until_consumers_catch_up() -> None:
+    """At the bound it is `Overloaded`, never a silent loss; commits make room again."""
+    commits = Commits()
+    producer = BoundedEventProducer(MemoryLog(CLOCK), {IMAGE: "workers"}, commits, max_bytes=10_000)
+    for _ in range(8):  # 1,128 bytes each
+        producer.append(IMAGE, "a", b"x" * 1_000)
+    with pytest.raises(Overloaded):
+        producer.append(IMAGE, "a", b"x" * 1_000)
+    commits.offsets[TopicPartition(IMAGE, 0)] = 4
+    eventually(lambda: producer.uncommitted_bytes(IMAGE) == 4 * 1_128)
+    producer.append(IMAGE, "a", b"x" * 1_000)
+    producer.append(IMAGES_INDEXED.name, "a", b"x" * 100_000)
+    producer.close()
+
+
+def test_a_failed_append_makes_room_again() -> None:
+    """What the broker did not take does not count, nor does one message alone that is too big."""
+    log = Held()
+    producer = BoundedEventProducer(log, {IMAGE: "workers"}, Commits(), max_bytes=1_000)
+    future = producer.append(IMAGE, "a", b"x" * 5_000)
+    log.unanswered[0][0].set_exception(PartUnavailable(Part.BROKER, "down"))
+    assert future.exception() is not None
+    assert producer.uncommitted_bytes(IMAGE) == 0
+    log.down = True
+    with pytest.raises(PartUnavailable):
+        producer.append(IMAGE, "a", b"x")
+    assert producer.uncommitted_bytes(IMAGE) == 0
+    producer.close()

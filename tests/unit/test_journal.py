@@ -1,0 +1,121 @@
+"""The journal: what was recorded is there after a kill, winners stay, order is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sightline.engine.errors import PartUnavailable
+from sightline.engine.journal import Journal, JournalRecord
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def record(image_id: str, version: int, tie: int = 0, value: bytes = b"{}") -> JournalRecord:
+    """An event of an image."""
+    return JournalRecord(
+        image_id=image_id,
+        version=version,
+        tie=tie,
+        topic="images.v1",
+        value=value,
+        headers=(("traceparent", b"\x00\xff"),),
+        appended=NOON,
+    )
+
+
+def test_what_was_recorded_is_there_after_a_restart(tmp_path: Path) -> None:
+    """Every field of every winner comes back from the file."""
+    journal = Journal(tmp_path / "deep" / "journal.sqlite")
+    journal.record([record("a", 1), record("b", 7, value=b"\x00")])
+    journal.close()
+    journal.close()
+    again = Journal(tmp_path / "deep" / "journal.sqlite")
+    assert list(again.winners()) == [record("a", 1), record("b", 7, value=b"\x00")]
+    again.close()
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.integers(0, 2))))
+def test_winners_are_the_highest_before_and_after_compaction(
+    tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, int, int]]
+) -> None:
+    """Whatever the order and repetition, one winner per image, and compaction keeps just those."""
+    journal = Journal(tmp_path_factory.mktemp("journal") / "j.sqlite")
+    journal.record([record(image, version, tie) for image, version, tie in events])
+    expected = {image: max((v, t) for i, v, t in events if i == image) for image, _, _ in events}
+    winners = list(journal.winners())
+    assert {w.image_id: (w.version, w.tie) for w in winners} == expected
+    assert len(winners) == len(expected)
+    assert journal.compact() == len(events) - len(expected)
+    assert journal.compact() == 0
+    assert list(journal.winners()) == winners
+    journal.close()
+
+
+def test_forgotten_images_are_gone(tmp_path: Path) -> None:
+    """A purged tombstone leaves the journal too."""
+    journal = Journal(tmp_path / "j.sqlite")
+    journal.record([record("a", 1), record("b", 1)])
+    journal.forget(["a", "never there"])
+    assert [w.image_id for w in journal.winners()] == ["b"]
+    assert journal.count() == 1
+    journal.close()
+
+
+def test_reading_goes_on_while_others_write(tmp_path: Path) -> None:
+    """A reader sees the journal as it was when it began."""
+    journal = Journal(tmp_path / "j.sqlite")
+    journal.record([record(f"i{n}", 1) for n in range(100)])
+    seen = []
+    for number, winner in enumerate(journal.winners()):
+        journal.record([record(f"late{number}", 1)])
+        seen.append(winner.image_id)
+    assert seen == [f"i{n}" for n in range(100)]
+    journal.close()
+
+
+def test_a_file_that_is_no_journal_is_told(tmp_path: Path) -> None:
+    """Another file in its place is an error of ours, not of SQLite."""
+    (tmp_path / "j.sqlite").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(PartUnavailable):
+        Journal(tmp_path / "j.sqlite")
+
+
+KILLED = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from sightline.engine.journal import Journal, JournalRecord
+journal = Journal(Path(sys.argv[1]))
+for number in range(100_000):
+    journal.record([JournalRecord(image_id=f"i{number}", version=1, tie=0, topic="images.v1",
+        value=b"{}", appended=datetime.now(UTC))])
+    print(number, flush=True)
+"""
+
+
+def test_nothing_acknowledged_is_lost_to_a_kill(tmp_path: Path) -> None:
+    """A writer that is killed -9 leaves everything that it had acknowledged, and no damage."""
+    file = tmp_path / "j.sqlite"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(file)], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    for _ in range(50):
+        writer.stdout.readline()
+    os.kill(writer.pid, signal.SIGKILL)
+    rest = writer.stdout.read().split()
+    writer.wait()
+    writer.stdout.close()
+    acknowledged = 50 + len(rest)
+    journal = Journal(file)
+    assert {w.image_id for w in journal.winners()} >= {f"i{n}" for n in range(acknowledged)}
+    journal.record([record("after", 1)])
+    journal.close()
