@@ -31,10 +31,13 @@ def open_embedder(settings: EmbedderSettings, *, cache: Path | None = None) -> P
     """
     source = model_source(settings)
     projection = None if source.projection is None else load_projection(source.projection)
-    return ProjectingEmbedder(source, _open_runtime(source, settings, cache), projection)
+    return ProjectingEmbedder(source, open_runtime(source, settings, cache=cache), projection)
 
 
-def _open_runtime(source: ModelSource, settings: EmbedderSettings, cache: Path | None) -> Runtime:
+def open_runtime(
+    source: ModelSource, settings: EmbedderSettings, *, cache: Path | None = None
+) -> Runtime:
+    """What gives a model's pooled features here; arguments and errors as `open_embedder`."""
     runtime = fastest_runtime() if settings.runtime == "auto" else settings.runtime
     if runtime == "openvino":
         if find_spec("openvino") is None:

@@ -42,6 +42,9 @@ class OpenVinoRuntime:
         }
         self._compiled = ov.Core().compile_model(network, "CPU", hints)
         self._local = threading.local()
+        # The binding fills a static table of types at its first inference and lets go of the GIL
+        # meanwhile: two threads whose first inferences meet there wait for each other for ever.
+        self.features(np.zeros(self._compiled.input(0).shape, np.uint8))
 
     @property
     def name(self) -> str:

