@@ -19,7 +19,7 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~-"
 
 def keys() -> list[str]:
     """Image ids of every length up to the bound."""
-    choose = random.Random(20)  # noqa: S311 - a seeded sample
+    choose = random.Random(20)
     return ["".join(choose.choices(ALPHABET, k=choose.randint(1, 128))) for _ in range(KEYS)]
 
 
