@@ -24,11 +24,22 @@ from sightline.stream_workers.labels.outgoing import (
 )
 from sightline.stream_workers.labels.rules import LabelRules
 
-from tests.oracle_labels import Recorded
+from tests.oracle_labels import Expected, Recorded
 
 
 class Killed(Exception):
     """The process died here; what was sent before is in the log."""
+
+
+def assert_equal(topics: StreamedTopics, wanted: Expected) -> None:
+    """Searches, side rows and triples equal the oracle's, in id and content."""
+    assert topics.searches() == wanted.searches
+    assert topics.left_out() == {
+        key: row | {"omitted": tuple(row["omitted"])} for key, row in wanted.omitted.items()
+    }
+    assert topics.mined() == wanted.triples
+    dead = {(partition, offset) for stage, partition, offset in topics.dead if stage == "join"}
+    assert dead == wanted.undecodable
 
 
 @dataclass

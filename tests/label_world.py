@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from sightline.engine.partitions import partition_of
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.interactions import (
@@ -18,7 +19,6 @@ from sightline.schemas.interactions import (
     UserErased,
 )
 from sightline.schemas.searches import ImageQuery, ResultsShown, ShownImage, UploadQuery
-from sightline.engine.partitions import partition_of
 from sightline.stream_workers.labels.rules import LabelRules
 
 from tests.oracle_labels import Recorded
@@ -70,6 +70,7 @@ class World:
     now_ms: int = START_MS
     delayed: list[tuple[int, int, bytes]] = field(default_factory=list)
     _names: int = 0
+    _ends: dict[int, int] = field(default_factory=dict)
 
     def run(self, steps: int) -> list[Recorded]:
         """So many steps, then time goes on until everything is closed."""
@@ -260,6 +261,7 @@ class World:
             self._append(partition, value)
 
     def _append(self, partition: int, value: bytes | None) -> None:
-        offset = sum(record.partition == partition for record in self.log)
+        offset = self._ends.get(partition, 0)
+        self._ends[partition] = offset + 1
         skew = self.random.choice((0, 0, 0, -40)) if offset else 0
         self.log.append(Recorded(partition, offset, self.now_ms + skew, value))

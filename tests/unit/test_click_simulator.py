@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sightline.engine.clock import ManualClock
-from sightline.engine.errors import Overloaded, PartUnavailable, PermanentError
+from sightline.engine.errors import Overloaded, Part, PartUnavailable, PermanentError
 from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
 from sightline.producers.click_simulator.simulated_log import (
@@ -170,7 +170,7 @@ class _Topic:
         del topic, value
         if self.full:
             self.full = False
-            raise Overloaded("broker", "full")
+            raise Overloaded(Part.BROKER, "full")
         self.kept.append((key, facts["partition"], facts["timestamp"]))
         future: Future[Any] = Future()
         future.set_result(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sightline.engine.partitions import partition_of
 from sightline.schemas import searches as contract
 from sightline.schemas.envelope import Event
 from sightline.schemas.interactions import Interaction, Kind
@@ -20,7 +21,6 @@ from sightline.stream_workers.labels.mining import mine_search
 from sightline.stream_workers.labels.negatives import negatives, positives
 from sightline.stream_workers.labels.open_search import HeldBeacon, Impression, OpenSearch
 from sightline.stream_workers.labels.outgoing import FinishedEpochs, SideRow
-from sightline.engine.partitions import partition_of
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.safe_offset import OffsetGap, SafeOffset
 from sightline.stream_workers.labels.triple_ids import triple_id

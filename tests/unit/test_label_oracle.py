@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.label_shell import StreamedTopics, stream
+from tests.label_shell import StreamedTopics, assert_equal, stream
 from tests.label_world import SEED_TOPIC, SMALL_RULES, World
 from tests.oracle_labels import Expected, Recorded, expected
 
@@ -37,25 +37,13 @@ def _stream(
     )
 
 
-def _assert_equal(topics: StreamedTopics, wanted: Expected) -> None:
-    assert topics.searches() == {
-        key: search | {"shown": search["shown"]} for key, search in wanted.searches.items()
-    }
-    assert topics.left_out() == {
-        key: row | {"omitted": tuple(row["omitted"])} for key, row in wanted.omitted.items()
-    }
-    assert topics.mined() == wanted.triples
-    dead = {(partition, offset) for stage, partition, offset in topics.dead if stage == "join"}
-    assert dead == wanted.undecodable
-
-
 @settings(max_examples=120)
 @given(seed=st.integers(0, 2**32), steps=st.integers(1, 250))
 def test_streamed_labels_equal_the_oracles(seed: int, steps: int) -> None:
     """Searches, triples and side rows of any log equal the oracle's, in id and content."""
     log = _log(seed, steps)
     topics, _ = _stream(log, Random(seed))
-    _assert_equal(topics, _expected(log))
+    assert_equal(topics, _expected(log))
 
 
 @settings(max_examples=120)
@@ -64,7 +52,7 @@ def test_kills_and_rebalances_change_nothing(seed: int, steps: int, chance: int)
     """State dropped anywhere, also right before a send, and rebuilt from the safe offset."""
     log = _log(seed, steps)
     topics, _ = _stream(log, Random(chance), kill_rate=0.02)
-    _assert_equal(topics, _expected(log))
+    assert_equal(topics, _expected(log))
 
 
 def test_the_worlds_exercise_every_rule() -> None:
@@ -72,7 +60,7 @@ def test_the_worlds_exercise_every_rule() -> None:
     log = _log(7, 3_000)
     wanted = _expected(log)
     topics, kills = _stream(log, Random(7), kill_rate=0.002)
-    _assert_equal(topics, wanted)
+    assert_equal(topics, wanted)
     reasons = {row["reason"] for told in wanted.omitted.values() for row in told["omitted"]}
     grades = {image["grade"] for s in wanted.searches.values() for image in s["shown"]}
     assert reasons == {

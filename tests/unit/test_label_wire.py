@@ -8,10 +8,10 @@ import pytest
 from aiokafka.partitioner import murmur2 as kafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
+from sightline.engine.partitions import murmur2
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.registry import decode as decode_slowly
 from sightline.stream_workers.labels import instants
-from sightline.engine.partitions import murmur2
 from sightline.stream_workers.labels.wire_interactions import (
     BeaconRecord,
     ShownRecord,

@@ -1,0 +1,60 @@
+"""Where a group has to start reading each partition, and how many partitions a topic has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
+from sightline.engine.errors import RefusedToStart
+from sightline.engine.event_log_kafka_config import consumer_config, error_of, log_client_error
+from sightline.engine.settings import KafkaSettings
+
+
+def start_offsets(
+    settings: KafkaSettings, group: str, topic: str, partitions: Collection[int]
+) -> dict[int, int]:
+    """Per partition the group's committed offset, else the log's start, never before that.
+
+    Raises:
+        PartUnavailable: the broker did not answer for `request_timeout_s`.
+    """
+    name = settings.topic_prefix + topic
+    consumer = _consumer(settings, group)
+    try:
+        wanted = [KafkaPartition(name, partition) for partition in sorted(partitions)]
+        found = consumer.committed(wanted, timeout=settings.request_timeout_s)
+        return {at.partition: max(at.offset, _log_start(consumer, at, settings)) for at in found}
+    except KafkaException as error:
+        raise error_of(error, f"asking where to start in {topic}") from error
+    finally:
+        consumer.close()
+
+
+def partition_count(settings: KafkaSettings, topic: str) -> int:
+    """How many partitions the topic has.
+
+    Raises:
+        RefusedToStart: there is no such topic.
+        PartUnavailable: the broker did not answer.
+    """
+    name = settings.topic_prefix + topic
+    consumer = _consumer(settings, "partition-count")
+    try:
+        known = consumer.list_topics(name, timeout=settings.request_timeout_s).topics[name]
+    except KafkaException as error:
+        raise error_of(error, f"asking for {topic}") from error
+    finally:
+        consumer.close()
+    if not known.partitions:
+        raise RefusedToStart(f"there is no topic {name}: create it with `sightline topics create`")
+    return len(known.partitions)
+
+
+def _consumer(settings: KafkaSettings, group: str) -> Consumer:
+    return Consumer(consumer_config(settings, group) | {"error_cb": log_client_error})
+
+
+def _log_start(consumer: Consumer, at: KafkaPartition, settings: KafkaSettings) -> int:
+    low, _ = consumer.get_watermark_offsets(at, timeout=settings.request_timeout_s)
+    return int(low)

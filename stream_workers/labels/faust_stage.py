@@ -1,0 +1,223 @@
+"""The Faust shell of a label stage: raw records in, one computed safe offset a partition out.
+
+What Faust would do by itself is switched off where it was measured to lose or repeat something:
+no tables, no acknowledgements of its own (`noack`), no waiting for them at a rebalance
+(`stream_wait_empty`, which would hang it), no exception survived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types import TP
+from sightline.engine.ports import Clock
+from sightline.engine.settings import KafkaSettings
+from sightline.stream_workers.labels.partition_stage import PartitionStage
+
+HEARTBEATS_PER_SESSION = 3
+COMMIT_INTERVAL_S = 1.0
+MS_PER_S = 1_000
+_log = logging.getLogger(__name__)
+
+PrepareAll = Callable[[list[int]], Mapping[int, Callable[[], PartitionStage]]]
+"""Blocking: where each of these partitions starts and what is done there, as ready makers."""
+
+
+class Stalled(RuntimeError):
+    """A partition has records that nobody applies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaustStage:
+    """What one Faust process needs to know."""
+
+    name: str
+    """The group, without prefix."""
+    topic: str
+    """That it reads, without prefix."""
+    prepare: PrepareAll
+    clock: Clock
+    fail: Callable[[BaseException], None]
+    stalled_s: float
+    data_directory: Path
+    tick_s: float | None = None
+    tick: Callable[[], None] | None = None
+    """Join on live topics: writes `ClockTicked` to every partition."""
+
+
+def build_app(stage: FaustStage, settings: KafkaSettings) -> faust.App:
+    """A Faust app around one stage; run it with `faust.Worker`."""
+    stage.data_directory.mkdir(parents=True, exist_ok=True)
+    app = faust.App(
+        settings.topic_prefix + stage.name,
+        broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings),
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / HEARTBEATS_PER_SESSION,
+        consumer_auto_offset_reset="earliest",
+        stream_wait_empty=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        store="memory://",
+        datadir=stage.data_directory,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+    _Shell(app, stage, settings).attach()
+    return app
+
+
+def _credentials(settings: KafkaSettings) -> Any:
+    if settings.security_protocol == "PLAINTEXT":
+        return None
+    context = None
+    if "SSL" in settings.security_protocol:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        if settings.certificate_file is not None:
+            context.load_cert_chain(settings.certificate_file, settings.key_file)
+    if "SASL" not in settings.security_protocol:
+        return faust.SSLCredentials(context=context)
+    password = settings.sasl_password
+    return faust.SASLCredentials(
+        mechanism=settings.sasl_mechanism,
+        username=settings.sasl_username,
+        password=None if password is None else password.get_secret_value(),
+        ssl_context=context,
+    )
+
+
+class _Shell:
+    """Partitions of this process; lives on the app's event loop."""
+
+    def __init__(self, app: faust.App, stage: FaustStage, settings: KafkaSettings) -> None:
+        self._app = app
+        self._stage = stage
+        self._topic = settings.topic_prefix + stage.topic
+        self._partitions: dict[int, PartitionStage] = {}
+        self._assigned: list[int] = []
+        self._ready = asyncio.Event()
+        self._generation = 0
+        self._committed: dict[int, int] = {}
+
+    def attach(self) -> None:
+        """Register agent, signals and tasks with the app."""
+        channel = self._app.topic(
+            self._topic, value_serializer="raw", key_serializer="raw", value_type=bytes
+        )
+        self._app.agent(channel, name=f"{self._stage.name}-agent")(self._work)
+        self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        self._app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        self._app.task(self._commit_regularly)
+        self._app.task(self._watch)
+        if self._stage.tick is not None:
+            self._app.task(self._tick_regularly)
+
+    async def _work(self, stream: Any) -> None:
+        try:
+            async for event in _events(stream):
+                message = event.message
+                if message.topic == self._topic:
+                    await self._take(message)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - Faust would go on with the next event
+            self._stage.fail(error)
+
+    async def _take(self, message: Any) -> None:
+        await self._ready.wait()
+        partition = self._partitions.get(message.partition)
+        if partition is None:
+            partition = await self._prepared(message.partition)
+        if partition is not None:
+            timestamp_ms = round(message.timestamp * MS_PER_S)
+            await partition.take(message.offset, timestamp_ms, message.value)
+
+    async def _prepared(self, number: int) -> PartitionStage | None:
+        """The stage of a partition that was assigned lately; None if it is no longer ours."""
+        generation, missing = (
+            self._generation,
+            [p for p in self._assigned if p not in self._partitions],
+        )
+        makers = await asyncio.to_thread(self._stage.prepare, missing)
+        if generation != self._generation:
+            return None
+        for each, make in makers.items():
+            self._partitions[each] = make()
+        return self._partitions.get(number)
+
+    async def _on_revoked(self, *_: Any, **__: Any) -> None:
+        """Faust seeks every partition to its committed offset: all state begins anew."""
+        self._ready.clear()
+        self._drop_all()
+
+    async def _on_assigned(self, *given: Any, **_: Any) -> None:
+        self._drop_all()
+        assigned: set[TP] = given[-1]
+        self._assigned = sorted(tp.partition for tp in assigned if tp.topic == self._topic)
+        self._ready.set()
+
+    def _drop_all(self) -> None:
+        self._generation += 1
+        for partition in self._partitions.values():
+            partition.drop()
+        self._partitions = {}
+        self._committed = {}
+        self._assigned = []
+
+    async def _commit_regularly(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(COMMIT_INTERVAL_S)
+                await self._commit()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - an unacknowledged row must end the process
+            self._stage.fail(error)
+
+    async def _commit(self) -> None:
+        safe = {number: stage.safe_offset() for number, stage in self._partitions.items()}
+        changed = {
+            number: offset
+            for number, offset in safe.items()
+            if offset is not None and offset > self._committed.get(number, 0)
+        }
+        if not changed:
+            return
+        generation = self._generation
+        offsets = {TP(self._topic, number): offset for number, offset in changed.items()}
+        # The one way to commit an offset of our own; `Consumer.commit` computes it from acks.
+        consumer: Any = self._app.consumer
+        if await consumer._commit_offsets(offsets) and generation == self._generation:  # noqa: SLF001
+            self._committed |= changed
+
+    async def _watch(self) -> None:
+        """End the process when a partition has lag and nothing was applied for too long."""
+        while True:
+            await asyncio.sleep(min(COMMIT_INTERVAL_S, self._stage.stalled_s / 4))
+            now = self._stage.clock.monotonic()
+            for number, partition in self._partitions.items():
+                end = self._app.consumer.highwater(TP(self._topic, number)) or 0
+                idle_s = now - partition.progressed_at
+                if end > partition.position and idle_s > self._stage.stalled_s:
+                    self._stage.fail(
+                        Stalled(f"{self._topic}/{number}: at {partition.position} of {end}")
+                    )
+
+    async def _tick_regularly(self) -> None:
+        while True:
+            if self._stage.tick is not None:
+                self._stage.tick()
+            await asyncio.sleep(self._stage.tick_s or 1.0)
+
+
+async def _events(stream: Any) -> AsyncIterator[Any]:
+    async for event in stream.noack().events():
+        yield event

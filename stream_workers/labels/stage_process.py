@@ -1,0 +1,184 @@
+"""A label stage as a process: wires core, producer and Faust, and ends on whatever goes wrong."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import faust
+from sightline.engine.clock import SystemClock
+from sightline.engine.event_log_kafka_positions import partition_count, start_offsets
+from sightline.engine.event_log_kafka_reader import read_topics
+from sightline.engine.ports import EventProducer
+from sightline.engine.settings import KafkaSettings, LabelSettings
+from sightline.schemas.envelope import Event
+from sightline.schemas.interactions import ClockTicked
+from sightline.schemas.labels import Stage
+from sightline.schemas.topics import (
+    EPOCHS_DONE,
+    INTERACTIONS_LATE,
+    TRAINING_TRIPLES,
+    TimestampType,
+)
+from sightline.schemas.topics import topic as topic_named
+from sightline.stream_workers.labels.closing import Source
+from sightline.stream_workers.labels.done_epochs import DoneEpochs
+from sightline.stream_workers.labels.done_topic import done_ranges
+from sightline.stream_workers.labels.faust_stage import FaustStage, build_app
+from sightline.stream_workers.labels.join import JoinCore
+from sightline.stream_workers.labels.mine import MineCore
+from sightline.stream_workers.labels.outgoing import Destination
+from sightline.stream_workers.labels.partition_stage import Core, PartitionStage
+from sightline.stream_workers.labels.rules import LabelRules
+
+EXIT_FAILED = 70
+_log = logging.getLogger(__name__)
+
+
+def exit_now(error: BaseException) -> NoReturn:
+    """Say why and end at once: what was not acknowledged is done again after the restart."""
+    _log.critical("label stage ends: %s: %s", type(error).__name__, error, exc_info=error)
+    sys.stderr.flush()
+    os._exit(EXIT_FAILED)
+
+
+class StageProcess:
+    """Builds the Faust app of one stage over one pair of topics.
+
+    Args:
+        kafka: the cluster.
+        labels: rules, groups and times.
+        producer: of everything that is sent.
+        interactions: the source topic of the pipeline, without prefix.
+        closed: its topic of closed searches, without prefix.
+        data_directory: where Faust may keep its few files.
+        fail: ends the process.
+        run_id: embedded only.
+    """
+
+    def __init__(
+        self,
+        *,
+        kafka: KafkaSettings,
+        labels: LabelSettings,
+        producer: EventProducer,
+        interactions: str,
+        closed: str,
+        data_directory: Path,
+        fail: Callable[[BaseException], None] = exit_now,
+        run_id: str | None = None,
+    ) -> None:
+        self._kafka = kafka
+        self._labels = labels
+        self._rules = LabelRules.of(labels)
+        self._producer = producer
+        self._interactions = interactions
+        self._closed = closed
+        self._directory = data_directory
+        self._fail = fail
+        self._run_id = run_id
+        self._clock = SystemClock()
+        self._sources = partition_count(kafka, interactions)
+        self._targets = partition_count(kafka, closed)
+        self._destinations = {
+            Destination.CLOSED: closed,
+            Destination.OMITTED: INTERACTIONS_LATE.name,
+            Destination.TRIPLES: TRAINING_TRIPLES.name,
+        }
+
+    def join(self) -> faust.App:
+        """The app of the join; it ticks where the broker stamps the records."""
+        live = topic_named(self._interactions).timestamps is TimestampType.LOG_APPEND_TIME
+        return self._app(
+            Stage.JOIN,
+            self._labels.join_group,
+            self._interactions,
+            lambda p, done: JoinCore(
+                self._rules, Source(self._interactions, p, self._targets), done
+            ),
+            tick=self._tick if live else None,
+        )
+
+    def mine(self) -> faust.App:
+        """The app of the miner."""
+        return self._app(
+            Stage.MINE,
+            self._labels.mine_group,
+            self._closed,
+            lambda _, done: MineCore(self._rules, sources=self._sources, done=done),
+            tick=None,
+        )
+
+    def _app(
+        self,
+        stage: Stage,
+        group: str,
+        topic: str,
+        core: Callable[[int, DoneEpochs], Core],
+        *,
+        tick: Callable[[], None] | None,
+    ) -> faust.App:
+        group = f"{group}-{topic}"
+        described = FaustStage(
+            name=group,
+            topic=topic,
+            prepare=partial(self._prepare, stage, group, topic, core),
+            clock=self._clock,
+            fail=self._fail,
+            stalled_s=self._labels.stalled_s,
+            data_directory=self._directory / group,
+            tick_s=self._labels.tick_s,
+            tick=tick,
+        )
+        return build_app(described, self._kafka)
+
+    def _prepare(
+        self,
+        stage: Stage,
+        group: str,
+        topic: str,
+        core: Callable[[int, DoneEpochs], Core],
+        partitions: list[int],
+    ) -> Mapping[int, Callable[[], PartitionStage]]:
+        """Makers of the partitions' stages, from what the log says now.
+
+        First where to start, then what is done: an offset that is newer than the list of done
+        epochs would lie in the middle of one of them.
+        """
+        starts = start_offsets(self._kafka, group, topic, partitions)
+        told = read_topics(self._kafka, [EPOCHS_DONE.name])
+        done = done_ranges(told, stage, topic, run_id=self._run_id)
+
+        def make(number: int) -> PartitionStage:
+            return PartitionStage(
+                stage=stage,
+                topic=topic,
+                partition=number,
+                start=starts[number],
+                core=core(number, DoneEpochs(done.get(number, ()))),
+                producer=self._producer,
+                destinations=self._destinations,
+                clock=self._clock,
+                fail=self._fail,
+                run_id=self._run_id,
+            )
+
+        return {number: partial(make, number) for number in partitions}
+
+    def _tick(self) -> None:
+        now = self._clock.now()
+        event = Event[ClockTicked].of(
+            ClockTicked(ticker_id="label-join"),
+            event_id=f"tick-{now.timestamp():.3f}",
+            source="urn:sightline:label-join",
+            time=now,
+        )
+        for number in range(self._sources):
+            self._producer.append(
+                self._interactions, "tick", event.encode(), partition=number, timestamp=now
+            )

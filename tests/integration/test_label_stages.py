@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from sightline.engine.settings import KafkaSettings
+from sightline.schemas.labels import Stage
+from sightline.schemas.topics import INTERACTIONS_IMPORTED
+
+from tests.label_kafka import LabelPipeline
+from tests.label_shell import assert_equal
+from tests.label_world import SMALL_RULES, World
+from tests.oracle_labels import expected
+
+PARTITIONS = 3
+RULES = replace(SMALL_RULES, epoch_ms=10_000, bot_acts=40, bot_coverage_shown=40)
+"""Epochs long enough that a kill finds one half sent."""
+
+
+@pytest.fixture
+def pipeline(kafka_settings: KafkaSettings, tmp_path: Path) -> Iterator[LabelPipeline]:
+    """Topics, and workers that are gone afterwards."""
+    labels = LabelPipeline(kafka_settings, RULES, tmp_path)
+    labels.create()
+    yield labels
+    labels.stop()
+
+
+def _world(seed: int) -> World:
+    return World(Random(seed), sources=PARTITIONS, actors=9, anchors=5, rules=RULES)
+
+
+def _assert_oracle(pipeline: LabelPipeline) -> None:
+    log = pipeline.recorded()
+    wanted = expected(
+        log,
+        RULES,
+        sources=PARTITIONS,
+        targets=PARTITIONS,
+        topic=INTERACTIONS_IMPORTED.name,
+    )
+    last = pipeline.last_closed(log, PARTITIONS)
+    pipeline.wait_until_done(Stage.MINE, PARTITIONS, last, 60)
+    assert wanted.triples
+    assert_equal(pipeline.streamed(PARTITIONS), wanted)
+
+
+def test_faust_on_kafka_equals_the_oracle(pipeline: LabelPipeline) -> None:
+    """One worker of each stage, undisturbed."""
+    pipeline.write(_world(11).run(2_000))
+    pipeline.start(Stage.JOIN)
+    pipeline.start(Stage.MINE)
+    _assert_oracle(pipeline)
+
+
+def test_killed_right_before_a_send_it_still_equals_the_oracle(pipeline: LabelPipeline) -> None:
+    """Both stages are killed with half of an epoch sent; something was sent twice."""
+    pipeline.write(_world(12).run(2_000))
+    for dies_before in (40, 150):
+        assert pipeline.start(Stage.JOIN, dies_before=dies_before).wait(60) == -9
+    pipeline.start(Stage.JOIN)
+    assert pipeline.start(Stage.MINE, dies_before=30).wait(60) == -9
+    pipeline.start(Stage.MINE)
+    _assert_oracle(pipeline)
+    topics = pipeline.streamed(PARTITIONS)
+    assert len(topics.triples) > len(topics.mined())

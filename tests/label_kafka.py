@@ -1,0 +1,165 @@
+"""A recorded log on a real broker, the two stages as processes, and what they wrote."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sightline.engine.event_log_kafka_producer import KafkaEventProducer
+from sightline.engine.event_log_kafka_reader import read_topics
+from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.settings import KafkaSettings
+from sightline.schemas.dead_letters import DeadLetterFacts
+from sightline.schemas.labels import Stage
+from sightline.schemas.topics import (
+    EPOCHS_DONE,
+    INTERACTIONS_IMPORTED,
+    INTERACTIONS_IMPORTED_DLQ,
+    INTERACTIONS_LATE,
+    SEARCHES_CLOSED_IMPORTED,
+    SEARCHES_CLOSED_IMPORTED_DLQ,
+    TRAINING_TRIPLES,
+)
+from sightline.stream_workers.labels.done_topic import done_ranges
+from sightline.stream_workers.labels.rules import LabelRules
+
+from tests.label_shell import StreamedTopics
+from tests.oracle_labels import Recorded
+from tests.waiting import eventually
+
+ROOT = Path(__file__).resolve().parent.parent
+TOPICS = (
+    INTERACTIONS_IMPORTED,
+    INTERACTIONS_IMPORTED_DLQ,
+    INTERACTIONS_LATE,
+    SEARCHES_CLOSED_IMPORTED,
+    SEARCHES_CLOSED_IMPORTED_DLQ,
+    TRAINING_TRIPLES,
+    EPOCHS_DONE,
+)
+
+
+def label_settings(rules: LabelRules) -> dict[str, Any]:
+    """Rules as settings."""
+    return {
+        "epoch_s": rules.epoch_ms / 1_000,
+        "attribution_window_s": rules.window_ms / 1_000,
+        "lateness_s": rules.lateness_ms / 1_000,
+        "history_epochs": rules.history,
+        "negatives_per_positive": rules.negatives,
+        "near_duplicate_bits": rules.near_duplicate_bits,
+        "hot_anchor_triples": rules.hot_anchor_triples,
+        "popular_negative_triples": rules.popular_negative_triples,
+        "bot_acts": rules.bot_acts,
+        "bot_coverage_percent": rules.bot_coverage_percent,
+        "bot_coverage_shown": rules.bot_coverage_shown,
+        "long_dwell_s": rules.long_dwell_ms / 1_000,
+        "examined_s": rules.examined_ms / 1_000,
+    }
+
+
+@dataclass
+class LabelPipeline:
+    """Topics of one test, and the processes that work on them."""
+
+    kafka: KafkaSettings
+    rules: LabelRules
+    directory: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def create(self) -> None:
+        """The topics."""
+        KafkaTopics(self.kafka).ensure(TOPICS)
+
+    def write(self, log: Iterable[Recorded]) -> None:
+        """Put a log on the source topic; offsets come out as recorded."""
+        producer = KafkaEventProducer(self.kafka)
+        for record in log:
+            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=record.timestamp_ms)
+            producer.append(
+                INTERACTIONS_IMPORTED.name,
+                "k",
+                record.value,
+                partition=record.partition,
+                timestamp=moment,
+            )
+        producer.close()
+
+    def recorded(self) -> list[Recorded]:
+        """The log as it lies in Kafka: what the oracle judges."""
+        epoch = datetime(1970, 1, 1, tzinfo=UTC)
+        return [
+            Recorded(
+                message.partition,
+                message.offset,
+                (message.timestamp - epoch) // timedelta(milliseconds=1),
+                message.value,
+            )
+            for message in read_topics(self.kafka, [INTERACTIONS_IMPORTED.name])
+        ]
+
+    def start(self, stage: Stage, *, dies_before: int | None = None) -> subprocess.Popen[bytes]:
+        """One worker of a stage."""
+        kafka = self.kafka.model_dump(mode="json", exclude_none=True)
+        told = {
+            "stage": stage.value,
+            "kafka": kafka,
+            "labels": label_settings(self.rules),
+            "interactions": INTERACTIONS_IMPORTED.name,
+            "closed": SEARCHES_CLOSED_IMPORTED.name,
+            "data_directory": str(self.directory / f"{stage.value}-{len(self.processes)}"),
+            "dies_before": dies_before,
+        }
+        with (self.directory / f"{stage.value}-{len(self.processes)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.label_worker", json.dumps(told)],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+            )
+        self.processes.append(process)
+        return process
+
+    def stop(self) -> None:
+        """Kill what is left."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def wait_until_done(self, stage: Stage, partitions: int, epoch: int, timeout_s: float) -> None:
+        """Until the stage has finished that epoch in every partition."""
+        topic = INTERACTIONS_IMPORTED if stage is Stage.JOIN else SEARCHES_CLOSED_IMPORTED
+
+        def finished() -> bool:
+            told = read_topics(self.kafka, [EPOCHS_DONE.name])
+            done = done_ranges(told, stage, topic.name, run_id=None)
+            return all(any(d.epoch >= epoch for d in done.get(p, ())) for p in range(partitions))
+
+        eventually(finished, timeout_s=timeout_s, interval_s=0.5, reason=f"{stage} {epoch} done")
+
+    def streamed(self, targets: int) -> StreamedTopics:
+        """Everything that the stages wrote."""
+        topics = StreamedTopics(targets)
+        for message in read_topics(self.kafka, [SEARCHES_CLOSED_IMPORTED.name]):
+            topics.closed[message.partition].append(message.value or b"")
+        for message in read_topics(self.kafka, [TRAINING_TRIPLES.name]):
+            topics.triples.append(message.value or b"")
+        for message in read_topics(self.kafka, [INTERACTIONS_LATE.name]):
+            topics.omitted.append(message.value or b"")
+        for message in read_topics(self.kafka, [INTERACTIONS_IMPORTED_DLQ.name]):
+            facts = DeadLetterFacts.parse(list(message.headers))
+            topics.dead.append((facts.stage, facts.partition, facts.offset))
+        return topics
+
+    def last_closed(self, log: Iterable[Recorded], sources: int) -> int:
+        """The newest epoch that is closed in every partition."""
+        newest = [0] * sources
+        for record in log:
+            newest[record.partition] = max(newest[record.partition], record.timestamp_ms)
+        return min(self.rules.oldest_open(stamp) for stamp in newest) - 1

@@ -1,0 +1,78 @@
+"""A label stage in a process of its own that can be told to die right before a send.
+
+python -m tests.label_worker '{"stage": "join", "kafka": {…}, "labels": {…}, …}'
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from pathlib import Path
+
+import faust
+from sightline.engine.event_log_kafka_producer import KafkaEventProducer
+from sightline.engine.records import Message
+from sightline.engine.settings import KafkaSettings, LabelSettings
+from sightline.stream_workers.labels.stage_process import StageProcess
+
+
+class DyingProducer:
+    """Sends so many records, flushes them, and dies by SIGKILL right before the next."""
+
+    def __init__(self, producer: KafkaEventProducer, dies_before: int | None) -> None:
+        self._producer = producer
+        self._left = dies_before
+
+    def append(
+        self,
+        topic: str,
+        key: str,
+        value: bytes | None,
+        *,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp: datetime | None = None,
+        partition: int | None = None,
+    ) -> Future[Message]:
+        """Send, or die."""
+        if self._left is not None:
+            if self._left == 0:
+                self._producer.flush(10)
+                os.kill(os.getpid(), signal.SIGKILL)
+            self._left -= 1
+        return self._producer.append(
+            topic, key, value, headers=headers, timestamp=timestamp, partition=partition
+        )
+
+    def flush(self, timeout_s: float) -> None:
+        """Of the real one."""
+        self._producer.flush(timeout_s)
+
+    def close(self) -> None:
+        """Of the real one."""
+        self._producer.close()
+
+
+def main() -> None:
+    """Run until killed."""
+    told = json.loads(sys.argv[1])
+    kafka = KafkaSettings(**told["kafka"])
+    producer = DyingProducer(KafkaEventProducer(kafka), told.get("dies_before"))
+    process = StageProcess(
+        kafka=kafka,
+        labels=LabelSettings(**told["labels"]),
+        producer=producer,
+        interactions=told["interactions"],
+        closed=told["closed"],
+        data_directory=Path(told["data_directory"]),
+    )
+    app = process.join() if told["stage"] == "join" else process.mine()
+    faust.Worker(app, loglevel="INFO").execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()
