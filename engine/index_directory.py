@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -42,6 +43,25 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_files(directory: Path) -> None:
+    """Make the contents of all files in a directory durable, also of those renamed meanwhile."""
+    synced: set[str] = set()
+    while synced != (names := {path.name for path in directory.iterdir()}):
+        for name in names:
+            path = directory / name
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError), path.open("rb") as file:
+                os.fsync(file.fileno())
+        synced = names
+    sync_directory(directory)
+
+
+def sync_tree(directory: Path) -> None:
+    """Make all files under a directory durable; for what was copied or just made."""
+    for path in [directory, *(p for p in directory.rglob("*") if p.is_dir())]:
+        with contextlib.suppress(FileNotFoundError):
+            sync_files(path)
 
 
 def read_current(directory: Path) -> str | None:

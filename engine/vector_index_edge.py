@@ -15,6 +15,7 @@ from sightline.engine.index_directory import (
     OwnedDirectory,
     read_current,
     read_json,
+    sync_tree,
     write_atomically,
     write_current,
 )
@@ -218,6 +219,7 @@ class EdgeGenerations:
             if owned.live() is None:
                 shard = owned.next_shard()
                 create_shard(shard, spec)
+                sync_tree(shard)
                 owned.make_live(shard)
             if self.spec(spec.name) is None:
                 write_atomically(path / _SPEC, _to_text(spec))

@@ -19,11 +19,12 @@ from sightline.engine.vector_index_payload import (
     to_payload,
 )
 
-SEARCH_BREADTH = 128
-"""`ef` of the graph walk; with oversampling 2 recall@24 stays above 0.99 (benchmarks/)."""
+SEARCH_BREADTH = 256
+"""`ef` of the graph walk: what recall hangs on (at 30,000 clustered points of inner dimension 13:
+.991 with 128, .993 with 256; of 38: .945, .988). The quantised scan alone finds all 24."""
 OVERSAMPLING = 2.0
 _GRAPH_DEGREE = 16
-_BUILD_BREADTH = 128
+_BUILD_BREADTH = 200
 _FULL_SCAN_KB = 25_000
 """Filters that pass less than this are scanned: faster and exact."""
 _SMALLEST_GRAPH_KB = 1_000

@@ -63,7 +63,7 @@ def test_nothing_flushed_is_lost_and_nothing_hidden_shows(tmp_path: Path) -> Non
     first = 1
     flushed = dict.fromkeys((f"i{n}" for n in range(IMAGES)), 0)
     for _ in range(ROUNDS):
-        version, images = killed_after(tmp_path, first, random.randint(1, 70))
+        version, images = killed_after(tmp_path, first, random.randint(1, 45))
         with closing(EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)) as index:
             stored = {i.image_id: i for i in index.scan()}
             flushed |= {
