@@ -71,20 +71,24 @@ class KafkaEventConsumer:
         try:
             # One call waits for the first message only: `consume(n)` would wait for all n.
             first = self._consumer.poll(timeout_s)
-            more = (
-                self._consumer.consume(max_messages - 1, 0)
-                if first is not None and max_messages > 1
-                else []
-            )
         except KafkaException as error:
             raise error_of(error, "polling") from error
-        messages = list(self._sound(([] if first is None else [first]) + more))
+        taken = [] if first is None else [first, *self._more(max_messages - 1)]
+        messages = list(self._sound(taken))
         for message in messages:
             self._next[message.topic_partition] = message.offset + 1
         if not messages and self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
         return messages
+
+    def _more(self, most: int) -> list[KafkaMessage]:
+        """What else is there; an error is kept for the next poll, for the first message is ours."""
+        try:
+            return self._consumer.consume(most, 0) if most > 0 else []
+        except KafkaException as error:
+            self._failure = error_of(error, "polling")
+            return []
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
         """See `EventConsumer.pause`; partitions that are not ours are left out."""

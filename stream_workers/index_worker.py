@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from sightline.engine.errors import GenerationMismatch
+from sightline.engine.errors import GenerationMismatch, SightlineError
 from sightline.engine.health import Health
 from sightline.engine.ports import (
     Clock,
@@ -30,6 +30,7 @@ from sightline.engine.ports import (
 from sightline.engine.records import Stage
 from sightline.engine.settings import WorkerSettings
 from sightline.engine.telemetry import Metrics
+from sightline.engine.traceparent import child_traceparent, traceparent_header, traceparent_of
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.topics import IMAGES_INDEXED
@@ -261,6 +262,8 @@ class IndexWorker:
             self._durability.settle()
         except GaveUp:
             _log.warning("stopped before everything was durable; it will be delivered again")
+        except SightlineError as error:
+            self._crew.failure = self._crew.failure or error
         give_up.cancel()
         self._patience.giving_up.set()
 
@@ -321,7 +324,10 @@ class IndexWorker:
     def _applied(self, applied: Applied) -> None:
         task = applied.task
         event = outcome_event(applied, self._index.spec, self._clock.now())
-        letter = self._outbox.send(IMAGES_INDEXED.name, task.image_id, event.encode())
+        trace = child_traceparent(traceparent_of(task.message.headers))
+        letter = self._outbox.send(
+            IMAGES_INDEXED.name, task.image_id, event.encode(), [traceparent_header(trace)]
+        )
         if not applied.repeated:
             self._metrics.stage_times(task.lane, applied.outcome, applied.times)
             if isinstance(task.verdict, Rejection) and applied.outcome is Outcome.REJECTED:
