@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from sightline.engine import owner
 from sightline.engine.errors import RefusedToStart
-from sightline.engine.settings import Mode, Settings
+from sightline.engine.settings import KafkaSettings, Mode, Settings
 
 if TYPE_CHECKING:
     from sightline.engine.ports import EventProducer, ObjectStore
 
 OBJECTS = "objects"
 """Folder of the embedded stack's objects in its data directory."""
+EMBEDDED_PARTITIONS = 4
+"""Of every topic of the in-process broker."""
+EMBEDDED_SESSION_S = 6.0
+"""A member that left is waited for no longer (the broker's own default is 44 s)."""
 
 
 def open_event_producer(settings: Settings) -> EventProducer:
@@ -62,6 +66,28 @@ def object_directory(settings: Settings) -> Path | None:
     if settings.mode is Mode.EMBEDDED and directory is None:
         return settings.data_directory / OBJECTS
     return directory
+
+
+def embedded_kafka(settings: Settings, bootstrap_servers: str) -> KafkaSettings:
+    """How to reach an in-process broker: local, open, its topics made with it."""
+    return KafkaSettings(
+        bootstrap_servers=bootstrap_servers,
+        create_topics=False,
+        partitions=EMBEDDED_PARTITIONS,
+        session_timeout_s=EMBEDDED_SESSION_S,
+        delivery_timeout_s=settings.kafka.delivery_timeout_s,
+    )
+
+
+def reachable_kafka(settings: Settings) -> KafkaSettings:
+    """How a command reaches the log: Kafka, or the broker of the running owner.
+
+    Raises:
+        RefusedToStart: embedded mode, and nothing runs.
+    """
+    if settings.mode is Mode.SERVICES:
+        return settings.kafka
+    return embedded_kafka(settings, running_owner(settings).bootstrap_servers)
 
 
 def running_owner(settings: Settings) -> owner.Owner:

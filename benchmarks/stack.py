@@ -1,0 +1,115 @@
+"""The stack that benchmarks measure: real broker and store, photos published, a worker to time."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettings
+from sightline.infra.kafka_server import LocalKafka
+from sightline.infra.minio_server import LocalMinio
+from sightline.infra.photo_folder import PhotoFolder, synthetic_folder
+from sightline.infra.wiring import Parts
+from sightline.producers.images import ImagePublisher
+from sightline.schemas.fields import Visibility
+from sightline.schemas.indexed import Lane
+
+SHARED_PHOTOS = Path(__file__).resolve().parent.parent.parent / "shared" / "photos" / "images"
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """A broker and a store of the benchmark's own."""
+
+    kafka: LocalKafka
+    minio: LocalMinio
+    scratch: Path
+
+    def settings(self, *, directory_store: bool = False, threads: int | None = None) -> Settings:
+        """Settings of a fresh corner: own topics, own bucket, own index."""
+        corner = uuid.uuid4().hex[:10]
+        base = Settings()
+        return base.model_copy(
+            update={
+                "mode": Mode.SERVICES,
+                "data_directory": self.scratch / corner,
+                "kafka": KafkaSettings(
+                    bootstrap_servers=self.kafka.bootstrap_servers,
+                    topic_prefix=f"b{corner}.",
+                    partitions=4,
+                    session_timeout_s=6.0,
+                ),
+                "store": StoreSettings(
+                    directory=self.scratch / corner / "objects" if directory_store else None,
+                    endpoint=self.minio.endpoint,
+                    bucket=f"b{corner}",
+                    access_key=self.minio.access_key,
+                    secret_key=SecretStr(self.minio.secret_key),
+                ),
+                "embedder": base.embedder.model_copy(update={"threads": threads}),
+                "api": base.api.model_copy(update={"port": 0, "requests_per_minute": 10**9}),
+            }
+        )
+
+
+@contextmanager
+def servers(*, affinity: set[int] | None = None) -> Iterator[Servers]:
+    """Broker and store; with `affinity`, on those cores alone."""
+    own = os.sched_getaffinity(0)
+    with ExitStack() as opened:
+        scratch = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="sightline-bench-")))
+        os.sched_setaffinity(0, affinity or own)  # children inherit it
+        try:
+            kafka = opened.enter_context(LocalKafka(scratch / "kafka"))
+            minio = opened.enter_context(LocalMinio(scratch / "minio"))
+        finally:
+            os.sched_setaffinity(0, own)
+        yield Servers(kafka, minio, scratch)
+
+
+def photo_bytes(count: int, scratch: Path) -> list[bytes]:
+    """`count` real photos where they are on this machine, else drawn ones; repeated if too few."""
+    folder = (
+        PhotoFolder(SHARED_PHOTOS)
+        if SHARED_PHOTOS.is_dir()
+        else synthetic_folder(scratch / "drawn")
+    )
+    return [folder.sample(number) for number in range(count)]
+
+
+def publish(
+    publisher: ImagePublisher, pictures: Sequence[bytes], *, prefix: str, lane: Lane = Lane.LIVE
+) -> None:
+    """Put and publish pictures as `<prefix>-<number>`, all acknowledged when it returns."""
+
+    def upload(item: tuple[int, bytes]) -> None:
+        number, picture = item
+        publisher.upload(
+            picture,
+            image_id=f"{prefix}-{number}",
+            version=1,
+            visibility=Visibility.PUBLIC,
+            lane=lane,
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(upload, enumerate(pictures)))
+
+
+def outcome_count(parts: Parts, lane: Lane | None = None) -> int:
+    """How many image versions this process's worker has settled."""
+    return int(
+        sum(
+            sample.value
+            for family in parts.metrics.outcomes.collect()
+            for sample in family.samples
+            if sample.name.endswith("_total") and lane in (None, sample.labels["lane"])
+        )
+    )

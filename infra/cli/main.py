@@ -1,0 +1,44 @@
+"""`sightline`: every command in one place; errors end in one line and an exit code.
+
+Exit codes: 0 done, 1 something failed, 2 refused to start (settings, index, broker: what to do is
+in the line), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from sightline.engine.errors import RefusedToStart, SightlineError
+from sightline.infra.cli import operate, publish, run
+
+FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="sightline",
+    help="Event-driven visual search: always fresh, private by default.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for commands in (run.app, publish.app, operate.app):
+    app.registered_commands += commands.registered_commands
+    app.registered_groups += commands.registered_groups
+
+
+def main() -> None:
+    """Run the command named on the command line and exit."""
+    try:
+        app()
+    except RefusedToStart as error:
+        _say(error)
+        sys.exit(REFUSED)
+    except SightlineError as error:
+        _say(error)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _say(error: SightlineError) -> None:
+    typer.echo(f"sightline: {error}", err=True)

@@ -1,0 +1,161 @@
+"""Commands that look and mend: `doctor`, `status`, `topics`, `reconcile`, `dlq`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sightline.engine.clock import SystemClock
+from sightline.engine.connections import open_event_producer, reachable_kafka
+from sightline.engine.errors import NotFound, SightlineError
+from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.settings import Mode, load_settings
+from sightline.schemas.topics import TOPICS
+from sightline.stream_workers.dead_letter_replay import (
+    DeadLetter,
+    Replayed,
+    Wanted,
+    dead_letters,
+    replay,
+)
+
+app = typer.Typer()
+dlq = typer.Typer(no_args_is_help=True, help="Dead letters: listed, shown, replayed.")
+app.add_typer(dlq, name="dlq")
+
+_SHOWN_BYTES = 4_000
+
+
+@app.command()
+def doctor() -> None:
+    """Check every part; one line of remedy each."""
+    from sightline.infra.doctor import report  # noqa: PLC0415 - heavy
+
+    if not report(load_settings()):
+        raise SightlineError("not everything is well")
+
+
+@app.command()
+def status() -> None:
+    """Show what waits at each hop, for how long, and what was dead-lettered."""
+    from sightline.infra.status import read_status  # noqa: PLC0415 - heavy
+    from sightline.infra.status_table import generation_of, table  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    found = read_status(settings, reachable_kafka(settings), clock=SystemClock())
+    console = Console()
+    console.print(table(found))
+    console.print(f"generation: {generation_of(settings)}")
+    for topic, count in found.dead_letters.items():
+        console.print(f"dead letters: {count} in {topic} (`sightline dlq list`)")
+
+
+@app.command()
+def topics(
+    *,
+    create: Annotated[bool, typer.Option("--create", help="Create what is missing.")] = False,
+) -> None:
+    """Compare the broker's topics with the contracts; differences end in exit code 1."""
+    settings = load_settings()
+    if settings.mode is Mode.EMBEDDED:
+        typer.echo("embedded: the broker's topics are made with it")
+        return
+    known = KafkaTopics(settings.kafka)
+    for name in known.ensure(TOPICS) if create else ():
+        typer.echo(f"created {name}")
+    drift = known.drift(TOPICS)
+    for sentence in drift:
+        typer.echo(sentence)
+    if drift:
+        raise SightlineError(f"{len(drift)} differences between broker and contracts")
+    typer.echo(f"{len(TOPICS)} topics are as the contracts say")
+
+
+@app.command()
+def reconcile(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only list, mend nothing.")] = False,
+) -> None:
+    """Compare catalogue and index; list every difference and mend it."""
+    from sightline.infra.reconcile_command import reconcile_anywhere  # noqa: PLC0415 - heavy
+
+    report = reconcile_anywhere(load_settings(), repair=not check)
+    typer.echo(f"{report.catalogued} images in the catalogue, {report.indexed} in the index")
+    for difference in report.differences:
+        typer.echo(
+            f"{difference.kind:>12} {difference.image_id} "
+            f"catalogue {difference.catalogued} index {difference.indexed}"
+        )
+    if not report.differences:
+        typer.echo("no differences")
+    elif check:
+        raise SightlineError(f"{len(report.differences)} differences")
+    else:
+        typer.echo(f"{len(report.differences)} differences, each published or purged")
+
+
+TopicOption = Annotated[str | None, typer.Option(help="Of the original message.")]
+ErrorOption = Annotated[str | None, typer.Option(help="Kind, such as ContractError.")]
+PlacesArgument = Annotated[
+    list[str] | None, typer.Argument(help="topic/partition/offset of originals; none: all.")
+]
+
+
+@dlq.command("list")
+def list_letters(topic: TopicOption = None, error: ErrorOption = None) -> None:
+    """List dead letters, and count them by error."""
+    letters = _letters(Wanted(topic=topic, error=error))
+    table = Table("place", "when", "stage", "error", "message")
+    for letter in letters:
+        facts = letter.facts
+        when = letter.appended.isoformat(timespec="seconds")
+        table.add_row(letter.place, when, facts.stage, facts.error, facts.message)
+    if letters:
+        Console().print(table)
+    for kind, count in Counter(letter.facts.error for letter in letters).most_common():
+        typer.echo(f"{count} {kind}")
+    if not letters:
+        typer.echo("no dead letters")
+
+
+@dlq.command("show")
+def show_letter(
+    place: Annotated[str, typer.Argument(help="topic/partition/offset of the original.")],
+) -> None:
+    """Show one dead letter: why, and the original bytes."""
+    letters = _letters(Wanted(places=frozenset({place})))
+    if not letters:
+        raise NotFound(f"no dead letter of {place}; `sightline dlq list` shows what there is")
+    for name, value in letters[0].facts.model_dump().items():
+        typer.echo(f"{name:>10}: {value}")
+    typer.echo(f"{'key':>10}: {(letters[0].key or b'').decode(errors='replace')}")
+    typer.echo((letters[0].value or b"")[:_SHOWN_BYTES].decode(errors="replace"))
+
+
+@dlq.command("replay")
+def replay_letters(
+    places: PlacesArgument = None, topic: TopicOption = None, error: ErrorOption = None
+) -> None:
+    """Append originals to their topics again; what is still bad comes back."""
+    letters = _letters(Wanted(topic=topic, error=error, places=frozenset(places or ())))
+    if places and len(letters) < len(set(places)):
+        raise NotFound(f"{len(letters)} of {len(set(places))} found: `sightline dlq list`")
+    producer = open_event_producer(load_settings())
+    try:
+        replay(letters, producer, done=_told)
+    finally:
+        producer.close()
+    typer.echo(f"{len(letters)} replayed")
+
+
+def _letters(wanted: Wanted) -> list[DeadLetter]:
+    names = [topic.name for topic in TOPICS if topic.dead_letters_of is not None]
+    return list(dead_letters(read_topics(reachable_kafka(load_settings()), names), wanted))
+
+
+def _told(one: Replayed) -> None:
+    typer.echo(f"{one.letter.place} → {one.topic}/{one.partition}/{one.offset}")

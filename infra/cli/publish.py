@@ -1,0 +1,162 @@
+"""Commands that publish: `upload` and `backfill`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sightline.engine.catalogue import Catalogue
+from sightline.engine.errors import SettingsInvalid, SightlineError
+from sightline.engine.owner import find
+from sightline.engine.settings import Settings, load_settings
+from sightline.infra.cli.stopping import stop_on_signals
+from sightline.infra.known_images import known_through
+from sightline.producers.backfill import BackfillOptions, run_backfill
+from sightline.producers.backfill_record import BackfillSummary, End
+from sightline.producers.catalogued import CataloguedImages, Known
+from sightline.producers.connect import connect
+from sightline.producers.images import ImagePublisher
+from sightline.producers.uploads import FileUploaded, upload_files
+from sightline.schemas.fields import Visibility
+from sightline.schemas.indexed import Lane
+
+app = typer.Typer()
+
+SOURCE = "/sightline/cli"
+_FAILURES_SHOWN = 20
+
+VisibilityOption = Annotated[
+    Visibility | None, typer.Option(help="Who may see them; there is no default.")
+]
+TagsOption = Annotated[str, typer.Option(help="Comma-separated.")]
+
+
+@contextmanager
+def _publishing(
+    settings: Settings,
+) -> Iterator[tuple[ImagePublisher, CataloguedImages, Known | None]]:
+    running = find(settings.data_directory)
+    with connect(settings, source=SOURCE) as publisher:
+        catalogue = Catalogue(publisher.store, publisher.bucket)
+        if running is None:
+            yield publisher, CataloguedImages(catalogue, publisher), None
+        else:
+            known = known_through(running.url)
+            yield publisher, CataloguedImages(catalogue, publisher, known=known), known
+
+
+@app.command()
+def upload(
+    files: Annotated[list[Path], typer.Argument(help="Pictures.")],
+    *,
+    visibility: VisibilityOption = None,
+    image_id: Annotated[str | None, typer.Option("--id", help="Of a single file.")] = None,
+    tags: TagsOption = "",
+    owner: Annotated[str | None, typer.Option(help="Whose they are.")] = None,
+    group: Annotated[str | None, typer.Option(help="Several photos of one thing.")] = None,
+) -> None:
+    """Upload files: each is acknowledged, or told why not."""
+    if visibility is None:
+        raise SettingsInvalid("say who may see them: --visibility public or --visibility private")
+    if image_id is not None and len(files) != 1:
+        raise SettingsInvalid("--id goes with exactly one file")
+    with _publishing(load_settings()) as (_, catalogued, _known):
+        ends = upload_files(
+            catalogued,
+            files,
+            visibility=visibility,
+            image_id=image_id,
+            tags=_list(tags),
+            owner_id=owner,
+            group_id=group,
+            progress=_tell,
+        )
+    failed = sum(end.published is None for end in ends)
+    if failed:
+        raise SightlineError(f"{failed} of {len(ends)} files were not uploaded")
+
+
+@app.command()
+def backfill(
+    source: Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix.")],
+    *,
+    visibility: VisibilityOption = None,
+    manifest: Annotated[Path | None, typer.Option(help="CSV, JSON lines or Parquet.")] = None,
+    rate: Annotated[float | None, typer.Option(help="At most so many images a second.")] = None,
+    lane: Annotated[Lane, typer.Option(help="Live goes before backfill.")] = Lane.BACKFILL,
+    state: Annotated[
+        Path | None, typer.Option(help="Notes what is done; an interrupted run goes on after it.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also publish images that are known and differ.")
+    ] = False,
+) -> None:
+    """Publish a catalogue that was there before; every file comes to one end."""
+    options = BackfillOptions(visibility=visibility, lane=lane, replace=replace, rate_per_s=rate)
+    stop = stop_on_signals()
+    with _publishing(load_settings()) as (publisher, catalogued, known):
+        summary = _with_progress(
+            publisher,
+            source,
+            manifest=manifest,
+            options=options,
+            catalogued=catalogued,
+            known=known,
+            state=state,
+            stop=stop,
+        )
+    for end in End:
+        if summary.counts[end]:
+            typer.echo(f"{end:>12} {summary.counts[end]}")
+    for failure in summary.failures[:_FAILURES_SHOWN]:
+        typer.echo(f"failed: {failure.path}: {failure.reason}", err=True)
+    if summary.failures:
+        raise SightlineError(f"{len(summary.failures)} of {summary.total} files failed")
+    if summary.done < summary.total:
+        raise SightlineError(f"stopped after {summary.done} of {summary.total} files")
+
+
+def _with_progress(
+    publisher: ImagePublisher,
+    source: str,
+    *,
+    manifest: Path | None,
+    options: BackfillOptions,
+    catalogued: CataloguedImages,
+    known: Known | None,
+    state: Path | None,
+    stop: threading.Event,
+) -> BackfillSummary:
+    with Progress(
+        TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    ) as progress:
+        task = progress.add_task("files", total=None)
+        return run_backfill(
+            publisher,
+            source if source.startswith("s3://") else Path(source),
+            manifest=manifest,
+            options=options,
+            known=known,
+            catalogued=catalogued,
+            state_file=state,
+            progress=lambda so_far: progress.update(
+                task, total=so_far.total, completed=so_far.done
+            ),
+            stop=stop,
+        )
+
+
+def _tell(end: FileUploaded) -> None:
+    if end.published is None:
+        typer.echo(f"failed: {end.file}: {end.reason}", err=True)
+    else:
+        typer.echo(f"{end.published.image_id} version {end.published.version} {end.file}")
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

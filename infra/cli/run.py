@@ -1,0 +1,132 @@
+"""Commands that run something: `up`, `down`, `demo`, `worker`, `api`, `bridge`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sightline.engine import owner
+from sightline.engine.errors import RefusedToStart
+from sightline.engine.settings import Settings, load_settings
+from sightline.infra.cli.stopping import stop_on_signals
+
+app = typer.Typer()
+
+DETACH_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 60.0
+_POLL_S = 0.1
+
+
+@app.command()
+def up(
+    *,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once it answers; `sightline down` stops it.")
+    ] = False,
+) -> None:
+    """Run worker and API in one process, its data kept between runs."""
+    settings = load_settings()
+    if detach:
+        _detach(settings)
+        return
+    from sightline.infra.node import run_node  # noqa: PLC0415 - heavy
+
+    run_node(settings, stop_on_signals(), announce=lambda url: typer.echo(f"ready: {url}"))
+
+
+@app.command()
+def down() -> None:
+    """Stop what `sightline up --detach` started; fine if nothing runs."""
+    settings = load_settings()
+    running = owner.find(settings.data_directory)
+    if running is None:
+        typer.echo(f"nothing runs on {settings.data_directory}")
+        return
+    os.kill(running.pid, signal.SIGTERM)
+    waiting = threading.Event()
+    for _ in range(int(STOP_TIMEOUT_S / _POLL_S)):
+        if owner.find(settings.data_directory) is None:
+            typer.echo("stopped")
+            return
+        waiting.wait(_POLL_S)
+    raise RefusedToStart(f"process {running.pid} did not stop within {STOP_TIMEOUT_S:.0f} s")
+
+
+def _detach(settings: Settings) -> None:
+    if (running := owner.find(settings.data_directory)) is not None:
+        typer.echo(f"already running: {running.url} (process {running.pid})")
+        return
+    settings.data_directory.mkdir(parents=True, exist_ok=True)
+    log = settings.data_directory / "sightline.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sightline.infra.cli", "up"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    waiting = threading.Event()
+    for _ in range(int(DETACH_TIMEOUT_S / _POLL_S)):
+        if (running := owner.find(settings.data_directory)) is not None:
+            typer.echo(f"ready: {running.url} (process {running.pid}, log {log})")
+            return
+        if process.poll() is not None:
+            raise RefusedToStart(
+                _last_line(log) or f"it ended with {process.returncode}, see {log}"
+            )
+        waiting.wait(_POLL_S)
+    raise RefusedToStart(f"not ready after {DETACH_TIMEOUT_S:.0f} s, see {log}")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("sightline: ") if lines else ""
+
+
+@app.command()
+def demo(
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="A folder of photos; none: a catalogue that the demo draws itself."),
+    ] = None,
+    *,
+    exit_when_done: Annotated[
+        bool, typer.Option("--exit", envvar="DEMO_EXIT", help="Check itself, then end.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Of page and API; 0: any free port.")] = 8080,
+) -> None:
+    """Index a folder of photos in a throw-away stack while you search them."""
+    from sightline.infra.demo import run_demo  # noqa: PLC0415 - heavy
+
+    run_demo(load_settings(), photos, stop_on_signals(), exit_when_done=exit_when_done, port=port)
+
+
+@app.command()
+def worker() -> None:
+    """Run the index worker alone (services mode, with a Qdrant server)."""
+    from sightline.infra.node import run_worker  # noqa: PLC0415 - heavy
+
+    run_worker(load_settings(), stop_on_signals())
+
+
+@app.command()
+def api() -> None:
+    """Run the search API alone (services mode, with a Qdrant server)."""
+    from sightline.infra.node import run_api  # noqa: PLC0415 - heavy
+
+    run_api(load_settings(), stop_on_signals(), announce=lambda url: typer.echo(f"ready: {url}"))
+
+
+@app.command()
+def bridge() -> None:
+    """Turn bucket notifications of plain S3 uploads into image events."""
+    from sightline.infra.node import run_bridge  # noqa: PLC0415 - heavy
+
+    run_bridge(load_settings(), stop_on_signals())

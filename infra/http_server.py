@@ -1,0 +1,70 @@
+"""Serves an ASGI app until told to stop."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import uvicorn
+from sightline.engine.errors import SettingsInvalid
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_POLL_S = 0.2
+_GRACE_S = 10
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes any free one.
+
+    Raises:
+        SettingsInvalid: the address is taken or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingsInvalid(
+            f"cannot listen on {host}:{port} ({error.strerror}): "
+            "stop what uses it, or set SIGHTLINE_API__PORT (0 takes any free port)"
+        ) from error
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where the socket can be reached from this machine."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared only
+    return f"http://{host}:{port}"
+
+
+def serve(
+    app: FastAPI, listener: socket.socket, stop: threading.Event, *, ready: Callable[[], None]
+) -> None:
+    """Serve until `stop` is set; `ready` is called once requests are answered."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S
+    )
+    server = uvicorn.Server(config)
+
+    def watch() -> None:
+        while not server.started and not stop.wait(_POLL_S):
+            pass
+        if server.started:
+            ready()
+        stop.wait()
+        server.should_exit = True
+
+    watcher = threading.Thread(target=watch, name="http-watch")
+    watcher.start()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        stop.set()
+        watcher.join()

@@ -1,0 +1,132 @@
+"""`sightline up` as a child process: started, killed and started again on the same data."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import SecretStr
+from sightline.engine import owner
+from sightline.engine.errors import RefusedToStart
+from sightline.engine.settings import Settings
+
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 60.0
+_POLL_S = 0.05
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The variables from which a child process reads these settings; holds secrets.
+
+    Lists are left out: a child has the defaults of those.
+    """
+    variables: dict[str, str] = {}
+
+    def add(prefix: str, values: Mapping[str, object]) -> None:
+        for name, value in values.items():
+            if isinstance(value, dict):
+                add(f"{prefix}{name.upper()}__", value)
+            elif value is not None and not isinstance(value, (tuple, list)):
+                plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+                variables[f"SIGHTLINE_{prefix}{name.upper()}"] = str(plain)
+
+    add("", settings.model_dump())
+    return variables
+
+
+class NodeProcess:
+    """One `sightline up` around one data directory.
+
+    Args:
+        settings: of the child; `settings.data_directory` is its alone.
+        log: what the child says is appended here.
+        environment: further variables of the child.
+    """
+
+    def __init__(
+        self, settings: Settings, log: Path, *, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._environment = environment_of(settings) | dict(environment or {})
+        self._data = settings.data_directory
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+
+    @property
+    def url(self) -> str:
+        """Base URL of the running API."""
+        running = owner.find(self._data)
+        if running is None:
+            raise RefusedToStart(f"it does not run, see {self.log}")
+        return running.url
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._started().pid
+
+    def start(self) -> None:
+        """Start it; returns once the API answers.
+
+        Raises:
+            RefusedToStart: it ended, or did not answer in time; quotes the end of its log.
+        """
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "sightline.infra.cli", "up"],
+                env={**os.environ, **self._environment},
+                stdout=output,
+                stderr=output,
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._ready():
+            if time.monotonic() > deadline:
+                raise RefusedToStart(f"not ready after {START_TIMEOUT_S:.0f} s: {self._tail()}")
+            time.sleep(_POLL_S)
+
+    def kill(self) -> None:
+        """SIGKILL, and reap."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        process = self._started()
+        process.send_signal(number)
+        return process.wait(STOP_TIMEOUT_S)
+
+    def _ready(self) -> bool:
+        process = self._started()
+        if process.poll() is not None:
+            raise RefusedToStart(f"it ended with {process.returncode}: {self._tail()}")
+        running = owner.find(self._data)
+        return running is not None and running.pid == process.pid
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RefusedToStart("it was never started")
+        return self._process
+
+    def _tail(self) -> str:
+        return self.log.read_text(errors="replace")[-1500:]

@@ -1,0 +1,161 @@
+"""The main job on real input, undisturbed and with everything killed."""
+
+from __future__ import annotations
+
+import csv
+import random
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sightline.engine.clock import SystemClock
+from sightline.engine.event_log_kafka import KafkaEventProducer
+from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.settings import (
+    ApiSettings,
+    KafkaSettings,
+    Mode,
+    Settings,
+    StoreSettings,
+)
+from sightline.infra.kafka_server import LocalKafka
+from sightline.infra.minio_server import LocalMinio
+from sightline.infra.node_process import NodeProcess
+from sightline.producers.images import ImagePublisher
+from sightline.schemas.fields import Visibility
+from sightline.schemas.indexed import Outcome
+from sightline.schemas.topics import TOPICS
+
+from tests.outcomes import counts, outcomes_by_version
+from tests.waiting import eventually
+
+WORKER_KILLS = 10
+SEED = 20_261_121
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
+    """A broker that this test may kill."""
+    with LocalKafka(tmp_path / "kafka") as server:
+        yield server
+
+
+@pytest.fixture
+def own_minio(tmp_path: Path) -> Iterator[LocalMinio]:
+    """A store that this test may kill."""
+    with LocalMinio(tmp_path / "minio") as server:
+        yield server
+
+
+@pytest.mark.timeout(900)
+def test_every_photo_is_found_as_its_own_nearest_neighbour_whatever_is_killed(
+    photos: Path, own_kafka: LocalKafka, own_minio: LocalMinio, tmp_path: Path
+) -> None:
+    """4,403 photos through Kafka and MinIO: worker killed ten times, broker and store once each."""
+    kafka = KafkaSettings(
+        bootstrap_servers=own_kafka.bootstrap_servers,
+        topic_prefix="main.",
+        partitions=6,
+        session_timeout_s=6,
+    )
+    store_settings = StoreSettings(
+        endpoint=own_minio.endpoint,
+        bucket=f"main-{uuid.uuid4().hex[:8]}",
+        access_key=own_minio.access_key,
+        secret_key=SecretStr(own_minio.secret_key),
+    )
+    KafkaTopics(kafka).ensure(TOPICS)
+    names = _publish(photos, kafka, store_settings)
+    settings = Settings(
+        mode=Mode.SERVICES,
+        data_directory=tmp_path / "node",
+        kafka=kafka,
+        store=store_settings,
+        api=ApiSettings(port=0, requests_per_minute=1_000_000),
+    )
+    node = NodeProcess(settings, tmp_path / "node.log")
+    with node:
+        _kill_things(node, own_kafka, own_minio, kafka, len(names))
+        eventually(
+            lambda: len(outcomes_by_version(kafka)) == len(names),
+            timeout_s=300,
+            interval_s=2,
+            reason="an outcome for every photo",
+        )
+        assert counts(outcomes_by_version(kafka)) == {Outcome.INDEXED: len(names)}
+        with httpx.Client(base_url=node.url, timeout=30) as client:
+            assert _strangers_first(client, photos, names) == []
+        assert node.stop() == 0
+
+
+def _publish(photos: Path, kafka: KafkaSettings, settings: StoreSettings) -> dict[str, Path]:
+    with (photos / "manifest.csv").open(newline="") as file:
+        files = {Path(row["image"]).stem: photos / row["image"] for row in csv.DictReader(file)}
+    store = S3ObjectStore(settings)
+    store.ensure_bucket(settings.bucket)
+    producer = KafkaEventProducer(kafka)
+    publisher = ImagePublisher(
+        producer, store, bucket=settings.bucket, source="/test", clock=SystemClock()
+    )
+
+    def upload(item: tuple[str, Path]) -> None:
+        publisher.upload(
+            item[1].read_bytes(), image_id=item[0], version=1, visibility=Visibility.PUBLIC
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(upload, files.items()))
+    producer.close()
+    store.close()
+    return files
+
+
+def _kill_things(
+    node: NodeProcess,
+    own_kafka: LocalKafka,
+    own_minio: LocalMinio,
+    kafka: KafkaSettings,
+    total: int,
+) -> None:
+    """Kill in the middle of the work: each victim when another share of the photos is done."""
+    random_of = random.Random(SEED)
+    victims = ["worker"] * WORKER_KILLS + ["kafka", "minio"]
+    random_of.shuffle(victims)
+    moments = sorted(random_of.uniform(0.02, 0.95) for _ in victims)
+    for victim, moment in zip(victims, moments, strict=True):
+        eventually(
+            lambda due=int(moment * total): len(outcomes_by_version(kafka)) >= due,  # type: ignore[misc]
+            timeout_s=180,
+            interval_s=0.2,
+            reason=f"{moment:.0%} of the photos",
+        )
+        if victim == "worker":
+            node.kill()
+            node.start()
+        else:
+            server = own_kafka if victim == "kafka" else own_minio
+            server.kill()
+            server.start()
+
+
+def _strangers_first(client: httpx.Client, photos: Path, names: dict[str, Path]) -> list[str]:
+    """Photos that do not find themselves first."""
+
+    def finds_itself(item: tuple[str, Path]) -> bool:
+        answer = client.post(
+            "/v1/search",
+            files={"image": item[1].read_bytes()},
+            data={"limit": "1", "store_query": "false", "near_duplicates": "keep"},
+        )
+        answer.raise_for_status()
+        return bool(answer.json()["results"][0]["image_id"] == item[0])
+
+    assert photos.is_dir()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(finds_itself, names.items()))
+    return [name for name, itself in zip(names, found, strict=True) if not itself]
