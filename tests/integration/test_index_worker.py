@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sightline.engine.decode import prepare
 from sightline.engine.errors import DeadLetterLimit, GenerationMismatch
 from sightline.engine.records import SearchRequest, Stage
-from sightline.engine.settings import KafkaSettings, StoreSettings
+from sightline.engine.settings import DecodeSettings, KafkaSettings, StoreSettings
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageChanged, ImageDeleted
@@ -19,7 +22,7 @@ from sightline.schemas.indexed import Lane, Outcome
 
 from tests.indexing import FAST, Indexing
 from tests.waiting import eventually
-from tests.worker_parts import TinyEmbedder, TinyPicture, tiny_decode
+from tests.worker_parts import SIZE, TinyEmbedder, TinyPicture, tiny_decode
 
 
 @pytest.fixture
@@ -231,3 +234,24 @@ def test_an_index_of_another_model_is_refused(indexing: Indexing) -> None:
     indexing.embedder = other
     with pytest.raises(GenerationMismatch, match="re-indexing"):
         indexing.worker()
+
+
+def test_every_nasty_file_gets_its_verdict(indexing: Indexing, nasty: Path) -> None:
+    """Through log, store, worker and index: accepted, or rejected with a reason and a sentence."""
+    with (nasty / "manifest.csv").open(newline="") as manifest:
+        rows = list(csv.DictReader(manifest))
+    for number, row in enumerate(rows):
+        data = (nasty / row["file"]).read_bytes()
+        indexing.publish(indexing.public(f"n{number}", 1, data))
+    decode = partial(prepare, limits=DecodeSettings(), size=SIZE)
+    indexing.worker(decode_with=decode, max_bytes=DecodeSettings().max_bytes)
+    eventually(lambda: indexing.index.count() == len(rows), timeout_s=60)
+    verdicts = {f"n{number}": row["expect"] for number, row in enumerate(rows)}
+    wrong = []
+    for image in indexing.index.scan():
+        outcome = {"accept": Outcome.INDEXED, "reject": Outcome.REJECTED}
+        if image.outcome is not outcome.get(verdicts[image.image_id], image.outcome):
+            wrong.append((image.image_id, image.outcome, image.reason))
+        assert image.outcome is Outcome.INDEXED or (image.reason and image.message)
+    assert not wrong
+    assert not indexing.dead_letters()
