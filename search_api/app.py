@@ -23,7 +23,7 @@ from sightline.search_api.observed import Observed
 from sightline.search_api.pending import PendingImages
 from sightline.search_api.query_vectors import QueryVectors
 from sightline.search_api.rate_limit import RateLimit
-from sightline.search_api.readiness import Readiness, store_probe
+from sightline.search_api.readiness import Readiness, index_probe, store_probe
 from sightline.search_api.renditions import Renditions
 from sightline.search_api.routes_images import image_router
 from sightline.search_api.routes_operations import operations_router
@@ -111,6 +111,7 @@ def _build(deps: ApiDependencies) -> _Built:
         status=status,
         pending=pending,
         catalogued=deps.catalogued,
+        new_images=deps.new_images or deps.catalogued,
         publisher=deps.publisher,
         pictures=vectors,
         bucket=deps.bucket,
@@ -123,7 +124,7 @@ def _build(deps: ApiDependencies) -> _Built:
 def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     probes = {
         Part.STORE: store_probe(deps.store, deps.bucket),
-        Part.INDEX: deps.index.count,
+        Part.INDEX: index_probe(deps.index),
         **deps.probes,
     }
     readiness = Readiness(deps.health, probes, embedder=deps.embedder, spec=deps.index.spec)

@@ -46,6 +46,9 @@ class ApiDependencies:
     """What `/readyz` asks beyond the store and the index: the broker, say."""
     source: str = "sightline/search-api"
     """CloudEvents `source` of what the API publishes by itself."""
+    new_images: CataloguedImages | None = None
+    """Writes of images under ids made just now, of which the index cannot know: given, `POST` works
+    while the index is down. None: `catalogued`."""
     variant: str = "default"
     """Of an A/B test."""
     embed_threads: int = 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pydantic_core import to_json
+from sightline.engine.errors import PartUnavailable
 from sightline.engine.records import IndexedImage
 from sightline.engine.visible import Caller
 from sightline.schemas.indexed import Outcome
@@ -51,10 +52,19 @@ class ImageAnswers:
         arrived = wait.seconds > 0 and await self._status.applied_within(
             written.image_id, written.version, wait.seconds
         )
-        standing = await self._status.of(written.image_id, caller)
+        standing = await self._after(written, caller)
         if arrived and standing.pending is None:
             _refuse_rejected(standing)
         return self.document(standing, status=200 if arrived else 202)
+
+    async def _after(self, written: Written, caller: Caller) -> Standing:
+        """The standing after a write; the index may be down, what was acknowledged is told."""
+        try:
+            return await self._status.of(written.image_id, caller)
+        except PartUnavailable:
+            if written.pending is None:
+                raise
+            return Standing(applied=None, pending=written.pending)
 
     def document(self, standing: Standing, *, status: int = 200) -> Response:
         """The status document, its version as the ETag."""

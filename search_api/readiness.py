@@ -8,7 +8,7 @@ from typing import Any
 
 from sightline.engine.errors import ObjectMissing, Part, SightlineError
 from sightline.engine.health import Health
-from sightline.engine.ports import Embedder, ObjectStore
+from sightline.engine.ports import Embedder, ObjectStore, VectorIndex
 from sightline.engine.records import GenerationSpec
 
 Probe = Callable[[], object]
@@ -26,6 +26,11 @@ def store_probe(store: ObjectStore, bucket: str) -> Probe:
             return
 
     return probe
+
+
+def index_probe(index: VectorIndex) -> Probe:
+    """Asks for an image that need not be there."""
+    return lambda: index.get(["readyz"])
 
 
 class Readiness:

@@ -129,6 +129,7 @@ class ApiWorld:
             embedder=self.embedder,
             catalogue=catalogue,
             catalogued=CataloguedImages(catalogue, self.publisher, known=self._known),
+            new_images=CataloguedImages(catalogue, self.publisher),
             publisher=AsyncImagePublisher(self.publisher),
             producer=self.log,
             api=settings or ApiSettings(),
