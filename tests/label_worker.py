@@ -18,15 +18,20 @@ import faust
 from sightline.engine.event_log_kafka_producer import KafkaEventProducer
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings, LabelSettings
+from sightline.schemas.topics import EPOCHS_DONE
 from sightline.stream_workers.labels.stage_process import StageProcess
 
 
 class DyingProducer:
-    """Sends so many records, flushes them, and dies by SIGKILL right before the next."""
+    """Sends at least so many records, flushes them, and dies by SIGKILL right before the next.
+
+    It waits for a moment in the middle of an epoch: its last send was no `EpochDone`.
+    """
 
     def __init__(self, producer: KafkaEventProducer, dies_before: int | None) -> None:
         self._producer = producer
         self._left = dies_before
+        self._last = EPOCHS_DONE.name
 
     def append(
         self,
@@ -40,10 +45,11 @@ class DyingProducer:
     ) -> Future[Message]:
         """Send, or die."""
         if self._left is not None:
-            if self._left == 0:
+            if self._left <= 0 and self._last != EPOCHS_DONE.name:
                 self._producer.flush(10)
                 os.kill(os.getpid(), signal.SIGKILL)
             self._left -= 1
+        self._last = topic
         return self._producer.append(
             topic, key, value, headers=headers, timestamp=timestamp, partition=partition
         )

@@ -43,7 +43,7 @@ def _assert_oracle(pipeline: LabelPipeline) -> None:
         topic=INTERACTIONS_IMPORTED.name,
     )
     last = pipeline.last_closed(log, PARTITIONS)
-    pipeline.wait_until_done(Stage.MINE, PARTITIONS, last, 60)
+    pipeline.wait_until_done(Stage.MINE, PARTITIONS, last, 120)
     assert wanted.triples
     assert_equal(pipeline.streamed(PARTITIONS), wanted)
 
@@ -67,3 +67,20 @@ def test_killed_right_before_a_send_it_still_equals_the_oracle(pipeline: LabelPi
     _assert_oracle(pipeline)
     topics = pipeline.streamed(PARTITIONS)
     assert len(topics.triples) > len(topics.mined())
+
+
+def test_two_workers_that_come_and_go_equal_the_oracle(pipeline: LabelPipeline) -> None:
+    """Two workers a stage share the partitions while records come; one is killed and rejoins."""
+    log = _world(13).run(2_000)
+    half = len(log) // 2
+    pipeline.write(log[:half])
+    first, _ = pipeline.start(Stage.JOIN), pipeline.start(Stage.JOIN)
+    mines = [pipeline.start(Stage.MINE), pipeline.start(Stage.MINE)]
+    middle = pipeline.last_closed(log[:half], PARTITIONS)
+    pipeline.wait_until_done(Stage.JOIN, PARTITIONS, middle, 90)
+    first.kill()
+    pipeline.write(log[half:])
+    pipeline.start(Stage.JOIN)
+    mines[0].kill()
+    pipeline.start(Stage.MINE)
+    _assert_oracle(pipeline)
