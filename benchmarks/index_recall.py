@@ -75,13 +75,15 @@ class Filled:
 
 
 def clustered(points: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Unit vectors, float32 (points, 512): clusters of about 50 with 48 inner dimensions."""
-    shape_rng = np.random.default_rng(SEED)
-    centres = shape_rng.normal(size=(1_000, DIMENSIONS))
-    spread = shape_rng.normal(size=(48, DIMENSIONS)) / 7.0
+    """Unit vectors, float32 (points, 512): 1,000 clusters, variances falling as 1/i.
+
+    At 1,200 points the nearest neighbour's cosine is .67 as among the default model's features of
+    photographs, and the local intrinsic dimension is 24, where theirs is 15: a little harder.
+    """
+    scale = np.arange(1, DIMENSIONS + 1) ** -0.5
+    centres = np.random.default_rng(SEED).normal(size=(1_000, DIMENSIONS))
     drawn = centres[rng.integers(len(centres), size=points)]
-    drawn = drawn + 3.0 * rng.normal(size=(points, len(spread))) @ spread
-    drawn += 0.4 * rng.normal(size=(points, DIMENSIONS))
+    drawn = (drawn + 0.5 * rng.normal(size=(points, DIMENSIONS))) * scale
     return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
 
 

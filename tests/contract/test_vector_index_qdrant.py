@@ -1,0 +1,56 @@
+"""What only the server adapter has: a network that fails, and many threads on one client."""
+
+from __future__ import annotations
+
+import socket
+
+import grpc
+import httpx
+import pytest
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import UnexpectedResponse
+from sightline.engine.errors import Overloaded, Part, PartUnavailable
+from sightline.engine.settings import IndexSettings
+from sightline.engine.vector_index_qdrant import QdrantVectorIndex
+from sightline.engine.vector_index_qdrant_calls import qdrant_errors
+
+from tests.indexed_images import SPEC
+
+
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("over_grpc", [True, False])
+def test_an_unreachable_server_is_an_unavailable_index(*, over_grpc: bool) -> None:
+    """Over gRPC and over REST: transient, and the part is named."""
+    port = closed_port()
+    settings = IndexSettings(
+        url=f"http://127.0.0.1:{port}", grpc_port=port if over_grpc else None, timeout_s=1
+    )
+    with pytest.raises(PartUnavailable) as raised:
+        QdrantVectorIndex.open(settings, SPEC)
+    assert raised.value.part is Part.INDEX
+
+
+@pytest.mark.parametrize("status", [400, 401, 500, 503])
+def test_a_refusal_is_transient_and_quotes_the_server(status: int) -> None:
+    """Nothing is dead-lettered because a server refuses; the message says why."""
+    refusal = UnexpectedResponse(status, "refused", b"the reason", httpx.Headers())
+    with pytest.raises(PartUnavailable, match=f"HTTP {status} the reason"), qdrant_errors("search"):
+        raise refusal
+
+
+def test_too_many_requests_are_an_overload() -> None:
+    """With the server's own waiting time where it gives one."""
+    with pytest.raises(Overloaded) as raised, qdrant_errors("search"):
+        raise ResourceExhaustedResponse("slow down", 7)
+    assert raised.value.retry_after_s == 7
+    with pytest.raises(Overloaded), qdrant_errors("search"):
+        raise UnexpectedResponse(429, "refused", b"", httpx.Headers())
+    with pytest.raises(PartUnavailable, match="failed"), qdrant_errors("search"):
+        raise grpc.RpcError("cut")
