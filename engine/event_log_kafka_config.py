@@ -36,7 +36,8 @@ def client_config(settings: KafkaSettings) -> Config:
         "socket.keepalive.enable": True,
         # A dead broker is tried again within a second, not within librdkafka's ten.
         "reconnect.backoff.max.ms": 1_000,
-        "log_level": 3,
+        # Lost connections are told once, by `log_client_error`, not on standard error as well.
+        "log_level": 2,
     }
     return config | _tls(settings) | _sasl(settings)
 

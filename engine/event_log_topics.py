@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
-from sightline.engine.errors import TopicDrift
+from sightline.engine.errors import Part, PartUnavailable, TopicDrift
 from sightline.engine.event_log_kafka_config import client_config, error_of
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import Topic
+
+_VISIBLE_INTERVAL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,9 @@ class KafkaTopics:
             request_timeout=self._settings.request_timeout_s,
             operation_timeout=self._settings.request_timeout_s,
         )
-        return [topic.name for topic in missing if self._created(futures[self._wire(topic)])]
+        created = [topic.name for topic in missing if self._created(futures[self._wire(topic)])]
+        self._await_visible(missing)
+        return created
 
     def drift(self, topics: Sequence[Topic]) -> list[str]:
         """Where broker and code differ, one sentence each; empty when they agree.
@@ -83,6 +88,16 @@ class KafkaTopics:
     def _missing(self, topics: Sequence[Topic]) -> list[Topic]:
         known = self._known()
         return [topic for topic in topics if self._wire(topic) not in known]
+
+    def _await_visible(self, topics: Sequence[Topic]) -> None:
+        """KRaft answers before its brokers have heard: until then clients see no such topic."""
+        deadline = time.monotonic() + self._settings.request_timeout_s
+        while missing := self._missing(topics):
+            if time.monotonic() > deadline:
+                raise PartUnavailable(
+                    Part.BROKER, f"created, but not visible yet: {self._wire(missing[0])}"
+                )
+            time.sleep(_VISIBLE_INTERVAL_S)
 
     def _known(self) -> dict[str, int]:
         """Partition counts by prefixed name."""

@@ -210,7 +210,8 @@ class _Run:
         present = self._known(item.image_id) if self._known and item.row.version is None else None
         if present is None:
             return self._send(state, data)
-        if _is_like(state, present):
+        same_bytes = _same_bytes(state.object, present.object)
+        if same_bytes and (self._options.replace or _same_facts(state, present)):
             return End.KNOWN, ""
         if not self._options.replace:
             return End.DIFFERS, f"known at version {present.version}"
@@ -264,13 +265,20 @@ def _state_of(
     )
 
 
-def _is_like(state: ImageUploaded, present: ImageState) -> bool:
-    """Whether a known image already is what would be published, whoever counts its versions."""
-    told = {"tags", "visibility", "owner_id", "group_id", "attributes"}
-    if present.object is None or state.model_dump(include=told) != present.model_dump(include=told):
+def _same_facts(state: ImageState, present: ImageState) -> bool:
+    """Whether a known image already is what would be said, whoever counts its versions."""
+    said = {"tags", "visibility", "owner_id", "group_id", "attributes"}
+    return state.model_dump(include=said) == present.model_dump(include=said)
+
+
+def _same_bytes(new: ObjectReference, present: ObjectReference | None) -> bool:
+    """By digest where both have one, else by place and size."""
+    if present is None:
         return False
-    if state.object.sha256 is None or present.object.sha256 is None:
-        return state.object.model_copy(update={"sha256": None}) == present.object.model_copy(
-            update={"sha256": None}
-        )
-    return state.object.sha256 == present.object.sha256
+    if new.sha256 is not None and present.sha256 is not None:
+        return new.sha256 == present.sha256
+    return (new.bucket, new.key, new.size_bytes) == (
+        present.bucket,
+        present.key,
+        present.size_bytes,
+    )

@@ -1,0 +1,328 @@
+"""Images whose versions we count, on both object stores: every change is kept, none undone."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sightline.engine.catalogue import Catalogue
+from sightline.engine.clock import SystemClock
+from sightline.engine.errors import Conflict, NotFound, Part, PartUnavailable, PermanentError
+from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.ports import ObjectStore
+from sightline.engine.records import Message
+from sightline.engine.settings import StoreSettings
+from sightline.producers.catalogued import CataloguedImages
+from sightline.producers.images import ImagePublisher
+from sightline.schemas.fields import Moderation, Visibility
+from sightline.schemas.images import (
+    Authority,
+    ImageState,
+    ImageUploaded,
+    ObjectReference,
+)
+from sightline.schemas.registry import decode
+from sightline.schemas.topics import IMAGES
+
+from tests.worker_parts import MemoryLog
+
+CAT = "cat"
+
+
+class Log(MemoryLog):
+    """A log that can be down."""
+
+    down = False
+
+    def append(self, *args: Any, **named: Any) -> Future[Message]:
+        """See `EventProducer.append`."""
+        if self.down:
+            raise PartUnavailable(Part.BROKER, "down")
+        return super().append(*args, **named)
+
+    def states(self) -> list[ImageState]:
+        """What was published, in order."""
+        return [decode(message.value).data for message in self.records[IMAGES.name]]
+
+    def kinds(self) -> list[str]:
+        """What kind of events were published, in order."""
+        return [state.TYPE.split(".")[2] for state in self.states()]
+
+
+@pytest.fixture(params=["s3", "directory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[ObjectStore, str]]:
+    """A store, and an empty bucket in it."""
+    if request.param == "s3":
+        settings: StoreSettings = request.getfixturevalue("store_settings")
+        s3 = S3ObjectStore(settings)
+        yield s3, settings.bucket
+        s3.close()
+        return
+    directory = DirectoryObjectStore(tmp_path / "objects")
+    directory.ensure_bucket("things")
+    yield directory, "things"
+
+
+@pytest.fixture
+def log() -> Log:
+    """Where events go."""
+    return Log(SystemClock())
+
+
+@pytest.fixture
+def catalogue(place: tuple[ObjectStore, str]) -> Catalogue:
+    """An empty catalogue."""
+    return Catalogue(*place)
+
+
+@pytest.fixture
+def images(catalogue: Catalogue, place: tuple[ObjectStore, str], log: Log) -> CataloguedImages:
+    """The authority under test."""
+    return authority(catalogue, place, log)
+
+
+def authority(catalogue: Catalogue, place: tuple[ObjectStore, str], log: Log) -> CataloguedImages:
+    """Another process's view of the same catalogue."""
+    store, bucket = place
+    publisher = ImagePublisher(log, store, bucket=bucket, source="/test", clock=SystemClock())
+    return CataloguedImages(catalogue, publisher)
+
+
+def reference(key: str = "k") -> ObjectReference:
+    """Bytes in somebody's bucket."""
+    return ObjectReference(bucket="shop", key=key, size_bytes=3)
+
+
+def test_a_new_image_is_private_at_version_1(
+    images: CataloguedImages, log: Log, place: tuple[ObjectStore, str]
+) -> None:
+    """Bytes are in the store under their digest, the event says the whole state, privately."""
+    published = images.put(CAT, b"bytes", tags=["a"], content_type="image/png")
+    [state] = log.states()
+    assert isinstance(state, ImageUploaded)
+    assert (state.version, state.authority) == (1, Authority.SIGHTLINE)
+    assert state.visibility is Visibility.PRIVATE
+    assert place[0].get(state.object.bucket, state.object.key) == b"bytes"
+    assert (published.image_id, published.version, published.offset) == (CAT, 1, 0)
+
+
+def test_versions_grow_by_one(images: CataloguedImages, log: Log) -> None:
+    """Put, patch, delete and put again are versions 1 to 4, each the whole state."""
+    images.put(CAT, b"1", tags=["a"], attributes={"n": None})
+    images.patch(CAT, {"visibility": Visibility.PUBLIC})
+    images.delete(CAT)
+    images.put(CAT, b"2")
+    states = log.states()
+    assert [state.version for state in states] == [1, 2, 3, 4]
+    assert log.kinds() == ["uploaded", "changed", "deleted", "uploaded"]
+    assert states[1].tags == ("a",)
+    assert states[1].attributes == {"n": None}
+    assert states[3].visibility is Visibility.PRIVATE
+
+
+def test_a_repeat_is_not_counted(images: CataloguedImages, log: Log) -> None:
+    """What would change nothing keeps version and event, and answers with the old place."""
+    first = images.put(CAT, b"1", tags=["a"])
+    assert images.put(CAT, b"1", tags=["a"]) == first
+    assert images.patch(CAT, {"tags": ("a",)}) == first
+    gone = images.delete(CAT)
+    assert images.delete(CAT) == gone
+    assert len(log.states()) == 2
+
+
+def test_if_match_guards_every_write(images: CataloguedImages, log: Log) -> None:
+    """Another version than the expected one is a conflict, and nothing happens."""
+    images.put(CAT, b"1")
+    with pytest.raises(Conflict):
+        images.patch(CAT, {"tags": ("x",)}, if_match=2)
+    with pytest.raises(Conflict):
+        images.delete(CAT, if_match=0)
+    with pytest.raises(Conflict):
+        images.put("new", b"1", if_match=1)
+    assert images.patch(CAT, {"tags": ("x",)}, if_match=1).version == 2
+    assert len(log.states()) == 2
+
+
+def test_what_is_not_there_cannot_be_changed(images: CataloguedImages) -> None:
+    """Unknown images cannot be patched or deleted, deleted ones not patched."""
+    with pytest.raises(NotFound):
+        images.patch(CAT, {"tags": ()})
+    with pytest.raises(NotFound):
+        images.delete(CAT)
+    images.put(CAT, b"1")
+    images.delete(CAT)
+    with pytest.raises(NotFound):
+        images.patch(CAT, {"tags": ()})
+
+
+def test_of_racing_patches_none_undoes_another(
+    catalogue: Catalogue, place: tuple[ObjectStore, str], log: Log
+) -> None:
+    """Four processes change four fields at once, six times each: every last change is there."""
+    authority(catalogue, place, log).put(CAT, b"1")
+    start = threading.Barrier(4)
+
+    def patch(fields: list[dict[str, Any]]) -> None:
+        mine = authority(catalogue, place, log)
+        start.wait()
+        for changes in fields:
+            mine.patch(CAT, changes)
+
+    chains: list[list[dict[str, Any]]] = [
+        [{"tags": (f"t{n}",)} for n in range(6)],
+        [{"visibility": v} for v in (Visibility.PUBLIC, Visibility.PRIVATE) * 3],
+        [{"group_id": f"g{n}"} for n in range(6)],
+        [{"moderation": m} for m in (Moderation.BLOCKED, Moderation.ALLOWED) * 3],
+    ]
+    threads = [threading.Thread(target=patch, args=(chain,)) for chain in chains]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    entry = catalogue.read(CAT)
+    assert entry is not None
+    state = entry.state
+    assert (state.tags, state.group_id) == (("t5",), "g5")
+    assert (state.visibility, state.moderation) == (Visibility.PRIVATE, Moderation.ALLOWED)
+    counts = Counter(s.version for s in log.states())
+    assert max(counts) == state.version
+    assert set(counts.values()) == {1}, "each version was published once"
+
+
+def test_a_crash_before_publishing_is_mended(
+    images: CataloguedImages, catalogue: Catalogue, log: Log
+) -> None:
+    """With the broker down the write is an error; later the very event is published, once."""
+    log.down = True
+    with pytest.raises(PartUnavailable):
+        images.put(CAT, b"1")
+    written = catalogue.read(CAT)
+    assert written is not None
+    assert written.published is None
+    log.down = False
+    [published] = images.publish_unpublished()
+    assert published.event_id == written.event.id
+    assert images.publish_unpublished() == []
+    assert len(log.states()) == 1
+
+
+def test_a_repeat_publishes_what_a_crash_left(images: CataloguedImages, log: Log) -> None:
+    """The caller's own retry of a failed write publishes it, without a new version."""
+    log.down = True
+    with pytest.raises(PartUnavailable):
+        images.put(CAT, b"1")
+    log.down = False
+    assert images.put(CAT, b"1").version == 1
+    assert images.publish_unpublished() == []
+
+
+def test_notifications_out_of_order_change_nothing(images: CataloguedImages, log: Log) -> None:
+    """The sequencer decides: what is older than the last handled one is left out."""
+    public = Visibility.PUBLIC
+    images.object_created(CAT, reference("new"), sequencer=20, visibility=public)
+    assert images.object_created(CAT, reference("old"), sequencer=10, visibility=public) is None
+    assert images.object_removed(CAT, sequencer=15) is None
+    images.object_removed(CAT, sequencer=30)
+    assert images.object_created(CAT, reference("late"), sequencer=25, visibility=public) is None
+    assert log.kinds() == ["uploaded", "deleted"]
+
+
+def test_a_notification_keeps_what_people_decided(images: CataloguedImages, log: Log) -> None:
+    """New bytes keep visibility, moderation and tags; after a delete the default counts again."""
+    images.object_created(CAT, reference("1"), sequencer=1, visibility=Visibility.PUBLIC)
+    images.patch(CAT, {"moderation": Moderation.BLOCKED, "tags": ("a",)})
+    images.object_created(CAT, reference("2"), sequencer=2, visibility=Visibility.PUBLIC)
+    state = log.states()[-1]
+    assert isinstance(state, ImageUploaded)
+    assert (state.moderation, state.tags, state.object.key) == (Moderation.BLOCKED, ("a",), "2")
+    images.object_removed(CAT, sequencer=3)
+    images.object_created(CAT, reference("3"), sequencer=4, visibility=Visibility.PRIVATE)
+    state = log.states()[-1]
+    assert (state.visibility, state.tags, state.version) == (Visibility.PRIVATE, (), 5)
+
+
+def test_a_removal_before_its_creation_wins(images: CataloguedImages, log: Log) -> None:
+    """Removed is heard of first, created comes late: the image stays deleted."""
+    images.object_removed(CAT, sequencer=2)
+    late = images.object_created(CAT, reference(), sequencer=1, visibility=Visibility.PUBLIC)
+    assert late is None
+    assert log.kinds() == ["deleted"]
+
+
+def test_a_notification_again_is_the_same_event(images: CataloguedImages, log: Log) -> None:
+    """Redelivered after a crash before publishing it is published, else only answered."""
+    log.down = True
+    with pytest.raises(PartUnavailable):
+        images.object_created(CAT, reference(), sequencer=1, visibility=Visibility.PUBLIC)
+    log.down = False
+    first = images.object_created(CAT, reference(), sequencer=1, visibility=Visibility.PUBLIC)
+    again = images.object_created(CAT, reference(), sequencer=1, visibility=Visibility.PUBLIC)
+    assert first == again
+    assert len(log.states()) == 1
+
+
+def test_a_backfilled_image_is_adopted(
+    catalogue: Catalogue, place: tuple[ObjectStore, str], log: Log
+) -> None:
+    """The index knows it at version 0; the first change makes it ours, at version 1."""
+    store, bucket = place
+    publisher = ImagePublisher(log, store, bucket=bucket, source="/test", clock=SystemClock())
+    known = ImageUploaded(
+        image_id=CAT,
+        version=0,
+        authority=Authority.BACKFILL,
+        object=reference(),
+        visibility=Visibility.PUBLIC,
+        tags=("old",),
+    )
+    images = CataloguedImages(catalogue, publisher, known={CAT: known}.get)
+    images.patch(CAT, {"group_id": "g"})
+    [state] = log.states()
+    assert (state.version, state.authority, state.tags) == (1, Authority.SIGHTLINE, ("old",))
+    assert state.visibility is Visibility.PUBLIC
+
+
+def test_an_owners_image_is_not_counted(
+    catalogue: Catalogue, place: tuple[ObjectStore, str], log: Log
+) -> None:
+    """One authority per image: what its owner counts, we refuse to."""
+    store, bucket = place
+    publisher = ImagePublisher(log, store, bucket=bucket, source="/test", clock=SystemClock())
+    known = ImageUploaded(image_id=CAT, version=7, object=reference())
+    images = CataloguedImages(catalogue, publisher, known={CAT: known}.get)
+    with pytest.raises(Conflict):
+        images.put(CAT, b"1")
+    with pytest.raises(Conflict):
+        images.delete(CAT)
+    assert log.states() == []
+
+
+def test_replaced_bytes_keep_the_rest(images: CataloguedImages, log: Log) -> None:
+    """`backfill --replace` gives a known image other bytes and nothing else."""
+    images.put(CAT, b"1", tags=["a"], visibility=Visibility.PUBLIC)
+    images.replace_bytes(CAT, reference("new"))
+    state = log.states()[-1]
+    assert isinstance(state, ImageUploaded)
+    assert (state.version, state.tags, state.object.key) == (2, ("a",), "new")
+    with pytest.raises(NotFound):
+        images.replace_bytes("never", reference())
+
+
+def test_the_catalogue_lists_and_tells_damage(
+    images: CataloguedImages, catalogue: Catalogue, place: tuple[ObjectStore, str]
+) -> None:
+    """Entries come by id, from where one left off; a damaged one is an error, not an image."""
+    for image_id in ("b", "a", "c"):
+        images.put(image_id, b"1")
+    assert [entry.state.image_id for entry in catalogue.scan()] == ["a", "b", "c"]
+    assert [entry.state.image_id for entry in catalogue.scan(start_after="a")] == ["b", "c"]
+    store, bucket = place
+    store.put(bucket, "catalogue/b.json", b"{}")
+    with pytest.raises(PermanentError):
+        catalogue.read("b")
