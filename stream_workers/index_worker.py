@@ -30,32 +30,27 @@ from sightline.engine.ports import (
 from sightline.engine.records import Stage
 from sightline.engine.settings import WorkerSettings
 from sightline.engine.telemetry import Metrics
-from sightline.engine.traceparent import child_traceparent, traceparent_header, traceparent_of
-from sightline.schemas.envelope import ContractError
-from sightline.schemas.indexed import Lane, Outcome
-from sightline.schemas.topics import IMAGES_INDEXED
+from sightline.schemas.indexed import Lane
 from sightline.stream_workers.applying import Applier, ApplyRoutes, Write
 from sightline.stream_workers.crew import Crew, Later
 from sightline.stream_workers.dead_letters import DeadLetters
-from sightline.stream_workers.durability import Durability, Finished
+from sightline.stream_workers.durability import Durability
 from sightline.stream_workers.embedding_stage import (
     BackfillThreads,
     EmbeddingStage,
     EmbedRoutes,
     Prepared,
 )
+from sightline.stream_workers.endings import Endings
 from sightline.stream_workers.fetching import ByteBudget, Fetcher, FetchRoutes, backfill_share
 from sightline.stream_workers.image_task import (
     ImageTask,
-    Passed,
     PictureFacts,
     Rejection,
-    location_of,
 )
 from sightline.stream_workers.lane_poller import LanePoller
 from sightline.stream_workers.lanes import LaneQueue, LaneRoom
-from sightline.stream_workers.outbox import Letter, Outbox
-from sightline.stream_workers.outcome_events import Applied, outcome_event
+from sightline.stream_workers.outbox import Outbox
 from sightline.stream_workers.patience import GaveUp, Patience
 from sightline.stream_workers.planning import Planner, Polled, Routes
 from sightline.stream_workers.taking_turns import SharedEmbeddings, Turns
@@ -137,6 +132,19 @@ class IndexWorker:
             clock=clock,
             metrics=metrics,
         )
+        self._endings = Endings(
+            outbox=self._outbox,
+            dead_letters=self._dead_letters,
+            durability=self._durability,
+            turns=self._turns,
+            room=self._room,
+            clock=clock,
+            metrics=metrics,
+            spec=lambda: index.spec,
+            offsets=lambda lane: self._pollers[lane].offsets,
+            resume=self._resume,
+            release_followers=self._release_followers,
+        )
         self._planner = Planner(
             self._to_plan,
             index,
@@ -149,8 +157,8 @@ class IndexWorker:
                 fetch=lambda task: self._to_fetch.put(task.lane, [task]),
                 embed=lambda task: self._to_embed.put(task.lane, [task]),
                 wait=lambda task: self._room.park(task.lane),
-                malformed=self._malformed,
-                ignore=self._ignore,
+                malformed=self._endings.malformed,
+                ignore=self._endings.ignore,
             ),
         )
         self._fetcher = Fetcher(
@@ -183,7 +191,7 @@ class IndexWorker:
             metrics=metrics,
             taken=self._to_fetch.kick,
             routes=EmbedRoutes(
-                embedded=self._judged, refused=self._judged, failed=self._undecidable
+                embedded=self._judged, refused=self._judged, failed=self._endings.undecidable
             ),
         )
         self._applier = Applier(
@@ -192,7 +200,7 @@ class IndexWorker:
             patience=self._patience,
             clock=clock,
             metrics=metrics,
-            routes=ApplyRoutes(applied=self._applied, plan_again=self._plan_later),
+            routes=ApplyRoutes(applied=self._endings.applied, plan_again=self._plan_later),
         )
 
     def run(self, stop: threading.Event) -> None:
@@ -318,74 +326,6 @@ class IndexWorker:
         if task.promised_sha256 is not None:
             for follower in self._shared.abandon(task, task.promised_sha256):
                 self._resume(follower)
-
-    # How an event ends --------------------------------------------------------------------------
-
-    def _applied(self, applied: Applied) -> None:
-        task = applied.task
-        event = outcome_event(applied, self._index.spec, self._clock.now())
-        trace = child_traceparent(traceparent_of(task.message.headers))
-        letter = self._outbox.send(
-            IMAGES_INDEXED.name, task.image_id, event.encode(), [traceparent_header(trace)]
-        )
-        if not applied.repeated:
-            self._metrics.stage_times(task.lane, applied.outcome, applied.times)
-            if isinstance(task.verdict, Rejection) and applied.outcome is Outcome.REJECTED:
-                self._metrics.rejections.labels(task.verdict.reason).inc()
-            if isinstance(task.verdict, PictureFacts):
-                made = "made" if task.paid else "reused"
-                self._metrics.embeddings.labels(made).inc()
-        self._finish(task, letter)
-
-    def _undecidable(self, task: ImageTask, stage: str, error: BaseException) -> None:
-        reason = str(error) or type(error).__name__
-        letter = self._dead_letters.send(
-            task.message, stage=stage, error=type(error).__name__, reason=reason
-        )
-        self._metrics.outcomes.labels(task.lane, Outcome.DEAD_LETTERED).inc()
-        self._release_followers(task)
-        self._finish(task, letter)
-
-    def _malformed(self, polled: Polled, error: ContractError) -> None:
-        letter = self._dead_letters.send(
-            polled.message, stage="read", error=type(error).__name__, reason=str(error)
-        )
-        self._metrics.outcomes.labels(polled.lane, Outcome.DEAD_LETTERED).inc()
-        self._finish_record(polled, letter)
-
-    def _ignore(self, polled: Polled) -> None:
-        """A Kafka null: the image's tombstone has passed its retention (RULES R1)."""
-        key = (polled.message.key or b"").decode(errors="replace")
-        self._finish_record(polled, None, Passed(key, location_of(polled.message), None))
-
-    def _finish_record(
-        self, polled: Polled, letter: Letter | None, passed: Passed | None = None
-    ) -> None:
-        offsets = self._pollers[polled.lane].offsets
-        self._durability.add(
-            Finished(
-                ledger=polled.ledger,
-                offset=polled.message.offset,
-                offsets=offsets,
-                passed=passed,
-                letter=letter,
-            )
-        )
-        self._room.leave(polled.lane)
-
-    def _finish(self, task: ImageTask, letter: Letter) -> None:
-        self._durability.add(
-            Finished(
-                ledger=task.ledger,
-                offset=task.message.offset,
-                offsets=self._pollers[task.lane].offsets,
-                passed=task.passed(),
-                letter=letter,
-            )
-        )
-        for waiting in self._turns.leave(task):
-            self._resume(waiting)
-        self._room.leave(task.lane)
 
 
 def refuse_other_model(index: VectorIndex, embedder: Embedder) -> None:
