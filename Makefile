@@ -67,7 +67,7 @@ down: $(VENV)/.runtime ## Stop what `make up` started; data stays
 	@$(BIN)/python -m sightline.infra.local_services down
 
 .PHONY: compose-env
-compose-env: $(VENV)/.runtime ## Write .env for compose.yaml, once: random secrets; shows the API key
+compose-env: $(VENV)/.runtime ## Write infra/.env for infra/compose.yaml, once: random secrets; shows the API key
 	@$(BIN)/python -m sightline.infra.compose_environment
 
 .PHONY: bench
@@ -84,11 +84,11 @@ docs: venv ## Check that the generated contracts and pages are those of the code
 
 .PHONY: audit
 audit: venv ## Look the pinned dependencies up in the list of known vulnerabilities
-	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/dev.txt
+	$(BIN)/pip-audit --require-hashes --disable-pip -r infra/requirements/dev.txt
 
 .PHONY: requirements
 requirements: $(VENV)/.dev ## Compile the pins anew (UPGRADE=1: newest versions)
-	@UV="$(UV)" bash requirements/compile.sh $(if $(UPGRADE),--upgrade)
+	@UV="$(UV)" bash infra/requirements/compile.sh $(if $(UPGRADE),--upgrade)
 
 .PHONY: clean
 clean: ## Remove what can be made again; .venv and var/ stay
@@ -101,7 +101,7 @@ ifeq ($(HAVE_UV),yes)
 	@uv venv --quiet --no-python-downloads --python "$$(command -v $(PYTHON))" $(VENV)
 else
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements/uv.txt
 endif
 
 # The rooms are installed in place and without looking at dependencies: those are the pinned ones.
@@ -111,12 +111,12 @@ define install-pinned
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 endef
 
-$(VENV)/.runtime: requirements/embedded.txt pyproject.toml | $(BIN)/python
-	$(call install-pinned,requirements/embedded.txt)
+$(VENV)/.runtime: infra/requirements/embedded.txt pyproject.toml | $(BIN)/python
+	$(call install-pinned,infra/requirements/embedded.txt)
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
-	$(call install-pinned,requirements/dev.txt)
+$(VENV)/.dev: infra/requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(call install-pinned,infra/requirements/dev.txt)
 	@touch $@ $(VENV)/.runtime
 
 # mypy reads the rooms under their installed names through links (docs/adr/0001).

@@ -1,4 +1,4 @@
-"""`make compose-env`: the `.env` that compose.yaml asks for, with random secrets, written once."""
+"""`make compose-env`: the `infra/.env` that compose.yaml asks for, with random secrets, written once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 from sightline.engine.settings import Scope
 
-FILE = Path(".env")
+FILE = Path("infra/.env")
 KEY_BYTES = 24
 
 

@@ -75,7 +75,7 @@ def clean_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     uv: list[str | Path] = [sys.executable, "-m", "uv"]
     run([*uv, "venv", "--python", sys.executable, environment])
     install: list[str | Path] = [*uv, "pip", "install", "--python", python]
-    run([*install, "--require-hashes", "-r", ROOT / "requirements" / "base.txt"])
+    run([*install, "--require-hashes", "-r", ROOT / "infra/requirements" / "base.txt"])
     run([*install, "--no-deps", wheel])
     run([*uv, "pip", "check", "--python", python])
     return python

@@ -1,4 +1,4 @@
-"""compose.yaml and the Dockerfile agree with the specification, the code and each other.
+"""infra/compose.yaml and the Dockerfile agree with the specification, the code and each other.
 
 No Docker engine is at hand, so nothing here runs them.
 """
@@ -26,7 +26,7 @@ VARIABLE = re.compile(r"\$\{([A-Z_]+):\?[^}]*\}")
 @pytest.fixture
 def text() -> str:
     """compose.yaml."""
-    return (ROOT / "compose.yaml").read_text()
+    return (ROOT / "infra/compose.yaml").read_text()
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_our_services_get_settings_that_load(
 
 def test_the_build_stages_exist_and_do_not_run_as_root(compose: dict[str, Any]) -> None:
     """Every target is a stage of the Dockerfile whose last user is not root."""
-    stages = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]
+    stages = re.split(r"^FROM ", (ROOT / "infra/Dockerfile").read_text(), flags=re.MULTILINE)[1:]
     users = {}
     for stage in stages:
         named = re.match(r"\S+ AS (\S+)", stage)
@@ -121,7 +121,7 @@ def test_the_build_stages_exist_and_do_not_run_as_root(compose: dict[str, Any]) 
 
 def test_store_version_and_topic_are_those_of_the_code(compose: dict[str, Any]) -> None:
     """The tests' MinIO is the one that Compose builds, and it notifies the bridge's topic."""
-    assert f"MINIO_VERSION={VERSION}" in (ROOT / "Dockerfile").read_text()
+    assert f"MINIO_VERSION={VERSION}" in (ROOT / "infra/Dockerfile").read_text()
     environment = compose["services"]["minio"]["environment"]
     assert environment["MINIO_NOTIFY_KAFKA_TOPIC_SIGHTLINE"] == BUCKET_NOTIFICATIONS.name
 

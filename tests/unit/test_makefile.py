@@ -18,7 +18,7 @@ def checkout(tmp_path: Path) -> Path:
     """A fresh clone's worth of what make looks at."""
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    shutil.copytree(ROOT / "infra/requirements", tmp_path / "infra/requirements")
     return tmp_path
 
 
@@ -54,8 +54,8 @@ def test_every_target_is_documented() -> None:
 def test_the_demo_needs_python_alone(checkout: Path) -> None:
     """A fresh clone's demo installs the runtime's pins, not development's, and no tools."""
     planned = make(checkout, "-n", "demo", "PHOTOS=my photos", "DEMO_EXIT=1")
-    assert "requirements/embedded.txt" in planned
-    assert "requirements/dev.txt" not in planned
+    assert "infra/requirements/embedded.txt" in planned
+    assert "infra/requirements/dev.txt" not in planned
     assert "prepare_tools" not in planned
     assert planned.rstrip().endswith('.venv/bin/sightline demo --photos "$PHOTOS" --exit')
 
@@ -63,14 +63,14 @@ def test_the_demo_needs_python_alone(checkout: Path) -> None:
 def test_without_uv_a_pinned_one_is_installed_first(checkout: Path) -> None:
     """Plain Python is enough: uv comes hashed, into the virtual environment."""
     planned = make(checkout, "-n", "demo", "HAVE_UV=")
-    assert "--require-hashes -r requirements/uv.txt" in planned
+    assert "--require-hashes -r infra/requirements/uv.txt" in planned
     assert ".venv/bin/uv pip install" in planned
 
 
 def test_the_tests_get_everything_first(checkout: Path) -> None:
     """`make test`: environment, then tools, then pytest with coverage, which has the last word."""
     planned = make(checkout, "-n", "test")
-    steps = ["requirements/dev.txt", "infra.prepare_tools", ".venv/bin/pytest --cov"]
+    steps = ["infra/requirements/dev.txt", "infra.prepare_tools", ".venv/bin/pytest --cov"]
     assert [planned.index(step) for step in steps] == sorted(planned.index(s) for s in steps)
     assert ".venv/bin/pytest" in planned.rstrip().splitlines()[-1]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = sorted((ROOT / "requirements").glob("*.txt"))
+FILES = sorted((ROOT / "infra/requirements").glob("*.txt"))
 PIN = re.compile(r"^([a-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", re.MULTILINE)
 
 
 def pins(name: str) -> dict[str, set[str]]:
     """Package to pinned versions; several where Pythons or platforms differ."""
     found: dict[str, set[str]] = {}
-    for package, version in PIN.findall((ROOT / "requirements" / name).read_text()):
+    for package, version in PIN.findall((ROOT / "infra/requirements" / name).read_text()):
         found.setdefault(package, set()).add(version)
     return found
 
