@@ -151,7 +151,9 @@ def load_local(network: nn.Module, weights: Path, *, ignored: str) -> None:
             f"{len(surplus)} unknown, for example {example!r}"
         )
     try:
-        network.load_state_dict({k: v for k, v in state.items() if k in expected}, strict=False)
+        for name in expected.keys() & state.keys():
+            expected[name] = state[name]
+        network.load_state_dict(expected)  # as loaded from itself: some networks ask its version
     except RuntimeError as error:
         raise SettingsInvalid(f"embedder.weights: {weights} does not fit: {error}") from error
 

@@ -106,17 +106,30 @@ def photo_features(photos: Sequence[Photo], runtime: Runtime, size: int) -> Phot
     return PhotoFeatures(labels, np.array([p.split for p in photos]), np.concatenate(parts))
 
 
-def directions(classifier: Features, *, exponent: float = EXPONENT) -> Features:
-    """(features, DIMENSIONS): right singular vectors, each times its singular value^exponent.
+@dataclass(frozen=True, slots=True)
+class Directions:
+    """What a classifier tells classes apart by, strongest first."""
+
+    values: NDArray[np.float64]
+    """(DIMENSIONS,) singular values, over the greatest."""
+    rows: NDArray[np.float64]
+    """(DIMENSIONS, features) right singular vectors."""
+
+    def matrix(self, exponent: float = EXPONENT) -> Features:
+        """(features, DIMENSIONS): each direction times its singular value^exponent."""
+        scaled: Features = (self.rows.T * self.values**exponent).astype(np.float32)
+        return scaled
+
+
+def directions(classifier: Features) -> Directions:
+    """Of a (classes, features) classifier, its mean row removed.
 
     Signs are fixed (the largest entry of each is positive), so that every machine makes the same.
     """
     centred = classifier.astype(np.float64) - classifier.mean(axis=0, dtype=np.float64)
     _, values, rows = np.linalg.svd(centred, full_matrices=False)
     rows *= np.sign(rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)])[:, None]
-    scale = (values[:DIMENSIONS] / values[0]) ** exponent
-    scaled: Features = (rows[:DIMENSIONS].T * scale).astype(np.float32)
-    return scaled
+    return Directions(values[:DIMENSIONS] / values[0], rows[:DIMENSIONS])
 
 
 def query_to_gallery(photos: PhotoFeatures, mean: Features, matrix: Features) -> Retrieval:
@@ -148,18 +161,17 @@ def held_out_third(labels: Sequence[str], seed: int) -> list[str]:
     return chosen
 
 
-def held_out_quality(photos: PhotoFeatures, classifier: Features, seed: int) -> HeldOut:
+def held_out_quality(photos: PhotoFeatures, found: Directions, seed: int) -> HeldOut:
     """Make the projection without a third of the labels, exponent included; measure on those."""
     third = held_out_third(photos.labels.tolist(), seed)
     seen, unseen = photos.of_labels(third, without=True), photos.of_labels(third)
     mean = seen.train_mean()
-    matrices = {power: directions(classifier, exponent=power) for power in EXPONENTS}
 
     def quality(power: float) -> float:
-        return query_to_gallery(seen, mean, matrices[power]).mean_average_precision
+        return query_to_gallery(seen, mean, found.matrix(power)).mean_average_precision
 
     exponent = max(EXPONENTS, key=quality)
-    projected = query_to_gallery(unseen, mean, matrices[exponent])
+    projected = query_to_gallery(unseen, mean, found.matrix(exponent))
     return HeldOut(
         seed=seed,
         labels=len(third),
@@ -182,15 +194,14 @@ def main(
         raise SettingsInvalid("the default model has no weights here")
     runtime = open_runtime(source, settings)
     found = photo_features(read_manifest(photos), runtime, source.input_size)
-    classifier = read_lite0(source.weights)["_fc.weight"].numpy()
-    mean, matrix = found.train_mean(), directions(classifier)
-    stored = matrix.astype(np.float16)
+    axes = directions(read_lite0(source.weights)["_fc.weight"].numpy())
+    mean, stored = found.train_mean(), axes.matrix().astype(np.float16)
     save_file({"mean": mean, "matrix": np.ascontiguousarray(stored)}, out)
     figures = {
         "runtime": f"{runtime.name} {runtime.precision}",
         "raw": asdict(raw_quality(found)),
         "projected": asdict(query_to_gallery(found, mean, stored.astype(np.float32))),
-        "held_out": [asdict(held_out_quality(found, classifier, seed)) for seed in SEEDS],
+        "held_out": [asdict(held_out_quality(found, axes, seed)) for seed in SEEDS],
         "sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
         "bytes": out.stat().st_size,
     }

