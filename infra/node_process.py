@@ -54,7 +54,7 @@ class NodeProcess:
         self, settings: Settings, log: Path, *, environment: Mapping[str, str] | None = None
     ) -> None:
         self._environment = environment_of(settings) | dict(environment or {})
-        self._data = settings.data_directory
+        self.data_directory = settings.data_directory
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +74,7 @@ class NodeProcess:
     @property
     def url(self) -> str:
         """Base URL of the running API."""
-        running = owner.find(self._data)
+        running = owner.find(self.data_directory)
         if running is None:
             raise RefusedToStart(f"it does not run, see {self.log}")
         return running.url
@@ -120,7 +120,7 @@ class NodeProcess:
         process = self._started()
         if process.poll() is not None:
             raise RefusedToStart(f"it ended with {process.returncode}: {self._tail()}")
-        running = owner.find(self._data)
+        running = owner.find(self.data_directory)
         return running is not None and running.pid == process.pid
 
     def _started(self) -> subprocess.Popen[bytes]:

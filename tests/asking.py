@@ -1,0 +1,99 @@
+"""A caller of the HTTP API, as the end-to-end tests need one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sightline.engine.settings import ApiSettings, Mode, Settings
+from sightline.infra.synthetic_photos import synthetic_photos
+
+WAIT: dict[str, str] = {"wait": "searchable", "timeout_s": "30"}
+MANY_A_MINUTE = 1_000_000
+
+
+def embedded(data_directory: Path) -> Settings:
+    """Settings of an embedded stack of a test's own, on any free port, with no rate to speak of."""
+    api = ApiSettings(port=0, requests_per_minute=MANY_A_MINUTE)
+    return Settings(mode=Mode.EMBEDDED, data_directory=data_directory, api=api)
+
+
+def drawn(count: int, *, seed: int) -> list[bytes]:
+    """JPEG files, none like another; the same for the same seed."""
+    return [photo.jpeg for photo in synthetic_photos(count, seed=seed)]
+
+
+class Asking(httpx.Client):
+    """An HTTP client with the few requests that the tests repeat."""
+
+    def __init__(self, url: str, *, timeout_s: float = 60.0) -> None:
+        super().__init__(base_url=url, timeout=timeout_s)
+
+    def upload(
+        self, image_id: str, data: bytes, *, wait: bool = True, **fields: str
+    ) -> httpx.Response:
+        """PUT an image, public unless said; by default returns once it is searchable or hidden."""
+        return self.put(
+            f"/v1/images/{image_id}",
+            params=WAIT if wait else {},
+            files={"image": ("picture.jpg", data, "image/jpeg")},
+            data={"visibility": "public", **fields},
+        )
+
+    def change(
+        self, image_id: str, *, wait: bool = True, if_match: int | None = None, **changes: Any
+    ) -> httpx.Response:
+        """PATCH an image."""
+        return self.patch(
+            f"/v1/images/{image_id}",
+            params=WAIT if wait else {},
+            headers=_if_match(if_match),
+            json=changes,
+        )
+
+    def remove(
+        self, image_id: str, *, wait: bool = True, if_match: int | None = None, **params: Any
+    ) -> httpx.Response:
+        """DELETE an image."""
+        return self.delete(
+            f"/v1/images/{image_id}",
+            params={**(WAIT if wait else {}), **params},
+            headers=_if_match(if_match),
+        )
+
+    def status(self, image_id: str) -> dict[str, Any]:
+        """What is known of an image."""
+        return ok(self.get(f"/v1/images/{image_id}"))
+
+    def search(self, data: bytes, *, limit: int = 24) -> httpx.Response:
+        """Search by an upload that is not kept; look-alikes stay in."""
+        return self.post(
+            "/v1/search",
+            files={"image": data},
+            data={"limit": str(limit), "store_query": "false", "near_duplicates": "keep"},
+        )
+
+    def found(self, data: bytes, *, limit: int = 24) -> list[str]:
+        """Ids of the results for an upload, best first."""
+        return ids(self.search(data, limit=limit))
+
+
+def ok(answer: httpx.Response) -> dict[str, Any]:
+    """The document of a success.
+
+    Raises:
+        AssertionError: it was none; quotes the problem.
+    """
+    assert answer.is_success, f"{answer.request.method} {answer.url}: {answer.text}"
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def ids(answer: httpx.Response) -> list[str]:
+    """Ids of a search's results, best first."""
+    return [str(result["image_id"]) for result in ok(answer)["results"]]
+
+
+def _if_match(version: int | None) -> dict[str, str]:
+    return {} if version is None else {"If-Match": f'"{version}"'}
