@@ -12,6 +12,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from sightline.search_api.problems import Problem, invalid, of_validation
 from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -81,10 +82,51 @@ async def multipart_body(request: Request, model: type[M]) -> AsyncIterator[tupl
     """
     if content_type(request) != MULTIPART:
         raise Problem("unsupported-media", f"send {MULTIPART} with a part `image`")
-    async with request.form(
-        max_files=1, max_fields=MAX_PARTS, max_part_size=MAX_PART_BYTES
-    ) as form:
+    form = await _form(request)
+    try:
         yield _fields(form, model), _picture(form)
+    finally:
+        await form.close()
+
+
+class _WholeForm(MultiPartParser):
+    """Starlette's parser takes a body that stops short for a whole one; this one knows."""
+
+    whole = False
+
+    def on_end(self) -> None:
+        """The closing boundary has come."""
+        self.whole = True
+
+    async def parsed(self) -> FormData:
+        """The form. Raises `MultiPartException`, also where it stops short."""
+        form = await self.parse()
+        if not self.whole:
+            raise MultiPartException("it ends before its closing boundary")
+        return form
+
+    def discard(self) -> None:
+        """Close the temporary files, also of a part that has not ended."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
+
+async def _form(request: Request) -> FormData:
+    parser = _WholeForm(
+        request.headers,
+        request.stream(),
+        max_files=1,
+        max_fields=MAX_PARTS,
+        max_part_size=MAX_PART_BYTES,
+    )
+    try:
+        return await parser.parsed()
+    except MultiPartException as error:
+        parser.discard()
+        raise Problem("malformed", f"the form cannot be read: {error.message}") from None
+    except BaseException:  # the client went away, or sent too much
+        parser.discard()
+        raise
 
 
 def _picture(form: FormData) -> Uploaded:

@@ -1,0 +1,373 @@
+"""What bad input gets: a problem document that names the field, and never 500."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sightline.search_api.problems import PROBLEM_TYPES, URN
+from sightline.search_api.request_fields import ImageSearch
+
+from tests.api_parts import KEYS, ApiWorld, app_of, client_of, picture
+
+SEARCH, IMAGES = "/v1/search", "/v1/images"
+JSON = {"content-type": "application/json"}
+BOUNDARY = {"content-type": "multipart/form-data; boundary=b"}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
+    """Two pictures."""
+    world = ApiWorld.open(tmp_path_factory.mktemp("world"))
+    world.add("i1", 1)
+    world.add("i2", 2)
+    yield world
+    world.index.close()
+
+
+def ask(world: ApiWorld, method: str, url: str, **request: Any) -> httpx.Response:
+    """One request to a fresh app."""
+    key, limits = request.pop("key", None), request.pop("settings", {})
+
+    async def main() -> httpx.Response:
+        async with client_of(app_of(world, **limits), key=key) as client:
+            return await client.request(method, url, **request)
+
+    return asyncio.run(main())
+
+
+def is_problem(answer: httpx.Response, status: int, **facts: str) -> bool:
+    """A well-formed problem document with these members."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    kind = document["type"].removeprefix(URN)
+    assert (document["status"], document["title"]) == (status, PROBLEM_TYPES[kind][1])
+    assert document["detail"]
+    assert facts.items() <= document.items(), document
+    return True
+
+
+def part(data: bytes = picture(1)) -> dict[str, tuple[str, bytes, str]]:
+    """The multipart part of a picture."""
+    return {"image": ("p.jpg", data, "image/jpeg")}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"image_id": "i1", "limit": 0}, "limit"),
+        ({"image_id": "i1", "limit": 101}, "limit"),
+        ({"image_id": "i1", "limit": "many"}, "limit"),
+        ({"image_id": "i1", "tags_any": [""]}, "tags_any.0"),
+        ({"image_id": "i1", "tags_all": ["x" * 65]}, "tags_all.0"),
+        ({"image_id": "i1", "tags_none": ["x"] * 65}, "tags_none"),
+        ({"image_id": "a/b"}, "image_id"),
+        ({"image_id": 7}, "image_id"),
+        ({}, "image_id"),
+        ({"image_id": "i1", "limt": 3}, "limt"),
+        ({"image_id": "i1", "crop": "0,0,1,1"}, "crop"),
+        ({"image_id": "i1", "session_id": "é"}, "session_id"),
+        ({"image_id": "i1", "near_duplicates": "maybe"}, "near_duplicates"),
+        ({"image_id": "i1", "location": {"country": "Germany"}}, "location.country"),
+    ],
+)
+def test_a_wrong_field_is_named(world: ApiWorld, body: dict[str, Any], field: str) -> None:
+    """422 with the field's path, by JSON."""
+    assert is_problem(ask(world, "POST", SEARCH, json=body), 422, field=field)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"limit": "0"}, "limit"),
+        ({"limit": "1.5"}, "limit"),
+        ({"limit": ["1", "2"]}, "limit"),
+        ({"limit": "9" * 5000}, "limit"),
+        ({"crop": "1,2,3"}, "crop"),
+        ({"crop": "nan,0,1,1"}, "crop"),
+        ({"crop": "0.5,0,0.6,1"}, "crop"),
+        ({"crop": "0,0,0,1"}, "crop.w"),
+        ({"exact": "perhaps"}, "exact"),
+        ({"location": "{"}, "location"),
+        ({"image_id": "i1"}, "image_id"),
+    ],
+)
+def test_a_wrong_form_field_is_named(world: ApiWorld, fields: dict[str, Any], field: str) -> None:
+    """422 with the field's path, by multipart."""
+    answer = ask(world, "POST", SEARCH, files=part(), data=fields)
+    assert is_problem(answer, 422, field=field)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"version": "-1"}, "version"),
+        ({"version": str(2**53)}, "version"),
+        ({"version": "one"}, "version"),
+        ({"visibility": "secret"}, "visibility"),
+        ({"tags": ["x" * 65]}, "tags.0"),
+        ({"attributes": "[1]"}, "attributes"),
+        ({"attributes": "[" * 5000}, "attributes"),
+        ({"attributes": '{"n": NaN}'}, "attributes"),
+        ({"attributes": '{"n": "' + "x" * 4096 + '"}'}, "attributes"),
+        ({"owner_id": "a b"}, "owner_id"),
+    ],
+)
+def test_a_wrong_image_field_is_named(world: ApiWorld, fields: dict[str, Any], field: str) -> None:
+    """422 with the field's path, and nothing is published."""
+    before = len(world.log.records["images.v1"])
+    answer = ask(world, "PUT", f"{IMAGES}/new", files=part(), data=fields)
+    assert is_problem(answer, 422, field=field)
+    assert len(world.log.records["images.v1"]) == before
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b"[" * 30_000, b'{"image_id": "\\ud800"}']
+)
+def test_a_body_that_is_no_json_is_400(world: ApiWorld, body: bytes) -> None:
+    """Empty, cut short, not UTF-8, nested beyond reason."""
+    assert is_problem(ask(world, "POST", SEARCH, content=body, headers=JSON), 400)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"garbage", 400),
+        (b'--b\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\nxx', 400),
+        (b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nxx\r\n--b--\r\n', 422),
+    ],
+)
+def test_a_truncated_form_is_refused(world: ApiWorld, body: bytes, status: int) -> None:
+    """400 where it cannot be read, 422 where the picture is missing."""
+    assert is_problem(ask(world, "POST", SEARCH, content=body, headers=BOUNDARY), status)
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "reason"),
+    [
+        (b"", 422, "empty"),
+        (b"hello, I am no picture", 415, "unsupported_media"),
+        (b"%PDF-1.7 ...", 415, "unsupported_media"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "unsupported_media"),
+        (picture(1)[:200], 422, None),
+    ],
+)
+@pytest.mark.parametrize("url", [SEARCH, IMAGES])
+def test_what_is_no_picture_says_why(
+    world: ApiWorld, url: str, data: bytes, status: int, reason: str | None
+) -> None:
+    """By search and by upload alike, with the machine-readable reason."""
+    answer = ask(world, "POST", url, files=part(data))
+    facts = {} if reason is None else {"reason": reason}
+    assert is_problem(answer, status, field="image", **facts)
+
+
+def test_every_nasty_file_gets_its_verdict(world: ApiWorld, nasty: Path) -> None:
+    """All of the hostile collection over HTTP: answered or refused with a reason, never 500."""
+    paths = sorted((nasty / "files").iterdir())
+
+    async def main() -> None:
+        async with client_of(app_of(world)) as client:
+            for path in paths:
+                answer = await client.post(SEARCH, files=part(path.read_bytes()))
+                assert answer.status_code in (200, 413, 415, 422), (path.name, answer.text)
+                if answer.status_code != 200:
+                    assert is_problem(answer, answer.status_code, field="image")
+
+    assert paths
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "image/jpeg", ""])
+def test_another_content_type_is_415(world: ApiWorld, kind: str) -> None:
+    """Neither JSON nor multipart."""
+    answer = ask(world, "POST", SEARCH, content=b"x", headers={"content-type": kind})
+    assert is_problem(answer, 415)
+
+
+def test_a_stated_length_over_the_limit_is_413(world: ApiWorld) -> None:
+    """Before a byte is read."""
+    answer = ask(world, "POST", SEARCH, files=part(b"x" * 5000), settings={"max_body_bytes": 1000})
+    assert is_problem(answer, 413)
+
+
+def test_a_chunked_body_is_cut_at_the_limit(world: ApiWorld) -> None:
+    """Endless and without a length: it is read to the limit and no further."""
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        yield b'--b\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\n'
+        while True:
+            read += 1000
+            yield b"x" * 1000
+
+    answer = ask(
+        world,
+        "POST",
+        SEARCH,
+        content=endless(),
+        headers=BOUNDARY,
+        settings={"max_body_bytes": 50_000},
+    )
+    assert is_problem(answer, 413)
+    assert read <= 52_000
+
+
+def test_a_large_json_body_is_413(world: ApiWorld) -> None:
+    """JSON has a bound of its own."""
+    answer = ask(world, "POST", SEARCH, content=b" " * 70_000, headers=JSON)
+    assert is_problem(answer, 413)
+
+
+@pytest.mark.parametrize("image_id", ["a%20b", "x" * 129, "caf%C3%A9"])
+def test_an_id_that_can_be_none_is_422(world: ApiWorld, image_id: str) -> None:
+    """In the path too."""
+    assert is_problem(ask(world, "GET", f"{IMAGES}/{image_id}"), 422, field="image_id")
+
+
+@pytest.mark.parametrize("path", ["/nope", "/v1/images/a/b/c", "/v1/search/", "/docs"])
+def test_an_unknown_address_is_404(world: ApiWorld, path: str) -> None:
+    """As a problem document, too."""
+    assert is_problem(ask(world, "GET", path), 404)
+
+
+def test_another_method_is_405(world: ApiWorld) -> None:
+    """And says which are taken."""
+    answer = ask(world, "PUT", SEARCH)
+    assert is_problem(answer, 405)
+    assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("value", ["1", "abc", '"', ""])
+def test_a_malformed_if_match_is_422(world: ApiWorld, value: str) -> None:
+    """It is no entity tag; a tag that is none of ours is 412."""
+    url = f"{IMAGES}/i1"
+    answer = ask(world, "PATCH", url, json={"tags": []}, headers={"If-Match": value})
+    assert is_problem(answer, 422, field="If-Match")
+    for other in ('"x"', 'W/"1"', '"99"'):
+        answer = ask(world, "PATCH", url, json={"tags": []}, headers={"If-Match": other})
+        assert is_problem(answer, 412, field="If-Match")
+
+
+@pytest.mark.parametrize("query", ["timeout_s=-1", "timeout_s=nan", "timeout_s=1e9", "wait=x"])
+def test_a_wrong_query_parameter_is_named(world: ApiWorld, query: str) -> None:
+    """Nothing is published."""
+    answer = ask(world, "DELETE", f"{IMAGES}/i1?{query}")
+    assert is_problem(answer, 422, field=query.partition("=")[0])
+
+
+def test_keys_are_needed_where_there_are_keys(world: ApiWorld) -> None:
+    """401 without or with a wrong one; both headers are taken; 403 without the scope."""
+    limits = {"keys": KEYS}
+    body = {"image_id": "i1"}
+    for headers in ({}, {"X-API-Key": "wrong"}, {"Authorization": "Basic searcher"}):
+        answer = ask(world, "POST", SEARCH, json=body, headers=headers, settings=limits)
+        assert is_problem(answer, 401)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+    for headers in ({"X-API-Key": "searcher"}, {"Authorization": "bearer searcher"}):
+        answer = ask(world, "POST", SEARCH, json=body, headers=headers, settings=limits)
+        assert answer.status_code == 200
+    answer = ask(world, "POST", SEARCH, json=body, key="writer", settings=limits)
+    assert is_problem(answer, 403)
+
+
+def test_pages_of_other_sites_may_not_use_an_open_api(world: ApiWorld) -> None:
+    """A browser on this machine would send their requests here: by Origin, by a rebound name."""
+    body = {"image_id": "i1"}
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+        assert is_problem(ask(world, "POST", SEARCH, json=body, headers=headers), 403)
+    own = ask(world, "POST", SEARCH, json=body, headers={"Origin": "http://localhost"})
+    assert own.status_code == 200
+
+
+def test_too_many_requests_are_429(world: ApiWorld) -> None:
+    """With the time after which the next one is heard."""
+
+    async def main() -> None:
+        async with client_of(app_of(world, requests_per_minute=10)) as client:
+            for _ in range(10):
+                assert (await client.get(f"{IMAGES}/i1")).status_code == 200
+            answer = await client.get(f"{IMAGES}/i1")
+            assert is_problem(answer, 429)
+            assert 1 <= int(answer.headers["retry-after"]) <= 7
+
+    asyncio.run(main())
+
+
+@given(body=st.binary(max_size=300))
+@settings(max_examples=60)
+def test_any_bytes_as_a_form_are_never_500(world: ApiWorld, body: bytes) -> None:
+    """Whatever follows the boundary."""
+    answer = ask(world, "POST", SEARCH, content=b"--b\r\n" + body, headers=BOUNDARY)
+    assert answer.status_code < 500
+
+
+def test_nothing_generated_from_the_openapi_is_answered_with_500(world: ApiWorld) -> None:
+    """Schemathesis over every operation, valid and invalid input; statuses are documented ones."""
+    app = app_of(world, requests_per_minute=1_000_000)
+    schema = schemathesis.openapi.from_dict(app.openapi())
+    bounded = settings(
+        max_examples=12,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+    async def call(case: Any) -> httpx.Response:
+        asked = case.as_transport_kwargs(base_url="http://localhost")
+        wire = {"method", "url", "headers", "files", "data", "json", "params"}
+        asked["params"] = {**(asked.get("params") or {}), "timeout_s": 0}
+        request = requests.Request(**{n: v for n, v in asked.items() if n in wire}).prepare()
+        transport = httpx.ASGITransport(app, client=("127.0.0.1", 5000))
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await client.request(
+                str(request.method),
+                str(request.url),
+                headers={name: str(value) for name, value in request.headers.items()},
+                content=request.body if isinstance(request.body, bytes) else b"",
+            )
+
+    def checked(
+        loop: asyncio.AbstractEventLoop, cases: Any, documented: set[int]
+    ) -> Callable[[], None]:
+        @given(case=cases)
+        @bounded
+        def check(case: Any) -> None:
+            answer = asyncio.run_coroutine_threadsafe(call(case), loop).result(60)
+            assert answer.status_code < 500 or answer.status_code == 503, answer.text
+            assert answer.status_code in documented | {405}, (case, answer.text)
+
+        return check
+
+    async def explore() -> int:
+        seen, loop = 0, asyncio.get_running_loop()
+        async with app.router.lifespan_context(app):
+            for result in schema.get_all_operations():
+                operation: Any = result.ok()  # type: ignore[union-attr]  # our document is valid
+                codes = operation.responses.status_codes
+                documented = {int(code) for code in codes if code.isdigit()}
+                await asyncio.to_thread(checked(loop, operation.as_strategy(), documented))
+                seen += 1
+        return seen
+
+    assert asyncio.run(explore()) >= 10
+
+
+def test_the_fields_of_the_form_and_of_the_schema_are_the_same(world: ApiWorld) -> None:
+    """What OpenAPI says of a JSON search is what is validated."""
+    document = app_of(world).openapi()
+    said = document["components"]["schemas"]["ImageSearch"]["properties"]
+    assert said.keys() == ImageSearch.model_fields.keys()

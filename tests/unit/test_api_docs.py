@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sightline.search_api.problems import PROBLEM_TYPES
+from sightline.search_api.request_fields import ImageSearch, UploadSearch
+from sightline.search_api.routes_page import FILES
+
+from tests.api_parts import ApiWorld, app_of
+
+PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+
+
+def test_every_endpoint_is_documented(tmp_path: Path) -> None:
+    """Method and path of each operation of the app stand in docs/api.md."""
+    world = ApiWorld.open(tmp_path)
+    paths = app_of(world).openapi()["paths"]
+    world.index.close()
+    text = PAGE.read_text()
+    asked = [f"`{m.upper()} {path}`" for path, methods in paths.items() for m in methods]
+    assert [one for one in asked if one not in text] == []
+
+
+def test_every_problem_type_is_documented() -> None:
+    """With its status."""
+    text = PAGE.read_text()
+    missing = [k for k, (code, _) in PROBLEM_TYPES.items() if f"| `{k}` | {code} |" not in text]
+    assert missing == []
+
+
+@pytest.mark.parametrize("model", [ImageSearch, UploadSearch])
+def test_every_search_field_is_documented(model: type[ImageSearch | UploadSearch]) -> None:
+    """By name."""
+    text = PAGE.read_text()
+    assert [name for name in model.model_fields if f"`{name}" not in text] == []
+
+
+def test_the_page_asks_no_other_host() -> None:
+    """No address with a host anywhere in its files, and no inline script or style."""
+    folder = PAGE.parents[1] / "search_api" / "page"
+    served = {name for name, _ in FILES.values()}
+    assert {path.name for path in folder.iterdir()} == served
+    for path in folder.iterdir():
+        text = path.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert "http:" not in text, path
+        assert "https:" not in text, path
+        assert "style=" not in text, path
