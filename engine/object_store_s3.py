@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import urllib3
 from minio import Minio
+from minio.credentials import Credentials
 from minio.credentials.providers import (
     AWSConfigProvider,
     ChainedProvider,
@@ -198,9 +199,20 @@ def _credentials(settings: StoreSettings, pool: urllib3.PoolManager) -> Provider
             settings.secret_key.get_secret_value() if settings.secret_key else "",
             settings.session_token.get_secret_value() if settings.session_token else None,
         )
-    return ChainedProvider(
-        [EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider(http_client=pool)]
-    )
+    return _MachineRole([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider(http_client=pool)])
+
+
+class _MachineRole(ChainedProvider):
+    """The machine's own credentials; that there are none just now is an outage, not an answer."""
+
+    def retrieve(self) -> Credentials:
+        """The first provider's that has some. Raises `PartUnavailable`."""
+        try:
+            return super().retrieve()
+        except ValueError as error:
+            raise PartUnavailable(
+                Part.STORE, f"set store.access_key, or give this machine a role: {error}"
+            ) from error
 
 
 def _vanished(answer: urllib3.BaseHTTPResponse, expected_etag: str | None) -> bool:

@@ -58,7 +58,7 @@ class KafkaSettings(Section):
     """Overrides the partition count of every topic that is created here."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How to talk to the brokers."""
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     """Only with a SASL protocol."""
     sasl_username: str | None = None
     """Only with a SASL protocol."""
