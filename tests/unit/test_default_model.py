@@ -105,3 +105,14 @@ def test_held_out_labels_have_no_part_in_the_mean() -> None:
     assert results[0].exponent == results[1].exponent
     assert results[0].labels == 2
     assert results[0].queries == pytest.approx(8)
+
+
+def test_the_model_card_describes_what_ships() -> None:
+    """The card names the files by their hashes, and the digests that they give."""
+    card = (Path(__file__).parents[2] / "docs/models/efficientnet_lite0.md").read_text()
+    source = model_source(EmbedderSettings())
+    assert source.weights_id in card
+    assert str(source.projection_id) in card
+    for runtime in ("openvino", "torch-eager", "torch-compiled", "cuda"):
+        for precision in ("bf16", "fp32"):
+            assert source.digest(precision=precision, runtime=runtime)[:8] in card
