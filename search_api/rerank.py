@@ -17,7 +17,7 @@ from sightline.engine.records import Hit, IndexedImage
 MAX_FETCHED = 1_000
 """Most hits that one page is picked from."""
 SLACK = 4
-"""Hits beyond the page at first, with an eighth of it: more are rarely duplicates, and cost time."""
+"""Hits beyond the page at first, with an eighth of it; more are rarely needed, and cost time."""
 
 Fetch = Callable[[int], list[Hit]]
 """The nearest `n` hits, in stable order."""

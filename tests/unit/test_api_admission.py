@@ -11,6 +11,7 @@ from sightline.search_api.gate import Gate
 from sightline.search_api.keys import KeyRing, is_loopback
 from sightline.search_api.rate_limit import MAX_CALLERS, RateLimit
 from sightline.search_api.uuid7 import uuid7
+
 from tests.api_parts import KEYS, key_of
 
 
