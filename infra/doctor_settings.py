@@ -46,7 +46,7 @@ def _kafka(kafka: KafkaSettings) -> Iterator[Finding]:
             f"kafka.sasl_username is set, but kafka.security_protocol is {kafka.security_protocol}",
             "set kafka.security_protocol to SASL_SSL",
         )
-    if sasl and kafka.sasl_mechanism != "OAUTHBEARER" and kafka.sasl_password is None:
+    if sasl and kafka.sasl_password is None:
         yield bad(
             PART,
             f"kafka.security_protocol is {kafka.security_protocol} without a password",

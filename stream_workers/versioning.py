@@ -1,4 +1,7 @@
-"""The decisions of the index worker, pure: event and stored image in, what to do out (RULES R1)."""
+"""The decisions of the index worker, pure: event and stored image in, what to do out.
+
+What the rules leave open is decided in docs/adr/0010-index-worker.md.
+"""
 
 from __future__ import annotations
 
