@@ -106,7 +106,7 @@ def read_lite0(weights: Path) -> dict[str, Tensor]:
     """
     try:
         state = torch.load(weights, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, UnpicklingError) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
         raise SettingsInvalid(f"embedder.weights: cannot read {weights}: {error}") from error
     if not isinstance(state, dict) or "_fc.weight" not in state:
         raise SettingsInvalid(f"embedder.weights: {weights} is not EfficientNet-Lite0's state dict")

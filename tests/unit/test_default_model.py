@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sightline.engine.decode import prepare
 from sightline.engine.embedding import open_embedder, open_runtime
 from sightline.engine.embedding_lite0 import read_lite0
@@ -21,6 +22,8 @@ from sightline.training.projection import (
     raw_quality,
     read_manifest,
 )
+
+from tests.pictures import encoded
 
 GOAL = 0.438
 NOISE = 0.002
@@ -70,14 +73,35 @@ def test_quality_on_labels_that_had_no_part(found: PhotoFeatures, axes: Directio
 
 
 def test_orientations_embed_alike(nasty: Path) -> None:
-    """The same scene in several EXIF orientations gives nearly one vector."""
+    """One scene in several EXIF orientations gives nearly one vector.
+
+    Each file has its own large digit printed in the middle, which is what is left of a difference.
+    """
     embedder = open_embedder(EmbedderSettings())
     crops = [
         prepare(path.read_bytes(), limits=DecodeSettings(), size=embedder.input_size).crop
         for path in sorted((nasty / "files").glob(ORIENTED))
     ]
     vectors = embedder.embed(np.stack(crops))
-    assert (vectors @ vectors.T).min() > 0.97
+    assert (vectors @ vectors.T).min() > 0.88
+
+
+def test_stored_sideways_or_upright_is_the_same_picture(photos: Path) -> None:
+    """All eight orientations of one photo, stored without loss, give one vector."""
+    embedder = open_embedder(EmbedderSettings())
+    upright = Image.open(read_manifest(photos)[0].path)
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the inverse transposition of each
+    crops = []
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        turned: Image.Image = upright
+        if orientation in undo:
+            turned = upright.transpose(Image.Transpose(undo[orientation]))
+        data = encoded(turned, "PNG", exif=exif)
+        crops.append(prepare(data, limits=DecodeSettings(), size=embedder.input_size).crop)
+    vectors = embedder.embed(np.stack(crops))
+    assert (vectors @ vectors.T).min() > 0.9999
 
 
 def test_a_third_of_the_labels_of_each_domain_is_held_out() -> None:
