@@ -258,6 +258,16 @@ class LabelSettings(Section):
     """How often the join's workers tick every partition of a live topic."""
     stalled_s: Annotated[float, Field(gt=0)] = 30.0
     """A partition with lag where nothing was applied for so long ends the process."""
+    dead_letter_limit: PositiveInt = 100
+    """More dead letters of one partition within `dead_letter_window_s` end the process."""
+    dead_letter_window_s: Seconds = 60.0
+    """By the records' own timestamps."""
+    supervised: bool = True
+    """`sightline up` runs join and miner as children of its own; off: start them yourself."""
+    join_metrics_port: int | None = 9465
+    """Where `sightline join` serves its metrics; none: nowhere."""
+    mine_metrics_port: int | None = 9466
+    """Where `sightline mine` serves its metrics; none: nowhere."""
 
 
 class Scope(StrEnum):
@@ -300,14 +310,10 @@ class ApiSettings(Section):
     """Of any request."""
     store_queries: bool = True
     """Keep uploaded query pictures for 30 days, so that they can become anchors."""
-    presigned_urls: bool = False
-    """Answer with presigned object URLs (≤ 5 min) instead of our own, where the store has them."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=256)] = 40
     """Results within this Hamming distance of 256-bit dHashes are near-duplicates."""
-    trace_endpoint: str | None = None
-    """OTLP over HTTP; none: no traces."""
 
 
 class Settings(BaseSettings):

@@ -229,6 +229,7 @@ class Parts:
             embedder=self.embedder,
             catalogue=self.catalogue,
             catalogued=self.catalogued,
+            new_images=CataloguedImages(self.catalogue, self.publisher),
             publisher=AsyncImagePublisher(self.publisher),
             producer=self.producer,
             api=settings.api,

@@ -71,6 +71,7 @@ class CataloguedImages:
         attributes: Mapping[str, JsonValue] | None = None,
         content_type: str = OCTETS,
         if_match: int | None = None,
+        again: bool = False,
         lane: Lane = Lane.LIVE,
     ) -> Published:
         """Upload or replace; the state that is stored already is not counted again.
@@ -86,6 +87,7 @@ class CataloguedImages:
             attributes: opaque, returned with results.
             content_type: of `data`, where it is bytes.
             if_match: only if this is the present version.
+            again: count it also if it says the same: the present version was rejected.
             lane: of the event.
 
         Raises:
@@ -108,7 +110,7 @@ class CataloguedImages:
                 attributes=dict(attributes or {}),
             )
 
-        return self._publish(self._write(image_id, successor, if_match=if_match), lane)
+        return self._publish(self._write(image_id, successor, if_match=if_match, again=again), lane)
 
     def replace_bytes(
         self, image_id: str, data: bytes | ObjectReference, *, lane: Lane = Lane.LIVE
@@ -274,6 +276,7 @@ class CataloguedImages:
         *,
         if_match: int | None = None,
         sequencer: int | None = None,
+        again: bool = False,
     ) -> CatalogueEntry:
         """The entry after the write: a new one, or the old one where nothing was to be done."""
 
@@ -283,7 +286,8 @@ class CataloguedImages:
             state = self._known(image_id) if found is None else found.state
             _check(image_id, state, if_match)
             following = successor(state, 1 if state is None else state.version + 1)
-            if found is not None and sequencer is None and _says_the_same(following, found.state):
+            once = sequencer is None and not again
+            if found is not None and once and _says_the_same(following, found.state):
                 return None
             event = self._publisher.event_of(following, event_id=new_id())
             handled = None if found is None else found.sequencer

@@ -14,6 +14,7 @@ from sightline.engine.records import IndexedImage, Stage
 from sightline.engine.settings import Scope
 from sightline.engine.visible import Caller, VisibleIndex
 from sightline.schemas.images import ImageState
+from sightline.schemas.indexed import Outcome
 from sightline.search_api.answers import image_urls
 from sightline.search_api.pending import Pending, PendingImages
 
@@ -43,6 +44,11 @@ class Standing:
     def version(self) -> int:
         """The newest version."""
         return self.state.version
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the newest version's bytes were refused."""
+        return self.pending is None and _applied(self).outcome is Outcome.REJECTED
 
     def document(self) -> dict[str, Any]:
         """The status as JSON values."""

@@ -120,7 +120,9 @@ class ImageWrites:
             if standing is not None:
                 refuse_other_authority(standing, said.version)
                 refuse_lower(standing, said.version)
-            put: Put = partial(_counted, standing, wanted, self._catalogued.put)
+            # The same bytes again after a rejection: the object may be whole this time.
+            again = standing is not None and standing.rejected
+            put: Put = partial(_counted, standing, wanted, self._catalogued.put, again=again)
             return await self._upload(image_id, said, data, picture.content_type, put=put)
 
     async def change(

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from sightline.engine.settings import Scope
+from sightline.producers.derived_ids import new_id
 from sightline.schemas.fields import ID_PATTERN, MAX_VERSION
 from sightline.search_api.admission import CallerOf
 from sightline.search_api.bodies import json_body, multipart_body
@@ -16,7 +17,6 @@ from sightline.search_api.keys import require
 from sightline.search_api.openapi import answers, body, form_of, json_of
 from sightline.search_api.preconditions import if_match
 from sightline.search_api.request_fields import ImageFields, ImagePatch, WaitQuery
-from sightline.search_api.uuid7 import uuid7
 from starlette.responses import Response
 
 ImageIdPath = Annotated[
@@ -77,7 +77,7 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
         """Upload a new image; its id is assigned. Scope `write`."""
         require(caller, Scope.WRITE)
         async with multipart_body(request, ImageFields) as (fields, picture):
-            written = await writes.create(uuid7(), fields, picture, caller)
+            written = await writes.create(new_id(), fields, picture, caller)
         return await reads.written(written, caller, Wait.of(wait, timeout_s))
 
     @router.put(

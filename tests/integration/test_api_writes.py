@@ -113,7 +113,7 @@ def test_wait_answers_when_it_is_searchable(world: ApiWorld) -> None:
 
 
 def test_wait_tells_why_an_image_was_rejected(world: ApiWorld) -> None:
-    """422, with the reason that the worker found."""
+    """422, with the reason that the worker found; the same bytes again are a new try."""
 
     def reject() -> None:
         world.work()
@@ -130,9 +130,12 @@ def test_wait_tells_why_an_image_was_rejected(world: ApiWorld) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         await client.put("/v1/images/mine", files=part(), data=PUBLIC)
         await asyncio.to_thread(reject)
-        answer = await client.put("/v1/images/mine?wait=searchable", files=part(), data=PUBLIC)
+        same = {"visibility": "public"}
+        answer = await client.patch("/v1/images/mine?wait=searchable", json=same)
         assert (answer.status_code, answer.json()["reason"]) == (422, "object_changed")
         assert (await client.get("/v1/images/mine/content")).status_code == 404
+        again = await client.put("/v1/images/mine", files=part(), data=PUBLIC)
+        assert again.headers["etag"] == '"2"'
 
     run(world, scenario)
 

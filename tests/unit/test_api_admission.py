@@ -7,10 +7,10 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Overloaded, Part, SettingsInvalid
 from sightline.engine.settings import ApiSettings, Scope
 from sightline.engine.telemetry import Metrics
+from sightline.producers.derived_ids import new_id
 from sightline.search_api.gate import Gate
 from sightline.search_api.keys import KeyRing, is_loopback
 from sightline.search_api.rate_limit import MAX_CALLERS, RateLimit
-from sightline.search_api.uuid7 import uuid7
 
 from tests.api_parts import KEYS, key_of
 
@@ -81,6 +81,6 @@ def test_past_twice_the_limit_searches_are_refused() -> None:
 
 def test_assigned_ids_sort_by_time_and_differ() -> None:
     """UUIDv7: version and variant bits set, unique."""
-    made = [uuid7() for _ in range(1000)]
+    made = [new_id() for _ in range(1000)]
     assert len(set(made)) == 1000
     assert all(one[14] == "7" and one[19] in "89ab" for one in made)
