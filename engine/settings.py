@@ -304,6 +304,9 @@ class ApiSettings(Section):
     """Signs search ids and pseudonymises users; none: made once and kept in the object store."""
     requests_per_minute: PositiveInt = 6_000
     """Per key, or per client address."""
+    interactions_per_minute: PositiveInt = 1_200
+    """Clicks, views and the like that one actor may report, in bursts of up to 1,000; per
+    process."""
     max_concurrent_searches: PositiveInt = 64
     """More wait; past twice as many, 503."""
     max_body_bytes: PositiveInt = 33 * 1024 * 1024

@@ -66,6 +66,7 @@ class Metrics:
         self._worker_metrics()
         self._log_metrics()
         self._api_metrics()
+        self._label_metrics()
 
     def _freshness_metrics(self) -> None:
         self.freshness = self._histogram(
@@ -180,8 +181,41 @@ class Metrics:
         self.feedback = self._counter(
             "feedback_total", "Impressions published, and those that were not.", ("result",)
         )
+        self.interactions = self._counter(
+            "interactions_total",
+            "Items of beacons by kind, and those refused or over an actor's rate.",
+            ("kind",),
+        )
+        self.judgements = self._counter("judgements_total", "Grades taken.", ())
         self.index_images = self._gauge(
             "index_images", "Images stored; listed ones can be found.", ("listed",)
+        )
+
+    def _label_metrics(self) -> None:
+        self.label_records = self._counter(
+            "label_records_total",
+            "Records that join or miner applied; those read again after a restart count again.",
+            ("stage",),
+        )
+        self.label_sent = self._counter(
+            "label_sent_total", "Records that join or miner sent.", ("stage", "topic")
+        )
+        self.label_epochs = self._counter(
+            "label_epochs_done_total", "Epochs of a partition that are done.", ("stage",)
+        )
+        self.label_epoch_delay = self._histogram(
+            "label_epoch_delay_seconds",
+            "Record that closed an epoch appended to the log until the epoch is done.",
+            ("stage",),
+            FRESHNESS_BUCKETS,
+        )
+        self.label_held = self._gauge(
+            "label_held_searches", "Searches in memory.", ("stage", "partition")
+        )
+        self.label_uncommitted = self._gauge(
+            "label_uncommitted_records",
+            "Records from the safe offset to the position: read again after a restart.",
+            ("stage", "partition"),
         )
 
     def stage_times(self, lane: Lane, outcome: Outcome, times: StageTimes) -> None:

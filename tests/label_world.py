@@ -65,6 +65,14 @@ class World:
     anchors: int = 2
     images: int = 8
     rules: LabelRules = SMALL_RULES
+    page: int | None = None
+    """At most so many images on a page; None: all."""
+    items: int = 4
+    """At most so many in a beacon."""
+    pace: float = 1.0
+    """How fast time goes on between two steps."""
+    weights: tuple[int, ...] = (4, 8, 1, 1, 1, 1, 1)
+    """How often something happens, in the order of `run`."""
     log: list[Recorded] = field(default_factory=list)
     pages: list[ResultsShown] = field(default_factory=list)
     now_ms: int = START_MS
@@ -74,20 +82,19 @@ class World:
 
     def run(self, steps: int) -> list[Recorded]:
         """So many steps, then time goes on until everything is closed."""
-        actions: list[tuple[Callable[[], None], int]] = [
-            (self.search, 4),
-            (self.interact, 8),
-            (self.crawl, 1),
-            (self.tick, 1),
-            (self.erase, 1),
-            (self.repeat, 1),
-            (self.nonsense, 1),
+        actions: list[Callable[[], None]] = [
+            self.search,
+            self.interact,
+            self.crawl,
+            self.tick,
+            self.erase,
+            self.repeat,
+            self.nonsense,
         ]
-        kinds, weights = zip(*actions, strict=True)
         for _ in range(steps):
-            self.now_ms += self.random.choice((0, 0, 10, 60, 200, 900))
+            self.now_ms += round(self.pace * self.random.choice((0, 0, 10, 60, 200, 900)))
             self._deliver()
-            self.random.choices(kinds, weights)[0]()
+            self.random.choices(actions, self.weights)[0]()
         self.now_ms += 20 * self.rules.epoch_ms + self.rules.window_ms + self.rules.lateness_ms
         self._deliver()
         for partition in range(self.sources):
@@ -100,7 +107,9 @@ class World:
         """One page is shown; sometimes its record is late, sometimes its time is odd."""
         actor = f"actor-{self.random.randrange(self.actors)}"
         anchor = self.random.randrange(self.anchors)
-        chosen = self.random.sample(range(self.images), self.random.randint(0, self.images))
+        chosen = self.random.sample(
+            range(self.images), self.random.randint(0, self.page or self.images)
+        )
         if chosen and self.random.random() < 0.1:
             chosen.append(self.random.choice(chosen))
         page = ResultsShown(
@@ -127,7 +136,7 @@ class World:
         if not self.pages:
             return
         page = self.random.choice(self.pages[-6:])
-        items = tuple(self._item(page) for _ in range(self.random.randint(1, 4)))
+        items = tuple(self._item(page) for _ in range(self.random.randint(1, self.items)))
         search_id, issued_at, actor_id = page.search_id, page.issued_at, page.actor_id
         chance = self.random.random()
         if chance < 0.04:

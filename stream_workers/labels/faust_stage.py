@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from faust.types import TP
 from sightline.engine.ports import Clock
 from sightline.engine.settings import KafkaSettings
 from sightline.stream_workers.labels.partition_stage import PartitionStage
+from sightline.stream_workers.labels.stage_figures import StageFigures
 
 HEARTBEATS_PER_SESSION = 3
 COMMIT_INTERVAL_S = 1.0
@@ -47,7 +48,8 @@ class FaustStage:
     fail: Callable[[BaseException], None]
     stalled_s: float
     data_directory: Path
-    tick_s: float | None = None
+    figures: StageFigures
+    tick_s: float = 10.0
     tick: Callable[[], None] | None = None
     """Join on live topics: writes `ClockTicked` to every partition."""
 
@@ -102,10 +104,11 @@ class _Shell:
         self._stage = stage
         self._topic = settings.topic_prefix + stage.topic
         self._partitions: dict[int, PartitionStage] = {}
-        self._assigned: list[int] = []
         self._ready = asyncio.Event()
         self._generation = 0
         self._committed: dict[int, int] = {}
+        self._preparing = asyncio.Lock()
+        self._behind: dict[int, tuple[int, float]] = {}
 
     def attach(self) -> None:
         """Register agent, signals and tasks with the app."""
@@ -135,33 +138,37 @@ class _Shell:
         await self._ready.wait()
         partition = self._partitions.get(message.partition)
         if partition is None:
-            partition = await self._prepared(message.partition)
-        if partition is not None:
+            await self._prepare_missing()
+            partition = self._partitions.get(message.partition)
+        if partition is not None:  # else it was revoked, and this is what was fetched before
             timestamp_ms = round(message.timestamp * MS_PER_S)
             await partition.take(message.offset, timestamp_ms, message.value)
 
-    async def _prepared(self, number: int) -> PartitionStage | None:
-        """The stage of a partition that was assigned lately; None if it is no longer ours."""
-        generation, missing = (
-            self._generation,
-            [p for p in self._assigned if p not in self._partitions],
-        )
-        makers = await asyncio.to_thread(self._stage.prepare, missing)
-        if generation != self._generation:
-            return None
-        for each, make in makers.items():
-            self._partitions[each] = make()
-        return self._partitions.get(number)
+    def _assigned(self) -> list[int]:
+        """As the consumer knows it: records may come before Faust's signal does."""
+        assigned: set[TP] = self._app.consumer.assignment()
+        return sorted(tp.partition for tp in assigned if tp.topic == self._topic)
+
+    async def _prepare_missing(self) -> None:
+        """A stage for every partition that is ours and has none."""
+        async with self._preparing:
+            generation = self._generation
+            missing = [p for p in self._assigned() if p not in self._partitions]
+            if not missing:
+                return
+            makers = await asyncio.to_thread(self._stage.prepare, missing)
+            if generation == self._generation:
+                for number, make in makers.items():
+                    self._partitions[number] = make()
 
     async def _on_revoked(self, *_: Any, **__: Any) -> None:
         """Faust seeks every partition to its committed offset: all state begins anew."""
         self._ready.clear()
         self._drop_all()
 
-    async def _on_assigned(self, *given: Any, **_: Any) -> None:
-        self._drop_all()
-        assigned: set[TP] = given[-1]
-        self._assigned = sorted(tp.partition for tp in assigned if tp.topic == self._topic)
+    async def _on_assigned(self, *_: Any, **__: Any) -> None:
+        if self._ready.is_set():  # without a word of what was revoked
+            self._drop_all()
         self._ready.set()
 
     def _drop_all(self) -> None:
@@ -170,16 +177,25 @@ class _Shell:
             partition.drop()
         self._partitions = {}
         self._committed = {}
-        self._assigned = []
+        self._behind = {}
 
     async def _commit_regularly(self) -> None:
+        await self._regularly(COMMIT_INTERVAL_S, self._commit)
+
+    async def _watch(self) -> None:
+        await self._regularly(min(COMMIT_INTERVAL_S, self._stage.stalled_s / 4), self._check_all)
+
+    async def _tick_regularly(self) -> None:
+        await self._regularly(self._stage.tick_s, self._tick)
+
+    async def _regularly(self, interval_s: float, act: Callable[[], Awaitable[None]]) -> None:
         try:
             while True:
-                await asyncio.sleep(COMMIT_INTERVAL_S)
-                await self._commit()
+                await asyncio.sleep(interval_s)
+                await act()
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - an unacknowledged row must end the process
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the process must end
             self._stage.fail(error)
 
     async def _commit(self) -> None:
@@ -198,24 +214,32 @@ class _Shell:
         if await consumer._commit_offsets(offsets) and generation == self._generation:  # noqa: SLF001
             self._committed |= changed
 
-    async def _watch(self) -> None:
-        """End the process when a partition has lag and nothing was applied for too long."""
-        while True:
-            await asyncio.sleep(min(COMMIT_INTERVAL_S, self._stage.stalled_s / 4))
-            now = self._stage.clock.monotonic()
-            for number, partition in self._partitions.items():
-                end = self._app.consumer.highwater(TP(self._topic, number)) or 0
-                idle_s = now - partition.progressed_at
-                if end > partition.position and idle_s > self._stage.stalled_s:
-                    self._stage.fail(
-                        Stalled(f"{self._topic}/{number}: at {partition.position} of {end}")
-                    )
+    async def _check_all(self) -> None:
+        """End the process when a partition has lag and nothing was applied for too long.
 
-    async def _tick_regularly(self) -> None:
-        while True:
-            if self._stage.tick is not None:
-                self._stage.tick()
-            await asyncio.sleep(self._stage.tick_s or 1.0)
+        Raises:
+            Stalled: so it was.
+        """
+        if self._ready.is_set():
+            await self._prepare_missing()
+        now = self._stage.clock.monotonic()
+        for number, partition in self._partitions.items():
+            safe = self._committed.get(number, partition.position)
+            self._stage.figures.holds(number, partition.core.searches, partition.position - safe)
+            end = self._app.consumer.highwater(TP(self._topic, number)) or 0
+            if end <= partition.position:
+                self._behind.pop(number, None)
+                continue
+            position, since = self._behind.get(number, (-1, now))
+            if position != partition.position:
+                position, since = partition.position, now
+            self._behind[number] = (position, since)
+            if now - max(since, partition.progressed_at) > self._stage.stalled_s:
+                raise Stalled(f"{self._topic}/{number}: at {position} of {end}")
+
+    async def _tick(self) -> None:
+        if self._stage.tick is not None:
+            self._stage.tick()
 
 
 async def _events(stream: Any) -> AsyncIterator[Any]:

@@ -73,7 +73,7 @@ class JoinCore:
         return self._stream_ms
 
     @property
-    def open_searches(self) -> int:
+    def searches(self) -> int:
         """Searches held in memory."""
         return sum(len(epoch.searches) for epoch in self._open.values())
 
@@ -218,10 +218,12 @@ class JoinCore:
         latest: dict[str, int] = {}
         for name, erased_ms in self._erasures:
             latest[name] = max(erased_ms, latest.get(name, -1))
-        searches, omitted = close_epoch(self._open[epoch], latest, self._rules)
-        time = instants.text(self._rules.closes_at(epoch))
+        held, rules = self._open[epoch], self._rules
+        time = instants.text(rules.closes_at(epoch))
 
         def records() -> Iterator[Outgoing]:
+            # Nothing is added to a closed epoch, so the work is left to whoever sends.
+            searches, omitted = close_epoch(held, latest, rules)
             yield from side_records(omitted, self._source, time)
             yield from pack(searches(), source=self._source, epoch=epoch, time=time)
 

@@ -6,9 +6,8 @@ mined depends only on the searches of epochs e - H … e (docs/labels.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 from sightline.schemas.envelope import ContractError
 from sightline.stream_workers.labels import instants
@@ -31,7 +30,7 @@ from sightline.stream_workers.labels.wire_searches import (
     Search,
     decode,
 )
-from sightline.stream_workers.labels.wire_triples import Mined, encode_triple
+from sightline.stream_workers.labels.wire_triples import encode_triple
 
 
 @dataclass(slots=True)
@@ -70,7 +69,7 @@ class MineCore:
         return min(epoch for epoch, _ in self._markers.values())
 
     @property
-    def held_searches(self) -> int:
+    def searches(self) -> int:
         """Searches held in memory."""
         return sum(len(epoch.searches) for epoch in self._held.values())
 
@@ -144,10 +143,9 @@ class MineCore:
         effects: list[Effect] = []
         for epoch in sorted(e for e in self._held if first <= e < until):
             self._announce(first, epoch, offset, effects)
-            triples = self._mine(epoch)
             self._closing[epoch] = offset
-            records = partial(_records, triples, instants.text(self._rules.closes_at(epoch)))
-            effects.append(FinishedEpochs(DoneRange(epoch, epoch, offset), records, nothing))
+            done = DoneRange(epoch, epoch, offset)
+            effects.append(FinishedEpochs(done, self._triples(epoch), nothing))
             first = epoch + 1
         self._announce(first, until, offset, effects)
         self._next_epoch = until
@@ -160,17 +158,19 @@ class MineCore:
             done = DoneRange(first, until - 1, offset)
             effects.append(FinishedEpochs(done, nothing, nothing))
 
-    def _mine(self, epoch: int) -> list[tuple[str, Mined]]:
-        held = self._held[epoch]
+    def _triples(self, epoch: int) -> Callable[[], Iterator[Outgoing]]:
+        """The epoch's triples, mined by whoever sends them: nothing is added to what they need."""
+        held, rules = self._held[epoch], self._rules
         held.clicked = clicked_by_people(held.searches.values())
         searches = [(source, search) for (source, _), search in held.searches.items()]
         held.searches = {}
-        span = range(epoch - self._rules.history, epoch + 1)
+        span = range(epoch - rules.history, epoch + 1)
         history = [self._held[e].clicked for e in span if e in self._held]
-        return mine_epoch(searches, history, epoch, self._rules)
+        time = instants.text(rules.closes_at(epoch))
 
+        def records() -> Iterator[Outgoing]:
+            for name, mined in mine_epoch(searches, history, epoch, rules):
+                value = encode_triple(name, mined, time=time)
+                yield Outgoing(Destination.TRIPLES, mined.anchor_id, value)
 
-def _records(triples: list[tuple[str, Mined]], time: str) -> Iterator[Outgoing]:
-    for name, mined in triples:
-        value = encode_triple(name, mined, time=time)
-        yield Outgoing(Destination.TRIPLES, mined.anchor_id, value)
+        return records

@@ -49,8 +49,8 @@ class Undecodable:
 class FinishedEpochs:
     """Send all `records()` and await them, then all `markers()` and await them, then `EpochDone`.
 
-    When that is acknowledged, `finish(done)`. Both are made anew at each call, one by one, so that
-    a shell can let others run between them.
+    When that is acknowledged, `finish(done)`. Both are made anew at each call, one by one, from
+    what no later record changes: a shell may make them in another thread while it applies more.
     """
 
     done: DoneRange

@@ -7,9 +7,10 @@ task of their own, so that taking goes on while acknowledgements are on their wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future
 from concurrent.futures import wait as wait_for
+from itertools import islice
 from typing import Protocol
 
 from sightline.engine.errors import Overloaded
@@ -20,6 +21,7 @@ from sightline.schemas.labels import Stage
 from sightline.schemas.topics import EPOCHS_DONE, dead_letters_of
 from sightline.stream_workers.labels.done_epochs import DoneRange
 from sightline.stream_workers.labels.done_topic import done_event
+from sightline.stream_workers.labels.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.labels.outgoing import (
     Destination,
     Effect,
@@ -28,10 +30,12 @@ from sightline.stream_workers.labels.outgoing import (
     SideRow,
     Undecodable,
 )
+from sightline.stream_workers.labels.stage_figures import StageFigures
 
 MAX_ANNOUNCING = 16
 """Finished epochs of a partition that wait for their acknowledgements; then taking waits, too."""
-SENDS_BEFORE_YIELD = 100
+CHUNK_RECORDS = 20
+"""Made in a thread at a time: the event loop must answer the broker while large epochs close."""
 FULL_QUEUE_PAUSE_S = 0.01
 
 
@@ -43,6 +47,10 @@ class Core(Protocol):
 
     def settle(self, offset: int) -> None:
         """A row that names this record is acknowledged."""
+
+    @property
+    def searches(self) -> int:
+        """How many it holds."""
 
     def finish(self, done: DoneRange) -> None:
         """These epochs are done."""
@@ -72,6 +80,8 @@ class PartitionStage:
         destinations: topic names.
         clock: for `EpochDone`.
         fail: ends the process; called from a task.
+        letters: how many dead letters are too many.
+        figures: counts what happens here.
         run_id: embedded only.
     """
 
@@ -87,6 +97,8 @@ class PartitionStage:
         destinations: Destinations,
         clock: Clock,
         fail: Callable[[BaseException], None],
+        letters: LetterRate,
+        figures: StageFigures,
         run_id: str | None = None,
     ) -> None:
         self._stage = stage
@@ -98,6 +110,9 @@ class PartitionStage:
         self._clock = clock
         self._fail = fail
         self._run_id = run_id
+        self._figures = figures
+        self._letters = LetterLimit(letters)
+        self._closed_ms: dict[DoneRange, int] = {}
         self._pending: dict[int, Future[Message]] = {}
         self._finished: asyncio.Queue[FinishedEpochs] = asyncio.Queue(MAX_ANNOUNCING)
         self._announcer = asyncio.create_task(self._announce_all())
@@ -110,6 +125,7 @@ class PartitionStage:
 
         Raises:
             OffsetGap: an offset was skipped; the process must end.
+            DeadLetterLimit: too many records break their contract; the process must end.
         """
         stale = offset < self.position or (not self._begun and offset != self.position)
         if stale:
@@ -118,13 +134,20 @@ class PartitionStage:
         effects = self._core.apply(offset, timestamp_ms, value)
         self.position = offset + 1
         self.progressed_at = self._clock.monotonic()
+        self._figures.applied()
         for effect in effects:
             if isinstance(effect, FinishedEpochs):
+                self._closed_ms[effect.done] = timestamp_ms
                 await self._finished.put(effect)
             elif isinstance(effect, SideRow):
                 self._pending[effect.offset] = await self._send(effect.record)
             else:
-                self._pending[effect.offset] = self._bury(effect)
+                self._pending[effect.offset] = self._bury(effect, timestamp_ms)
+
+    @property
+    def core(self) -> Core:
+        """What decides here."""
+        return self._core
 
     def safe_offset(self) -> int | None:
         """What may be committed now; None before the first record.
@@ -166,13 +189,14 @@ class PartitionStage:
         await asyncio.wrap_future(done)
         self._core.finish(finished.done)
         self.progressed_at = self._clock.monotonic()
+        self._figures.finished(finished.done, self._closed_ms.pop(finished.done), self._clock.now())
 
     async def _send_all(self, records: Iterable[Outgoing]) -> None:
         futures: list[Future[Message]] = []
-        for record in records:
-            futures.append(await self._send(record))
-            if len(futures) % SENDS_BEFORE_YIELD == 0:
-                await asyncio.sleep(0)
+        left = iter(records)
+        while chunk := await asyncio.to_thread(_next_of, left):
+            futures += [await self._send(record) for record in chunk]
+            self.progressed_at = self._clock.monotonic()
         if futures:
             await asyncio.to_thread(wait_for, futures, None, FIRST_EXCEPTION)
             for future in futures:
@@ -187,9 +211,13 @@ class PartitionStage:
                 await asyncio.sleep(FULL_QUEUE_PAUSE_S)
 
     def _append(self, topic: str, key: str, value: bytes, partition: int | None) -> Future[Message]:
+        self._figures.sent(topic)
         return self._producer.append(topic, key, value, partition=partition)
 
-    def _bury(self, undecodable: Undecodable) -> Future[Message]:
+    def _bury(self, undecodable: Undecodable, timestamp_ms: int) -> Future[Message]:
+        place = f"{self._topic}/{self._partition}/{undecodable.offset}"
+        self._letters.count(timestamp_ms, f"{place}: {undecodable.reason}")
+        self._figures.buried(self._topic)
         facts = DeadLetterFacts(
             topic=self._topic,
             partition=self._partition,
@@ -204,3 +232,7 @@ class PartitionStage:
             undecodable.value,
             headers=facts.headers(),
         )
+
+
+def _next_of(records: Iterator[Outgoing]) -> list[Outgoing]:
+    return list(islice(records, CHUNK_RECORDS))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import faust
 from sightline.engine.clock import SystemClock
@@ -16,6 +16,7 @@ from sightline.engine.event_log_kafka_positions import partition_count, start_of
 from sightline.engine.event_log_kafka_reader import read_topics
 from sightline.engine.ports import EventProducer
 from sightline.engine.settings import KafkaSettings, LabelSettings
+from sightline.engine.telemetry import Metrics
 from sightline.schemas.envelope import Event
 from sightline.schemas.interactions import ClockTicked
 from sightline.schemas.labels import Stage
@@ -31,10 +32,12 @@ from sightline.stream_workers.labels.done_epochs import DoneEpochs
 from sightline.stream_workers.labels.done_topic import done_ranges
 from sightline.stream_workers.labels.faust_stage import FaustStage, build_app
 from sightline.stream_workers.labels.join import JoinCore
+from sightline.stream_workers.labels.letter_limit import LetterRate
 from sightline.stream_workers.labels.mine import MineCore
 from sightline.stream_workers.labels.outgoing import Destination
 from sightline.stream_workers.labels.partition_stage import Core, PartitionStage
 from sightline.stream_workers.labels.rules import LabelRules
+from sightline.stream_workers.labels.stage_figures import StageFigures
 
 EXIT_FAILED = 70
 _log = logging.getLogger(__name__)
@@ -45,6 +48,20 @@ def exit_now(error: BaseException) -> NoReturn:
     _log.critical("label stage ends: %s: %s", type(error).__name__, error, exc_info=error)
     sys.stderr.flush()
     os._exit(EXIT_FAILED)
+
+
+def group_of(group: str, topic: str) -> str:
+    """The consumer group of a stage on one topic: each pipeline has groups of its own."""
+    return f"{group}-{topic}"
+
+
+class _Work(NamedTuple):
+    """Which stage reads what, and what decides."""
+
+    stage: Stage
+    group: str
+    topic: str
+    core: Callable[[int, DoneEpochs], Core]
 
 
 class StageProcess:
@@ -59,6 +76,7 @@ class StageProcess:
         data_directory: where Faust may keep its few files.
         fail: ends the process.
         run_id: embedded only.
+        metrics: of the process.
     """
 
     def __init__(
@@ -72,6 +90,7 @@ class StageProcess:
         data_directory: Path,
         fail: Callable[[BaseException], None] = exit_now,
         run_id: str | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._kafka = kafka
         self._labels = labels
@@ -82,6 +101,8 @@ class StageProcess:
         self._directory = data_directory
         self._fail = fail
         self._run_id = run_id
+        self._metrics = metrics if metrics is not None else Metrics()
+        self._letters = LetterRate(labels.dead_letter_limit, labels.dead_letter_window_s)
         self._clock = SystemClock()
         self._sources = partition_count(kafka, interactions)
         self._targets = partition_count(kafka, closed)
@@ -94,77 +115,67 @@ class StageProcess:
     def join(self) -> faust.App:
         """The app of the join; it ticks where the broker stamps the records."""
         live = topic_named(self._interactions).timestamps is TimestampType.LOG_APPEND_TIME
-        return self._app(
+        work = _Work(
             Stage.JOIN,
-            self._labels.join_group,
+            group_of(self._labels.join_group, self._interactions),
             self._interactions,
             lambda p, done: JoinCore(
                 self._rules, Source(self._interactions, p, self._targets), done
             ),
-            tick=self._tick if live else None,
         )
+        return self._app(work, tick=self._tick if live else None)
 
     def mine(self) -> faust.App:
         """The app of the miner."""
-        return self._app(
+        work = _Work(
             Stage.MINE,
-            self._labels.mine_group,
+            group_of(self._labels.mine_group, self._closed),
             self._closed,
             lambda _, done: MineCore(self._rules, sources=self._sources, done=done),
-            tick=None,
         )
+        return self._app(work, tick=None)
 
-    def _app(
-        self,
-        stage: Stage,
-        group: str,
-        topic: str,
-        core: Callable[[int, DoneEpochs], Core],
-        *,
-        tick: Callable[[], None] | None,
-    ) -> faust.App:
-        group = f"{group}-{topic}"
+    def _app(self, work: _Work, *, tick: Callable[[], None] | None) -> faust.App:
+        figures = StageFigures(self._metrics, work.stage)
         described = FaustStage(
-            name=group,
-            topic=topic,
-            prepare=partial(self._prepare, stage, group, topic, core),
+            name=work.group,
+            topic=work.topic,
+            prepare=partial(self._prepare, work, figures),
             clock=self._clock,
             fail=self._fail,
             stalled_s=self._labels.stalled_s,
-            data_directory=self._directory / group,
+            data_directory=self._directory / work.group,
+            figures=figures,
             tick_s=self._labels.tick_s,
             tick=tick,
         )
         return build_app(described, self._kafka)
 
     def _prepare(
-        self,
-        stage: Stage,
-        group: str,
-        topic: str,
-        core: Callable[[int, DoneEpochs], Core],
-        partitions: list[int],
+        self, work: _Work, figures: StageFigures, partitions: list[int]
     ) -> Mapping[int, Callable[[], PartitionStage]]:
         """Makers of the partitions' stages, from what the log says now.
 
         First where to start, then what is done: an offset that is newer than the list of done
         epochs would lie in the middle of one of them.
         """
-        starts = start_offsets(self._kafka, group, topic, partitions)
+        starts = start_offsets(self._kafka, work.group, work.topic, partitions)
         told = read_topics(self._kafka, [EPOCHS_DONE.name])
-        done = done_ranges(told, stage, topic, run_id=self._run_id)
+        done = done_ranges(told, work.stage, work.topic, run_id=self._run_id)
 
         def make(number: int) -> PartitionStage:
             return PartitionStage(
-                stage=stage,
-                topic=topic,
+                stage=work.stage,
+                topic=work.topic,
                 partition=number,
                 start=starts[number],
-                core=core(number, DoneEpochs(done.get(number, ()))),
+                core=work.core(number, DoneEpochs(done.get(number, ()))),
                 producer=self._producer,
                 destinations=self._destinations,
                 clock=self._clock,
                 fail=self._fail,
+                letters=self._letters,
+                figures=figures,
                 run_id=self._run_id,
             )
 

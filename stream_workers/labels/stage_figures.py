@@ -1,0 +1,43 @@
+"""What a label stage tells Prometheus."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sightline.engine.telemetry import Metrics
+from sightline.schemas.labels import Stage
+from sightline.stream_workers.labels.done_epochs import DoneRange
+
+MS_PER_S = 1_000
+
+
+class StageFigures:
+    """The label metrics of one stage in one process."""
+
+    def __init__(self, metrics: Metrics, stage: Stage) -> None:
+        self._metrics = metrics
+        self._stage = stage.value
+        self._applied = metrics.label_records.labels(self._stage)
+
+    def applied(self) -> None:
+        """One record was applied."""
+        self._applied.inc()
+
+    def sent(self, topic: str) -> None:
+        """One record was sent."""
+        self._metrics.label_sent.labels(self._stage, topic).inc()
+
+    def buried(self, topic: str) -> None:
+        """One record was dead-lettered."""
+        self._metrics.dead_letters.labels(topic, "ContractError").inc()
+
+    def finished(self, done: DoneRange, closed_ms: int, now: datetime) -> None:
+        """`EpochDone` of these epochs is acknowledged; the closing record is of that instant."""
+        self._metrics.label_epochs.labels(self._stage).inc(done.epoch - done.first_epoch + 1)
+        delay_s = now.timestamp() - closed_ms / MS_PER_S
+        self._metrics.label_epoch_delay.labels(self._stage).observe(max(0.0, delay_s))
+
+    def holds(self, partition: int, searches: int, uncommitted: int) -> None:
+        """What a partition holds in memory, and would read again after a restart."""
+        self._metrics.label_held.labels(self._stage, str(partition)).set(searches)
+        self._metrics.label_uncommitted.labels(self._stage, str(partition)).set(uncommitted)
