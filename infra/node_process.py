@@ -25,7 +25,7 @@ _POLL_S = 0.05
 def environment_of(settings: Settings) -> dict[str, str]:
     """The variables from which a child process reads these settings; holds secrets.
 
-    Lists are left out: a child has the defaults of those.
+    Defaults are left out, as the child has them too; so are lists.
     """
     variables: dict[str, str] = {}
 
@@ -37,7 +37,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
                 plain = value.get_secret_value() if isinstance(value, SecretStr) else value
                 variables[f"SIGHTLINE_{prefix}{name.upper()}"] = str(plain)
 
-    add("", settings.model_dump())
+    add("", settings.model_dump(exclude_defaults=True))
     return variables
 
 
@@ -48,13 +48,20 @@ class NodeProcess:
         settings: of the child; `settings.data_directory` is its alone.
         log: what the child says is appended here.
         environment: further variables of the child.
+        command: another one that serves the API, such as `api`.
     """
 
     def __init__(
-        self, settings: Settings, log: Path, *, environment: Mapping[str, str] | None = None
+        self,
+        settings: Settings,
+        log: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        command: str = "up",
     ) -> None:
         self._environment = environment_of(settings) | dict(environment or {})
         self.data_directory = settings.data_directory
+        self._command = command
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -91,8 +98,8 @@ class NodeProcess:
             RefusedToStart: it ended, or did not answer in time; quotes the end of its log.
         """
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "sightline.infra.cli", "up"],
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, "-m", "sightline.infra.cli", self._command],
                 env={**os.environ, **self._environment},
                 stdout=output,
                 stderr=output,
@@ -110,6 +117,10 @@ class NodeProcess:
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         return self._end(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait until it ends by itself; the exit code."""
+        return self._started().wait(STOP_TIMEOUT_S)
 
     def _end(self, number: signal.Signals) -> int:
         process = self._started()

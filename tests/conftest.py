@@ -16,6 +16,7 @@ from sightline.infra.kafka_server import LocalKafka
 from sightline.infra.minio_server import LocalMinio
 from sightline.infra.toolchain import CHROMIUM, locate
 
+pytest_plugins = ["tests.measured"]
 ROOT = Path(__file__).resolve().parent.parent
 DATA_VARIABLE = "SIGHTLINE_TEST_DATA"
 TIERS = ("unit", "contract", "integration", "e2e", "chaos")

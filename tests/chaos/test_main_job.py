@@ -9,7 +9,7 @@ import csv
 import os
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.topics import IMAGES_DLQ, IMAGES_INDEXED, TOPICS
 
+from tests.measured import Tell
 from tests.outcomes import counts, outcomes_by_version
 from tests.waiting import eventually
 
@@ -64,7 +65,7 @@ def test_every_photo_is_found_as_its_own_nearest_neighbour_whatever_is_killed(
     own_kafka: LocalKafka,
     own_minio: LocalMinio,
     tmp_path: Path,
-    record_property: Callable[[str, object], None],
+    tell: Tell,
 ) -> None:
     """4,403 photos through Kafka and MinIO: worker killed ten times, broker and store once each."""
     kafka = KafkaSettings(
@@ -101,7 +102,7 @@ def test_every_photo_is_found_as_its_own_nearest_neighbour_whatever_is_killed(
         with httpx.Client(base_url=node.url, timeout=30) as client:
             assert _strangers_first(client, names) == []
         peak = _peak_memory_kib(node.pid)
-        record_property("peak_memory_mib", peak // 1024)
+        tell("peak memory of worker and API since the last kill", f"{peak // 1024} MiB")
         assert peak < MEMORY_LIMIT_KIB
         assert node.stop() == 0
     assert not list(read_topics(kafka, [IMAGES_DLQ.name]))

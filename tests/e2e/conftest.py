@@ -1,16 +1,13 @@
-"""The running stack of the end-to-end tests, and the figures that they report."""
+"""The running stack of the end-to-end tests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from sightline.infra.node_process import NodeProcess
 
 from tests.asking import Asking, embedded
-
-Tell = Callable[[str, str], None]
-_FIGURES = pytest.StashKey[list[tuple[str, str]]]()
 
 
 @pytest.fixture(scope="module")
@@ -26,21 +23,3 @@ def api(node: NodeProcess) -> Iterator[Asking]:
     """A caller of the module's stack."""
     with Asking(node.url) as caller:
         yield caller
-
-
-@pytest.fixture
-def tell(request: pytest.FixtureRequest) -> Tell:
-    """Reports a measured figure at the end of the run: name, value with unit."""
-    figures = request.config.stash.setdefault(_FIGURES, [])
-    return lambda name, value: figures.append((name, value))
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Print what was measured."""
-    figures = config.stash.get(_FIGURES, [])
-    if figures:
-        terminalreporter.section("measured")
-    for name, value in figures:
-        terminalreporter.line(f"{name}: {value}")

@@ -14,7 +14,7 @@ from sightline.producers.connect import connect
 from sightline.schemas.fields import Visibility
 
 from tests.asking import Asking, drawn, embedded, ok
-from tests.e2e.conftest import Tell
+from tests.measured import Tell
 from tests.waiting import eventually
 
 PICTURES = drawn(8, seed=1)
