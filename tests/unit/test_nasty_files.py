@@ -31,7 +31,9 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
         verdicts[path.name] = ["accept", "", ""]
     except BadImage as error:
         verdicts[path.name] = ["reject", error.reason.value, str(error)]
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# not ru_maxrss: a child inherits its parent's
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+peak = int(status["VmHWM"].split()[0]) * 1024
 print(json.dumps({"peak": peak, "verdicts": verdicts}))
 """
 
