@@ -270,6 +270,25 @@ class LabelSettings(Section):
     """Where `sightline mine` serves its metrics; none: nowhere."""
 
 
+class SinkSettings(Section):
+    """Labelled triples to Parquet, and online metrics (docs/labels-data.md)."""
+
+    group: str = "sightline-sink"
+    """Group under which the sink's progress can be seen; the manifest decides where it starts."""
+    metrics_group: str = "sightline-search-metrics"
+    """Consumer group of the fold of closed searches into metrics."""
+    max_rows: PositiveInt = 50_000
+    """A partition's records are written as a file when there are so many …"""
+    max_age_s: Seconds = 60.0
+    """… or when the first of them has waited for so long."""
+    orphan_grace_s: Seconds = 3_600.0
+    """Files that no manifest entry lists are removed when they are older than this."""
+    dead_letter_limit: PositiveInt = 100
+    """More unreadable records in one file's worth stop the sink."""
+    metrics_port: int | None = 9467
+    """Prometheus port of a sink process of its own; none: no endpoint."""
+
+
 class Scope(StrEnum):
     """What an API key may do (RULES R1)."""
 
@@ -342,6 +361,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     bridge: BridgeSettings = BridgeSettings()
     labels: LabelSettings = LabelSettings()
+    sink: SinkSettings = SinkSettings()
     api: ApiSettings = ApiSettings()
 
     @property

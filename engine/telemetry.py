@@ -67,6 +67,7 @@ class Metrics:
         self._log_metrics()
         self._api_metrics()
         self._label_metrics()
+        self._label_data_metrics()
 
     def _freshness_metrics(self) -> None:
         self.freshness = self._histogram(
@@ -216,6 +217,31 @@ class Metrics:
             "label_uncommitted_records",
             "Records from the safe offset to the position: read again after a restart.",
             ("stage", "partition"),
+        )
+
+    def _label_data_metrics(self) -> None:
+        self.sink_rows = self._counter(
+            "sink_rows_total",
+            "Records of the labelled topic that are in the manifest, and unreadable ones.",
+            ("kind",),
+        )
+        self.sink_entries = self._counter(
+            "sink_entries_total",
+            "Manifest entries created, and those lost to another sink.",
+            ("result",),
+        )
+        self.sink_offset = self._gauge(
+            "sink_next_offset", "Where the last manifest entry ends.", ("partition",)
+        )
+        self.online = self._counter(
+            "online_total",
+            "What closed searches came to (searches, images_shown, clicks, ...), by model.",
+            ("variant", "model", "what"),
+        )
+        self.online_day = self._gauge(
+            "online_day",
+            "Figures of the last 24 h of closed searches: ctr, clicks_per_search, ...",
+            ("variant", "model", "figure"),
         )
 
     def stage_times(self, lane: Lane, outcome: Outcome, times: StageTimes) -> None:

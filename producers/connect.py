@@ -6,9 +6,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.connections import open_event_producer, open_object_store
+from sightline.engine.connections import (
+    open_event_producer,
+    open_object_store,
+    reachable_kafka,
+)
+from sightline.engine.event_log_kafka import KafkaEventProducer
+from sightline.engine.search_ids import SearchIds, stored_secret
 from sightline.engine.settings import Settings, load_settings
 from sightline.producers.images import ImagePublisher
+from sightline.producers.interactions import InteractionPublisher
 
 
 @contextmanager
@@ -35,3 +42,40 @@ def connect(
         yield ImagePublisher(
             producer, store, bucket=settings.store.bucket, source=source, clock=SystemClock()
         )
+
+
+@contextmanager
+def connect_interactions(
+    settings: Settings | None = None, *, source: str = "/platform"
+) -> Iterator[InteractionPublisher]:
+    """The same for what a front end shows and what people do with it.
+
+    Args:
+        settings: none: those of `load_settings()`; their `api.signing_secret`, else the one in the
+            object store, must be the API's.
+        source: CloudEvents `source` of what this service publishes.
+
+    Raises:
+        SettingsInvalid: the settings cannot be read.
+        RefusedToStart: embedded mode, and nothing runs.
+        PartUnavailable: broker or store did not answer.
+    """
+    settings = settings or load_settings()
+    ids = signing_ids(settings)
+    with ExitStack() as opened:
+        # Also in embedded mode straight to its broker: what people do is not journaled.
+        producer = KafkaEventProducer(reachable_kafka(settings))
+        opened.callback(producer.close)
+        yield InteractionPublisher(producer, ids, source=source, clock=SystemClock())
+
+
+def signing_ids(settings: Settings) -> SearchIds:
+    """Signs and pseudonymises as the deployment's API does. Raises `PartUnavailable`."""
+    given = settings.api.signing_secret
+    if given is not None:
+        return SearchIds(given.get_secret_value().encode())
+    store = open_object_store(settings)
+    try:
+        return SearchIds(stored_secret(store, settings.store.bucket))
+    finally:
+        store.close()

@@ -24,10 +24,14 @@ class Admission:
         Raises:
             Problem: 401, 403, or 429 with `Retry-After`.
         """
+        self.hear(request)
+        return self._keys.caller(request)
+
+    def hear(self, request: Request) -> None:
+        """Count a request that needs no key. Raises `Problem`: 429 with `Retry-After`."""
         wait_s = self._limit.wait_s(self._keys.bucket(request))
         if wait_s > 0:
             raise Problem("too-many-requests", "ask less often", headers=retry_after(wait_s))
-        return self._keys.caller(request)
 
 
 async def _caller(request: Request) -> Caller:
@@ -35,5 +39,12 @@ async def _caller(request: Request) -> Caller:
     return admission.caller(request)
 
 
+async def _heard(request: Request) -> None:
+    admission: Admission = request.app.state.admission
+    admission.hear(request)
+
+
+Heard = Depends(_heard)
+"""A route's dependency where something else than a key authorises."""
 CallerOf = Annotated[Caller, Depends(_caller)]
 """A route's parameter that demands a caller."""

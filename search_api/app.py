@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from sightline.engine.errors import GenerationMismatch, Part
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.visible import VisibleIndex
+from sightline.producers.interactions import InteractionPublisher
+from sightline.producers.interactions_async import AsyncInteractionPublisher
 from sightline.search_api import openapi, problems
 from sightline.search_api.admission import Admission
 from sightline.search_api.body_limit import BodyLimit
@@ -18,6 +20,7 @@ from sightline.search_api.image_answers import ImageAnswers
 from sightline.search_api.image_status import ImageStatus
 from sightline.search_api.image_writes import ImageWrites
 from sightline.search_api.impressions import Impressions
+from sightline.search_api.intake import Intake
 from sightline.search_api.keys import KeyRing
 from sightline.search_api.observed import Observed
 from sightline.search_api.pending import PendingImages
@@ -26,6 +29,7 @@ from sightline.search_api.rate_limit import RateLimit
 from sightline.search_api.readiness import Readiness, index_probe, store_probe
 from sightline.search_api.renditions import Renditions
 from sightline.search_api.routes_images import image_router
+from sightline.search_api.routes_interactions import interaction_router
 from sightline.search_api.routes_operations import operations_router
 from sightline.search_api.routes_page import page_router
 from sightline.search_api.routes_search import search_router
@@ -46,6 +50,7 @@ class _Built:
     vectors: QueryVectors
     renditions: Renditions
     searching: Searching
+    intake: Intake
     status: ImageStatus
     writes: ImageWrites
 
@@ -89,6 +94,17 @@ def _build(deps: ApiDependencies) -> _Built:
         health=deps.health,
         metrics=deps.metrics,
     )
+    ids = SearchIds(deps.secret)
+    intake = Intake(
+        AsyncInteractionPublisher(
+            InteractionPublisher(deps.producer, ids, source=deps.source, clock=deps.clock)
+        ),
+        visible,
+        settings=deps.api,
+        clock=deps.clock,
+        health=deps.health,
+        metrics=deps.metrics,
+    )
     vectors = QueryVectors(
         deps.embedder,
         deps.decode,
@@ -100,7 +116,7 @@ def _build(deps: ApiDependencies) -> _Built:
         spec=deps.index.spec,
         vectors=vectors,
         impressions=impressions,
-        ids=SearchIds(deps.secret),
+        ids=ids,
         settings=deps.api,
         clock=deps.clock,
         health=deps.health,
@@ -118,7 +134,7 @@ def _build(deps: ApiDependencies) -> _Built:
         clock=deps.clock,
     )
     renditions = Renditions(deps.store, deps.bucket, deps.decode, deps.health)
-    return _Built(impressions, vectors, renditions, searching, status, writes)
+    return _Built(impressions, vectors, renditions, searching, intake, status, writes)
 
 
 def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
@@ -130,6 +146,7 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     readiness = Readiness(deps.health, probes, embedder=deps.embedder, spec=deps.index.spec)
     app.include_router(search_router(built.searching))
     app.include_router(image_router(built.writes, ImageAnswers(built.status, built.renditions)))
+    app.include_router(interaction_router(built.intake))
     app.include_router(operations_router(readiness, deps.metrics))
     app.include_router(page_router())
 

@@ -122,6 +122,20 @@ class ImageDocument(Document):
     """A clean JPEG, at most 320 pixels long."""
 
 
+class InteractionsAnswer(Document):
+    """The beacon is in the log."""
+
+    accepted: int
+    """Items in it; which of them count, the label join decides."""
+
+
+class JudgementAnswer(Document):
+    """The grade is in the log."""
+
+    judged_at: str
+    """From when it holds, RFC 3339; a judge's latest grade of an image for an anchor counts."""
+
+
 class PartDocument(Document):
     """One part of the system."""
 
@@ -152,5 +166,7 @@ ANSWERS: tuple[type[Document], ...] = (
     ProblemDocument,
     SearchAnswer,
     ImageDocument,
+    InteractionsAnswer,
+    JudgementAnswer,
     ReadinessDocument,
 )

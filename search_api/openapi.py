@@ -11,10 +11,24 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from sightline.search_api.documents import ANSWERS
 from sightline.search_api.problems import MEDIA_TYPE, PROBLEM_TYPES
-from sightline.search_api.request_fields import ImageFields, ImagePatch, ImageSearch, UploadSearch
+from sightline.search_api.request_fields import (
+    Beacon,
+    ImageFields,
+    ImagePatch,
+    ImageSearch,
+    Judgement,
+    UploadSearch,
+)
 
 _REF = "#/components/schemas/"
-_BODIES: tuple[type[BaseModel], ...] = (ImageSearch, UploadSearch, ImageFields, ImagePatch)
+_BODIES: tuple[type[BaseModel], ...] = (
+    ImageSearch,
+    UploadSearch,
+    ImageFields,
+    ImagePatch,
+    Beacon,
+    Judgement,
+)
 _TEXT_OF_JSON = {"type": "string", "contentMediaType": "application/json"}
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -30,6 +44,16 @@ def json_of(model: type[BaseModel], **examples: Any) -> dict[str, Any]:
             "examples": {name: {"value": value} for name, value in examples.items()},
         }
     }
+
+
+def text_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The same JSON, called plain text."""
+    schema = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "description": f"The JSON of a {model.__name__}.",
+    }
+    return {"text/plain": {"schema": schema}}
 
 
 def form_of(model: type[BaseModel], **example: Any) -> dict[str, Any]:

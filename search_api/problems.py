@@ -34,6 +34,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "malformed": (400, "The request cannot be read"),
     "unauthorized": (401, "A valid API key is needed"),
     "forbidden": (403, "The API key may not do this"),
+    "bad-search-id": (403, "The search id does not authorise this"),
     "not-found": (404, "There is nothing here that you may see"),
     "method-not-allowed": (405, "This address does not take that method"),
     "version-conflict": (409, "The image's version stands against this"),

@@ -14,11 +14,14 @@ from sightline.schemas.fields import (
     ImageId,
     Moderation,
     OwnerId,
+    SearchId,
     Tag,
     Tags,
     Version,
     Visibility,
 )
+from sightline.schemas.interactions import MAX_ITEMS, Interaction
+from sightline.schemas.judgements import Grade
 from sightline.schemas.searches import MAX_SHOWN, CropBox, Location
 
 DEFAULT_LIMIT = 24
@@ -131,6 +134,34 @@ class ImagePatch(Asked):
     def changes(self) -> dict[str, Any]:
         """What was said, without the version: new values by field of the image's state."""
         return {name: getattr(self, name) for name in self.model_fields_set - {"version"}}
+
+
+class ReportedInteraction(Interaction):
+    """One thing that somebody did with one shown image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Beacon(Asked):
+    """What a visitor did with one page of results (JSON, also as `text/plain`)."""
+
+    search_id: SearchId
+    """As the search answered; it alone authorises this, for 24 h."""
+    items: Annotated[tuple[ReportedInteraction, ...], Field(min_length=1, max_length=MAX_ITEMS)]
+    """What was done, in the order in which it was done."""
+
+
+class Judgement(Asked):
+    """A person's grade of an image for an anchor (JSON)."""
+
+    anchor_id: ImageId
+    """What was asked by: an image that everybody may see, or an upload's `q-…`."""
+    image_id: ImageId
+    """What is judged; an image that everybody may see."""
+    grade: Grade
+    """0 unrelated … 5 the same thing; at least 4 is relevant, at most 1 an explicit negative."""
+    judge: UserId
+    """Who judged; leaves this process only as a pseudonym."""
 
 
 class WaitQuery(StrEnum):

@@ -117,7 +117,7 @@ function card(result, again) {
   part(".name").textContent = result.attributes.title || result.image_id;
   part(".name").title = result.image_id;
   part(".tags").replaceChildren(...result.tags.slice(0, 4).map(tagButton));
-  part(".again").setAttribute("aria-label", `Search by result ${result.position}`);
+  part(".again").setAttribute("aria-label", `Search by this one, result ${result.position}`);
   part(".again").addEventListener("click", () => again(result));
   return item;
 }

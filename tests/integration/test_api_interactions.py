@@ -1,0 +1,343 @@
+"""Beacons and judgements: what is taken reaches the log, and what is refused says why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.records import Message
+from sightline.engine.search_ids import IssuedSearch, SearchIds
+from sightline.schemas.fields import Visibility
+from sightline.schemas.interactions import DAY_MS, ResultsInteracted
+from sightline.schemas.registry import decode
+from sightline.schemas.searches import ResultsShown
+from sightline.search_api import intake
+from sightline.search_api.problems import PROBLEM_TYPES, URN
+
+from tests.api_parts import KEYS, SECRET, ApiWorld, app_of, client_of
+
+BEACONS, JUDGEMENTS = "/v1/interactions", "/v1/judgements"
+TEN_MB = 10 * 1024 * 1024
+IDS = SearchIds(SECRET)
+Ask = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[ApiWorld]:
+    """Three pictures, one of them private."""
+    world = ApiWorld.open(tmp_path)
+    world.add("i1", 1)
+    world.add("i2", 2)
+    world.add("hidden", 3, visibility=Visibility.PRIVATE)
+    yield world
+    world.index.close()
+
+
+def with_client(
+    world: ApiWorld, ask: Ask, *, key: str | None = None, **settings: Any
+) -> httpx.Response:
+    """What a fresh app answers."""
+
+    async def main() -> httpx.Response:
+        async with client_of(app_of(world, **settings), key=key) as client:
+            return await ask(client)
+
+    return asyncio.run(main())
+
+
+def post(world: ApiWorld, body: Any, *, url: str = BEACONS, **more: Any) -> httpx.Response:
+    """One JSON request to a fresh app."""
+    return with_client(world, lambda client: client.post(url, json=body), **more)
+
+
+def search_id(*, age: timedelta = timedelta(minutes=1), actor: str = "ann") -> str:
+    """A search id of ours, issued so long ago."""
+    issued = datetime.now(UTC).replace(microsecond=0) - age
+    return IDS.issue(
+        IssuedSearch(issued_at=issued, actor_id=actor, anchor_id="i1", variant="default")
+    )
+
+
+def item(number: int = 0, **facts: Any) -> dict[str, Any]:
+    """One click."""
+    return {
+        "event_id": f"e{number}",
+        "kind": "clicked",
+        "image_id": "i2",
+        "position": 1,
+        "since_answer_ms": 1500,
+    } | facts
+
+
+def beacon(*items: dict[str, Any], of: str | None = None) -> dict[str, Any]:
+    """The body of a request."""
+    return {"search_id": of or search_id(), "items": list(items or [item()])}
+
+
+def is_problem(answer: httpx.Response, kind: str, **facts: str) -> bool:
+    """A problem document of this kind, with these members."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    document = answer.json()
+    assert (document["type"], answer.status_code) == (URN + kind, PROBLEM_TYPES[kind][0]), document
+    assert facts.items() <= document.items(), document
+    return True
+
+
+def recorded(world: ApiWorld, topic: str = "interactions.v1") -> list[Message]:
+    """What is in the log."""
+    return world.log.records[topic]
+
+
+def test_a_click_on_a_result_reaches_the_log(world: ApiWorld) -> None:
+    """Search, click, 202: one record under the same key as the impression, on the same trace."""
+    trace = f"00-{'ab' * 16}-{'cd' * 8}-01"
+
+    async def ask(client: httpx.AsyncClient) -> httpx.Response:
+        found = (await client.post("/v1/search", json={"image_id": "i1"})).json()
+        click = item(image_id=found["results"][0]["image_id"], since_answer_ms=0)
+        return await client.post(
+            BEACONS, json=beacon(click, of=found["search_id"]), headers={"traceparent": trace}
+        )
+
+    answer = with_client(world, ask)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 1})
+    # Either may come first: the impression is recorded behind the answer.
+    clicked, shown = sorted(recorded(world), key=lambda one: decode(one.value).type)
+    impression, reported = decode(shown.value).data, decode(clicked.value).data
+    assert isinstance(impression, ResultsShown)
+    assert isinstance(reported, ResultsInteracted)
+    assert clicked.key == shown.key == impression.actor_id.encode()
+    assert reported.search_id == impression.search_id
+    assert reported.issued_at == impression.issued_at
+    assert dict(clicked.headers)["traceparent"].split(b"-")[1] == b"ab" * 16
+
+
+def test_no_key_is_needed(world: ApiWorld) -> None:
+    """Where everything else needs a key, the search id alone authorises."""
+    assert post(world, beacon(), keys=KEYS).status_code == 202
+
+
+def test_a_beacon_may_call_itself_text(world: ApiWorld) -> None:
+    """As `sendBeacon` sends a string; the answer is readable for the configured origins."""
+    answer = with_client(
+        world,
+        lambda client: client.post(
+            BEACONS,
+            content=json.dumps(beacon()),
+            headers={"content-type": "text/plain;charset=UTF-8", "origin": "https://shop.test"},
+        ),
+        keys=KEYS,
+        cors_origins=["https://shop.test"],
+    )
+    assert answer.status_code == 202
+    assert answer.headers["access-control-allow-origin"] == "https://shop.test"
+
+
+def test_the_same_beacon_again_is_the_same_event(world: ApiWorld) -> None:
+    """A sender that got no answer repeats itself safely."""
+    body = beacon(item(1), item(2))
+    assert post(world, body).status_code == post(world, body).status_code == 202
+    first, second = (decode(message.value).id for message in recorded(world))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "never-issued",
+        search_id()[:-1] + "x",
+        search_id(age=timedelta(hours=24, seconds=5)),
+        search_id(age=-timedelta(minutes=5)),
+        SearchIds(b"the secret of somebody else").issue(
+            IssuedSearch(
+                issued_at=datetime.now(UTC), actor_id="ann", anchor_id="i1", variant="default"
+            )
+        ),
+    ],
+    ids=["unknown", "altered", "expired", "of the future", "of another deployment"],
+)
+def test_a_search_id_that_authorises_nothing_is_refused(world: ApiWorld, forged: str) -> None:
+    """403, whatever is wrong with it, and nothing is recorded."""
+    answer = post(world, beacon(of=forged))
+    assert is_problem(answer, "bad-search-id", field="search_id")
+    assert recorded(world) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "field"),
+    [
+        ({"dwell_ms": -1}, "items.0.dwell_ms"),
+        ({"dwell_ms": 7 * DAY_MS}, "items.0.dwell_ms"),
+        ({"in_view_ms": 1.5}, "items.0.in_view_ms"),
+        ({"since_answer_ms": -1}, "items.0.since_answer_ms"),
+        ({"since_answer_ms": DAY_MS + 1}, "items.0.since_answer_ms"),
+        ({"since_answer_ms": 10 * 60 * 1000}, "items.0.since_answer_ms"),
+        ({"position": 0}, "items.0.position"),
+        ({"position": "1"}, "items.0.position"),
+        ({"kind": "bought"}, "items.0.kind"),
+        ({"image_id": "a/b"}, "items.0.image_id"),
+        ({"event_id": ""}, "items.0.event_id"),
+        ({"colour": "red"}, "items.0.colour"),
+    ],
+)
+def test_an_item_out_of_bounds_is_refused(
+    world: ApiWorld, fault: dict[str, Any], field: str
+) -> None:
+    """422 naming the field: a dwell below zero or of a week, a time of the future, and so on."""
+    assert is_problem(post(world, beacon(item() | fault)), "invalid", field=field)
+    assert recorded(world) == []
+
+
+@pytest.mark.parametrize("count", [0, 101])
+def test_a_beacon_has_one_to_a_hundred_items(world: ApiWorld, count: int) -> None:
+    """Neither none nor more."""
+    body = {"search_id": search_id(), "items": [item(n) for n in range(count)]}
+    assert is_problem(post(world, body), "invalid", field="items")
+
+
+def test_what_only_the_join_can_tell_passes(world: ApiWorld) -> None:
+    """An image that was not shown, or elsewhere: taken here, and left out there."""
+    assert post(world, beacon(item(image_id="elsewhere", position=99))).status_code == 202
+
+
+def test_ten_thousand_clicks_of_one_session_are_a_flood(world: ApiWorld) -> None:
+    """429 with `Retry-After` after a thousand items; another visitor is still heard."""
+
+    async def ask(client: httpx.AsyncClient) -> httpx.Response:
+        mine = search_id()
+        for start in range(0, 10_000, 100):
+            body = beacon(*(item(start + n) for n in range(100)), of=mine)
+            refused = await client.post(BEACONS, json=body)
+        other = await client.post(BEACONS, json=beacon(of=search_id(actor="bob")))
+        assert other.status_code == 202
+        return refused
+
+    answer = with_client(world, ask)
+    assert is_problem(answer, "too-many-requests")
+    assert int(answer.headers["retry-after"]) >= 1
+    items = sum(len(decode(message.value).data.items) for message in recorded(world))
+    assert 1_001 <= items < 1_500
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_beacon_of_ten_megabytes_is_not_read(world: ApiWorld, *, stated: bool) -> None:
+    """413 after 64 KiB, also where its length is not stated."""
+    sent = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < TEN_MB:
+            sent += 16_384
+            yield b" " * 16_384
+
+    headers = {"content-type": "text/plain"} | ({"content-length": str(TEN_MB)} if stated else {})
+    answer = with_client(
+        world, lambda client: client.post(BEACONS, content=chunks(), headers=headers)
+    )
+    assert is_problem(answer, "too-large", field="body")
+    assert sent < 200_000
+    assert recorded(world) == []
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", ""])
+def test_other_kinds_of_content_are_refused(world: ApiWorld, content_type: str) -> None:
+    """415 says what to send."""
+    answer = with_client(
+        world,
+        lambda client: client.post(BEACONS, content=b"{}", headers={"content-type": content_type}),
+    )
+    assert is_problem(answer, "unsupported-media")
+
+
+def test_what_is_no_json_is_malformed(world: ApiWorld) -> None:
+    """400."""
+    answer = with_client(
+        world,
+        lambda client: client.post(BEACONS, content=b"{", headers={"content-type": "text/plain"}),
+    )
+    assert is_problem(answer, "malformed")
+
+
+class _DeadLog:
+    """A log that refuses, or never says anything."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self._silent = silent
+
+    def append(self, *_: Any, **__: Any) -> Future[Message]:
+        """Nothing is ever acknowledged."""
+        future: Future[Message] = Future()
+        if not self._silent:
+            future.set_exception(PartUnavailable(Part.BROKER, "gone", retry_after_s=2))
+        return future
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_dead_broker_is_a_reason_to_come_back(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch, *, silent: bool
+) -> None:
+    """503 with `Retry-After`, naming the broker; searches then say `feedback: false`."""
+    monkeypatch.setattr(intake, "ACKNOWLEDGED_IN_S", 0.05)
+    monkeypatch.setattr(world, "log", _DeadLog(silent=silent))
+    answer = post(world, beacon())
+    assert is_problem(answer, "unavailable", part="broker")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert not world.health.is_up(Part.BROKER)
+
+
+def judgement(**facts: Any) -> dict[str, Any]:
+    """The body of a judgement."""
+    return {"anchor_id": "i1", "image_id": "i2", "grade": 5, "judge": "anna@example"} | facts
+
+
+def test_a_judgement_reaches_the_log_without_the_judge(world: ApiWorld) -> None:
+    """202: keyed by the anchor, the judge a pseudonym."""
+    answer = post(world, judgement(), url=JUDGEMENTS, key="writer", keys=KEYS)
+    assert answer.status_code == 202
+    [message] = recorded(world, "judgements.v1")
+    said = decode(message.value).data
+    assert (message.key, said.image_id, said.grade) == (b"i1", "i2", 5)
+    assert said.judge_id == IDS.pseudonym("anna@example")
+    assert datetime.fromisoformat(answer.json()["judged_at"]) == said.judged_at
+    assert b"anna" not in (message.value or b"")
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"), [(None, "unauthorized"), ("searcher", "forbidden")], ids=["none", "search"]
+)
+def test_judging_needs_the_scope_write(world: ApiWorld, key: str | None, kind: str) -> None:
+    """No key 401, a search key 403."""
+    assert is_problem(post(world, judgement(), url=JUDGEMENTS, key=key, keys=KEYS), kind)
+
+
+@pytest.mark.parametrize("field", ["anchor_id", "image_id"])
+@pytest.mark.parametrize("image_id", ["hidden", "never-there"])
+def test_what_not_everybody_may_see_is_not_judged(
+    world: ApiWorld, field: str, image_id: str
+) -> None:
+    """404, the same for a private image as for none."""
+    answer = post(world, judgement(**{field: image_id}), url=JUDGEMENTS)
+    assert is_problem(answer, "not-found")
+    assert recorded(world, "judgements.v1") == []
+
+
+def test_an_upload_can_be_the_anchor_of_a_judgement(world: ApiWorld) -> None:
+    """It is in no index, so its id is taken as given."""
+    assert post(world, judgement(anchor_id="q-" + "0" * 32), url=JUDGEMENTS).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "fault", [{"grade": 6}, {"grade": 2.5}, {"grade": "5"}, {"judge": ""}, {"image_id": "/"}]
+)
+def test_a_judgement_out_of_bounds_is_refused(world: ApiWorld, fault: dict[str, Any]) -> None:
+    """422 naming the field."""
+    [field] = fault
+    assert is_problem(post(world, judgement(**fault), url=JUDGEMENTS), "invalid", field=field)
