@@ -23,9 +23,15 @@ function askByFile(file) {
   show(file.name || "pasted picture");
   const url = URL.createObjectURL(file);
   const preview = element("preview");
-  preview.addEventListener("load", () => URL.revokeObjectURL(url), { once: true });
-  preview.src = url;
+  preview.hidden = false;
   crop.enabled = true;
+  preview.onload = () => URL.revokeObjectURL(url);
+  preview.onerror = () => { // not every picture that is taken can be shown by a browser: HEIC, TIFF
+    URL.revokeObjectURL(url);
+    preview.hidden = true;
+    crop.enabled = false;
+  };
+  preview.src = url;
   element("adding").hidden = false;
   ask();
 }
@@ -33,6 +39,8 @@ function askByFile(file) {
 function askByResult(result) {
   query = { imageId: result.image_id };
   show(result.image_id);
+  element("preview").hidden = false;
+  element("preview").onload = element("preview").onerror = null;
   showPicture(element("preview"), result.image_url.slice(1));
   crop.enabled = false; // a box goes with an upload only
   element("adding").hidden = true;
@@ -75,6 +83,8 @@ function listenToForms() {
     event.preventDefault();
     const form = new FormData(event.target);
     const tags = form.get("tags").split(",").map((tag) => tag.trim()).filter(Boolean);
+    event.target.hidden = true; // once is enough; its freshness takes the form's place
+    event.target.reset();
     add(query.file, { visibility: form.get("visibility"), tags }, ask);
   });
   element("key-open").addEventListener("click", () => element("key-dialog").showModal());

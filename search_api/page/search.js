@@ -5,6 +5,7 @@ import { ask, Problem, showPicture } from "./service.js";
 const element = (id) => document.getElementById(id);
 const STAGES = ["decode", "embed", "anchor", "index", "rerank", "total"];
 const REASONS = { duplicate: "the very same picture", near_duplicate: "nearly the same picture" };
+const UNUSABLE = [413, 415, 422]; // the file is no picture that could be added
 const SESSION = "sightline-session";
 
 const listed = (text) => text.split(",").map((tag) => tag.trim()).filter(Boolean);
@@ -36,6 +37,12 @@ function asForm(query, said) {
 }
 
 let running = null;
+let shown = null; // the page of results, to report on
+
+// The visitor goes on to something that no result led to.
+export function movedOn() {
+  shown?.returned();
+}
 
 // `query` is {file, crop} or {imageId}; `again` searches by a result.
 export async function search(query, again) {
@@ -64,7 +71,10 @@ export function complain(error) {
   title.textContent = error.title;
   box.replaceChildren(title, error.message);
   box.hidden = false;
-  element("idle").hidden = true;
+  element("summary").textContent = "";
+  element("grid").replaceChildren(); // what it shows was the answer to another question
+  for (const name of ["idle", "timing", "removed"]) element(name).hidden = true;
+  if (UNUSABLE.includes(error.status)) element("adding").hidden = true;
   if (error.status === 401) element("key-dialog").showModal();
 }
 
@@ -75,6 +85,9 @@ function show(answer, timing, again) {
   element("summary").textContent = counted(answer.results.length);
   showTiming(timing, answer.feedback);
   showRemoved(answer.removed);
+  const clicked = shown; // what led here, if anything did
+  shown = track(answer);
+  if (clicked) stays = clicked;
   element("grid").replaceChildren(...answer.results.map((result) => card(result, again)));
 }
 
