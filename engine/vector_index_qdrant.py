@@ -248,6 +248,8 @@ class QdrantGenerations:
                     **collection_config(spec),
                     shard_number=self._settings.shards,
                     replication_factor=self._settings.replicas,
+                    # A write that hides an image is not acknowledged while a replica shows it.
+                    write_consistency_factor=self._settings.replicas,
                     metadata=spec_to_json(spec),
                     timeout=request_timeout_s(self._settings),
                 ),
