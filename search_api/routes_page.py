@@ -1,4 +1,4 @@
-"""The web page at `/`: three files of our own, and a policy that lets in nothing else."""
+"""The web page at `/`, files of our own, and a policy that lets in nothing else."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ FILES = {
     "/page/catalogue.js": ("catalogue.js", "text/javascript; charset=utf-8"),
     "/page/crop.js": ("crop.js", "text/javascript; charset=utf-8"),
     "/page/service.js": ("service.js", "text/javascript; charset=utf-8"),
+    "/sightline.js": ("sightline.js", "text/javascript; charset=utf-8"),
+    "/sightline.mjs": ("sightline.mjs", "text/javascript; charset=utf-8"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 """Address: file in `search_api/page/`, content type."""

@@ -1,6 +1,7 @@
 // The page: what is asked by, and what happens when it changes.
 
 import { add } from "./catalogue.js";
+import { returned } from "../sightline.mjs";
 import { CropBox } from "./crop.js";
 import { search } from "./search.js";
 import { readiness, rememberKey, showPicture } from "./service.js";
@@ -19,6 +20,7 @@ function ask() {
 
 function askByFile(file) {
   if (!file) return;
+  returned(); // from what the last click led to
   query = { file };
   show(file.name || "pasted picture");
   const url = URL.createObjectURL(file);

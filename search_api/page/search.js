@@ -1,5 +1,6 @@
 // A query and filters in, a grid of results out.
 
+import { track } from "../sightline.mjs";
 import { ask, Problem, showPicture } from "./service.js";
 
 const element = (id) => document.getElementById(id);
@@ -37,12 +38,6 @@ function asForm(query, said) {
 }
 
 let running = null;
-let shown = null; // the page of results, to report on
-
-// The visitor goes on to something that no result led to.
-export function movedOn() {
-  shown?.returned();
-}
 
 // `query` is {file, crop} or {imageId}; `again` searches by a result.
 export async function search(query, again) {
@@ -85,10 +80,8 @@ function show(answer, timing, again) {
   element("summary").textContent = counted(answer.results.length);
   showTiming(timing, answer.feedback);
   showRemoved(answer.removed);
-  const clicked = shown; // what led here, if anything did
-  shown = track(answer);
-  if (clicked) stays = clicked;
-  element("grid").replaceChildren(...answer.results.map((result) => card(result, again)));
+  const page = track(answer);
+  element("grid").replaceChildren(...answer.results.map((result) => card(result, page, again)));
 }
 
 function counted(count) {
@@ -118,7 +111,7 @@ function showRemoved(removed) {
   element("removed").hidden = reasons.length === 0;
 }
 
-function card(result, again) {
+function card(result, page, again) {
   const item = element("result-template").content.firstElementChild.cloneNode(true);
   const part = (name) => item.querySelector(name);
   item.dataset.imageId = result.image_id;
@@ -131,7 +124,11 @@ function card(result, again) {
   part(".name").title = result.image_id;
   part(".tags").replaceChildren(...result.tags.slice(0, 4).map(tagButton));
   part(".again").setAttribute("aria-label", `Search by this one, result ${result.position}`);
-  part(".again").addEventListener("click", () => again(result));
+  part(".again").addEventListener("click", () => {
+    page.clicked(result.image_id, { here: true });
+    again(result);
+  });
+  page.observe(part(".frame"), result.image_id);
   return item;
 }
 

@@ -25,7 +25,7 @@ globalThis.Sightline ??= (() => {
   const STAY = "sightline-stay";
   const RETRIED = new Set([429, 500, 502, 503, 504]);
   const script = document.currentScript;
-  const library = { track, home: script?.src ? new URL(".", script.src).href : null };
+  const library = { track, returned, home: script?.src ? new URL(".", script.src).href : null };
 
   // Goes on over a reload, unlike performance.now() alone; unlike Date, nobody can set it back.
   const now = () => performance.timeOrigin + performance.now();
@@ -174,7 +174,7 @@ globalThis.Sightline ??= (() => {
 
     clicked(imageId, { here = false } = {}) {
       if (this.silent) return;
-      pages.forEach((page) => page.returned()); // one visitor is in one place
+      returned(); // one visitor is in one place
       this.report("clicked", imageId);
       this.stay = { imageId, since: now(), here: here ? new Stopwatch() : null, away: false };
       this.stay.here?.set(true);
@@ -255,6 +255,11 @@ globalThis.Sightline ??= (() => {
       this.tellViews(WORTH_TELLING_MS);
       this.outbox.leave();
     }
+  }
+
+  // The visitor goes on to something that no result led to.
+  function returned() {
+    pages.forEach((page) => page.returned());
   }
 
   const pages = new Set(); // the last few: what they have not sent may still wait

@@ -5,5 +5,5 @@ import "./sightline.js";
 const library = globalThis.Sightline;
 library.home ??= new URL(".", import.meta.url).href;
 
-export const track = library.track;
+export const { track, returned } = library;
 export default library;
