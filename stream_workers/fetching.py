@@ -38,6 +38,12 @@ class ByteBudget:
         self._held = 0
         self._changed = threading.Condition()
 
+    @property
+    def held(self) -> int:
+        """Bytes that were acquired and not released."""
+        with self._changed:
+            return self._held
+
     def acquire(self, size_bytes: int, giving_up: threading.Event) -> bool:
         """Wait until so many bytes fit; False: the worker stops."""
         with self._changed:

@@ -156,7 +156,7 @@ class IndexWorker:
                 hide=self._hide,
                 fetch=lambda task: self._to_fetch.put(task.lane, [task]),
                 embed=lambda task: self._to_embed.put(task.lane, [task]),
-                wait=lambda task: self._room.park(task.lane),
+                wait=self._wait,
                 malformed=self._endings.malformed,
                 ignore=self._endings.ignore,
             ),
@@ -288,8 +288,20 @@ class IndexWorker:
     # What a stage hands on ----------------------------------------------------------------------
 
     def _write(self, task: ImageTask) -> None:
+        self._let_go(task)
         urgent = hides(task) and not task.settled
         self._to_write.put(task.lane, [Write(task, Stage.FINAL)], urgent=urgent)
+
+    def _wait(self, task: ImageTask) -> None:
+        """Without its bytes: what waits must not keep others from being fetched."""
+        self._let_go(task)
+        self._room.park(task.lane)
+
+    def _let_go(self, task: ImageTask) -> None:
+        """Of bytes that were read, and then need not be decoded for it."""
+        data, task.data = task.data, None
+        if data is not None:
+            self._budget.release(len(data))
 
     def _hide(self, task: ImageTask) -> None:
         self._to_write.put(task.lane, [Write(task, Stage.PROVISIONAL)], urgent=True)

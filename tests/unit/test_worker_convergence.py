@@ -146,6 +146,7 @@ class World:
         for lane, topic in ((Lane.LIVE, IMAGES), (Lane.BACKFILL, IMAGES_BACKFILL)):
             done = [o for (g, p), o in self.log.committed.items() if g == f"g-{lane}"]
             assert sum(done) == len(self.log.records[topic.name]), f"{lane} is not committed"
+        assert self.worker._budget.held == 0, "bytes that nobody decodes are held"
 
     def compacted(self) -> dict[str, Event[ImageState]]:
         """What re-index would read: each topic's last record per key, merged by version and tie."""
@@ -325,6 +326,20 @@ def test_unchanged_bytes_are_embedded_once(world: World) -> None:
     assert world.embedder.embedded == 1
     assert world.index.images["a"].version == 3
     assert world.index.count(listed_only=True) == 2
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_bytes_that_need_no_decoding_are_let_go(world: World, *, together: bool) -> None:
+    """Known only once they were read: else the bytes held between fetch and decode fill up."""
+    for version, image_id in enumerate("abcd", 1):
+        state = public(image_id, version, b"one")
+        unsaid = state.model_copy(update={"object": reference(b"one", promised=False)})
+        world.publish(unsaid, f"{image_id}1")
+        if not together:
+            world.run_to_the_end()
+    world.run_to_the_end()
+    assert world.embedder.embedded == 1
+    assert world.index.count(listed_only=True) == 4
 
 
 def test_a_rejected_version_is_applied_as_a_version(world: World) -> None:
