@@ -1,4 +1,4 @@
-"""The demo: a throw-away embedded stack, photos in, searches out, and the figures of both.
+"""The demo: a throw-away embedded stack, photos in, searches out, clicks in, triples out.
 
 Photos come in on the backfill lane while searches and live uploads go on, so that what it prints
 is freshness under load; with `exit_when_done` it proves itself and ends.
@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sightline.engine.errors import SightlineError
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.demo_client import DemoClient
-from sightline.infra.demo_figures import Figures, table
+from sightline.infra.demo_figures import Figures, feedback_table, table
+from sightline.infra.demo_people import Feedback, demo_labels, let_people_search, true_labels
 from sightline.infra.node import run_node
 from sightline.infra.photo_folder import PhotoFolder, synthetic_folder
 from sightline.producers.backfill import run_backfill
@@ -49,7 +50,8 @@ def run_demo(
         photos: a folder; None: pictures that the project draws itself.
 
     Raises:
-        DemoFailed: a just-uploaded image was not found first, or a deleted one still was.
+        DemoFailed: a just-uploaded image was not found first, a deleted one still was, or clicks
+            made no triple.
         RefusedToStart: the stack could not start.
     """
     console = Console()
@@ -60,8 +62,11 @@ def run_demo(
         try:
             with DemoClient(node.start()) as client:
                 _show(own, client, folder, console, stop)
+                feedback = _feedback(own, client, folder, console, stop)
                 if exit_when_done:
                     _prove(client, console)
+                    if not feedback.triples and not stop.is_set():
+                        raise DemoFailed("people clicked, and no triple came of it")
                 elif not stop.is_set():
                     console.print(f"\nThe page: [bold]{client.url}/[/]   Ctrl-C stops.")
                     stop.wait()
@@ -78,6 +83,7 @@ def _throw_away(settings: Settings, data: Path, port: int) -> Settings:
             "index": settings.index.model_copy(update={"url": None, "directory": None}),
             "store": settings.store.model_copy(update={"directory": None}),
             "api": settings.api.model_copy(update={"port": port, "keys": ()}),
+            "labels": demo_labels(settings.labels),
         }
     )
 
@@ -173,6 +179,19 @@ def _check_deadline(started: float) -> None:
 def _backfill(settings: Settings, folder: PhotoFolder) -> None:
     with connect(settings, source="/sightline/demo") as publisher:
         run_backfill(publisher, folder.path, visibility=Visibility.PUBLIC)
+
+
+def _feedback(
+    settings: Settings,
+    client: DemoClient,
+    folder: PhotoFolder,
+    console: Console,
+    stop: threading.Event,
+) -> Feedback:
+    with console.status("people search and click; triples come half a minute later"):
+        feedback = let_people_search(settings, client.url, true_labels(folder), stop)
+    console.print(feedback_table(feedback))
+    return feedback
 
 
 def _prove(client: DemoClient, console: Console) -> None:

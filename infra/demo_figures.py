@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rich.table import Table
+from sightline.infra.demo_people import Feedback
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +45,17 @@ def table(figures: Figures) -> Table:
     rows.add_row("live upload, log to searchable, while filling", _spread(figures.live))
     rows.add_row("search by id", _spread(figures.by_id))
     rows.add_row("search by uploaded picture", _spread(figures.by_upload))
+    return rows
+
+
+def feedback_table(feedback: Feedback) -> Table:
+    """What simulated people left behind, for a person."""
+    rows = Table(title="What simulated people did", title_justify="left", show_header=False)
+    rows.add_column(style="dim")
+    rows.add_column()
+    rows.add_row("searches", f"{feedback.searches}, with {feedback.acts} looks and clicks")
+    rows.add_row("CTR", f"{feedback.ctr:.3f} ({feedback.clicked} of {feedback.shown} shown)")
+    rows.add_row("training triples", f"{feedback.triples}, {feedback.waited_s:.0f} s later")
     return rows
 
 

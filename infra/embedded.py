@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import uuid
 from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -93,6 +95,16 @@ class EmbeddedParts(Parts):
         """The journal's keeper."""
         return {"journal": self._keep_journal}
 
+    def label_loops(self) -> dict[str, Loop]:
+        """Join and miner, and at the end what is lost of their work."""
+        children = super().label_loops()
+        return children | ({"lost labels": _say_what_is_lost} if children else {})
+
+    @cached_property
+    def run_id(self) -> str | None:
+        """A new one for every owner: the broker's offsets begin at 0 again."""
+        return uuid.uuid4().hex
+
     def _keep_journal(self, stop: threading.Event) -> None:
         """Publish again what the index has not applied, then keep the journal small."""
         self.journal.compact()
@@ -113,6 +125,13 @@ class EmbeddedParts(Parts):
                 timestamp=record.appended,
                 headers=record.headers,
             )
+
+
+def _say_what_is_lost(stop: threading.Event) -> None:
+    stop.wait()
+    logging.getLogger(__name__).info(
+        "interactions of epochs that are still open are lost with the embedded broker"
+    )
 
 
 def unapplied(records: Iterable[JournalRecord], index: VectorIndex) -> Iterable[JournalRecord]:

@@ -33,7 +33,7 @@ def parts_for(settings: Settings) -> Parts:
 def run_node(
     settings: Settings, stop: threading.Event, *, announce: Announce, log_level: str = "INFO"
 ) -> None:
-    """Worker, API and, with real services, the bucket bridge, around one index, until `stop`.
+    """Worker, API, join and miner and, with real services, the bucket bridge, until `stop`.
 
     Args:
         announce: told the API's address once it answers.
@@ -52,7 +52,7 @@ def run_node(
         loops = {"worker": parts.worker().run, "api": _api_loop(parts, listener, announce)}
         if settings.mode is Mode.SERVICES:
             loops["bridge"] = parts.bridge().run
-        run_together(loops | parts.loops(), stop)
+        run_together(loops | parts.loops() | parts.label_loops(), stop)
 
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from sightline.engine.errors import SettingsInvalid
@@ -32,6 +33,10 @@ class PhotoFolder:
 
     def __len__(self) -> int:
         return len(self._files)
+
+    def relative_files(self) -> Iterator[Path]:
+        """Each picture's path in the folder."""
+        return (file.relative_to(self.path) for file in self._files)
 
     def sample(self, number: int) -> bytes:
         """The bytes of one picture; numbers past the end start again."""

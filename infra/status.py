@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from sightline.engine.event_log_lag import LagReader, PartitionLag
 from sightline.schemas.indexed import Lane
-from sightline.schemas.topics import BUCKET_NOTIFICATIONS, IMAGES, IMAGES_BACKFILL, TOPICS
+from sightline.schemas.topics import (
+    BUCKET_NOTIFICATIONS,
+    IMAGES,
+    IMAGES_BACKFILL,
+    INTERACTIONS,
+    SEARCHES_CLOSED,
+    TOPICS,
+)
+from sightline.stream_workers.labels.groups import join_group, mine_group
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock
@@ -49,11 +57,16 @@ class Status:
 
 def hops_of(settings: Settings) -> tuple[Hop, ...]:
     """The consumer groups of this deployment."""
-    worker, bridge = settings.worker.group, settings.bridge.group
+    worker, bridge, labels = settings.worker.group, settings.bridge.group, settings.labels
     return (
         Hop(name="live", topic=IMAGES.name, group=f"{worker}-{Lane.LIVE}"),
         Hop(name="backfill", topic=IMAGES_BACKFILL.name, group=f"{worker}-{Lane.BACKFILL}"),
         Hop(name="bridge", topic=BUCKET_NOTIFICATIONS.name, group=bridge),
+        # What they have not committed is what open epochs still need, also when nothing waits.
+        Hop(name="join", topic=INTERACTIONS.name, group=join_group(labels, INTERACTIONS.name)),
+        Hop(
+            name="mine", topic=SEARCHES_CLOSED.name, group=mine_group(labels, SEARCHES_CLOSED.name)
+        ),
     )
 
 

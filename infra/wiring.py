@@ -6,6 +6,7 @@ else in the project connects, loads a model or opens a directory by itself.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable
@@ -27,12 +28,14 @@ from sightline.engine.health import Health
 from sightline.engine.records import GenerationSpec, Message
 from sightline.engine.search_ids import stored_secret
 from sightline.engine.telemetry import Metrics
+from sightline.infra.label_children import FOLDER, StageChild, supervised
 from sightline.infra.supervisor import Loop
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.images import ImagePublisher
 from sightline.producers.images_async import AsyncImagePublisher
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState
+from sightline.schemas.labels import Stage
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, TOPICS
 from sightline.search_api.dependencies import ApiDependencies
 from sightline.stream_workers.bridge import BucketBridge
@@ -199,6 +202,29 @@ class Parts:
     def loops(self) -> dict[str, Loop]:
         """What else must run in a process that has these parts."""
         return {}
+
+    def label_loops(self) -> dict[str, Loop]:
+        """Join and miner as children of this process; none where others run them."""
+        settings = self.settings
+        if not settings.labels.supervised:
+            return {}
+        children = [
+            StageChild(
+                stage=stage,
+                kafka=self.kafka,
+                labels=settings.labels,
+                data_directory=settings.data_directory / FOLDER,
+                run_id=self.run_id,
+                log_level=logging.getLevelName(logging.getLogger().level),
+            )
+            for stage in Stage
+        ]
+        return {child.stage.value: supervised(child, self.clock) for child in children}
+
+    @property
+    def run_id(self) -> str | None:
+        """None: the offsets of the log go on over restarts."""
+        return None
 
     def worker(self) -> IndexWorker:
         """An index worker around these parts."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import faust
 from sightline.engine.clock import SystemClock
@@ -31,6 +31,7 @@ from sightline.stream_workers.labels.closing import Source
 from sightline.stream_workers.labels.done_epochs import DoneEpochs
 from sightline.stream_workers.labels.done_topic import done_ranges
 from sightline.stream_workers.labels.faust_stage import FaustStage, build_app
+from sightline.stream_workers.labels.groups import join_group, mine_group
 from sightline.stream_workers.labels.join import JoinCore
 from sightline.stream_workers.labels.letter_limit import LetterRate
 from sightline.stream_workers.labels.mine import MineCore
@@ -48,11 +49,6 @@ def exit_now(error: BaseException) -> NoReturn:
     _log.critical("label stage ends: %s: %s", type(error).__name__, error, exc_info=error)
     sys.stderr.flush()
     os._exit(EXIT_FAILED)
-
-
-def group_of(group: str, topic: str) -> str:
-    """The consumer group of a stage on one topic: each pipeline has groups of its own."""
-    return f"{group}-{topic}"
 
 
 class _Work(NamedTuple):
@@ -112,12 +108,18 @@ class StageProcess:
             Destination.TRIPLES: TRAINING_TRIPLES.name,
         }
 
+    def run(self, stage: Stage) -> None:
+        """Work until SIGTERM or SIGINT; the caller has set up the logs."""
+        app: Any = self.join() if stage is Stage.JOIN else self.mine()
+        worker = faust.Worker(app, quiet=True, override_logging=False, redirect_stdouts=False)
+        worker.execute_from_commandline()
+
     def join(self) -> faust.App:
         """The app of the join; it ticks where the broker stamps the records."""
         live = topic_named(self._interactions).timestamps is TimestampType.LOG_APPEND_TIME
         work = _Work(
             Stage.JOIN,
-            group_of(self._labels.join_group, self._interactions),
+            join_group(self._labels, self._interactions),
             self._interactions,
             lambda p, done: JoinCore(
                 self._rules, Source(self._interactions, p, self._targets), done
@@ -129,7 +131,7 @@ class StageProcess:
         """The app of the miner."""
         work = _Work(
             Stage.MINE,
-            group_of(self._labels.mine_group, self._closed),
+            mine_group(self._labels, self._closed),
             self._closed,
             lambda _, done: MineCore(self._rules, sources=self._sources, done=done),
         )

@@ -50,8 +50,9 @@ def test_it_is_valid_by_the_specification(compose: dict[str, Any]) -> None:
 def test_every_part_is_there_and_watched(compose: dict[str, Any]) -> None:
     """Each long-running service restarts, and each that answers has a health check."""
     services = compose["services"]
-    assert {"kafka", "minio", "qdrant", "worker", "bridge", "api", "tests"} == set(services)
-    for name in ("kafka", "minio", "qdrant", "worker", "api"):
+    answering = {"kafka", "minio", "qdrant", "worker", "join", "mine", "api"}
+    assert answering | {"bridge", "tests"} == set(services)
+    for name in answering:
         assert services[name]["healthcheck"]["test"], name
         assert services[name]["restart"] == "unless-stopped", name
     assert services["tests"]["profiles"] == ["tests"]

@@ -1,0 +1,33 @@
+"""Commands that run one label stage each: `join` and `mine`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from sightline.engine.settings import load_settings
+from sightline.schemas.labels import Stage
+
+app = typer.Typer()
+
+ImportedOption = Annotated[
+    bool, typer.Option("--imported", help="Of what `sightline interactions import` wrote.")
+]
+
+
+@app.command()
+def join(*, imported: ImportedOption = False) -> None:
+    """Join interactions to the searches that they follow from (services mode)."""
+    _run(Stage.JOIN, imported=imported)
+
+
+@app.command()
+def mine(*, imported: ImportedOption = False) -> None:
+    """Mine training triples from closed searches (services mode)."""
+    _run(Stage.MINE, imported=imported)
+
+
+def _run(stage: Stage, *, imported: bool) -> None:
+    from sightline.infra.label_stages import run_stage  # noqa: PLC0415 - heavy
+
+    run_stage(load_settings(), stage, imported=imported)

@@ -1,0 +1,92 @@
+"""Join and miner as processes: `sightline join`, `sightline mine`, and the children of `up`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from prometheus_client import start_http_server
+from sightline.engine.errors import SettingsInvalid
+from sightline.engine.event_log_kafka import KafkaEventProducer
+from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.logs import configure_logs
+from sightline.engine.settings import Mode, Settings
+from sightline.engine.telemetry import Metrics
+from sightline.infra.label_children import FOLDER, StageChild
+from sightline.schemas.labels import Stage
+from sightline.schemas.topics import (
+    INTERACTIONS,
+    INTERACTIONS_IMPORTED,
+    SEARCHES_CLOSED,
+    SEARCHES_CLOSED_IMPORTED,
+    TOPICS,
+)
+from sightline.stream_workers.labels.stage_process import StageProcess
+
+
+def run_stage(settings: Settings, stage: Stage, *, imported: bool = False) -> None:
+    """One stage alone, until it is told to stop; any number of them share the partitions.
+
+    Args:
+        imported: of the topics that `sightline interactions import` writes.
+
+    Raises:
+        SettingsInvalid: embedded mode, where both are children of the owner.
+    """
+    if settings.mode is not Mode.SERVICES:
+        raise SettingsInvalid(
+            f'`sightline {stage}` alone needs mode = "services": in embedded mode `sightline up` '
+            "runs join and miner as its children"
+        )
+    configure_logs()
+    KafkaTopics(settings.kafka).ensure(TOPICS)
+    labels, metrics = settings.labels, Metrics()
+    port = labels.join_metrics_port if stage is Stage.JOIN else labels.mine_metrics_port
+    if port is not None:
+        start_http_server(port, registry=metrics.registry)
+    child = StageChild(
+        stage=stage,
+        kafka=settings.kafka,
+        labels=labels,
+        data_directory=settings.data_directory / FOLDER,
+    )
+    _work(child, metrics, imported=imported)
+
+
+def _work(child: StageChild, metrics: Metrics, *, imported: bool = False) -> None:
+    interactions, closed = (
+        (INTERACTIONS_IMPORTED, SEARCHES_CLOSED_IMPORTED)
+        if imported
+        else (INTERACTIONS, SEARCHES_CLOSED)
+    )
+    process = StageProcess(
+        kafka=child.kafka,
+        labels=child.labels,
+        producer=KafkaEventProducer(child.kafka),
+        interactions=interactions.name,
+        closed=closed.name,
+        data_directory=child.data_directory,
+        run_id=child.run_id,
+        metrics=metrics,
+    )
+    process.run(child.stage)
+
+
+def _end_with_parent() -> None:
+    """Standard input ends when the parent does."""
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(0)
+
+
+def main() -> None:
+    """A child of `label_children.supervised`."""
+    child = StageChild.of(sys.stdin.buffer.readline())
+    configure_logs(child.log_level)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    _work(child, Metrics())
+
+
+if __name__ == "__main__":
+    main()
