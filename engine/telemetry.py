@@ -179,6 +179,9 @@ class Metrics:
         self.searches_in_flight = self._gauge(
             "searches_in_flight", "Searches being answered, and waiting.", ("state",)
         )
+        self.writes_in_flight = self._gauge(
+            "writes_in_flight", "Writes of images being carried out, and waiting.", ("state",)
+        )
         self.feedback = self._counter(
             "feedback_total", "Impressions published, and those that were not.", ("result",)
         )
@@ -188,9 +191,6 @@ class Metrics:
             ("kind",),
         )
         self.judgements = self._counter("judgements_total", "Grades taken.", ())
-        self.index_images = self._gauge(
-            "index_images", "Images stored; listed ones can be found.", ("listed",)
-        )
 
     def _label_metrics(self) -> None:
         self.label_records = self._counter(

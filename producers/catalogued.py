@@ -254,6 +254,17 @@ class CataloguedImages:
             if entry.published is None
         ]
 
+    def finish(self, image_id: str) -> Published | None:
+        """Publish one image's entry if that was never noted; a repeat does nothing.
+
+        Raises:
+            PartUnavailable: store or broker; a repeat is safe.
+        """
+        entry = self._catalogue.read(image_id)
+        if entry is None or entry.published is not None:
+            return None
+        return self._publish(entry, Lane.LIVE)
+
     def _kept(
         self, image_id: str, data: bytes | ObjectReference, content_type: str
     ) -> ObjectReference:

@@ -132,6 +132,7 @@ def _build(deps: ApiDependencies) -> _Built:
         pictures=vectors,
         bucket=deps.bucket,
         clock=deps.clock,
+        metrics=deps.metrics,
     )
     renditions = Renditions(deps.store, deps.bucket, deps.decode, deps.health)
     return _Built(impressions, vectors, renditions, searching, intake, status, writes)
@@ -173,6 +174,7 @@ def _lifespan(built: _Built) -> Callable[[FastAPI], AbstractAsyncContextManager[
         yield
         await built.impressions.close()
         built.searching.close()
+        built.writes.close()
         built.vectors.close()
         built.renditions.close()
 

@@ -1,4 +1,4 @@
-"""Admission: so many searches are answered at once, as many again wait, the rest is told to."""
+"""Admission: so many requests are answered at once, as many again wait, the rest is told to."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from prometheus_client import Gauge
 from sightline.engine.errors import Overloaded, Part
-from sightline.engine.telemetry import Metrics
 
 
 class Gate:
-    """Bounds what is under way to `limit`, and what waits to `limit` again (RULES R4).
+    """Bounds what is under way to `limit`, and what waits to `limit` again (docs/api.md).
 
     Used on one event loop only.
+
+    Args:
+        limit: requests answered at once.
+        in_flight: shows how many, by `state`.
     """
 
-    def __init__(self, limit: int, metrics: Metrics) -> None:
+    def __init__(self, limit: int, in_flight: Gauge) -> None:
         self._limit = limit
         self._free = asyncio.Semaphore(limit)
         self._inside = 0
-        self._answered = metrics.searches_in_flight.labels("answered")
-        self._waiting = metrics.searches_in_flight.labels("waiting")
+        self._answered = in_flight.labels("answered")
+        self._waiting = in_flight.labels("waiting")
 
     @asynccontextmanager
     async def enter(self, part: Part) -> AsyncIterator[None]:
@@ -31,7 +35,7 @@ class Gate:
             Overloaded: twice the limit are inside already; names `part`, which they wait for.
         """
         if self._inside >= 2 * self._limit:
-            raise Overloaded(part, f"{self._inside} searches are under way or waiting")
+            raise Overloaded(part, f"{self._inside} requests are under way or waiting")
         self._inside += 1
         self._report()
         try:

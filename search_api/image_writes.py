@@ -1,19 +1,21 @@
 """Writes in, acknowledged image events out: who counts the versions, and what stands against it.
 
 `owner`: the caller counts; each write says its version, and changes also what they build on.
-`sightline`: the catalogue counts, by compare-and-set (RULES R1).
+`sightline`: the catalogue counts, by compare-and-set (docs/images.md).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from sightline.engine.errors import Conflict, NotFound
+from sightline.engine.errors import Conflict, NotFound, Part
 from sightline.engine.ports import Clock
+from sightline.engine.telemetry import Metrics
 from sightline.engine.visible import Caller
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.images import Published, changed, deleted, reference_to
@@ -25,6 +27,7 @@ from sightline.schemas.images import (
     ImageUploaded,
 )
 from sightline.search_api.bodies import Uploaded
+from sightline.search_api.gate import Gate
 from sightline.search_api.image_locks import ImageLocks
 from sightline.search_api.image_status import ImageStatus, Standing, may_change
 from sightline.search_api.pending import Pending, PendingImages
@@ -40,8 +43,13 @@ from sightline.search_api.write_rules import (
     refuse_other_authority,
 )
 
+T = TypeVar("T")
 Put = Callable[..., Published]
 """Of `CataloguedImages`."""
+MAX_WRITES = 16
+"""At once, each with its thread and perhaps a picture in memory; as many again wait. Threads of
+their own, since a write waits for the broker as long as it must, and nothing else may wait with it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ class ImageWrites:
         pictures: QueryVectors,
         bucket: str,
         clock: Clock,
+        metrics: Metrics,
     ) -> None:
         self._status = status
         self._pending = pending
@@ -78,6 +87,12 @@ class ImageWrites:
         self._bucket = bucket
         self._clock = clock
         self._locks = ImageLocks()
+        self._gate = Gate(MAX_WRITES, metrics.writes_in_flight)
+        self._threads = ThreadPoolExecutor(MAX_WRITES, "image-write")
+
+    def close(self) -> None:
+        """End the threads; repeated calls do nothing."""
+        self._threads.shutdown()
 
     async def create(
         self, image_id: str, fields: ImageFields, picture: Uploaded, caller: Caller
@@ -88,12 +103,14 @@ class ImageWrites:
             BadImage: it is not a picture that we accept.
             Problem: 403, the caller may not say that.
             PartUnavailable: store or broker; a repeat with the same id is safe.
+            Overloaded: too many writes wait.
         """
         said = allowed(fields, caller)
-        data = await picture.read()
-        await self._pictures.prepared(data)
-        put = self._new_images.put
-        return await self._upload(image_id, said, data, picture.content_type, put=put)
+        async with self._gate.enter(Part.BROKER):
+            data = await picture.read()
+            await self._pictures.prepared(data)
+            put = self._new_images.put
+            return await self._upload(image_id, said, data, picture.content_type, put=put)
 
     async def put(
         self,
@@ -110,10 +127,10 @@ class ImageWrites:
             against it, 412 where `wanted` does.
         """
         said = allowed(fields, caller)
-        data = await picture.read()
-        await self._pictures.prepared(data)
-        async with self._locks.of(image_id):
-            standing = await self._status.known(image_id)
+        async with self._gate.enter(Part.BROKER), self._locks.of(image_id):
+            data = await picture.read()
+            await self._pictures.prepared(data)
+            standing = await self._finished(image_id)
             if standing is not None and not may_change(caller, standing.state):
                 raise NotFound(f"no image {image_id} that you may see")
             check(wanted, None if standing is None else standing.version)
@@ -137,7 +154,7 @@ class ImageWrites:
         """
         changes = patch.changes()
         refuse_admin_fields(changes, caller)
-        async with self._locks.of(image_id):
+        async with self._gate.enter(Part.BROKER), self._locks.of(image_id):
             standing = await self._known(image_id, caller)
             if isinstance(standing.state, ImageDeleted):
                 raise NotFound(f"image {image_id} is deleted; upload it again")
@@ -147,8 +164,8 @@ class ImageWrites:
                 number = next_version(standing, patch.version, wanted)
                 facts = {**changes, "authority": Authority.OWNER}
                 return await self._publish(changed(standing.state, version=number, **facts))
-            published = await asyncio.to_thread(
-                _counted, standing, wanted, self._catalogued.patch, image_id, changes
+            published = await self._run(
+                partial(_counted, standing, wanted, self._catalogued.patch, image_id, changes)
             )
             state = changed(
                 standing.state,
@@ -166,7 +183,7 @@ class ImageWrites:
         Raises:
             As `change`.
         """
-        async with self._locks.of(image_id):
+        async with self._gate.enter(Part.BROKER), self._locks.of(image_id):
             standing = await self._known(image_id, caller)
             check(wanted, standing.version)
             if isinstance(standing.state, ImageDeleted):
@@ -175,16 +192,34 @@ class ImageWrites:
             if owner_counts(standing, version):
                 number = next_version(standing, version, wanted)
                 return await self._publish(deleted(standing.state, version=number))
-            published = await asyncio.to_thread(
-                _counted, standing, wanted, self._catalogued.delete, image_id
+            published = await self._run(
+                partial(_counted, standing, wanted, self._catalogued.delete, image_id)
             )
             return self._remember(deleted(standing.state, version=published.version), published)
 
     async def _known(self, image_id: str, caller: Caller) -> Standing:
-        standing = await self._status.known(image_id)
+        standing = await self._finished(image_id)
         if standing is None or not may_change(caller, standing.state):
             raise NotFound(f"no image {image_id} that you may change")
         return standing
+
+    async def _finished(self, image_id: str) -> Standing | None:
+        """The standing whoever asks, once what a failed write left in the catalogue is published.
+
+        Else a repeated delete would find nothing to do, and a caller with the ETag that it read
+        would be told to read again for ever.
+        """
+        standing = await self._status.known(image_id)
+        if standing is None or standing.pending is None:
+            return standing
+        if standing.pending != self._pending.newer_than(image_id, None):  # the catalogue's
+            published = await self._run(partial(self._catalogued.finish, image_id))
+            if published is not None and published.version == standing.version:
+                self._remember(standing.state, published)
+        return standing
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _upload(
         self, image_id: str, said: ImageFields, data: bytes, content_type: str, *, put: Put
@@ -194,8 +229,8 @@ class ImageWrites:
         }
         if said.version is None:
             authority = Authority.SIGHTLINE
-            published = await asyncio.to_thread(
-                put, image_id, data, content_type=content_type, **facts
+            published = await self._run(
+                partial(put, image_id, data, content_type=content_type, **facts)
             )
         else:
             authority = Authority.OWNER

@@ -79,7 +79,7 @@ class Searching:
         self._health = health
         self._metrics = metrics
         self._variant = variant
-        self._gate = Gate(settings.max_concurrent_searches, metrics)
+        self._gate = Gate(settings.max_concurrent_searches, metrics.searches_in_flight)
         self._readers = ThreadPoolExecutor(settings.max_concurrent_searches, "search")
 
     async def by_image(self, fields: ImageSearch, request: Asking) -> Response:

@@ -60,7 +60,7 @@ def test_past_twice_the_limit_searches_are_refused() -> None:
     """One inside, one waiting, the third is told which part it would wait for."""
 
     async def scenario() -> None:
-        gate, leave = Gate(1, Metrics()), asyncio.Event()
+        gate, leave = Gate(1, Metrics().searches_in_flight), asyncio.Event()
 
         async def hold() -> None:
             async with gate.enter(Part.INDEX):

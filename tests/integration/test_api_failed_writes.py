@@ -1,0 +1,119 @@
+"""Writes while the broker is away: none is taken for done, and nobody else waits with them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.records import Message
+from sightline.search_api.image_writes import MAX_WRITES
+
+from tests.api_parts import ApiWorld, app_of, client_of, picture
+
+PUBLIC = {"visibility": "public"}
+PRIVATE = {"visibility": "private"}
+AT_VERSION_1 = {"If-Match": '"1"'}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[ApiWorld]:
+    """One indexed image, `mine`, whose versions Sightline counts."""
+    world = ApiWorld.open(tmp_path)
+
+    async def upload(client: httpx.AsyncClient) -> None:
+        await client.put("/v1/images/mine", files=part(), data=PUBLIC)
+
+    run(world, upload)
+    world.work()
+    yield world
+    world.index.close()
+
+
+def run(world: ApiWorld, scenario: Any) -> None:
+    """Run a scenario against the app, with its client."""
+
+    async def main() -> None:
+        async with client_of(app_of(world)) as client:
+            await scenario(client)
+
+    asyncio.run(main())
+
+
+def part() -> dict[str, tuple[str, bytes, str]]:
+    """The multipart part of a picture."""
+    return {"image": ("p.jpg", picture(1), "image/jpeg")}
+
+
+def refusing(*_: object, **__: object) -> Future[Message]:
+    """An append that the broker does not acknowledge."""
+    raise PartUnavailable(Part.BROKER, "refused")
+
+
+def test_a_repeated_delete_is_published(world: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first got as far as the catalogue; the answer to the second is the truth."""
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        with monkeypatch.context() as away:
+            away.setattr(world.log, "append", refusing)
+            assert (await client.delete("/v1/images/mine")).status_code == 503
+            assert (await client.delete("/v1/images/mine")).status_code == 503
+        assert (await client.delete("/v1/images/mine")).status_code == 202
+        world.work()
+        assert (await client.get("/v1/images/mine")).json()["status"] == "deleted"
+
+    run(world, scenario)
+
+
+def test_a_repeated_conditional_change_ends(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first left unpublished is published, so that reading again shows another ETag."""
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        with monkeypatch.context() as away:
+            away.setattr(world.log, "append", refusing)
+            failed = await client.patch("/v1/images/mine", json=PRIVATE, headers=AT_VERSION_1)
+            assert failed.status_code == 503
+        stale = await client.patch("/v1/images/mine", json=PRIVATE, headers=AT_VERSION_1)
+        assert (stale.status_code, stale.headers["etag"]) == (412, '"2"')
+        world.work()
+        now = (await client.get("/v1/images/mine")).json()
+        assert (now["version"], now["status"]) == (2, "hidden")
+
+    run(world, scenario)
+
+
+def test_writes_that_wait_for_the_broker_hold_up_nothing_else(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status and readiness answer meanwhile; too many writes are told to come back."""
+    silent: Future[Message] = Future()
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        with monkeypatch.context() as away:
+            away.setattr(world.log, "append", lambda *_, **__: silent)
+            writes = [
+                asyncio.create_task(client.post("/v1/images", files=part()))
+                for _ in range(2 * MAX_WRITES + 8)
+            ]
+            refused, waiting = await asyncio.wait(writes, return_when=asyncio.FIRST_COMPLETED)
+            async with asyncio.timeout(20):
+                while len(refused) < 8:  # the others can only end with the broker
+                    more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    refused |= more
+                assert (await client.get("/v1/images/mine")).json()["status"] == "indexed"
+                assert (await client.get("/readyz")).json()["parts"]["store"]["up"]
+            for write in refused:
+                answer = write.result()
+                assert (answer.status_code, answer.json()["part"]) == (503, "broker")
+                assert answer.json()["type"].endswith("overloaded")
+            silent.set_exception(PartUnavailable(Part.BROKER, "not acknowledged"))
+            assert {(await write).status_code for write in waiting} == {503}
+
+    run(world, scenario)
