@@ -13,7 +13,7 @@ from sightline.engine.ports import Clock
 from sightline.engine.records import IndexedImage, Stage
 from sightline.engine.settings import Scope
 from sightline.engine.visible import Caller, VisibleIndex
-from sightline.schemas.images import ImageState
+from sightline.schemas.images import Authority, ImageState
 from sightline.schemas.indexed import Outcome
 from sightline.search_api.answers import image_urls
 from sightline.search_api.pending import Pending, PendingImages
@@ -122,13 +122,16 @@ class ImageStatus:
     async def known(self, image_id: str) -> Standing | None:
         """The standing whoever asks, for decisions only; None: unknown.
 
-        The catalogue is asked too: another process may have written there.
+        The catalogue is asked too, as another process may have written there; but not for an
+        image whose owner counts its versions, so that it can be hidden while the store is down.
 
         Raises:
             PartUnavailable: the index or the store is down.
         """
         applied = await self._applied(image_id, EVERYTHING)
         here = self._standing(image_id, applied)
+        if here is not None and here.state.authority is Authority.OWNER:
+            return here
         elsewhere = await self._published_elsewhere(image_id, applied)
         if here is None or (elsewhere is not None and elsewhere.version > here.version):
             return elsewhere
