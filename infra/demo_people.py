@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -103,19 +103,22 @@ def let_people_search(
         SightlineError: the API refused, or did not answer.
     """
     random = Random(20_260_301)  # noqa: S311 - a simulation
-    anchors = sorted(labels)
+    anchors, window_s = sorted(labels), settings.labels.attribution_window_s
     searches = acts = 0
     with httpx.Client(base_url=url, timeout=30.0) as client:
-        driver = ApiDriver(client, labels, model=IMPATIENT)
+        driver = ApiDriver(client, labels, model=IMPATIENT, leaves_after_ms=round(window_s * 1_000))
         until = time.monotonic() + PEOPLE_S
         while time.monotonic() < until and not stop.wait(1 / SEARCHES_PER_S):
             visitor = f"visitor-{random.randrange(ACTORS)}"
             acts += driver.search_and_click(random.choice(anchors), session_id=visitor)
             searches += 1
-    return _when_mined(settings, Feedback(searches=searches, acts=acts), stop)
+    feedback = Feedback(searches=searches, acts=acts)
+    return _when_mined(settings, feedback, driver.truth.searches, stop)
 
 
-def _when_mined(settings: Settings, feedback: Feedback, stop: threading.Event) -> Feedback:
+def _when_mined(
+    settings: Settings, feedback: Feedback, theirs: Collection[str], stop: threading.Event
+) -> Feedback:
     """Polls the miner's done epochs; what there is when the deadline passes."""
     kafka, rules = reachable_kafka(settings), LabelRules.of(settings.labels)
     started = time.monotonic()
@@ -124,7 +127,7 @@ def _when_mined(settings: Settings, feedback: Feedback, stop: threading.Event) -
     deadline = started + closes_in_s + _PATIENCE_S
     while not _mined(kafka, epoch) and time.monotonic() < deadline and not stop.wait(_POLL_S):
         pass
-    shown, clicked = _pages(kafka)
+    shown, clicked = _pages(kafka, theirs)
     return Feedback(
         searches=feedback.searches,
         acts=feedback.acts,
@@ -150,12 +153,12 @@ def _run_of(value: bytes | None) -> str | None:
     return getattr(data, "run_id", None)
 
 
-def _pages(kafka: KafkaSettings) -> tuple[int, int]:
+def _pages(kafka: KafkaSettings, theirs: Collection[str]) -> tuple[int, int]:
     shown = clicked = 0
     for message in read_topics(kafka, [SEARCHES_CLOSED.name]):
         data = decode(message.value).data
         for search in data.searches if isinstance(data, SearchesClosed) else ():
-            if search.verdict is Verdict.PERSON:
+            if search.verdict is Verdict.PERSON and search.search_id in theirs:
                 shown += len(search.shown)
                 clicked += sum(image.clicks > 0 for image in search.shown)
     return shown, clicked

@@ -44,6 +44,9 @@ class ApiDriver:
         labels: image id to label, the truth by which people judge; unknown images are irrelevant.
         model: how they behave.
         seed: of all chance.
+        limit: results on a page.
+        leaves_after_ms: what would come later is not reported. Beacons are sent at once, and the
+            API refuses what is said to happen more than a minute after it was told.
     """
 
     client: HttpClient
@@ -51,6 +54,7 @@ class ApiDriver:
     model: UserModel = field(default_factory=UserModel)
     seed: int = 0
     limit: int = 24
+    leaves_after_ms: int = 60_000
     truth: Truth = field(default_factory=Truth)
     _acts: int = 0
 
@@ -79,9 +83,10 @@ class ApiDriver:
         self.truth.searches[answer["search_id"]] = SearchTruth(
             answer["search_id"], anchor_id, visitor.value, done.examined
         )
+        acts = [act for act in done.acts if act.at_ms <= self.leaves_after_ms]
         if answer.get("feedback", True):
-            self._send(answer["search_id"], self._items(results, done.acts))
-        return len(done.acts)
+            self._send(answer["search_id"], self._items(results, acts))
+        return len(acts)
 
     def _items(self, results: Sequence[Mapping[str, Any]], acts: Sequence[Any]) -> list[Any]:
         items = []
