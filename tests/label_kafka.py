@@ -11,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import OFFSET_END, TopicPartition
+from confluent_kafka.admin import AdminClient
 from sightline.engine.event_log_kafka_producer import KafkaEventProducer
 from sightline.engine.event_log_kafka_reader import read_topics
 from sightline.engine.event_log_topics import KafkaTopics
-from sightline.engine.settings import KafkaSettings
+from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import (
@@ -25,8 +27,11 @@ from sightline.schemas.topics import (
     SEARCHES_CLOSED_IMPORTED,
     SEARCHES_CLOSED_IMPORTED_DLQ,
     TRAINING_TRIPLES,
+    Topic,
 )
+from sightline.stream_workers.labels.done_epochs import DoneRange
 from sightline.stream_workers.labels.done_topic import done_ranges
+from sightline.stream_workers.labels.groups import join_group, mine_group
 from sightline.stream_workers.labels.rules import LabelRules
 
 from tests.label_shell import StreamedTopics
@@ -62,6 +67,10 @@ def label_settings(rules: LabelRules) -> dict[str, Any]:
         "long_dwell_s": rules.long_dwell_ms / 1_000,
         "examined_s": rules.examined_ms / 1_000,
     }
+
+
+def _read_by(stage: Stage) -> Topic:
+    return INTERACTIONS_IMPORTED if stage is Stage.JOIN else SEARCHES_CLOSED_IMPORTED
 
 
 @dataclass
@@ -134,14 +143,41 @@ class LabelPipeline:
 
     def wait_until_done(self, stage: Stage, partitions: int, epoch: int, timeout_s: float) -> None:
         """Until the stage has finished that epoch in every partition."""
-        topic = INTERACTIONS_IMPORTED if stage is Stage.JOIN else SEARCHES_CLOSED_IMPORTED
 
         def finished() -> bool:
-            told = read_topics(self.kafka, [EPOCHS_DONE.name])
-            done = done_ranges(told, stage, topic.name, run_id=None)
+            done = self.done(stage)
             return all(any(d.epoch >= epoch for d in done.get(p, ())) for p in range(partitions))
 
         eventually(finished, timeout_s=timeout_s, interval_s=0.5, reason=f"{stage} {epoch} done")
+
+    def done(self, stage: Stage) -> dict[int, list[DoneRange]]:
+        """What the stage has finished, by partition."""
+        told = read_topics(self.kafka, [EPOCHS_DONE.name])
+        return done_ranges(told, stage, _read_by(stage).name, run_id=None)
+
+    def forget(self) -> None:
+        """Only the source topic is left: no output, no done epoch, no committed offset.
+
+        The groups must have no members any more.
+        """
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
+        settings = LabelSettings()
+        groups = (
+            join_group(settings, INTERACTIONS_IMPORTED.name),
+            mine_group(settings, SEARCHES_CLOSED_IMPORTED.name),
+        )
+        names = [self.kafka.topic_prefix + group for group in groups]
+        for removed in admin.delete_consumer_groups(names).values():
+            removed.result()
+        topics = [t for t in TOPICS if t is not INTERACTIONS_IMPORTED]
+        known = admin.list_topics(timeout=10).topics
+        everything = [
+            TopicPartition(name, number, OFFSET_END)
+            for name in (self.kafka.topic_prefix + topic.name for topic in topics)
+            for number in known[name].partitions
+        ]
+        for removed in admin.delete_records(everything).values():
+            removed.result()
 
     def streamed(self, targets: int) -> StreamedTopics:
         """Everything that the stages wrote."""
