@@ -47,5 +47,4 @@ class Observed:
 
 def _with_care(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     stated = {name.lower() for name, _ in headers}
-    policy = () if _POLICY[0] in stated else (_POLICY,)
-    return [*headers, *_CAREFUL, *policy]
+    return [*headers, *(one for one in (*_CAREFUL, _POLICY) if one[0] not in stated)]

@@ -1,7 +1,7 @@
 // What visitors do with a page of results, to POST /v1/interactions. No dependencies.
 //
-//   <script src="https://search.example/sightline.js"></script>      makes `Sightline`
-//   import { track } from "https://search.example/sightline.mjs";    the same as a module
+//   <script src="//search.example/sightline.js"></script>      makes `Sightline`
+//   import { track } from "//search.example/sightline.mjs";    the same as a module
 //
 //   const page = Sightline.track(answer);     `answer` as POST /v1/search gave it
 //   page.observe(element, imageId);           time in view
