@@ -1,7 +1,7 @@
 """The catalogue: the whole state of each image whose versions we count, by compare-and-set.
 
 One object per image, `catalogue/{image id}.json`, holds the image's newest event, whether and where
-it was published, and for bucket notifications which one it came from (RULES R1 "Version").
+it was published, and for bucket notifications which one it came from (docs/images.md).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The OpenVINO runtime: the fastest on CPUs, needs no compiler, releases the GIL.
 
-One image per inference and one stream per thread: on this network batches gain nothing (FACTS),
+One image per inference and one stream per thread: on this network batches gain nothing (measured),
 and a vector cannot depend on what it was batched with. The converted network is kept in the
 user's cache, so that only the first process pays for torch.
 """

@@ -54,7 +54,7 @@ class ModelSource:
     normalisation: Normalisation
 
     def digest(self, *, precision: str, runtime: str) -> str:
-        """Names the vector space (RULES R3): lower hex SHA-256."""
+        """Names the vector space (docs/adr/0007): lower hex SHA-256."""
         parts = {
             "model": self.model,
             "weights": self.weights_id,

@@ -1,6 +1,6 @@
 """Appends events through the HTTP API of the embedded stack's owner process.
 
-In the embedded stack only the owner may write the journal (RULES R1 "Embedded"), so other processes
+In the embedded stack only the owner may write the journal (docs/adr/0008), so other processes
 hand it their events instead of appending to its broker themselves.
 """
 

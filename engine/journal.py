@@ -1,6 +1,6 @@
 """The embedded stack's memory of image events: SQLite, synced before an event is acknowledged.
 
-The in-process broker forgets when it stops (RULES R1 "Embedded"). What stands here and has not been
+The in-process broker forgets when it stops (docs/adr/0008). What stands here and has not been
 applied by the index is published again at start; re-index and reconcile read it.
 """
 

@@ -114,7 +114,7 @@ class S3ObjectStore:
     ) -> StoredObject:
         """See `ObjectStore.put_if`.
 
-        Through a presigned URL: the client's own `put_object` silently drops the condition (FACTS).
+        Through a presigned URL: the client's own `put_object` silently drops the condition.
         """
         url = self._client.get_presigned_url("PUT", bucket, key, expires=_SIGNED_FOR)
         condition = (

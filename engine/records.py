@@ -71,7 +71,7 @@ class Stage(IntEnum):
 class Fence(NamedTuple):
     """The order of what may overwrite what: a write applies iff its fence is above the stored one.
 
-    version < v OR (version = v AND tie < t) as RULES R1 says, and within one event the final
+    version < v OR (version = v AND tie < t) as docs/adr/0003 says, and within one event the final
     write follows the provisional one that hid the image.
     """
 
@@ -152,7 +152,7 @@ class IndexedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationSpec:
-    """What a generation records, and what must be equal to open it (RULES R3)."""
+    """What a generation records, and what must be equal to open it (docs/adr/0007)."""
 
     name: str
     model_digest: str

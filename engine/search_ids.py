@@ -3,7 +3,7 @@
 A search id reads `1 · issued (12 hex, ms) · nonce (16 hex) · three lengths (2 hex each) · actor ·
 anchor · variant · tag (32 hex)`: at most 451 characters that need no escaping anywhere, since the
 parts are ids already. The tag is the first 128 bits of HMAC-SHA-256 under a key derived for this
-purpose alone (RULES R4).
+purpose alone (docs/api.md).
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def new_session_id() -> str:
 
 
 def upload_ids(data: bytes, box: CropBox | None = None) -> tuple[str, str]:
-    """Of an uploaded picture, its SHA-256 (hex) and its anchor id (RULES R4).
+    """Of an uploaded picture, its SHA-256 (hex) and its anchor id (docs/api.md).
 
     The anchor is `q-` + 32 hex of SHA-256(bytes ‖ box in thousandths): a picture and a part of it
     are different anchors, and a box moved by less than a thousandth is the same one.

@@ -37,7 +37,7 @@ class Section(BaseModel):
 
 
 class Mode(StrEnum):
-    """How the system is run (DESIGN §6)."""
+    """How the system is run (docs/adr/0008)."""
 
     EMBEDDED = "embedded"
     SERVICES = "services"
@@ -290,7 +290,7 @@ class SinkSettings(Section):
 
 
 class Scope(StrEnum):
-    """What an API key may do (RULES R1)."""
+    """What an API key may do (docs/api.md)."""
 
     SEARCH = "search"
     WRITE = "write"

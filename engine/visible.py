@@ -23,7 +23,7 @@ class Caller:
     owner_id: str | None = None
 
     def may_see(self, image: IndexedImage) -> bool:
-        """`admin` sees all, `search` what is listed, `write` what its owner owns (RULES R1)."""
+        """`admin`: all; `search`: what is listed; `write`: what its owner owns (docs/images.md)."""
         if Scope.ADMIN in self.scopes:
             return True
         if Scope.SEARCH in self.scopes and image.listed:

@@ -77,7 +77,7 @@ def run_backfill(
 
     Images without a version in the manifest are published at version 0, which inserts what is
     unknown and changes nothing else, so a repeat is harmless. Versions in the manifest make the
-    images `owner`'s (RULES R1 "Backfill").
+    images `owner`'s (docs/images.md).
 
     Args:
         publisher: to the log and the store.

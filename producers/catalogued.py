@@ -40,7 +40,7 @@ def nothing_known(_image_id: str) -> ImageState | None:
 
 
 class CataloguedImages:
-    """The `sightline` authority (RULES R1): version = previous + 1, racing changes both kept.
+    """The `sightline` authority (docs/images.md): version = previous + 1, racing changes both kept.
 
     A crash between catalogue and log leaves an entry unpublished; `publish_unpublished` mends it.
     Every write here returns once its event is acknowledged.

@@ -1,4 +1,4 @@
-"""Image ids where the caller gives none, and ids of events (RULES R1 "Id")."""
+"""Image ids where the caller gives none, and ids of events (docs/images.md)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NewType
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 MAX_VERSION = 2**53 - 1
-"""Vector stores compare ranges as float64 and JavaScript reads integers no further (RULES R1)."""
+"""Vector stores compare ranges as float64 and JavaScript reads no further (docs/images.md)."""
 MAX_TAGS = 64
 MAX_ATTRIBUTES_BYTES = 4096
 ID_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"

@@ -38,7 +38,7 @@ class ObjectReference(Contract):
 
 
 class Authority(StrEnum):
-    """Who counts an image's versions (RULES R1)."""
+    """Who counts an image's versions (docs/images.md)."""
 
     OWNER = "owner"
     SIGHTLINE = "sightline"
@@ -119,6 +119,6 @@ def hiding_rank(state: ImageState) -> int:
 def tie(state: ImageState, event_id: str) -> int:
     """Decides between two events of one version, the same everywhere: what hides more wins.
 
-    rank · 2³² + the first 32 bits of SHA-256(event id): below 2³⁴, exact as float64 (RULES R1).
+    rank · 2³² + the first 32 bits of SHA-256(event id): exact as float64 (docs/adr/0003).
     """
     return hiding_rank(state) * 2**32 + int.from_bytes(sha256(event_id.encode()).digest()[:4])

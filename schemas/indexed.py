@@ -11,7 +11,7 @@ from sightline.schemas.fields import Contract, Id, ImageId, Time, Version
 
 
 class Outcome(StrEnum):
-    """The one end of every (image id, version) (RULES R1)."""
+    """The one end of every (image id, version) (docs/images.md)."""
 
     INDEXED = "indexed"
     HIDDEN = "hidden"

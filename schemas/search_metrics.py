@@ -1,4 +1,4 @@
-"""What an epoch's searches came to, as absolute values that readers add up (RULES R6)."""
+"""What an epoch's searches came to, as absolute values that readers add up (docs/labels.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The one list of topics: name, event types, key, partitions, retention, compaction.
 
-Partition counts are fixed for the life of a topic; a change is a new topic (RULES R5).
+Partition counts are fixed for the life of a topic; a change is a new topic (docs/adr/0003).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DAY_MS = 86_400_000
 MAX_MESSAGE_BYTES = 1_048_576
 DEAD_LETTER_HEADROOM_BYTES = 1_048_576
 """A dead letter is the original value plus headers; the broker refuses an envelope round a nearly
-full message whatever the client's limit, so dead-letter topics allow 1 MiB more (RULES R1)."""
+full message whatever the client's limit, so dead-letter topics allow 1 MiB more (docs/adr/0003)."""
 DEFAULT_PARTITIONS = 12
 DELETE_RETENTION_MS = 30 * DAY_MS
 """How long a delete stays in the log: longer than dead letters, so that no replay outlives it."""

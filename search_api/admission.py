@@ -1,4 +1,4 @@
-"""A request in, its caller out: rate limit first, then the key (RULES R1)."""
+"""A request in, its caller out: rate limit first, then the key (docs/api.md)."""
 
 from __future__ import annotations
 

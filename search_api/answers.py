@@ -58,7 +58,7 @@ class Answered:
     variant: str
 
     def document(self, *, feedback: bool) -> dict[str, Any]:
-        """The JSON answer (RULES R4)."""
+        """The JSON answer (docs/api.md)."""
         return {
             "search_id": self.search_id,
             "session_id": self.asker.session_id,

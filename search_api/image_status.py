@@ -1,4 +1,4 @@
-"""What became of an image: index and pending publications in, a status document out (RULES R1)."""
+"""What became of an image: index and pending publications in, a status document out."""
 
 from __future__ import annotations
 

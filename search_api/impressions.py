@@ -42,7 +42,7 @@ class Impression:
 class Impressions:
     """Records impressions behind the answers, bounded, in `workers` tasks of the event loop.
 
-    What dies with the process was never acknowledged: its clicks show up as orphans (RULES R4).
+    What dies with the process was never acknowledged: its clicks show up as orphans (docs/api.md).
     """
 
     def __init__(

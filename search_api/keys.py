@@ -1,4 +1,4 @@
-"""A request's API key in, its caller out: who asks, and what they may do (RULES R1)."""
+"""A request's API key in, its caller out: who asks, and what they may do (docs/api.md)."""
 
 from __future__ import annotations
 

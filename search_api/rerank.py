@@ -1,7 +1,7 @@
 """Hits in, a page out: small policies take results out, and say why; the page is refilled.
 
 Visibility is not one of them: it is inside the index read, where it cannot be forgotten, and what
-it hides is never counted (RULES R4).
+it hides is never counted (docs/api.md).
 """
 
 from __future__ import annotations

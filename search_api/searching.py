@@ -1,4 +1,4 @@
-"""A query in, an answer out: anchor, vector, one visible index read, re-rank, record (RULES R4)."""
+"""A query in, an answer out: anchor, vector, one visible index read, re-rank, record."""
 
 from __future__ import annotations
 

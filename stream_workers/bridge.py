@@ -1,4 +1,4 @@
-"""The bucket bridge: notifications of plain S3 uploads become image events (RULES R1).
+"""The bucket bridge: notifications of plain S3 uploads become image events (docs/images.md).
 
 Every notification goes through the catalogue of the `sightline` authority, whose compare-and-set
 and sequencer make order and repetition harmless; so one batch is worked on by image, in parallel.

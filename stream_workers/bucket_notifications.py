@@ -17,7 +17,7 @@ _REMOVED = "ObjectRemoved:"
 _TEST_EVENT = "s3:TestEvent"
 _VISIBILITY = "x-amz-meta-visibility"
 _NS_PER_STEP = 1_000
-"""The sequencer counts nanoseconds in hex; ÷ 1,000 keeps it below 2⁵³ (RULES R1)."""
+"""The sequencer counts nanoseconds in hex; ÷ 1,000 keeps it below 2⁵³ (docs/images.md)."""
 
 
 class _Bucket(BaseModel):
@@ -65,7 +65,7 @@ class ObjectNotice(Contract):
 
     @property
     def image_id(self) -> str:
-        """`s3-` and 32 hex digits of SHA-256(bucket NUL key) (RULES R1)."""
+        """`s3-` and 32 hex digits of SHA-256(bucket NUL key) (docs/images.md)."""
         place = f"{self.bucket}\0{self.key}".encode()
         return "s3-" + hashlib.sha256(place).hexdigest()[:32]
 

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class DeadLetters:
-    """Sends the original bytes, the facts in headers (RULES R1); safe from several threads.
+    """Sends the original bytes, the facts in headers (docs/adr/0005); safe from several threads.
 
     A repeat (the same record after a restart) is a second dead letter with the same topic,
     partition and offset: readers count those distinct.

@@ -139,7 +139,7 @@ class EmbeddingStage:
             return self._decode(data)
         except BadImage as error:
             self._routes.refused(task, Rejection(error.reason, str(error)))
-        except Exception as error:  # noqa: BLE001  one bad item never fails its batch (DESIGN §4)
+        except Exception as error:  # noqa: BLE001  one bad item never fails its batch (docs/adr/0005)
             _log.exception("decoding failed in an unforeseen way")
             self._routes.failed(task, "decode", error)
         finally:
@@ -154,7 +154,7 @@ class EmbeddingStage:
             vectors = self._forward([prepared for _, prepared in batch])
         except GaveUp:
             raise
-        except Exception as error:  # noqa: BLE001  one bad item never fails its batch (DESIGN §4)
+        except Exception as error:  # noqa: BLE001  one bad item never fails its batch (docs/adr/0005)
             self._alone(batch, error)
             return
         self._metrics.batch_size.observe(len(batch))

@@ -101,7 +101,7 @@ class Endings:
         self._finish_record(polled, letter)
 
     def ignore(self, polled: Polled) -> None:
-        """A Kafka null: the image's tombstone has passed its retention (RULES R1)."""
+        """A Kafka null: the image's tombstone has passed its retention (docs/images.md)."""
         key = (polled.message.key or b"").decode(errors="replace")
         self._finish_record(polled, None, Passed(key, location_of(polled.message), None))
 

@@ -1,4 +1,4 @@
-"""The index worker: image events in, an index that tells the truth out (DESIGN §5).
+"""The index worker: image events in, an index that tells the truth out (docs/architecture.md).
 
 ::
 
@@ -341,7 +341,7 @@ class IndexWorker:
 
 
 def refuse_other_model(index: VectorIndex, embedder: Embedder) -> None:
-    """One vector space at a time (DESIGN §4).
+    """One vector space at a time (docs/adr/0007).
 
     Raises:
         GenerationMismatch: the generation was made by another model.

@@ -1,4 +1,4 @@
-"""Ranked grades in, the retrieval measures of RULES R6 out: one definition of each, here.
+"""Ranked grades in, the retrieval measures of docs/labels.md out: one definition of each, here.
 
 A ranking is the grades (0-5) of what was returned, best first. Grade 4 and above counts as
 relevant for the binary measures. Definitions: C. Manning, P. Raghavan, H. Schütze, "Introduction

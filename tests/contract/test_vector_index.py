@@ -432,7 +432,7 @@ def test_a_reopened_index_holds_what_was_flushed(kept: Deployment) -> None:
 
 
 def test_the_same_question_has_the_same_answer_after_a_restart(kept: Deployment) -> None:
-    """While nothing is written: same ids, same order, same scores (RULES R3)."""
+    """While nothing is written: same ids, same order, same scores (docs/adr/0007)."""
     with closing(kept.open()) as first:
         first.apply([image(f"i{n:03}", vector=unit_vector(n // 3)) for n in range(600)])
         first.flush()

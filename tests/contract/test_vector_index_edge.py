@@ -136,7 +136,7 @@ def _generation(index: EdgeVectorIndex) -> Path:
 
 
 def test_order_is_the_same_after_a_restart_of_an_optimised_index(tmp_path: Path) -> None:
-    """Through the graph and the quantised vectors too (RULES R3)."""
+    """Through the graph and the quantised vectors too (docs/adr/0007)."""
     with closing(EdgeVectorIndex.open(tmp_path, WIDE, SETTINGS)) as index:
         apply_all(index, [wide_image(n) for n in range(2_000)])
         assert index.wait_optimised(60)

@@ -1,4 +1,4 @@
-"""The API while broker or store is away: what needs it says so, the rest goes on (RULES R4).
+"""The API while broker or store is away: what needs it says so, the rest goes on (docs/api.md).
 
 An index that is down is shown against the API alone, in `tests/integration`: the embedded index
 lives in the process and cannot be away while the API answers.

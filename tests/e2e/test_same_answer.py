@@ -1,4 +1,4 @@
-"""The same question gets the same answer while nothing is written (RULES R3)."""
+"""The same question gets the same answer while nothing is written (docs/adr/0007)."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ class World:
 
 
 def fence(event: Event[ImageState]) -> tuple[int, int]:
-    """The order of events of one image (RULES R1)."""
+    """The order of events of one image (docs/images.md)."""
     return event.data.version, tie(event.data, event.id)
 
 
