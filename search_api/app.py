@@ -33,6 +33,7 @@ from sightline.search_api.routes_interactions import interaction_router
 from sightline.search_api.routes_operations import operations_router
 from sightline.search_api.routes_page import page_router
 from sightline.search_api.routes_search import search_router
+from sightline.search_api.routes_stats import stats_router
 from sightline.search_api.searching import Searching
 from starlette.middleware.cors import CORSMiddleware
 
@@ -149,6 +150,8 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     app.include_router(image_router(built.writes, ImageAnswers(built.status, built.renditions)))
     app.include_router(interaction_router(built.intake))
     app.include_router(operations_router(readiness, deps.metrics))
+    if deps.stats is not None:
+        app.include_router(stats_router(deps.stats))
     app.include_router(page_router())
 
 

@@ -9,6 +9,7 @@ from sightline.engine.catalogue import Catalogue
 from sightline.engine.errors import Part
 from sightline.engine.health import Health
 from sightline.engine.ports import Clock, Embedder, EventProducer, ObjectStore, VectorIndex
+from sightline.engine.search_stats import SearchStats
 from sightline.engine.settings import ApiSettings, DecodeSettings
 from sightline.engine.telemetry import Metrics
 from sightline.producers.catalogued import CataloguedImages
@@ -55,3 +56,5 @@ class ApiDependencies:
     """Forward passes of query pictures at once."""
     decode_threads: int = 2
     """Query pictures decoded at once."""
+    stats: SearchStats | None = None
+    """What searches came to, for `GET /v1/stats`; None: there is no such route."""

@@ -162,6 +162,48 @@ class ReadinessDocument(Document):
     """Of the index."""
 
 
+class StatsRow(Document):
+    """One period, variant and model."""
+
+    start: str | None = None
+    """When the period began, RFC 3339, UTC; null: since ever."""
+    variant: str
+    """The arm of an A/B test."""
+    model: str
+    """What ranked."""
+    searches: int
+    """Closed, by people."""
+    bot_searches: int
+    """Closed, by bots; in no other figure."""
+    ctr: float | None
+    """Distinct clicked images ÷ images shown."""
+    clicks_per_search: float | None
+    """All clicks ÷ searches."""
+    conversion_rate: float | None
+    """Searches with a conversion ÷ searches."""
+    conversions: int
+    """All of them."""
+    empty_rate: float | None
+    """Searches that showed nothing ÷ searches."""
+    dwell_ms: int
+    """Time spent, in sum."""
+    dwell_mean_s: float | None
+    """Per clicked image with a known dwell."""
+    dwell_per_user_day_s: float | None
+    """Sum ÷ distinct people per day."""
+    user_days: int
+    """Distinct people per day, added up."""
+
+
+class StatsAnswer(Document):
+    """What searches came to."""
+
+    period: Literal["all", "day", "week", "month"]
+    """As asked."""
+    rows: list[StatsRow]
+    """By period, variant and model."""
+
+
 ANSWERS: tuple[type[Document], ...] = (
     ProblemDocument,
     SearchAnswer,
@@ -169,4 +211,5 @@ ANSWERS: tuple[type[Document], ...] = (
     InteractionsAnswer,
     JudgementAnswer,
     ReadinessDocument,
+    StatsAnswer,
 )

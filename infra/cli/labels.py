@@ -1,0 +1,145 @@
+"""`sink`, `retract`, `erase-user`, `triples`, `propensity` (docs/labels-data.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sightline.engine.settings import load_settings
+
+if TYPE_CHECKING:
+    from sightline.infra.label_commands import LabelCommands
+
+app = typer.Typer()
+triples = typer.Typer(no_args_is_help=True, help="Training triples: shown, counted, explained.")
+propensity = typer.Typer(no_args_is_help=True, help="Position bias, from closed searches.")
+app.add_typer(triples, name="triples")
+app.add_typer(propensity, name="propensity")
+
+_HEAD = ("triple_id", "anchor_id", "positive_id", "negative_id", "grade", "sampling_weight")
+_SHORT = 16
+
+PartitionOption = Annotated[
+    list[int] | None, typer.Option("--partition", min=0, help="Only these; several sinks share.")
+]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Of a triple, or of a search.")]
+ImageArgument = Annotated[
+    str | None, typer.Argument(metavar="IMAGE", help="With a search: why it made a triple or none.")
+]
+
+
+@app.command()
+def sink(partition: PartitionOption = None) -> None:
+    """Write training triples to Parquet, and metrics of closed searches (services mode)."""
+    from sightline.infra.cli.stopping import stop_on_signals  # noqa: PLC0415 - heavy
+    from sightline.infra.label_commands import run_sink  # noqa: PLC0415 - heavy
+
+    run_sink(load_settings(), stop_on_signals(), partitions=tuple(partition or ()))
+
+
+@app.command()
+def retract() -> None:
+    """Take back triples of erased users and of deleted or hidden images; repeat it hourly."""
+    with _commands() as commands:
+        report = commands.retract()
+    typer.echo(f"{report.triples_read} rows read, {report.rows_removed} removed")
+    for cause, count in sorted(report.retracted.items()):
+        typer.echo(f"{count:>8} triples taken back: {cause}")
+    typer.echo(
+        f"{report.entries_rewritten} manifest entries rewritten, "
+        f"{report.orphans_removed} stray files removed"
+    )
+
+
+@app.command("erase-user")
+def erase(
+    user: Annotated[str, typer.Argument(help="The plain user id, as the API gets it.")],
+) -> None:
+    """Forget a user: their searches make no more triples, their query pictures are removed."""
+    with _commands() as commands:
+        report = commands.erase(user)
+    typer.echo(f"erased {report.user_pseudonym} at {report.erased_at.isoformat()}")
+    typer.echo(f"{report.searches} of their searches are in the log, which forgets in 30 days")
+    typer.echo(f"{len(report.queries_removed)} query pictures removed")
+    if report.queries_shared:
+        typer.echo(f"{len(report.queries_shared)} kept: somebody else asked by the same picture")
+    typer.echo("run `sightline retract` to take back what was mined from them")
+
+
+@triples.command()
+def head(
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="So many.")] = 10,
+) -> None:
+    """Show the newest triples."""
+    with _commands() as commands:
+        newest = commands.newest(count)
+    table = Table(*_HEAD)
+    for row in newest.select(_HEAD).to_pylist():
+        table.add_row(*(str(value)[:_SHORT] for value in row.values()))
+    Console().print(table)
+
+
+@triples.command()
+def stats() -> None:
+    """Count triples, by model and variant, and what the manifest holds."""
+    with _commands() as commands:
+        for line in commands.stats():
+            typer.echo(line)
+
+
+@triples.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Ends in .parquet or .csv.")],
+) -> None:
+    """Write the triples that hold, each once, to one file."""
+    with _commands() as commands:
+        count = commands.export(file)
+    typer.echo(f"{count} triples in {file}")
+
+
+@triples.command()
+def why(name: IdArgument, image: ImageArgument = None) -> None:
+    """Tell the search, clicks and rules behind a triple, or why a shown image made none."""
+    with _commands() as commands:
+        for line in commands.why(name, image):
+            typer.echo(line)
+
+
+@propensity.command()
+def fit(
+    *,
+    min_pairs: Annotated[
+        int, typer.Option(min=1, help="Images at a place that were also shown elsewhere.")
+    ] = 50,
+    min_clicks: Annotated[int, typer.Option(min=1, help="On them, at that place.")] = 30,
+    max_weight: Annotated[float, typer.Option(min=1, help="Larger weights are clipped.")] = 10.0,
+) -> None:
+    """Fit the position bias over closed epochs; writes a new version and a picture."""
+    with _commands() as commands:
+        curve, place = commands.fit(
+            min_pairs=min_pairs, min_clicks=min_clicks, max_weight=max_weight
+        )
+    typer.echo(f"version {curve.version}: {curve.searches} searches, {curve.pairs} images at")
+    typer.echo(f"several places, {curve.anchors} anchors; {place}")
+    for bias in curve.positions:
+        told = (
+            f"{bias.propensity:.3f} ({bias.low:.3f} to {bias.high:.3f})"
+            if bias.fitted
+            else f"weight 1: {bias.why}"
+        )
+        typer.echo(f"{bias.position:>4}  {told}")
+    if not curve.fitted:
+        typer.echo("too little is known: every weight is 1")
+
+
+@contextmanager
+def _commands() -> Iterator[LabelCommands]:
+    from sightline.infra.label_commands import LabelCommands  # noqa: PLC0415 - heavy
+
+    with LabelCommands.open(load_settings()) as commands:
+        yield commands

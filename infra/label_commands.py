@@ -1,0 +1,217 @@
+"""What the commands on labels do, with the parts that they need opened and closed again."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa  # type: ignore[import-untyped]
+from prometheus_client import start_http_server
+from pyarrow import csv, parquet
+from sightline.engine.clock import SystemClock
+from sightline.engine.connections import (
+    open_event_producer,
+    open_object_store,
+    reachable_kafka,
+)
+from sightline.engine.errors import NotFound, SettingsInvalid
+from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
+from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.logs import configure_logs
+from sightline.engine.ports import EventProducer, ObjectStore
+from sightline.engine.propensity import PropensityCurve, picture_key, store_curve
+from sightline.engine.records import Message
+from sightline.engine.search_ids import SearchIds, stored_secret
+from sightline.engine.settings import Mode, Settings
+from sightline.engine.telemetry import Metrics
+from sightline.engine.triple_manifest import FileKind, TripleManifest
+from sightline.engine.triple_reader import read_triples
+from sightline.infra.label_data import LabelData
+from sightline.infra.supervisor import run_together
+from sightline.schemas.topics import TOPICS, TRAINING_TRIPLES
+from sightline.stream_workers.label_evidence import (
+    CLOSED_TOPICS,
+    INTERACTION_TOPICS,
+    find_triple,
+    gather,
+)
+from sightline.stream_workers.label_sink.erasure import ErasureReport, erase_user
+from sightline.stream_workers.label_sink.retraction import RetractionReport
+from sightline.stream_workers.label_why import acts, triple_story, why_image
+from sightline.stream_workers.labels.rules import LabelRules
+from sightline.training.propensity_fit import FitSettings
+from sightline.training.propensity_fit import fit as fit_curve
+from sightline.training.propensity_picture import picture
+from sightline.training.propensity_views import views_of
+
+
+def run_sink(
+    settings: Settings, stop: threading.Event, *, partitions: tuple[int, ...] = ()
+) -> None:
+    """The sink and the metrics as a process of their own, until `stop`.
+
+    Args:
+        partitions: of the labelled topic; given: only the sink of these, no metrics.
+
+    Raises:
+        SettingsInvalid: embedded mode, where the owner runs them.
+    """
+    if settings.mode is not Mode.SERVICES:
+        raise SettingsInvalid(
+            '`sightline sink` alone needs mode = "services": embedded, `sightline up` runs it'
+        )
+    configure_logs()
+    KafkaTopics(settings.kafka).ensure(TOPICS)
+    metrics = Metrics()
+    if settings.sink.metrics_port is not None:
+        start_http_server(settings.sink.metrics_port, registry=metrics.registry)
+    store, producer = open_object_store(settings), KafkaEventProducer(settings.kafka)
+    try:
+        data = LabelData(
+            settings,
+            kafka=settings.kafka,
+            store=store,
+            producer=producer,
+            clock=SystemClock(),
+            metrics=metrics,
+        )
+        loops = {"sink": data.sink(partitions).run} if partitions else data.loops()
+        run_together(loops, stop)
+    finally:
+        producer.close()
+        store.close()
+
+
+class LabelCommands:
+    """One command's worth of parts."""
+
+    def __init__(self, settings: Settings, store: ObjectStore) -> None:
+        self._settings = settings
+        self._store = store
+        self._bucket = settings.store.bucket
+        self._clock = SystemClock()
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator[Self]:
+        """With the object store; the log is opened by what needs it."""
+        store = open_object_store(settings)
+        try:
+            yield cls(settings, store)
+        finally:
+            store.close()
+
+    def retract(self) -> RetractionReport:
+        """See `Retraction`."""
+        with self._producer() as producer:
+            return LabelData(
+                self._settings,
+                kafka=reachable_kafka(self._settings),
+                store=self._store,
+                producer=producer,
+                clock=self._clock,
+                metrics=Metrics(),
+            ).retract()
+
+    def erase(self, user: str) -> ErasureReport:
+        """See `erase_user`; the pseudonym is made with the deployment's secret."""
+        given = self._settings.api.signing_secret
+        secret = (
+            stored_secret(self._store, self._bucket)
+            if given is None
+            else given.get_secret_value().encode()
+        )
+        with self._producer() as producer:
+            return erase_user(
+                SearchIds(secret).pseudonym(user),
+                producer=producer,
+                store=self._store,
+                bucket=self._bucket,
+                interactions=self._read(INTERACTION_TOPICS),
+                now=self._clock.now(),
+            )
+
+    def newest(self, count: int) -> pa.Table:
+        """The latest issued of the triples that hold."""
+        held = read_triples(self._store, self._bucket)
+        return held.sort_by([("issued_at", "descending"), ("triple_id", "ascending")]).slice(
+            0, count
+        )
+
+    def stats(self) -> Iterator[str]:
+        """What there is, a line each."""
+        held = read_triples(self._store, self._bucket)
+        manifest = TripleManifest(self._store, self._bucket, TRAINING_TRIPLES.name)
+        entries = [stored.entry for stored in manifest.entries()]
+        rows: Counter[FileKind] = Counter()
+        for file in (file for entry in entries for file in entry.files):
+            rows[file.kind] += file.rows
+        yield f"{held.num_rows} triples hold"
+        yield f"{rows[FileKind.TRIPLES]} mined rows, {rows[FileKind.RETRACTIONS]} retraction rows"
+        yield f"{len(entries)} manifest entries, {sum(e.unreadable for e in entries)} dead letters"
+        for name in ("anchor_id", "positive_id", "negative_id", "search_id", "actor_id"):
+            yield f"{len(held[name].unique())} distinct {name}"
+        groups = held.group_by(["model_digest", "variant"]).aggregate([("triple_id", "count")])
+        for row in groups.sort_by("triple_id_count").to_pylist():
+            yield f"{row['triple_id_count']} of model {row['model_digest']}, {row['variant']}"
+
+    def export(self, file: Path) -> int:
+        """The triples that hold as one file; how many.
+
+        Raises:
+            SettingsInvalid: neither Parquet nor CSV by its name.
+        """
+        held = read_triples(self._store, self._bucket)
+        if file.suffix == ".parquet":
+            parquet.write_table(held, file, compression="zstd")
+        elif file.suffix == ".csv":
+            csv.write_csv(held, file)
+        else:
+            raise SettingsInvalid(f"{file}: give a name that ends in .parquet or .csv")
+        return int(held.num_rows)
+
+    def why(self, name: str, image_id: str | None) -> Iterator[str]:
+        """The story of a triple, or of an image of a search.
+
+        Raises:
+            NotFound: no triple of that id is in the log.
+        """
+        rules, read = LabelRules.of(self._settings.labels), self._read
+        if image_id is not None:
+            found = gather(read, name, rules)
+            answer = why_image(found, image_id, rules)
+            yield f"{answer.why}: {answer.sentence}"
+            yield from answer.triple_ids
+            yield from acts(found, {image_id})
+            return
+        mined = find_triple(read, name)
+        if mined is None:
+            raise NotFound(
+                f"no triple {name} in the log; for an image of a page give SEARCH_ID IMAGE_ID"
+            )
+        yield from triple_story(name, mined, gather(read, mined.search_id, rules))
+
+    def fit(
+        self, *, min_pairs: int, min_clicks: int, max_weight: float
+    ) -> tuple[PropensityCurve, str]:
+        """Fit, store, draw; the curve and where its picture lies."""
+        views = views_of(self._read(CLOSED_TOPICS))
+        settings = FitSettings(min_pairs=min_pairs, min_clicks=min_clicks, max_weight=max_weight)
+        curve = fit_curve(views, settings, now=self._clock.now(), topics=CLOSED_TOPICS)
+        stored = store_curve(self._store, self._bucket, curve, picture(curve))
+        return stored, f"{self._bucket}/{picture_key(stored.version)}"
+
+    @contextmanager
+    def _producer(self) -> Iterator[EventProducer]:
+        producer = open_event_producer(self._settings)
+        try:
+            yield producer
+        finally:
+            producer.close()
+
+    def _read(self, topics: Sequence[str]) -> Iterable[Message]:
+        return read_topics(reachable_kafka(self._settings), topics)

@@ -1,0 +1,153 @@
+"""Sink, metrics and retraction, wired: what `sightline sink` runs and the commands call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.event_log_kafka_follower import KafkaFollower
+from sightline.engine.event_log_kafka_positions import partition_count, start_offsets
+from sightline.engine.search_stats_follower import SearchStatsFollower
+from sightline.engine.triple_manifest import LOG, TripleManifest
+from sightline.infra.supervisor import Loop
+from sightline.schemas.topics import (
+    IMAGES,
+    IMAGES_BACKFILL,
+    INTERACTIONS,
+    INTERACTIONS_IMPORTED,
+    SEARCH_METRICS,
+    SEARCHES_CLOSED,
+    SEARCHES_CLOSED_IMPORTED,
+    TRAINING_TRIPLES,
+    Topic,
+)
+from sightline.stream_workers.label_sink.causes import Causes, causes_in
+from sightline.stream_workers.label_sink.retraction import Retraction, RetractionReport
+from sightline.stream_workers.label_sink.sink import LabelSink
+from sightline.stream_workers.labels.rules import LabelRules
+from sightline.stream_workers.search_metrics import SearchMetrics
+from sightline.stream_workers.search_metrics_fold import MetricsFold
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import Clock, EventProducer, ObjectStore
+    from sightline.engine.records import Message
+    from sightline.engine.settings import KafkaSettings, Settings
+    from sightline.engine.telemetry import Metrics
+
+PIPELINES = (
+    (INTERACTIONS, SEARCHES_CLOSED),
+    (INTERACTIONS_IMPORTED, SEARCHES_CLOSED_IMPORTED),
+)
+CAUSES = (IMAGES.name, IMAGES_BACKFILL.name, INTERACTIONS.name, INTERACTIONS_IMPORTED.name)
+
+
+class LabelData:
+    """Everything after the miner, around one broker and one store.
+
+    Args:
+        settings: groups, bounds, rules, bucket.
+        kafka: how to reach the broker.
+        store: ours.
+        producer: of metrics, retractions and dead letters.
+        clock: of their times.
+        metrics: of the process.
+        run_id: embedded, where offsets begin at 0 again; else None.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        kafka: KafkaSettings,
+        store: ObjectStore,
+        producer: EventProducer,
+        clock: Clock,
+        metrics: Metrics,
+        run_id: str | None = None,
+    ) -> None:
+        self._settings = settings
+        self._kafka = kafka
+        self._producer = producer
+        self._clock = clock
+        self._metrics = metrics
+        self._run_id = run_id
+        self.manifest = TripleManifest(store, settings.store.bucket, TRAINING_TRIPLES.name)
+
+    def loops(self) -> dict[str, Loop]:
+        """The sink and the folds of both pipelines; the topics exist."""
+        loops: dict[str, Loop] = {"sink": self.sink().run}
+        for interactions, closed in PIPELINES:
+            loops[f"metrics of {closed.name}"] = self.search_metrics(interactions, closed).run
+        return loops
+
+    def sink(self, partitions: Sequence[int] = ()) -> LabelSink:
+        """The sink of these partitions; none given: of all."""
+        topic = TRAINING_TRIPLES.name
+        every = partitions or range(partition_count(self._kafka, topic))
+        group = self._settings.sink.group
+        return LabelSink(
+            follow=lambda starts: KafkaFollower(self._kafka, topic, group=group, starts=starts),
+            partitions=tuple(every),
+            manifest=self.manifest,
+            producer=self._producer,
+            settings=self._settings.sink,
+            clock=self._clock,
+            metrics=self._metrics,
+            log=self._run_id or LOG,
+        )
+
+    def search_metrics(self, interactions: Topic, closed: Topic) -> SearchMetrics:
+        """The fold of one topic of closed searches."""
+        group = f"{self._settings.sink.metrics_group}-{closed.name}"
+        targets = partition_count(self._kafka, closed.name)
+        rules = LabelRules.of(self._settings.labels)
+
+        def follow() -> KafkaFollower:
+            starts = start_offsets(self._kafka, group, closed.name, range(targets))
+            return KafkaFollower(self._kafka, closed.name, group=group, starts=starts)
+
+        return SearchMetrics(
+            follow=follow,
+            closed_topic=closed.name,
+            fold=MetricsFold(interactions.name, targets=targets, epoch_ms=rules.epoch_ms),
+            producer=self._producer,
+            clock=self._clock,
+            metrics=self._metrics,
+        )
+
+    def stats(self) -> SearchStatsFollower:
+        """The reader of the metrics, for the API; the topic exists."""
+        return stats_follower(self._kafka, clock=self._clock, metrics=self._metrics)
+
+    def causes(self) -> Causes:
+        """Every erasure and every hidden image that the log still knows."""
+        lateness = timedelta(seconds=self._settings.labels.lateness_s)
+        return causes_in(self.read(CAUSES), lateness=lateness)
+
+    def retract(self) -> RetractionReport:
+        """One batch of retraction.
+
+        Raises:
+            PartUnavailable: broker or store did not answer; repeat it.
+        """
+        grace = timedelta(seconds=self._settings.sink.orphan_grace_s)
+        retraction = Retraction(
+            self.manifest, self._producer, clock=self._clock, orphan_grace=grace
+        )
+        return retraction.run(self.causes())
+
+    def read(self, topics: Sequence[str]) -> Iterable[Message]:
+        """Whole topics."""
+        return read_topics(self._kafka, topics)
+
+
+def stats_follower(kafka: KafkaSettings, *, clock: Clock, metrics: Metrics) -> SearchStatsFollower:
+    """Follows `search-metrics.v1` from its beginning."""
+
+    def follow() -> KafkaFollower:
+        starts = dict.fromkeys(range(partition_count(kafka, SEARCH_METRICS.name)), 0)
+        return KafkaFollower(kafka, SEARCH_METRICS.name, group="search-stats", starts=starts)
+
+    return SearchStatsFollower(follow, clock=clock, metrics=metrics)

@@ -1,0 +1,129 @@
+"""Erasures and hidden images out of the log: what takes triples back, and from which instant.
+
+A search issued before the instant is hit (docs/labels.md, 17). An erasure's instant is its
+`erased_at`, an image event's its time, neither later than the record's timestamp + L. An image
+whose newest version hides it is hit up to the moment at which the log had that version.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sightline.engine.records import Message
+from sightline.schemas.envelope import ContractError, Event
+from sightline.schemas.images import ImageDeleted, ImageState, hiding_rank
+from sightline.schemas.interactions import UserErased
+from sightline.schemas.labels import RetractionCause
+from sightline.schemas.registry import decode
+
+_WORDS = (b"user.erased", b"image.uploaded", b"image.changed", b"image.deleted")
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Hits searches issued before `before`."""
+
+    kind: RetractionCause
+    event_id: str
+    before: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TripleSubject:
+    """Whom and what a triple is about."""
+
+    issued_at: datetime
+    people: tuple[str, ...]
+    images: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Causes:
+    """The latest cause per person and per image: it hits whatever an earlier one does."""
+
+    people: dict[str, Cause] = field(default_factory=dict)
+    images: dict[str, Cause] = field(default_factory=dict)
+
+    def hit(self, subject: TripleSubject) -> Cause | None:
+        """What takes this triple back: erasures first, then images in the order given."""
+        candidates = [self.people.get(name) for name in subject.people]
+        candidates += [self.images.get(name) for name in subject.images]
+        hits = (c for c in candidates if c is not None and subject.issued_at < c.before)
+        return next(hits, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hidden:
+    version: int
+    cause: Cause
+    appended: datetime
+
+
+def causes_in(messages: Iterable[Message], *, lateness: timedelta) -> Causes:
+    """Every cause in the given records; other events and unreadable records are passed over.
+
+    Args:
+        messages: of the interaction and image topics, in any order of topics and partitions.
+        lateness: L: no instant is later than its record's timestamp + L.
+    """
+    causes = Causes()
+    newest: dict[str, int] = {}
+    hidden: defaultdict[str, list[_Hidden]] = defaultdict(list)
+    for message in messages:
+        event = _decoded(message)
+        if event is None:
+            continue
+        latest = message.timestamp + lateness
+        if isinstance(event.data, UserErased):
+            _add_erasure(causes, event, latest)
+        elif isinstance(event.data, ImageState):
+            state: ImageState = event.data
+            newest[state.image_id] = max(newest.get(state.image_id, 0), state.version)
+            if hiding_rank(state) > 0:
+                hidden[state.image_id].append(_hidden(event, message, latest))
+    for image_id, states in hidden.items():
+        causes.images[image_id] = _latest(states, newest[image_id])
+    return causes
+
+
+def _decoded(message: Message) -> Event[UserErased] | Event[ImageState] | None:
+    # Most records of the interactions are neither, and decoding is most of the work.
+    if not any(word in (message.value or b"") for word in _WORDS):
+        return None
+    try:
+        event = decode(message.value)
+    except ContractError:
+        return None
+    return event if isinstance(event.data, UserErased | ImageState) else None
+
+
+def _add_erasure(causes: Causes, event: Event[UserErased], latest: datetime) -> None:
+    name, before = event.data.user_pseudonym, min(event.data.erased_at, latest)
+    known = causes.people.get(name)
+    if known is None or before > known.before:
+        causes.people[name] = Cause(RetractionCause.USER_ERASED, event.id, before)
+
+
+def _hidden(event: Event[ImageState], message: Message, latest: datetime) -> _Hidden:
+    deleted = isinstance(event.data, ImageDeleted)
+    kind = RetractionCause.IMAGE_DELETED if deleted else RetractionCause.IMAGE_HIDDEN
+    cause = Cause(kind, event.id, min(event.time, latest))
+    return _Hidden(event.data.version, cause, message.timestamp)
+
+
+def _latest(states: list[_Hidden], newest_version: int) -> Cause:
+    """The newest version's instant is when the log had it, should that be later than its own time.
+
+    Not that of older versions: a late or replayed one says nothing about searches since.
+    """
+
+    def instant(state: _Hidden) -> datetime:
+        if state.version < newest_version:
+            return state.cause.before
+        return max(state.cause.before, state.appended)
+
+    found = max(states, key=lambda state: (instant(state), state.version))
+    return Cause(found.cause.kind, found.cause.event_id, instant(found))
