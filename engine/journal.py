@@ -43,6 +43,12 @@ DELETE FROM events WHERE EXISTS (
         OR ((other.version, other.tie) = (events.version, events.tie)
             AND other.sequence < events.sequence)))
 """
+_LOWEST_DELETED_TIE = 3 * 2**32
+"""A tie's rank says what an event hides (docs/adr/0003): from here on it is a delete."""
+_TOMBSTONE = """
+DELETE FROM events WHERE image_id = ? AND ? <= (
+    SELECT tie FROM events WHERE image_id = ? ORDER BY version DESC, tie DESC LIMIT 1)
+"""
 _BUSY_S = 10.0
 
 
@@ -113,11 +119,10 @@ class Journal:
             return self._writer.execute(_LOSERS).rowcount
 
     def forget(self, image_ids: Collection[str]) -> None:
-        """Remove images for good: tombstones whose retention has passed."""
+        """Remove tombstones for good, after their retention; what is alive again stays."""
+        rows = [(image_id, _LOWEST_DELETED_TIE, image_id) for image_id in image_ids]
         with _reported("writing the journal"), self._lock, self._writer:
-            self._writer.executemany(
-                "DELETE FROM events WHERE image_id = ?", [(image_id,) for image_id in image_ids]
-            )
+            self._writer.executemany(_TOMBSTONE, rows)
 
     def close(self) -> None:
         """Let go of the file; repeated calls do nothing."""

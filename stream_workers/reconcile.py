@@ -6,6 +6,7 @@ The catalogue is both image topics merged by version, and the entries of the `si
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -69,17 +70,32 @@ Winners = Mapping[str, Event[ImageState]]
 
 
 def merge(messages: Iterable[Message]) -> dict[str, Event[ImageState]]:
-    """The winner of each image, whatever the order; what is malformed or null is passed over."""
-    winners: dict[str, Event[ImageState]] = {}
+    """The winner of each image, whatever the order of versions; what is malformed is passed over.
+
+    A null ends what lies before it in its topic, as compaction will. Records of one image and topic
+    come in the order of the log.
+    """
+    topics: dict[str, dict[str, Event[ImageState]]] = defaultdict(dict)
     for message in messages:
+        if message.value is None:
+            topics[message.topic].pop((message.key or b"").decode(errors="replace"), None)
+            continue
         try:
             event = read_image_event(message)
         except ContractError:
             continue
-        known = winners.get(event.data.image_id)
-        if known is None or order(known) < order(event):
-            winners[event.data.image_id] = event
+        _keep_higher(topics[message.topic], event)
+    winners: dict[str, Event[ImageState]] = {}
+    for found in topics.values():
+        for event in found.values():
+            _keep_higher(winners, event)
     return winners
+
+
+def _keep_higher(winners: dict[str, Event[ImageState]], event: Event[ImageState]) -> None:
+    known = winners.get(event.data.image_id)
+    if known is None or order(known) < order(event):
+        winners[event.data.image_id] = event
 
 
 def order(event: Event[ImageState]) -> tuple[int, int]:
@@ -213,17 +229,19 @@ class Reconciler:
 
     def _purge(self, ids: Sequence[str]) -> None:
         """Nulls first: a crash in between leaves an extra tombstone, found by the next check."""
-        expired = self._expired_before()
-        for image_id in ids:
+        for image_id in self._still_expired(ids):
             for topic in (IMAGES, IMAGES_BACKFILL):
                 self._producer.append(topic.name, image_id, None).result()
-        still = [
+        self._index.purge(self._still_expired(ids))
+
+    def _still_expired(self, ids: Sequence[str]) -> list[str]:
+        """Those that no upload has brought back meanwhile."""
+        expired = self._expired_before()
+        return [
             image.image_id
             for image in self._get(ids).values()
             if image.outcome is Outcome.DELETED and image.appended < expired
         ]
-        if still:
-            self._index.purge(still)
 
     def _expired_before(self) -> datetime:
         return self._clock.now() - timedelta(milliseconds=DELETE_RETENTION_MS)

@@ -16,7 +16,7 @@ from sightline.engine.event_log_journaled import JournaledEventProducer
 from sightline.engine.journal import Journal
 from sightline.engine.records import Message, TopicPartition
 from sightline.schemas.envelope import Event
-from sightline.schemas.images import ImageUploaded, ObjectReference
+from sightline.schemas.images import ImageDeleted, ImageUploaded, ObjectReference
 from sightline.schemas.topics import IMAGES, IMAGES_INDEXED
 
 from tests.waiting import eventually
@@ -38,6 +38,12 @@ def event(image_id: str, version: int = 1) -> bytes:
         .of(state, event_id=f"{image_id}-{version}", source="/test", time=CLOCK.now())
         .encode()
     )
+
+
+def deletion(image_id: str, version: int) -> bytes:
+    """A delete, encoded."""
+    gone = ImageDeleted(image_id=image_id, version=version)
+    return Event[ImageDeleted].of(gone, event_id="gone", source="/test", time=CLOCK.now()).encode()
 
 
 @pytest.fixture
@@ -117,7 +123,7 @@ def test_order_is_kept_and_groups_share_a_sync(journal: Journal) -> None:
 
 
 def test_only_image_events_are_journaled(journal: Journal) -> None:
-    """Other topics and what is no event pass through; a null makes the journal forget."""
+    """Other topics and what is no event pass through; a null makes it forget what is deleted."""
     log = MemoryLog(CLOCK)
     producer = JournaledEventProducer(log, journal, clock=CLOCK)
     producer.append(IMAGES_INDEXED.name, "a", b"1").result(5)
@@ -125,8 +131,11 @@ def test_only_image_events_are_journaled(journal: Journal) -> None:
     assert journal.count() == 0
     producer.append(IMAGE, "a", event("a")).result(5)
     producer.append(IMAGE, "a", None).result(5)
+    assert journal.count() == 1
+    producer.append(IMAGE, "a", deletion("a", 2)).result(5)
+    producer.append(IMAGE, "a", None).result(5)
     assert journal.count() == 0
-    assert [m.value for m in log.records[IMAGE]][::2] == [b"not json", None]
+    assert [m.value for m in log.records[IMAGE]][::2] == [b"not json", None, None]
     with pytest.raises(TooLarge):
         producer.append(IMAGE, "a", b"x" * 2_000_000)
     producer.close()

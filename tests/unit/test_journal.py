@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.journal import Journal, JournalRecord
+from sightline.schemas.images import ImageDeleted, tie
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+DELETED = tie(ImageDeleted(image_id="a", version=2), "e2")
 
 
 def record(image_id: str, version: int, tie: int = 0, value: bytes = b"{}") -> JournalRecord:
@@ -60,12 +62,13 @@ def test_winners_are_the_highest_before_and_after_compaction(
 
 
 def test_forgotten_images_are_gone(tmp_path: Path) -> None:
-    """A purged tombstone leaves the journal too."""
+    """A purged tombstone leaves the journal too, with what it outlived; a living image stays."""
     journal = Journal(tmp_path / "j.sqlite")
-    journal.record([record("a", 1), record("b", 1)])
-    journal.forget(["a", "never there"])
-    assert [w.image_id for w in journal.winners()] == ["b"]
-    assert journal.count() == 1
+    journal.record([record("a", 1), record("a", 2, DELETED), record("b", 1)])
+    journal.record([record("back", 2, DELETED), record("back", 3)])
+    journal.forget(["a", "b", "back", "never there"])
+    assert [(w.image_id, w.version) for w in journal.winners()] == [("b", 1), ("back", 3)]
+    assert journal.count() == 3
     journal.close()
 
 

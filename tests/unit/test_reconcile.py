@@ -130,3 +130,17 @@ def test_an_expired_tombstone_is_purged_and_nulled(here: Reconciled) -> None:
     assert "a" not in here.world.index.images
     for topic in (IMAGES, IMAGES_BACKFILL):
         assert here.world.log.records[topic.name][-1].value is None
+    assert here.kinds() == {}, "compaction has not run: the delete still lies before the null"
+
+
+def test_an_image_that_came_back_is_not_nulled(here: Reconciled) -> None:
+    """Uploaded again between the check and the repair."""
+    here.world.publish(ImageDeleted(image_id="a", version=9), "a9")
+    here.world.run_to_the_end()
+    here.world.clock.advance(timedelta(days=31).total_seconds())
+    report = here.check()
+    here.world.publish(public("a", 10, b"one"), "a10")
+    here.world.run_to_the_end()
+    here.reconciler.repair(report)
+    assert here.world.index.images["a"].version == 10
+    assert here.world.log.records[IMAGES.name][-1].value is not None
