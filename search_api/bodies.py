@@ -50,7 +50,7 @@ class Uploaded:
         stated = self.file.content_type or "application/octet-stream"
         return (
             stated
-            if len(stated) <= MAX_TYPE_CHARS and stated.isprintable()
+            if len(stated) <= MAX_TYPE_CHARS and stated.isascii() and stated.isprintable()
             else "application/octet-stream"
         )
 

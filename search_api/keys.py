@@ -78,7 +78,7 @@ class KeyRing:
         origin = request.headers.get("origin")
         if origin is None or origin in self._origins:
             return
-        if urlsplit(origin).netloc != request.url.netloc:
+        if _place(origin) != request.url.netloc:
             raise Problem("forbidden", "pages of other sites may not ask")
 
 
@@ -131,6 +131,14 @@ def _presented(request: Request) -> str | None:
         return direct
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an origin; None: it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _address(request: Request) -> str:

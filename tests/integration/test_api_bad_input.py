@@ -285,7 +285,11 @@ def test_keys_are_needed_where_there_are_keys(world: ApiWorld) -> None:
 def test_pages_of_other_sites_may_not_use_an_open_api(world: ApiWorld) -> None:
     """A browser on this machine would send their requests here: by Origin, by a rebound name."""
     body = {"image_id": "i1"}
-    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://[x"},
+        {"Host": "evil.example"},
+    ):
         assert is_problem(ask(world, "POST", SEARCH, json=body, headers=headers), 403)
     own = ask(world, "POST", SEARCH, json=body, headers={"Origin": "http://localhost"})
     assert own.status_code == 200
