@@ -15,6 +15,7 @@ from sightline.engine.connections import reachable_kafka
 from sightline.engine.event_log_kafka import read_topics
 from sightline.engine.settings import KafkaSettings, LabelSettings, Settings
 from sightline.infra.photo_folder import PhotoFolder
+from sightline.infra.synthetic_photos import KINDS
 from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.user_model import UserModel
 from sightline.producers.derived_ids import id_of_file
@@ -53,17 +54,17 @@ def true_labels(folder: PhotoFolder) -> dict[str, str]:
     """Image id to what is on it: from a manifest beside the photos, else from their names.
 
     The drawn pictures are named after what is on them. Of photos that nobody labelled, those of one
-    subfolder count as alike.
+    folder count as alike.
     """
     for place in (folder.path, folder.path.parent):
         if (place / MANIFEST).is_file():
             return _of_manifest(folder, place)
-    return {
-        id_of_file(file.as_posix()): file.parent.as_posix()
-        if len(file.parts) > 1
-        else file.name.split("-")[0]
-        for file in folder.relative_files()
-    }
+    return {id_of_file(file.as_posix()): _of_name(file) for file in folder.relative_files()}
+
+
+def _of_name(file: Path) -> str:
+    kind = file.name.split("-")[0]
+    return kind if kind in KINDS else file.parent.as_posix()
 
 
 def _of_manifest(folder: PhotoFolder, place: Path) -> dict[str, str]:

@@ -1,0 +1,115 @@
+"""The whole loop on the embedded stack: searches and clicks through the API, triples out of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sightline.engine.connections import reachable_kafka
+from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.settings import KafkaSettings, LabelSettings, Settings
+from sightline.infra.node_process import NodeProcess
+from sightline.producers.click_simulator.api_driver import ApiDriver
+from sightline.producers.click_simulator.user_model import UserModel
+from sightline.schemas.labels import TripleMined
+from sightline.schemas.registry import decode
+from sightline.schemas.topics import EPOCHS_DONE, TRAINING_TRIPLES
+
+from tests.asking import Asking, drawn, embedded
+from tests.waiting import eventually
+
+PICTURES = drawn(18, seed=4_711)
+KINDS = 6
+SEARCHES = 12
+QUICK = UserModel(look_ms=300.0, dwell_relevant_ms=1_500.0, dwell_irrelevant_ms=200.0)
+RULES = LabelSettings(
+    epoch_s=2.0,
+    attribution_window_s=6.0,
+    lateness_s=1.0,
+    tick_s=0.5,
+    long_dwell_s=1.0,
+    examined_s=0.5,
+)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NodeProcess, Settings]]:
+    """`sightline up` with epochs of two seconds."""
+    directory = tmp_path_factory.mktemp("labels")
+    settings = embedded(directory / "data").model_copy(update={"labels": RULES})
+    with NodeProcess(settings, directory / "node.log") as node:
+        yield node, settings
+
+
+@pytest.fixture(scope="module")
+def labels(stack: tuple[NodeProcess, Settings]) -> dict[str, str]:
+    """Some pictures of a few kinds, searchable: id to kind."""
+    with Asking(stack[0].url) as api:
+        for number, picture in enumerate(PICTURES):
+            assert api.upload(f"p-{number}", picture).is_success
+    return {f"p-{number}": f"kind-{number % KINDS}" for number in range(len(PICTURES))}
+
+
+def _search_and_click(url: str, labels: dict[str, str], seed: int) -> set[str]:
+    """The ids of the searches."""
+    with Asking(url) as api:
+        driver = ApiDriver(api, labels, model=QUICK, seed=seed, leaves_after_ms=6_000)
+        chosen = random.Random(seed)
+        for number in range(SEARCHES):
+            driver.search_and_click(chosen.choice(sorted(labels)), session_id=f"s-{number % 5}")
+    return set(driver.truth.searches)
+
+
+def _triples(settings: Settings, searches: set[str]) -> list[TripleMined]:
+    events = (decode(m.value) for m in read_topics(_kafka(settings), [TRAINING_TRIPLES.name]))
+    return [
+        event.data
+        for event in events
+        if isinstance(event.data, TripleMined) and event.data.search_id in searches
+    ]
+
+
+def _kafka(settings: Settings) -> KafkaSettings:
+    return reachable_kafka(settings)
+
+
+def _children(pid: int) -> set[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return {int(child) for task in tasks for child in task.read_text().split()}
+
+
+def test_clicks_become_triples(stack: tuple[NodeProcess, Settings], labels: dict[str, str]) -> None:
+    """Triples of these searches come, each between pictures of its page, in this run alone."""
+    node, settings = stack
+    searches = _search_and_click(node.url, labels, seed=1)
+    triples = eventually(lambda: _triples(settings, searches), timeout_s=60, interval_s=0.5)
+    assert all({t.anchor_id, t.positive_id, t.negative_id} <= set(labels) for t in triples)
+    done = [decode(m.value).data for m in read_topics(_kafka(settings), [EPOCHS_DONE.name])]
+    assert len({getattr(data, "run_id", None) for data in done}) == 1
+
+
+def test_killed_stages_come_back(
+    stack: tuple[NodeProcess, Settings], labels: dict[str, str]
+) -> None:
+    """Both children are killed -9 with clicks on their way; new ones take over, triples come."""
+    node, settings = stack
+    before = _children(node.pid)
+    searches = _search_and_click(node.url, labels, seed=2)
+    for child in before:
+        os.kill(child, signal.SIGKILL)
+    assert len(before) == 2
+    assert eventually(lambda: _triples(settings, searches), timeout_s=90, interval_s=0.5)
+    assert len(_children(node.pid) - before) == 2
+
+
+def test_the_stages_end_with_their_owner(tmp_path: Path) -> None:
+    """The owner is killed -9: its children notice and end."""
+    settings = embedded(tmp_path / "data")
+    with NodeProcess(settings, tmp_path / "node.log") as node:
+        children = eventually(lambda: len(found := _children(node.pid)) == 2 and found)
+        node.kill()
+        eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children or ()))
