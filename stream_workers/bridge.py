@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from sightline.engine.errors import Conflict, ObjectMissing, Part, TransientError
+from sightline.engine.errors import ObjectMissing, Part, PermanentError, TransientError
 from sightline.engine.health import Health
 from sightline.engine.ports import Clock, EventConsumer, EventProducer, ObjectStore
 from sightline.engine.records import Message, TopicPartition
@@ -140,7 +140,7 @@ class BucketBridge:
                 continue
             try:
                 self._count(self._patience.until_it_works(Part.STORE, partial(self._one, notice)))
-            except Conflict as error:
+            except PermanentError as error:
                 letters.append(self._refuse(message, "catalogue", error))
         return letters
 
