@@ -54,6 +54,7 @@ class _Built:
     intake: Intake
     status: ImageStatus
     writes: ImageWrites
+    readiness: Readiness
 
 
 def create_app(deps: ApiDependencies) -> FastAPI:
@@ -136,20 +137,25 @@ def _build(deps: ApiDependencies) -> _Built:
         metrics=deps.metrics,
     )
     renditions = Renditions(deps.store, deps.bucket, deps.decode, deps.health)
-    return _Built(impressions, vectors, renditions, searching, intake, status, writes)
+    return _Built(
+        impressions, vectors, renditions, searching, intake, status, writes, _readiness(deps)
+    )
 
 
-def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
+def _readiness(deps: ApiDependencies) -> Readiness:
     probes = {
         Part.STORE: store_probe(deps.store, deps.bucket),
         Part.INDEX: index_probe(deps.index),
         **deps.probes,
     }
-    readiness = Readiness(deps.health, probes, embedder=deps.embedder, spec=deps.index.spec)
+    return Readiness(deps.health, probes, embedder=deps.embedder, spec=deps.index.spec)
+
+
+def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     app.include_router(search_router(built.searching))
     app.include_router(image_router(built.writes, ImageAnswers(built.status, built.renditions)))
     app.include_router(interaction_router(built.intake))
-    app.include_router(operations_router(readiness, deps.metrics))
+    app.include_router(operations_router(built.readiness, deps.metrics))
     if deps.stats is not None:
         app.include_router(stats_router(deps.stats))
     app.include_router(page_router())
@@ -178,6 +184,8 @@ def _lifespan(built: _Built) -> Callable[[FastAPI], AbstractAsyncContextManager[
         await built.impressions.close()
         built.searching.close()
         built.writes.close()
+        built.status.close()
+        built.readiness.close()
         built.vectors.close()
         built.renditions.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,8 @@ from sightline.search_api.pending import Pending, PendingImages
 FIRST_LOOK_S = 0.002
 LAST_LOOK_S = 0.05
 """A waiting request looks again after 2 ms, then ever more seldom, at last every 50 ms."""
+READERS = 8
+"""Threads that ask the index; the store has others, so that it does not hold up what needs none."""
 EVERYTHING = Caller(scopes=frozenset({Scope.ADMIN}))
 """For decisions about an image, never for an answer."""
 
@@ -85,6 +88,11 @@ class ImageStatus:
         self._pending = pending
         self._catalogue = catalogue
         self._clock = clock
+        self._readers = ThreadPoolExecutor(READERS, "image-status")
+
+    def close(self) -> None:
+        """End the threads; repeated calls do nothing."""
+        self._readers.shutdown()
 
     async def of(self, image_id: str, caller: Caller) -> Standing:
         """The image's standing, as far as the caller may know.
@@ -154,7 +162,9 @@ class ImageStatus:
 
     async def _applied(self, image_id: str, caller: Caller) -> IndexedImage | None:
         try:
-            return await asyncio.to_thread(self._visible.get, image_id, caller)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._readers, self._visible.get, image_id, caller
+            )
         except NotFound:
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sightline.engine.errors import ObjectMissing, Part, SightlineError
@@ -52,6 +53,8 @@ class Readiness:
         self._probes = probes
         self._embedder = embedder
         self._spec = spec
+        # A thread a part: one that hangs must not make the others look down.
+        self._threads = {part: ThreadPoolExecutor(1, f"probe-{part}") for part in probes}
 
     async def document(self) -> dict[str, Any]:
         """What `/readyz` says."""
@@ -68,9 +71,15 @@ class Readiness:
             "generation": self._spec.name,
         }
 
+    def close(self) -> None:
+        """End the threads, but for one that hangs; repeated calls do nothing."""
+        for threads in self._threads.values():
+            threads.shutdown(wait=False, cancel_futures=True)
+
     async def _ask(self, part: Part, probe: Probe) -> None:
         try:
-            await asyncio.wait_for(asyncio.to_thread(probe), PROBE_TIMEOUT_S)
+            asked = asyncio.get_running_loop().run_in_executor(self._threads[part], probe)
+            await asyncio.wait_for(asked, PROBE_TIMEOUT_S)
         except TimeoutError:
             self._health.down(part, f"no answer within {PROBE_TIMEOUT_S:g} s")
         except (SightlineError, OSError) as error:

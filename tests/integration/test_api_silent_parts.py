@@ -1,8 +1,9 @@
-"""Writes while the broker is away: none is taken for done, and nobody else waits with them."""
+"""Requests while broker or store is silent: no write is taken for done, and nobody else waits."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.records import Message
+from sightline.engine.records import Message, StoredObject
 from sightline.search_api.image_writes import MAX_WRITES
 
 from tests.api_parts import ApiWorld, app_of, client_of, picture
@@ -115,5 +116,32 @@ def test_writes_that_wait_for_the_broker_hold_up_nothing_else(
                 assert answer.json()["type"].endswith("overloaded")
             silent.set_exception(PartUnavailable(Part.BROKER, "not acknowledged"))
             assert {(await write).status_code for write in waiting} == {503}
+
+    run(world, scenario)
+
+
+def test_a_silent_store_holds_up_only_what_needs_it(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many requests wait for it; `/readyz` names the store and nothing else."""
+    answers = threading.Event()
+    stat = world.store.stat
+
+    def silent(bucket: str, key: str) -> StoredObject:
+        answers.wait(60)
+        return stat(bucket, key)
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        monkeypatch.setattr(world.store, "stat", silent)
+        waiting = [asyncio.create_task(client.get(f"/v1/images/no{n}")) for n in range(40)]
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(20):
+                assert (await client.get("/v1/images/mine")).json()["status"] == "indexed"
+                parts = (await client.get("/readyz")).json()["parts"]
+            assert [name for name, part in parts.items() if not part["up"]] == ["store"]
+        finally:
+            answers.set()
+        assert {(await one).status_code for one in waiting} == {404}
 
     run(world, scenario)
