@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
@@ -17,11 +18,18 @@ from sightline.engine.settings import KafkaSettings
 _BATCH = 500
 
 
-def read_topics(settings: KafkaSettings, topics: Sequence[str]) -> Iterator[Message]:
+def read_topics(
+    settings: KafkaSettings, topics: Sequence[str], *, since: datetime | None = None
+) -> Iterator[Message]:
     """Every message that the topics hold, in order within each partition.
 
     Stops at the end of each partition as the broker tells it, never by counting: a compacted topic
     has gaps, and one that was emptied has no last message. Topics that do not exist are empty.
+
+    Args:
+        settings: the cluster.
+        topics: names without prefix.
+        since: records that were appended before are left out; the in-process broker cannot tell.
 
     Raises:
         PartUnavailable: the broker did not answer for `request_timeout_s`.
@@ -31,16 +39,20 @@ def read_topics(settings: KafkaSettings, topics: Sequence[str]) -> Iterator[Mess
         | {"enable.partition.eof": True, "error_cb": log_client_error}
     )
     try:
-        yield from _read(consumer, settings, topics)
+        for message in _read(consumer, settings, topics, since):
+            if since is None or message.timestamp >= since:
+                yield message
     except KafkaException as error:
         raise error_of(error, "reading") from error
     finally:
         consumer.close()
 
 
-def _read(consumer: Consumer, settings: KafkaSettings, topics: Sequence[str]) -> Iterator[Message]:
+def _read(
+    consumer: Consumer, settings: KafkaSettings, topics: Sequence[str], since: datetime | None
+) -> Iterator[Message]:
     unread = _partitions(consumer, settings, topics)
-    consumer.assign([KafkaPartition(t, p, OFFSET_BEGINNING) for t, p in unread])
+    consumer.assign(_starts(consumer, settings, unread, since))
     while unread:
         # Two calls, since `consume(n)` alone waits for all n or for the whole timeout.
         first = consumer.poll(settings.request_timeout_s)
@@ -53,6 +65,19 @@ def _read(consumer: Consumer, settings: KafkaSettings, topics: Sequence[str]) ->
                 unread.discard((str(record.topic()), int(record.partition() or 0)))
             elif (str(record.topic()), int(record.partition() or 0)) in unread:
                 yield message_of(record, settings.topic_prefix)
+
+
+def _starts(
+    consumer: Consumer,
+    settings: KafkaSettings,
+    unread: set[tuple[str, int]],
+    since: datetime | None,
+) -> list[KafkaPartition]:
+    if since is not None:
+        since_ms = round(since.timestamp() * 1_000)
+        wanted = [KafkaPartition(topic, number, since_ms) for topic, number in unread]
+        return consumer.offsets_for_times(wanted, timeout=settings.request_timeout_s)
+    return [KafkaPartition(topic, number, OFFSET_BEGINNING) for topic, number in unread]
 
 
 def _partitions(

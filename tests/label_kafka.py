@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from sightline.schemas.topics import (
     SEARCHES_CLOSED_IMPORTED_DLQ,
     TRAINING_TRIPLES,
     Topic,
+    dead_letters_of,
 )
 from sightline.stream_workers.labels.done_epochs import DoneRange
 from sightline.stream_workers.labels.done_topic import done_ranges
@@ -80,11 +81,16 @@ class LabelPipeline:
     kafka: KafkaSettings
     rules: LabelRules
     directory: Path
+    interactions: Topic = INTERACTIONS_IMPORTED
+    closed: Topic = SEARCHES_CLOSED_IMPORTED
+    faults: Mapping[str, Any] = field(default_factory=dict)
+    """Further label settings: how soon the workers give up."""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def create(self) -> None:
         """The topics."""
-        KafkaTopics(self.kafka).ensure(TOPICS)
+        names = (self.interactions, dead_letters_of(self.interactions.name), self.closed)
+        KafkaTopics(self.kafka).ensure(tuple({t.name: t for t in (*TOPICS, *names)}.values()))
 
     def write(self, log: Iterable[Recorded]) -> None:
         """Put a log on the source topic; offsets come out as recorded."""
@@ -113,17 +119,20 @@ class LabelPipeline:
             for message in read_topics(self.kafka, [INTERACTIONS_IMPORTED.name])
         ]
 
-    def start(self, stage: Stage, *, dies_before: int | None = None) -> subprocess.Popen[bytes]:
+    def start(
+        self, stage: Stage, *, dies_before: int | None = None, hangs_on: str | None = None
+    ) -> subprocess.Popen[bytes]:
         """One worker of a stage."""
         kafka = self.kafka.model_dump(mode="json", exclude_none=True)
         told = {
             "stage": stage.value,
             "kafka": kafka,
-            "labels": label_settings(self.rules),
-            "interactions": INTERACTIONS_IMPORTED.name,
-            "closed": SEARCHES_CLOSED_IMPORTED.name,
+            "labels": label_settings(self.rules) | dict(self.faults),
+            "interactions": self.interactions.name,
+            "closed": self.closed.name,
             "data_directory": str(self.directory / f"{stage.value}-{len(self.processes)}"),
             "dies_before": dies_before,
+            "hangs_on": hangs_on,
         }
         with (self.directory / f"{stage.value}-{len(self.processes)}.log").open("wb") as log:
             process = subprocess.Popen(

@@ -25,11 +25,15 @@ from sightline.stream_workers.labels.stage_process import StageProcess
 class DyingProducer:
     """Sends at least so many records, flushes them, and dies by SIGKILL right before the next.
 
-    It waits for a moment in the middle of an epoch: its last send was no `EpochDone`.
+    It waits for a moment in the middle of an epoch: its last send was no `EpochDone`. What goes to
+    the topic `hangs_on` is never acknowledged.
     """
 
-    def __init__(self, producer: KafkaEventProducer, dies_before: int | None) -> None:
+    def __init__(
+        self, producer: KafkaEventProducer, dies_before: int | None, hangs_on: str | None
+    ) -> None:
         self._producer = producer
+        self._hangs_on = hangs_on
         self._left = dies_before
         self._last = EPOCHS_DONE.name
 
@@ -50,6 +54,8 @@ class DyingProducer:
                 os.kill(os.getpid(), signal.SIGKILL)
             self._left -= 1
         self._last = topic
+        if topic == self._hangs_on:
+            return Future()
         return self._producer.append(
             topic, key, value, headers=headers, timestamp=timestamp, partition=partition
         )
@@ -67,7 +73,7 @@ def main() -> None:
     """Run until killed."""
     told = json.loads(sys.argv[1])
     kafka = KafkaSettings(**told["kafka"])
-    producer = DyingProducer(KafkaEventProducer(kafka), told.get("dies_before"))
+    producer = DyingProducer(KafkaEventProducer(kafka), told["dies_before"], told["hangs_on"])
     process = StageProcess(
         kafka=kafka,
         labels=LabelSettings(**told["labels"]),

@@ -10,7 +10,7 @@ import sys
 
 import typer
 from sightline.engine.errors import RefusedToStart, SightlineError
-from sightline.infra.cli import label_stages, labels, operate, publish, run
+from sightline.infra.cli import interactions, label_stages, labels, operate, publish, run, trace
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
@@ -21,7 +21,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for commands in (run.app, label_stages.app, labels.app, publish.app, operate.app):
+for commands in (
+    run.app,
+    label_stages.app,
+    labels.app,
+    publish.app,
+    operate.app,
+    trace.app,
+    interactions.app,
+):
     app.registered_commands += commands.registered_commands
     app.registered_groups += commands.registered_groups
 
