@@ -1,0 +1,99 @@
+"""Commands for what people did: `interactions import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sightline.engine.clock import SystemClock
+from sightline.engine.errors import SettingsInvalid, SightlineError
+from sightline.engine.event_log_kafka import KafkaEventProducer
+from sightline.engine.event_log_kafka_ends import last_records
+from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.settings import Mode, Settings, load_settings
+from sightline.producers.connect import signing_ids
+from sightline.producers.interaction_history import HistoryRecord, records_of
+from sightline.producers.interaction_import import Imported, InteractionImporter
+from sightline.producers.interaction_rows import RowRefused, read_log
+from sightline.schemas.topics import INTERACTIONS_IMPORTED, TOPICS
+
+app = typer.Typer()
+interactions = typer.Typer(no_args_is_help=True, help="What people did: imported from logs.")
+app.add_typer(interactions, name="interactions")
+
+_REFUSALS_SHOWN = 20
+
+
+@interactions.callback()
+def group() -> None:
+    """What people did: imported from logs."""
+
+
+@interactions.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet; docs/interactions.md has columns.")],
+    *,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Import the rest where rows are refused.")
+    ] = False,
+    more_follows: Annotated[
+        bool, typer.Option("--more-follows", help="The next log goes on where this one ends.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an import of this file that was cut short.")
+    ] = False,
+) -> None:
+    """Import a log that a site already has: its searches and clicks, with their own times."""
+    settings = load_settings()
+    if settings.mode is Mode.EMBEDDED:
+        raise SettingsInvalid(
+            'importing needs Kafka (mode = "services"): the embedded log keeps too little'
+        )
+    records = _records(file, settings, skip_invalid=skip_invalid)
+    done = _write(records, settings, resume=resume, more_follows=more_follows)
+    typer.echo(
+        f"{done.records} records from {done.first.isoformat()} to {done.last.isoformat()} in "
+        f"{INTERACTIONS_IMPORTED.name}, {done.ticks} ticks"
+        + (f", {done.skipped} were there already" if done.skipped else "")
+    )
+
+
+def _records(file: Path, settings: Settings, *, skip_invalid: bool) -> list[HistoryRecord]:
+    rows, refused = read_log(file, now=SystemClock().now())
+    records, more = records_of(rows, signing_ids(settings))
+    refused = sorted([*refused, *more], key=lambda one: one.number)
+    _tell(refused)
+    if refused and not skip_invalid:
+        raise SightlineError(
+            f"{len(refused)} rows were refused and nothing was imported: "
+            "mend them, or import the rest with --skip-invalid"
+        )
+    if not records:
+        raise SightlineError("no row is left to import")
+    return records
+
+
+def _tell(refused: list[RowRefused]) -> None:
+    for one in refused[:_REFUSALS_SHOWN]:
+        typer.echo(f"row {one.number}: {one.reason}", err=True)
+    if len(refused) > _REFUSALS_SHOWN:
+        typer.echo(f"… and {len(refused) - _REFUSALS_SHOWN} more", err=True)
+
+
+def _write(
+    records: list[HistoryRecord], settings: Settings, *, resume: bool, more_follows: bool
+) -> Imported:
+    KafkaTopics(settings.kafka).ensure(TOPICS)
+    ends = last_records(settings.kafka, INTERACTIONS_IMPORTED.name)
+    producer = KafkaEventProducer(settings.kafka)
+    try:
+        return InteractionImporter(
+            producer,
+            topic=INTERACTIONS_IMPORTED.name,
+            ends={p: None if at is None else at.timestamp for p, at in ends.items()},
+            labels=settings.labels,
+            now=SystemClock().now(),
+        ).run(records, resume=resume, more_follows=more_follows)
+    finally:
+        producer.close()
