@@ -29,7 +29,7 @@ def open_event_producer(settings: Settings) -> EventProducer:
     if settings.mode is Mode.EMBEDDED:
         from sightline.engine.event_log_http import HttpEventProducer  # noqa: PLC0415 - one of two
 
-        return HttpEventProducer(running_owner(settings).url)
+        return HttpEventProducer(running_owner(settings).url, headers=owner_headers(settings))
     from sightline.engine.event_log_kafka import KafkaEventProducer  # noqa: PLC0415 - one of two
 
     return KafkaEventProducer(settings.kafka)
@@ -88,6 +88,12 @@ def reachable_kafka(settings: Settings) -> KafkaSettings:
     if settings.mode is Mode.SERVICES:
         return settings.kafka
     return embedded_kafka(settings, running_owner(settings).bootstrap_servers)
+
+
+def owner_headers(settings: Settings) -> dict[str, str]:
+    """What a command of this machine tells the owner's API about itself."""
+    key = settings.api.command_key
+    return {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
 
 
 def running_owner(settings: Settings) -> owner.Owner:

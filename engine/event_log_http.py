@@ -7,7 +7,7 @@ hand it their events instead of appending to its broker themselves.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
 from http import HTTPStatus
@@ -35,15 +35,15 @@ class HttpEventProducer:
 
     Args:
         url: base URL of the owner's API.
-        api_key: with the `admin` scope, where the API has keys.
+        headers: of every request: `Authorization` with an `admin` key, where the API has keys.
         timeout_s: for one message, its acknowledgement included.
     """
 
-    def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = 30.0
+    ) -> None:
         self._url = url.rstrip("/") + EVENTS_PATH
-        self._headers = {"Content-Type": CLOUD_EVENT} | (
-            {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        )
+        self._headers = {"Content-Type": CLOUD_EVENT, **(headers or {})}
         self._pool = urllib3.PoolManager(maxsize=_THREADS, timeout=timeout_s, retries=False)
         self._threads = [
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="events-http")

@@ -65,7 +65,8 @@ def open_serving(generations: Generations[Index_co], spec: GenerationSpec) -> In
     if stored is None:
         raise GenerationMismatch(
             f"index: the generation {name!r} that should serve is incomplete; restore it from a "
-            "backup, or switch to another with `sightline reindex`"
+            "backup, or use another index directory or `index.collection_prefix` and fill it with "
+            "`sightline reconcile`"
         )
     check_same_space(stored, spec)
     return generations.open(name)
@@ -86,7 +87,7 @@ def check_same_space(stored: GenerationSpec, wanted: GenerationSpec) -> None:
         raise GenerationMismatch(
             f"index generation {stored.name!r} was made by another model: {'; '.join(differing)}; "
             "go back to the settings that made it, or use another index directory or "
-            "`index.collection_prefix` and replay the image topics into it"
+            "`index.collection_prefix` and fill it with `sightline reconcile`"
         )
 
 

@@ -141,8 +141,6 @@ class IndexSettings(Section):
     """Free disk space below which the embedded engine stops instead of crashing."""
     optimise_after: PositiveInt = 10_000
     """Unindexed points after which the embedded engine builds its graph, in a child process."""
-    flush_interval_s: Seconds = 1.0
-    """At most this long between an applied image and its durability."""
 
 
 class EmbedderSettings(Section):
@@ -319,6 +317,9 @@ class ApiSettings(Section):
     """0: any free port."""
     keys: tuple[ApiKey, ...] = ()
     """None at all: everything is allowed, from this machine only."""
+    command_key: SecretStr | None = None
+    """What `sightline upload`, `backfill`, `reconcile` and `dlq replay` send to the process that
+    owns an embedded part: a key of scope `admin`, in plain text; needed only where `keys` are."""
     signing_secret: SecretStr | None = None
     """Signs search ids and pseudonymises users; none: made once and kept in the object store."""
     requests_per_minute: PositiveInt = 6_000

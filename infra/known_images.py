@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import urllib3
@@ -14,9 +15,14 @@ from sightline.schemas.registry import decode
 _TIMEOUT_S = 10.0
 
 
-def known_through(url: str) -> Known:
-    """Looks images up through the owner's API; raises `PartUnavailable` if it is away."""
-    pool = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False)
+def known_through(url: str, headers: Mapping[str, str]) -> Known:
+    """Looks images up through the owner's API; raises `PartUnavailable` if it is away.
+
+    Args:
+        url: base URL of the API.
+        headers: of every request: the key, where the API has keys.
+    """
+    pool = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False, headers=headers)
 
     def known(image_id: str) -> ImageState | None:
         address = f"{url}{EVENTS_PATH}/{image_id}"

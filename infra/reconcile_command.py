@@ -6,7 +6,7 @@ import json
 from http import HTTPStatus
 
 import urllib3
-from sightline.engine.connections import running_owner
+from sightline.engine.connections import owner_headers, running_owner
 from sightline.engine.errors import SightlineError
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.reconciling import RECONCILE_PATH, from_document
@@ -29,7 +29,8 @@ def reconcile_anywhere(settings: Settings, *, repair: bool) -> Report:
             return parts.reconcile(repair=repair)
     url = f"{running_owner(settings).url}{RECONCILE_PATH}?repair={str(repair).lower()}"
     try:
-        answer = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False).request("POST", url)
+        pool = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False)
+        answer = pool.request("POST", url, headers=owner_headers(settings))
     except urllib3.exceptions.HTTPError as error:
         raise SightlineError(f"no answer from {url}: {error}") from error
     if answer.status != HTTPStatus.OK:

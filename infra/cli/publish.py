@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sightline.engine.catalogue import Catalogue
+from sightline.engine.connections import owner_headers
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.owner import find
 from sightline.engine.settings import Settings, load_settings
@@ -46,7 +47,7 @@ def _publishing(
         if running is None:
             yield publisher, CataloguedImages(catalogue, publisher), None
         else:
-            known = known_through(running.url)
+            known = known_through(running.url, owner_headers(settings))
             yield publisher, CataloguedImages(catalogue, publisher, known=known), known
 
 
