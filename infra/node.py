@@ -18,6 +18,7 @@ from sightline.infra.owner_routes import owner_router
 from sightline.infra.supervisor import Loop, run_together
 from sightline.infra.wiring import Parts
 from sightline.search_api.app import create_app
+from sightline.search_api.query_retention import QueryRetention
 
 if TYPE_CHECKING:
     import socket
@@ -49,7 +50,7 @@ def run_node(
         parts_for(settings) as parts,
     ):
         parts.ensure_topics()
-        loops = {"worker": parts.worker().run, "api": _api_loop(parts, listener, announce)}
+        loops = {"worker": parts.worker().run} | _api_loops(parts, listener, announce)
         if settings.mode is Mode.SERVICES:
             loops["bridge"] = parts.bridge().run
         run_together(loops | parts.loops() | parts.label_loops(), stop)
@@ -74,7 +75,7 @@ def run_api(settings: Settings, stop: threading.Event, *, announce: Announce) ->
         Parts(settings) as parts,
     ):
         parts.ensure_topics()
-        run_together({"api": _api_loop(parts, listener, announce)} | parts.loops(), stop)
+        run_together(_api_loops(parts, listener, announce) | parts.loops(), stop)
 
 
 def run_bridge(settings: Settings, stop: threading.Event) -> None:
@@ -85,6 +86,11 @@ def run_bridge(settings: Settings, stop: threading.Event) -> None:
     with Parts(settings) as parts:
         parts.ensure_topics()
         run_together({"bridge": parts.bridge().run}, stop)
+
+
+def _api_loops(parts: Parts, listener: socket.socket, announce: Announce) -> dict[str, Loop]:
+    retention = QueryRetention(parts.store, parts.settings.store.bucket, parts.clock)
+    return {"api": _api_loop(parts, listener, announce), "query-retention": retention.run}
 
 
 def _api_loop(parts: Parts, listener: socket.socket, announce: Announce) -> Loop:
