@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -28,7 +29,7 @@ START_TIMEOUT_S = 60.0
 INGEST_TIMEOUT_S = 1_800.0
 LIVE_UPLOADS = 20
 SEARCHES = 100
-_POLL_S = 0.05
+_POLL_S = 0.25
 _LIVE_UPLOAD_EVERY_S = 0.7
 
 
@@ -58,21 +59,23 @@ def run_demo(
     with tempfile.TemporaryDirectory(prefix="sightline-demo-") as scratch:
         folder = PhotoFolder(photos) if photos else synthetic_folder(Path(scratch) / "drawn")
         own = _throw_away(settings, Path(scratch) / "data", port)
-        node = _NodeThread(own, stop)
+        node = _NodeThread(own, failed=stop.set)
         try:
             with DemoClient(node.start()) as client:
                 _show(own, client, folder, console, stop)
-                feedback = _feedback(own, client, folder, console, stop)
+                if not stop.is_set():
+                    feedback = _feedback(own, client, folder, console, stop)
+                if stop.is_set():
+                    return
                 if exit_when_done:
                     _prove(client, console)
-                    if not feedback.triples and not stop.is_set():
+                    if not feedback.triples:
                         raise DemoFailed("people clicked, and no triple came of it")
-                elif not stop.is_set():
+                else:
                     console.print(f"\nThe page: [bold]{client.url}/[/]   Ctrl-C stops.")
                     stop.wait()
         finally:
-            stop.set()
-            node.join()
+            node.stop()
 
 
 def _throw_away(settings: Settings, data: Path, port: int) -> Settings:
@@ -89,11 +92,12 @@ def _throw_away(settings: Settings, data: Path, port: int) -> Settings:
 
 
 class _NodeThread:
-    """The stack, running beside the demo."""
+    """The stack, running beside the demo; it outlives a Ctrl-C until the demo has let go of it."""
 
-    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+    def __init__(self, settings: Settings, *, failed: Callable[[], object]) -> None:
         self._settings = settings
-        self._stop = stop
+        self._failed = failed
+        self._stop = threading.Event()
         self._url: str | None = None
         self._failure: BaseException | None = None
         self._changed = threading.Event()
@@ -107,8 +111,9 @@ class _NodeThread:
             raise self._failure or DemoFailed(f"not ready after {START_TIMEOUT_S:.0f} s")
         return self._url
 
-    def join(self) -> None:
-        """Wait for its end; its failure, if it had one, is ours."""
+    def stop(self) -> None:
+        """End it; its failure, if it had one, is ours."""
+        self._stop.set()
         self._thread.join()
         if self._failure is not None and self._url is not None:
             raise self._failure
@@ -118,7 +123,7 @@ class _NodeThread:
             run_node(self._settings, self._stop, announce=self._announce, log_level="WARNING")
         except BaseException as error:  # noqa: BLE001 - raised again by start() or join()
             self._failure = error
-            self._stop.set()
+            self._failed()
         finally:
             self._changed.set()
 
@@ -138,7 +143,7 @@ def _show(
     console.print(f"Searchable while it fills: [bold]{client.url}/[/]")
     figures = Figures(photos=len(folder))
     backfill = threading.Thread(
-        target=_backfill, args=(settings, folder), name="backfill", daemon=True
+        target=_backfill, args=(settings, folder, stop), name="backfill", daemon=True
     )
     backfill.start()
     with Progress(
@@ -176,9 +181,9 @@ def _check_deadline(started: float) -> None:
         raise DemoFailed(f"not every photo had an outcome after {INGEST_TIMEOUT_S:.0f} s")
 
 
-def _backfill(settings: Settings, folder: PhotoFolder) -> None:
+def _backfill(settings: Settings, folder: PhotoFolder, stop: threading.Event) -> None:
     with connect(settings, source="/sightline/demo") as publisher:
-        run_backfill(publisher, folder.path, visibility=Visibility.PUBLIC)
+        run_backfill(publisher, folder.path, visibility=Visibility.PUBLIC, stop=stop)
 
 
 def _feedback(

@@ -63,5 +63,5 @@ def _spread(seconds: Sequence[float]) -> str:
     if not seconds:
         return "none"
     ordered = [second * 1000 for second in sorted(seconds)]
-    middle, high = ordered[len(ordered) // 2], ordered[int(0.95 * (len(ordered) - 1))]
+    middle, high = ordered[len(ordered) // 2], ordered[int(0.95 * len(ordered))]
     return f"p50 {middle:.1f} ms, p95 {high:.1f} ms ({len(ordered)} times)"
