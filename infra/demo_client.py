@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 from sightline.engine.errors import SightlineError
 from sightline.infra.photo_folder import PhotoFolder
 from sightline.infra.synthetic_photos import synthetic_photos
@@ -16,6 +15,8 @@ from sightline.schemas.indexed import Lane
 TIMEOUT_S = 30.0
 _WAIT = {"wait": "searchable", "timeout_s": "20"}
 _DRAWN_SEED = 90_210
+_OUTCOMES = "sightline_outcomes_total{"
+_OF_BACKFILL = f'lane="{Lane.BACKFILL}"'
 
 
 class DemoClient:
@@ -40,16 +41,10 @@ class DemoClient:
 
     def settled(self) -> int:
         """How many of the backfill's images have an outcome."""
-        text = self._http.get("/metrics").text
-        return int(
-            sum(
-                sample.value
-                for family in text_string_to_metric_families(text)
-                if family.name == "sightline_outcomes"
-                for sample in family.samples
-                if sample.name.endswith("_total") and sample.labels["lane"] == Lane.BACKFILL
-            )
-        )
+        # Read by hand: the library's parser takes every metric apart, at the cost of the indexing.
+        lines = self._http.get("/metrics").text.splitlines()
+        counted = (line for line in lines if line.startswith(_OUTCOMES) and _OF_BACKFILL in line)
+        return int(sum(float(line.rsplit(" ", 1)[1]) for line in counted))
 
     def live_upload(self, number: int) -> float:
         """Upload one drawn picture as anybody would; seconds from log to searchable."""
