@@ -1,4 +1,4 @@
-"""`search-metrics.v1` in, sums and rates by day, week or month out (RULES R6).
+"""`search-metrics.v1` in, sums and rates by day, week or month out (docs/labels-data.md).
 
 The topic holds absolute values per (variant, model, epoch, source partition); a repeat of a key
 replaces it. Readers add up. Days, weeks (from Monday) and months are UTC.
