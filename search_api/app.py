@@ -34,6 +34,7 @@ from sightline.search_api.routes_operations import operations_router
 from sightline.search_api.routes_page import page_router
 from sightline.search_api.routes_search import search_router
 from sightline.search_api.routes_stats import stats_router
+from sightline.search_api.routes_triples import triples_router
 from sightline.search_api.searching import Searching
 from starlette.middleware.cors import CORSMiddleware
 
@@ -148,7 +149,13 @@ def _readiness(deps: ApiDependencies) -> Readiness:
         Part.INDEX: index_probe(deps.index),
         **deps.probes,
     }
-    return Readiness(deps.health, probes, embedder=deps.embedder, spec=deps.index.spec)
+    return Readiness(
+        deps.health,
+        probes,
+        embedder=deps.embedder,
+        spec=deps.index.spec,
+        learning=deps.stats is not None and deps.triples is not None,
+    )
 
 
 def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
@@ -158,6 +165,8 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     app.include_router(operations_router(built.readiness, deps.metrics))
     if deps.stats is not None:
         app.include_router(stats_router(deps.stats))
+    if deps.triples is not None:
+        app.include_router(triples_router(deps.triples, VisibleIndex(deps.index)))
     app.include_router(page_router())
 
 

@@ -9,6 +9,7 @@ from sightline.engine.catalogue import Catalogue
 from sightline.engine.errors import Part
 from sightline.engine.health import Health
 from sightline.engine.ports import Clock, Embedder, EventProducer, ObjectStore, VectorIndex
+from sightline.engine.recent_triples import RecentTriples
 from sightline.engine.search_stats import SearchStats
 from sightline.engine.settings import ApiSettings, DecodeSettings
 from sightline.engine.telemetry import Metrics
@@ -58,3 +59,5 @@ class ApiDependencies:
     """Query pictures decoded at once."""
     stats: SearchStats | None = None
     """What searches came to, for `GET /v1/stats`; None: there is no such route."""
+    triples: RecentTriples | None = None
+    """The last training triples, for `GET /v1/triples`; None: there is no such route."""

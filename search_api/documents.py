@@ -122,6 +122,39 @@ class ImageDocument(Document):
     """A clean JPEG, at most 320 pixels long."""
 
 
+class TriplePicture(Document):
+    """One image of a triple."""
+
+    image_id: str
+    """The image, or an upload's `q-…`."""
+    thumbnail_url: str | None
+    """A clean JPEG; null for an upload."""
+
+
+class RecentTriple(Document):
+    """For this anchor, somebody preferred one image to another."""
+
+    triple_id: str
+    """Of the triple."""
+    issued_at: str
+    """When its search was answered, RFC 3339."""
+    grade: int
+    """Of the positive, 2-5."""
+    anchor: TriplePicture
+    """What was asked by."""
+    positive: TriplePicture
+    """What was preferred."""
+    negative: TriplePicture
+    """What was seen and passed over."""
+
+
+class TriplesAnswer(Document):
+    """The last triples, the latest first."""
+
+    triples: list[RecentTriple]
+    """Those whose images everybody may still see."""
+
+
 class InteractionsAnswer(Document):
     """The beacon is in the log."""
 
@@ -156,6 +189,8 @@ class ReadinessDocument(Document):
     """By name: broker, store, index, embedder."""
     runtime: str
     """What runs the model."""
+    learning: bool
+    """Whether `/v1/stats` and `/v1/triples` are there."""
     model: str
     """The model's digest."""
     generation: str
@@ -209,6 +244,7 @@ ANSWERS: tuple[type[Document], ...] = (
     SearchAnswer,
     ImageDocument,
     InteractionsAnswer,
+    TriplesAnswer,
     JudgementAnswer,
     ReadinessDocument,
     StatsAnswer,

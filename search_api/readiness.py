@@ -39,6 +39,7 @@ class Readiness:
 
     Args:
         probes: by part; a part without one is as it was last seen by whoever talked to it.
+        learning: whether this API tells what was learned.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Readiness:
         *,
         embedder: Embedder,
         spec: GenerationSpec,
+        learning: bool = False,
     ) -> None:
         self._health = health
         self._probes = probes
         self._embedder = embedder
         self._spec = spec
+        self._learning = learning
         # A thread a part: one that hangs must not make the others look down.
         self._threads = {part: ThreadPoolExecutor(1, f"probe-{part}") for part in probes}
 
@@ -69,6 +72,7 @@ class Readiness:
             "runtime": self._embedder.runtime,
             "model": self._embedder.digest,
             "generation": self._spec.name,
+            "learning": self._learning,
         }
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ FILES = {
     "/page/search.js": ("search.js", "text/javascript; charset=utf-8"),
     "/page/catalogue.js": ("catalogue.js", "text/javascript; charset=utf-8"),
     "/page/crop.js": ("crop.js", "text/javascript; charset=utf-8"),
+    "/page/learning.js": ("learning.js", "text/javascript; charset=utf-8"),
     "/page/service.js": ("service.js", "text/javascript; charset=utf-8"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
 }

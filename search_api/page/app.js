@@ -3,12 +3,14 @@
 import { add } from "./catalogue.js";
 import { returned } from "../sightline.mjs";
 import { CropBox } from "./crop.js";
+import { watchLearning } from "./learning.js";
 import { search } from "./search.js";
 import { readiness, rememberKey, showPicture } from "./service.js";
 
 const element = (id) => document.getElementById(id);
 const READY_EVERY_MS = 5000;
 
+let learning = false; // whether what people did is being shown
 let query = null; // {file} or {imageId}
 const crop = new CropBox(element("stage"), element("box"), () => ask());
 
@@ -100,6 +102,8 @@ function listenToForms() {
 
 async function watchReadiness() {
   const ready = await readiness();
+  if (ready?.learning && !learning) watchLearning();
+  learning ||= ready?.learning;
   const [state, text] = told(ready);
   element("ready").dataset.state = state;
   element("ready").lastElementChild.textContent = text;

@@ -1,0 +1,20 @@
+"""Wires the reader of the last triples, for the API."""
+
+from __future__ import annotations
+
+from sightline.engine.event_log_kafka_ends import last_records
+from sightline.engine.event_log_kafka_follower import KafkaFollower
+from sightline.engine.recent_triples import KEPT, RecentTriplesFollower
+from sightline.engine.settings import KafkaSettings
+from sightline.schemas.topics import TRAINING_TRIPLES
+
+
+def triples_follower(kafka: KafkaSettings) -> RecentTriplesFollower:
+    """Follows `training-triples.v1` from a little before its end."""
+
+    def follow() -> KafkaFollower:
+        ends = last_records(kafka, TRAINING_TRIPLES.name)
+        starts = {p: 0 if at is None else max(0, at.offset - KEPT) for p, at in ends.items()}
+        return KafkaFollower(kafka, TRAINING_TRIPLES.name, group="recent-triples", starts=starts)
+
+    return RecentTriplesFollower(follow)

@@ -1,0 +1,73 @@
+"""`GET /v1/triples`: the last training triples whose images everybody may still see."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic_core import to_json
+from sightline.engine.recent_triples import RecentTriples
+from sightline.engine.settings import Scope
+from sightline.engine.visible import VisibleIndex
+from sightline.schemas.labels import TripleMined
+from sightline.schemas.searches import ImageQuery
+from sightline.search_api.admission import CallerOf
+from sightline.search_api.answers import image_urls
+from sightline.search_api.documents import TriplesAnswer
+from sightline.search_api.keys import require
+from sightline.search_api.openapi import answers
+from sightline.search_api.searching import ANYBODY
+from starlette.responses import Response
+
+LOOKED_AT = 4
+"""Times the limit: so many are looked through for those that everybody may see."""
+LimitParameter = Annotated[int, Query(ge=1, le=100, description="At most so many.")]
+
+
+def triples_router(triples: RecentTriples, visible: VisibleIndex) -> APIRouter:
+    """The route, bound to what it tells."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get(
+        "/v1/triples",
+        response_class=Response,
+        responses=answers({200: TriplesAnswer}, "unauthorized", "forbidden", "unavailable"),
+    )
+    def read_triples(caller: CallerOf, limit: LimitParameter = 12) -> Response:
+        """The last triples: anchor, positive, negative. Scope `admin`.
+
+        Triples with an image that has been hidden or deleted since are left out.
+        """
+        require(caller, Scope.ADMIN)
+        newest = triples.newest()[: limit * LOOKED_AT]
+        seen = set(visible.get_many({name for _, one in newest for name in _images(one)}, ANYBODY))
+        rows = [_row(name, one) for name, one in newest if seen.issuperset(_images(one))]
+        body = to_json({"triples": rows[:limit]})
+        return Response(body, 200, {"Cache-Control": "no-store"}, "application/json")
+
+    return router
+
+
+def _images(triple: TripleMined) -> set[str]:
+    named = {triple.positive_id, triple.negative_id}
+    return named | {triple.anchor_id} if isinstance(triple.query, ImageQuery) else named
+
+
+def _row(triple_id: str, triple: TripleMined) -> dict[str, Any]:
+    by_image = isinstance(triple.query, ImageQuery)
+    return {
+        "triple_id": triple_id,
+        "issued_at": triple.issued_at,
+        "grade": triple.grade,
+        "anchor": _picture(triple.anchor_id, shown=by_image),
+        "positive": _picture(triple.positive_id),
+        "negative": _picture(triple.negative_id),
+    }
+
+
+def _picture(image_id: str, *, shown: bool = True) -> dict[str, Any]:
+    """An uploaded query has no picture here: it was its visitor's alone."""
+    return {
+        "image_id": image_id,
+        "thumbnail_url": image_urls(image_id)["thumbnail_url"] if shown else None,
+    }
