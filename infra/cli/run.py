@@ -100,7 +100,9 @@ def demo(
     exit_when_done: Annotated[
         bool, typer.Option("--exit", envvar="DEMO_EXIT", help="Check itself, then end.")
     ] = False,
-    port: Annotated[int, typer.Option(help="Of page and API; 0: any free port.")] = 8080,
+    port: Annotated[
+        int, typer.Option(envvar="SIGHTLINE_API__PORT", help="Of page and API; 0: any free port.")
+    ] = 8080,
 ) -> None:
     """Index a folder of photos in a throw-away stack while you search them."""
     from sightline.infra.demo import run_demo  # noqa: PLC0415 - heavy
