@@ -159,7 +159,7 @@ class LocalKafka:
     def _format(self, properties: Path) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         # Joined by `=`: one id in 64 begins with a dash and would be taken for an option.
-        arguments = ["format", f"--cluster-id={cluster}", "-c", properties]
+        arguments = ["format", f"--cluster-id={cluster}", "-c", str(properties)]
         run_tool(
             [*self._java(), "kafka.tools.StorageTool", *arguments],
             timeout_s=FORMAT_TIMEOUT_S,
