@@ -64,7 +64,8 @@ class ByteBudget:
 class FetchRoutes(NamedTuple):
     """Where fetched events go."""
 
-    embed: Callable[[ImageTask], None]
+    share: Callable[[ImageTask], None]
+    """The event said its SHA-256, and the bytes have it."""
     plan: Callable[[ImageTask], None]
     """The event did not say its SHA-256; now it is known, and may be a known one."""
     reject: Callable[[ImageTask, Rejection], None]
@@ -169,7 +170,7 @@ class Fetcher:
     def _hand_on(self, task: ImageTask, data: bytes, now: datetime) -> None:
         task.data, task.fetched = data, now
         known = task.state.object is not None and task.state.object.sha256 is not None
-        (self._routes.embed if known else self._routes.plan)(task)
+        (self._routes.share if known else self._routes.plan)(task)
 
     def _missing(self, task: ImageTask, reason: RejectReason, message: str) -> None:
         self._store_answered()

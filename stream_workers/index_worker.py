@@ -174,7 +174,7 @@ class IndexWorker:
             metrics=metrics,
             backfill_most=backfill_share(self._to_embed.depth, 2 * settings.max_batch * threads),
             routes=FetchRoutes(
-                embed=lambda task: self._to_embed.put(task.lane, [task]),
+                share=self._planner.share,
                 plan=self._plan_again,
                 reject=self._reject_unseen,
             ),

@@ -142,14 +142,24 @@ class Planner:
         if hides(task) and not task.hide_sent:
             task.hide_sent = True
             self._routes.hide(task)
-        sha256 = task.promised_sha256
-        joined = True if sha256 is None else self._shared.join(task, sha256)
+        if task.data is None:
+            self._routes.fetch(task)
+        else:
+            self.share(task)
+
+    def share(self, task: ImageTask) -> None:
+        """Its bytes are here and are what was promised: embed them, unless equal ones are.
+
+        Only bytes that were read count as equal: a digest that an event merely claims would let a
+        publisher end up with the verdict, and the renditions, of pictures that it does not have.
+        """
+        if task.content_sha256 is None:
+            raise AssertionError("only verified bytes are shared")
+        joined = self._shared.join(task, task.content_sha256)
         if isinstance(joined, PictureFacts | Rejection):
             task.verdict = joined
             self._routes.write(task)
-        elif not joined:
-            self._routes.wait(task)
-        elif task.data is None:
-            self._routes.fetch(task)
-        else:
+        elif joined:
             self._routes.embed(task)
+        else:
+            self._routes.wait(task)
