@@ -7,19 +7,33 @@ absolute values stand beside it for orientation only.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
-import resource
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
+N = TypeVar("N", int, float)
+
+
+class Size(StrEnum):
+    """How much to measure: `tiny` only shows that a benchmark runs, its figures mean nothing."""
+
+    FULL = "full"
+    TINY = "tiny"
+
+    def of(self, full: N, tiny: N) -> N:
+        """The number for this size."""
+        return full if self is Size.FULL else tiny
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +74,9 @@ def ratio(
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile; `share` in 0..1."""
+    """The nearest-rank percentile: the smallest value that `share` (0..1) of all do not exceed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def in_turn(
@@ -78,13 +92,16 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
 
 
-def peak_memory_mib() -> float:
-    """Peak resident memory of this process so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_memory_mib(pid: int | str = "self") -> float:
+    """Peak resident memory of a process so far, MiB (`VmHWM`); 0 where Linux does not tell."""
+    status = Path(f"/proc/{pid}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peaks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return peaks[0] / 1024 if peaks else 0.0
 
 
-def report(name: str, figures: Sequence[Figure]) -> None:
-    """Print the table and save it as `benchmarks/results/<name>.json`."""
+def report(name: str, figures: Sequence[Figure], directory: Path = RESULTS) -> None:
+    """Print the table and save it as `<name>.json` in a directory."""
     table = Table(title=name, title_justify="left")
     for column in ("figure", "value", "unit", "goal", "met", "detail"):
         table.add_column(column, overflow="fold")
@@ -94,7 +111,7 @@ def report(name: str, figures: Sequence[Figure]) -> None:
             figure.name, f"{figure.value:.4g}", figure.unit, figure.goal, met, figure.detail
         )
     Console(width=140).print(table)
-    RESULTS.mkdir(exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     document = {
         "name": name,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -103,7 +120,9 @@ def report(name: str, figures: Sequence[Figure]) -> None:
             "system": platform.system(),
             "processor": platform.machine(),
             "python": platform.python_version(),
+            "load_average": os.getloadavg()[0],
         },
         "figures": [asdict(figure) for figure in figures],
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    (directory / f"{name}.json").write_text(text + "\n")

@@ -135,7 +135,7 @@ def measure(points: int, queries: int) -> tuple[Filled, list[Measured]]:
             idle = time.perf_counter()
             del vectors
             asked = clustered(queries, rng)
-            measured = [_ask(index, points, name, asked) for name in FILTERS]
+            measured = [ask(index, points, name, asked) for name in FILTERS]
             filled = Filled(
                 points=points,
                 applied_per_s=points / (applied - started),
@@ -147,7 +147,8 @@ def measure(points: int, queries: int) -> tuple[Filled, list[Measured]]:
     return filled, measured
 
 
-def _ask(index: EdgeVectorIndex, points: int, name: str, queries: NDArray[np.float32]) -> Measured:
+def ask(index: EdgeVectorIndex, points: int, name: str, queries: NDArray[np.float32]) -> Measured:
+    """Ask every query with one filter, as shipped and exactly."""
     found, times, exact_times = 0, [], []
     wanted = 0
     for vector in queries:

@@ -11,77 +11,72 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
+import numpy as np
 from sightline.engine.decode import prepare
-from sightline.engine.event_log_kafka import read_topics
 from sightline.infra.wiring import Parts
-from sightline.schemas.registry import decode
-from sightline.schemas.topics import IMAGES_INDEXED
 
-from benchmarks.harness import Figure, median_ratio, peak_memory_mib, ratio, report
+from benchmarks.harness import Figure, Size, median_ratio, ratio
+from benchmarks.node import images_per_s, times_of
 from benchmarks.stack import Servers, outcome_count, photo_bytes, publish, servers
 
-PHOTOS = 2_000
-ROUNDS = 3
 BATCH = 8
 
 
-def main() -> None:
-    """Measure both settings; table and JSON."""
+def measure(size: Size) -> list[Figure]:
+    """Both settings; in the first, this process has one core and the services the others."""
     cores = sorted(os.sched_getaffinity(0))
-    figures = []
     with servers(affinity={cores[-1]}) as away:
         os.sched_setaffinity(0, {cores[0]})
-        figures.append(
-            _pair(
-                away,
-                "services on other cores, directory store",
-                goal=0.95,
-                threads=1,
-                directory_store=True,
-            )
-        )
-        os.sched_setaffinity(0, cores)
+        try:
+            apart = _pair(away, size, threads=1, directory_store=True)
+        finally:
+            os.sched_setaffinity(0, cores)
     with servers() as beside:
-        figures.append(
-            _pair(
-                beside,
-                "sharing the cores with Kafka and MinIO",
-                goal=0.8,
-                threads=len(cores),
-                directory_store=False,
-            )
-        )
-    memory = Figure(
-        name="peak memory of the worker process", value=peak_memory_mib(), unit="MiB",
-        detail="resident, the bare side and the photos' bytes included",
-    )  # fmt: skip
-    report("worker_throughput", [*figures, memory])
+        shared = _pair(beside, size, threads=len(cores), directory_store=False)
+    return [
+        _figure("services on other cores, directory store", apart, at_least=0.95),
+        _figure("sharing the cores with Kafka and MinIO", shared, at_least=0.8),
+    ]
 
 
-def _pair(own: Servers, name: str, *, goal: float, threads: int, directory_store: bool) -> Figure:
-    pictures = photo_bytes(PHOTOS, own.scratch)
-    worker, bare = [], []
-    for _ in range(ROUNDS):
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Images/s of both sides, round by round."""
+
+    worker: list[float]
+    bare: list[float]
+    photos: int
+
+
+def _figure(name: str, pair: Pair, *, at_least: float) -> Figure:
+    rounds = ", ".join(f"{w:.0f}/{b:.0f}" for w, b in zip(pair.worker, pair.bare, strict=True))
+    return ratio(
+        f"worker ÷ bare decode + forward: {name}",
+        median_ratio(pair.worker, pair.bare),
+        at_least=at_least,
+        detail=f"images/s by round {rounds}; {pair.photos:,} photos each",
+    )
+
+
+def _pair(own: Servers, size: Size, *, threads: int, directory_store: bool) -> Pair:
+    pair = Pair([], [], size.of(2_000, 40))
+    pictures = photo_bytes(pair.photos, own.scratch)
+    for _ in range(size.of(3, 1)):
         settings = own.settings(directory_store=directory_store, threads=threads)
         with Parts(settings) as parts:
             parts.ensure_topics()
             publish(parts.publisher, pictures, prefix="p")
-            bare.append(_bare(parts, pictures, threads))
-            worker.append(_worker(parts, len(pictures)))
-    detail = f"worker {max(worker):.0f}/s, bare {max(bare):.0f}/s; {ROUNDS} rounds of {PHOTOS}"
-    return ratio(
-        f"worker ÷ bare decode + forward: {name}",
-        median_ratio(worker, bare),
-        at_least=goal,
-        detail=detail,
-    )
+            before = _bare(parts, pictures, threads)
+            pair.worker.append(_worker(parts, len(pictures)))
+            # Before and after, so that a machine that gets busier favours neither side.
+            pair.bare.append((before + _bare(parts, pictures, threads)) / 2)
+    return pair
 
 
 def _bare(parts: Parts, pictures: Sequence[bytes], threads: int) -> float:
     """Images/s of threads that each decode and forward batches, and do nothing else."""
-    import numpy as np  # noqa: PLC0415 - only here
-
     embedder, limits = parts.embedder, parts.settings.decode
     batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
 
@@ -105,14 +100,4 @@ def _worker(parts: Parts, expected: int) -> float:
         time.sleep(0.05)
     stop.set()
     thread.join()
-    times = sorted(
-        decode(message.value).data.times.searchable
-        for message in read_topics(parts.kafka, [IMAGES_INDEXED.name])
-    )
-    # The first batch's own work lies before its time: count what came after it.
-    after_first = [instant for instant in times if instant > times[0]]
-    return len(after_first) / (times[-1] - times[0]).total_seconds()
-
-
-if __name__ == "__main__":
-    main()
+    return images_per_s([times.searchable for times in times_of(parts.kafka, "p")])

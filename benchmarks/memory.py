@@ -1,0 +1,70 @@
+"""Peak resident memory of an index worker alone, and of worker and API in one process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+
+from sightline.engine.settings import Settings
+from sightline.infra.wiring import Parts
+from sightline.schemas.indexed import Lane
+
+from benchmarks.arrivals import Arrivals, publish_arrivals, stored
+from benchmarks.harness import Figure, Size, peak_memory_mib
+from benchmarks.node import Client, running_node
+from benchmarks.search import BASE, by_id
+from benchmarks.stack import Servers, outcome_count, photo_bytes, servers
+
+
+def measure(size: Size) -> list[Figure]:
+    """Each in a process of its own that indexes the photos."""
+    count = size.of(4_403, 30)
+    with servers() as own:
+        return [_worker(own, count), _node(own, count, searches=size.of(300, 5))]
+
+
+def _worker(own: Servers, count: int) -> Figure:
+    settings = own.settings()
+    with Parts(settings) as parts:
+        parts.ensure_topics()
+        references = stored(parts, photo_bytes(count, own.scratch))
+    publish_arrivals(settings, references, Arrivals(prefix=BASE, count=count))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        before, after = pool.apply(index_all, (settings, count))
+    return Figure(
+        name=f"peak memory of a worker that indexes {count:,} photos", value=after, unit="MiB",
+        detail=f"{before:.0f} MiB with model and index open, before the first image",
+    )  # fmt: skip
+
+
+def index_all(settings: Settings, count: int) -> tuple[float, float]:
+    """Index what is there; this process's peak before the first image and after the last, MiB."""
+    stop = threading.Event()
+    with Parts(settings) as parts:
+        worker = parts.worker()
+        before = peak_memory_mib()
+        thread = threading.Thread(target=worker.run, args=(stop,))
+        thread.start()
+        while outcome_count(parts) < count and thread.is_alive():
+            time.sleep(0.1)
+        stop.set()
+        thread.join()
+    return before, peak_memory_mib()
+
+
+def _node(own: Servers, count: int, *, searches: int) -> Figure:
+    with running_node(own, pictures=count) as node, Client(node.process.url) as client:
+        before = peak_memory_mib(node.process.pid)
+        node.publish(Arrivals(prefix=BASE, count=count, lane=Lane.BACKFILL))
+        for number in range(searches):
+            client.upload(node.pictures[number % count])
+            by_id(client, number % count)
+        after = peak_memory_mib(node.process.pid)
+    return Figure(
+        name=f"peak memory of worker and API in one process, {count:,} photos, "
+        f"{2 * searches} searches",
+        value=after,
+        unit="MiB",
+        detail=f"{before:.0f} MiB before the first image",
+    )
