@@ -97,8 +97,8 @@ class EmbeddedParts(Parts):
 
     def label_loops(self) -> dict[str, Loop]:
         """Join and miner, and at the end what is lost of their work."""
-        children = super().label_loops()
-        return children | ({"lost labels": _say_what_is_lost} if children else {})
+        said = {"lost labels": _say_what_is_lost} if self.settings.labels.supervised else {}
+        return super().label_loops() | said
 
     @cached_property
     def run_id(self) -> str | None:

@@ -13,11 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from prometheus_client import start_http_server
 from pyarrow import csv, parquet
 from sightline.engine.clock import SystemClock
-from sightline.engine.connections import (
-    open_event_producer,
-    open_object_store,
-    reachable_kafka,
-)
+from sightline.engine.connections import open_object_store, reachable_kafka
 from sightline.engine.errors import NotFound, SettingsInvalid
 from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
 from sightline.engine.event_log_topics import KafkaTopics
@@ -207,7 +203,8 @@ class LabelCommands:
 
     @contextmanager
     def _producer(self) -> Iterator[EventProducer]:
-        producer = open_event_producer(self._settings)
+        # Embedded, too: the owner's API takes image events alone.
+        producer = KafkaEventProducer(reachable_kafka(self._settings))
         try:
             yield producer
         finally:

@@ -25,10 +25,14 @@ from sightline.engine.event_log_diagnosis import ask_broker
 from sightline.engine.event_log_kafka import KafkaEventConsumer, read_topics
 from sightline.engine.event_log_topics import KafkaTopics
 from sightline.engine.health import Health
+from sightline.engine.recent_triples import RecentTriplesFollower
 from sightline.engine.records import GenerationSpec, Message
 from sightline.engine.search_ids import stored_secret
+from sightline.engine.search_stats_follower import SearchStatsFollower
 from sightline.engine.telemetry import Metrics
 from sightline.infra.label_children import FOLDER, StageChild, supervised
+from sightline.infra.label_data import LabelData, stats_follower
+from sightline.infra.recent_triples import triples_follower
 from sightline.infra.supervisor import Loop
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.images import ImagePublisher
@@ -204,10 +208,14 @@ class Parts:
         return {}
 
     def label_loops(self) -> dict[str, Loop]:
-        """Join and miner as children of this process; none where others run them."""
+        """Statistics for the API; join and miner as children, and the sink, unless others run."""
+        statistics: dict[str, Loop] = {
+            "statistics": self.search_stats.run,
+            "recent-triples": self.recent_triples.run,
+        }
         settings = self.settings
         if not settings.labels.supervised:
-            return {}
+            return statistics
         children = [
             StageChild(
                 stage=stage,
@@ -219,7 +227,29 @@ class Parts:
             )
             for stage in Stage
         ]
-        return {child.stage.value: supervised(child, self.clock) for child in children}
+        stages = {child.stage.value: supervised(child, self.clock) for child in children}
+        return statistics | stages | self._label_data().loops()
+
+    @cached_property
+    def search_stats(self) -> SearchStatsFollower:
+        """What closed searches came to."""
+        return stats_follower(self.kafka, clock=self.clock, metrics=self.metrics)
+
+    @cached_property
+    def recent_triples(self) -> RecentTriplesFollower:
+        """The last training triples."""
+        return triples_follower(self.kafka)
+
+    def _label_data(self) -> LabelData:
+        return LabelData(
+            self.settings,
+            kafka=self.kafka,
+            store=self.store,
+            producer=self.producer,
+            clock=self.clock,
+            metrics=self.metrics,
+            run_id=self.run_id,
+        )
 
     @property
     def run_id(self) -> str | None:
@@ -266,6 +296,8 @@ class Parts:
             secret=self._secret(),
             probes={Part.BROKER: self._ask_broker},
             source=SOURCE,
+            stats=self.search_stats.stats,
+            triples=self.recent_triples.triples,
             embed_threads=cores,
             decode_threads=cores,
         )

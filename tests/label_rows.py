@@ -19,6 +19,7 @@ from sightline.schemas.labels import (
     TripleRetracted,
     Verdict,
 )
+from sightline.schemas.search_metrics import SearchMetricsCounted
 from sightline.schemas.topics import SEARCHES_CLOSED, TRAINING_TRIPLES
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -118,3 +119,29 @@ def closed_message(data: SearchesClosed | EpochClosed, offset: int, partition: i
     """A record of the closed topic."""
     value = encoded(data, f"c-{partition}-{offset}")
     return message(value, offset, partition=partition, topic=SEARCHES_CLOSED.name)
+
+
+def counted(day: int, **changes: Any) -> SearchMetricsCounted:
+    """Metrics of an epoch of a day of March 2026 (the 1st is a Sunday)."""
+    facts: dict[str, Any] = {
+        "variant": "default",
+        "model_digest": "m1",
+        "epoch": day,
+        "source_topic": "interactions.v1",
+        "source_partition": 0,
+        "epoch_start": datetime(2026, 3, day, 23, 50, tzinfo=UTC),
+        "searches": 4,
+        "bot_searches": 1,
+        "empty_searches": 1,
+        "images_shown": 20,
+        "images_clicked": 5,
+        "clicks": 6,
+        "likes": 0,
+        "shares": 0,
+        "conversions": 2,
+        "searches_converted": 1,
+        "dwell_ms": 30_000,
+        "dwells": 3,
+        "actors": ("0" * 16, "1" * 16),
+    }
+    return SearchMetricsCounted(**(facts | changes))

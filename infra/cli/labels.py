@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from sightline.engine.settings import load_settings
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ app.add_typer(triples, name="triples")
 app.add_typer(propensity, name="propensity")
 
 _HEAD = ("triple_id", "anchor_id", "positive_id", "negative_id", "grade", "sampling_weight")
-_SHORT = 16
 
 PartitionOption = Annotated[
     list[int] | None, typer.Option("--partition", min=0, help="Only these; several sinks share.")
@@ -75,13 +72,11 @@ def erase(
 def head(
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="So many.")] = 10,
 ) -> None:
-    """Show the newest triples."""
+    """Show the newest triples: id, anchor, positive, negative, grade, weight."""
     with _commands() as commands:
         newest = commands.newest(count)
-    table = Table(*_HEAD)
     for row in newest.select(_HEAD).to_pylist():
-        table.add_row(*(str(value)[:_SHORT] for value in row.values()))
-    Console().print(table)
+        typer.echo(" ".join(str(value) for value in row.values()))
 
 
 @triples.command()

@@ -133,7 +133,7 @@ class Retraction:
         report.retracted.update(cause.kind.value for _, cause in fresh.values())
         report.rows_removed += sum(row["triple_id"] in gone for row in rows)
         report.entries_rewritten += bool(gone)
-        before |= fresh.keys()
+        before.update(fresh)
 
     def _publish(self, hits: dict[str, tuple[str, Cause]]) -> None:
         now = self._clock.now()
