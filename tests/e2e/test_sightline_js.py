@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
 from sightline.engine.event_log_topics import KafkaTopics
 from sightline.engine.settings import ApiSettings, KafkaSettings
-from sightline.infra.http_server import bind, serve, url_of
 from sightline.schemas.interactions import Interaction, Kind, ResultsInteracted
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown
@@ -26,6 +23,7 @@ from sightline.schemas.topics import INTERACTIONS
 from sightline.search_api.app import create_app
 
 from tests.api_parts import ApiWorld, picture
+from tests.serving import serving
 from tests.waiting import eventually
 
 SHOWN_MS = 1_000
@@ -105,22 +103,10 @@ def api(tmp_path: Path, kafka_settings: KafkaSettings, shop: tuple[Path, str]) -
     producer = KafkaEventProducer(kafka_settings)
     settings = ApiSettings(cors_origins=(shop[1],))
     app = create_app(replace(world.dependencies(settings), producer=producer))
-    with _serving(app) as url:
+    with serving(app) as url:
         yield url
     producer.close()
     world.index.close()
-
-
-@contextmanager
-def _serving(app: FastAPI) -> Iterator[str]:
-    listener, stop, ready = bind("127.0.0.1", 0), threading.Event(), threading.Event()
-    thread = threading.Thread(target=serve, args=(app, listener, stop), kwargs={"ready": ready.set})
-    thread.start()
-    assert ready.wait(30)
-    yield url_of(listener)
-    stop.set()
-    thread.join()
-    listener.close()
 
 
 @pytest.fixture

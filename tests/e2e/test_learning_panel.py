@@ -1,0 +1,43 @@
+"""The page tells what people did: the click-through rate, and the last triples as pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from playwright.sync_api import expect, sync_playwright
+from sightline.engine.recent_triples import RecentTriples
+from sightline.engine.search_stats import SearchStats
+from sightline.schemas.searches import ImageQuery
+from sightline.search_api.app import create_app
+
+from tests.api_parts import ApiWorld
+from tests.label_rows import counted, encoded, message, mined
+from tests.serving import serving
+
+
+def test_the_page_shows_what_was_learned(tmp_path: Path, chromium: Path) -> None:
+    """Three pictures a triple, each of them loaded, under the rate of clicks."""
+    world = ApiWorld.open(tmp_path)
+    for number in (1, 2, 3):
+        world.add(f"i{number}", number)
+    stats, triples = SearchStats(), RecentTriples()
+    stats.add(counted(1, images_shown=200, images_clicked=25, searches=10))
+    named = {"anchor_id": "i1", "positive_id": "i2", "negative_id": "i3"}
+    triple = mined(**named, query=ImageQuery(image_id="i1"))
+    triples.add(message(encoded(triple, "f" * 64), 0))
+    app = create_app(replace(world.dependencies(), stats=stats, triples=triples))
+    with serving(app) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(url)
+        panel = page.locator("#learning")
+        expect(panel).to_be_visible(timeout=30_000)
+        expect(panel).to_contain_text("12.5 % of the pictures shown were clicked, in 10 searches.")
+        names = [f"{role}: i{n}" for n, role in enumerate(("Asked by", "Chosen", "Passed over"), 1)]
+        for name in names:
+            picture = panel.get_by_alt_text(name)
+            expect(picture).to_have_js_property("complete", value=True)
+            assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+        browser.close()
+    world.index.close()

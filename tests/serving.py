@@ -1,0 +1,25 @@
+"""An app on a free port of this machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastapi import FastAPI
+from sightline.infra.http_server import bind, serve, url_of
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """Its address; the app has stopped when the block ends."""
+    listener, stop, ready = bind("127.0.0.1", 0), threading.Event(), threading.Event()
+    thread = threading.Thread(target=serve, args=(app, listener, stop), kwargs={"ready": ready.set})
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield url_of(listener)
+    finally:
+        stop.set()
+        thread.join()
+        listener.close()
