@@ -56,9 +56,16 @@ class FaustStage:
 
 def build_app(stage: FaustStage, settings: KafkaSettings) -> faust.App:
     """A Faust app around one stage; run it with `faust.Worker`."""
-    stage.data_directory.mkdir(parents=True, exist_ok=True)
-    app = faust.App(
-        settings.topic_prefix + stage.name,
+    app = driver(stage.name, settings, stage.data_directory)
+    _Shell(app, stage, settings).attach()
+    return app
+
+
+def driver(name: str, settings: KafkaSettings, data_directory: Path) -> faust.App:
+    """The Faust app alone, with nothing that reads; `name` is the group, without prefix."""
+    data_directory.mkdir(parents=True, exist_ok=True)
+    return faust.App(
+        settings.topic_prefix + name,
         broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
         broker_session_timeout=settings.session_timeout_s,
@@ -69,12 +76,10 @@ def build_app(stage: FaustStage, settings: KafkaSettings) -> faust.App:
         topic_disable_leader=True,
         web_enabled=False,
         store="memory://",
-        datadir=stage.data_directory,
+        datadir=data_directory,
         key_serializer="raw",
         value_serializer="raw",
     )
-    _Shell(app, stage, settings).attach()
-    return app
 
 
 def _credentials(settings: KafkaSettings) -> Any:
