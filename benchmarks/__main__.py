@@ -19,6 +19,7 @@ NAMES = (
     "hiding",
     "recall",
     "memory",
+    "label_join",
 )
 """Modules with a `measure(size) -> list[Figure]`."""
 
