@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _FILE = "owner.json"
+_START_TIME = 19
+"""Field 22 of proc_pid_stat(5), counted from what follows the command's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,7 @@ def announce(data_directory: Path, owner: Owner) -> None:
     """Write the owner's address, all at once."""
     data_directory.mkdir(parents=True, exist_ok=True)
     draft = data_directory / f"{_FILE}.{owner.pid}"
-    draft.write_text(json.dumps(asdict(owner)))
+    draft.write_text(json.dumps(asdict(owner) | {"birth": _birth(owner.pid)}))
     draft.replace(data_directory / _FILE)
 
 
@@ -34,9 +36,23 @@ def withdraw(data_directory: Path) -> None:
 
 
 def find(data_directory: Path) -> Owner | None:
-    """The living owner, or None; an address left by a killed process counts as none."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        owner = Owner(**json.loads((data_directory / _FILE).read_text()))
+    """The living owner, or None; an address left by a killed process counts as none.
+
+    Also when its number has been given to another process since.
+    """
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        written = json.loads((data_directory / _FILE).read_text())
+        birth = written.pop("birth")
+        owner = Owner(**written)
         os.kill(owner.pid, 0)
-        return owner
+        return owner if _birth(owner.pid) == birth else None
     return None
+
+
+def _birth(pid: int) -> str:
+    """When the process began, in the kernel's ticks; "" where the kernel does not tell."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return told.rpartition(")")[2].split()[_START_TIME]

@@ -30,6 +30,14 @@ class Caller:
             return True
         return Scope.WRITE in self.scopes and self._owns(image)
 
+    def may_see_bytes(self, image: IndexedImage) -> bool:
+        """What is listed, and what is its owner's own; `admin` sees every status, not every image.
+
+        So no key at all can take a stranger's private picture out of the system.
+        """
+        reads = bool(self.scopes & {Scope.SEARCH, Scope.ADMIN})
+        return (reads and image.listed) or (Scope.WRITE in self.scopes and self._owns(image))
+
     def _owns(self, image: IndexedImage) -> bool:
         return self.owner_id is not None and image.state.owner_id == self.owner_id
 

@@ -106,10 +106,11 @@ class EmbeddedParts(Parts):
         return uuid.uuid4().hex
 
     def _keep_journal(self, stop: threading.Event) -> None:
-        """Publish again what the index has not applied, then keep the journal small."""
+        """Publish what a crash kept from index or log, then keep the journal small."""
         self.journal.compact()
         for record in unapplied(self.journal.winners(), self.index):
             _append_patiently(self.producer, record, stop)
+        self.catalogued.publish_unpublished()
         while not stop.wait(COMPACT_EVERY_S):
             self.journal.compact()
 

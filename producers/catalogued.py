@@ -32,6 +32,13 @@ Known = Callable[[str], ImageState | None]
 """The state of an image that the catalogue does not have, from the index: backfilled ones."""
 Successor = Callable[[ImageState | None, int], ImageState]
 """From the present state and the next version to the next state."""
+Permit = Callable[[ImageState | None], None]
+"""Raises where the caller may not write on top of the present state, or of none."""
+
+
+def anyone(state: ImageState | None) -> None:
+    """For callers who may write every image."""
+    del state
 
 
 def nothing_known(_image_id: str) -> ImageState | None:
@@ -72,6 +79,7 @@ class CataloguedImages:
         content_type: str = OCTETS,
         if_match: int | None = None,
         again: bool = False,
+        permit: Permit = anyone,
         lane: Lane = Lane.LIVE,
     ) -> Published:
         """Upload or replace; the state that is stored already is not counted again.
@@ -88,6 +96,7 @@ class CataloguedImages:
             content_type: of `data`, where it is bytes.
             if_match: only if this is the present version.
             again: count it also if it says the same: the present version was rejected.
+            permit: asked at the moment of the write, also again when somebody else was faster.
             lane: of the event.
 
         Raises:
@@ -110,7 +119,9 @@ class CataloguedImages:
                 attributes=dict(attributes or {}),
             )
 
-        return self._publish(self._write(image_id, successor, if_match=if_match, again=again), lane)
+        return self._publish(
+            self._write(image_id, successor, if_match=if_match, again=again, permit=permit), lane
+        )
 
     def replace_bytes(
         self, image_id: str, data: bytes | ObjectReference, *, lane: Lane = Lane.LIVE
@@ -288,6 +299,7 @@ class CataloguedImages:
         if_match: int | None = None,
         sequencer: int | None = None,
         again: bool = False,
+        permit: Permit = anyone,
     ) -> CatalogueEntry:
         """The entry after the write: a new one, or the old one where nothing was to be done."""
 
@@ -295,6 +307,7 @@ class CataloguedImages:
             if found is not None and not _is_newer(sequencer, found.sequencer):
                 return None
             state = self._known(image_id) if found is None else found.state
+            permit(state)
             _check(image_id, state, if_match)
             following = successor(state, 1 if state is None else state.version + 1)
             once = sequencer is None and not again

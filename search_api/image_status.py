@@ -116,14 +116,14 @@ class ImageStatus:
         return standing
 
     async def visible(self, image_id: str, caller: Caller) -> IndexedImage:
-        """The applied image, if the caller may see it.
+        """The applied image, if the caller may see the picture itself.
 
         Raises:
             NotFound: no such image, or none that the caller may see.
             PartUnavailable: the index is down.
         """
         applied = await self._applied(image_id, caller)
-        if applied is None:
+        if applied is None or not caller.may_see_bytes(applied):
             raise _unseen(image_id)
         return applied
 

@@ -139,7 +139,14 @@ class ImageWrites:
                 refuse_lower(standing, said.version)
             # The same bytes again after a rejection: the object may be whole this time.
             again = standing is not None and standing.rejected
-            put: Put = partial(_counted, standing, wanted, self._catalogued.put, again=again)
+            put: Put = partial(
+                _counted,
+                standing,
+                wanted,
+                self._catalogued.put,
+                again=again,
+                permit=partial(_refuse_stranger, image_id, caller),
+            )
             return await self._upload(image_id, said, data, picture.content_type, put=put)
 
     async def change(
@@ -272,3 +279,9 @@ def _counted(
             raise
         # Another process wrote between our look and the compare-and-set.
         raise stale(None) from None
+
+
+def _refuse_stranger(image_id: str, caller: Caller, state: ImageState | None) -> None:
+    """At the moment of the write: another process may have made the image another owner's."""
+    if state is not None and not may_change(caller, state):
+        raise NotFound(f"no image {image_id} that you may see")
