@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,14 +47,14 @@ def json_of(model: type[BaseModel], **examples: Any) -> dict[str, Any]:
     }
 
 
-def text_of(model: type[BaseModel]) -> dict[str, Any]:
+def text_of(model: type[BaseModel], example: object) -> dict[str, Any]:
     """The same JSON, called plain text."""
     schema = {
         "type": "string",
         "contentMediaType": "application/json",
         "description": f"The JSON of a {model.__name__}.",
     }
-    return {"text/plain": {"schema": schema}}
+    return {"text/plain": {"schema": schema, "example": json.dumps(example)}}
 
 
 def form_of(model: type[BaseModel], **example: Any) -> dict[str, Any]:

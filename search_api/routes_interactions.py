@@ -16,24 +16,19 @@ from sightline.search_api.openapi import answers, body, json_of, text_of
 from sightline.search_api.request_fields import Beacon, Judgement
 from starlette.responses import Response
 
-_BEACON_BODY = body(
-    json_of(
-        Beacon,
-        clicked={
-            "search_id": "(as the search answered)",
-            "items": [
-                {
-                    "event_id": "5f0c2f4e-4ef5-4a9e-9a40-3f7f2d1c7b11",
-                    "kind": "clicked",
-                    "image_id": "f-3b2d1c",
-                    "position": 3,
-                    "since_answer_ms": 4200,
-                }
-            ],
-        },
-    ),
-    text_of(Beacon),
-)
+_CLICKED = {
+    "search_id": "(as the search answered)",
+    "items": [
+        {
+            "event_id": "5f0c2f4e-4ef5-4a9e-9a40-3f7f2d1c7b11",
+            "kind": "clicked",
+            "image_id": "f-3b2d1c",
+            "position": 3,
+            "since_answer_ms": 4200,
+        }
+    ],
+}
+_BEACON_BODY = body(json_of(Beacon, clicked=_CLICKED), text_of(Beacon, _CLICKED))
 _BEACON_ANSWERS = answers(
     {202: InteractionsAnswer},
     "bad-search-id",
