@@ -20,6 +20,7 @@ from sightline.schemas.registry import decode
 from sightline.schemas.topics import EPOCHS_DONE, TRAINING_TRIPLES
 
 from tests.asking import Asking, drawn, embedded
+from tests.processes import sightline
 from tests.waiting import eventually
 
 PICTURES = drawn(18, seed=4_711)
@@ -90,6 +91,33 @@ def test_clicks_become_triples(stack: tuple[NodeProcess, Settings], labels: dict
     assert all({t.anchor_id, t.positive_id, t.negative_id} <= set(labels) for t in triples)
     done = [decode(m.value).data for m in read_topics(_kafka(settings), [EPOCHS_DONE.name])]
     assert len({getattr(data, "run_id", None) for data in done}) == 1
+
+
+def test_a_trace_tells_every_hop(
+    stack: tuple[NodeProcess, Settings], labels: dict[str, str]
+) -> None:
+    """One command: upload, search, click, triple, each with its time; the picture is gone after."""
+    node, settings = stack
+    ended = sightline("trace", settings=settings, environment={"COLUMNS": "140"})
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    names = (
+        "upload in the log",
+        "searchable",
+        "search answered",
+        "impression in the log",
+        "click in the log",
+        "epoch closed",
+        "closed search in the log",
+        "first triple in the log",
+    )
+    places = [ended.stdout.index(name) for name in names]
+    assert places == sorted(places)
+    search_id = ended.stdout.split()[1]
+    again = sightline("trace", search_id, settings=settings, environment={"COLUMNS": "140"})
+    assert names[-1] in again.stdout
+    with Asking(node.url) as api:
+        found = api.post("/v1/search", json={"image_id": min(labels)}).json()["results"]
+    assert {result["image_id"] for result in found} <= set(labels)
 
 
 def test_killed_stages_come_back(
