@@ -25,6 +25,8 @@ from sightline.schemas.fields import Visibility
 
 CONFIG_VARIABLE = "SIGHTLINE_CONFIG"
 DEFAULT_CONFIG = Path("sightline.toml")
+NONE_WORD = "null"
+"""As the value of a variable: nothing, where a setting may be nothing."""
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -347,6 +349,7 @@ class Settings(BaseSettings):
         extra="forbid",
         env_prefix="SIGHTLINE_",
         env_nested_delimiter="__",
+        env_parse_none_str=NONE_WORD,
         use_attribute_docstrings=True,
     )
 

@@ -15,7 +15,7 @@ from typing import Self
 from pydantic import SecretStr
 from sightline.engine import owner
 from sightline.engine.errors import RefusedToStart
-from sightline.engine.settings import Settings
+from sightline.engine.settings import NONE_WORD, Settings
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
@@ -33,9 +33,11 @@ def environment_of(settings: Settings) -> dict[str, str]:
         for name, value in values.items():
             if isinstance(value, dict):
                 add(f"{prefix}{name.upper()}__", value)
-            elif value is not None and not isinstance(value, (tuple, list)):
+            elif not isinstance(value, (tuple, list)):
                 plain = value.get_secret_value() if isinstance(value, SecretStr) else value
-                variables[f"SIGHTLINE_{prefix}{name.upper()}"] = str(plain)
+                variables[f"SIGHTLINE_{prefix}{name.upper()}"] = (
+                    NONE_WORD if plain is None else str(plain)
+                )
 
     add("", settings.model_dump(exclude_defaults=True))
     return variables

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
-from sightline.engine.settings import CONFIG_VARIABLE, DEFAULT_CONFIG, Section, Settings
+from sightline.engine.settings import CONFIG_VARIABLE, DEFAULT_CONFIG, NONE_WORD, Section, Settings
 
 HEAD = f"""<!-- Generated from engine/settings.py by `make golden`; edit the docstrings there. -->
 
@@ -20,7 +20,8 @@ HEAD = f"""<!-- Generated from engine/settings.py by `make golden`; edit the doc
 Later wins: the defaults below, one TOML file (the one that `{CONFIG_VARIABLE}` names, else
 `{DEFAULT_CONFIG}` where the process starts), environment variables. A value that is out of bounds
 or a name that does not exist refuses to start and says which. Lists and tables in a variable are
-JSON. Secrets are never printed or logged. `sightline doctor` checks what they lead to.
+JSON; `{NONE_WORD}` in a variable is nothing, where a setting may be nothing. Secrets are never
+printed or logged. `sightline doctor` checks what they lead to.
 
 ```toml
 mode = "services"
