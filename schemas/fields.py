@@ -62,6 +62,8 @@ class Contract(BaseModel):
 
 
 def _bounded(attributes: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if not attributes:
+        return attributes  # as most: every result of a search is read through here
     text = json.dumps(attributes, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     size = len(text.encode())
     if size > MAX_ATTRIBUTES_BYTES:
