@@ -45,9 +45,7 @@ def _row(figure: dict[str, Any]) -> str:
     unit = "" if figure["unit"] == "ratio" else f" {figure['unit']}"
     cells = (
         figure["name"],
-        f"{figure['value']:.3g}{unit}"
-        if figure["value"] < 1_000
-        else f"{figure['value']:.0f}{unit}",
+        f"{_number(figure['value'])}{unit}",
         figure["goal"],
         _MET[figure["met"]],
         figure["detail"],
