@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+
 from sightline.engine.settings import Settings
 from sightline.infra.wiring import Parts
 from sightline.producers.images import Published, reference_to

@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 
 from fastapi import FastAPI, Request
-from sightline.infra.http_server import bind, serve, url_of
 from starlette.responses import Response
+
+from sightline.infra.http_server import bind, serve, url_of
 
 PATH = "/bare"
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import statistics
 
-from sightline.schemas.indexed import Lane
-
 from benchmarks.arrivals import Arrivals, arriving
 from benchmarks.harness import Figure, Size, percentile, ratio
 from benchmarks.node import Node, running_node
 from benchmarks.stack import servers
+from sightline.schemas.indexed import Lane
 
 LOAD = 0.7
 ALONE_PER_S = 4.0

@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from sightline.schemas.indexed import Lane
-
 from benchmarks.arrivals import Arrivals, arriving
 from benchmarks.harness import Figure, Size, percentile
 from benchmarks.node import Client, Node, running_node
 from benchmarks.search import BASE
 from benchmarks.stack import servers
+from sightline.schemas.indexed import Lane
 
 LOAD = 0.5
 _DEADLINE_S = 30.0

@@ -20,6 +20,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks.harness import Figure, percentile, ratio, report
 from sightline.engine.records import (
     GenerationSpec,
     IndexedImage,
@@ -33,8 +35,6 @@ from sightline.engine.vector_index_edge import EdgeVectorIndex
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference, tie
 from sightline.schemas.indexed import Outcome
-
-from benchmarks.harness import Figure, percentile, ratio, report
 
 DIMENSIONS = 512
 PAGE = 24

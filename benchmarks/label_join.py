@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import Figure, Size, median_ratio, percentile, ratio
 from sightline.engine.clock import SystemClock
 from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
 from sightline.engine.event_log_topics import KafkaTopics
@@ -43,8 +44,6 @@ from sightline.schemas.topics import (
 )
 from sightline.stream_workers.labels.done_topic import done_ranges
 from sightline.stream_workers.labels.rules import LabelRules
-
-from benchmarks.harness import Figure, Size, median_ratio, percentile, ratio
 
 PARTITIONS = 2
 ROOT = Path(__file__).resolve().parent.parent

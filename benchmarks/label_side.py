@@ -21,6 +21,7 @@ from typing import Any
 
 import faust
 from confluent_kafka import Consumer, Producer
+
 from sightline.engine.event_log_kafka import KafkaEventProducer
 from sightline.engine.event_log_kafka_config import consumer_config, producer_config
 from sightline.engine.settings import KafkaSettings, LabelSettings

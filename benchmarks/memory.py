@@ -6,15 +6,14 @@ import multiprocessing
 import threading
 import time
 
-from sightline.engine.settings import Settings
-from sightline.infra.wiring import Parts
-from sightline.schemas.indexed import Lane
-
 from benchmarks.arrivals import Arrivals, publish_arrivals, stored
 from benchmarks.harness import Figure, Size, peak_memory_mib
 from benchmarks.node import Client, running_node
 from benchmarks.search import BASE, by_id
 from benchmarks.stack import Servers, outcome_count, photo_bytes, servers
+from sightline.engine.settings import Settings
+from sightline.infra.wiring import Parts
+from sightline.schemas.indexed import Lane
 
 
 def measure(size: Size) -> list[Figure]:

@@ -13,6 +13,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks.arrivals import Arrivals, arriving, stored
+from benchmarks.stack import Servers, photo_bytes
 from sightline.engine.event_log_kafka import read_topics
 from sightline.engine.settings import KafkaSettings, Settings
 from sightline.infra.node_process import NodeProcess
@@ -22,11 +25,9 @@ from sightline.schemas.indexed import Lane, StageTimes
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES_INDEXED
 
-from benchmarks.arrivals import Arrivals, arriving, stored
-from benchmarks.stack import Servers, photo_bytes
-
 SETTLE_TIMEOUT_S = 1_200.0
 _LOOK_EVERY_S = 0.25
+_IDLE_S = 2.0
 _BOUNDARY = "sightline-benchmark"
 
 
@@ -144,6 +145,7 @@ class Client:
         self._connection = http.client.HTTPConnection(
             str(address.hostname), address.port, timeout=60
         )
+        self._answered_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -178,12 +180,20 @@ class Client:
         kind = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}
         return self._ask(method, path, body, kind)
 
+    def _reconnect(self) -> None:
+        """Before the clock starts: a server closes connections that are idle for 5 s."""
+        if time.perf_counter() - self._answered_s > _IDLE_S:
+            self._connection.close()
+            self._connection.connect()
+
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        self._reconnect()
         started = time.perf_counter()
         self._connection.request(method, path, body, headers)
         answer = self._connection.getresponse()
         data = answer.read()
-        ms = (time.perf_counter() - started) * 1_000
+        self._answered_s = time.perf_counter()
+        ms = (self._answered_s - started) * 1_000
         if answer.status >= http.HTTPStatus.BAD_REQUEST:
             raise RuntimeError(f"{method} {path}: {answer.status} {data[:300]!r}")
         is_json = "json" in answer.getheader("Content-Type", "")

@@ -13,15 +13,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks import index_recall
+from benchmarks.harness import Figure, Size, ratio
+from benchmarks.stack import photo_bytes
 from sightline.engine.decode import prepare
 from sightline.engine.embedding import open_embedder
 from sightline.engine.records import GenerationSpec
 from sightline.engine.settings import IndexSettings, Settings
 from sightline.engine.vector_index_edge import EdgeVectorIndex
-
-from benchmarks import index_recall
-from benchmarks.harness import Figure, Size, ratio
-from benchmarks.stack import photo_bytes
 
 _WAIT_S = 600.0
 _OPTIMISE_AFTER = 1_000

@@ -9,15 +9,14 @@ import itertools
 import statistics
 import time
 
-from sightline.engine.decode import prepare
-from sightline.engine.embedding import open_embedder
-from sightline.schemas.indexed import Lane
-
 from benchmarks.arrivals import Arrivals, arriving
 from benchmarks.bare_route import PATH, bare_route
 from benchmarks.harness import Figure, Size, percentile, ratio
 from benchmarks.node import Answer, Client, Node, running_node
 from benchmarks.stack import servers
+from sightline.engine.decode import prepare
+from sightline.engine.embedding import open_embedder
+from sightline.schemas.indexed import Lane
 
 BASE = "base"
 BLOCK = 25

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
+
 from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettings
 from sightline.infra.kafka_server import LocalKafka
 from sightline.infra.minio_server import LocalMinio

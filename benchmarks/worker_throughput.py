@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from sightline.engine.decode import prepare
-from sightline.infra.wiring import Parts
 
 from benchmarks.harness import Figure, Size, median_ratio, ratio
 from benchmarks.node import images_per_s, times_of
 from benchmarks.stack import Servers, outcome_count, photo_bytes, publish, servers
+from sightline.engine.decode import prepare
+from sightline.infra.wiring import Parts
 
 BATCH = 8
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
 from sightline.engine.errors import Conflict, ObjectMissing, Overloaded, Part, PermanentError
 from sightline.engine.ports import ObjectStore
 from sightline.schemas.envelope import ContractError, Event

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
 from sightline.engine.image_pixels import decode_upright
 from sightline.engine.perceptual_hash import Box, perceptual_hash
 from sightline.engine.settings import DecodeSettings

@@ -12,9 +12,10 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from sightline.engine.errors import SettingsInvalid
 from torch import Tensor, nn
 from torchvision.ops.misc import Conv2dNormActivation  # type: ignore[import-untyped]
+
+from sightline.engine.errors import SettingsInvalid
 
 FEATURES = 1280
 # expansion, kernel, stride, output channels, repeats; from the paper's table 1

@@ -14,11 +14,12 @@ from urllib.error import URLError
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision import models  # type: ignore[import-untyped]
+
 from sightline.engine.embedding_lite0 import EfficientNetLite0, load_lite0
 from sightline.engine.embedding_sources import LITE0, Normalisation
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
-from torch import Tensor, nn
-from torchvision import models  # type: ignore[import-untyped]
 
 _POOLED_BY_CLASSIFIER = (models.SqueezeNet, models.VGG, models.AlexNet)
 _HEADS = ("heads", "head", "fc", "classifier")

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+
 from sightline.engine.embedding_sources import ModelSource
 from sightline.engine.errors import SettingsInvalid
 
@@ -111,6 +112,7 @@ def open_openvino(
 def convert(source: ModelSource) -> ov.Model:
     """The torch network as an OpenVINO one: uint8 (1, size, size, 3) to float32 (1, features)."""
     import torch
+
     from sightline.engine.embedding_networks import build_network, from_crops
 
     network = from_crops(build_network(source.model, source.weights, source.normalisation))

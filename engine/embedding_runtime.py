@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
+
 from sightline.engine.embedding_sources import ModelSource
 from sightline.engine.errors import SettingsInvalid
 

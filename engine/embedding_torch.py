@@ -7,10 +7,11 @@ import shutil
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
+
 from sightline.engine.embedding_networks import build_network, from_crops
 from sightline.engine.embedding_sources import ModelSource
 from sightline.engine.errors import SettingsInvalid
-from torch import nn
 
 _CUDA_BATCH = 16
 """CUDA picks its kernels by batch size: one size, filled up, keeps a vector its own."""

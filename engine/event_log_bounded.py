@@ -16,6 +16,7 @@ from datetime import datetime
 
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
+
 from sightline.engine.errors import Overloaded, Part
 from sightline.engine.event_log_inprocess import PARTITION_BYTES
 from sightline.engine.event_log_kafka_config import consumer_config, error_of

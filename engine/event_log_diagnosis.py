@@ -9,6 +9,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+
 from sightline.engine.event_log_kafka_config import client_config
 from sightline.engine.settings import KafkaSettings
 

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from zlib import crc32
 
 import urllib3
+
 from sightline.engine.errors import (
     Overloaded,
     Part,

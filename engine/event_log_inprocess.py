@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import confluent_kafka
+
 from sightline.engine.errors import RefusedToStart
 from sightline.schemas.topics import Topic
 

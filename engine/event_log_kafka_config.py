@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from confluent_kafka import KafkaError, KafkaException
+
 from sightline.engine.errors import (
     Overloaded,
     Part,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
+
 from sightline.engine.errors import SightlineError
 from sightline.engine.event_log_kafka_config import consumer_config, error_of, log_client_error
 from sightline.engine.event_log_kafka_producer import timestamp_of

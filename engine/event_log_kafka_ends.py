@@ -7,6 +7,7 @@ import uuid
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
+
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.event_log_kafka_config import consumer_config, error_of, log_client_error
 from sightline.engine.event_log_kafka_consumer import message_of

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from confluent_kafka import OFFSET_BEGINNING
 from confluent_kafka import TopicPartition as KafkaPartition
+
 from sightline.engine.event_log_kafka_consumer import KafkaEventConsumer
 from sightline.engine.settings import KafkaSettings
 

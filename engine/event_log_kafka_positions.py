@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
+
 from sightline.engine.errors import RefusedToStart
 from sightline.engine.event_log_kafka_config import consumer_config, error_of, log_client_error
 from sightline.engine.settings import KafkaSettings

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
+
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.event_log_kafka_config import error_of, log_client_error, producer_config
 from sightline.engine.records import Message

@@ -9,6 +9,7 @@ from datetime import datetime
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
+
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.event_log_kafka_config import consumer_config, error_of, log_client_error
 from sightline.engine.event_log_kafka_consumer import message_of

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+
 from sightline.engine.event_log_kafka_config import client_config, error_of
 from sightline.engine.settings import KafkaSettings
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
 from sightline.engine.errors import Part, PartUnavailable, TopicDrift
 from sightline.engine.event_log_kafka_config import client_config, error_of
 from sightline.engine.settings import KafkaSettings

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import pillow_heif
 import simplejpeg  # type: ignore[import-untyped]
 from PIL import Image
+
 from sightline.engine.errors import BadImage, RejectReason
 from sightline.engine.image_header import ImageFormat, ImageHeader, read_header
 from sightline.engine.image_orientation import (

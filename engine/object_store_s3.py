@@ -22,6 +22,7 @@ from minio.credentials.providers import (
     StaticProvider,
 )
 from minio.error import MinioException, S3Error, ServerError
+
 from sightline.engine.errors import (
     Conflict,
     ObjectMissing,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
+
 from sightline.engine.errors import Conflict
 from sightline.engine.ports import ObjectStore
 

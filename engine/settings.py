@@ -20,6 +20,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
 from sightline.engine.errors import SettingsInvalid
 from sightline.schemas.fields import Visibility
 

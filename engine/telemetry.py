@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
 from sightline.engine.errors import Part
 from sightline.engine.health import PartHealth
 from sightline.engine.logs import JsonFormatter, configure_logs

@@ -19,6 +19,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
+
 from sightline.engine.errors import ObjectMissing
 from sightline.engine.ports import ObjectStore
 

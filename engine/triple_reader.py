@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from pyarrow import parquet
+
 from sightline.engine.errors import ObjectMissing
 from sightline.engine.ports import ObjectStore
 from sightline.engine.triple_manifest import FileKind, ManifestEntry, TripleFile, TripleManifest

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
+
 from sightline.engine.records import Message
 from sightline.schemas.envelope import Event
 from sightline.schemas.labels import TripleMined, TripleRetracted

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import qdrant_edge as edge
+
 from sightline.engine.errors import NotFound
 from sightline.engine.generations import check_name, open_serving
 from sightline.engine.index_directory import (

@@ -16,6 +16,7 @@ import threading
 from pathlib import Path
 
 import qdrant_edge as edge
+
 from sightline.engine.errors import DiskFull, Part, PartUnavailable
 from sightline.engine.vector_index_edge_store import EdgeStore
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import qdrant_edge as edge
+
 from sightline.engine.errors import DiskFull, Part, PartUnavailable, SightlineError
 from sightline.engine.records import Fence, GenerationSpec, IndexedImage, TagFilter
 from sightline.engine.vector_index_payload import (

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import qdrant_edge as edge
+
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.index_directory import OwnedDirectory, sync_files, sync_tree
 from sightline.engine.vector_index_edge_shard import edge_errors, load_shard

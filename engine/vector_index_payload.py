@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 import numpy as np
+
 from sightline.engine.records import GenerationSpec, IndexedImage, Stage, WinnerLocation
 from sightline.schemas.images import ImageChanged, ImageDeleted, ImageState, ImageUploaded
 from sightline.schemas.indexed import Outcome

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 from qdrant_client import QdrantClient, models
+
 from sightline.engine.errors import NotFound, PartUnavailable
 from sightline.engine.generations import check_name, open_serving
 from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest

@@ -12,6 +12,7 @@ import grpc
 from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
+
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.settings import IndexSettings
 

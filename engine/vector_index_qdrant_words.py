@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qdrant_client import models
+
 from sightline.engine.records import GenerationSpec, IndexedImage, TagFilter
 from sightline.engine.vector_index_payload import LISTED, SEARCH_KEYWORDS, point_id
 

@@ -1,4 +1,4 @@
-"""`make compose-env`: the `infra/.env` that compose.yaml asks for, with random secrets, written once."""
+"""`make compose-env`: the `infra/.env` that compose.yaml asks for: random secrets, written once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import typer
+
 from sightline.engine.settings import Scope
 
 FILE = Path("infra/.env")

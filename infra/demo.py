@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
 from sightline.engine.errors import SightlineError
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.demo_client import DemoClient

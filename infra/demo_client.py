@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+
 from sightline.engine.errors import SightlineError
 from sightline.infra.photo_folder import PhotoFolder
 from sightline.infra.synthetic_photos import synthetic_photos

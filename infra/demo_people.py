@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 import httpx
+
 from sightline.engine.connections import reachable_kafka
 from sightline.engine.event_log_kafka import read_topics
 from sightline.engine.settings import KafkaSettings, LabelSettings, Settings

@@ -95,10 +95,10 @@ class EmbeddedParts(Parts):
         """The journal's keeper."""
         return {"journal": self._keep_journal}
 
-    def label_loops(self) -> dict[str, Loop]:
-        """Join and miner, and at the end what is lost of their work."""
+    def label_stage_loops(self) -> dict[str, Loop]:
+        """Join, miner and sink, and at the end what is lost of their work."""
         said = {"lost labels": _say_what_is_lost} if self.settings.labels.supervised else {}
-        return super().label_loops() | said
+        return super().label_stage_loops() | said
 
     @cached_property
     def run_id(self) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import uvicorn
+
 from sightline.engine.errors import SettingsInvalid
 
 if TYPE_CHECKING:

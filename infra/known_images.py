@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import urllib3
+
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.event_log_http import EVENTS_PATH
 from sightline.producers.catalogued import Known

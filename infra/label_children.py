@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
+
 from sightline.engine.backoff import Backoff
 from sightline.engine.ports import Clock
 from sightline.engine.settings import KafkaSettings, LabelSettings

@@ -12,6 +12,7 @@ from typing import Self
 import pyarrow as pa  # type: ignore[import-untyped]
 from prometheus_client import start_http_server
 from pyarrow import csv, parquet
+
 from sightline.engine.clock import SystemClock
 from sightline.engine.connections import open_object_store, reachable_kafka
 from sightline.engine.errors import NotFound, SettingsInvalid

@@ -7,6 +7,7 @@ import sys
 import threading
 
 from prometheus_client import start_http_server
+
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.event_log_kafka import KafkaEventProducer
 from sightline.engine.event_log_topics import KafkaTopics

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import typer
+
 from sightline.engine.errors import RefusedToStart
 from sightline.infra.daemon import Daemon
 from sightline.infra.free_ports import LOOPBACK, free_port, is_free

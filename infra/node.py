@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sightline.engine import owner
@@ -15,6 +16,7 @@ from sightline.engine.settings import Mode, Settings
 from sightline.infra.embedded import EmbeddedParts
 from sightline.infra.http_server import bind, serve, url_of
 from sightline.infra.owner_routes import owner_router
+from sightline.infra.reconciling import reconcile
 from sightline.infra.supervisor import Loop, run_together
 from sightline.infra.wiring import Parts
 from sightline.search_api.app import create_app
@@ -53,7 +55,7 @@ def run_node(
         loops = {"worker": parts.worker().run} | _api_loops(parts, listener, announce)
         if settings.mode is Mode.SERVICES:
             loops["bridge"] = parts.bridge().run
-        run_together(loops | parts.loops() | parts.label_loops(), stop)
+        run_together(loops | parts.loops() | parts.label_stage_loops(), stop)
 
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
@@ -90,13 +92,14 @@ def run_bridge(settings: Settings, stop: threading.Event) -> None:
 
 def _api_loops(parts: Parts, listener: socket.socket, announce: Announce) -> dict[str, Loop]:
     retention = QueryRetention(parts.store, parts.settings.store.bucket, parts.clock)
-    return {"api": _api_loop(parts, listener, announce), "query-retention": retention.run}
+    loops = {"api": _api_loop(parts, listener, announce), "query-retention": retention.run}
+    return loops | parts.labels.api_loops()
 
 
 def _api_loop(parts: Parts, listener: socket.socket, announce: Announce) -> Loop:
     settings = parts.settings
     app = create_app(parts.api())
-    app.include_router(owner_router(parts.producer, parts.index, parts.reconcile))
+    app.include_router(owner_router(parts.producer, parts.index, partial(reconcile, parts)))
 
     def ready() -> None:
         owner.announce(

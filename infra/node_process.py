@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from pydantic import SecretStr
+
 from sightline.engine import owner
 from sightline.engine.errors import RefusedToStart
 from sightline.engine.settings import NONE_WORD, Settings

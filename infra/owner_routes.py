@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from pydantic_core import to_json
+from starlette.responses import Response
+
 from sightline.engine.errors import NotFound
 from sightline.engine.event_log_http import CLOUD_EVENT, EVENTS_PATH
 from sightline.engine.ports import EventProducer, VectorIndex
@@ -27,7 +29,6 @@ from sightline.search_api.keys import require
 from sightline.search_api.openapi import answers
 from sightline.search_api.problems import Problem, invalid
 from sightline.stream_workers.versioning import event_of
-from starlette.responses import Response
 
 LANES = (IMAGES.name, IMAGES_BACKFILL.name)
 _REFUSALS = ("unauthorized", "forbidden", "invalid", "unavailable")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import typer
+
 from sightline.engine.errors import RefusedToStart
 from sightline.infra.kafka_jars import kafka_jars
 from sightline.infra.minio_binary import minio_binary

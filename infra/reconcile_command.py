@@ -6,10 +6,11 @@ import json
 from http import HTTPStatus
 
 import urllib3
+
 from sightline.engine.connections import owner_headers, running_owner
 from sightline.engine.errors import SightlineError
 from sightline.engine.settings import Mode, Settings
-from sightline.infra.reconciling import RECONCILE_PATH, from_document
+from sightline.infra.reconciling import RECONCILE_PATH, from_document, reconcile
 from sightline.stream_workers.reconcile import Report
 
 _TIMEOUT_S = 600.0
@@ -26,7 +27,7 @@ def reconcile_anywhere(settings: Settings, *, repair: bool) -> Report:
         from sightline.infra.wiring import Parts  # noqa: PLC0415 - heavy
 
         with Parts(settings) as parts:
-            return parts.reconcile(repair=repair)
+            return reconcile(parts, repair=repair)
     url = f"{running_owner(settings).url}{RECONCILE_PATH}?repair={str(repair).lower()}"
     try:
         pool = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import time
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sightline.stream_workers.reconcile import Difference, Kind, Report
+from sightline.stream_workers.reconcile import Difference, Kind, Reconciler, Report
+
+if TYPE_CHECKING:
+    from sightline.infra.wiring import Parts
 
 RECONCILE_PATH = "/v1/reconcile"
+_SETTLE_S = 2.0
 
 
 class Reconcile(Protocol):
@@ -48,3 +53,22 @@ def from_document(document: dict[str, Any]) -> Report:
             for said in document["differences"]
         ),
     )
+
+
+def reconcile(parts: Parts, *, repair: bool) -> Report:
+    """Compare the catalogue and the index of a process, and mend on request; see `Reconciler`."""
+    catalogued = parts.catalogued
+    reconciler = Reconciler(
+        read_images=parts.read_images,
+        index=parts.index,
+        producer=parts.producer,
+        # What a crash may have kept from the log.
+        unpublished=lambda: [e.event for e in parts.catalogue.scan() if e.published is None],
+        publish_unpublished=catalogued.publish_unpublished,
+        settle=lambda: time.sleep(_SETTLE_S),
+        clock=parts.clock,
+    )
+    report = reconciler.check()
+    if repair:
+        reconciler.repair(report)
+    return report

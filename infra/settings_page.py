@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
+
 from sightline.engine.settings import CONFIG_VARIABLE, DEFAULT_CONFIG, NONE_WORD, Section, Settings
 
 HEAD = f"""<!-- Generated from engine/settings.py by `make golden`; edit the docstrings there. -->

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 import urllib3
 from rich.table import Table
+
 from sightline.engine.owner import find
 from sightline.engine.settings import Settings
 from sightline.infra.status import Status

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import httpx
+
 from sightline.engine.errors import NotFound, SightlineError
 from sightline.engine.event_log_kafka import read_topics
 from sightline.engine.records import Message

@@ -6,15 +6,14 @@ else in the project connects, loads a model or opens a directory by itself.
 
 from __future__ import annotations
 
-import logging
 import os
-import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self
 
 from prometheus_client import start_http_server
+
 from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
 from sightline.engine.connections import open_event_producer, open_object_store
@@ -25,26 +24,19 @@ from sightline.engine.event_log_diagnosis import ask_broker
 from sightline.engine.event_log_kafka import KafkaEventConsumer, read_topics
 from sightline.engine.event_log_topics import KafkaTopics
 from sightline.engine.health import Health
-from sightline.engine.recent_triples import RecentTriplesFollower
 from sightline.engine.records import GenerationSpec, Message
 from sightline.engine.search_ids import stored_secret
-from sightline.engine.search_stats_follower import SearchStatsFollower
 from sightline.engine.telemetry import Metrics
-from sightline.infra.label_children import FOLDER, StageChild, supervised
-from sightline.infra.label_data import LabelData, stats_follower
-from sightline.infra.recent_triples import triples_follower
+from sightline.infra.label_wiring import LabelParts
 from sightline.infra.supervisor import Loop
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.images import ImagePublisher
 from sightline.producers.images_async import AsyncImagePublisher
-from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState
-from sightline.schemas.labels import Stage
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, TOPICS
 from sightline.search_api.dependencies import ApiDependencies
 from sightline.stream_workers.bridge import BucketBridge
 from sightline.stream_workers.index_worker import IndexWorker
-from sightline.stream_workers.reconcile import Reconciler, Report
 
 if TYPE_CHECKING:
     from sightline.engine.ports import (
@@ -58,7 +50,6 @@ if TYPE_CHECKING:
     from sightline.engine.settings import KafkaSettings, Settings
 
 _PROBE_S = 1.5
-_SETTLE_S = 2.0
 SOURCE = "/sightline"
 """CloudEvents `source` of what this deployment's own processes publish."""
 
@@ -207,49 +198,14 @@ class Parts:
         """What else must run in a process that has these parts."""
         return {}
 
-    def label_loops(self) -> dict[str, Loop]:
-        """Statistics for the API; join and miner as children, and the sink, unless others run."""
-        statistics: dict[str, Loop] = {
-            "statistics": self.search_stats.run,
-            "recent-triples": self.recent_triples.run,
-        }
-        settings = self.settings
-        if not settings.labels.supervised:
-            return statistics
-        children = [
-            StageChild(
-                stage=stage,
-                kafka=self.kafka,
-                labels=settings.labels,
-                data_directory=settings.data_directory / FOLDER,
-                run_id=self.run_id,
-                log_level=logging.getLevelName(logging.getLogger().level),
-            )
-            for stage in Stage
-        ]
-        stages = {child.stage.value: supervised(child, self.clock) for child in children}
-        return statistics | stages | self._label_data().loops()
+    def label_stage_loops(self) -> dict[str, Loop]:
+        """Join, miner and sink, where they run beside this process."""
+        return self.labels.stage_loops()
 
     @cached_property
-    def search_stats(self) -> SearchStatsFollower:
-        """What closed searches came to."""
-        return stats_follower(self.kafka, clock=self.clock, metrics=self.metrics)
-
-    @cached_property
-    def recent_triples(self) -> RecentTriplesFollower:
-        """The last training triples."""
-        return triples_follower(self.kafka)
-
-    def _label_data(self) -> LabelData:
-        return LabelData(
-            self.settings,
-            kafka=self.kafka,
-            store=self.store,
-            producer=self.producer,
-            clock=self.clock,
-            metrics=self.metrics,
-            run_id=self.run_id,
-        )
+    def labels(self) -> LabelParts:
+        """What the loop of labels needs in this process."""
+        return LabelParts(self)
 
     @property
     def run_id(self) -> str | None:
@@ -296,8 +252,8 @@ class Parts:
             secret=self._secret(),
             probes={Part.BROKER: self._ask_broker},
             source=SOURCE,
-            stats=self.search_stats.stats,
-            triples=self.recent_triples.triples,
+            stats=self.labels.search_stats.stats,
+            triples=self.labels.recent_triples.triples,
             embed_threads=cores,
             decode_threads=cores,
         )
@@ -332,23 +288,3 @@ class Parts:
     def read_images(self) -> Iterable[Message]:
         """Every image event there is: both topics, up to now."""
         return read_topics(self.kafka, [IMAGES.name, IMAGES_BACKFILL.name])
-
-    def reconcile(self, *, repair: bool) -> Report:
-        """Compare catalogue and index, and mend on request; see `Reconciler`."""
-        reconciler = Reconciler(
-            read_images=self.read_images,
-            index=self.index,
-            producer=self.producer,
-            unpublished=self._unpublished,
-            publish_unpublished=self.catalogued.publish_unpublished,
-            settle=lambda: time.sleep(_SETTLE_S),
-            clock=self.clock,
-        )
-        report = reconciler.check()
-        if repair:
-            reconciler.repair(report)
-        return report
-
-    def _unpublished(self) -> list[Event[ImageState]]:
-        """Events that a crash may have kept from the log."""
-        return [entry.event for entry in self.catalogue.scan() if entry.published is None]

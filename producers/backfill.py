@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+
 from sightline.engine.errors import PermanentError, TransientError
 from sightline.producers.backfill_files import (
     BackfillRefused,

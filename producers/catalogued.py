@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pydantic import JsonValue
+
 from sightline.engine.catalogue import Catalogue, CatalogueEntry, Place
 from sightline.engine.errors import Conflict, NotFound
 from sightline.producers.derived_ids import new_id

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from pydantic import JsonValue
+
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
 from sightline.engine.records import Message
 from sightline.engine.traceparent import new_traceparent, traceparent_header

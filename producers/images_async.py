@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
+
 from sightline.producers.images import (
     OCTETS,
     ImagePublisher,

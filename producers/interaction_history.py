@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+
 from sightline.engine.search_ids import SearchIds
 from sightline.producers.derived_ids import event_id_of
 from sightline.producers.interaction_rows import Numbered, Row, RowRefused, Said

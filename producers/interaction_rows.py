@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic import ValidationError as Invalid
+
 from sightline.engine.errors import PermanentError
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Finite, Id, ImageId, PerceptualHash, SearchId, Time

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
 from sightline.engine.errors import PermanentError
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Attributes, Id, ImageId, OwnerId, Tags, Version, Visibility

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
+
 from sightline.engine.errors import SightlineError
 from sightline.producers.backfill_files import content_type_of
 from sightline.producers.catalogued import CataloguedImages

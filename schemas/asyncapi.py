@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from pydantic import JsonValue
+
 from sightline.schemas.dead_letters import HEADER_PREFIX, MAX_FACT_CHARS, DeadLetterFacts
 from sightline.schemas.envelope import EventData
 from sightline.schemas.examples import example

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from pydantic import ValidationError
+
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Contract
 

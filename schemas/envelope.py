@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, SerializeAsAny, ValidationError
+
 from sightline.schemas.fields import Contract, Id, Time
 
 D = TypeVar("D", bound="EventData")

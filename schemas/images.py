@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Annotated, ClassVar
 
 from pydantic import Field
+
 from sightline.schemas.envelope import EventData
 from sightline.schemas.fields import (
     Attributes,

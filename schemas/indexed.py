@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
+
 from sightline.schemas.envelope import EventData
 from sightline.schemas.fields import Contract, Id, ImageId, Time, Version
 

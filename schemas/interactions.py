@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
+
 from sightline.schemas.envelope import EventData
 from sightline.schemas.fields import ActorId, Contract, Id, ImageId, SearchId, Time
 from sightline.schemas.searches import MAX_SHOWN

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from pydantic import JsonValue
+
 from sightline.schemas.envelope import Event, EventData
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from pydantic import Field
+
 from sightline.schemas.envelope import EventData
 from sightline.schemas.fields import Id, ImageId, Time
 from sightline.schemas.searches import Query

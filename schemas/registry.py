@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
 from sightline.schemas.envelope import ContractError, Event, EventData
 from sightline.schemas.topics import TOPICS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
+
 from sightline.schemas.envelope import EventData
 from sightline.schemas.fields import (
     ActorId,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Request
+
 from sightline.engine.visible import Caller
 from sightline.search_api.keys import KeyRing
 from sightline.search_api.problems import Problem, retry_after

@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
 from sightline.engine.errors import GenerationMismatch, Part
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.visible import VisibleIndex
@@ -36,7 +38,6 @@ from sightline.search_api.routes_search import search_router
 from sightline.search_api.routes_stats import stats_router
 from sightline.search_api.routes_triples import triples_router
 from sightline.search_api.searching import Searching
-from starlette.middleware.cors import CORSMiddleware
 
 DESCRIPTION = """Visual search that is always fresh: upload an image, and moments later find it.
 

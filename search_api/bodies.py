@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
-from sightline.search_api.problems import Problem, invalid, of_validation
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+
+from sightline.search_api.problems import Problem, invalid, of_validation
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sightline.search_api.problems import Problem
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sightline.search_api.problems import Problem
 
 MAX_DIGITS = 20
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from pydantic_core import to_json
+from starlette.responses import Response
+
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.records import IndexedImage
 from sightline.engine.visible import Caller
@@ -16,7 +18,6 @@ from sightline.search_api.preconditions import etag
 from sightline.search_api.problems import Problem
 from sightline.search_api.renditions import Rendition, Renditions
 from sightline.search_api.request_fields import WaitQuery
-from starlette.responses import Response
 
 REVALIDATE = "private, no-cache"
 """Browsers may keep a listed image but ask each time, and so learn that it is gone (304 else)."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
+
 from sightline.engine.errors import Part, SightlineError, TransientError
 from sightline.engine.health import Health
 from sightline.engine.ports import EventProducer, ObjectStore

@@ -8,6 +8,7 @@ from hashlib import sha256
 from urllib.parse import urlsplit
 
 from fastapi import Request
+
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import ApiKey, ApiSettings, Scope
 from sightline.engine.visible import Caller

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from sightline.engine.telemetry import Metrics
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sightline.engine.telemetry import Metrics
 
 _CAREFUL = (
     (b"x-content-type-options", b"nosniff"),

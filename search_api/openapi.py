@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+
 from sightline.search_api.documents import ANSWERS
 from sightline.search_api.problems import MEDIA_TYPE, PROBLEM_TYPES
 from sightline.search_api.request_fields import (

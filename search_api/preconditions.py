@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from fastapi import Request
+
 from sightline.schemas.fields import MAX_VERSION
 from sightline.search_api.problems import Problem, invalid
 

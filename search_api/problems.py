@@ -12,6 +12,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
 from sightline.engine.errors import (
     BadImage,
     Conflict,
@@ -23,8 +26,6 @@ from sightline.engine.errors import (
     SightlineError,
     TooLarge,
 )
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:sightline:problem:"

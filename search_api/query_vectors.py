@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from sightline.engine.decode import PreparedImage, prepare
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.ports import Embedder

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
 from sightline.engine.records import TagFilter
 from sightline.schemas.fields import (
     MAX_TAGS,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
 from sightline.engine.settings import Scope
 from sightline.producers.derived_ids import new_id
 from sightline.schemas.fields import ID_PATTERN, MAX_VERSION
@@ -17,7 +19,6 @@ from sightline.search_api.keys import require
 from sightline.search_api.openapi import answers, body, form_of, json_of
 from sightline.search_api.preconditions import if_match
 from sightline.search_api.request_fields import ImageFields, ImagePatch, WaitQuery
-from starlette.responses import Response
 
 ImageIdPath = Annotated[
     str, Path(pattern=ID_PATTERN, description="The image.", examples=["summer-dress-17"])

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from fastapi import APIRouter, Request
 from pydantic_core import to_json
+from starlette.responses import Response
+
 from sightline.engine.settings import Scope
 from sightline.search_api.admission import CallerOf, Heard
 from sightline.search_api.bodies import beacon_body, json_body
@@ -14,7 +16,6 @@ from sightline.search_api.intake import Intake
 from sightline.search_api.keys import require
 from sightline.search_api.openapi import answers, body, json_of, text_of
 from sightline.search_api.request_fields import Beacon, Judgement
-from starlette.responses import Response
 
 _CLICKED = {
     "search_id": "(as the search answered)",

@@ -7,11 +7,12 @@ from typing import Any
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
+from starlette.responses import Response
+
 from sightline.engine.telemetry import Metrics
 from sightline.search_api.documents import ReadinessDocument
 from sightline.search_api.openapi import json_of
 from sightline.search_api.readiness import Readiness
-from starlette.responses import Response
 
 _READINESS: dict[int | str, dict[str, Any]] = {
     200: {"description": "Every part is up.", "content": json_of(ReadinessDocument)},

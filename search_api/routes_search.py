@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
+from starlette.responses import Response
+
 from sightline.engine.settings import Scope
 from sightline.search_api.admission import CallerOf
 from sightline.search_api.bodies import JSON, MULTIPART, content_type, json_body, multipart_body
@@ -13,7 +15,6 @@ from sightline.search_api.problems import Problem
 from sightline.search_api.request_fields import ImageSearch, UploadSearch
 from sightline.search_api.searching import Asking, Searching
 from sightline.search_api.stopwatch import Stopwatch
-from starlette.responses import Response
 
 _BODY = body(
     json_of(

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 from pydantic_core import to_json
+from starlette.responses import Response
+
 from sightline.engine.search_stats import Folded, Period, SearchStats
 from sightline.engine.settings import Scope
 from sightline.search_api.admission import CallerOf
 from sightline.search_api.documents import StatsAnswer
 from sightline.search_api.keys import require
 from sightline.search_api.openapi import answers
-from starlette.responses import Response
 
 PeriodParameter = Annotated[
     Period, Query(description="What epochs are added up to, UTC; weeks begin on Monday.")

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic_core import to_json
+from starlette.responses import Response
+
 from sightline.engine.recent_triples import RecentTriples
 from sightline.engine.settings import Scope
 from sightline.engine.visible import VisibleIndex
@@ -17,7 +19,6 @@ from sightline.search_api.documents import TriplesAnswer
 from sightline.search_api.keys import require
 from sightline.search_api.openapi import answers
 from sightline.search_api.searching import ANYBODY
-from starlette.responses import Response
 
 LOOKED_AT = 4
 """Times the limit: so many are looked through for those that everybody may see."""

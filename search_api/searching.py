@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic_core import to_json
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.health import Health
 from sightline.engine.ports import Clock
@@ -30,8 +33,6 @@ from sightline.search_api.request_fields import (
 )
 from sightline.search_api.rerank import Page, Policy, duplicate_policies, page_of
 from sightline.search_api.stopwatch import Stopwatch
-from starlette.background import BackgroundTask
-from starlette.responses import Response
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import unquote_plus
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Contract, Visibility
 from sightline.schemas.images import ObjectReference

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from sightline.engine.errors import BadImage, Part
 from sightline.engine.ports import Clock, Embedder
 from sightline.engine.telemetry import Metrics

@@ -14,6 +14,7 @@ import numpy as np
 from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
+
 from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
 from sightline.engine.decode import prepare, preprocess_digest
@@ -34,7 +35,6 @@ from sightline.schemas.indexed import Outcome
 from sightline.schemas.registry import decode
 from sightline.search_api.app import create_app
 from sightline.search_api.dependencies import ApiDependencies
-
 from tests.worker_parts import MemoryLog
 
 BUCKET = "sightline"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from sightline.engine.settings import ApiSettings, Mode, Settings
 from sightline.infra.synthetic_photos import synthetic_photos
 

@@ -9,6 +9,7 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+
 from sightline.engine.records import (
     GenerationSpec,
     IndexedImage,

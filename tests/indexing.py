@@ -29,7 +29,6 @@ from sightline.schemas.topics import IMAGES_INDEXED, TOPICS, dead_letters_of
 from sightline.stream_workers.embedding_stage import Prepared
 from sightline.stream_workers.index_worker import IndexWorker
 from sightline.stream_workers.lanes import LANE_TOPICS
-
 from tests.waiting import eventually
 from tests.worker_parts import SPEC, TinyEmbedder, tiny_decode
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient
+
 from sightline.engine.event_log_kafka_producer import KafkaEventProducer
 from sightline.engine.event_log_kafka_reader import read_topics
 from sightline.engine.event_log_topics import KafkaTopics
@@ -34,7 +35,6 @@ from sightline.stream_workers.labels.done_epochs import DoneRange
 from sightline.stream_workers.labels.done_topic import done_ranges
 from sightline.stream_workers.labels.groups import join_group, mine_group
 from sightline.stream_workers.labels.rules import LabelRules
-
 from tests.label_shell import StreamedTopics
 from tests.oracle_labels import Recorded
 from tests.waiting import eventually

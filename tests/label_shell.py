@@ -23,7 +23,6 @@ from sightline.stream_workers.labels.outgoing import (
     Undecodable,
 )
 from sightline.stream_workers.labels.rules import LabelRules
-
 from tests.oracle_labels import Expected, Recorded
 
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 import faust
+
 from sightline.engine.event_log_kafka_producer import KafkaEventProducer
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings, LabelSettings

@@ -20,7 +20,6 @@ from sightline.schemas.interactions import (
 )
 from sightline.schemas.searches import ImageQuery, ResultsShown, ShownImage, UploadQuery
 from sightline.stream_workers.labels.rules import LabelRules
-
 from tests.oracle_labels import Recorded
 
 SMALL_RULES = LabelRules(

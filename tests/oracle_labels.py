@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from aiokafka.partitioner import murmur2
+
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.interactions import Interaction, Kind, ResultsInteracted, UserErased
 from sightline.schemas.registry import decode

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fastapi import FastAPI
+
 from sightline.infra.http_server import bind, serve, url_of
 
 

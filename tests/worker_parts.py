@@ -11,6 +11,7 @@ from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
+
 from sightline.engine.errors import (
     BadImage,
     Conflict,

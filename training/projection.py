@@ -24,6 +24,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+
 from sightline.engine.decode import prepare
 from sightline.engine.embedding import open_runtime
 from sightline.engine.embedding_lite0 import read_lite0

@@ -21,6 +21,7 @@ from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
+
 from sightline.engine.propensity import PositionBias, PropensityCurve
 from sightline.training.propensity_views import Views
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.event_log_kafka import KafkaEventProducer

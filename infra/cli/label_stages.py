@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+
 from sightline.engine.settings import load_settings
 from sightline.schemas.labels import Stage
 

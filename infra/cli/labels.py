@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from sightline.engine.settings import load_settings
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 import typer
+
 from sightline.engine.errors import RefusedToStart, SightlineError
 from sightline.infra.cli import interactions, label_stages, labels, operate, publish, run, trace
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+
 from sightline.engine.clock import SystemClock
 from sightline.engine.connections import open_event_producer, reachable_kafka
 from sightline.engine.errors import NotFound, SightlineError

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
 from sightline.engine.catalogue import Catalogue
 from sightline.engine.connections import owner_headers
 from sightline.engine.errors import SettingsInvalid, SightlineError

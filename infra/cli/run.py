@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from sightline.engine import owner
 from sightline.engine.errors import RefusedToStart
 from sightline.engine.settings import Settings, load_settings

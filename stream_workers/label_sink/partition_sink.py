@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pyarrow as pa  # type: ignore[import-untyped]
+
 from sightline.engine.errors import Conflict, DeadLetterLimit, RefusedToStart
 from sightline.engine.ports import Clock
 from sightline.engine.records import Message

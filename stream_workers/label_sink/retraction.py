@@ -15,6 +15,7 @@ from hashlib import sha256
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
+
 from sightline.engine.errors import Conflict, ObjectMissing
 from sightline.engine.ports import Clock, EventProducer
 from sightline.engine.triple_manifest import (

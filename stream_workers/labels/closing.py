@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+
 from sightline.engine.partitions import partition_of
 from sightline.stream_workers.labels import instants
 from sightline.stream_workers.labels.bots import verdicts

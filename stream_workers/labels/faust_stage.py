@@ -17,6 +17,7 @@ from typing import Any
 
 import faust
 from faust.types import TP
+
 from sightline.engine.ports import Clock
 from sightline.engine.settings import KafkaSettings
 from sightline.stream_workers.labels.partition_stage import PartitionStage

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import faust
+
 from sightline.engine.clock import SystemClock
 from sightline.engine.event_log_kafka_positions import partition_count, start_offsets
 from sightline.engine.event_log_kafka_reader import read_topics

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.registry import decode as decode_slowly
 from sightline.stream_workers.labels.wire_interactions import (

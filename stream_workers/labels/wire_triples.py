@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from msgspec import Struct
+
 from sightline.stream_workers.labels.wire_interactions import Query
 
 MINE_SOURCE = "urn:sightline:label-mine"

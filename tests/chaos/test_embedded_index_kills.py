@@ -10,7 +10,6 @@ from random import Random
 
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index_edge import EdgeVectorIndex
-
 from tests.indexed_images import SPEC, Kind, image, query
 
 ROUNDS = 8

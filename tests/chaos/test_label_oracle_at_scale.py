@@ -12,6 +12,7 @@ from random import Random
 from uuid import uuid4
 
 import pytest
+
 from sightline.engine.settings import KafkaSettings
 from sightline.infra.kafka_server import LocalKafka
 from sightline.schemas.envelope import ContractError
@@ -20,7 +21,6 @@ from sightline.schemas.labels import Stage
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown
 from sightline.schemas.topics import INTERACTIONS_IMPORTED
-
 from tests.label_kafka import LabelPipeline
 from tests.label_shell import StreamedTopics, assert_equal
 from tests.label_world import SMALL_RULES, World

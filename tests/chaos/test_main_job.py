@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from pydantic import SecretStr
+
 from sightline.engine.clock import SystemClock
 from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
 from sightline.engine.event_log_topics import KafkaTopics
@@ -34,7 +35,6 @@ from sightline.producers.images import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.topics import IMAGES_DLQ, IMAGES_INDEXED, TOPICS
-
 from tests.measured import Tell
 from tests.outcomes import counts, outcomes_by_version
 from tests.waiting import eventually

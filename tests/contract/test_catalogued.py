@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Conflict, NotFound, Part, PartUnavailable, PermanentError
@@ -29,7 +30,6 @@ from sightline.schemas.images import (
 )
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES
-
 from tests.worker_parts import MemoryLog
 
 CAT = "cat"

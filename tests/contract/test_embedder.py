@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from sightline.engine.decode import prepare
 from sightline.engine.embedding import fastest_runtime, open_embedder
 from sightline.engine.embedding_torch import has_compiler, has_cuda

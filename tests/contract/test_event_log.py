@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import pytest
+
 from sightline.engine.errors import PartUnavailable, TooLarge
 from sightline.engine.event_log_inprocess import InProcessBroker
 from sightline.engine.event_log_kafka import (
@@ -19,7 +20,6 @@ from sightline.engine.event_log_topics import KafkaTopics
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
-
 from tests.waiting import eventually
 
 TOPICS = (IMAGES, IMAGES_BACKFILL)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from sightline.engine.errors import Conflict, ObjectMissing, PartUnavailable, TooLarge
 from sightline.engine.object_store_directory import DirectoryObjectStore
 from sightline.engine.object_store_s3 import S3ObjectStore

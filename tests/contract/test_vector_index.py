@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient
+
 from sightline.engine.errors import GenerationMismatch, NotFound, PartUnavailable, SettingsInvalid
 from sightline.engine.generations import Generations
 from sightline.engine.ports import VectorIndex
@@ -28,7 +29,6 @@ from sightline.engine.records import (
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index_edge import EdgeGenerations, EdgeVectorIndex
 from sightline.engine.vector_index_qdrant import QdrantGenerations, QdrantVectorIndex
-
 from tests.indexed_images import DIMENSIONS, SPEC, Kind, image, query, same_image, unit_vector
 
 pytestmark = [

@@ -19,13 +19,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from qdrant_client import QdrantClient
+
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import IndexedImage, Stage, TagFilter, WinnerLocation
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index_edge import EdgeVectorIndex
 from sightline.engine.vector_index_qdrant import QdrantVectorIndex
 from sightline.schemas.images import ImageDeleted
-
 from tests.indexed_images import SPEC, Kind, image, query, same_image, unit_vector
 
 pytestmark = [

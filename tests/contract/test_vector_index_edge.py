@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from sightline.engine.errors import DiskFull, IndexOwned, NotFound, Part, PartUnavailable
 from sightline.engine.index_directory import OwnedDirectory, read_current
 from sightline.engine.records import GenerationSpec, IndexedImage, WinnerLocation
@@ -21,7 +22,6 @@ from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index_edge import EdgeGenerations, EdgeVectorIndex
 from sightline.engine.vector_index_edge_optimiser import Optimiser
 from sightline.engine.vector_index_edge_store import EdgeStore
-
 from tests.indexed_images import SPEC, Kind, image, query, same_image, unit_vector
 
 DIMENSIONS = 256

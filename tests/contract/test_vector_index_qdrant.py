@@ -9,11 +9,11 @@ import httpx
 import pytest
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import UnexpectedResponse
+
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index_qdrant import QdrantVectorIndex
 from sightline.engine.vector_index_qdrant_calls import qdrant_errors
-
 from tests.indexed_images import SPEC
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sightline.infra.node_process import NodeProcess
 
+from sightline.infra.node_process import NodeProcess
 from tests.asking import Asking, embedded
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sightline.infra.cli.main import INTERRUPTED
 
+from sightline.infra.cli.main import INTERRUPTED
 from tests.waiting import eventually
 
 PHOTOS = 60

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from sightline.infra.node_process import NodeProcess
 
+from sightline.infra.node_process import NodeProcess
 from tests.asking import Asking, drawn, embedded
 from tests.waiting import eventually
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from sightline.engine.connections import reachable_kafka
 from sightline.engine.event_log_kafka import read_topics
 from sightline.engine.settings import KafkaSettings, LabelSettings, Settings
@@ -18,7 +19,6 @@ from sightline.producers.click_simulator.user_model import UserModel
 from sightline.schemas.labels import TripleMined
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import EPOCHS_DONE, TRAINING_TRIPLES
-
 from tests.asking import Asking, drawn, embedded
 from tests.processes import sightline
 from tests.waiting import eventually

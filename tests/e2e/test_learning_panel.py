@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
+
 from sightline.engine.recent_triples import RecentTriples
 from sightline.engine.search_stats import SearchStats
 from sightline.schemas.searches import ImageQuery
 from sightline.search_api.app import create_app
-
 from tests.api_parts import ApiWorld
 from tests.label_rows import counted, encoded, message, mined
 from tests.serving import serving

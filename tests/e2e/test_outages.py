@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from pydantic import SecretStr
+
 from sightline.engine.event_log_kafka import read_topics
 from sightline.engine.settings import KafkaSettings, Mode, StoreSettings
 from sightline.infra.kafka_server import LocalKafka
@@ -22,7 +23,6 @@ from sightline.infra.minio_server import LocalMinio
 from sightline.infra.node_process import NodeProcess
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.topics import TOPICS
-
 from tests.asking import Asking, drawn, embedded, ok
 from tests.outcomes import outcomes_by_version
 from tests.waiting import eventually

@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from sightline.infra.free_ports import free_port
 from sightline.infra.node_process import NodeProcess
-
 from tests.asking import Asking
 from tests.conftest import ROOT
 from tests.waiting import eventually

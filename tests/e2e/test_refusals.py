@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from sightline.engine.settings import EmbedderSettings, IndexSettings, Settings
 from sightline.infra.node_process import NodeProcess
-
 from tests.asking import Asking, drawn, embedded, ok
 from tests.processes import sightline
 from tests.waiting import eventually

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from sightline.engine.settings import (
     IndexSettings,
     KafkaSettings,
@@ -20,7 +21,6 @@ from sightline.infra.node_process import NodeProcess
 from sightline.producers.backfill import run_backfill
 from sightline.producers.connect import connect
 from sightline.schemas.fields import Visibility
-
 from tests.asking import Asking, drawn, embedded, ids, ok
 from tests.waiting import eventually
 

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
 from sightline.infra.node_process import NodeProcess
 from sightline.producers.connect import connect
 from sightline.schemas.fields import Visibility
-
 from tests.asking import Asking, drawn, embedded, ok
 from tests.measured import Tell
 from tests.waiting import eventually

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
+
 from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
 from sightline.engine.event_log_topics import KafkaTopics
 from sightline.engine.settings import ApiSettings, KafkaSettings
@@ -21,7 +22,6 @@ from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown
 from sightline.schemas.topics import INTERACTIONS
 from sightline.search_api.app import create_app
-
 from tests.api_parts import ApiWorld, picture
 from tests.serving import serving
 from tests.waiting import eventually

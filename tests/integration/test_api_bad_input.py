@@ -13,9 +13,9 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
 from sightline.search_api.problems import PROBLEM_TYPES, URN
 from sightline.search_api.request_fields import ImageSearch
-
 from tests.api_parts import KEYS, ApiWorld, app_of, client_of, picture
 
 SEARCH, IMAGES = "/v1/search", "/v1/images"

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.records import Message
 from sightline.engine.search_ids import IssuedSearch, SearchIds
@@ -21,7 +22,6 @@ from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown
 from sightline.search_api import intake
 from sightline.search_api.problems import PROBLEM_TYPES, URN
-
 from tests.api_parts import KEYS, SECRET, ApiWorld, app_of, client_of
 
 BEACONS, JUDGEMENTS = "/v1/interactions", "/v1/judgements"

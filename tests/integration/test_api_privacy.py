@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from sightline.schemas.fields import Moderation, Visibility
 
+from sightline.schemas.fields import Moderation, Visibility
 from tests.api_parts import KEYS, ApiWorld, app_of, client_of, picture
 
 HIDDEN = ("private-1", "blocked-1", "deleted-1")

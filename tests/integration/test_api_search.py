@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+
 from sightline.engine.search_ids import SearchIds
 from sightline.schemas.registry import decode
-
 from tests.api_parts import KEYS, SECRET, ApiWorld, app_of, client_of, picture
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from sightline.engine.recent_triples import RecentTriples
 from sightline.engine.records import Message
 from sightline.engine.settings import ApiSettings
@@ -19,7 +20,6 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.labels import RetractionCause, TripleMined, TripleRetracted
 from sightline.schemas.searches import ImageQuery, UploadQuery
 from sightline.search_api.app import create_app
-
 from tests.api_parts import KEYS, ApiWorld, client_of
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.schemas.images import Authority, ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.registry import decode
-
 from tests.api_parts import BUCKET, KEYS, ApiWorld, app_of, client_of, picture
 
 PUBLIC = {"visibility": "public"}

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from sightline.engine.event_log_kafka import read_topics
 from sightline.engine.event_log_topics import KafkaTopics
 from sightline.engine.object_store_s3 import S3ObjectStore

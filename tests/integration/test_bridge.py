@@ -13,6 +13,7 @@ import pytest
 from minio import Minio
 from minio.notificationconfig import NotificationConfig, QueueConfig
 from pydantic import SecretStr
+
 from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import PartUnavailable
@@ -35,7 +36,6 @@ from sightline.schemas.topics import (
     TOPICS,
 )
 from sightline.stream_workers.bridge import BucketBridge
-
 from tests.waiting import eventually
 
 

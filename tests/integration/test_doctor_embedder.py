@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from sightline.engine.settings import EmbedderSettings, Mode, Settings
 from sightline.infra.doctor_embedder import check_embedder
 

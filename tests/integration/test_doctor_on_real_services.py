@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+
 from sightline.engine.event_log_topics import KafkaTopics
 from sightline.engine.settings import (
     IndexSettings,
@@ -25,7 +26,6 @@ from sightline.infra.doctor_index import check_index
 from sightline.infra.doctor_store import check_store
 from sightline.infra.findings import Finding
 from sightline.schemas.topics import TOPICS
-
 from tests.waiting import eventually
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from sightline.engine.decode import prepare
 from sightline.engine.errors import DeadLetterLimit, GenerationMismatch
 from sightline.engine.records import SearchRequest, Stage
@@ -19,7 +20,6 @@ from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageChanged, ImageDeleted
 from sightline.schemas.indexed import Lane, Outcome
-
 from tests.indexing import FAST, Indexing
 from tests.waiting import eventually
 from tests.worker_parts import SIZE, TinyEmbedder, TinyPicture, tiny_decode

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+
 from sightline.engine.errors import Part
 from sightline.engine.settings import KafkaSettings, StoreSettings
 from sightline.infra.kafka_server import LocalKafka
 from sightline.infra.minio_server import LocalMinio
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Outcome
-
 from tests.indexing import FAST, Indexing
 from tests.waiting import eventually
 

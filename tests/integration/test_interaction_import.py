@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.event_log_kafka import read_topics
 from sightline.engine.records import Message

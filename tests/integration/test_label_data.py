@@ -15,6 +15,7 @@ from random import Random
 from uuid import uuid4
 
 import pytest
+
 from sightline.engine.clock import SystemClock
 from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
 from sightline.engine.event_log_topics import KafkaTopics
@@ -39,7 +40,6 @@ from sightline.schemas.topics import (
     TRAINING_TRIPLES,
     TRAINING_TRIPLES_DLQ,
 )
-
 from tests.label_rows import (
     closed,
     encoded,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+
 from sightline.engine.event_log_kafka_producer import KafkaEventProducer
 from sightline.engine.event_log_kafka_reader import read_topics
 from sightline.engine.settings import KafkaSettings
@@ -27,7 +28,6 @@ from sightline.schemas.topics import (
     TRAINING_TRIPLES,
 )
 from sightline.stream_workers.labels.stage_process import EXIT_FAILED
-
 from tests.label_kafka import LabelPipeline
 from tests.label_world import SMALL_RULES, START_MS, far_hash, instant
 from tests.oracle_labels import Recorded

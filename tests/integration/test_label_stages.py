@@ -6,10 +6,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
+
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import INTERACTIONS_IMPORTED
-
 from tests.label_kafka import LabelPipeline
 from tests.label_shell import assert_equal
 from tests.label_world import SMALL_RULES, World

@@ -12,12 +12,12 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from minio import Minio
 from minio.notificationconfig import NotificationConfig, QueueConfig
+
 from sightline.engine.errors import SightlineError
 from sightline.engine.event_log_probe import broker_answers
 from sightline.infra.kafka_server import LocalKafka
 from sightline.infra.minio_server import LocalMinio
 from sightline.infra.server_process import ServerDidNotStart
-
 from tests.waiting import eventually
 
 

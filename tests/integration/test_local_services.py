@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from sightline.engine.event_log_probe import broker_answers
 from sightline.infra import local_services, prepare_tools
 from sightline.infra.free_ports import LOOPBACK

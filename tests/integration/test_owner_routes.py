@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import urllib3
 from pydantic import SecretStr
+
 from sightline.engine.connections import owner_headers
 from sightline.engine.errors import PartUnavailable, PermanentError
 from sightline.engine.event_log_http import EVENTS_PATH, HttpEventProducer
@@ -20,7 +21,6 @@ from sightline.infra.reconciling import RECONCILE_PATH
 from sightline.producers.images import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.stream_workers.reconcile import Report
-
 from tests.api_parts import BUCKET, KEYS, ApiWorld, app_of
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 from confluent_kafka.admin import AdminClient, NewTopic
 from faust.transport.drivers.aiokafka import Producer as FaustProducer
+
 from sightline.engine.event_log_kafka import KafkaEventProducer
 from sightline.engine.settings import KafkaSettings
 

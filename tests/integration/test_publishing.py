@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
+
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Part, PartUnavailable, SettingsInvalid, TopicDrift
 from sightline.engine.event_log_bounded import BoundedEventProducer, CommittedOffsets
@@ -37,7 +38,6 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageChanged, ImageDeleted, ImageUploaded
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, TOPICS
-
 from tests.contract.test_event_log import Listener
 from tests.waiting import eventually
 

@@ -11,11 +11,11 @@ from confluent_kafka.admin import (
     NewTopic,
     ResourceType,
 )
+
 from sightline.engine.errors import TopicDrift
 from sightline.engine.event_log_topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import TOPICS
-
 from tests.waiting import eventually
 
 NAMES = sorted(topic.name for topic in TOPICS)

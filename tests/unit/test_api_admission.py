@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Overloaded, Part, SettingsInvalid
 from sightline.engine.settings import ApiSettings, Scope
@@ -11,7 +12,6 @@ from sightline.producers.derived_ids import new_id
 from sightline.search_api.gate import Gate
 from sightline.search_api.keys import KeyRing, is_loopback
 from sightline.search_api.rate_limit import MAX_CALLERS, RateLimit
-
 from tests.api_parts import KEYS, key_of
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
@@ -25,7 +26,6 @@ from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import Authority, ImageState, ImageUploaded
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
-
 from tests.worker_parts import MemoryLog
 
 PUBLIC = Visibility.PUBLIC

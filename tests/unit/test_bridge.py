@@ -6,6 +6,7 @@ import json
 import threading
 
 from prometheus_client import CollectorRegistry
+
 from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import ManualClock
 from sightline.engine.health import Health
@@ -17,7 +18,6 @@ from sightline.producers.derived_ids import id_of_object
 from sightline.producers.images import ImagePublisher
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS, BUCKET_NOTIFICATIONS_DLQ, IMAGES
 from sightline.stream_workers.bridge import BucketBridge
-
 from tests.waiting import eventually
 from tests.worker_parts import MemoryConsumer, MemoryLog, MemoryStore
 

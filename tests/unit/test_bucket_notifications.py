@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Visibility
 from sightline.stream_workers.bucket_notifications import (

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
+
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, PermanentError
 from sightline.producers.click_simulator.api_driver import ApiDriver

@@ -7,6 +7,7 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sightline.engine.backoff import Backoff, retry_transient
 from sightline.engine.clock import EPOCH, ManualClock, SystemClock
 from sightline.engine.errors import Part, PartUnavailable, PermanentError, TransientError

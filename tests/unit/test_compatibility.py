@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from sightline.schemas.compatibility import Break, BreakKind, Direction, schema_breaks, topic_breaks
 from sightline.schemas.documents import topic_facts
 from sightline.schemas.images import ImageUploaded

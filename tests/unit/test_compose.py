@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+
 from sightline.engine.settings import Mode, load_settings
 from sightline.infra import compose_environment
 from sightline.infra.minio_binary import VERSION

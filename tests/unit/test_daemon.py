@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from sightline.infra.daemon import Daemon
 from sightline.infra.free_ports import HIGHEST, LOOPBACK, LOWEST, free_port, is_free
-
 from tests.waiting import eventually
 
 SLEEPER = "import sys, time\nprint('up', flush=True)\ntime.sleep(600)"

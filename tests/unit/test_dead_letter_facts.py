@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sightline.schemas.dead_letters import HEADER_PREFIX, MAX_FACT_CHARS, DeadLetterFacts
 from sightline.schemas.envelope import ContractError
 

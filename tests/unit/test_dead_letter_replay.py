@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import DeadLetterLimit
 from sightline.engine.health import Health
@@ -13,7 +14,6 @@ from sightline.stream_workers.dead_letter_replay import Wanted, dead_letters, re
 from sightline.stream_workers.dead_letters import DeadLetters
 from sightline.stream_workers.outbox import Outbox
 from sightline.stream_workers.patience import Patience
-
 from tests.worker_parts import MemoryLog
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
 from sightline.engine.decode import prepare, preprocess_digest, render
 from sightline.engine.errors import BadImage, RejectReason
 from sightline.engine.near_duplicates import distance as hamming
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
-
 from tests.pictures import encoded, scene
 
 LIMITS = DecodeSettings()

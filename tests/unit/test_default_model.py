@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from sightline.engine.decode import prepare
 from sightline.engine.embedding import open_embedder, open_runtime
 from sightline.engine.embedding_lite0 import read_lite0
@@ -22,7 +23,6 @@ from sightline.training.projection import (
     raw_quality,
     read_manifest,
 )
-
 from tests.pictures import encoded
 
 GOAL = 0.438

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from sightline.engine.errors import RejectReason
 from sightline.engine.settings import Scope
 from sightline.producers.manifest import Row

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from torchvision import models  # type: ignore[import-untyped]
+
 from sightline.engine import embedding_openvino
 from sightline.engine.embedding import open_embedder, open_runtime
 from sightline.engine.embedding_networks import build_network, from_crops
 from sightline.engine.embedding_sources import Normalisation, model_source
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
-from torchvision import models  # type: ignore[import-untyped]
 
 PLAIN = Normalisation((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
 REFERENCES = {

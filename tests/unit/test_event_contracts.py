@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
 from sightline.schemas.envelope import ContractError, Event, EventData
 from sightline.schemas.examples import example
 from sightline.schemas.fields import MAX_VERSION, Moderation, Visibility

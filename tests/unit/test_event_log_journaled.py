@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, TooLarge
 from sightline.engine.event_log_bounded import BoundedEventProducer
@@ -18,7 +19,6 @@ from sightline.engine.records import Message, TopicPartition
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageUploaded, ObjectReference
 from sightline.schemas.topics import IMAGES, IMAGES_INDEXED
-
 from tests.waiting import eventually
 from tests.worker_parts import MemoryLog
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
+
 from sightline.infra.generate import CHECKOUT, breaks, differences, freeze, generated, main, write
 from sightline.schemas.asyncapi import asyncapi
 from sightline.schemas.documents import FROZEN, GOLDEN

@@ -6,6 +6,7 @@ import socket
 from contextlib import closing
 
 import pytest
+
 from sightline.engine.errors import SettingsInvalid
 from sightline.infra.http_server import bind, url_of
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from sightline.producers.interaction_rows import Row, Said
 from sightline.schemas.interactions import Interaction, Kind
 

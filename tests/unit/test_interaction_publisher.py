@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+
 from sightline.engine.clock import ManualClock
 from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIdInvalid, SearchIds
@@ -16,7 +17,6 @@ from sightline.producers.interactions_async import AsyncInteractionPublisher
 from sightline.schemas.interactions import Interaction, Kind
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ImageQuery, ShownImage
-
 from tests.worker_parts import MemoryLog
 
 HASH = "0f" * 32

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.journal import Journal, JournalRecord
 from sightline.schemas.images import ImageDeleted, tie

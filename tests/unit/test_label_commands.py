@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 import typer.main
+from typer.testing import CliRunner
+
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.object_store_directory import DirectoryObjectStore
 from sightline.engine.search_stats import SearchStats
@@ -19,8 +21,6 @@ from sightline.engine.settings import ApiSettings, Settings, StoreSettings
 from sightline.infra.cli import labels
 from sightline.infra.label_commands import LabelCommands, run_sink
 from sightline.search_api.app import create_app
-from typer.testing import CliRunner
-
 from tests.api_parts import BASE_URL, KEYS, ApiWorld
 from tests.label_rows import counted
 

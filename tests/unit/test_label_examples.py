@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+
 from sightline.engine.partitions import partition_of
 from sightline.schemas import searches as contract
 from sightline.schemas.envelope import Event
@@ -28,7 +29,6 @@ from sightline.stream_workers.labels.wire_interactions import Beacon, ImageQuery
 from sightline.stream_workers.labels.wire_searches import Graded, Search
 from sightline.stream_workers.labels.wire_searches import decode as decode_closed
 from sightline.stream_workers.labels.wire_triples import Mined
-
 from tests.label_world import far_hash, instant, near_hash
 
 RULES = LabelRules()

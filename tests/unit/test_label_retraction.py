@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.object_store_directory import DirectoryObjectStore
@@ -29,7 +30,6 @@ from sightline.stream_workers.label_sink.causes import Causes, TripleSubject, ca
 from sightline.stream_workers.label_sink.erasure import erase_user
 from sightline.stream_workers.label_sink.partition_sink import PartitionSink
 from sightline.stream_workers.label_sink.retraction import Retraction, RetractionReport
-
 from tests.label_rows import at, encoded, message, triple, triple_id
 from tests.worker_parts import MemoryLog
 

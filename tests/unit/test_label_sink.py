@@ -9,6 +9,7 @@ import duckdb
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
 import torch
+
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import (
     DeadLetterLimit,
@@ -27,7 +28,6 @@ from sightline.schemas.images import ObjectReference
 from sightline.schemas.searches import CropBox, UploadQuery
 from sightline.schemas.topics import TRAINING_TRIPLES
 from sightline.stream_workers.label_sink.partition_sink import PartitionSink
-
 from tests.label_rows import records, retracted, triple, triple_id
 
 BUCKET = "sightline"

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+
 from sightline.engine.records import Message
 from sightline.schemas.interactions import Interaction, Kind, ResultsInteracted
 from sightline.schemas.labels import RetractionCause, SearchClosed, TripleRetracted, Verdict
@@ -18,7 +19,6 @@ from sightline.schemas.topics import INTERACTIONS, INTERACTIONS_LATE, TRAINING_T
 from sightline.stream_workers.label_evidence import find_triple, gather
 from sightline.stream_workers.label_why import Why, triple_story, why_image
 from sightline.stream_workers.labels.rules import LabelRules
-
 from tests.label_rows import closed, closed_message, encoded, graded, message, mined, search
 
 RULES = LabelRules()

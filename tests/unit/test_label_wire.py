@@ -8,6 +8,7 @@ import pytest
 from aiokafka.partitioner import murmur2 as kafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sightline.engine.partitions import murmur2
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.registry import decode as decode_slowly
@@ -18,7 +19,6 @@ from sightline.stream_workers.labels.wire_interactions import (
     _decode_quickly,
     decode,
 )
-
 from tests.label_world import World
 from tests.oracle_labels import ms
 

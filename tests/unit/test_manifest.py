@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from sightline.producers.manifest import ManifestInvalid, Row, read_manifest
 from sightline.schemas.fields import Visibility
 

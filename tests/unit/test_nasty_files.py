@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sightline.engine.decode import prepare, render
 from sightline.engine.errors import BadImage, RejectReason
 from sightline.engine.settings import DecodeSettings

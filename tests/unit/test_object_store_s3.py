@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.object_store_s3 import S3ObjectStore
 from sightline.engine.settings import StoreSettings

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+
 from sightline.engine.object_store_directory import DirectoryObjectStore
 from sightline.engine.propensity import (
     PREFIX,
@@ -22,7 +23,6 @@ from sightline.schemas.labels import SearchesClosed, Verdict
 from sightline.training.propensity_fit import FitSettings, fit, harvest, log_bias
 from sightline.training.propensity_picture import picture
 from sightline.training.propensity_views import Views, views_of
-
 from tests.label_rows import closed, closed_message, graded, marker, search
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

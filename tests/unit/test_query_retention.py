@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 from sightline.engine.clock import ManualClock, SystemClock
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.object_store_directory import DirectoryObjectStore

@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+
 from sightline.engine.records import Stage
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageState
 from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
 from sightline.stream_workers.reconcile import Kind, Reconciler, Report
-
 from tests.unit.test_worker_convergence import PICTURES, World, public, reference
 
 

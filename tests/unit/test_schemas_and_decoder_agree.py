@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sightline.schemas.json_schemas import schema_of
 from sightline.schemas.registry import EVENT_TYPES, decode
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sightline.engine.object_store_directory import DirectoryObjectStore
 from sightline.engine.search_ids import (
     IssuedSearch,

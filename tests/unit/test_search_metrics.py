@@ -8,6 +8,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sightline.engine.clock import ManualClock
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.search_stats import Period, SearchStats
@@ -17,7 +18,6 @@ from sightline.schemas.labels import EpochClosed, SearchesClosed, Verdict
 from sightline.schemas.registry import decode
 from sightline.schemas.search_metrics import SearchMetricsCounted
 from sightline.stream_workers.search_metrics_fold import MetricsFold
-
 from tests.label_rows import (
     EPOCH_MS,
     closed,

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
+
 from sightline.engine.settings import Section, Settings, load_settings
 from sightline.infra.generate import CHECKOUT, SETTINGS_PAGE
 from sightline.infra.settings_page import HEAD, settings_page, variable

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 from pydantic import SecretStr
+
 from sightline.engine.clock import EPOCH, ManualClock
 from sightline.engine.errors import Part
 from sightline.engine.health import Health

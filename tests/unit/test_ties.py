@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (
     ImageChanged,

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+
 from sightline.infra import toolchain
 from sightline.infra.toolchain import JAVA, Tool, ToolMissing
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sightline.schemas.registry import EVENT_TYPES
 from sightline.schemas.topics import (
     DAY_MS,

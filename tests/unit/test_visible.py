@@ -7,11 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+
 from sightline.engine.errors import NotFound
 from sightline.engine.settings import IndexSettings, Scope
 from sightline.engine.vector_index_edge import EdgeVectorIndex
 from sightline.engine.visible import Caller, VisibleIndex
-
 from tests.indexed_images import SPEC, Kind, image, query
 
 ADMIN = Caller(scopes=frozenset({Scope.ADMIN}))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
+
 from sightline.engine.clock import ManualClock
 from sightline.engine.health import Health
 from sightline.engine.records import Message, Stage
@@ -33,7 +34,6 @@ from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_INDEXED
 from sightline.stream_workers.image_task import ImageTask
 from sightline.stream_workers.index_worker import IndexWorker
 from sightline.stream_workers.lanes import LaneQueue
-
 from tests.worker_parts import (
     MemoryConsumer,
     MemoryIndex,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+
 from sightline.engine.clock import EPOCH, ManualClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.health import Health
@@ -22,7 +23,6 @@ from sightline.stream_workers.lanes import LaneQueue, LaneRoom
 from sightline.stream_workers.offsets import LaneOffsets
 from sightline.stream_workers.outbox import Outbox
 from sightline.stream_workers.patience import GaveUp, Patience
-
 from tests.worker_parts import MemoryLog
 
 PLACE = TopicPartition("images.v1", 0)
