@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ROOMS := schemas engine producers stream_workers search_api training infra
 PYTEST_ARGS ?=
+# Most of the slow tests wait for servers, so a few run at once; a file's tests stay together.
+TEST_WORKERS ?= 3
 BENCH_ARGS ?=
 # What `demo` indexes: a folder; none: ../shared/photos where it exists, else drawn pictures.
 PHOTOS ?= $(wildcard ../shared/photos)
@@ -52,7 +54,7 @@ format: venv ## Format the code and repair what the linter can
 
 .PHONY: test
 test: venv tools ## Run every test, with the coverage floor (PYTEST_ARGS="-k name")
-	@exec $(BIN)/pytest --cov --cov-report=term:skip-covered --durations=15 $(PYTEST_ARGS)
+	@exec $(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --cov --cov-report=term:skip-covered --durations=15 $(PYTEST_ARGS)
 
 .PHONY: quick
 quick: venv ## Run the tests that need no server: seconds
