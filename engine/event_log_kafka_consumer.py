@@ -25,6 +25,8 @@ _HARMLESS = frozenset(
         KafkaError.NOT_COORDINATOR,
     }
 )
+_ASK_S = 0.3
+"""How long a poll asks a broker that went away."""
 
 
 class KafkaEventConsumer:
@@ -41,6 +43,8 @@ class KafkaEventConsumer:
         self._consumer = Consumer(consumer_config(settings, group) | {"error_cb": log_client_error})
         self._next: dict[TopicPartition, int] = {}
         self._failure: SightlineError | None = None
+        self._away = False
+        self._asked_of: str | None = None
         self._closed = False
 
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
@@ -57,6 +61,7 @@ class KafkaEventConsumer:
             listener.lost(self._ours(partitions))
             self._forget(partitions)
 
+        self._asked_of = self._prefix + topics[0]
         self._consumer.subscribe(
             [self._prefix + topic for topic in topics],
             on_assign=assigned,
@@ -78,10 +83,23 @@ class KafkaEventConsumer:
         messages = list(self._sound(taken))
         for message in messages:
             self._next[message.topic_partition] = message.offset + 1
-        if not messages and self._failure is not None:
+        if messages:
+            self._away = False
+        elif self._failure is not None:
             failure, self._failure = self._failure, None
+            self._away = True
             raise failure
+        elif self._away:
+            self._ask()
         return messages
+
+    def _ask(self) -> None:
+        """Whether the broker is back: librdkafka tells once that it went, then polls are empty."""
+        try:
+            self._consumer.list_topics(topic=self._asked_of, timeout=_ASK_S)
+        except KafkaException as error:
+            raise error_of(error, "polling") from error
+        self._away = False
 
     def _more(self, most: int) -> list[KafkaMessage]:
         """What else is there; an error is kept for the next poll, for the first message is ours."""
