@@ -57,7 +57,9 @@ def run_demo(
         RefusedToStart: the stack could not start.
     """
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="sightline-demo-") as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix="sightline-demo-", ignore_cleanup_errors=True
+    ) as scratch:
         folder = PhotoFolder(photos) if photos else synthetic_folder(Path(scratch) / "drawn")
         own = _throw_away(settings, Path(scratch) / "data", port)
         node = _NodeThread(own, failed=stop.set)

@@ -24,7 +24,7 @@ from sightline.schemas.envelope import ContractError
 from sightline.schemas.images import ImageState
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
-from sightline.search_api.admission import CallerOf
+from sightline.search_api.admission import OperatorOf
 from sightline.search_api.keys import require
 from sightline.search_api.openapi import answers
 from sightline.search_api.problems import Problem, invalid
@@ -43,7 +43,7 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
     )
     async def publish(
         request: Request,
-        caller: CallerOf,
+        caller: OperatorOf,
         x_topic: Annotated[str, Header(description="One of the two image topics.")],
         traceparent: Annotated[str | None, Header(description="W3C trace context.")] = None,
     ) -> Response:
@@ -69,7 +69,7 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
         response_class=Response,
         responses=answers({200: "The event."}, *_REFUSALS, "not-found"),
     )
-    async def winner(image_id: str, caller: CallerOf) -> Response:
+    async def winner(image_id: str, caller: OperatorOf) -> Response:
         """The event whose state the index holds for an image: what `backfill --replace` needs."""
         require(caller, Scope.ADMIN)
         found = await asyncio.to_thread(index.get, [image_id])
@@ -81,7 +81,7 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
         RECONCILE_PATH, response_class=Response, responses=answers({200: "Compared."}, *_REFUSALS)
     )
     async def compare(
-        caller: CallerOf,
+        caller: OperatorOf,
         repair: Annotated[bool, Query(description="Also mend what differs.")] = False,  # noqa: FBT002
     ) -> Response:
         """Compare catalogue and index; list, and on request mend, what differs."""

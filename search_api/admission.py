@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from sightline.engine.settings import Scope
 from sightline.engine.visible import Caller
 from sightline.search_api.keys import KeyRing
 from sightline.search_api.problems import Problem, retry_after
@@ -28,6 +29,21 @@ class Admission:
         self.hear(request)
         return self._keys.caller(request)
 
+    def operator(self, request: Request) -> Caller:
+        """As `caller`, but an admin is not limited: a backfill is many requests.
+
+        Raises:
+            Problem: 401, 403, or 429 with `Retry-After`.
+        """
+        try:
+            caller = self._keys.caller(request)
+        except Problem:
+            self.hear(request)
+            raise
+        if Scope.ADMIN not in caller.scopes:
+            self.hear(request)
+        return caller
+
     def hear(self, request: Request) -> None:
         """Count a request that needs no key. Raises `Problem`: 429 with `Retry-After`."""
         wait_s = self._limit.wait_s(self._keys.bucket(request))
@@ -40,6 +56,11 @@ async def _caller(request: Request) -> Caller:
     return admission.caller(request)
 
 
+async def _operator(request: Request) -> Caller:
+    admission: Admission = request.app.state.admission
+    return admission.operator(request)
+
+
 async def _heard(request: Request) -> None:
     admission: Admission = request.app.state.admission
     admission.hear(request)
@@ -49,3 +70,5 @@ Heard = Depends(_heard)
 """A route's dependency where something else than a key authorises."""
 CallerOf = Annotated[Caller, Depends(_caller)]
 """A route's parameter that demands a caller."""
+OperatorOf = Annotated[Caller, Depends(_operator)]
+"""The same where this deployment's own commands ask."""

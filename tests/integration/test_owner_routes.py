@@ -23,13 +23,15 @@ from sightline.schemas.fields import Visibility
 from sightline.stream_workers.reconcile import Report
 from tests.api_parts import BUCKET, KEYS, ApiWorld, app_of
 
+FEW = 20
+
 
 class Owner:
     """An API with keys and the owner's routes, on a port."""
 
     def __init__(self, world: ApiWorld) -> None:
         self.world = world
-        app = app_of(world, keys=KEYS)
+        app = app_of(world, keys=KEYS, requests_per_minute=FEW)
         app.include_router(owner_router(world.log, world.index, self._nothing_differs))
         listener = bind("127.0.0.1", 0)
         self.url = url_of(listener)
@@ -101,6 +103,16 @@ def test_a_command_publishes_with_its_key(owner: Owner) -> None:
         with pytest.raises(PermanentError, match=r"40[13]"):
             publisher.upload(b"1", image_id="b", version=1)
         producer.close()
+
+
+def test_a_backfill_is_not_held_up_by_the_rate_limit(owner: Owner) -> None:
+    """More events than anybody else may ask for come through; strangers are limited as ever."""
+    publisher, producer = owner.publisher("admin")
+    for number in range(2 * FEW):
+        publisher.upload(b"1", image_id=f"n{number}", version=1)
+    producer.close()
+    asked = [owner.status("GET", f"{EVENTS_PATH}/secret", "wrong") for _ in range(2 * FEW)]
+    assert 429 in asked
 
 
 def test_a_command_learns_what_is_known(owner: Owner) -> None:
