@@ -50,7 +50,7 @@ class Owner:
     def status(self, method: str, path: str, key: str | None) -> int:
         """What a request with that key is answered."""
         headers = {} if key is None else {"X-API-Key": key}
-        return urllib3.request(method, self.url + path, headers=headers).status
+        return urllib3.request(method, self.url + path, headers=headers, retries=False).status
 
     def publisher(self, key: str | None) -> tuple[ImagePublisher, HttpEventProducer]:
         """What `sightline upload` publishes through, with that key in its settings."""
