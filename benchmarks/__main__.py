@@ -1,6 +1,6 @@
 """`python -m benchmarks [name …]`: measure, print the tables, save `benchmarks/results/`.
 
-Without names: everything that DESIGN §7 asks of this half of the loop. `--tiny` runs each at a
+Without names: every goal of docs/benchmarks.md. `--tiny` runs each at a
 size of seconds, to see that it runs.
 """
 

@@ -1,6 +1,6 @@
-"""Freshness (log to searchable, RULES R2): alone, at 70 % of capacity, and beside a backfill.
+"""Freshness (log to searchable, docs/images.md): alone, at 70 % of capacity, and beside a backfill.
 
-Real broker and store share the cores with the node; another process publishes (DESIGN §7).
+Real broker and store share the cores with the node; another process publishes (docs/benchmarks.md).
 """
 
 from __future__ import annotations

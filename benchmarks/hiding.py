@@ -1,6 +1,6 @@
 """How long after "made private" or "deleted" was acknowledged a search still returns the image.
 
-Counted by a client that asks over and over (RULES R2); afterwards every hidden image is looked for
+Counted by a client that asks over and over; afterwards every hidden image is looked for
 once more, and must not come back.
 """
 

@@ -1,4 +1,4 @@
-"""Join and miner against a do-nothing Faust agent and a plain loop with the same core (DESIGN §7).
+"""Join and miner against a do-nothing Faust agent and a plain loop with the same core.
 
 All sides read the same simulated log from the same broker, one after the other, each in a process
 of its own; a rate is per CPU second of that process from its first record on, start-up apart.

@@ -81,7 +81,7 @@ class Node:
         return images_per_s([t.searchable for t in times_of(self.settings.kafka, "capacity")])
 
     def freshness_ms(self, prefix: str) -> list[float]:
-        """Log to searchable, of every image so named (RULES R2)."""
+        """Log to searchable, of every image so named (docs/images.md)."""
         found = times_of(self.settings.kafka, prefix)
         return [(t.searchable - t.appended).total_seconds() * 1_000 for t in found]
 

@@ -1,4 +1,4 @@
-"""Worker images/s ÷ bare decode + forward of the same model in its fastest mode (DESIGN §7).
+"""Worker images/s ÷ bare decode + forward of the same model in its fastest mode.
 
 Two settings: broker on the other core and a directory as the store (the worker alone has its core),
 and everything sharing all cores. Both sides of a pair run in the same process, in turn.
