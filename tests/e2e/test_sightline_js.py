@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
 
 from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
 from sightline.engine.event_log_topics import KafkaTopics
@@ -252,12 +252,24 @@ def test_nothing_is_told_of_a_search_that_is_not_recorded(
     page: Page, api: str, shop: tuple[Path, str]
 ) -> None:
     """`feedback: false`: there is no impression that a click could be joined to."""
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    told_of: list[str] = []
+
+    def search_of(request: Request) -> None:
+        if request.url.endswith("/v1/interactions"):
+            told_of.append(json.loads(request.post_data or "{}")["search_id"])
+
+    page.on("request", search_of)
     open_shop(page, api, shop)
-    page.evaluate("Sightline.track({...answer, feedback: false}).clicked('i1')")
-    wait_in(page, 1_500)
-    assert [url for url in asked if url.endswith("/v1/interactions")] == []
+    page.evaluate(
+        """for (const feedback of [false, true]) {
+             const searched = {...answer, feedback, search_id: `recorded ${feedback}`};
+             Sightline.track(searched).clicked(answer.results[0].image_id);
+           }"""
+    )
+    with page.expect_request(lambda asked: "recorded true" in (asked.post_data or "")):
+        pass  # told a moment after the other would have been
+    assert "recorded true" in told_of
+    assert "recorded false" not in told_of
 
 
 def test_our_own_page_tells_what_its_visitor_does(
