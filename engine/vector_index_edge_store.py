@@ -10,12 +10,12 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import qdrant_edge as edge
 
-from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.errors import DiskFull, Part, PartUnavailable
 from sightline.engine.index_directory import OwnedDirectory, sync_files, sync_tree
 from sightline.engine.vector_index_edge_shard import edge_errors, load_shard
 
@@ -70,12 +70,18 @@ class LeasedShard:
 
 
 class EdgeStore:
-    """The live shard of one generation's directory."""
+    """The live shard of one generation's directory.
+
+    Locks are taken in this order: `_writing` (one write, checkpoint, copy or swap at a time), then
+    `_switching` (which shard is live). A lease may be held while waiting for either: `retire`,
+    which waits for leases, is called with neither held.
+    """
 
     def __init__(self, directory: OwnedDirectory, live: Path) -> None:
         self._directory = directory
         self._live: LeasedShard | None = LeasedShard(live)
         self._unflushed = 0
+        """Points written since the last checkpoint; guarded by `_writing`."""
         self._switching = threading.Lock()
         self._writing = threading.Lock()
         self._written: set[str] | None = None
@@ -116,9 +122,14 @@ class EdgeStore:
         with self._leased("flush") as (live, _):
             self._directory.check_space()
             live.make_durable()
-            if self._unflushed >= _CHECKPOINT_POINTS:
-                self._unflushed = 0
+            self._checkpoint_if_due(live)
+
+    def _checkpoint_if_due(self, live: LeasedShard) -> None:
+        """While no write is under way: the engine would wait for it with the interpreter's lock."""
+        with self._writing:
+            if self._unflushed >= _CHECKPOINT_POINTS and live is self._live:
                 live.checkpoint()
+                self._unflushed = 0
 
     def unindexed(self) -> int:
         """Vectors that no graph covers yet."""
@@ -144,7 +155,7 @@ class EdgeStore:
         try:
             self._copy(shadow)
             optimise(shadow)
-            old = self._swap(self._caught_up(shadow))
+            old = self._replace_by(shadow)
         except BaseException:
             with self._writing:
                 self._written = None
@@ -165,9 +176,19 @@ class EdgeStore:
                 except (OSError, shutil.Error) as error:
                     raise PartUnavailable(Part.INDEX, f"cannot copy: {error}") from error
 
-    def _caught_up(self, shadow: Path) -> LeasedShard:
-        """The shadow, loaded; replay while writes go on leaves little for when they wait."""
+    def _replace_by(self, shadow: Path) -> LeasedShard:
+        """Load the shadow and let it serve; returns the shard that no longer does."""
         fresh = LeasedShard(shadow)
+        try:
+            self._catch_up(fresh)
+            return self._swap(fresh)
+        except BaseException:
+            with suppress(PartUnavailable, DiskFull):  # what went wrong first is what is told
+                fresh.retire()
+            raise
+
+    def _catch_up(self, fresh: LeasedShard) -> None:
+        """Replay while writes go on: little is left for when they wait."""
         with fresh.lease() as shard:
             for _ in range(8):
                 points = self._take_written()
@@ -175,8 +196,7 @@ class EdgeStore:
                 if len(points) <= _REPLAY_BATCH:
                     break
         fresh.checkpoint()
-        sync_tree(shadow)  # the engine syncs what it wrote, not what was copied
-        return fresh
+        sync_tree(fresh.path)  # the engine syncs what it wrote, not what was copied
 
     def _take_written(self) -> list[str]:
         with self._writing:

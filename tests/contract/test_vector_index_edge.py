@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sightline.engine import vector_index_edge_store
 from sightline.engine.errors import DiskFull, IndexOwned, NotFound, Part, PartUnavailable
 from sightline.engine.index_directory import OwnedDirectory, read_current
 from sightline.engine.records import GenerationSpec, IndexedImage, WinnerLocation
@@ -23,6 +24,7 @@ from sightline.engine.vector_index_edge import EdgeGenerations, EdgeVectorIndex
 from sightline.engine.vector_index_edge_optimiser import Optimiser
 from sightline.engine.vector_index_edge_store import EdgeStore
 from tests.indexed_images import SPEC, Kind, image, query, same_image, unit_vector
+from tests.waiting import eventually
 
 DIMENSIONS = 256
 SETTINGS = IndexSettings(optimise_after=1_500)
@@ -173,6 +175,88 @@ def test_a_failing_optimiser_leaves_the_index_as_it_was(tmp_path: Path) -> None:
         index.apply([wide_image(100)])
         assert index.count() == 101
         assert len(list((tmp_path / WIDE.name).glob("shard-*"))) == 1
+
+
+def test_a_replacement_that_fails_at_the_last_replay_is_closed(tmp_path: Path) -> None:
+    """The half-caught-up copy is not left open: its files are removed, and so is their memory."""
+    settings = IndexSettings(optimise_after=1_000_000)
+    with closing(EdgeVectorIndex.open(tmp_path, WIDE, settings)) as index:
+        apply_all(index, [wide_image(n) for n in range(100)])
+        index.flush()
+        live = read_current(_generation(index))
+        copies: list[Path] = []
+
+        def fail(*_: object) -> None:
+            assert str(copies[0]) in Path("/proc/self/maps").read_text(), "it was never open"
+            raise PartUnavailable(Part.INDEX, "the live shard did not answer")
+
+        index._store._replay = fail  # type: ignore[method-assign, assignment]
+        with pytest.raises(PartUnavailable, match="did not answer") as caught:
+            index._store.replace_by(copies.append)
+        assert str(copies[0]) not in Path("/proc/self/maps").read_text(), "only its error holds it"
+        del caught
+        assert read_current(_generation(index)) == live
+        index.apply([wide_image(100)])
+        assert index.count() == 101
+
+
+def test_a_checkpoint_lets_no_write_in_and_is_made_up_for_when_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`flush` checkpoints between two writes, and the next one does where this one could not."""
+    monkeypatch.setattr(vector_index_edge_store, "_CHECKPOINT_POINTS", 10)
+    settings = IndexSettings(optimise_after=1_000_000)
+    with closing(EdgeVectorIndex.open(tmp_path, WIDE, settings)) as index:
+        store, live = index._store, index._store._live
+        assert live is not None
+        tried: list[bool] = []
+
+        def checkpoint() -> None:
+            tried.append(store._writing.locked())
+            if len(tried) == 1:
+                raise PartUnavailable(Part.INDEX, "flush failed")
+
+        monkeypatch.setattr(live, "checkpoint", checkpoint)
+        apply_all(index, [wide_image(n) for n in range(9)])
+        index.flush()
+        assert tried == []
+        index.apply([wide_image(9)])
+        with pytest.raises(PartUnavailable):
+            index.flush()
+        index.flush()
+        index.flush()
+        assert tried == [True, True]
+
+
+def test_flushes_beside_writers_and_a_close_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No deadlock of the locks; what was flushed before the close is there after it."""
+    monkeypatch.setattr(vector_index_edge_store, "_CHECKPOINT_POINTS", 10)
+    settings = IndexSettings(optimise_after=1_000_000)
+    index = EdgeVectorIndex.open(tmp_path, WIDE, settings)
+    durable: list[str] = []
+
+    def write(first: int) -> None:
+        for number in range(first, 10_000, 4):
+            try:
+                index.apply([wide_image(number)])
+                index.flush()
+            except PartUnavailable as error:
+                assert "closed" in str(error)  # noqa: PT017  the one way to end
+                return
+            durable.append(f"i{number:05}")
+
+    writers = [threading.Thread(target=write, args=(first,)) for first in range(4)]
+    for writer in writers:
+        writer.start()
+    eventually(lambda: len(durable) >= 60, timeout_s=60)
+    index.close()
+    for writer in writers:
+        writer.join(60)
+    assert not any(writer.is_alive() for writer in writers)
+    with closing(EdgeVectorIndex.open(tmp_path, WIDE, settings)) as again:
+        assert set(durable) <= {i.image_id for i in again.scan()}
 
 
 def test_a_replaced_shard_holds_what_was_written_during_the_copy(tmp_path: Path) -> None:
