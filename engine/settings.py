@@ -335,6 +335,9 @@ class ApiSettings(Section):
     max_body_bytes: PositiveInt = 33 * 1024 * 1024
     """Of any request."""
     store_queries: bool = True
+    max_concurrent_renditions: PositiveInt = 64
+    """Pictures and thumbnails that are fetched or made at once; more wait; past twice as many,
+    503."""
     """Keep uploaded query pictures for 30 days, so that they can become anchors."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API."""

@@ -183,6 +183,9 @@ class Metrics:
         self.writes_in_flight = self._gauge(
             "writes_in_flight", "Writes of images being carried out, and waiting.", ("state",)
         )
+        self.renditions_in_flight = self._gauge(
+            "renditions_in_flight", "Pictures being fetched or made, and waiting.", ("state",)
+        )
         self.feedback = self._counter(
             "feedback_total", "Impressions published, and those that were not.", ("result",)
         )

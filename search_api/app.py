@@ -138,7 +138,14 @@ def _build(deps: ApiDependencies) -> _Built:
         clock=deps.clock,
         metrics=deps.metrics,
     )
-    renditions = Renditions(deps.store, deps.bucket, deps.decode, deps.health)
+    renditions = Renditions(
+        deps.store,
+        deps.bucket,
+        deps.decode,
+        health=deps.health,
+        metrics=deps.metrics,
+        at_once=deps.api.max_concurrent_renditions,
+    )
     return _Built(
         impressions, vectors, renditions, searching, intake, status, writes, _readiness(deps)
     )

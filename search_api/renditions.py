@@ -21,8 +21,10 @@ from sightline.engine.health import Health
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records import IndexedImage
 from sightline.engine.settings import DecodeSettings
+from sightline.engine.telemetry import Metrics
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.indexed import Outcome
+from sightline.search_api.gate import Gate
 
 PREFIX = "thumbnails/"
 SHOWABLE = frozenset({Outcome.INDEXED, Outcome.HIDDEN})
@@ -44,14 +46,17 @@ class Renditions:
         store: ObjectStore,
         bucket: str,
         limits: DecodeSettings,
-        health: Health,
         *,
+        health: Health,
+        metrics: Metrics,
+        at_once: int,
         threads: int = 2,
     ) -> None:
         self._store = store
         self._bucket = bucket
         self._limits = limits
         self._health = health
+        self._gate = Gate(at_once, metrics.renditions_in_flight)
         self._threads = ThreadPoolExecutor(threads, "rendition")
 
     async def of(self, image: IndexedImage, rendition: Rendition) -> bytes:
@@ -59,6 +64,7 @@ class Renditions:
 
         Raises:
             NotFound: the image has no bytes that can be shown (rejected, deleted or gone).
+            Overloaded: too many wait for the store and these threads.
             PartUnavailable: the store is down.
         """
         # The hash that the worker found, not the one that an event claims: a claim could name
@@ -66,22 +72,27 @@ class Renditions:
         content = image.content_sha256
         if image.object is None or content is None or image.outcome not in SHOWABLE:
             raise NotFound(f"image {image.image_id} has no bytes that can be shown")
-        loop = asyncio.get_running_loop()
-        try:
-            data = await loop.run_in_executor(
-                self._threads, self._made, image.object, content, rendition
-            )
-        except PartUnavailable as error:
-            self._health.down(error.part, str(error))
-            raise
-        except (BadImage, ObjectMissing, ObjectChanged, TooLarge) as error:
-            raise NotFound(f"image {image.image_id} cannot be shown: {error}") from error
-        self._health.up(Part.STORE)
-        return data
+        async with self._gate.enter(Part.STORE):
+            return await self._shown(image, image.object, content, rendition)
 
     def close(self) -> None:
         """End the threads; repeated calls do nothing."""
         self._threads.shutdown()
+
+    async def _shown(
+        self, image: IndexedImage, source: ObjectReference, content: str, rendition: Rendition
+    ) -> bytes:
+        loop = asyncio.get_running_loop()
+        try:
+            data = await loop.run_in_executor(self._threads, self._made, source, content, rendition)
+        except PartUnavailable as error:
+            self._health.down(error.part, str(error))
+            raise
+        except (BadImage, ObjectMissing, ObjectChanged, TooLarge) as error:
+            # Not what it says: that may name buckets and keys.
+            raise NotFound(f"image {image.image_id} has no bytes that can be shown") from error
+        self._health.up(Part.STORE)
+        return data
 
     def _made(self, source: ObjectReference, content: str, rendition: Rendition) -> bytes:
         key = f"{PREFIX}{content}-{int(rendition)}.jpg"

@@ -42,6 +42,7 @@ _IF_MATCH = {
     "example": '"3"',
 }
 _ANYWHERE = ("unauthorized", "forbidden", "unavailable")
+_PICTURES = (*_ANYWHERE, "not-found", "overloaded")
 _UPLOADS = (*_ANYWHERE, "version-conflict", "too-large", "unsupported-media", "bad-image")
 _CHANGES = (
     *_ANYWHERE,
@@ -161,7 +162,7 @@ def _add_reads(router: APIRouter, reads: ImageAnswers) -> None:
 
     @router.get(
         "/{image_id}/content",
-        responses=answers({200: "JPEG, at most 1600 pixels long"}, "not-found", *_ANYWHERE),
+        responses=answers({200: "JPEG, at most 1600 pixels long"}, *_PICTURES),
         response_class=Response,
     )
     async def content(image_id: ImageIdPath, request: Request, caller: CallerOf) -> Response:
@@ -170,7 +171,7 @@ def _add_reads(router: APIRouter, reads: ImageAnswers) -> None:
 
     @router.get(
         "/{image_id}/thumbnail",
-        responses=answers({200: "JPEG, at most 320 pixels long"}, "not-found", *_ANYWHERE),
+        responses=answers({200: "JPEG, at most 320 pixels long"}, *_PICTURES),
         response_class=Response,
     )
     async def thumbnail(image_id: ImageIdPath, request: Request, caller: CallerOf) -> Response:

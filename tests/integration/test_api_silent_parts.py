@@ -36,11 +36,11 @@ def world(tmp_path: Path) -> Iterator[ApiWorld]:
     world.index.close()
 
 
-def run(world: ApiWorld, scenario: Any) -> None:
+def run(world: ApiWorld, scenario: Any, **settings: Any) -> None:
     """Run a scenario against the app, with its client."""
 
     async def main() -> None:
-        async with client_of(app_of(world)) as client:
+        async with client_of(app_of(world, **settings)) as client:
             await scenario(client)
 
     asyncio.run(main())
@@ -145,3 +145,34 @@ def test_a_silent_store_holds_up_only_what_needs_it(
         assert {(await one).status_code for one in waiting} == {404}
 
     run(world, scenario)
+
+
+def test_too_many_pictures_are_told_to_come_back(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is being fetched and one waits; the third names the store and a time, the two arrive."""
+    answers, asked = threading.Event(), threading.Event()
+    get = world.store.get
+
+    def silent(bucket: str, key: str, **bounds: Any) -> bytes:
+        asked.set()
+        answers.wait(60)
+        return get(bucket, key, **bounds)
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        monkeypatch.setattr(world.store, "get", silent)
+        kinds = ("content", "thumbnail", "thumbnail")
+        asks = [asyncio.create_task(client.get(f"/v1/images/mine/{kind}")) for kind in kinds]
+        try:
+            async with asyncio.timeout(20):
+                (refused,), waiting = await asyncio.wait(asks, return_when=asyncio.FIRST_COMPLETED)
+                assert await asyncio.to_thread(asked.wait, 20)
+        finally:
+            answers.set()
+        told = refused.result()
+        assert (told.status_code, told.json()["part"]) == (503, "store")
+        assert told.json()["type"].endswith("overloaded")
+        assert int(told.headers["retry-after"]) >= 1
+        assert {(await one).status_code for one in waiting} == {200}
+
+    run(world, scenario, max_concurrent_renditions=1)
