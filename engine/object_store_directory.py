@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,10 @@ _MAX_NAME = 200
 _EMPTY = "%"
 _GOES_ON = "%~/"
 _LOCK_COUNT = 64
+_DRAFT_AGE_S = 3_600.0
+"""A draft untouched for so long was left by a process that died: a put takes seconds. Younger ones
+may be another process's work; were one that slept for an hour to lose its draft, its put would fail
+as `PartUnavailable` and be repeated."""
 
 
 class DirectoryObjectStore:
@@ -32,7 +37,8 @@ class DirectoryObjectStore:
 
     An object is one file: a line of JSON (content type, etag), then its bytes; written aside,
     synced, renamed over the old one, so that a reader sees one or the other, whole, also after a
-    crash. Compare-and-set holds a file lock, so it is safe between threads and processes.
+    crash. Compare-and-set holds a file lock, so it is safe between threads and processes. What
+    interrupted puts left behind is removed at the next start.
 
     Args:
         root: the directory; buckets are folders in it.
@@ -43,6 +49,7 @@ class DirectoryObjectStore:
         with _reported("opening"):
             for folder in (_DRAFTS, _LOCKS):
                 (root / folder).mkdir(parents=True, exist_ok=True)
+            _remove_old_files(root / _DRAFTS, untouched_for_s=_DRAFT_AGE_S)
 
     def put(
         self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream"
@@ -65,8 +72,8 @@ class DirectoryObjectStore:
         with _reported(f"get {bucket}/{key}"), self._opened(bucket, key) as opened:
             size = opened.size_bytes
             if max_bytes is not None and size > max_bytes:
-                raise TooLarge(f"{bucket}/{key} is {size} bytes, {max_bytes} at most")
-            return opened.read()
+                raise TooLarge(f"{bucket}/{key} is over {max_bytes} bytes")
+            return opened.read(size)
 
     def stat(self, bucket: str, key: str) -> StoredObject:
         """See `ObjectStore.stat`."""
@@ -166,7 +173,7 @@ class _Opened:
     about: dict[str, str]
     size_bytes: int
     modified_s: float
-    read: Callable[[], bytes]
+    read: Callable[[int], bytes]
 
     def described(self, bucket: str, key: str) -> StoredObject:
         return StoredObject(
@@ -201,6 +208,14 @@ def _escape(part: str) -> str:
 def _unescape(path: str) -> str:
     parts = path.replace(_GOES_ON, "").split("/")
     return "/".join("" if part == _EMPTY else unquote(part) for part in parts)
+
+
+def _remove_old_files(folder: Path, *, untouched_for_s: float) -> None:
+    before_s = time.time() - untouched_for_s
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # just renamed, or removed by another process
+            if path.stat().st_mtime < before_s:
+                path.unlink()
 
 
 def _make_folders(folder: Path) -> None:

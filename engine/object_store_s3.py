@@ -135,10 +135,14 @@ class S3ObjectStore:
         """See `ObjectStore.get`; a body that ends early is `PartUnavailable`."""
         answer = self._client.get_object(bucket, key)
         with closing(answer):
-            size = int(answer.headers.get("Content-Length", "0"))
-            if max_bytes is not None and size > max_bytes:
-                raise TooLarge(f"{bucket}/{key} is {size} bytes, {max_bytes} at most")
-            data: bytes = answer.read()
+            if max_bytes is None:
+                data: bytes = answer.read()
+            elif _announced_bytes(answer) > max_bytes:
+                raise TooLarge(f"{bucket}/{key} is over {max_bytes} bytes")
+            else:  # in chunks, or packed, it has another length than its header says
+                data = answer.read(max_bytes + 1)
+                if len(data) > max_bytes:
+                    raise TooLarge(f"{bucket}/{key} is over {max_bytes} bytes")
             answer.release_conn()
         return data
 
@@ -219,6 +223,12 @@ class _MachineRole(ChainedProvider):
 def _vanished(answer: urllib3.BaseHTTPResponse, expected_etag: str | None) -> bool:
     """Whether what was to be replaced has been deleted: servers say 404 to an `If-Match` then."""
     return expected_etag is not None and answer.status == HTTPStatus.NOT_FOUND
+
+
+def _announced_bytes(answer: urllib3.BaseHTTPResponse) -> int:
+    """What the header says; 0 where it says nothing that is a length."""
+    said = answer.headers.get("Content-Length", "")
+    return int(said) if said.isascii() and said.isdecimal() else 0
 
 
 def _stored(item: Any) -> StoredObject:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from sightline.engine.errors import PartUnavailable
+from sightline.engine.errors import PartUnavailable, TooLarge
 from sightline.engine.object_store_s3 import S3ObjectStore
 from sightline.engine.settings import StoreSettings
 from sightline.infra.free_ports import free_port
@@ -24,3 +30,115 @@ def test_a_machine_without_credentials_is_an_outage_and_no_missing_object(
     store = S3ObjectStore(StoreSettings(endpoint="127.0.0.1:1", access_key=None, timeout_s=0.5))
     with pytest.raises(PartUnavailable, match=r"store\.access_key|no answer|get:"):
         store.get("bucket", "key")
+
+
+BOUND = 100_000
+"""More than what `MUCH` packs to: its header does not give it away."""
+MUCH = 32 * 2**20
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@contextmanager
+def answering(answer: Answer) -> Iterator[S3ObjectStore]:
+    """A store whose server answers every GET so; the body is its own affair."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            with suppress(ConnectionError):  # the client may well have heard enough
+                answer(self)
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        settings = StoreSettings(
+            endpoint=f"127.0.0.1:{server.server_address[1]}",
+            access_key="key",
+            secret_key=SecretStr("secret"),
+            region="here",
+            timeout_s=10.0,
+        )
+        try:
+            with closing(S3ObjectStore(settings)) as store:
+                yield store
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def body(size_bytes: int, **headers: str) -> Answer:
+    """So many bytes under these headers; the connection ends with them."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        for _ in range(0, size_bytes, BOUND):
+            handler.wfile.write(b"x" * BOUND)
+
+    return answer
+
+
+def in_chunks(size_bytes: int) -> Answer:
+    """So many bytes, in chunks of the bound."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for _ in range(0, size_bytes, BOUND):
+            handler.wfile.write(b"%x\r\n%s\r\n" % (BOUND, b"x" * BOUND))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    return answer
+
+
+def packed(size_bytes: int) -> Answer:
+    """So many bytes that the client unpacks; the header says the packed length."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        data = gzip.compress(b"x" * size_bytes)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return answer
+
+
+@pytest.mark.parametrize("odd", [body, in_chunks, packed])
+def test_a_body_is_bounded_whatever_its_header_says(odd: Callable[[int], Answer]) -> None:
+    """No length, chunks, or a packed body: the bound itself passes, more is `TooLarge`."""
+    with answering(odd(BOUND)) as store:
+        assert store.get("bucket", "key", max_bytes=BOUND) == b"x" * BOUND
+    with answering(odd(MUCH)) as store, pytest.raises(TooLarge, match="over"):
+        store.get("bucket", "key", max_bytes=BOUND)
+
+
+def test_a_length_over_the_bound_is_not_read() -> None:
+    """The header is enough; nothing of the body need come."""
+    answer = body(0, Content_Length=str(MUCH))
+    with answering(answer) as store, pytest.raises(TooLarge, match="over"):
+        store.get("bucket", "key", max_bytes=BOUND)
+
+
+def test_a_length_that_is_none_does_not_make_the_object_missing() -> None:
+    """An image is never rejected as missing because a proxy wrote nonsense into a header."""
+    with answering(body(BOUND, Content_Length="many")) as store:
+        assert store.get("bucket", "key", max_bytes=BOUND) == b"x" * BOUND
+
+
+@pytest.mark.parametrize("max_bytes", [None, 2 * BOUND])
+def test_a_body_that_ends_early_is_an_outage(max_bytes: int | None) -> None:
+    """Half an object is not taken for a whole one; it is asked for again later."""
+    answer = body(BOUND, Content_Length=str(2 * BOUND))
+    with (
+        answering(answer) as store,
+        pytest.raises(PartUnavailable, match=r"IncompleteRead|Protocol"),
+    ):
+        store.get("bucket", "key", max_bytes=max_bytes)

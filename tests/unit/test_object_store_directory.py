@@ -1,0 +1,37 @@
+"""What only the directory adapter has: drafts of puts that were interrupted."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from sightline.engine.object_store_directory import DirectoryObjectStore
+
+HOUR_S = 3_600.0
+
+
+def test_what_interrupted_puts_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    """Only what is over an hour old: a younger draft may be another process's put under way."""
+    DirectoryObjectStore(tmp_path).ensure_bucket("b")
+    now_s = time.time()
+    for name, age_s in {"dead": 2 * HOUR_S, "long-dead": 900 * HOUR_S, "at-work": 60.0}.items():
+        draft = tmp_path / ".drafts" / name
+        draft.write_bytes(b"half an object")
+        os.utime(draft, (now_s - age_s, now_s - age_s))
+    store = DirectoryObjectStore(tmp_path)
+    assert [path.name for path in (tmp_path / ".drafts").iterdir()] == ["at-work"]
+    store.put("b", "k", b"whole")
+    assert DirectoryObjectStore(tmp_path).get("b", "k") == b"whole"
+
+
+def test_objects_are_never_taken_for_drafts(tmp_path: Path) -> None:
+    """However old an object is, and whatever it is called."""
+    store = DirectoryObjectStore(tmp_path)
+    for bucket, key in (("b", ".drafts"), (".drafts", "k")):
+        store.ensure_bucket(bucket)
+        store.put(bucket, key, b"kept")
+    for path in tmp_path.rglob("*.bytes"):
+        os.utime(path, (0, 0))
+    again = DirectoryObjectStore(tmp_path)
+    assert again.get("b", ".drafts") == again.get(".drafts", "k") == b"kept"
