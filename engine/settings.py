@@ -284,6 +284,9 @@ class SinkSettings(Section):
     """… or when the first of them has waited for so long."""
     orphan_grace_s: Seconds = 3_600.0
     """Files that no manifest entry lists are removed when they are older than this."""
+    retract_every_s: Seconds = 3_600.0
+    """How often triples of erased users and hidden images are taken back, by whichever sink finds
+    it due; 0: only by `sightline retract`."""
     dead_letter_limit: PositiveInt = 100
     """More unreadable records in one file's worth stop the sink."""
     metrics_port: int | None = 9467
@@ -332,12 +335,12 @@ class ApiSettings(Section):
     process."""
     max_concurrent_searches: PositiveInt = 64
     """More wait; past twice as many, 503."""
-    max_body_bytes: PositiveInt = 33 * 1024 * 1024
-    """Of any request."""
-    store_queries: bool = True
     max_concurrent_renditions: PositiveInt = 64
     """Pictures and thumbnails that are fetched or made at once; more wait; past twice as many,
     503."""
+    max_body_bytes: PositiveInt = 33 * 1024 * 1024
+    """Of any request."""
+    store_queries: bool = True
     """Keep uploaded query pictures for 30 days, so that they can become anchors."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API."""

@@ -237,6 +237,17 @@ class Metrics:
         self.sink_offset = self._gauge(
             "sink_next_offset", "Where the last manifest entry ends.", ("partition",)
         )
+        self.retractions = self._counter(
+            "retractions_total", "Rounds of taking triples back, by result.", ("result",)
+        )
+        self.retraction_last = self._gauge(
+            "retraction_last_timestamp_seconds",
+            "When triples were last taken back, by whatever process, as this one knows; Unix time.",
+            (),
+        )
+        self.retracted = self._counter(
+            "retracted_triples_total", "Triples taken back by this process's rounds.", ("cause",)
+        )
         self.online = self._counter(
             "online_total",
             "What closed searches came to (searches, images_shown, clicks, ...), by model.",

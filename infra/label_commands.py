@@ -52,7 +52,8 @@ def run_sink(
     """The sink and the metrics as a process of their own, until `stop`.
 
     Args:
-        partitions: of the labelled topic; given: only the sink of these, no metrics.
+        partitions: of the labelled topic; given: only the sink of these and retraction, no
+            metrics.
 
     Raises:
         SettingsInvalid: embedded mode, where the owner runs them.
@@ -76,7 +77,7 @@ def run_sink(
             clock=SystemClock(),
             metrics=metrics,
         )
-        loops = {"sink": data.sink(partitions).run} if partitions else data.loops()
+        loops = data.sink_loops(partitions) if partitions else data.loops()
         run_together(loops, stop)
     finally:
         producer.close()

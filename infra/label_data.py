@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from sightline.engine.event_log_kafka import read_topics
@@ -24,7 +26,13 @@ from sightline.schemas.topics import (
     Topic,
 )
 from sightline.stream_workers.label_sink.causes import Causes, causes_in
+from sightline.stream_workers.label_sink.last_retraction import (
+    LastRetraction,
+    read_last,
+    tell_last,
+)
 from sightline.stream_workers.label_sink.retraction import Retraction, RetractionReport
+from sightline.stream_workers.label_sink.retraction_rounds import RetractionRounds
 from sightline.stream_workers.label_sink.sink import LabelSink
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.search_metrics import SearchMetrics
@@ -54,6 +62,7 @@ class LabelData:
         clock: of their times.
         metrics: of the process.
         run_id: embedded, where offsets begin at 0 again; else None.
+        remembered_images: image events that the log may have forgotten: the embedded journal's.
     """
 
     def __init__(
@@ -66,6 +75,7 @@ class LabelData:
         clock: Clock,
         metrics: Metrics,
         run_id: str | None = None,
+        remembered_images: Callable[[], Iterable[Message]] = tuple,
     ) -> None:
         self._settings = settings
         self._kafka = kafka
@@ -73,14 +83,51 @@ class LabelData:
         self._clock = clock
         self._metrics = metrics
         self._run_id = run_id
+        self._remembered_images = remembered_images
         self.manifest = TripleManifest(store, settings.store.bucket, TRAINING_TRIPLES.name)
 
     def loops(self) -> dict[str, Loop]:
-        """The sink and the folds of both pipelines; the topics exist."""
-        loops: dict[str, Loop] = {"sink": self.sink().run}
+        """The sink, retraction and the folds of both pipelines; the topics exist."""
+        loops = self.sink_loops()
         for interactions, closed in PIPELINES:
             loops[f"metrics of {closed.name}"] = self.search_metrics(interactions, closed).run
         return loops
+
+    def sink_loops(self, partitions: Sequence[int] = ()) -> dict[str, Loop]:
+        """The sink of these partitions, none given: of all; and retraction, unless it is off."""
+        sink = self.sink(partitions).run
+        rounds = self.rounds()
+        if rounds is None:
+            return {"sink": sink}
+        if self._run_id is None:
+            return {"sink": sink, "retraction": rounds.run}
+
+        def sink_and_last_round(stop: threading.Event) -> None:
+            sink(stop)
+            rounds.round()  # the embedded log, with its erasures, ends with the process
+
+        return {"sink": sink_and_last_round, "retraction": rounds.run}
+
+    def rounds(self) -> RetractionRounds | None:
+        """Retraction by itself; None: it is switched off."""
+        every_s = self._settings.sink.retract_every_s
+        if not every_s:
+            return None
+        return RetractionRounds(
+            self.retract,
+            self.last_retraction,
+            every_s=every_s,
+            clock=self._clock,
+            metrics=self._metrics,
+        )
+
+    def last_retraction(self) -> LastRetraction | None:
+        """When triples were last taken back.
+
+        Raises:
+            PartUnavailable: the store did not answer.
+        """
+        return read_last(self.manifest.store, self.manifest.bucket)
 
     def sink(self, partitions: Sequence[int] = ()) -> LabelSink:
         """The sink of these partitions; none given: of all."""
@@ -124,10 +171,11 @@ class LabelData:
     def causes(self) -> Causes:
         """Every erasure and every hidden image that the log still knows."""
         lateness = timedelta(seconds=self._settings.labels.lateness_s)
-        return causes_in(self.read(CAUSES), lateness=lateness)
+        told = chain(self._remembered_images(), self.read(CAUSES))
+        return causes_in(told, lateness=lateness)
 
     def retract(self) -> RetractionReport:
-        """One batch of retraction.
+        """One batch of retraction; the store then says that it was.
 
         Raises:
             PartUnavailable: broker or store did not answer; repeat it.
@@ -136,7 +184,10 @@ class LabelData:
         retraction = Retraction(
             self.manifest, self._producer, clock=self._clock, orphan_grace=grace
         )
-        return retraction.run(self.causes())
+        report = retraction.run(self.causes())
+        last = LastRetraction.of(report, self._clock.now())
+        tell_last(self.manifest.store, self.manifest.bucket, last)
+        return report
 
     def read(self, topics: Sequence[str]) -> Iterable[Message]:
         """Whole topics."""

@@ -40,7 +40,7 @@ class LabelParts:
         return {"statistics": self.search_stats.run, "recent-triples": self.recent_triples.run}
 
     def stage_loops(self) -> dict[str, Loop]:
-        """Join and miner as children, and the sink; nothing where they run elsewhere."""
+        """Join and miner as children, sink and retraction; nothing where they run elsewhere."""
         parts = self._parts
         settings = parts.settings
         if not settings.labels.supervised:
@@ -64,6 +64,7 @@ class LabelParts:
             clock=parts.clock,
             metrics=parts.metrics,
             run_id=parts.run_id,
+            remembered_images=parts.remembered_images,
         )
         stages = {child.stage.value: supervised(child, parts.clock) for child in children}
         return stages | data.loops()

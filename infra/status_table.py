@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from http import HTTPStatus
 
 import urllib3
 from rich.table import Table
 
+from sightline.engine.connections import connect_object_store
+from sightline.engine.errors import TransientError
 from sightline.engine.owner import find
 from sightline.engine.settings import Settings
 from sightline.infra.status import Status
+from sightline.stream_workers.label_sink.last_retraction import read_last
 
 _TIMEOUT_S = 3.0
 
@@ -39,3 +43,21 @@ def generation_of(settings: Settings) -> str:
     down = [name for name, part in said["parts"].items() if not part["up"]]
     ready = "ready" if answer.status == HTTPStatus.OK else f"down: {', '.join(down)}"
     return f"{said['generation']} on {said['runtime']}, {ready}"
+
+
+def retraction_of(settings: Settings, now: datetime) -> str:
+    """When triples were last taken back, as the store tells it."""
+    store = connect_object_store(settings)
+    try:
+        last = read_last(store, settings.store.bucket)
+    except TransientError as error:
+        return f"unknown: {error}"
+    finally:
+        store.close()
+    if last is None:
+        return "never yet"
+    ago_s = (now - last.finished_at).total_seconds()
+    return (
+        f"{ago_s:.0f} s ago; {last.triples_retracted} triples taken back, "
+        f"{last.rows_removed} rows removed"
+    )

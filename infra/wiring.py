@@ -285,6 +285,10 @@ class Parts:
             health=self.health,
         )
 
+    def remembered_images(self) -> Iterable[Message]:
+        """Image events that the log may have forgotten: none."""
+        return ()
+
     def read_images(self) -> Iterable[Message]:
         """Every image event there is: both topics, up to now."""
         return read_topics(self.kafka, [IMAGES.name, IMAGES_BACKFILL.name])

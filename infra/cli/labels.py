@@ -42,7 +42,7 @@ def sink(partition: PartitionOption = None) -> None:
 
 @app.command()
 def retract() -> None:
-    """Take back triples of erased users and of deleted or hidden images; repeat it hourly."""
+    """Take back triples of erased users and of deleted or hidden images now; sinks do it hourly."""
     with _commands() as commands:
         report = commands.retract()
     typer.echo(f"{report.triples_read} rows read, {report.rows_removed} removed")
@@ -66,7 +66,7 @@ def erase(
     typer.echo(f"{len(report.queries_removed)} query pictures removed")
     if report.queries_shared:
         typer.echo(f"{len(report.queries_shared)} kept: somebody else asked by the same picture")
-    typer.echo("run `sightline retract` to take back what was mined from them")
+    typer.echo("the next retraction takes back what was mined from them; `sightline retract`: now")
 
 
 @triples.command()

@@ -44,13 +44,18 @@ def doctor() -> None:
 def status() -> None:
     """Show what waits at each hop, for how long, and what was dead-lettered."""
     from sightline.infra.status import read_status  # noqa: PLC0415 - heavy
-    from sightline.infra.status_table import generation_of, table  # noqa: PLC0415 - heavy
+    from sightline.infra.status_table import (  # noqa: PLC0415 - heavy
+        generation_of,
+        retraction_of,
+        table,
+    )
 
-    settings = load_settings()
-    found = read_status(settings, reachable_kafka(settings), clock=SystemClock())
+    settings, clock = load_settings(), SystemClock()
+    found = read_status(settings, reachable_kafka(settings), clock=clock)
     console = Console()
     console.print(table(found))
     console.print(f"generation: {generation_of(settings)}")
+    console.print(f"last retraction: {retraction_of(settings, clock.now())}")
     for topic, count in found.dead_letters.items():
         console.print(f"dead letters: {count} in {topic} (`sightline dlq list`)")
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sightline.engine.connections import reachable_kafka
+from sightline.engine.connections import OBJECTS, reachable_kafka
 from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.object_store_directory import DirectoryObjectStore
 from sightline.engine.settings import KafkaSettings, LabelSettings, Settings
+from sightline.engine.triple_reader import read_triples
 from sightline.infra.node_process import NodeProcess
 from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.user_model import UserModel
@@ -132,6 +134,25 @@ def test_killed_stages_come_back(
     assert len(before) == 2
     assert eventually(lambda: _triples(settings, searches), timeout_s=90, interval_s=0.5)
     assert len(_children(node.pid) - before) == 2
+
+
+def test_what_is_hidden_is_out_of_the_files_when_it_stops(
+    stack: tuple[NodeProcess, Settings], labels: dict[str, str]
+) -> None:
+    """The hourly retraction has not run; its log ends with the owner, so there is a last round."""
+    node, settings = stack
+    searches = _search_and_click(node.url, labels, seed=3)
+    triples = eventually(lambda: _triples(settings, searches), timeout_s=60, interval_s=0.5)
+    gone = triples[0].positive_id
+    with Asking(node.url) as api:
+        assert api.remove(gone).is_success
+    node.stop()
+    held = read_triples(
+        DirectoryObjectStore(settings.data_directory / OBJECTS), settings.store.bucket
+    )
+    assert held.num_rows
+    for column in ("anchor_id", "positive_id", "negative_id"):
+        assert gone not in held[column].to_pylist()
 
 
 def test_the_stages_end_with_their_owner(tmp_path: Path) -> None:
