@@ -1,8 +1,8 @@
 """What is erased or hidden leaves the Parquet triples: publishes retractions, rewrites files.
 
-A batch, run every hour (`retraction_rounds.py`), safe to repeat and to kill anywhere: a retraction's
-id follows from triple and cause, a rewrite is one compare-and-set of a manifest entry, and files
-that no entry lists are cleared away by the next run.
+A batch, run every hour (`retraction_rounds.py`), safe to repeat and to kill anywhere: the id of a
+retraction follows from triple and cause, a rewrite is one compare-and-set of a manifest entry, and
+files that no entry lists are cleared away by the next run.
 """
 
 from __future__ import annotations
