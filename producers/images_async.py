@@ -51,11 +51,13 @@ class AsyncImagePublisher:
         lane: Lane = Lane.LIVE,
     ) -> Published:
         """See `ImagePublisher.upload`."""
+        bucket = self._publisher.bucket
         state = ImageUploaded(
             image_id=image_id,
             version=version,
             authority=authority,
-            object=reference_to(data, self._publisher.bucket, image_id, content_type),
+            # In a thread: to hash a large picture here would hold up every other task.
+            object=await asyncio.to_thread(reference_to, data, bucket, image_id, content_type),
             visibility=visibility,
             moderation=moderation,
             tags=tuple(tags),

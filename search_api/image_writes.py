@@ -28,6 +28,7 @@ from sightline.schemas.images import (
 )
 from sightline.search_api.bodies import Uploaded
 from sightline.search_api.gate import Gate
+from sightline.search_api.hashing import hashed
 from sightline.search_api.image_locks import ImageLocks
 from sightline.search_api.image_status import ImageStatus, Standing, may_change
 from sightline.search_api.pending import Pending, PendingImages
@@ -244,11 +245,14 @@ class ImageWrites:
             published = await self._publisher.upload(
                 data, image_id=image_id, version=said.version, content_type=content_type, **facts
             )
+        refer = partial(
+            reference_to, bucket=self._bucket, image_id=image_id, content_type=content_type
+        )
         state = ImageUploaded(
             image_id=image_id,
             version=published.version,
             authority=authority,
-            object=reference_to(data, self._bucket, image_id, content_type),
+            object=await hashed(refer, data),
             **facts,
         )
         return self._remember(state, published)

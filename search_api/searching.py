@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic_core import to_json
@@ -23,6 +24,7 @@ from sightline.engine.visible import Caller, VisibleIndex
 from sightline.search_api.answers import NO_HASH, Anchor, Answered, asker_of, issue, to_millisecond
 from sightline.search_api.bodies import Uploaded
 from sightline.search_api.gate import Gate
+from sightline.search_api.hashing import hashed
 from sightline.search_api.impressions import Impression, Impressions
 from sightline.search_api.query_vectors import QueryVectors
 from sightline.search_api.request_fields import (
@@ -106,7 +108,7 @@ class Searching:
         """
         async with self._gate.enter(Part.EMBEDDER):
             data = await uploaded.read()
-            digest, anchor_id = upload_ids(data, fields.crop)
+            digest, anchor_id = await hashed(partial(upload_ids, box=fields.crop), data)
             with request.watch.stage("decode"):
                 picture = await self._vectors.prepared(data, fields.crop)
             with request.watch.stage("embed"):
