@@ -124,6 +124,8 @@ class LabelPipeline:
     ) -> subprocess.Popen[bytes]:
         """One worker of a stage."""
         kafka = self.kafka.model_dump(mode="json", exclude_none=True)
+        if self.kafka.sasl_password is not None:
+            kafka["sasl_password"] = self.kafka.sasl_password.get_secret_value()
         told = {
             "stage": stage.value,
             "kafka": kafka,

@@ -33,7 +33,8 @@ def _world(seed: int) -> World:
     return World(Random(seed), sources=PARTITIONS, actors=9, anchors=5, rules=RULES)
 
 
-def _assert_oracle(pipeline: LabelPipeline) -> None:
+def assert_oracle(pipeline: LabelPipeline) -> None:
+    """Wait until everything is mined; it is what the rules say, exactly."""
     log = pipeline.recorded()
     wanted = expected(
         log,
@@ -53,7 +54,7 @@ def test_faust_on_kafka_equals_the_oracle(pipeline: LabelPipeline) -> None:
     pipeline.write(_world(11).run(2_000))
     pipeline.start(Stage.JOIN)
     pipeline.start(Stage.MINE)
-    _assert_oracle(pipeline)
+    assert_oracle(pipeline)
 
 
 def test_killed_right_before_a_send_it_still_equals_the_oracle(pipeline: LabelPipeline) -> None:
@@ -64,7 +65,7 @@ def test_killed_right_before_a_send_it_still_equals_the_oracle(pipeline: LabelPi
     pipeline.start(Stage.JOIN)
     assert pipeline.start(Stage.MINE, dies_before=30).wait(60) == -9
     pipeline.start(Stage.MINE)
-    _assert_oracle(pipeline)
+    assert_oracle(pipeline)
     topics = pipeline.streamed(PARTITIONS)
     assert len(topics.triples) > len(topics.mined())
 
@@ -83,4 +84,4 @@ def test_two_workers_that_come_and_go_equal_the_oracle(pipeline: LabelPipeline) 
     pipeline.start(Stage.JOIN)
     mines[0].kill()
     pipeline.start(Stage.MINE)
-    _assert_oracle(pipeline)
+    assert_oracle(pipeline)
