@@ -137,12 +137,15 @@ class _Acknowledgement:
             self.future.set_exception(error_of(error, f"appending to {self._sent.topic}"))
             return
         partition, offset = message.partition(), message.offset()
+        if partition is None or offset is None:
+            # The client's conclusion, not the broker's word (see `producer_config`).
+            self.future.set_exception(
+                PartUnavailable(Part.BROKER, f"appending to {self._sent.topic}: no place was told")
+            )
+            return
         self.future.set_result(
             replace(
-                self._sent,
-                partition=_ANY_PARTITION if partition is None else partition,
-                offset=-1 if offset is None else offset,
-                timestamp=self._stamped(message),
+                self._sent, partition=partition, offset=offset, timestamp=self._stamped(message)
             )
         )
 

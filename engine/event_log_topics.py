@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -10,12 +9,11 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from sightline.engine.errors import Part, PartUnavailable, TopicDrift
+from sightline.engine.errors import TopicDrift
 from sightline.engine.event_log_kafka_config import client_config, error_of
+from sightline.engine.event_log_ready import await_partitions
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import Topic
-
-_VISIBLE_INTERVAL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +39,12 @@ class KafkaTopics:
     def ensure(self, topics: Sequence[Topic]) -> list[str]:
         """Create what is missing; the unprefixed names that were created. A repeat does nothing.
 
+        Returns when every partition that was missing can be written and read.
+
         Raises:
             TopicDrift: topics are missing, and `create_topics` is off or the broker refuses.
-            PartUnavailable: the broker did not answer.
+            PartUnavailable: the broker did not answer, or a partition had no leader after
+                `request_timeout_s`.
         """
         missing = self._missing(topics)
         if missing and not self._settings.create_topics:
@@ -57,7 +58,11 @@ class KafkaTopics:
             operation_timeout=self._settings.request_timeout_s,
         )
         created = [topic.name for topic in missing if self._created(futures[self._wire(topic)])]
-        self._await_visible(missing)
+        await_partitions(
+            self._admin,
+            [self._wire(topic) for topic in missing],
+            timeout_s=self._settings.request_timeout_s,
+        )
         return created
 
     def drift(self, topics: Sequence[Topic]) -> list[str]:
@@ -89,16 +94,6 @@ class KafkaTopics:
     def _missing(self, topics: Sequence[Topic]) -> list[Topic]:
         known = self._known()
         return [topic for topic in topics if self._wire(topic) not in known]
-
-    def _await_visible(self, topics: Sequence[Topic]) -> None:
-        """KRaft answers before its brokers have heard: until then clients see no such topic."""
-        deadline = time.monotonic() + self._settings.request_timeout_s
-        while missing := self._missing(topics):
-            if time.monotonic() > deadline:
-                raise PartUnavailable(
-                    Part.BROKER, f"created, but not visible yet: {self._wire(missing[0])}"
-                )
-            time.sleep(_VISIBLE_INTERVAL_S)
 
     def _known(self) -> dict[str, int]:
         """Partition counts by prefixed name."""

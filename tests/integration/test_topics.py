@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
@@ -25,9 +27,22 @@ def test_creating_is_idempotent_and_leaves_no_drift(kafka_settings: KafkaSetting
     """The first call creates all, the second nothing; the broker then has what the code says."""
     topics = KafkaTopics(kafka_settings)
     assert sorted(topics.ensure(TOPICS)) == NAMES
-    # The broker acknowledges a topic a moment before it lists it.
-    eventually(lambda: not topics.drift(TOPICS), reason="no drift")
+    assert topics.drift(TOPICS) == []
     assert topics.ensure(TOPICS) == []
+
+
+def test_a_created_topic_can_be_used_at_once(kafka_settings: KafkaSettings) -> None:
+    """When `ensure` returns, every partition of every topic has a leader that answers."""
+    KafkaTopics(kafka_settings).ensure(TOPICS)
+    admin = AdminClient({"bootstrap.servers": kafka_settings.bootstrap_servers})
+    asked = admin.list_offsets(
+        {
+            TopicPartition(kafka_settings.topic_prefix + name, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
+            for name in NAMES
+            for partition in range(kafka_settings.partitions or 1)
+        }
+    )
+    assert {answer.result(30).offset for answer in asked.values()} == {0}
 
 
 def test_missing_topics_are_told_where_they_must_not_be_created(
