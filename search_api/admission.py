@@ -44,6 +44,13 @@ class Admission:
             self.hear(request)
         return caller
 
+    def insider(self, request: Request) -> bool:
+        """Whether an admin asks, or anybody where no key is needed; for what needs no key."""
+        try:
+            return Scope.ADMIN in self._keys.caller(request).scopes
+        except Problem:
+            return False
+
     def hear(self, request: Request) -> None:
         """Count a request that needs no key. Raises `Problem`: 429 with `Retry-After`."""
         wait_s = self._limit.wait_s(self._keys.bucket(request))
@@ -61,6 +68,11 @@ async def _operator(request: Request) -> Caller:
     return admission.operator(request)
 
 
+async def _insider(request: Request) -> bool:
+    admission: Admission = request.app.state.admission
+    return admission.insider(request)
+
+
 async def _heard(request: Request) -> None:
     admission: Admission = request.app.state.admission
     admission.hear(request)
@@ -72,3 +84,5 @@ CallerOf = Annotated[Caller, Depends(_caller)]
 """A route's parameter that demands a caller."""
 OperatorOf = Annotated[Caller, Depends(_operator)]
 """The same where this deployment's own commands ask."""
+InsiderOf = Annotated[bool, Depends(_insider)]
+"""Whether to tell what is nobody else's business."""

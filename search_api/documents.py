@@ -175,7 +175,7 @@ class PartDocument(Document):
     up: bool
     """Whether it answered when last asked."""
     reason: str
-    """Why it is down, or what runs it."""
+    """Why it is down, in its own words for an `admin` key; or what runs it."""
     since: str | None = None
     """When that last changed."""
 

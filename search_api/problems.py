@@ -54,12 +54,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
 
 UNFORESEEN = "this was not foreseen; the log says more"
 
-_OF_KIND: dict[type[SightlineError], str] = {
-    NotFound: "not-found",
-    ObjectMissing: "not-found",
-    Conflict: "version-conflict",
-    TooLarge: "too-large",
+_OF_KIND: dict[type[SightlineError], tuple[str, str | None]] = {
+    NotFound: ("not-found", None),
+    ObjectMissing: ("not-found", "its bytes are gone"),
+    Conflict: ("version-conflict", None),
+    TooLarge: ("too-large", "its bytes are over a bound"),
 }
+"""Its problem, and what is said of it where its own words name buckets, keys or topics."""
 _BY_STATUS = {
     400: "malformed",
     401: "unauthorized",
@@ -136,9 +137,9 @@ def of_error(error: SightlineError) -> Problem:
         return _of_bad_image(error)
     if isinstance(error, PartUnavailable):
         return _of_part(error)
-    for kind, problem in _OF_KIND.items():
+    for kind, (problem, detail) in _OF_KIND.items():
         if isinstance(error, kind):
-            return Problem(problem, str(error))
+            return Problem(problem, detail or str(error))
     _LOG.error("unforeseen error", exc_info=error)
     return Problem("internal", UNFORESEEN)
 

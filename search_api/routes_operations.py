@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from sightline.engine.telemetry import Metrics
+from sightline.search_api.admission import InsiderOf
 from sightline.search_api.documents import ReadinessDocument
 from sightline.search_api.openapi import json_of
 from sightline.search_api.readiness import Readiness
@@ -30,9 +31,12 @@ def operations_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
         return _json({"alive": True}, 200)
 
     @router.get("/readyz", response_class=Response, responses=_READINESS)
-    async def readyz() -> Response:
-        """Which part is up or down, and what runs the model; 503 while one is down."""
-        document = await readiness.document()
+    async def readyz(insider: InsiderOf) -> Response:
+        """Which part is up or down, and what runs the model; 503 while one is down.
+
+        Why a part is down is told in its own words to an `admin` key, and where no keys are needed.
+        """
+        document = await readiness.document(insider=insider)
         return _json(document, 200 if document["ready"] else 503)
 
     @router.get("/metrics", response_class=Response, responses={200: {"description": "Metrics."}})

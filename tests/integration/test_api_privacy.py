@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sightline.engine.errors import Part, PartUnavailable
 from sightline.schemas.fields import Moderation, Visibility
 from tests.api_parts import KEYS, ApiWorld, app_of, client_of, picture
 
@@ -153,6 +154,46 @@ def test_a_rendition_made_while_public_is_gone_once_private(world: ApiWorld) -> 
         own = await client.get("/v1/images/i3/thumbnail", headers={"X-API-Key": "writer"})
         assert own.status_code == 200
         assert own.headers["cache-control"] == "no-store"
+
+    walk(world, scenario)
+
+
+def test_readiness_tells_strangers_nothing_of_the_inside(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a part says of its failure may name hosts, paths, a password: an admin's business."""
+    secret = "https://qdrant:hunter2@10.0.0.7:6333 at /srv/index: Traceback"
+
+    def down(*_: object, **__: object) -> None:
+        raise PartUnavailable(Part.INDEX, secret)
+
+    async def scenario(client: httpx.AsyncClient, _: dict[str, Any]) -> None:
+        monkeypatch.setattr(world.index, "get", down)
+        for headers in ({}, {"X-API-Key": "searcher"}, {"X-API-Key": "wrong"}):
+            answer = await client.get("/readyz", headers=headers)
+            said = answer.json()["parts"]["index"]
+            assert (answer.status_code, said["up"]) == (503, False)
+            assert "sightline doctor" in said["reason"]
+            assert "hunter2" not in answer.text + str(answer.headers)
+        inside = await client.get("/readyz", headers={"X-API-Key": "admin"})
+        assert secret in inside.json()["parts"]["index"]["reason"]
+        refused = await client.get("/v1/images/i1", headers={"X-API-Key": "searcher"})
+        assert refused.status_code == 503
+        assert "hunter2" not in refused.text
+
+    walk(world, scenario)
+
+
+def test_a_picture_that_is_gone_is_not_told_by_its_key(world: ApiWorld) -> None:
+    """Where the bytes lay is its owner's business."""
+    reference = world.index.get(["i4"])["i4"].object
+    assert reference is not None
+    world.store.delete(reference.bucket, reference.key)
+
+    async def scenario(client: httpx.AsyncClient, _: dict[str, Any]) -> None:
+        answer = await client.get("/v1/images/i4/content", headers={"X-API-Key": "searcher"})
+        assert answer.status_code == 404
+        assert "images/" not in answer.text
 
     walk(world, scenario)
 
