@@ -1,0 +1,85 @@
+"""The object store without keys in the settings: by the role of the machine or the pod."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+from minio.credentials import AssumeRoleProvider
+
+from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.settings import StoreSettings
+
+VALID_S = 900
+"""The shortest that the server grants."""
+
+
+@pytest.fixture
+def role(store_settings: StoreSettings) -> Iterator[str]:
+    """The address where a pod asks for its credentials, with the server's own temporary ones."""
+    assert store_settings.secret_key is not None
+    granted = AssumeRoleProvider(
+        sts_endpoint=f"http://{store_settings.endpoint}",
+        access_key=str(store_settings.access_key),
+        secret_key=store_settings.secret_key.get_secret_value(),
+        duration_seconds=VALID_S,
+    ).retrieve()
+    answer = json.dumps(
+        {
+            "Code": "Success",
+            "AccessKeyId": granted.access_key,
+            "SecretAccessKey": granted.secret_key,
+            "Token": granted.session_token,
+            "Expiration": "2100-01-01T00:00:00Z",
+        }
+    ).encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/role"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def without_keys(store_settings: StoreSettings) -> StoreSettings:
+    """The same bucket, and no keys."""
+    return store_settings.model_copy(update={"access_key": None, "secret_key": None})
+
+
+def test_a_pod_stores_by_its_role(
+    without_keys: StoreSettings, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Temporary keys and their session token come from the machine."""
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", role)
+    with closing(S3ObjectStore(without_keys)) as store:
+        store.put(without_keys.bucket, "by/role", b"bytes")
+        assert store.get(without_keys.bucket, "by/role") == b"bytes"
+        assert [item.key for item in store.list(without_keys.bucket, "by/")] == ["by/role"]
+
+
+def test_keys_of_the_environment_are_a_role_too(
+    store_settings: StoreSettings, without_keys: StoreSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names that every S3 client reads."""
+    assert store_settings.secret_key is not None
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", str(store_settings.access_key))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store_settings.secret_key.get_secret_value())
+    with closing(S3ObjectStore(without_keys)) as store:
+        store.put(without_keys.bucket, "k", b"bytes")
+        assert store.get(without_keys.bucket, "k") == b"bytes"
