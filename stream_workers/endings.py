@@ -17,6 +17,7 @@ from sightline.stream_workers.image_task import (
     ImageTask,
     Passed,
     PictureFacts,
+    Polled,
     Rejection,
     location_of,
 )
@@ -24,7 +25,6 @@ from sightline.stream_workers.lanes import LaneRoom
 from sightline.stream_workers.offsets import LaneOffsets
 from sightline.stream_workers.outbox import Letter, Outbox
 from sightline.stream_workers.outcome_events import Applied, outcome_event
-from sightline.stream_workers.planning import Polled
 from sightline.stream_workers.taking_turns import Turns
 
 
@@ -50,7 +50,7 @@ class Endings:
         metrics: Metrics,
         spec: Callable[[], GenerationSpec],
         offsets: Callable[[Lane], LaneOffsets],
-        resume: Callable[[ImageTask], None],
+        resume: Callable[[Polled | ImageTask], None],
         release_followers: Callable[[ImageTask], None],
     ) -> None:
         self._outbox = outbox
@@ -102,8 +102,8 @@ class Endings:
 
     def ignore(self, polled: Polled) -> None:
         """A Kafka null: the image's tombstone has passed its retention (docs/images.md)."""
-        key = (polled.message.key or b"").decode(errors="replace")
-        self._finish_record(polled, None, Passed(key, location_of(polled.message), None))
+        passed = Passed(polled.key.image_id, location_of(polled.message), None)
+        self._finish_record(polled, None, passed)
 
     def _finish_record(
         self, polled: Polled, letter: Letter | None, passed: Passed | None = None

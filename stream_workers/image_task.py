@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class Polled(NamedTuple):
+    """A message as it came, with the ledger to finish it in."""
+
+    message: Message
+    lane: Lane
+    ledger: PartitionLedger
+    consumed: datetime
+
+    @property
+    def key(self) -> TaskKey:
+        """Of the events of the same image and partition."""
+        image_id = (self.message.key or b"").decode(errors="replace")
+        return TaskKey(self.message.topic, self.message.partition, image_id)
+
+
 class PictureFacts(NamedTuple):
     """What looking at the bytes gave: all that is kept of them in the index."""
 

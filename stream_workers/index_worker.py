@@ -46,13 +46,14 @@ from sightline.stream_workers.fetching import ByteBudget, Fetcher, FetchRoutes, 
 from sightline.stream_workers.image_task import (
     ImageTask,
     PictureFacts,
+    Polled,
     Rejection,
 )
 from sightline.stream_workers.lane_poller import LanePoller
 from sightline.stream_workers.lanes import LaneQueue, LaneRoom
 from sightline.stream_workers.outbox import Outbox
 from sightline.stream_workers.patience import GaveUp, Patience
-from sightline.stream_workers.planning import Planner, Polled, Routes
+from sightline.stream_workers.planning import Planner, Routes
 from sightline.stream_workers.taking_turns import SharedEmbeddings, Turns
 from sightline.stream_workers.versioning import hides
 
@@ -292,10 +293,11 @@ class IndexWorker:
         urgent = hides(task) and not task.settled
         self._to_write.put(task.lane, [Write(task, Stage.FINAL)], urgent=urgent)
 
-    def _wait(self, task: ImageTask) -> None:
+    def _wait(self, item: Polled | ImageTask) -> None:
         """Without its bytes: what waits must not keep others from being fetched."""
-        self._let_go(task)
-        self._room.park(task.lane)
+        if isinstance(item, ImageTask):
+            self._let_go(item)
+        self._room.park(item.lane)
 
     def _let_go(self, task: ImageTask) -> None:
         """Of bytes that were read, and then need not be decoded for it."""
@@ -306,13 +308,13 @@ class IndexWorker:
     def _hide(self, task: ImageTask) -> None:
         self._to_write.put(task.lane, [Write(task, Stage.PROVISIONAL)], urgent=True)
 
-    def _plan_again(self, task: ImageTask) -> None:
-        self._to_plan.put(task.lane, [task])
+    def _plan_again(self, item: Polled | ImageTask) -> None:
+        self._to_plan.put(item.lane, [item])
 
-    def _resume(self, task: ImageTask) -> None:
+    def _resume(self, item: Polled | ImageTask) -> None:
         """What it waited for is over."""
-        self._room.unpark(task.lane)
-        self._plan_again(task)
+        self._room.unpark(item.lane)
+        self._plan_again(item)
 
     def _plan_later(self, task: ImageTask) -> None:
         self._later.after(self._settings.backoff_initial_s, lambda: self._plan_again(task))

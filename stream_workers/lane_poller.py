@@ -12,11 +12,10 @@ from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import WorkerSettings
 from sightline.engine.telemetry import Metrics
 from sightline.schemas.indexed import Lane
-from sightline.stream_workers.image_task import ImageTask
+from sightline.stream_workers.image_task import ImageTask, Polled
 from sightline.stream_workers.lanes import LANE_TOPICS, LaneQueue, LaneRoom
 from sightline.stream_workers.offsets import LaneOffsets
 from sightline.stream_workers.patience import Patience
-from sightline.stream_workers.planning import Polled
 
 _log = logging.getLogger(__name__)
 _POLL_S = 0.1

@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import NamedTuple
 
 from sightline.engine.errors import Part
 from sightline.engine.ports import VectorIndex
-from sightline.engine.records import IndexedImage, Message
+from sightline.engine.records import IndexedImage
 from sightline.schemas.envelope import ContractError
-from sightline.schemas.indexed import Lane
 from sightline.stream_workers.image_task import (
     ImageTask,
     PictureFacts,
+    Polled,
     Rejection,
     read_image_event,
 )
 from sightline.stream_workers.lanes import LaneQueue
-from sightline.stream_workers.offsets import PartitionLedger
 from sightline.stream_workers.patience import Patience
 from sightline.stream_workers.taking_turns import SharedEmbeddings, Turns
 from sightline.stream_workers.versioning import Next, decide, facts_of, hides, reuses_vector
 
 _PLAN_AT_ONCE = 64
-
-
-class Polled(NamedTuple):
-    """A message as it came, with the ledger to finish it in."""
-
-    message: Message
-    lane: Lane
-    ledger: PartitionLedger
-    consumed: datetime
 
 
 class Routes(NamedTuple):
@@ -44,7 +33,7 @@ class Routes(NamedTuple):
     """Apply its provisional state at once."""
     fetch: Callable[[ImageTask], None]
     embed: Callable[[ImageTask], None]
-    wait: Callable[[ImageTask], None]
+    wait: Callable[[Polled | ImageTask], None]
     """It waits for another event: `Turns` or `SharedEmbeddings` give it back."""
     malformed: Callable[[Polled, ContractError], None]
     ignore: Callable[[Polled], None]
@@ -72,8 +61,8 @@ class Planner:
 
     def turn(self) -> None:
         """Plan up to 64 events."""
-        read = [self._read(item) for item in self._queue.take(_PLAN_AT_ONCE, 0.1)]
-        tasks = [task for task in read if task is not None and self._enter(task)]
+        items = self._queue.take(_PLAN_AT_ONCE, 0.1)
+        tasks = [task for item in items if (task := self._read(item)) and self._enter(task)]
         if not tasks:
             return
         stored = self._get({task.image_id for task in tasks})
@@ -91,7 +80,8 @@ class Planner:
         if isinstance(item, ImageTask):
             return item
         if item.message.value is None:
-            self._routes.ignore(item)
+            passes = self._turns.may_pass(item)
+            (self._routes.ignore if passes else self._routes.wait)(item)
             return None
         try:
             event = read_image_event(item.message)

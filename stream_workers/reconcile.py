@@ -133,8 +133,18 @@ def _kind(
     if behind or image.stage is Stage.PROVISIONAL:
         return Kind.STALE
     if image.outcome is Outcome.DELETED and image.appended < expired_before:
-        return Kind.EXPIRED
+        return Kind.EXPIRED if _is_expired(image, expired_before) else None
     return Kind.EXTRA if ahead else None
+
+
+def _is_expired(image: IndexedImage, before: datetime) -> bool:
+    """Whether the delete is old, here too: an index just made from the log has more to read.
+
+    An older upload may still lie before its worker, on the other lane, say. Purged before that is
+    read, the tombstone could not stop it, and the deleted image would be back.
+    """
+    latest = max(image.appended, image.applied)
+    return image.outcome is Outcome.DELETED and latest < before
 
 
 class Reconciler:
@@ -237,11 +247,7 @@ class Reconciler:
     def _still_expired(self, ids: Sequence[str]) -> list[str]:
         """Those that no upload has brought back meanwhile."""
         expired = self._expired_before()
-        return [
-            image.image_id
-            for image in self._get(ids).values()
-            if image.outcome is Outcome.DELETED and image.appended < expired
-        ]
+        return [image.image_id for image in self._get(ids).values() if _is_expired(image, expired)]
 
     def _expired_before(self) -> datetime:
         return self._clock.now() - timedelta(milliseconds=DELETE_RETENTION_MS)

@@ -1,9 +1,10 @@
 """Which events wait for another one that is in flight: pure bookkeeping under one lock.
 
-Two reasons to wait. *A higher version of the same image, earlier in the same partition, is in
+Three reasons to wait. *A higher version of the same image, earlier in the same partition, is in
 flight*: the lower one is decided after it, against what it left in the index, so that a winner
-that must be appended again is known. *The same bytes are already being embedded*: the follower
-takes the leader's result, so that unchanged bytes are paid for once.
+that must be appended again is known. *A null* waits for every event of its image before it: only
+then is known whether it lies behind a winner. *The same bytes are already being embedded*: the
+follower takes the leader's result, so that unchanged bytes are paid for once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ import threading
 from collections import OrderedDict, defaultdict
 
 from sightline.schemas.indexed import Lane
-from sightline.stream_workers.image_task import ImageTask, PictureFacts, Rejection, TaskKey
+from sightline.stream_workers.image_task import (
+    ImageTask,
+    PictureFacts,
+    Polled,
+    Rejection,
+    TaskKey,
+)
 
 Verdict = PictureFacts | Rejection
 
@@ -22,12 +29,16 @@ class Turns:
 
     def __init__(self) -> None:
         self._working: dict[TaskKey, list[ImageTask]] = defaultdict(list)
-        self._waiting: dict[TaskKey, list[ImageTask]] = defaultdict(list)
+        self._unfinished: dict[TaskKey, list[ImageTask]] = defaultdict(list)
+        """Those at work, those that wait, and those just given back."""
+        self._waiting: dict[TaskKey, list[Polled | ImageTask]] = defaultdict(list)
         self._lock = threading.Lock()
 
     def enter(self, task: ImageTask) -> bool:
         """Whether the task may go on; if not, `leave` of the one before returns it."""
         with self._lock:
+            if task not in self._unfinished[task.key]:
+                self._unfinished[task.key].append(task)
             working = self._working[task.key]
             if any(other.fence > task.fence for other in working if other is not task):
                 self._waiting[task.key].append(task)
@@ -36,16 +47,24 @@ class Turns:
                 working.append(task)
             return True
 
-    def leave(self, task: ImageTask) -> list[ImageTask]:
+    def may_pass(self, null: Polled) -> bool:
+        """Whether nothing before the null is unfinished; if not, `leave` of that returns it."""
+        with self._lock:
+            before = self._unfinished.get(null.key, ())
+            if not any(task.message.offset < null.message.offset for task in before):
+                return True
+            self._waiting[null.key].append(null)
+            return False
+
+    def leave(self, task: ImageTask) -> list[Polled | ImageTask]:
         """The task is finished; returns those that must be decided again now."""
         with self._lock:
-            working = self._working.get(task.key, [])
-            if task in working:
-                working.remove(task)
-            released = self._waiting.pop(task.key, [])
-            if not working:
-                self._working.pop(task.key, None)
-            return released
+            for tasks in (self._working, self._unfinished):
+                if task in tasks.get(task.key, ()):
+                    tasks[task.key].remove(task)
+                    if not tasks[task.key]:
+                        del tasks[task.key]
+            return self._waiting.pop(task.key, [])
 
 
 class SharedEmbeddings:

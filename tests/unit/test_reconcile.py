@@ -10,7 +10,7 @@ import pytest
 from sightline.engine.records import Stage
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageState
-from sightline.schemas.indexed import Lane
+from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
 from sightline.stream_workers.reconcile import Kind, Reconciler, Report
 from tests.unit.test_worker_convergence import PICTURES, World, public, reference
@@ -144,3 +144,23 @@ def test_an_image_that_came_back_is_not_nulled(here: Reconciled) -> None:
     here.reconciler.repair(report)
     assert here.world.index.images["a"].version == 10
     assert here.world.log.records[IMAGES.name][-1].value is not None
+
+
+def test_a_tombstone_stays_where_older_uploads_may_still_be_read(here: Reconciled) -> None:
+    """In an index made anew from an old log: the delete is read before the upload it deletes."""
+    world = here.world
+    world.publish(ImageDeleted(image_id="b", version=9), "b9")
+    world.run_to_the_end()
+    world.clock.advance(timedelta(days=31).total_seconds())
+    world.index.purge(["a", "b"])
+    world.log.committed.clear()
+    world.start()
+    for step in ("poll live", "plan", "apply", "settle"):
+        world.step(step)
+    assert "b" not in here.kinds(), "its upload waits on the backfill topic"
+    here.reconciler.repair(here.check())
+    world.run_to_the_end()
+    assert world.index.images["b"].outcome is Outcome.DELETED
+    assert here.kinds() == {}
+    world.clock.advance(timedelta(days=31).total_seconds())
+    assert here.kinds() == {"b": Kind.EXPIRED}

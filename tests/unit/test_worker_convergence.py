@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.health import Health
-from sightline.engine.records import Message, Stage
+from sightline.engine.records import Message, Stage, TopicPartition
 from sightline.engine.settings import WorkerSettings
 from sightline.engine.telemetry import Metrics
 from sightline.schemas.envelope import Event
@@ -416,6 +416,46 @@ def test_a_null_behind_a_living_image_is_not_the_last_word(world: World) -> None
     world.log.append(IMAGES.name, "a", None)
     world.run_to_the_end()
     assert world.compacted()["a"].id == "e7"
+
+
+def test_a_null_waits_for_the_upload_before_it(world: World) -> None:
+    """Or it would not see that it lies behind a living image, and compaction would forget that."""
+    world.publish(ImageDeleted(image_id="a", version=6), "e6")
+    world.run_to_the_end()
+    world.publish(public("a", 7, b"one"), "e7")
+    world.log.append(IMAGES.name, "a", None)
+    world.index.purge(["a"])  # as reconciling does, once it has written the null
+    for step in ("poll live", "plan", "settle", "settle"):
+        world.step(step)
+    assert world.log.committed["g-live", TopicPartition(IMAGES.name, 0)] == 1
+    world.run_to_the_end()
+    assert world.index.images["a"].listed
+    assert world.compacted()["a"].id == "e7"
+
+
+def test_a_null_does_not_wait_for_what_comes_after_it(world: World) -> None:
+    """An upload behind it needs nothing of it: compaction keeps the upload."""
+    world.log.append(IMAGES.name, "a", None)
+    world.publish(public("a", 7, b"one"), "e7")
+    for step in ("poll live", "plan", "settle"):
+        world.step(step)
+    assert world.log.committed["g-live", TopicPartition(IMAGES.name, 0)] == 1
+    world.run_to_the_end()
+    assert len(world.log.records[IMAGES.name]) == 2
+
+
+def test_an_upload_under_way_never_survives_a_later_delete(world: World) -> None:
+    """Nor does one whose delete's retention passes meanwhile: the null lets nothing through."""
+    world.publish(public("a", 7, b"late"), "e7")
+    world.publish(ImageDeleted(image_id="a", version=8), "e8")
+    world.log.append(IMAGES.name, "a", None)
+    for step in ("poll live", "plan", "fetch", "apply", "settle"):
+        world.step(step)
+    world.store.put("pictures", reference(b"late").key, b"late")
+    world.run_to_the_end()
+    assert world.index.images["a"].outcome is Outcome.DELETED
+    assert world.outcomes()["a", 7] == {Outcome.SUPERSEDED}
+    assert world.log.records[IMAGES.name][-1].value is None, "nothing brought it back"
 
 
 def test_the_task_is_told_by_identity() -> None:
