@@ -12,12 +12,13 @@ from sightline.engine.errors import PartUnavailable
 from sightline.engine.records import IndexedImage
 from sightline.engine.visible import Caller
 from sightline.schemas.indexed import Outcome
-from sightline.search_api.image_status import ImageStatus, Standing
+from sightline.search_api.image_status import ImageStatus
 from sightline.search_api.image_writes import Written
 from sightline.search_api.preconditions import etag
 from sightline.search_api.problems import Problem
 from sightline.search_api.renditions import Rendition, Renditions
 from sightline.search_api.request_fields import WaitQuery
+from sightline.search_api.standing import Standing
 
 REVALIDATE = "private, no-cache"
 """Browsers may keep a listed image but ask each time, and so learn that it is gone (304 else)."""

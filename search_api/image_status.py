@@ -1,23 +1,21 @@
-"""What became of an image: index and pending publications in, a status document out."""
+"""What became of an image: index, pending publications and catalogue in, its standing out."""
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import timedelta
 
-from sightline.engine.catalogue import Catalogue
+from sightline.engine.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.errors import NotFound
 from sightline.engine.ports import Clock
 from sightline.engine.records import IndexedImage, Stage
 from sightline.engine.settings import Scope
 from sightline.engine.visible import Caller, VisibleIndex
-from sightline.schemas.images import Authority, ImageState
-from sightline.schemas.indexed import Outcome
-from sightline.search_api.answers import image_urls
+from sightline.schemas.images import Authority, ImageDeleted
+from sightline.schemas.topics import DELETE_RETENTION_MS
 from sightline.search_api.pending import Pending, PendingImages
+from sightline.search_api.standing import Standing, may_change
 
 FIRST_LOOK_S = 0.002
 LAST_LOOK_S = 0.05
@@ -26,56 +24,6 @@ READERS = 8
 """Threads that ask the index; the store has others, so that it does not hold up what needs none."""
 EVERYTHING = Caller(scopes=frozenset({Scope.ADMIN}))
 """For decisions about an image, never for an answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """An image as this process knows it: applied, on its way, or both."""
-
-    applied: IndexedImage | None
-    pending: Pending | None
-
-    @property
-    def state(self) -> ImageState:
-        """The newest state."""
-        if self.pending is not None:
-            return self.pending.state
-        assert self.applied is not None  # noqa: S101 (one of the two is there)
-        return self.applied.state
-
-    @property
-    def version(self) -> int:
-        """The newest version."""
-        return self.state.version
-
-    @property
-    def rejected(self) -> bool:
-        """Whether the newest version's bytes were refused."""
-        return self.pending is None and _applied(self).outcome is Outcome.REJECTED
-
-    def document(self) -> dict[str, Any]:
-        """The status as JSON values."""
-        return _of_state(self.state) | {"status": self._status()} | self._facts()
-
-    def _status(self) -> str:
-        return "pending" if self.pending is not None else str(_applied(self).outcome)
-
-    def _facts(self) -> dict[str, Any]:
-        if self.pending is not None:
-            return {
-                "freshness": {"occurred": _text(self.pending.published)},
-                "applied_version": None if self.applied is None else self.applied.version,
-            }
-        image = _applied(self)
-        facts: dict[str, Any] = {
-            "applied_version": image.version,
-            "freshness": _freshness(image),
-            "width": image.width,
-            "height": image.height,
-        }
-        if image.reason is not None:
-            facts |= {"reason": image.reason, "message": image.message}
-        return facts
 
 
 class ImageStatus:
@@ -148,9 +96,13 @@ class ImageStatus:
     async def applied_within(self, image_id: str, version: int, timeout_s: float) -> bool:
         """Whether the index has the version, or a higher one, before the time is over.
 
+        It has, too, where it has had the delete and forgotten it.
+
         Raises:
             PartUnavailable: the index is down.
         """
+        if await self._is_purged(image_id):
+            return True
         deadline = self._clock.monotonic() + timeout_s
         pause_s = FIRST_LOOK_S
         while not _has(await self._applied(image_id, EVERYTHING), version):
@@ -183,56 +135,30 @@ class ImageStatus:
         if entry is None:
             return None
         pending = Pending(state=entry.state, event_id=entry.event.id, published=entry.event.time)
-        return Standing(applied=applied, pending=pending)
+        purged = applied is None and self._is_past_retention(entry)
+        return Standing(applied=applied, pending=pending, purged=purged)
+
+    async def _is_purged(self, image_id: str) -> bool:
+        if self._pending.newer_than(image_id, None) is not None:
+            return False  # of this process, and new: the store need not be asked
+        if await self._applied(image_id, EVERYTHING) is not None:
+            return False
+        standing = await self._published_elsewhere(image_id, None)
+        return standing is not None and standing.purged
+
+    def _is_past_retention(self, entry: CatalogueEntry) -> bool:
+        """A delete as old as those that the reconciler purges from the index."""
+        if not isinstance(entry.state, ImageDeleted) or entry.published is None:
+            return False
+        kept = timedelta(milliseconds=DELETE_RETENTION_MS)
+        return entry.published.appended < self._clock.now() - kept
 
 
 def _unseen(image_id: str) -> NotFound:
     return NotFound(f"no image {image_id} that you may see")
 
 
-def may_change(caller: Caller, state: ImageState) -> bool:
-    """Whether the caller may change the image: its owner's `write` key, or an admin."""
-    if Scope.ADMIN in caller.scopes:
-        return True
-    owner = caller.owner_id
-    return Scope.WRITE in caller.scopes and owner is not None and owner == state.owner_id
-
-
 def _has(image: IndexedImage | None, version: int) -> bool:
     if image is None:
         return False
     return image.version > version or (image.version == version and image.stage is Stage.FINAL)
-
-
-def _applied(standing: Standing) -> IndexedImage:
-    assert standing.applied is not None  # noqa: S101 (neither applied nor pending is no standing)
-    return standing.applied
-
-
-def _of_state(state: ImageState) -> dict[str, Any]:
-    return {
-        "image_id": state.image_id,
-        "version": state.version,
-        "authority": str(state.authority),
-        "visibility": str(state.visibility),
-        "moderation": str(state.moderation),
-        "tags": list(state.tags),
-        "owner_id": state.owner_id,
-        "group_id": state.group_id,
-        "attributes": state.attributes,
-        **image_urls(state.image_id),
-    }
-
-
-def _freshness(image: IndexedImage) -> dict[str, Any]:
-    """Headline `seconds` = searchable less appended; a client's clock enters only `occurred`."""
-    return {
-        "occurred": _text(image.occurred),
-        "appended": _text(image.appended),
-        "searchable": _text(image.applied),
-        "seconds": round((image.applied - image.appended).total_seconds(), 6),
-    }
-
-
-def _text(instant: datetime) -> str:
-    return instant.isoformat()

@@ -30,11 +30,12 @@ from sightline.search_api.bodies import Uploaded
 from sightline.search_api.gate import Gate
 from sightline.search_api.hashing import hashed
 from sightline.search_api.image_locks import ImageLocks
-from sightline.search_api.image_status import ImageStatus, Standing, may_change
+from sightline.search_api.image_status import ImageStatus
 from sightline.search_api.pending import Pending, PendingImages
 from sightline.search_api.preconditions import IfMatch, check, stale
 from sightline.search_api.query_vectors import QueryVectors
 from sightline.search_api.request_fields import ImageFields, ImagePatch
+from sightline.search_api.standing import Standing, may_change
 from sightline.search_api.write_rules import (
     allowed,
     next_version,

@@ -8,10 +8,10 @@ from sightline.engine.settings import Scope
 from sightline.engine.visible import Caller
 from sightline.schemas.fields import Moderation
 from sightline.schemas.images import Authority
-from sightline.search_api.image_status import Standing
 from sightline.search_api.preconditions import IfMatch, etag
 from sightline.search_api.problems import Problem
 from sightline.search_api.request_fields import ImageFields
+from sightline.search_api.standing import Standing
 
 
 def allowed(fields: ImageFields, caller: Caller) -> ImageFields:

@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.schemas.images import Authority, ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Outcome
@@ -387,3 +389,41 @@ def test_while_the_index_is_down_the_part_is_named(
         assert (taken.status_code, taken.json()["status"]) == (202, "pending")
 
     run(world, scenario)
+
+
+class InFiveWeeks(SystemClock):
+    """The time when today's deletes are past their retention."""
+
+    def now(self) -> datetime:
+        """See `Clock`."""
+        return super().now() + timedelta(weeks=5)
+
+
+def test_a_purged_image_is_deleted_and_not_for_ever_pending(world: ApiWorld) -> None:
+    """The index has forgotten it, the catalogue has not: its owner reads the truth, others 404."""
+    address = "/v1/images/mine"
+
+    async def upload_and_delete(client: httpx.AsyncClient) -> None:
+        await client.put(address, files=part(), data=PUBLIC)
+        assert (await client.delete(address)).status_code == 202
+        world.work()
+        world.index.purge(["mine"])
+
+    async def just_now(client: httpx.AsyncClient) -> None:
+        assert (await client.get(address)).json()["status"] == "pending"
+
+    async def five_weeks_later(client: httpx.AsyncClient) -> None:
+        said = await client.get(address)
+        assert said.json()["status"] == "deleted"
+        assert (said.json()["version"], said.json()["applied_version"]) == (2, 2)
+        again = await client.delete(f"{address}?wait=searchable&timeout_s=60")
+        assert (again.status_code, again.json()["status"]) == (200, "deleted")
+        for key in ("searcher", "rival"):
+            assert (await client.get(address, headers={"X-API-Key": key})).status_code == 404
+        anew = await client.put(address, files=part(), data=PUBLIC)
+        assert (anew.headers["etag"], anew.json()["status"]) == ('"3"', "pending")
+
+    run(world, upload_and_delete, key="writer", keys=KEYS)
+    run(world, just_now, key="writer", keys=KEYS)
+    world.clock = InFiveWeeks()
+    run(world, five_weeks_later, key="writer", keys=KEYS)
