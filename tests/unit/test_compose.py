@@ -10,17 +10,21 @@ import re
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
+import typer.main
 import yaml
 
-from sightline.engine.settings import Mode, load_settings
+from sightline.engine.settings import Mode, Settings, load_settings
 from sightline.infra import compose_environment
+from sightline.infra.cli.main import app
 from sightline.infra.minio_binary import VERSION
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
+OURS = ("worker", "bridge", "join", "mine", "sink", "api")
 VARIABLE = re.compile(r"\$\{([A-Z_]+):\?[^}]*\}")
 
 
@@ -51,7 +55,7 @@ def test_it_is_valid_by_the_specification(compose: dict[str, Any]) -> None:
 def test_every_part_is_there_and_watched(compose: dict[str, Any]) -> None:
     """Each long-running service restarts, and each that answers has a health check."""
     services = compose["services"]
-    answering = {"kafka", "minio", "qdrant", "worker", "join", "mine", "api"}
+    answering = {"kafka", "minio", "qdrant", "worker", "join", "mine", "sink", "api"}
     assert answering | {"bridge", "tests"} == set(services)
     for name in answering:
         assert services[name]["healthcheck"]["test"], name
@@ -91,7 +95,7 @@ def test_secrets_come_from_outside(text: str, compose: dict[str, Any]) -> None:
                 assert VARIABLE.fullmatch(value), name
 
 
-@pytest.mark.parametrize("name", ["worker", "bridge", "api"])
+@pytest.mark.parametrize("name", OURS)
 def test_our_services_get_settings_that_load(
     name: str, compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -105,6 +109,48 @@ def test_our_services_get_settings_that_load(
     assert settings.kafka.bootstrap_servers == "kafka:9092"
     assert settings.index.url == "http://qdrant:6333"
     assert name != "api" or settings.api.keys[0].scopes
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_service_runs_a_command_that_exists(name: str, compose: dict[str, Any]) -> None:
+    """What stands as `command` is one of `sightline`'s."""
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    [command] = compose["services"][name]["command"]
+    assert command == name
+    assert command in known
+
+
+@pytest.mark.parametrize("name", ["worker", "join", "mine", "sink", "api"])
+def test_the_health_check_asks_the_port_that_is_served(name: str, compose: dict[str, Any]) -> None:
+    """The default of the setting, or what the service sets."""
+    settings = Settings()
+    ports = {
+        "worker": settings.worker.metrics_port,
+        "join": settings.labels.join_metrics_port,
+        "mine": settings.labels.mine_metrics_port,
+        "sink": settings.sink.metrics_port,
+        "api": int(compose["services"]["api"]["environment"]["SIGHTLINE_API__PORT"]),
+    }
+    asked = urlsplit(compose["services"][name]["environment"]["HEALTH_URL"])
+    assert asked.port == ports[name]
+
+
+def test_what_is_written_to_disk_may_be_written(compose: dict[str, Any]) -> None:
+    """The containers are read-only but for /tmp: the address of the API, the files of stages."""
+    for name in OURS:
+        service = compose["services"][name]
+        assert service["read_only"]
+        assert service["environment"]["SIGHTLINE_DATA_DIRECTORY"].startswith("/tmp/")  # noqa: S108
+        assert service["tmpfs"] == ["/tmp"]  # noqa: S108
+
+
+def test_the_image_has_what_the_services_need() -> None:
+    """The image installs the lock file of the `services` extra, with what each process imports."""
+    dockerfile = (ROOT / "infra/Dockerfile").read_text()
+    assert "--require-hashes -r infra/requirements/services.txt" in dockerfile
+    locked = (ROOT / "infra/requirements/services.txt").read_text()
+    for needed in ("faust-streaming", "pyarrow", "qdrant-client", "minio", "confluent-kafka"):
+        assert re.search(rf"^{needed}==", locked, flags=re.MULTILINE), needed
 
 
 def test_the_build_stages_exist_and_do_not_run_as_root(compose: dict[str, Any]) -> None:
