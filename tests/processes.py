@@ -1,4 +1,4 @@
-"""One-shot `sightline` commands for the end-to-end tests."""
+"""`sightline` commands for the end-to-end tests: to their end, or until they are told to stop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from sightline.engine.settings import Settings
 from sightline.infra.node_process import environment_of
@@ -26,3 +27,25 @@ def sightline(
         timeout=timeout_s,
         check=False,
     )
+
+
+def started(*arguments: str, settings: Settings, log: Path) -> subprocess.Popen[bytes]:
+    """Start a command that runs until it is stopped; what it says is appended to `log`."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sightline.infra.cli", *arguments],
+            env={**os.environ, **environment_of(settings)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+
+
+def stopped(process: subprocess.Popen[bytes], *, timeout_s: float = 30.0) -> int:
+    """Ask it to end (SIGTERM) and wait: the exit code; killed, if it does not listen."""
+    process.terminate()
+    try:
+        return process.wait(timeout_s)
+    finally:
+        process.kill()
+        process.wait()
