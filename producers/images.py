@@ -16,7 +16,7 @@ from sightline.engine.records import Message
 from sightline.engine.traceparent import new_traceparent, traceparent_header
 from sightline.producers.derived_ids import event_id_of
 from sightline.schemas.envelope import Event
-from sightline.schemas.fields import Moderation, Visibility
+from sightline.schemas.fields import Moderation, NamedImage, Visibility
 from sightline.schemas.images import (
     Authority,
     ImageChanged,
@@ -153,6 +153,7 @@ class ImagePublisher:
             traceparent: W3C trace context to go on with; none: a new trace.
 
         Raises:
+            ValidationError: the image's id is one that no URL can hold.
             Overloaded: too many events wait in this process.
         """
         return self.publish_event(
@@ -164,7 +165,12 @@ class ImagePublisher:
     def event_of(
         self, state: ImageState, *, event_id: str | None = None, occurred: datetime | None = None
     ) -> Event[ImageState]:
-        """The CloudEvent that says a state, from this source."""
+        """The CloudEvent that says a state, from this source.
+
+        Raises:
+            ValidationError: the image's id is one that no URL can hold.
+        """
+        NamedImage(image_id=state.image_id)
         return Event[ImageState].of(
             state,
             event_id=event_id or event_id_of(self.source, state.TYPE, state.model_dump_json()),
@@ -186,7 +192,12 @@ class ImagePublisher:
 
 
 def reference_to(data: bytes, bucket: str, image_id: str, content_type: str) -> ObjectReference:
-    """Where bytes go in our bucket: by their digest, so that a version never changes its bytes."""
+    """Where bytes go in our bucket: by their digest, so that a version never changes its bytes.
+
+    Raises:
+        ValidationError: the image's id is out of the contract's bounds.
+    """
+    NamedImage(image_id=image_id)
     digest = sha256(data).hexdigest()
     return ObjectReference(
         bucket=bucket,

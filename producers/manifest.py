@@ -12,7 +12,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from sightline.engine.errors import PermanentError
 from sightline.schemas.envelope import ContractError
-from sightline.schemas.fields import Attributes, Id, ImageId, OwnerId, Tags, Version, Visibility
+from sightline.schemas.fields import (
+    AddressableId,
+    Attributes,
+    Id,
+    OwnerId,
+    Tags,
+    Version,
+    Visibility,
+)
 
 FORMATS = (".csv", ".jsonl", ".parquet")
 _TAG_SEPARATOR = "|"
@@ -50,7 +58,7 @@ class Row(BaseModel):
 
     path: str
     """Relative to the directory or prefix that is backfilled."""
-    image_id: Annotated[ImageId | None, BeforeValidator(_blank_is_absent)] = None
+    image_id: Annotated[AddressableId | None, BeforeValidator(_blank_is_absent)] = None
     """None: derived from the path."""
     tags: Annotated[Tags, BeforeValidator(_tags)] = ()
     """In CSV separated by `|`."""

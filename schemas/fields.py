@@ -18,6 +18,8 @@ ID_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 """An identifier: 1-128 characters that need no escaping in a URL, a key or a file name."""
 ImageId = Id
+"""As it may be read. `..` fits the released contract, so no reader of it may fail; who names an
+image checks `NamedImage`."""
 OwnerId = Id
 ActorId = Id
 SearchId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._~-]{1,512}$")]
@@ -59,6 +61,23 @@ class Contract(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="ignore", allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+def _addressable(image_id: str) -> str:
+    if image_id in {".", ".."}:
+        raise ValueError("'.' and '..' are no image ids: no URL and no S3 key can hold them")
+    return image_id
+
+
+AddressableId = Annotated[ImageId, AfterValidator(_addressable)]
+"""An image id that its URL and its objects' keys can hold: every id but `.` and `..`."""
+
+
+class NamedImage(Contract):
+    """Checks an id before an image gets it. Raises `ValidationError` that names `image_id`."""
+
+    image_id: AddressableId
+    """The image."""
 
 
 def _bounded(attributes: dict[str, JsonValue]) -> dict[str, JsonValue]:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from sightline.engine.settings import Scope
 from sightline.producers.derived_ids import new_id
-from sightline.schemas.fields import ID_PATTERN, MAX_VERSION
+from sightline.schemas.fields import MAX_VERSION, AddressableId
 from sightline.search_api.admission import CallerOf
 from sightline.search_api.bodies import json_body, multipart_body
 from sightline.search_api.documents import ImageDocument
@@ -20,9 +20,7 @@ from sightline.search_api.openapi import answers, body, form_of, json_of
 from sightline.search_api.preconditions import if_match
 from sightline.search_api.request_fields import ImageFields, ImagePatch, WaitQuery
 
-ImageIdPath = Annotated[
-    str, Path(pattern=ID_PATTERN, description="The image.", examples=["summer-dress-17"])
-]
+ImageIdPath = Annotated[AddressableId, Path(description="The image.", examples=["summer-dress-17"])]
 WaitParameter = Annotated[
     WaitQuery | None, Query(description="Answer only when the index has the write.")
 ]

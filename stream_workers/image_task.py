@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydantic import ValidationError
+
 from sightline.engine.records import Fence, IndexedImage, Message, Stage, WinnerLocation
 from sightline.schemas.envelope import ContractError, Event
+from sightline.schemas.fields import NamedImage
 from sightline.schemas.images import ImageState, tie
 from sightline.schemas.indexed import Lane, Outcome, StageTimes
 from sightline.schemas.registry import decode
@@ -174,12 +177,16 @@ def read_image_event(message: Message) -> Event[ImageState]:
     """The image event of a message.
 
     Raises:
-        ContractError: it breaks the contract, is no image event, or its key is not its image id
-            (compaction would then keep or drop the wrong ones).
+        ContractError: it breaks the contract, is no image event, its key is not its image id
+            (compaction would then keep or drop the wrong ones), or no URL can hold its image id.
     """
     event = decode(message.value)
     if not isinstance(event.data, ImageState):
         raise ContractError("type", f"{event.type} is not an image event")
     if message.key != event.data.image_id.encode():
         raise ContractError("key", "the record's key is not the event's image_id")
+    try:
+        NamedImage(image_id=event.data.image_id)
+    except ValidationError as error:
+        raise ContractError("data.image_id", ContractError.of(error).reason) from error
     return event

@@ -230,7 +230,7 @@ def test_a_large_json_body_is_413(world: ApiWorld) -> None:
     assert is_problem(answer, 413)
 
 
-@pytest.mark.parametrize("image_id", ["a%20b", "x" * 129, "caf%C3%A9"])
+@pytest.mark.parametrize("image_id", ["a%20b", "x" * 129, "caf%C3%A9", "%2E", "%2E%2E"])
 def test_an_id_that_can_be_none_is_422(world: ApiWorld, image_id: str) -> None:
     """In the path too."""
     assert is_problem(ask(world, "GET", f"{IMAGES}/{image_id}"), 422, field="image_id")

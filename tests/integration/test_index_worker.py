@@ -63,7 +63,7 @@ def test_an_upload_is_found_as_its_own_nearest_neighbour(indexing: Indexing) -> 
 
 
 def test_what_is_malformed_is_dead_lettered_and_the_partition_goes_on(indexing: Indexing) -> None:
-    """Not JSON, no CloudEvent, unknown type, broken bound, wrong key; a null passes by."""
+    """Not JSON, no CloudEvent, unknown type, an id that no URL can hold; a null passes by."""
     good = indexing.public("good", 1, b"good")
     bad = {
         b"{": "",
@@ -73,15 +73,17 @@ def test_what_is_malformed_is_dead_lettered_and_the_partition_goes_on(indexing: 
     for value in bad:
         indexing.append("good", value)
     indexing.append("good", None)
+    indexing.publish(good.model_copy(update={"image_id": ".."}))
     indexing.publish(good)
     indexing.worker()
     indexing.wait_listed(1)
-    letters = eventually(lambda: found if len(found := indexing.dead_letters()) == 3 else None)
+    letters = eventually(lambda: found if len(found := indexing.dead_letters()) == 4 else None)
     assert letters is not None
     facts = [DeadLetterFacts.parse(list(letter.headers)) for letter in letters]
-    assert {letter.value for letter in letters} == set(bad)
+    assert {letter.value for letter in letters if letter.key == b"good"} == set(bad)
     assert {fact.error for fact in facts} == {"ContractError"}
-    assert all(letter.key == b"good" for letter in letters)
+    [dots] = [fact for fact, letter in zip(facts, letters, strict=True) if letter.key == b".."]
+    assert dots.message.startswith("data.image_id: ")
 
 
 def test_missing_and_different_objects_are_rejected_after_a_while(indexing: Indexing) -> None:

@@ -132,6 +132,9 @@ def test_a_bound_is_checked_before_anything_is_stored(publisher: ImagePublisher)
         publisher.upload(b"jpeg", image_id="no blanks", version=1)
     with pytest.raises(ValidationError):
         publisher.upload(b"jpeg", image_id="cat", version=-1)
+    for dots in (".", ".."):
+        with pytest.raises(ValidationError, match="no URL"):
+            publisher.upload(b"jpeg", image_id=dots, version=1)
     assert list(publisher.store.list(publisher.bucket, "")) == []
 
 

@@ -72,6 +72,7 @@ def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("m.csv", "path,version\na.jpg,x\n", "row 1: version"),
         ("m.csv", "path,version\na.jpg,-1\n", "row 1: version"),
         ("m.csv", "path,image_id\na.jpg,a b\n", "row 1: image_id"),
+        ("m.csv", "path,image_id\na.jpg,..\n", "row 1: image_id"),
         ("m.csv", "path,visibility\na.jpg,everyone\n", "row 1: visibility"),
         ("m.csv", "path,attributes\na.jpg,{\n", "row 1: attributes"),
         ("m.csv", "path\na.jpg\na.jpg\n", "path 'a.jpg' is there twice"),

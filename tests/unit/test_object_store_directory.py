@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from sightline.engine.object_store_directory import DirectoryObjectStore
 
 HOUR_S = 3_600.0
@@ -23,6 +25,22 @@ def test_what_interrupted_puts_left_is_removed_at_the_next_start(tmp_path: Path)
     assert [path.name for path in (tmp_path / ".drafts").iterdir()] == ["at-work"]
     store.put("b", "k", b"whole")
     assert DirectoryObjectStore(tmp_path).get("b", "k") == b"whole"
+
+
+@pytest.mark.parametrize(
+    "key", ["..", ".", "../../escaped", "a/../../../escaped", "/escaped", "a//."]
+)
+def test_no_key_leads_out_of_its_bucket(tmp_path: Path, key: str) -> None:
+    """Dots and slashes of a key are no steps in the file system; its object comes back by it."""
+    root = tmp_path / "deep" / "root"
+    store = DirectoryObjectStore(root)
+    for bucket in ("b", ".."):
+        store.ensure_bucket(bucket)
+        store.put(bucket, key, b"kept")
+        assert store.get(bucket, key) == b"kept"
+        assert [item.key for item in store.list(bucket, "")] == [key]
+    outside = [p for p in tmp_path.rglob("*") if p.is_file() and not p.is_relative_to(root)]
+    assert outside == []
 
 
 def test_objects_are_never_taken_for_drafts(tmp_path: Path) -> None:
