@@ -19,7 +19,8 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from sightline.engine.errors import Overloaded, Part
 from sightline.engine.event_log_inprocess import PARTITION_BYTES
-from sightline.engine.event_log_kafka_config import consumer_config, error_of
+from sightline.engine.event_log_kafka_clients import open_consumer
+from sightline.engine.event_log_kafka_config import error_of
 from sightline.engine.ports import EventProducer
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import KafkaSettings
@@ -171,7 +172,7 @@ class CommittedOffsets:
         """The committed offsets; none at all while the broker does not answer."""
         prefix = self._settings.topic_prefix
         if group not in self._consumers:
-            self._consumers[group] = Consumer(consumer_config(self._settings, group))
+            self._consumers[group] = open_consumer(self._settings, group)
         asked = [KafkaPartition(prefix + at.topic, at.partition) for at in partitions]
         try:
             found = self._consumers[group].committed(asked, timeout=_TIMEOUT_S)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from confluent_kafka import KafkaError, KafkaException
 
 from sightline.engine.errors import (
@@ -18,8 +16,6 @@ from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import DEAD_LETTER_HEADROOM_BYTES, MAX_MESSAGE_BYTES
 
 Config = dict[str, str | int | float | bool]
-
-_log = logging.getLogger(__name__)
 
 
 def client_config(settings: KafkaSettings) -> Config:
@@ -37,7 +33,7 @@ def client_config(settings: KafkaSettings) -> Config:
         "socket.keepalive.enable": True,
         # A dead broker is tried again within a second, not within librdkafka's ten.
         "reconnect.backoff.max.ms": 1_000,
-        # Lost connections are told once, by `log_client_error`, not on standard error as well.
+        # Of a client without a logger (`event_log_kafka_clients.py`) only what is grave is told.
         "log_level": 2,
     }
     return config | _tls(settings) | _sasl(settings)
@@ -124,11 +120,6 @@ def _sasl(settings: KafkaSettings) -> Config:
 
 def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
-
-
-def log_client_error(error: KafkaError) -> None:
-    """What librdkafka reports out of band: it reconnects by itself, so this is only told."""
-    _log.warning("kafka client: %s", error.str())
 
 
 def error_of(error: KafkaError | KafkaException, doing: str) -> SightlineError:

@@ -9,7 +9,8 @@ from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from sightline.engine.errors import SightlineError
-from sightline.engine.event_log_kafka_config import consumer_config, error_of, log_client_error
+from sightline.engine.event_log_kafka_clients import open_consumer
+from sightline.engine.event_log_kafka_config import error_of
 from sightline.engine.event_log_kafka_producer import timestamp_of
 from sightline.engine.ports import RebalanceListener
 from sightline.engine.records import Message, TopicPartition
@@ -40,7 +41,7 @@ class KafkaEventConsumer:
     def __init__(self, settings: KafkaSettings, *, group: str) -> None:
         self._prefix = settings.topic_prefix
         self._timeout_s = settings.request_timeout_s
-        self._consumer = Consumer(consumer_config(settings, group) | {"error_cb": log_client_error})
+        self._consumer = open_consumer(settings, group)
         self._next: dict[TopicPartition, int] = {}
         self._failure: SightlineError | None = None
         self._away = False

@@ -9,7 +9,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.event_log_kafka_config import consumer_config, error_of, log_client_error
+from sightline.engine.event_log_kafka_clients import open_consumer
+from sightline.engine.event_log_kafka_config import error_of
 from sightline.engine.event_log_kafka_consumer import message_of
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings
@@ -31,9 +32,7 @@ def last_records(settings: KafkaSettings, topic: str) -> dict[int, Message | Non
         PartUnavailable: the broker did not answer for `request_timeout_s`.
     """
     name = settings.topic_prefix + topic
-    consumer = Consumer(
-        consumer_config(settings, f"reader-{uuid.uuid4().hex}") | {"error_cb": log_client_error}
-    )
+    consumer = open_consumer(settings, f"reader-{uuid.uuid4().hex}")
     try:
         known = consumer.list_topics(timeout=settings.request_timeout_s).topics
         if name not in known:

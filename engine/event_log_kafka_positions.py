@@ -8,7 +8,8 @@ from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from sightline.engine.errors import RefusedToStart
-from sightline.engine.event_log_kafka_config import consumer_config, error_of, log_client_error
+from sightline.engine.event_log_kafka_clients import open_consumer
+from sightline.engine.event_log_kafka_config import error_of
 from sightline.engine.settings import KafkaSettings
 
 
@@ -21,7 +22,7 @@ def start_offsets(
         PartUnavailable: the broker did not answer for `request_timeout_s`.
     """
     name = settings.topic_prefix + topic
-    consumer = _consumer(settings, group)
+    consumer = open_consumer(settings, group)
     try:
         wanted = [KafkaPartition(name, partition) for partition in sorted(partitions)]
         found = consumer.committed(wanted, timeout=settings.request_timeout_s)
@@ -40,7 +41,7 @@ def partition_count(settings: KafkaSettings, topic: str) -> int:
         PartUnavailable: the broker did not answer.
     """
     name = settings.topic_prefix + topic
-    consumer = _consumer(settings, "partition-count")
+    consumer = open_consumer(settings, "partition-count")
     try:
         known = consumer.list_topics(name, timeout=settings.request_timeout_s).topics[name]
     except KafkaException as error:
@@ -50,10 +51,6 @@ def partition_count(settings: KafkaSettings, topic: str) -> int:
     if not known.partitions:
         raise RefusedToStart(f"there is no topic {name}: create it with `sightline topics create`")
     return len(known.partitions)
-
-
-def _consumer(settings: KafkaSettings, group: str) -> Consumer:
-    return Consumer(consumer_config(settings, group) | {"error_cb": log_client_error})
 
 
 def _log_start(consumer: Consumer, at: KafkaPartition, settings: KafkaSettings) -> int:

@@ -8,11 +8,12 @@ from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Producer
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
-from sightline.engine.event_log_kafka_config import error_of, log_client_error, producer_config
+from sightline.engine.event_log_kafka_clients import open_producer
+from sightline.engine.event_log_kafka_config import error_of
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings
 
@@ -35,7 +36,7 @@ class KafkaEventProducer:
     def __init__(self, settings: KafkaSettings) -> None:
         self._prefix = settings.topic_prefix
         self._delivery_timeout_s = settings.delivery_timeout_s
-        self._producer = Producer(producer_config(settings) | {"error_cb": log_client_error})
+        self._producer = open_producer(settings)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="kafka-acks", daemon=True)
         self._thread.start()

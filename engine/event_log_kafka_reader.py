@@ -11,7 +11,8 @@ from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.event_log_kafka_config import consumer_config, error_of, log_client_error
+from sightline.engine.event_log_kafka_clients import open_consumer
+from sightline.engine.event_log_kafka_config import error_of
 from sightline.engine.event_log_kafka_consumer import message_of
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings
@@ -35,9 +36,8 @@ def read_topics(
     Raises:
         PartUnavailable: the broker did not answer for `request_timeout_s`.
     """
-    consumer = Consumer(
-        consumer_config(settings, f"reader-{uuid.uuid4().hex}")
-        | {"enable.partition.eof": True, "error_cb": log_client_error}
+    consumer = open_consumer(
+        settings, f"reader-{uuid.uuid4().hex}", **{"enable.partition.eof": True}
     )
     try:
         for message in _read(consumer, settings, topics, since):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
-from sightline.engine.event_log_kafka_config import client_config, error_of
+from sightline.engine.event_log_kafka_clients import open_consumer
+from sightline.engine.event_log_kafka_config import error_of
 from sightline.engine.settings import KafkaSettings
 
 _TIMEOUT_S = 10.0
@@ -39,14 +40,7 @@ class LagReader:
 
     def __init__(self, settings: KafkaSettings, *, group: str) -> None:
         self._prefix = settings.topic_prefix
-        self._consumer = Consumer(
-            client_config(settings)
-            | {
-                "group.id": settings.topic_prefix + group,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-            }
-        )
+        self._consumer = open_consumer(settings, group)
 
     def read(self, topics: Sequence[str], *, ages: bool = True) -> list[PartitionLag]:
         """The lag of every partition; topics that do not exist are left out.

@@ -7,10 +7,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from sightline.engine.errors import TopicDrift
-from sightline.engine.event_log_kafka_config import client_config, error_of
+from sightline.engine.event_log_kafka_clients import open_admin
+from sightline.engine.event_log_kafka_config import error_of
 from sightline.engine.event_log_ready import await_partitions
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import Topic
@@ -34,7 +35,7 @@ class KafkaTopics:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._admin = AdminClient(client_config(settings))
+        self._admin = open_admin(settings)
 
     def ensure(self, topics: Sequence[Topic]) -> list[str]:
         """Create what is missing; the unprefixed names that were created. A repeat does nothing.

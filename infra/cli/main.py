@@ -6,11 +6,12 @@ in the line), 130 interrupted.
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
 
-from sightline.engine.errors import RefusedToStart, SightlineError
+from sightline.engine.errors import Part, PartUnavailable, RefusedToStart, SightlineError
 from sightline.infra.cli import interactions, label_stages, labels, operate, publish, run, trace
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
@@ -37,6 +38,8 @@ for commands in (
 
 def main() -> None:
     """Run the command named on the command line and exit."""
+    # For whoever typed the command; what runs on as a service logs JSON instead.
+    logging.basicConfig(level=logging.WARNING, format="sightline: %(message)s")
     try:
         app()
     except RefusedToStart as error:
@@ -50,4 +53,6 @@ def main() -> None:
 
 
 def _say(error: SightlineError) -> None:
-    typer.echo(f"sightline: {error}", err=True)
+    away = isinstance(error, PartUnavailable) and error.part is not Part.EMBEDDER
+    remedy = " (`sightline doctor` tells what is wrong)" if away else ""
+    typer.echo(f"sightline: {error}{remedy}", err=True)
