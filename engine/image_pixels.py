@@ -30,6 +30,10 @@ from sightline.engine.image_orientation import (
 from sightline.engine.image_to_rgb import rgb_on_white
 from sightline.engine.settings import DecodeSettings
 
+# Pillow warns about odd metadata, and they are not the picture. Said once, here: the filters are
+# those of the whole process, and each change of them races with what other threads decode.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _MAX_SCANS = 200
 """Encoders write about ten; each scan of a large progressive JPEG costs a pass over all of it."""
 _LARGE_PIXELS = 24_000_000
@@ -164,8 +168,6 @@ def _decode_jpeg(data: bytes, header: ImageHeader, detail: float) -> Pixels | No
 def _decode_with_pillow(
     data: bytes, header: ImageHeader, limits: DecodeSettings, detail: float
 ) -> Pixels:
-    # Pillow warns about odd metadata; they are not the picture.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
     with Image.open(io.BytesIO(data), formats=[header.format]) as image:
         width, height = image.size
         _check_size(width, height, limits)

@@ -1,5 +1,8 @@
 import io
 import struct
+import subprocess
+import sys
+import warnings
 import zlib
 from typing import Any
 
@@ -271,6 +274,31 @@ def test_broken_exif_is_no_reason_to_reject() -> None:
     """Garbage where EXIF should be leaves the picture as stored."""
     data = encoded(scene(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff garbage")
     assert distance(crop_of(data), crop_of(encoded(scene(), "PNG"))) < 4
+
+
+ODD_PNG = png(1, 1, 8, 0, b"\x00\x80", chunk(b"acTL", bytes(8)))
+"""An animation of no frames: Pillow reads the picture, and warns."""
+
+
+def test_decoding_changes_no_filter_of_warnings() -> None:
+    """They are the whole process's: every thread that decodes would change them for all others."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        before = list(warnings.filters)
+        assert crop_of(ODD_PNG).shape == (SIZE, SIZE, 3)
+        assert list(warnings.filters) == before
+
+
+def test_odd_metadata_warns_nobody() -> None:
+    """Not even where a process makes errors of warnings: the picture is whole."""
+    script = f"""
+from sightline.engine.decode import prepare
+from sightline.engine.settings import DecodeSettings
+prepare({ODD_PNG!r}, limits=DecodeSettings(), size=32)
+"""
+    command = [sys.executable, "-W", "error::UserWarning", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_preprocess_digest_names_the_size() -> None:
