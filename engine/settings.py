@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import tomllib
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -30,6 +31,7 @@ NONE_WORD = "null"
 """As the value of a variable: nothing, where a setting may be nothing."""
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
@@ -340,12 +342,28 @@ class ApiSettings(Section):
     503."""
     max_body_bytes: PositiveInt = 33 * 1024 * 1024
     """Of any request."""
+    body_timeout_s: PositiveSeconds = 120.0
+    """For a request's whole body to arrive; 408 then."""
+    head_timeout_s: PositiveSeconds = 10.0
+    """For a request's head, be it a connection's first or next; the connection is closed then."""
+    max_connections: PositiveInt = 500
+    """Open at once; more are answered 503. Each is a file that the process has open."""
+    forwarded_allow_ips: tuple[str, ...] = ()
+    """Addresses and networks of the proxies whose `X-Forwarded-For` and `-Proto` are believed, and
+    so whom the rate limit counts; none: whoever connects."""
     store_queries: bool = True
     """Keep uploaded query pictures for 30 days, so that they can become anchors."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=256)] = 40
     """Results within this Hamming distance of 256-bit dHashes are near-duplicates."""
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _are_networks(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for one in given:
+            ip_network(one)  # its message names what is wrong
+        return given
 
 
 class Settings(BaseSettings):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.settings import ApiSettings
+from sightline.infra.http_connections import BoundedConnection, Room
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -48,13 +51,24 @@ def url_of(listener: socket.socket) -> str:
 
 
 def serve(
-    app: FastAPI, listener: socket.socket, stop: threading.Event, *, ready: Callable[[], None]
+    app: FastAPI,
+    listener: socket.socket,
+    stop: threading.Event,
+    *,
+    ready: Callable[[], None],
+    settings: ApiSettings | None = None,
 ) -> None:
-    """Serve until `stop` is set; `ready` is called once requests are answered."""
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S
-    )
-    server = uvicorn.Server(config)
+    """Serve until `stop` is set.
+
+    Args:
+        app: answers.
+        listener: what `bind` gave.
+        stop: ends it.
+        ready: called once requests are answered.
+        settings: how many connections, how slow, and whose word on where a request comes from is
+            taken; none: the defaults.
+    """
+    server = uvicorn.Server(_config(app, settings or ApiSettings()))
 
     def watch() -> None:
         while not server.started and not stop.wait(_POLL_S):
@@ -71,3 +85,22 @@ def serve(
     finally:
         stop.set()
         watcher.join()
+
+
+def _config(app: FastAPI, settings: ApiSettings) -> uvicorn.Config:
+    connection = partial(
+        BoundedConnection,
+        room=Room(settings.max_connections),
+        head_timeout_s=settings.head_timeout_s,
+    )
+    return uvicorn.Config(
+        app,
+        http=connection,  # type: ignore[arg-type]  # it is called, and that is all
+        ws="none",
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        # uvicorn's own default believes everybody on this machine.
+        forwarded_allow_ips=list(settings.forwarded_allow_ips),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )

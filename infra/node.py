@@ -114,7 +114,7 @@ def _api_loop(parts: Parts, listener: socket.socket, announce: Announce) -> Loop
 
     def loop(stop: threading.Event) -> None:
         try:
-            serve(app, listener, stop, ready=ready)
+            serve(app, listener, stop, ready=ready, settings=settings.api)
         finally:
             owner.withdraw(settings.data_directory)
 

@@ -16,6 +16,7 @@ from sightline.producers.interactions import InteractionPublisher
 from sightline.producers.interactions_async import AsyncInteractionPublisher
 from sightline.search_api import openapi, problems
 from sightline.search_api.admission import Admission
+from sightline.search_api.body_deadline import BodyDeadline
 from sightline.search_api.body_limit import BodyLimit
 from sightline.search_api.dependencies import ApiDependencies
 from sightline.search_api.image_answers import ImageAnswers
@@ -180,6 +181,7 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
 
 def _add_middleware(app: FastAPI, deps: ApiDependencies) -> None:
     """The last one added is the outermost."""
+    app.add_middleware(BodyDeadline, timeout_s=deps.api.body_timeout_s)
     app.add_middleware(BodyLimit, max_bytes=deps.api.max_body_bytes)
     if deps.api.cors_origins:
         app.add_middleware(

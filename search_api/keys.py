@@ -15,7 +15,7 @@ from sightline.engine.visible import Caller
 from sightline.search_api.problems import Problem
 
 _LOCAL = Caller(scopes=frozenset(Scope))
-_ANONYMOUS = Caller(scopes=frozenset())
+_OF_PROXIES = ("forwarded", "x-forwarded-for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,9 @@ class KeyRing:
         return self._keys.get(sha256(presented.encode("utf-8", "surrogatepass")).hexdigest())
 
     def _refuse_strangers(self, request: Request) -> None:
+        if any(name in request.headers for name in _OF_PROXIES):
+            # Behind one on this machine, every stranger seems to be here.
+            raise Problem("forbidden", "without API keys no proxy may pass requests on")
         if request.client is not None and not is_loopback(request.client.host):
             raise Problem("forbidden", "without API keys only this machine may ask")
         if not is_loopback(request.url.hostname or ""):

@@ -38,6 +38,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "bad-search-id": (403, "The search id does not authorise this"),
     "not-found": (404, "There is nothing here that you may see"),
     "method-not-allowed": (405, "This address does not take that method"),
+    "too-slow": (408, "The request took too long to arrive"),
     "version-conflict": (409, "The image's version stands against this"),
     "stale": (412, "The image has changed since you read it"),
     "too-large": (413, "The request is too large"),

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 
 from fastapi import FastAPI
 
+from sightline.engine.settings import ApiSettings
 from sightline.infra.http_server import bind, serve, url_of
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: FastAPI, settings: ApiSettings | None = None) -> Iterator[str]:
     """Its address; the app has stopped when the block ends."""
     listener, stop, ready = bind("127.0.0.1", 0), threading.Event(), threading.Event()
-    thread = threading.Thread(target=serve, args=(app, listener, stop), kwargs={"ready": ready.set})
+    more = {"ready": ready.set, "settings": settings}
+    thread = threading.Thread(target=serve, args=(app, listener, stop), kwargs=more)
     thread.start()
     try:
         assert ready.wait(30)

@@ -224,6 +224,20 @@ def test_a_chunked_body_is_cut_at_the_limit(world: ApiWorld) -> None:
     assert read <= 52_000
 
 
+def test_a_body_that_trickles_is_408(world: ApiWorld) -> None:
+    """Cut off in the middle, of a form and of JSON."""
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b"--"
+        await asyncio.Event().wait()
+
+    for headers in (JSON, BOUNDARY):
+        limits = {"body_timeout_s": 0.05}
+        answer = ask(world, "POST", SEARCH, content=stuck(), headers=headers, settings=limits)
+        assert is_problem(answer, 408, field="body")
+        assert answer.headers["connection"] == "close"
+
+
 def test_a_large_json_body_is_413(world: ApiWorld) -> None:
     """JSON has a bound of its own."""
     answer = ask(world, "POST", SEARCH, content=b" " * 70_000, headers=JSON)
@@ -289,6 +303,8 @@ def test_pages_of_other_sites_may_not_use_an_open_api(world: ApiWorld) -> None:
         {"Origin": "https://evil.example"},
         {"Origin": "http://[x"},
         {"Host": "evil.example"},
+        {"X-Forwarded-For": "203.0.113.9"},
+        {"Forwarded": "for=203.0.113.9"},
     ):
         assert is_problem(ask(world, "POST", SEARCH, json=body, headers=headers), 403)
     own = ask(world, "POST", SEARCH, json=body, headers={"Origin": "http://localhost"})

@@ -1,0 +1,130 @@
+"""Connections to the API: so many at once, and none that keeps us waiting for its request.
+
+uvicorn bounds neither how long a request's head may take nor what trickles in behind an answer, and
+refuses connections over its limit only once they have sent a request. How long a body may take that
+is being read is the app's business (`search_api/body_deadline.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sightline.search_api.problems import Problem, retry_after
+
+_LINGER_S = 1.0
+"""A refused client may read why before its connection goes, for so long."""
+
+
+class _Awaited(Enum):
+    HEAD = auto()
+    """The rest of a request's head, or its first byte."""
+    LEFTOVERS = auto()
+    """The rest of a body that was answered already."""
+
+
+@dataclass(slots=True)
+class Room:
+    """Places for connections, of one event loop."""
+
+    places: int
+    taken: int = 0
+
+
+class BoundedConnection(H11Protocol):
+    """A connection that is refused where there is no room, and closed where it keeps us waiting.
+
+    Args:
+        room: shared by all connections of a server.
+        head_timeout_s: for a whole head, and for what follows an answer.
+    """
+
+    def __init__(self, *args: Any, room: Room, head_timeout_s: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._room = room
+        self._has_place = False
+        self._head_timeout_s = head_timeout_s
+        self._awaited: _Awaited | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a place, or answer 503."""
+        super().connection_made(transport)
+        if self._room.taken >= self._room.places:
+            detail = "too many connections are open; try again later"
+            self._refuse(Problem("overloaded", detail, {"part": "api"}, retry_after(1)))
+            return
+        self._room.taken += 1
+        self._has_place = True
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give the place back."""
+        super().connection_lost(exc)
+        self._disarm()
+        if self._has_place:
+            self._has_place = False
+            self._room.taken -= 1
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on, and see what is awaited now."""
+        if not self._refused:
+            super().data_received(data)
+            self._watch()
+
+    def on_response_complete(self) -> None:
+        """The next request is awaited, or the rest of this one."""
+        super().on_response_complete()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Time runs while the same thing is awaited, however much of it arrives."""
+        awaited = self._awaits()
+        if awaited is not self._awaited:
+            self._disarm()
+            self._awaited = awaited
+            if awaited is not None:
+                self._timer = self.loop.call_later(self._head_timeout_s, self._too_late)
+
+    def _awaits(self) -> _Awaited | None:
+        if self.transport.is_closing():
+            return None
+        if self.conn.their_state is h11.IDLE:
+            return _Awaited.HEAD
+        answered = self.cycle is not None and self.cycle.response_complete
+        return _Awaited.LEFTOVERS if answered and self.conn.their_state is h11.SEND_BODY else None
+
+    def _too_late(self) -> None:
+        begun = bool(self.conn.trailing_data[0])
+        if self._awaited is _Awaited.HEAD and begun and self.conn.our_state is h11.IDLE:
+            self._refuse(Problem("too-slow", "the head of the request took too long to arrive"))
+        else:
+            self.timeout_keep_alive_handler()
+
+    def _refuse(self, problem: Problem) -> None:
+        self._refused = True
+        answer = problem.answer()
+        headers = [*answer.raw_headers, (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=answer.status_code, headers=headers),
+            h11.Data(data=bytes(answer.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self._unset_keepalive_if_required()
+        self._disarm()
+        # Closing at once would reset the connection under a client that is still sending.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._timer = self.loop.call_later(_LINGER_S, self.transport.close)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

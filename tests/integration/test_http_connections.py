@@ -1,0 +1,169 @@
+"""What connections to the API may not do: be too many, keep it waiting, say where they are from."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from pydantic import ValidationError
+from starlette.responses import PlainTextResponse, Response
+
+from sightline.engine.settings import ApiSettings
+from tests.api_parts import ApiWorld, app_of
+from tests.serving import serving
+from tests.waiting import eventually
+
+GET = b"GET /client HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SOON_S = 0.2
+LONG_S = 20.0
+
+
+def app() -> FastAPI:
+    """Says where a request comes from."""
+    app = FastAPI()
+
+    @app.get("/client")
+    async def client(request: Request) -> Response:
+        assert request.client is not None
+        return PlainTextResponse(request.client.host)
+
+    return app
+
+
+@contextmanager
+def connected(url: str) -> Iterator[socket.socket]:
+    """A bare connection."""
+    place = urlsplit(url)
+    with socket.create_connection((place.hostname, place.port or 80), timeout=LONG_S) as connection:
+        yield connection
+
+
+def answer_on(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    said = b""
+    while more := connection.recv(65_536):
+        said += more
+    return said
+
+
+def is_served(connection: socket.socket) -> bool:
+    """Whether one more request on it gets its answer, whole."""
+    connection.sendall(GET)
+    said = b""
+    while not said.endswith(b"127.0.0.1"):
+        more = connection.recv(65_536)
+        if not more:
+            return False
+        said += more
+    return said.startswith(b"HTTP/1.1 200")
+
+
+def problem(said: bytes) -> tuple[int, dict[str, object]]:
+    """Status and document of an answer."""
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    return int(head.split()[1]), json.loads(body)
+
+
+def is_answered(url: str) -> bool:
+    """Whether a new connection is."""
+    return httpx.get(f"{url}/client").status_code == 200
+
+
+def test_connections_over_the_limit_are_answered_503() -> None:
+    """With a problem and a time to come back; whoever is connected stays, and a place is freed."""
+    with serving(app(), ApiSettings(max_connections=2)) as url, ExitStack() as idle:
+        first = idle.enter_context(connected(url))
+        with connected(url) as second:
+            assert is_served(second)
+            with connected(url) as third:
+                said = answer_on(third)
+            status, document = problem(said)
+            assert (status, document["part"]) == (503, "api")
+            assert b"retry-after: 1" in said.lower()
+            assert is_served(second)
+        eventually(lambda: is_answered(url), timeout_s=LONG_S)
+        assert is_served(first)
+
+
+def test_a_head_that_trickles_is_408_and_silence_is_closed() -> None:
+    """On a connection's first request; who has said nothing is told nothing."""
+    with serving(app(), ApiSettings(head_timeout_s=SOON_S)) as url:
+        with connected(url) as slow:
+            slow.sendall(GET[:20])
+            assert problem(answer_on(slow))[0] == 408
+        with connected(url) as silent:
+            assert answer_on(silent) == b""
+        assert is_answered(url)
+
+
+def test_a_second_head_that_trickles_is_408() -> None:
+    """The first was answered, and the time runs anew."""
+    with (
+        serving(app(), ApiSettings(head_timeout_s=SOON_S)) as url,
+        connected(url) as connection,
+    ):
+        assert is_served(connection)
+        connection.sendall(GET[:20])
+        assert problem(answer_on(connection))[0] == 408
+
+
+def test_what_trickles_in_behind_an_answer_is_cut_off() -> None:
+    """Nobody reads the body of a request to an address that is not there."""
+    with (
+        serving(app(), ApiSettings(head_timeout_s=SOON_S)) as url,
+        connected(url) as connection,
+    ):
+        connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 404")
+        connection.settimeout(0.01)
+
+        def ended() -> bool:
+            try:
+                connection.sendall(b"x")
+                return connection.recv(65_536) == b""
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+
+        eventually(ended, timeout_s=LONG_S)
+
+
+def test_a_body_that_trickles_is_408_and_its_connection_closed(tmp_path: Path) -> None:
+    """Over a real connection, whose other requests had their answers."""
+    world = ApiWorld.open(tmp_path)
+    limits = {"body_timeout_s": SOON_S}
+    with serving(app_of(world, **limits), ApiSettings.model_validate(limits)) as url:
+        with connected(url) as connection:
+            connection.sendall(
+                b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+            )
+            status, document = problem(answer_on(connection))
+        assert (status, document["field"]) == (408, "body")
+        assert httpx.get(f"{url}/healthz").status_code == 200
+    world.index.close()
+
+
+@pytest.mark.parametrize(
+    ("believed", "seen"), [((), "127.0.0.1"), (("127.0.0.0/8",), "203.0.113.9")]
+)
+def test_only_a_named_proxy_is_believed(believed: tuple[str, ...], seen: str) -> None:
+    """By default nobody is, not even on this machine: a rate limit would be for whoever lies."""
+    with serving(app(), ApiSettings(forwarded_allow_ips=believed)) as url:
+        answer = httpx.get(f"{url}/client", headers={"X-Forwarded-For": "203.0.113.9"})
+        assert answer.text == seen
+
+
+def test_a_proxy_that_is_no_address_is_refused() -> None:
+    """A name would match nothing, silently."""
+    with pytest.raises(ValidationError, match=r"proxy\.internal"):
+        ApiSettings(forwarded_allow_ips=("proxy.internal",))
