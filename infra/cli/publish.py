@@ -12,25 +12,33 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sightline.engine.catalogue import Catalogue
-from sightline.engine.connections import owner_headers
+from sightline.engine.clock import SystemClock
+from sightline.engine.connections import owner_headers, reachable_kafka
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.owner import find
-from sightline.engine.settings import Settings, load_settings
+from sightline.engine.settings import Mode, Settings, load_settings
 from sightline.infra.cli.stopping import stop_on_signals
 from sightline.infra.known_images import known_through
 from sightline.producers.backfill import BackfillOptions, run_backfill
 from sightline.producers.backfill_record import BackfillSummary, End
 from sightline.producers.catalogued import CataloguedImages, Known
 from sightline.producers.connect import connect
-from sightline.producers.images import ImagePublisher
+from sightline.producers.images import ImagePublisher, Published
+from sightline.producers.outcomes import Ended, await_outcomes
 from sightline.producers.uploads import FileUploaded, upload_files
 from sightline.schemas.fields import Visibility
-from sightline.schemas.indexed import Lane
+from sightline.schemas.indexed import Lane, Outcome
 
 app = typer.Typer()
 
 SOURCE = "/sightline/cli"
 _FAILURES_SHOWN = 20
+_SAID_OF = {
+    Outcome.INDEXED: "searchable",
+    Outcome.HIDDEN: "applied, hidden from searches",
+    Outcome.SUPERSEDED: "superseded by a higher version",
+    Outcome.DEAD_LETTERED: "dead-lettered (`sightline dlq list`)",
+}
 
 VisibilityOption = Annotated[
     Visibility | None, typer.Option(help="Who may see them; there is no default.")
@@ -61,13 +69,18 @@ def upload(
     tags: TagsOption = "",
     owner: Annotated[str | None, typer.Option(help="Whose they are.")] = None,
     group: Annotated[str | None, typer.Option(help="Several photos of one thing.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Until each is searchable, or rejected: why.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="Of --wait, seconds.", min=0)] = 60.0,
 ) -> None:
-    """Upload files: each is acknowledged, or told why not."""
+    """Upload files: each is acknowledged, or told why not; with --wait, what became of it."""
     if visibility is None:
         raise SettingsInvalid("say who may see them: --visibility public or --visibility private")
     if image_id is not None and len(files) != 1:
         raise SettingsInvalid("--id goes with exactly one file")
-    with _publishing(load_settings()) as (_, catalogued, _known):
+    settings = load_settings()
+    with _publishing(settings) as (_, catalogued, _known):
         ends = upload_files(
             catalogued,
             files,
@@ -78,9 +91,35 @@ def upload(
             group_id=group,
             progress=_tell,
         )
-    failed = sum(end.published is None for end in ends)
-    if failed:
-        raise SightlineError(f"{failed} of {len(ends)} files were not uploaded")
+    published = [end.published for end in ends if end.published is not None]
+    applied = _applied(settings, published, timeout) if wait else len(published)
+    if len(published) < len(ends):
+        raise SightlineError(f"{len(ends) - len(published)} of {len(ends)} files were not uploaded")
+    if applied < len(published):
+        raise SightlineError(f"{len(published) - applied} of {len(ends)} files are not searchable")
+
+
+def _applied(settings: Settings, published: list[Published], timeout_s: float) -> int:
+    """How many the index has; says of each what became of it."""
+    ended = await_outcomes(
+        reachable_kafka(settings),
+        published,
+        timeout_s=timeout_s,
+        clock=SystemClock(),
+        by_time=settings.mode is Mode.SERVICES,
+        told=_tell_end,
+    )
+    silent = {one.image_id for one in published} - {end.published.image_id for end in ended}
+    for image_id in sorted(silent):
+        typer.echo(f"no answer within {timeout_s:g} s: {image_id} (`sightline status`)", err=True)
+    return sum(end.applied for end in ended)
+
+
+def _tell_end(end: Ended) -> None:
+    after = "" if end.freshness is None else f" after {end.freshness.total_seconds():.2f} s"
+    said = _SAID_OF.get(end.outcome, str(end.outcome)) + (f": {end.reason}" if end.reason else "")
+    name = f"{end.published.image_id} version {end.published.version}"
+    typer.echo(f"{name} {said}{after if end.applied else ''}", err=not end.applied)
 
 
 @app.command()

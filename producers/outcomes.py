@@ -1,0 +1,113 @@
+"""What became of published images: waits for the index worker's answer, read from the log."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sightline.engine.event_log_kafka_follower import KafkaFollower
+from sightline.engine.event_log_kafka_positions import offsets_since
+from sightline.engine.ports import Clock
+from sightline.engine.records import Message
+from sightline.engine.settings import KafkaSettings
+from sightline.producers.images import Published
+from sightline.schemas.envelope import ContractError
+from sightline.schemas.indexed import ImageIndexed, ImageRejected, Outcome
+from sightline.schemas.registry import decode
+from sightline.schemas.topics import IMAGES_INDEXED
+
+SKEW = timedelta(minutes=1)
+"""How far the clocks of those who append to the log may differ."""
+APPLIED = frozenset({Outcome.INDEXED, Outcome.HIDDEN, Outcome.SUPERSEDED, Outcome.DELETED})
+"""Ends that are what was asked for, or what a later change made of it."""
+_BATCH = 500
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The end of one published version."""
+
+    published: Published
+    outcome: Outcome
+    reason: str = ""
+    """Of a rejection, for a person."""
+    freshness: timedelta | None = None
+    """From the log to where searches see it; None: it skipped that."""
+
+    @property
+    def applied(self) -> bool:
+        """Whether the index has it as asked, or has a higher version."""
+        return self.outcome in APPLIED
+
+
+def await_outcomes(
+    kafka: KafkaSettings,
+    published: Sequence[Published],
+    *,
+    timeout_s: float,
+    clock: Clock,
+    by_time: bool = True,
+    told: Callable[[Ended], object] | None = None,
+) -> list[Ended]:
+    """Read outcomes until every version has one or the time is over; those that came, in order.
+
+    What was published long ago has its outcome already: it is looked for from then on, as far as
+    the topic goes back.
+
+    Args:
+        kafka: the cluster.
+        published: what to wait for; versions, not images.
+        timeout_s: for all of them.
+        clock: the time.
+        by_time: whether the broker finds records by their time; the in-process one cannot.
+        told: called at each end, as it comes.
+
+    Raises:
+        PartUnavailable: the broker did not answer.
+    """
+    open_ends = {(one.image_id, one.version): one for one in published}
+    if not open_ends:
+        return []
+    deadline = clock.monotonic() + timeout_s
+    since = min(one.appended for one in published) - SKEW if by_time else None
+    follower = KafkaFollower(
+        kafka,
+        IMAGES_INDEXED.name,
+        group=f"outcomes-{uuid.uuid4().hex}",
+        starts=offsets_since(kafka, IMAGES_INDEXED.name, since),
+    )
+    ended: list[Ended] = []
+    try:
+        while open_ends and clock.monotonic() < deadline:
+            for message in follower.poll(_BATCH, _POLL_S):
+                end = _end_of(message, open_ends)
+                if end is not None:
+                    ended.append(end)
+                    if told is not None:
+                        told(end)
+    finally:
+        follower.close()
+    return ended
+
+
+def _end_of(message: Message, open_ends: dict[tuple[str, int], Published]) -> Ended | None:
+    """The first outcome of a version that is waited for; repeats are of no interest."""
+    try:
+        data = decode(message.value).data
+    except ContractError:
+        return None
+    if not isinstance(data, ImageIndexed | ImageRejected):
+        return None
+    published = open_ends.pop((data.image_id, data.version), None)
+    if published is None:
+        return None
+    times = data.times
+    return Ended(
+        published=published,
+        outcome=data.outcome,
+        reason=f"{data.reason}: {data.message}" if isinstance(data, ImageRejected) else "",
+        freshness=None if times.searchable is None else times.searchable - times.appended,
+    )

@@ -1,0 +1,162 @@
+"""Waiting for what became of uploads, on the real broker, the worker's answers written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sightline.engine.clock import SystemClock
+from sightline.engine.event_log_kafka import KafkaEventProducer
+from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.settings import KafkaSettings
+from sightline.producers.derived_ids import new_id
+from sightline.producers.images import Published
+from sightline.producers.outcomes import Ended, await_outcomes
+from sightline.schemas.envelope import Event
+from sightline.schemas.indexed import ImageIndexed, ImageRejected, Lane, Outcome, StageTimes
+from sightline.schemas.topics import IMAGES, IMAGES_INDEXED
+
+LONG_S = 60.0
+DAY = timedelta(days=1)
+
+
+class Answers:
+    """The topic of outcomes, written as the index worker does."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self.kafka = kafka
+        self._log = KafkaEventProducer(kafka)
+        KafkaTopics(kafka).ensure([IMAGES_INDEXED])
+
+    def say(
+        self,
+        published: Published,
+        outcome: Outcome = Outcome.INDEXED,
+        *,
+        at: datetime | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Answer one version."""
+        at = at or datetime.now(UTC)
+        told: dict[str, Any] = {
+            "image_id": published.image_id,
+            "version": published.version,
+            "event_id": published.event_id,
+            "lane": Lane.LIVE,
+            "times": StageTimes(
+                occurred=published.appended,
+                appended=published.appended,
+                consumed=at,
+                searchable=at,
+            ),
+            "generation": "g",
+            "model_digest": "sha256:0",
+        }
+        data = (
+            ImageIndexed(outcome=outcome, **told)
+            if reason is None
+            else ImageRejected(reason=reason, message="it is none", **told)
+        )
+        event: Event[Any] = Event.of(data, event_id=new_id(), source="/test", time=at)
+        self._log.append(
+            IMAGES_INDEXED.name, published.image_id, event.encode(), timestamp=at
+        ).result(LONG_S)
+
+    def wait(self, *published: Published, timeout_s: float = LONG_S) -> list[Ended]:
+        """What `await_outcomes` tells."""
+        return await_outcomes(self.kafka, published, timeout_s=timeout_s, clock=SystemClock())
+
+    def close(self) -> None:
+        """Let go."""
+        self._log.close()
+
+
+@pytest.fixture
+def answers(kafka_settings: KafkaSettings) -> Iterator[Answers]:
+    """A topic of this test's own."""
+    answers = Answers(kafka_settings)
+    yield answers
+    answers.close()
+
+
+def upload(image_id: str, version: int = 1, *, appended: datetime | None = None) -> Published:
+    """An acknowledged upload."""
+    return Published(
+        event_id=new_id(),
+        image_id=image_id,
+        version=version,
+        topic=IMAGES.name,
+        partition=0,
+        offset=0,
+        appended=appended or datetime.now(UTC),
+    )
+
+
+def test_each_upload_has_its_end(answers: Answers) -> None:
+    """Searchable, rejected with the reason, superseded: each told once, whatever is repeated."""
+    cat, dog, old = upload("cat"), upload("dog"), upload("cat", 0)
+    answers.say(upload("stranger"))
+    answers.say(old, Outcome.SUPERSEDED)
+    answers.say(cat)
+    answers.say(cat)
+    answers.say(dog, reason="corrupt")
+    ended = {
+        (end.published.image_id, end.published.version): end for end in answers.wait(cat, dog, old)
+    }
+    assert {key: end.outcome for key, end in ended.items()} == {
+        ("cat", 0): Outcome.SUPERSEDED,
+        ("cat", 1): Outcome.INDEXED,
+        ("dog", 1): Outcome.REJECTED,
+    }
+    assert ended["dog", 1].reason == "corrupt: it is none"
+    assert [ended[key].applied for key in sorted(ended)] == [True, True, False]
+
+
+def test_an_answer_that_never_comes_ends_the_wait(answers: Answers) -> None:
+    """What came is told; the rest is missing when the time is over."""
+    cat, dog = upload("cat"), upload("dog")
+    answers.say(cat)
+    [end] = answers.wait(cat, dog, timeout_s=2.0)
+    assert end.published == cat
+
+
+def test_what_was_uploaded_before_was_answered_before(answers: Answers) -> None:
+    """An upload that changed nothing is the one of yesterday, and so is its end."""
+    yesterday = datetime.now(UTC) - DAY
+    cat = upload("cat", appended=yesterday)
+    answers.say(upload("cat", 0, appended=yesterday - DAY), at=yesterday - DAY)
+    answers.say(cat, at=yesterday + timedelta(seconds=1))
+    [end] = answers.wait(cat)
+    assert end.freshness is not None
+    assert timedelta(0) < end.freshness <= timedelta(seconds=1)
+
+
+def test_an_answer_that_comes_while_waiting_is_seen(answers: Answers) -> None:
+    """Nothing is there at first: what is appended from then on is not passed over."""
+    cat, dog = upload("cat"), upload("dog")
+    told: list[Ended] = []
+    answers.say(cat)
+
+    def answer_the_other(end: Ended) -> None:
+        told.append(end)
+        if end.published == cat:
+            answers.say(dog, Outcome.HIDDEN)
+
+    ended = await_outcomes(
+        answers.kafka,
+        [cat, dog],
+        timeout_s=LONG_S,
+        clock=SystemClock(),
+        told=answer_the_other,
+    )
+    assert [end.outcome for end in ended] == [Outcome.INDEXED, Outcome.HIDDEN]
+    assert told == ended
+
+
+def test_nothing_to_wait_for_asks_nobody() -> None:
+    """No upload, no question: no broker is needed."""
+    nobody = KafkaSettings(bootstrap_servers="127.0.0.1:9")
+    assert await_outcomes(nobody, [], timeout_s=0, clock=SystemClock()) == []
