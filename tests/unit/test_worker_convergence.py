@@ -342,6 +342,33 @@ def test_bytes_that_need_no_decoding_are_let_go(world: World, *, together: bool)
     assert world.index.count(listed_only=True) == 4
 
 
+@pytest.mark.parametrize("stored", [None, b"two"])
+@pytest.mark.parametrize("known", ["embedded before", "embedded meanwhile"])
+def test_a_digest_that_is_only_claimed_gets_nobody_elses_vector(
+    world: World, known: str, stored: bytes | None
+) -> None:
+    """An object that is missing, or is another, is rejected though its event names known bytes."""
+    victim, digest = public("victim", 1, b"one"), reference(b"one").sha256
+    claimed = reference(b"one").model_copy(update={"key": "images/elsewhere"})
+    thief = public("thief", 1, b"one").model_copy(update={"object": claimed})
+    if stored is not None:
+        world.store.put("pictures", claimed.key, stored)
+    world.publish(victim, "e1")
+    if known == "embedded before":
+        world.run_to_the_end()
+        assert world.index.images["victim"].content_sha256 == digest
+    world.publish(thief, "e2")
+    world.run_to_the_end()
+    image = world.index.images["thief"]
+    reason = "object_missing" if stored is None else "object_changed"
+    assert (image.outcome, image.reason) == (Outcome.REJECTED, reason)
+    assert (image.content_sha256, image.perceptual_hash) == (None, None)
+    assert image.vector is None
+    assert not image.listed
+    assert world.index.images["victim"].listed, "the claim takes nothing from whom it names"
+    assert world.embedder.embedded == 1
+
+
 def test_a_rejected_version_is_applied_as_a_version(world: World) -> None:
     """Version 3 does not stay public because version 5 has a broken file."""
     world.publish(public("a", 3, b"one"), "e1")
