@@ -102,7 +102,7 @@ def mine(epochs: Epochs, rules: LabelRules, guards: Guards) -> Iterator[Mined]:
     }
     for epoch, searches in changed.items():
         history = [clicked.get(e, {}) for e in range(epoch - rules.history, epoch + 1)]
-        for _, mined in mine_epoch(searches, history, epoch, rules):
+        for _, mined in mine_epoch(searches, history, rules):
             yield mined
 
 

@@ -45,10 +45,10 @@ from sightline.stream_workers.labels.outgoing import (
 )
 from sightline.stream_workers.labels.partition_stage import Core, PartitionStage
 from sightline.stream_workers.labels.rules import LabelRules
-from sightline.stream_workers.labels.stage_process import StageProcess
+from sightline.stream_workers.labels.stage_process import StageProcess, collect_garbage_seldom
 
 BATCH = 1_000
-_POLL_S = 0.05
+_POLL_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -223,6 +223,7 @@ def main() -> None:
             "result": Path(given["result"]),
         }
     )
+    collect_garbage_seldom()  # as the stages do: on every side, or it would flatter them
     if told.side == "nothing":
         _nothing(told)
     elif told.side.startswith("plain"):

@@ -12,6 +12,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
+from sightline.engine.event_log_kafka_batch import KafkaBatch
 from sightline.engine.event_log_kafka_clients import open_producer
 from sightline.engine.event_log_kafka_config import error_of
 from sightline.engine.records import Message
@@ -99,6 +100,16 @@ class KafkaEventProducer:
         except KafkaException as error:
             acknowledged.future.set_exception(error_of(error, f"appending to {topic}"))
         return acknowledged.future
+
+    def batch(self) -> KafkaBatch:
+        """See `BatchEventProducer.batch`.
+
+        Raises:
+            PartUnavailable: the producer is closed.
+        """
+        if self._closed.is_set():
+            raise PartUnavailable(Part.BROKER, "this producer is closed")
+        return KafkaBatch(self._producer, self._prefix)
 
     def flush(self, timeout_s: float) -> None:
         """See `EventProducer.flush`."""

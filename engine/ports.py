@@ -71,6 +71,30 @@ class EventProducer(Protocol):
         """Flush and let go; repeated calls do nothing."""
 
 
+class EventBatch(Protocol):
+    """Messages that are awaited together; one thread appends."""
+
+    def append(self, topic: str, key: str, value: bytes, *, partition: int | None = None) -> None:
+        """Queue one message, as `EventProducer.append` does.
+
+        Raises:
+            Overloaded: the local queue is full; the message is not part of the batch.
+        """
+
+    def seal(self) -> Future[int]:
+        """Nothing follows: how many there were, once the brokers have acknowledged all of them.
+
+        The future raises what the first that failed would have raised, as soon as it failed.
+        """
+
+
+class BatchEventProducer(EventProducer, Protocol):
+    """An `EventProducer` for who sends much and asks only whether all of it arrived."""
+
+    def batch(self) -> EventBatch:
+        """A new, empty batch."""
+
+
 class RebalanceListener(Protocol):
     """Told by the consumer, on the polling thread, when partitions come and go."""
 

@@ -102,7 +102,7 @@ def _unmade(found: Evidence, search: Search, image: Graded, rules: LabelRules) -
         return barred
     names = [
         name
-        for name, mined in mine_search(search, found.clicked, found.epoch or 0, rules)
+        for name, mined in mine_search(search, found.clicked, rules)
         if image.image_id in _images(mined)
     ]
     if names:

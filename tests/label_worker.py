@@ -17,6 +17,7 @@ from pathlib import Path
 import faust
 
 from sightline.engine.event_log_kafka_producer import KafkaEventProducer
+from sightline.engine.ports import EventBatch
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.topics import EPOCHS_DONE
@@ -49,17 +50,29 @@ class DyingProducer:
         partition: int | None = None,
     ) -> Future[Message]:
         """Send, or die."""
+        self.about_to_send(topic)
+        if self.hangs(topic):
+            return Future()
+        return self._producer.append(
+            topic, key, value, headers=headers, timestamp=timestamp, partition=partition
+        )
+
+    def batch(self) -> EventBatch:
+        """One whose every message is a send."""
+        return _DyingBatch(self, self._producer.batch())
+
+    def about_to_send(self, topic: str) -> None:
+        """Count, or die."""
         if self._left is not None:
             if self._left <= 0 and self._last != EPOCHS_DONE.name:
                 self._producer.flush(10)
                 os.kill(os.getpid(), signal.SIGKILL)
             self._left -= 1
         self._last = topic
-        if topic == self._hangs_on:
-            return Future()
-        return self._producer.append(
-            topic, key, value, headers=headers, timestamp=timestamp, partition=partition
-        )
+
+    def hangs(self, topic: str) -> bool:
+        """Whether what goes there is never acknowledged."""
+        return topic == self._hangs_on
 
     def flush(self, timeout_s: float) -> None:
         """Of the real one."""
@@ -68,6 +81,27 @@ class DyingProducer:
     def close(self) -> None:
         """Of the real one."""
         self._producer.close()
+
+
+class _DyingBatch:
+    """A batch of the dying producer."""
+
+    def __init__(self, dying: DyingProducer, batch: EventBatch) -> None:
+        self._dying = dying
+        self._batch = batch
+        self._hangs = False
+
+    def append(self, topic: str, key: str, value: bytes, *, partition: int | None = None) -> None:
+        """Send, or die."""
+        self._dying.about_to_send(topic)
+        if self._dying.hangs(topic):
+            self._hangs = True
+        else:
+            self._batch.append(topic, key, value, partition=partition)
+
+    def seal(self) -> Future[int]:
+        """Of the real one, unless something hangs."""
+        return Future() if self._hangs else self._batch.seal()
 
 
 def main() -> None:

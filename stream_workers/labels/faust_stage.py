@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,7 @@ class _Shell:
 
     async def _work(self, stream: Any) -> None:
         try:
-            async for event in _events(stream):
+            async for event in stream.noack().events():
                 message = event.message
                 if message.topic == self._topic:
                     await self._take(message)
@@ -141,7 +141,8 @@ class _Shell:
             self._stage.fail(error)
 
     async def _take(self, message: Any) -> None:
-        await self._ready.wait()
+        if not self._ready.is_set():
+            await self._ready.wait()
         partition = self._partitions.get(message.partition)
         if partition is None:
             await self._prepare_missing()
@@ -246,8 +247,3 @@ class _Shell:
     async def _tick(self) -> None:
         if self._stage.tick is not None:
             self._stage.tick()
-
-
-async def _events(stream: Any) -> AsyncIterator[Any]:
-    async for event in stream.noack().events():
-        yield event

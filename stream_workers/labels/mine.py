@@ -30,7 +30,7 @@ from sightline.stream_workers.labels.wire_searches import (
     Search,
     decode,
 )
-from sightline.stream_workers.labels.wire_triples import encode_triple
+from sightline.stream_workers.labels.wire_triples import TripleWriter
 
 
 @dataclass(slots=True)
@@ -169,8 +169,9 @@ class MineCore:
         time = instants.text(rules.closes_at(epoch))
 
         def records() -> Iterator[Outgoing]:
-            for name, mined in mine_epoch(searches, history, epoch, rules):
-                value = encode_triple(name, mined, time=time)
-                yield Outgoing(Destination.TRIPLES, mined.anchor_id, value)
+            writer = TripleWriter(epoch=epoch, rules_version=rules.version, time=time)
+            for name, mined in mine_epoch(searches, history, rules):
+                value = writer.encode(name, mined)
+                yield Outgoing(Destination.TRIPLES, mined.search.anchor_id, value)
 
         return records

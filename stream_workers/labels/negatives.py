@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from enum import StrEnum
+from operator import attrgetter
 
 from sightline.schemas.labels import Verdict
 from sightline.stream_workers.labels.grading import NOTHING, POSITIVE
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.wire_interactions import UploadQuery
 from sightline.stream_workers.labels.wire_searches import Graded, Search
+
+_image_id = attrgetter("image_id")
+_score = attrgetter("score")
 
 
 class NoNegative(StrEnum):
@@ -76,11 +80,19 @@ def negatives(
         rules: the numbers.
     """
     near = hashes_to_avoid(search, chosen)
-    ranked = sorted(search.shown, key=lambda image: (-image.score, image.image_id))
+    examined = search.examined
+    passed_over = [
+        image
+        for image in search.shown
+        if not image.grade and image.position <= examined and image.image_id not in clicked
+    ]
+    # Twice by one attribute each: a key function of ours would take most of the miner's sorting.
+    passed_over.sort(key=_image_id)
+    passed_over.sort(key=_score, reverse=True)
     found: list[Graded] = []
-    for image in ranked:
+    for image in passed_over:
         if len(found) == rules.negatives:
             break
-        if why_not(image, search, near, clicked, rules) is None:
+        if not _is_near(_bits(image.perceptual_hash), near, rules):
             found.append(image)
     return found

@@ -7,14 +7,12 @@ task of their own, so that taking goes on while acknowledgements are on their wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future
-from concurrent.futures import wait as wait_for
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Protocol
 
 from sightline.engine.errors import Overloaded
-from sightline.engine.ports import Clock, EventProducer
+from sightline.engine.ports import BatchEventProducer, Clock
 from sightline.engine.records import Message
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.labels import Stage
@@ -30,12 +28,11 @@ from sightline.stream_workers.labels.outgoing import (
     SideRow,
     Undecodable,
 )
+from sightline.stream_workers.labels.sending import Sending
 from sightline.stream_workers.labels.stage_figures import StageFigures
 
 MAX_ANNOUNCING = 16
 """Finished epochs of a partition that wait for their acknowledgements; then taking waits, too."""
-CHUNK_RECORDS = 20
-"""Made in a thread at a time: the event loop must answer the broker while large epochs close."""
 FULL_QUEUE_PAUSE_S = 0.01
 
 
@@ -57,13 +54,6 @@ class Core(Protocol):
 
     def safe_offset(self) -> int | None:
         """What may be committed."""
-
-
-class Destinations(Protocol):
-    """Topic names, without the deployment's prefix, by destination."""
-
-    def __getitem__(self, destination: Destination) -> str:
-        """The topic."""
 
 
 class PartitionStage:
@@ -93,8 +83,8 @@ class PartitionStage:
         partition: int,
         start: int,
         core: Core,
-        producer: EventProducer,
-        destinations: Destinations,
+        producer: BatchEventProducer,
+        destinations: Mapping[Destination, str],
         clock: Clock,
         fail: Callable[[BaseException], None],
         letters: LetterRate,
@@ -114,6 +104,7 @@ class PartitionStage:
         self._letters = LetterLimit(letters)
         self._closed_ms: dict[DoneRange, int] = {}
         self._pending: dict[int, Future[Message]] = {}
+        self._sending: Sending | None = None
         self._finished: asyncio.Queue[FinishedEpochs] = asyncio.Queue(MAX_ANNOUNCING)
         self._announcer = asyncio.create_task(self._announce_all())
         self._begun = False
@@ -162,6 +153,8 @@ class PartitionStage:
 
     def drop(self) -> None:
         """The partition is no longer ours: nothing more is sent, committed or said."""
+        if self._sending is not None:
+            self._sending.stop()
         self._announcer.cancel()
 
     async def _announce_all(self) -> None:
@@ -191,16 +184,18 @@ class PartitionStage:
         self.progressed_at = self._clock.monotonic()
         self._figures.finished(finished.done, self._closed_ms.pop(finished.done), self._clock.now())
 
-    async def _send_all(self, records: Iterable[Outgoing]) -> None:
-        futures: list[Future[Message]] = []
-        left = iter(records)
-        while chunk := await asyncio.to_thread(_next_of, left):
-            futures += [await self._send(record) for record in chunk]
-            self.progressed_at = self._clock.monotonic()
-        if futures:
-            await asyncio.to_thread(wait_for, futures, None, FIRST_EXCEPTION)
-            for future in futures:
-                future.result()
+    async def _send_all(self, records: Iterator[Outgoing]) -> None:
+        batch = self._producer.batch()
+        sending = self._sending = Sending(batch, records, self._destinations)
+        while not sending.ended:
+            queued = await asyncio.to_thread(sending.step)
+            for topic, count in queued.items():
+                self._figures.sent(topic, count)
+            if queued:
+                self.progressed_at = self._clock.monotonic()
+            elif not sending.ended:
+                await asyncio.sleep(FULL_QUEUE_PAUSE_S)
+        await asyncio.wrap_future(batch.seal())
 
     async def _send(self, record: Outgoing) -> Future[Message]:
         topic = self._destinations[record.destination]
@@ -232,7 +227,3 @@ class PartitionStage:
             undecodable.value,
             headers=facts.headers(),
         )
-
-
-def _next_of(records: Iterator[Outgoing]) -> list[Outgoing]:
-    return list(islice(records, CHUNK_RECORDS))

@@ -23,9 +23,9 @@ class StageFigures:
         """One record was applied."""
         self._applied.inc()
 
-    def sent(self, topic: str) -> None:
-        """One record was sent."""
-        self._metrics.label_sent.labels(self._stage, topic).inc()
+    def sent(self, topic: str, count: int = 1) -> None:
+        """So many records were sent."""
+        self._metrics.label_sent.labels(self._stage, topic).inc(count)
 
     def buried(self, topic: str) -> None:
         """One record was dead-lettered."""

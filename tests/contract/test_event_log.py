@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
+from itertools import count
 from typing import Literal
 
 import pytest
 
-from sightline.engine.errors import PartUnavailable, TooLarge
+from sightline.engine.errors import Overloaded, PartUnavailable, TooLarge
 from sightline.engine.event_log_inprocess import InProcessBroker
 from sightline.engine.event_log_kafka import (
     KafkaEventConsumer,
@@ -206,6 +207,50 @@ def test_a_message_over_the_bound_is_refused(producer: KafkaEventProducer) -> No
     assert producer.append(TOPIC, "cat", b"y").result(15).value == b"y"
 
 
+def test_a_batch_ends_when_all_of_it_is_acknowledged(
+    settings: KafkaSettings, producer: KafkaEventProducer
+) -> None:
+    """Its future counts what was appended, all of which can be read by then; none is none."""
+    batch = producer.batch()
+    for n in range(500):
+        batch.append(TOPIC, f"k{n}", str(n).encode(), partition=n % 3)
+    assert batch.seal().result(15) == 500
+    found = {(m.key, m.value, m.partition) for m in read_topics(settings, [TOPIC])}
+    assert found == {(b"k%d" % n, b"%d" % n, n % 3) for n in range(500)}
+    assert producer.batch().seal().result(0) == 0
+
+
+def test_one_refused_message_fails_its_batch_only(producer: KafkaEventProducer) -> None:
+    """The first failure is the batch's; what else was in it, or comes later, is sent."""
+    batch = producer.batch()
+    for value in (b"1", b"x" * 4_000_000, b"2"):
+        batch.append(TOPIC, "cat", value)
+    with pytest.raises(TooLarge):
+        batch.seal().result(15)
+    after = producer.batch()
+    after.append(TOPIC, "cat", b"3")
+    assert after.seal().result(15) == 1
+
+
+def test_a_batch_tells_when_the_queue_is_full(settings: KafkaSettings) -> None:
+    """What did not fit is not part of it: the rest is acknowledged and counted."""
+    producer = KafkaEventProducer(
+        settings.model_copy(update={"max_queued_messages": 10, "linger_ms": 500.0})
+    )
+    batch = producer.batch()
+    fitted = count()
+
+    def fill() -> None:
+        for _ in range(1_000):
+            batch.append(TOPIC, "cat", b"x")
+            next(fitted)
+
+    with pytest.raises(Overloaded):
+        fill()
+    assert batch.seal().result(15) == next(fitted)
+    producer.close()
+
+
 def test_a_closed_producer_refuses(producer: KafkaEventProducer) -> None:
     """Closing flushes; appending afterwards is an error, closing again is not."""
     future = producer.append(TOPIC, "cat", b"1")
@@ -214,6 +259,8 @@ def test_a_closed_producer_refuses(producer: KafkaEventProducer) -> None:
     assert future.result(0).value == b"1"
     with pytest.raises(PartUnavailable):
         producer.append(TOPIC, "cat", b"2")
+    with pytest.raises(PartUnavailable):
+        producer.batch()
 
 
 def test_a_whole_topic_is_read_to_its_present_end(

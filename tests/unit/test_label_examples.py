@@ -194,7 +194,7 @@ def test_negatives_were_seen_and_nobody_wanted_them() -> None:
     assert [p.image_id for p in chosen] == ["p3"]
     found = negatives(search, chosen, {"p2"}, RULES)
     assert [n.image_id for n in found] == ["p4", "p5", "p6"]
-    names = [name for name, _ in mine_search(search, {"p2"}, 1, RULES)]
+    names = [name for name, _ in mine_search(search, {"p2"}, RULES)]
     assert names[0] == triple_id("1", "s1", "a", "p3", "p4")
     assert names[0] == "a4c84f543fc6cd4407f7762bd0dce85d3913ba5e19d20f0d0a02fe8495fdabe8"
 
@@ -214,15 +214,15 @@ def test_forty_bits_are_near_and_forty_one_are_not() -> None:
 
 
 def _mined(negative: str) -> Mined:
-    names = ("a", "p", negative, 2, 1, 2, 0.9, 0.8, "s", "t", 1, "ann")
-    return Mined(*names, PAGE.query, "", "", "", "m", "g", "v", "1", 1.0)
+    positive = Graded("p", 1, 0.9, "0" * 64, 2)
+    return Mined(_search(), positive, Graded(negative, 2, 0.8, "0" * 64, 0))
 
 
 def test_hot_anchors_are_sampled_with_a_weight() -> None:
-    """Of 500 triples the 200 smallest ids stay, each with weight 2.5."""
+    """Of 500 triples the 200 smallest ids stay, each with weight 2.5, in whatever order."""
     triples = [(f"{n:064x}", _mined(f"n{n}")) for n in range(500)]
     kept = cap_hot_anchors(triples[::-1], RULES)
-    assert [name for name, _ in kept] == [name for name, _ in triples[:200]]
+    assert [name for name, _ in kept] == [name for name, _ in triples[:200]][::-1]
     assert {mined.sampling_weight for _, mined in kept} == {2.5}
 
 
