@@ -268,9 +268,11 @@ class LabelSettings(Section):
     supervised: bool = True
     """`sightline up` runs join and miner as children of its own; off: start them yourself."""
     join_metrics_port: int | None = 9465
-    """Where `sightline join` serves its metrics; none: nowhere."""
+    """Where the join serves its metrics, also as a child of `sightline up`; none: nowhere."""
     mine_metrics_port: int | None = 9466
-    """Where `sightline mine` serves its metrics; none: nowhere."""
+    """Where the miner serves its metrics, also as a child of `sightline up`; none: nowhere."""
+    driver_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    """From which level on join and miner pass on what Faust and its Kafka client log."""
 
 
 class SinkSettings(Section):
@@ -351,6 +353,9 @@ class ApiSettings(Section):
     forwarded_allow_ips: tuple[str, ...] = ()
     """Addresses and networks of the proxies whose `X-Forwarded-For` and `-Proto` are believed, and
     so whom the rate limit counts; none: whoever connects."""
+    publish_unpublished_every_s: Seconds = 300.0
+    """How often the catalogue is looked through for images whose event a crash kept from the log; 0:
+    only by `sightline reconcile`."""
     store_queries: bool = True
     """Keep uploaded query pictures for 30 days, so that they can become anchors."""
     cors_origins: tuple[str, ...] = ()

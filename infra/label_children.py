@@ -43,6 +43,8 @@ class StageChild:
     run_id: str | None = None
     """Embedded only: stands in for the partition's past, as offsets begin at 0 again."""
     log_level: str = "INFO"
+    metrics_host: str = "127.0.0.1"
+    """Where its metrics are served, on the port that the settings give the stage."""
 
     def line(self) -> bytes:
         """The line that it reads; holds secrets."""
@@ -53,6 +55,7 @@ class StageChild:
             "data_directory": str(self.data_directory),
             "run_id": self.run_id,
             "log_level": self.log_level,
+            "metrics_host": self.metrics_host,
         }
         return json.dumps(told).encode() + b"\n"
 
@@ -67,6 +70,7 @@ class StageChild:
             data_directory=Path(told["data_directory"]),
             run_id=told["run_id"],
             log_level=told["log_level"],
+            metrics_host=told["metrics_host"],
         )
 
 

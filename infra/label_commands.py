@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Self
 
 import pyarrow as pa  # type: ignore[import-untyped]
-from prometheus_client import start_http_server
 from pyarrow import csv, parquet
 
 from sightline.engine.clock import SystemClock
@@ -28,6 +27,7 @@ from sightline.engine.telemetry import Metrics
 from sightline.engine.triple_manifest import FileKind, TripleManifest
 from sightline.engine.triple_reader import read_triples
 from sightline.infra.label_data import LabelData
+from sightline.infra.metrics_port import serve_metrics
 from sightline.infra.supervisor import run_together
 from sightline.schemas.topics import TOPICS, TRAINING_TRIPLES
 from sightline.stream_workers.label_evidence import (
@@ -65,8 +65,7 @@ def run_sink(
     configure_logs()
     KafkaTopics(settings.kafka).ensure(TOPICS)
     metrics = Metrics()
-    if settings.sink.metrics_port is not None:
-        start_http_server(settings.sink.metrics_port, registry=metrics.registry)
+    serve_metrics(metrics, settings.sink.metrics_port, setting="sink.metrics_port")
     store, producer = open_object_store(settings), KafkaEventProducer(settings.kafka)
     try:
         data = LabelData(

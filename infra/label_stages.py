@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
-
-from prometheus_client import start_http_server
 
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.event_log_kafka import KafkaEventProducer
 from sightline.engine.event_log_topics import KafkaTopics
 from sightline.engine.logs import configure_logs
-from sightline.engine.settings import Mode, Settings
+from sightline.engine.settings import LabelSettings, Mode, Settings
 from sightline.engine.telemetry import Metrics
 from sightline.infra.label_children import FOLDER, StageChild
+from sightline.infra.metrics_port import serve_metrics, serve_metrics_if_free
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import (
     INTERACTIONS,
@@ -24,6 +24,10 @@ from sightline.schemas.topics import (
     TOPICS,
 )
 from sightline.stream_workers.labels.stage_process import StageProcess
+
+_DRIVERS = ("faust", "mode", "aiokafka")
+"""Loggers that tell of each of their parts' starts and stops."""
+_log = logging.getLogger(__name__)
 
 
 def run_stage(settings: Settings, stage: Stage, *, imported: bool = False) -> None:
@@ -42,17 +46,22 @@ def run_stage(settings: Settings, stage: Stage, *, imported: bool = False) -> No
         )
     configure_logs()
     KafkaTopics(settings.kafka).ensure(TOPICS)
-    labels, metrics = settings.labels, Metrics()
-    port = labels.join_metrics_port if stage is Stage.JOIN else labels.mine_metrics_port
-    if port is not None:
-        start_http_server(port, registry=metrics.registry)
+    metrics, (port, name) = Metrics(), _metrics_port(settings.labels, stage)
+    serve_metrics(metrics, port, setting=name)
     child = StageChild(
         stage=stage,
         kafka=settings.kafka,
-        labels=labels,
+        labels=settings.labels,
         data_directory=settings.data_directory / FOLDER,
     )
     _work(child, metrics, imported=imported)
+
+
+def _metrics_port(labels: LabelSettings, stage: Stage) -> tuple[int | None, str]:
+    """The port, and the setting that it is from."""
+    if stage is Stage.JOIN:
+        return labels.join_metrics_port, "labels.join_metrics_port"
+    return labels.mine_metrics_port, "labels.mine_metrics_port"
 
 
 def _work(child: StageChild, metrics: Metrics, *, imported: bool = False) -> None:
@@ -61,6 +70,9 @@ def _work(child: StageChild, metrics: Metrics, *, imported: bool = False) -> Non
         if imported
         else (INTERACTIONS, SEARCHES_CLOSED)
     )
+    for driver in _DRIVERS:
+        logging.getLogger(driver).setLevel(child.labels.driver_log_level)
+    _log.info("%s begins", child.stage)
     process = StageProcess(
         kafka=child.kafka,
         labels=child.labels,
@@ -71,7 +83,10 @@ def _work(child: StageChild, metrics: Metrics, *, imported: bool = False) -> Non
         run_id=child.run_id,
         metrics=metrics,
     )
-    process.run(child.stage)
+    try:
+        process.run(child.stage)
+    finally:
+        _log.info("%s ends", child.stage)
 
 
 def _end_with_parent() -> None:
@@ -86,7 +101,9 @@ def main() -> None:
     child = StageChild.of(sys.stdin.buffer.readline())
     configure_logs(child.log_level)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    _work(child, Metrics())
+    metrics, (port, name) = Metrics(), _metrics_port(child.labels, child.stage)
+    serve_metrics_if_free(metrics, port, setting=name, host=child.metrics_host)
+    _work(child, metrics)
 
 
 if __name__ == "__main__":

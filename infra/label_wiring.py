@@ -52,6 +52,7 @@ class LabelParts:
                 labels=settings.labels,
                 data_directory=settings.data_directory / FOLDER,
                 run_id=parts.run_id,
+                metrics_host=settings.api.host,
                 log_level=logging.getLevelName(logging.getLogger().level),
             )
             for stage in Stage

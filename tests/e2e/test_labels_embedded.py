@@ -15,6 +15,7 @@ from sightline.engine.event_log_kafka import read_topics
 from sightline.engine.object_store_directory import DirectoryObjectStore
 from sightline.engine.settings import KafkaSettings, LabelSettings, Settings
 from sightline.engine.triple_reader import read_triples
+from sightline.infra.free_ports import free_port
 from sightline.infra.node_process import NodeProcess
 from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.user_model import UserModel
@@ -43,7 +44,9 @@ RULES = LabelSettings(
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NodeProcess, Settings]]:
     """`sightline up` with epochs of two seconds."""
     directory = tmp_path_factory.mktemp("labels")
-    settings = embedded(directory / "data").model_copy(update={"labels": RULES})
+    ports = {"join_metrics_port": free_port(), "mine_metrics_port": free_port()}
+    labels = RULES.model_copy(update=ports)
+    settings = embedded(directory / "data").model_copy(update={"labels": labels})
     with NodeProcess(settings, directory / "node.log") as node:
         yield node, settings
 
@@ -93,6 +96,21 @@ def test_clicks_become_triples(stack: tuple[NodeProcess, Settings], labels: dict
     assert all({t.anchor_id, t.positive_id, t.negative_id} <= set(labels) for t in triples)
     done = [decode(m.value).data for m in read_topics(_kafka(settings), [EPOCHS_DONE.name])]
     assert len({getattr(data, "run_id", None) for data in done}) == 1
+
+
+def test_the_children_serve_metrics_and_say_little(
+    stack: tuple[NodeProcess, Settings], labels: dict[str, str]
+) -> None:
+    """Epochs are done on their own ports; of Faust's starts and stops the log holds nothing."""
+    node, settings = stack
+    del labels
+    for port in (settings.labels.join_metrics_port, settings.labels.mine_metrics_port):
+        with Asking(f"http://127.0.0.1:{port}") as child:
+            eventually(lambda: "sightline_label_records_total{" in child.get("/metrics").text)
+    told = node.log.read_text()
+    assert '"message": "join begins"' in told
+    assert '"logger": "faust' not in told
+    assert '"logger": "aiokafka' not in told
 
 
 def test_a_trace_tells_every_hop(
