@@ -44,7 +44,8 @@ def stats_router(stats: SearchStats) -> APIRouter:
     ) -> Response:
         """CTR, clicks, conversions, dwell and empty results by model and variant. Scope `admin`.
 
-        Only of closed epochs: the newest searches are missing until their window has passed.
+        Only of closed epochs: the newest searches are missing until their window has passed. More
+        than two days back, `since` and `until` pick whole days, by when they began.
         """
         require(caller, Scope.ADMIN)
         rows = [_row(folded) for folded in stats.fold(period, since=since, until=until)]
@@ -62,5 +63,5 @@ def _row(folded: Folded) -> dict[str, Any]:
         "model": folded.model_digest,
         **folded.sums,
         **folded.figures,
-        "user_days": len(folded.user_days) + folded.user_days_omitted,
+        "user_days": folded.user_days,
     }

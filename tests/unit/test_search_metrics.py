@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.records import Message, TopicPartition
-from sightline.engine.search_stats import Period, SearchStats
+from sightline.engine.search_stats import Folded, Period, SearchStats
 from sightline.engine.search_stats_follower import SearchStatsFollower
 from sightline.engine.telemetry import Metrics
 from sightline.schemas.labels import EpochClosed, SearchesClosed, Verdict
@@ -210,7 +211,7 @@ def test_readers_add_up_and_fold_days_weeks_and_months() -> None:
         (3, 4),
         (31, 4),
     ]
-    assert len(days[1].user_days) == 3
+    assert days[1].user_days == 3
     weeks = stats.fold(Period.WEEK)
     assert [folded.sums["searches"] for folded in weeks] == [4, 12, 4]
     (month,) = stats.fold(Period.MONTH)
@@ -221,6 +222,67 @@ def test_readers_add_up_and_fold_days_weeks_and_months() -> None:
     (late,) = stats.fold(Period.ALL, since=datetime(2026, 3, 31, tzinfo=UTC))
     assert late.sums["searches"] == 4
     assert stats.fold(Period.ALL, until=datetime(2026, 3, 1, tzinfo=UTC)) == []
+
+
+def hourly(day: int, hour: int, **changes: Any) -> SearchMetricsCounted:
+    """Metrics of an epoch of an hour of March 2026."""
+    start = datetime(2026, 3, day, hour, tzinfo=UTC)
+    return counted(day, epoch=day * 24 + hour, epoch_start=start, **changes)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000))
+def test_days_that_are_packed_count_as_the_records_do(seed: int) -> None:
+    """In any order, with repeats: the same sums, rates and user-days by day, week and month."""
+    random = Random(seed)
+    records = [
+        hourly(
+            random.randrange(1, 29),
+            random.randrange(24),
+            source_partition=random.randrange(3),
+            variant=random.choice("ab"),
+            actors=tuple(sorted(f"{random.randrange(5):016x}" for _ in range(2))),
+        )
+        for _ in range(40)
+    ]
+    records = list({one.subject: one for one in records}.values())
+    packed = SearchStats()
+    for one in random.choices(records, k=30) + random.sample(records, len(records)):
+        packed.add(one)
+    for period in Period:
+        wanted: dict[tuple[datetime | None, str], Folded] = {}
+        for one in records:
+            key = (period.start_of(one.epoch_start), one.variant)
+            wanted.setdefault(key, Folded(key[0], one.variant, one.model_digest)).add(one)
+        found = {(folded.start, folded.variant): folded for folded in packed.fold(period)}
+        assert found.keys() == wanted.keys()
+        for key, folded in found.items():
+            assert (folded.sums, folded.figures) == (wanted[key].sums, wanted[key].figures)
+
+
+def test_records_of_old_days_are_not_kept() -> None:
+    """However many epochs and partitions there were: a day, variant and model is one entry."""
+    stats = SearchStats()
+    for day in range(1, 29):
+        for hour in range(24):
+            for partition in range(3):
+                stats.add(hourly(day, hour, source_partition=partition))
+    assert stats.records_kept == 3 * 24 * 3
+    assert sum(folded.sums["searches"] for folded in stats.fold(Period.DAY)) == 28 * 24 * 3 * 4
+
+
+def test_of_whole_days_an_instant_picks_those_that_began_then() -> None:
+    """A day of long ago is in or out; yesterday by the epoch."""
+    stats = SearchStats()
+    for day in (1, 20):
+        for hour in (1, 13):
+            stats.add(hourly(day, hour))
+
+    def searches(day: int, hour: int) -> int:
+        since = datetime(2026, 3, day, hour, tzinfo=UTC)
+        return sum(folded.sums["searches"] for folded in stats.fold(Period.ALL, since=since))
+
+    assert (searches(1, 0), searches(1, 12), searches(20, 12)) == (16, 8, 4)
 
 
 def test_nothing_to_divide_by_is_unknown_and_not_zero() -> None:
