@@ -12,8 +12,9 @@ from sightline.stream_workers.labels import instants
 from sightline.stream_workers.labels.bots import verdicts
 from sightline.stream_workers.labels.counting import Counted, OmittedRecord, count
 from sightline.stream_workers.labels.grading import grade
-from sightline.stream_workers.labels.open_search import Impression, OpenSearch
+from sightline.stream_workers.labels.open_search import Impression
 from sightline.stream_workers.labels.outgoing import Destination, Outgoing
+from sightline.stream_workers.labels.packed_page import HeldSearch
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.wire_searches import (
     Search,
@@ -33,7 +34,7 @@ class OpenEpoch:
     """What is held of an epoch; `first_offset` is the lowest record that it needs."""
 
     first_offset: int
-    searches: dict[str, OpenSearch] = field(default_factory=dict)
+    searches: dict[str, HeldSearch] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def close_epoch(
 ) -> tuple[Callable[[], Iterator[Search]], list[OmittedRecord]]:
     """The epoch's searches, by search id and graded one at a time, and what did not count."""
     counted = {
-        search_id: count(epoch.searches[search_id], window_ms=rules.window_ms)
+        search_id: count(epoch.searches[search_id].opened(), window_ms=rules.window_ms)
         for search_id in sorted(epoch.searches)
     }
     omitted = [row for each in counted.values() for row in each.omitted]

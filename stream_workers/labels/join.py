@@ -25,7 +25,7 @@ from sightline.stream_workers.labels.counting import (
     omitted_impression,
 )
 from sightline.stream_workers.labels.done_epochs import DoneEpochs, DoneRange
-from sightline.stream_workers.labels.open_search import HeldBeacon, Impression, OpenSearch
+from sightline.stream_workers.labels.open_search import HeldBeacon, Impression
 from sightline.stream_workers.labels.outgoing import (
     Destination,
     Effect,
@@ -35,6 +35,7 @@ from sightline.stream_workers.labels.outgoing import (
     Undecodable,
     nothing,
 )
+from sightline.stream_workers.labels.packed_page import HeldSearch, PackedImpression
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.safe_offset import SafeOffset
 from sightline.stream_workers.labels.wire_interactions import (
@@ -136,7 +137,7 @@ class JoinCore:
         else:
             held = self._held(offset, issued_ms, page.search_id)
             if held is not None:
-                held.impressions.append(impression)
+                held.impressions.append(PackedImpression.of(impression))
 
     def _take_beacon(
         self, offset: int, timestamp_ms: int, record: BeaconRecord, effects: list[Effect]
@@ -171,7 +172,7 @@ class JoinCore:
                 return "after_close"
         return "future" if issued_ms > timestamp_ms + self._rules.lateness_ms else ""
 
-    def _held(self, offset: int, issued_ms: int, search_id: str) -> OpenSearch | None:
+    def _held(self, offset: int, issued_ms: int, search_id: str) -> HeldSearch | None:
         """Where the record is held; None where its epoch is done and it was counted then."""
         epoch = self._rules.epoch_of(issued_ms)
         if epoch < (self._next_epoch or 0):
@@ -181,7 +182,7 @@ class JoinCore:
             held = self._open[epoch] = OpenEpoch(offset)
         search = held.searches.get(search_id)
         if search is None:
-            search = held.searches[search_id] = OpenSearch()
+            search = held.searches[search_id] = HeldSearch()
         return search
 
     def _side_row(self, row: OmittedRecord, effects: list[Effect]) -> None:

@@ -1,4 +1,4 @@
-"""What is held of one search until its epoch closes."""
+"""What is known of one search when its epoch closes; `packed_page` holds it until then."""
 
 from __future__ import annotations
 
