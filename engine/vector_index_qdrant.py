@@ -9,34 +9,28 @@ from functools import partial
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from sightline.engine.errors import NotFound, PartUnavailable
-from sightline.engine.generations import check_name, open_serving
+from sightline.engine.errors import NotFound
+from sightline.engine.generations import open_serving
 from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index_payload import (
-    KEYWORDS,
     LISTED,
-    NUMBERS,
     TOMBSTONE_TYPE,
     check_vectors,
     checked_vector,
     from_payload,
     highest,
     point_id,
-    spec_from_json,
-    spec_to_json,
     to_payload,
     winner_payload,
 )
-from sightline.engine.vector_index_qdrant_calls import QdrantCalls, connect, request_timeout_s
+from sightline.engine.vector_index_qdrant_calls import QdrantCalls, connect
+from sightline.engine.vector_index_qdrant_collections import QdrantCollections
 from sightline.engine.vector_index_qdrant_words import (
     any_below,
-    collection_config,
     has_ids,
     has_keyword,
     is_at,
-    keyword_index,
-    number_index,
     search_params,
     visible,
 )
@@ -191,13 +185,8 @@ def _image(record: models.Record) -> IndexedImage:
     return from_payload(record.payload or {}, vector)
 
 
-class QdrantGenerations:
-    """The generations of one server: collections `<prefix>-<name>`, the alias `<prefix>` serves."""
-
-    def __init__(self, calls: QdrantCalls, settings: IndexSettings) -> None:
-        self._calls = calls
-        self._settings = settings
-        self._prefix = settings.collection_prefix
+class QdrantGenerations(QdrantCollections):
+    """The generations of one server, opened as indexes; see `generations.Generations`."""
 
     @classmethod
     def of(
@@ -207,95 +196,9 @@ class QdrantGenerations:
         serial = client is not None and client.init_options.get("location") == ":memory:"
         return cls(QdrantCalls.through(client or connect(settings), serial=serial), settings)
 
-    def current(self) -> str | None:
-        """Name of the generation that serves; None before the first."""
-        aliases = self._calls("read aliases", lambda client: client.get_aliases()).aliases
-        for alias in aliases:
-            if alias.alias_name == self._prefix:
-                return alias.collection_name.removeprefix(f"{self._prefix}-")
-        return None
-
-    def names(self) -> list[str]:
-        """All that exist, by name."""
-        start = f"{self._prefix}-"
-        found = self._calls("list", lambda client: client.get_collections()).collections
-        return sorted(c.name.removeprefix(start) for c in found if c.name.startswith(start))
-
-    def spec(self, name: str) -> GenerationSpec | None:
-        """What the generation's collection metadata records; None if there is no such one."""
-        if name not in self.names():
-            return None
-        collection = self._collection(name)
-        info = self._calls("read", lambda client: client.get_collection(collection))
-        return spec_from_json(info.config.metadata) if info.config.metadata else None
-
-    def create(self, spec: GenerationSpec) -> None:
-        """Make it, empty, payload indexes first; what is already there stays."""
-        check_name(spec.name)
-        collection = self._collection(spec.name)
-        if spec.name not in self.names():
-            self._create_collection(collection, spec)
-        for name in KEYWORDS:
-            self._create_field_index(collection, name, keyword_index(name))
-        for name in NUMBERS:
-            self._create_field_index(collection, name, number_index())
-
-    def _create_collection(self, collection: str, spec: GenerationSpec) -> None:
-        try:
-            self._calls(
-                "create",
-                lambda client: client.create_collection(
-                    collection,
-                    **collection_config(spec),
-                    shard_number=self._settings.shards,
-                    replication_factor=self._settings.replicas,
-                    # A write that hides an image is not acknowledged while a replica shows it.
-                    write_consistency_factor=self._settings.replicas,
-                    metadata=spec_to_json(spec),
-                    timeout=request_timeout_s(self._settings),
-                ),
-            )
-        except PartUnavailable:
-            if spec.name not in self.names():  # else another process was faster
-                raise
-
-    def _create_field_index(
-        self, collection: str, name: str, schema: models.PayloadSchemaParams
-    ) -> None:
-        self._calls(
-            "create index",
-            lambda client: client.create_payload_index(collection, name, schema, wait=True),
-        )
-
     def open(self, name: str) -> QdrantVectorIndex:
         """Open an existing one. Raises `NotFound`, `PartUnavailable`."""
         spec = self.spec(name)
         if spec is None:
             raise NotFound(f"index: no generation {name!r} on the server")
-        return QdrantVectorIndex(self._calls.share(), self._collection(name), spec)
-
-    def switch(self, name: str) -> None:
-        """Let this one serve from now on, atomically; processes see it when they next open."""
-        if name not in self.names():
-            raise NotFound(f"index: no generation {name!r} on the server")
-        drop = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=self._prefix))
-        point = models.CreateAliasOperation(
-            create_alias=models.CreateAlias(
-                collection_name=self._collection(name), alias_name=self._prefix
-            )
-        )
-        steps: list[models.AliasOperations] = [point] if self.current() is None else [drop, point]
-        self._calls("switch", lambda client: client.update_collection_aliases(steps))
-
-    def remove(self, name: str) -> None:
-        """Delete one that does not serve; an unknown name is fine."""
-        if name in self.names():
-            collection = self._collection(name)
-            self._calls("remove", lambda client: client.delete_collection(collection))
-
-    def close(self) -> None:
-        """Let go of the connections but for those of opened indexes."""
-        self._calls.close()
-
-    def _collection(self, name: str) -> str:
-        return f"{self._prefix}-{name}"
+        return QdrantVectorIndex(self.calls.share(), self.collection(name), spec)
