@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import queue
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 from pydantic import ValidationError
 
 from sightline.engine.errors import Part, SightlineError, TransientError
 from sightline.engine.health import Health
 from sightline.engine.ports import EventProducer, ObjectStore
+from sightline.engine.records import Message
 from sightline.engine.telemetry import Metrics, child_traceparent, traceparent_header
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ObjectReference
@@ -21,7 +26,8 @@ from sightline.schemas.topics import INTERACTIONS
 _LOG = logging.getLogger(__name__)
 QUERY_PREFIX = "queries/"
 MAX_WAITING = 1_000
-"""Impressions that wait; more are dropped and counted, and their answers say `feedback: false`."""
+"""Impressions not yet acknowledged; more are dropped and counted, and their answers say
+`feedback: false`."""
 MAX_WAITING_BYTES = 256 * 1024 * 1024
 """Of pictures among them."""
 
@@ -39,11 +45,18 @@ class Impression:
     """Of `picture`."""
     traceparent: str | None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the picture."""
+        return len(self.picture or b"")
+
 
 class Impressions:
-    """Records impressions behind the answers, bounded, in `workers` tasks of the event loop.
+    """Records impressions behind the answers, bounded, in `workers` threads.
 
-    What dies with the process was never acknowledged: its clicks show up as orphans (docs/api.md).
+    Threads, and nothing that wakes the event loop: there each impression would stand before the
+    next request. What dies with the process was never acknowledged: its clicks show up as orphans
+    (docs/api.md).
     """
 
     def __init__(
@@ -63,61 +76,76 @@ class Impressions:
         self._source = source
         self._health = health
         self._metrics = metrics
-        self._workers = workers
-        self._waiting: asyncio.Queue[Impression] = asyncio.Queue(MAX_WAITING)
-        self._waiting_bytes = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._queue: queue.SimpleQueue[Impression | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._unfinished = 0
+        self._unfinished_bytes = 0
+        self._threads = [
+            threading.Thread(target=self._work, name=f"impressions-{n}", daemon=True)
+            for n in range(workers)
+        ]
 
     def start(self) -> None:
-        """Start the tasks, on the running loop."""
-        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._workers)]
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
 
     def accepts(self, *, picture_bytes: int) -> bool:
         """Whether an impression would probably be recorded: room, and the parts it needs are up."""
-        room = not self._waiting.full()
-        room &= self._waiting_bytes + picture_bytes <= MAX_WAITING_BYTES
         store = picture_bytes == 0 or self._health.is_up(Part.STORE)
-        return room and store and self._health.is_up(Part.BROKER)
+        return self._room_for(picture_bytes) and store and self._health.is_up(Part.BROKER)
 
     async def record(self, impression: Impression) -> None:
-        """Queue one, on the event loop; without room it is dropped and counted."""
-        size = len(impression.picture or b"")
-        if self._waiting.full() or self._waiting_bytes + size > MAX_WAITING_BYTES:
+        """Queue one; without room it is dropped and counted."""
+        with self._changed:
+            room = self._room_for(impression.size)
+            if room:
+                self._unfinished += 1
+                self._unfinished_bytes += impression.size
+        if room:
+            self._queue.put(impression)
+        else:
             self._metrics.feedback.labels("dropped").inc()
-            return
-        self._waiting_bytes += size
-        self._waiting.put_nowait(impression)
 
     async def drain(self) -> None:
         """Return when nothing waits any more."""
-        await self._waiting.join()
+        await asyncio.to_thread(self._wait_finished, None)
 
     async def close(self, timeout_s: float = 5.0) -> None:
         """Record what waits, for at most `timeout_s`, and stop; the rest is counted as dropped."""
-        try:
-            await asyncio.wait_for(self.drain(), timeout_s)
-        except TimeoutError:
-            self._metrics.feedback.labels("dropped").inc(self._waiting.qsize())
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not await asyncio.to_thread(self._wait_finished, timeout_s):
+            self._metrics.feedback.labels("dropped").inc(self._emptied())
+        for _ in self._threads:
+            self._queue.put(None)
 
-    async def _work(self) -> None:
-        while True:
-            impression = await self._waiting.get()
+    def _room_for(self, picture_bytes: int) -> bool:
+        return (
+            self._unfinished < MAX_WAITING
+            and self._unfinished_bytes + picture_bytes <= MAX_WAITING_BYTES
+        )
+
+    def _wait_finished(self, timeout_s: float | None) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._unfinished == 0, timeout_s)
+
+    def _emptied(self) -> int:
+        count = 0
+        while not self._queue.empty():
+            self._queue.get()
+            count += 1
+        return count
+
+    def _work(self) -> None:
+        while (impression := self._queue.get()) is not None:
             try:
-                await self._publish(impression)
-                self._metrics.feedback.labels("published").inc()
+                acknowledged = self._append(impression)
             except (SightlineError, ValidationError) as error:
-                self._metrics.feedback.labels("failed").inc()
-                _LOG.warning("an impression was not published: %s", error)
-            finally:
-                self._waiting_bytes -= len(impression.picture or b"")
-                self._waiting.task_done()
+                self._finished(impression, error)
+            else:
+                acknowledged.add_done_callback(partial(self._acknowledged, impression))
 
-    async def _publish(self, impression: Impression) -> None:
-        stored = await self._kept(impression)
-        shown = impression.shown(stored)
+    def _append(self, impression: Impression) -> Future[Message]:
+        shown = impression.shown(self._kept(impression))
         event = Event[ResultsShown](
             id=shown.search_id[:64],
             source=self._source,
@@ -127,28 +155,35 @@ class Impressions:
             data=shown,
         )
         trace = traceparent_header(child_traceparent(impression.traceparent))
-        try:
-            acknowledged = self._producer.append(
-                INTERACTIONS.name, shown.actor_id, event.encode(), headers=[trace]
-            )
-            await asyncio.wrap_future(acknowledged)
-        except TransientError as error:
-            self._health.down(Part.BROKER, str(error))
-            raise
-        self._health.up(Part.BROKER)
+        return self._producer.append(
+            INTERACTIONS.name, shown.actor_id, event.encode(), headers=[trace]
+        )
 
-    async def _kept(self, impression: Impression) -> ObjectReference | None:
+    def _acknowledged(self, impression: Impression, appended: Future[Message]) -> None:
+        self._finished(impression, appended.exception())
+
+    def _finished(self, impression: Impression, error: BaseException | None) -> None:
+        if error is None:
+            self._health.up(Part.BROKER)
+            self._metrics.feedback.labels("published").inc()
+        else:
+            if isinstance(error, TransientError):
+                self._health.down(Part.BROKER, str(error))
+            self._metrics.feedback.labels("failed").inc()
+            _LOG.warning("an impression was not published: %s", error)
+        with self._changed:
+            self._unfinished -= 1
+            self._unfinished_bytes -= impression.size
+            self._changed.notify_all()
+
+    def _kept(self, impression: Impression) -> ObjectReference | None:
         """Store the query; where that fails the impression counts, but makes no triples."""
         if impression.picture is None:
             return None
         key = QUERY_PREFIX + impression.sha256
         try:
-            await asyncio.to_thread(
-                self._store.put,
-                self._bucket,
-                key,
-                impression.picture,
-                content_type=impression.content_type,
+            self._store.put(
+                self._bucket, key, impression.picture, content_type=impression.content_type
             )
         except TransientError as error:
             self._health.down(Part.STORE, str(error))
@@ -158,7 +193,7 @@ class Impressions:
         return ObjectReference(
             bucket=self._bucket,
             key=key,
-            size_bytes=len(impression.picture),
+            size_bytes=impression.size,
             content_type=impression.content_type,
             sha256=impression.sha256,
         )

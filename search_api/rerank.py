@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sightline.engine.near_duplicates import distance
+from sightline.engine.near_duplicates import hash_bits, near_any
 from sightline.engine.records import Hit, IndexedImage
 
 MAX_FETCHED = 1_000
@@ -59,19 +59,18 @@ class NearDuplicates:
 
     bits: int
     reason: str = "near_duplicate"
-    _seen: list[str] = field(default_factory=list)
+    _seen: list[int] = field(default_factory=list)
 
     def takes_out(self, candidate: IndexedImage) -> bool:
         """Within `bits` of something kept; flat pictures (all-zero hashes) are never near."""
-        mine = candidate.perceptual_hash
-        if not mine or not int(mine, 16):
-            return False
-        return any(distance(mine, other) <= self.bits for other in self._seen)
+        mine = hash_bits(candidate.perceptual_hash)
+        return mine != 0 and near_any(mine, self._seen, bits=self.bits)
 
     def keeps(self, candidate: IndexedImage) -> None:
         """Its hash is on the page."""
-        if candidate.perceptual_hash and int(candidate.perceptual_hash, 16):
-            self._seen.append(candidate.perceptual_hash)
+        mine = hash_bits(candidate.perceptual_hash)
+        if mine:
+            self._seen.append(mine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,8 +94,7 @@ class Searching:
             PartUnavailable: the index is down.
         """
         async with self._gate.enter(Part.INDEX):
-            anchor, page = await self._read(self._page_by_image, fields, request.watch)
-        return self._answer(fields, anchor, page, request, None)
+            return await self._read(self._of_image, fields, request)
 
     async def by_upload(
         self, fields: UploadSearch, uploaded: Uploaded, request: Asking
@@ -113,11 +112,12 @@ class Searching:
                 picture = await self._vectors.prepared(data, fields.crop)
             with request.watch.stage("embed"):
                 vector = await self._embedded(picture.crop)
-            page = await self._read(self._page, fields, vector, None, request.watch)
-        anchor = Anchor(anchor_id=anchor_id, perceptual_hash=picture.perceptual_hash, sha256=digest)
-        keep = fields.store_query and self._settings.store_queries
-        kept = (data, uploaded.content_type) if keep else None
-        return self._answer(fields, anchor, page, request, kept)
+            anchor = Anchor(
+                anchor_id=anchor_id, perceptual_hash=picture.perceptual_hash, sha256=digest
+            )
+            keep = fields.store_query and self._settings.store_queries
+            kept = (data, uploaded.content_type) if keep else None
+            return await self._read(self._of_vector, fields, vector, anchor, request, kept)
 
     def close(self) -> None:
         """End the threads; repeated calls do nothing."""
@@ -132,7 +132,7 @@ class Searching:
         return vector
 
     async def _read(self, read: Callable[..., T], *args: object) -> T:
-        """One hop to a thread for all that the index is asked."""
+        """One hop to a thread, from what the index is asked to the answer's bytes."""
         try:
             result = await asyncio.get_running_loop().run_in_executor(self._readers, read, *args)
         except PartUnavailable as error:
@@ -141,12 +141,24 @@ class Searching:
         self._health.up(Part.INDEX)
         return result
 
-    def _page_by_image(self, fields: ImageSearch, watch: Stopwatch) -> tuple[Anchor, Page]:
-        with watch.stage("anchor"):
+    def _of_image(self, fields: ImageSearch, request: Asking) -> Response:
+        with request.watch.stage("anchor"):
             image = self._visible.get(fields.image_id, ANYBODY)
         assert image.vector is not None  # noqa: S101 (listed images have one)
         anchor = Anchor(anchor_id=image.image_id, perceptual_hash=image.perceptual_hash or NO_HASH)
-        return anchor, self._page(fields, image.vector, image, watch)
+        page = self._page(fields, image.vector, image, request.watch)
+        return self._answer(fields, anchor, page, request, None)
+
+    def _of_vector(
+        self,
+        fields: UploadSearch,
+        vector: NDArray[np.float32],
+        anchor: Anchor,
+        request: Asking,
+        kept: tuple[bytes, str] | None,
+    ) -> Response:
+        page = self._page(fields, vector, None, request.watch)
+        return self._answer(fields, anchor, page, request, kept)
 
     def _page(
         self,
