@@ -134,6 +134,24 @@ class Catalogue:
             if entry is not None:
                 yield entry
 
+    def ids(
+        self, *, changed_since: datetime | None = None, changed_before: datetime | None = None
+    ) -> Iterator[str]:
+        """Images whose entry was last written in that time, by the store's clock; none is read.
+
+        Raises:
+            PartUnavailable: the store did not answer.
+        """
+        for item in self._store.list(self._bucket, PREFIX):
+            if not item.key.endswith(_SUFFIX):
+                continue
+            if item.modified is not None and (
+                (changed_since is not None and item.modified < changed_since)
+                or (changed_before is not None and item.modified > changed_before)
+            ):
+                continue
+            yield item.key.removeprefix(PREFIX).removesuffix(_SUFFIX)
+
     def _read(self, key: str) -> CatalogueEntry | None:
         try:
             # First the etag: if the bytes are newer than it, the compare-and-set fails, as it must.

@@ -16,7 +16,7 @@ from sightline.engine.settings import Mode, Settings
 from sightline.infra.embedded import EmbeddedParts
 from sightline.infra.http_server import bind, serve, url_of
 from sightline.infra.owner_routes import owner_router
-from sightline.infra.reconciling import reconcile
+from sightline.infra.reconciling import reconcile, unpublished_loops
 from sightline.infra.supervisor import Loop, run_together
 from sightline.infra.wiring import Parts
 from sightline.search_api.app import create_app
@@ -93,7 +93,7 @@ def run_bridge(settings: Settings, stop: threading.Event) -> None:
 def _api_loops(parts: Parts, listener: socket.socket, announce: Announce) -> dict[str, Loop]:
     retention = QueryRetention(parts.store, parts.settings.store.bucket, parts.clock)
     loops = {"api": _api_loop(parts, listener, announce), "query-retention": retention.run}
-    return loops | parts.labels.api_loops()
+    return loops | unpublished_loops(parts) | parts.labels.api_loops()
 
 
 def _api_loop(parts: Parts, listener: socket.socket, announce: Announce) -> Loop:

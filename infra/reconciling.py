@@ -1,13 +1,18 @@
-"""One comparison of catalogue and index: run where the index is, told as a document anywhere."""
+"""Catalogue, log and index brought together: compared on request, published by itself.
+
+The comparison runs where the index is and is told as a document anywhere.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sightline.producers.unpublished import Unpublished
 from sightline.stream_workers.reconcile import Difference, Kind, Reconciler, Report
 
 if TYPE_CHECKING:
+    from sightline.infra.supervisor import Loop
     from sightline.infra.wiring import Parts
 
 RECONCILE_PATH = "/v1/reconcile"
@@ -72,3 +77,22 @@ def reconcile(parts: Parts, *, repair: bool) -> Report:
     if repair:
         reconciler.repair(report)
     return report
+
+
+def unpublished_loops(parts: Parts) -> dict[str, Loop]:
+    """What publishes, at start and now and then, what a crash kept from the log; see `Unpublished`.
+
+    None where `api.publish_unpublished_every_s` is 0.
+    """
+    every_s = parts.settings.api.publish_unpublished_every_s
+    if not every_s:
+        return {}
+    looking = Unpublished(
+        parts.catalogue,
+        parts.catalogued,
+        parts.store,
+        parts.settings.store.bucket,
+        clock=parts.clock,
+        every_s=every_s,
+    )
+    return {"unpublished": looking.run}

@@ -4,94 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
-from sightline.engine.errors import Conflict, NotFound, Part, PartUnavailable, PermanentError
-from sightline.engine.object_store_directory import DirectoryObjectStore
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.errors import Conflict, NotFound, PartUnavailable, PermanentError
 from sightline.engine.ports import ObjectStore
-from sightline.engine.records import Message
-from sightline.engine.settings import StoreSettings
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.images import ImagePublisher
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (
     Authority,
-    ImageState,
     ImageUploaded,
     ObjectReference,
 )
-from sightline.schemas.registry import decode
-from sightline.schemas.topics import IMAGES
-from tests.worker_parts import MemoryLog
+from tests.catalogued_parts import Log, authority
 
 CAT = "cat"
-
-
-class Log(MemoryLog):
-    """A log that can be down."""
-
-    down = False
-
-    def append(self, *args: Any, **named: Any) -> Future[Message]:
-        """See `EventProducer.append`."""
-        if self.down:
-            raise PartUnavailable(Part.BROKER, "down")
-        return super().append(*args, **named)
-
-    def states(self) -> list[ImageState]:
-        """What was published, in order."""
-        return [decode(message.value).data for message in self.records[IMAGES.name]]
-
-    def kinds(self) -> list[str]:
-        """What kind of events were published, in order."""
-        return [state.TYPE.split(".")[2] for state in self.states()]
-
-
-@pytest.fixture(params=["s3", "directory"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[ObjectStore, str]]:
-    """A store, and an empty bucket in it."""
-    if request.param == "s3":
-        settings: StoreSettings = request.getfixturevalue("store_settings")
-        s3 = S3ObjectStore(settings)
-        yield s3, settings.bucket
-        s3.close()
-        return
-    directory = DirectoryObjectStore(tmp_path / "objects")
-    directory.ensure_bucket("things")
-    yield directory, "things"
-
-
-@pytest.fixture
-def log() -> Log:
-    """Where events go."""
-    return Log(SystemClock())
-
-
-@pytest.fixture
-def catalogue(place: tuple[ObjectStore, str]) -> Catalogue:
-    """An empty catalogue."""
-    return Catalogue(*place)
-
-
-@pytest.fixture
-def images(catalogue: Catalogue, place: tuple[ObjectStore, str], log: Log) -> CataloguedImages:
-    """The authority under test."""
-    return authority(catalogue, place, log)
-
-
-def authority(catalogue: Catalogue, place: tuple[ObjectStore, str], log: Log) -> CataloguedImages:
-    """Another process's view of the same catalogue."""
-    store, bucket = place
-    publisher = ImagePublisher(log, store, bucket=bucket, source="/test", clock=SystemClock())
-    return CataloguedImages(catalogue, publisher)
 
 
 def reference(key: str = "k") -> ObjectReference:

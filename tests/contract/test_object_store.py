@@ -5,13 +5,11 @@ from __future__ import annotations
 import functools
 import io
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from sightline.engine.errors import Conflict, ObjectMissing, PartUnavailable, TooLarge
-from sightline.engine.object_store_directory import DirectoryObjectStore
 from sightline.engine.object_store_s3 import S3ObjectStore
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import StoreSettings
@@ -27,20 +25,6 @@ HARD_KEYS = (
     "x" * 250,
     "tilde~'quote\".jpg",
 )
-
-
-@pytest.fixture(params=["s3", "directory"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[ObjectStore, str]]:
-    """A store, and an empty bucket in it."""
-    if request.param == "s3":
-        settings: StoreSettings = request.getfixturevalue("store_settings")
-        s3 = S3ObjectStore(settings)
-        yield s3, settings.bucket
-        s3.close()
-        return
-    directory = DirectoryObjectStore(tmp_path / "objects")
-    directory.ensure_bucket("things")
-    yield directory, "things"
 
 
 @pytest.fixture

@@ -1,0 +1,95 @@
+"""What a crash left between catalogue and log, published without anybody asking for it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+
+from sightline.engine.catalogue import Catalogue
+from sightline.engine.errors import ObjectMissing, PermanentError, SightlineError
+from sightline.engine.ports import Clock, ObjectStore
+from sightline.producers.catalogued import CataloguedImages
+
+LOOKED_KEY = "catalogue/.looked"
+"""When the last look began that went through to its end; no image has this key."""
+GRACE = timedelta(minutes=1)
+"""A younger entry is its writer's to publish, who gives up after `kafka.delivery_timeout_s`."""
+SKEW = timedelta(minutes=5)
+"""How far the clocks of the store and of those who look may differ."""
+
+_log = logging.getLogger(__name__)
+
+
+class Unpublished:
+    """Looks through the catalogue now and then; any number of processes may, at the same time too.
+
+    Only entries that were written since the last whole look are read: of the others the store's
+    listing tells enough, a thousand to a request.
+
+    Args:
+        catalogue: whose entries may wait.
+        images: publishes them; of two processes that publish one entry the second repeats it.
+        store: keeps when the last look was.
+        bucket: ours.
+        clock: the time.
+        every_s: between two looks.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        images: CataloguedImages,
+        store: ObjectStore,
+        bucket: str,
+        *,
+        clock: Clock,
+        every_s: float,
+    ) -> None:
+        self._catalogue = catalogue
+        self._images = images
+        self._store = store
+        self._bucket = bucket
+        self._clock = clock
+        self._every_s = every_s
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set; a look that fails is made again after the interval."""
+        while not stop.is_set():
+            try:
+                published = self.publish()
+                if published:
+                    _log.info("published what a crash had left", extra={"images": published})
+            except SightlineError as error:
+                _log.warning("the catalogue could not be looked through: %s", error)
+            stop.wait(self._every_s)
+
+    def publish(self) -> int:
+        """Publish what waits since the last whole look; how many. A repeat finds none.
+
+        An entry that cannot be read is told and passed over.
+
+        Raises:
+            PartUnavailable: store or broker; a repeat goes on.
+        """
+        began = self._clock.now()
+        published = 0
+        for image_id in self._catalogue.ids(
+            changed_since=self._looked(), changed_before=began - GRACE
+        ):
+            try:
+                published += self._images.finish(image_id) is not None
+            except PermanentError as error:
+                _log.error("image %s: %s", image_id, error)
+        self._note(began - GRACE - SKEW)
+        return published
+
+    def _looked(self) -> datetime | None:
+        try:
+            return datetime.fromisoformat(self._store.get(self._bucket, LOOKED_KEY).decode())
+        except (ObjectMissing, ValueError):
+            return None
+
+    def _note(self, until: datetime) -> None:
+        said = until.astimezone(UTC).isoformat().encode()
+        self._store.put(self._bucket, LOOKED_KEY, said, content_type="text/plain")

@@ -1,0 +1,65 @@
+"""The API of a services deployment publishes by itself what a crash kept from the log."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sightline.engine.clock import ManualClock
+from sightline.engine.errors import PartUnavailable
+from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.settings import ApiSettings, KafkaSettings, Mode, Settings, StoreSettings
+from sightline.infra.reconciling import unpublished_loops
+from sightline.infra.wiring import Parts
+from sightline.producers.unpublished import GRACE
+from sightline.schemas.registry import decode
+from sightline.schemas.topics import IMAGES
+from tests.catalogued_parts import Log, authority
+from tests.waiting import eventually
+
+
+def services(kafka: KafkaSettings, folder: Path, every_s: float) -> Settings:
+    """Settings of a deployment of the test's own."""
+    return Settings(
+        mode=Mode.SERVICES,
+        data_directory=folder,
+        kafka=kafka,
+        store=StoreSettings(directory=folder / "objects"),
+        api=ApiSettings(publish_unpublished_every_s=every_s),
+    )
+
+
+def test_it_is_published_without_being_asked_for(
+    kafka_settings: KafkaSettings, tmp_path: Path
+) -> None:
+    """A write that got as far as the catalogue is in `images.v1` soon after the API's start."""
+    clock = ManualClock(datetime.now(UTC))
+    with Parts(services(kafka_settings, tmp_path, 0.1), clock=clock) as parts:
+        parts.ensure_topics()
+        down = Log(clock)
+        down.down = True
+        crashed = authority(parts.catalogue, (parts.store, parts.settings.store.bucket), down)
+        with pytest.raises(PartUnavailable):
+            crashed.put("left", b"1")
+        clock.advance(2 * GRACE.total_seconds())
+        stop = threading.Event()
+        [loop] = unpublished_loops(parts).values()
+        looking = threading.Thread(target=loop, args=(stop,))
+        looking.start()
+
+        def published() -> list[str]:
+            messages = read_topics(kafka_settings, [IMAGES.name])
+            return [decode(message.value).subject for message in messages]
+
+        eventually(lambda: published() == ["left"], timeout_s=60, reason="the event")
+        stop.set()
+        looking.join(60)
+        assert not looking.is_alive()
+
+
+def test_it_can_be_left_to_the_command(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+    """An interval of 0 starts nothing."""
+    assert unpublished_loops(Parts(services(kafka_settings, tmp_path, 0))) == {}
