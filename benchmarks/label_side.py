@@ -105,13 +105,18 @@ def _stage(told: Told) -> None:
     began, empty_bytes = time.monotonic(), _resident_bytes()
 
     def watch() -> None:
+        cpu_s, progressed_at = 0.0, 0.0
         while True:
             time.sleep(_POLL_S)
             stages = list(process.stages.values())
             held = sum(stage.core.searches for stage in stages)
             applied = sum(stage.position for stage in stages)
+            latest = max((stage.progressed_at for stage in stages), default=0.0)
+            if latest != progressed_at:  # what it uses while it waits is no part of a rate
+                cpu_s, progressed_at = time.process_time() - (process.started or 0.0), latest
             told.tell(
-                cpu_s=time.process_time() - (process.started or 0.0),
+                cpu_s=cpu_s,
+                at=time.time(),
                 held=held,
                 applied=applied,
                 ready_s=time.monotonic() - began,
