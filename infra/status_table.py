@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
-from http import HTTPStatus
-
 import urllib3
+from pydantic import ValidationError
 from rich.table import Table
 
-from sightline.engine.connections import connect_object_store
-from sightline.engine.errors import TransientError
 from sightline.engine.owner import find
 from sightline.engine.settings import Settings
 from sightline.infra.status import Status
-from sightline.stream_workers.label_sink.last_retraction import read_last
+from sightline.search_api.documents import ReadinessDocument
 
 _TIMEOUT_S = 3.0
 
@@ -29,35 +24,27 @@ def table(status: Status) -> Table:
 
 
 def generation_of(settings: Settings) -> str:
-    """The generation that serves, as the running API tells it."""
+    """The generation that serves and its model, as the API tells it.
+
+    Asked is the API at `api.url`, else the one that runs on the same data directory.
+    """
     running = find(settings.data_directory)
-    if running is None:
-        return f"unknown: no API runs on {settings.data_directory}"
+    url = settings.api.url or (running.url if running else None)
+    if url is None:
+        return f"unknown: no API runs on {settings.data_directory}, and api.url names none"
     try:
         answer = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False).request(
-            "GET", f"{running.url}/readyz"
+            "GET", f"{url.rstrip('/')}/readyz"
         )
     except urllib3.exceptions.HTTPError as error:
-        return f"unknown: {running.url} does not answer ({error})"
-    said = json.loads(answer.data)
-    down = [name for name, part in said["parts"].items() if not part["up"]]
-    ready = "ready" if answer.status == HTTPStatus.OK else f"down: {', '.join(down)}"
-    return f"{said['generation']} on {said['runtime']}, {ready}"
-
-
-def retraction_of(settings: Settings, now: datetime) -> str:
-    """When triples were last taken back, as the store tells it."""
-    store = connect_object_store(settings)
+        return f"unknown: {url} does not answer ({error})"
     try:
-        last = read_last(store, settings.store.bucket)
-    except TransientError as error:
-        return f"unknown: {error}"
-    finally:
-        store.close()
-    if last is None:
-        return "never yet"
-    ago_s = (now - last.finished_at).total_seconds()
-    return (
-        f"{ago_s:.0f} s ago; {last.triples_retracted} triples taken back, "
-        f"{last.rows_removed} rows removed"
-    )
+        return _said(ReadinessDocument.model_validate_json(answer.data))
+    except ValidationError:
+        return f"unknown: {url} answers {answer.status}, and not as the API does"
+
+
+def _said(told: ReadinessDocument) -> str:
+    down = [name for name, part in told.parts.items() if not part.up]
+    state = "ready" if told.ready else f"down: {', '.join(down)}"
+    return f"{told.generation} of model {told.model} on {told.runtime}, {state}"
