@@ -145,6 +145,9 @@ async def _form(request: Request) -> FormData:
     except MultiPartException as error:
         parser.discard()
         raise Problem("malformed", f"the form cannot be read: {error.message}") from None
+    except ValueError:  # what codecs make of names; some are none for text (`charset=undefined`)
+        parser.discard()
+        raise Problem("malformed", "the form cannot be read in the charset it states") from None
     except BaseException:  # the client went away, or sent too much
         parser.discard()
         raise

@@ -276,7 +276,7 @@ def _counted(
     **fields: object,
 ) -> Published:
     """A write through the catalogue, only on top of what the caller read, if it says so."""
-    expected = standing.version if standing is not None and isinstance(wanted, int) else None
+    expected = standing.version if standing is not None and isinstance(wanted, frozenset) else None
     try:
         return write(*args, if_match=expected, **fields)
     except Conflict:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
 from fastapi import Request
 
-from sightline.schemas.fields import MAX_VERSION
 from sightline.search_api.problems import Problem, invalid
 
 
@@ -17,9 +17,11 @@ class Match(Enum):
     """Whatever there is, as long as there is something."""
 
 
-IfMatch = int | Match | None
-NEVER = -1
-"""A well-formed ETag that is none of ours: it matches nothing."""
+IfMatch = frozenset[str] | Match | None
+"""Versions as text: those that would do; without any, none does."""
+_TAG = r'"[\x21\x23-\x7e\x80-\xff]*"'
+_TAGS = re.compile(rf"(?:W/)?{_TAG}(?:[ \t]*,[ \t]*(?:W/)?{_TAG})*")
+_STRONG = re.compile(rf"(W/)?({_TAG})")
 
 
 def etag(version: int) -> str:
@@ -31,22 +33,18 @@ def if_match(request: Request) -> IfMatch:
     """What the caller believes the image's version to be; None: it does not say.
 
     Raises:
-        Problem: 422, the header is no entity tag.
+        Problem: 422, the header is neither `*` nor a list of entity tags.
     """
-    given = request.headers.get("if-match")
-    if given is None:
+    given = request.headers.getlist("if-match")
+    if not given:
         return None
-    text = given.strip()
+    text = ", ".join(given).strip()
     if text == "*":
         return Match.ANY
+    if _TAGS.fullmatch(text) is None:
+        raise invalid("If-Match", 'If-Match is `*` or a version in quotes, like "3"')
     # RFC 9110: If-Match compares strongly, so a weak tag matches nothing.
-    if text.startswith('W/"') and text.endswith('"'):
-        return NEVER
-    if len(text) < len('""') or text[0] != '"' or text[-1] != '"':
-        raise invalid("If-Match", 'If-Match is `*` or one version in quotes, like "3"')
-    inner = text[1:-1]
-    known = inner.isascii() and inner.isdigit() and len(inner) <= len(str(MAX_VERSION))
-    return int(inner) if known else NEVER
+    return frozenset(tag.strip('"') for weak, tag in _STRONG.findall(text) if not weak)
 
 
 def check(wanted: IfMatch, version: int | None) -> None:
@@ -55,9 +53,10 @@ def check(wanted: IfMatch, version: int | None) -> None:
     Raises:
         Problem: 412, naming the present version in `ETag`.
     """
-    if wanted is None or (version is not None and wanted in (Match.ANY, version)):
+    if wanted is None:
         return
-    raise stale(version)
+    if version is None or not (wanted is Match.ANY or str(version) in wanted):
+        raise stale(version)
 
 
 def stale(version: int | None) -> Problem:

@@ -427,3 +427,21 @@ def test_a_purged_image_is_deleted_and_not_for_ever_pending(world: ApiWorld) -> 
     run(world, just_now, key="writer", keys=KEYS)
     world.clock = InFiveWeeks()
     run(world, five_weeks_later, key="writer", keys=KEYS)
+
+
+def test_if_match_may_name_several_versions(world: ApiWorld) -> None:
+    """Any of them will do, in one header or in several; a weak one never does."""
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        await client.put("/v1/images/mine", files=part(), data=PUBLIC)
+        for n, (headers, status) in enumerate(
+            (
+                ([("If-Match", '"7", "1"')], 202),
+                ([("If-Match", '"1"'), ("If-Match", '"2"')], 202),
+                ([("If-Match", '"1", W/"3", "2"')], 412),
+            )
+        ):
+            answer = await client.patch("/v1/images/mine", json={"tags": [str(n)]}, headers=headers)
+            assert answer.status_code == status, headers
+
+    run(world, scenario)
