@@ -1,15 +1,15 @@
 """An event producer that refuses what the in-process broker would silently push out.
 
 Librdkafka's in-process broker keeps about 5 MiB a partition and then drops the oldest records,
-read or not. So the bytes of a topic that its consumers have not committed yet are bounded, below
-what the fullest partition can hold, and appending beyond is `Overloaded`: try again later.
+read or not. So the bytes of a partition that its consumers have not committed are bounded, below
+what it can hold, and appending beyond is `Overloaded`: try again later.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
@@ -21,12 +21,13 @@ from sightline.engine.errors import Overloaded, Part
 from sightline.engine.event_log_inprocess import PARTITION_BYTES
 from sightline.engine.event_log_kafka_clients import open_consumer
 from sightline.engine.event_log_kafka_config import error_of
+from sightline.engine.partitions import partition_of
 from sightline.engine.ports import EventProducer
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import KafkaSettings
 
 MAX_UNCOMMITTED_BYTES = PARTITION_BYTES * 3 // 4
-"""Of a topic, as all of it may lie in one partition; a quarter for the broker's own framing."""
+"""Of a partition; a quarter for the broker's own framing, and for what other processes append."""
 _RECORD_OVERHEAD_BYTES = 128
 _INTERVAL_S = 0.05
 _TIMEOUT_S = 5.0
@@ -45,7 +46,8 @@ class BoundedEventProducer:
         inner: appends to the broker.
         groups: the consumer group that must keep up, by topic; other topics are not bounded.
         committed: asks the broker.
-        max_bytes: of a topic that its group has not committed.
+        partitions: of every such topic; a key decides where a message goes.
+        max_bytes: of a partition that its group has not committed.
     """
 
     def __init__(
@@ -54,14 +56,16 @@ class BoundedEventProducer:
         groups: Mapping[str, str],
         committed: Committed,
         *,
+        partitions: int = 1,
         max_bytes: int = MAX_UNCOMMITTED_BYTES,
     ) -> None:
         self._inner = inner
         self._groups = groups
         self._committed = committed
+        self._partitions = partitions
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._bytes = dict.fromkeys(groups, 0)
+        self._bytes: defaultdict[TopicPartition, int] = defaultdict(int)
         self._uncommitted: dict[TopicPartition, deque[tuple[int, int]]] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="event-log-bound", daemon=True)
@@ -80,22 +84,26 @@ class BoundedEventProducer:
         """See `EventProducer.append`.
 
         Raises:
-            Overloaded: the topic's consumers are too far behind.
+            Overloaded: the partition's consumers are too far behind.
         """
-        size = len(value or b"") + sum(len(data) for _, data in headers) + _RECORD_OVERHEAD_BYTES
-        bounded = topic in self._groups
-        if bounded:
-            self._reserve(topic, size)
-        try:
-            future = self._inner.append(
+
+        def append() -> Future[Message]:
+            return self._inner.append(
                 topic, key, value, headers=headers, timestamp=timestamp, partition=partition
             )
+
+        if topic not in self._groups:
+            return append()
+        number = partition_of(key, self._partitions) if partition is None else partition
+        at = TopicPartition(topic, number)
+        size = len(value or b"") + sum(len(data) for _, data in headers) + _RECORD_OVERHEAD_BYTES
+        self._reserve(at, size)
+        try:
+            future = append()
         except BaseException:
-            if bounded:
-                self._release(topic, size)
+            self._release(at, size)
             raise
-        if bounded:
-            future.add_done_callback(lambda done: self._appended(topic, size, done))
+        future.add_done_callback(lambda done: self._appended(at, size, done))
         return future
 
     def flush(self, timeout_s: float) -> None:
@@ -112,30 +120,29 @@ class BoundedEventProducer:
     def uncommitted_bytes(self, topic: str) -> int:
         """What stands between the topic's producers and its consumers."""
         with self._lock:
-            return self._bytes[topic]
+            return sum(size for at, size in self._bytes.items() if at.topic == topic)
 
-    def _reserve(self, topic: str, size: int) -> None:
+    def _reserve(self, at: TopicPartition, size: int) -> None:
         with self._lock:
-            if self._bytes[topic] and self._bytes[topic] + size > self._max_bytes:
+            held = self._bytes[at]
+            if held and held + size > self._max_bytes:
                 raise Overloaded(
                     Part.BROKER,
-                    f"{self._bytes[topic]} bytes of {topic} are not consumed yet",
+                    f"{held} bytes of {at.topic}/{at.partition} are not consumed yet",
                     retry_after_s=_RETRY_AFTER_S,
                 )
-            self._bytes[topic] += size
+            self._bytes[at] += size
 
-    def _release(self, topic: str, size: int) -> None:
+    def _release(self, at: TopicPartition, size: int) -> None:
         with self._lock:
-            self._bytes[topic] -= size
+            self._bytes[at] -= size
 
-    def _appended(self, topic: str, size: int, done: Future[Message]) -> None:
+    def _appended(self, at: TopicPartition, size: int, done: Future[Message]) -> None:
         if done.exception() is not None:
-            self._release(topic, size)
+            self._release(at, size)
             return
-        message = done.result()
         with self._lock:
-            waiting = self._uncommitted.setdefault(message.topic_partition, deque())
-            waiting.append((message.offset, size))
+            self._uncommitted.setdefault(at, deque()).append((done.result().offset, size))
 
     def _follow(self) -> None:
         while not self._closed.wait(_INTERVAL_S):
@@ -152,7 +159,7 @@ class BoundedEventProducer:
             for at, offset in committed.items():
                 waiting = self._uncommitted[at]
                 while waiting and waiting[0][0] < offset:
-                    self._bytes[at.topic] -= waiting.popleft()[1]
+                    self._bytes[at] -= waiting.popleft()[1]
 
 
 class CommittedOffsets:

@@ -21,7 +21,8 @@ from sightline.engine.settings import KafkaSettings, Settings
 from sightline.infra.supervisor import Loop
 from sightline.infra.wiring import Parts
 from sightline.schemas.indexed import Lane
-from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, TOPICS
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, INTERACTIONS, TOPICS
+from sightline.stream_workers.labels.groups import join_group
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock, EventProducer, VectorIndex
@@ -84,10 +85,15 @@ class EmbeddedParts(Parts):
             IMAGES.name: f"{group}-{Lane.LIVE}",
             IMAGES_BACKFILL.name: f"{group}-{Lane.BACKFILL}",
         }
+        labels = self.settings.labels
+        if labels.supervised:  # else nobody ever commits
+            groups[INTERACTIONS.name] = join_group(labels, INTERACTIONS.name)
         committed = CommittedOffsets(self.kafka)
         self._open.callback(committed.close)
         journaled = JournaledEventProducer(self._log, self.journal, clock=self.clock)
-        producer = BoundedEventProducer(journaled, groups, committed)
+        producer = BoundedEventProducer(
+            journaled, groups, committed, partitions=EMBEDDED_PARTITIONS
+        )
         self._open.callback(producer.close)
         return producer
 

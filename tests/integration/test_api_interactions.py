@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.records import Message
 from sightline.engine.search_ids import IssuedSearch, SearchIds
 from sightline.schemas.fields import Visibility
@@ -291,6 +291,24 @@ def test_a_dead_broker_is_a_reason_to_come_back(
     assert is_problem(answer, "unavailable", part="broker")
     assert int(answer.headers["retry-after"]) >= 1
     assert not world.health.is_up(Part.BROKER)
+
+
+class _FullLog:
+    """The embedded log, as full as open epochs may make it."""
+
+    def append(self, *_: Any, **__: Any) -> Future[Message]:
+        """Refused at once."""
+        raise Overloaded(Part.BROKER, "4000000 bytes are not consumed yet", retry_after_s=0.1)
+
+
+def test_a_full_embedded_log_is_a_reason_to_come_back(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 with `Retry-After`; nothing was taken, and nothing will be missed."""
+    monkeypatch.setattr(world, "log", _FullLog())
+    answer = post(world, beacon())
+    assert is_problem(answer, "overloaded", part="broker")
+    assert int(answer.headers["retry-after"]) >= 1
 
 
 def judgement(**facts: Any) -> dict[str, Any]:

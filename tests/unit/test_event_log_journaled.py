@@ -15,6 +15,7 @@ from sightline.engine.errors import Overloaded, Part, PartUnavailable, TooLarge
 from sightline.engine.event_log_bounded import BoundedEventProducer
 from sightline.engine.event_log_journaled import JournaledEventProducer
 from sightline.engine.journal import Journal
+from sightline.engine.partitions import partition_of
 from sightline.engine.records import Message, TopicPartition
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageUploaded, ObjectReference
@@ -169,6 +170,20 @@ def test_appending_is_refused_until_consumers_catch_up() -> None:
     eventually(lambda: producer.uncommitted_bytes(IMAGE) == 4 * 1_128)
     producer.append(IMAGE, "a", b"x" * 1_000)
     producer.append(IMAGES_INDEXED.name, "a", b"x" * 100_000)
+    producer.close()
+
+
+def test_each_partition_has_its_bound() -> None:
+    """A key whose partition is full is refused, one of another is not."""
+    producer = BoundedEventProducer(
+        MemoryLog(CLOCK), {IMAGE: "workers"}, Commits(), partitions=4, max_bytes=2_000
+    )
+    keys = {partition_of(key, 4): key for key in map(str, range(100))}
+    for key in keys.values():
+        producer.append(IMAGE, key, b"x" * 1_000)
+        with pytest.raises(Overloaded):
+            producer.append(IMAGE, key, b"x" * 1_000)
+    assert producer.uncommitted_bytes(IMAGE) == len(keys) * 1_128
     producer.close()
 
 
