@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -48,6 +48,16 @@ STEPS = (
     *("crash", "power cut"),
 )
 PICTURES = (b"one", b"two", b"bad three")
+
+
+Published = tuple[ImageState, str, Lane]
+
+
+class Null(NamedTuple):
+    """A Kafka null of an image on a lane's topic."""
+
+    image_id: str
+    lane: Lane
 
 
 class World:
@@ -96,6 +106,14 @@ class World:
             data=state,
         )
         self.log.append(topic.name, state.image_id, event.encode())
+
+    def add(self, item: Published | Null) -> None:
+        """Publish, or append what reconciling writes of an expired tombstone."""
+        if isinstance(item, Null):
+            topic = IMAGES if item.lane is Lane.LIVE else IMAGES_BACKFILL
+            self.log.append(topic.name, item.image_id, None)
+        else:
+            self.publish(*item)
 
     def step(self, name: str) -> bool:
         """One stage's turn, if there is anything for it to do."""
@@ -154,6 +172,8 @@ class World:
         for topic in (IMAGES, IMAGES_BACKFILL):
             last: dict[bytes | None, Message] = {m.key: m for m in self.log.records[topic.name]}
             for message in last.values():
+                if message.value is None:
+                    continue
                 event: Event[ImageState] = decode(message.value)
                 known = merged.get(event.data.image_id)
                 if known is None or fence(known) < fence(event):
@@ -205,6 +225,41 @@ def histories(draw: st.DrawFn) -> list[tuple[ImageState, str, Lane]]:
         copies = draw(st.sampled_from([1, 1, 2]))
         events += [(kind(**common), f"e{number}", lane)] * copies
     return draw(st.permutations(events))
+
+
+@st.composite
+def histories_with_nulls(draw: st.DrawFn) -> list[Published | Null]:
+    """The same, with nulls of an older life of the images anywhere between."""
+    nulls = st.builds(Null, st.sampled_from(["a", "b"]), st.sampled_from(Lane))
+    history: list[Published | Null] = list(draw(histories()))
+    for null in draw(st.lists(nulls, min_size=1, max_size=3)):
+        history.insert(draw(st.integers(0, len(history))), null)
+    return history
+
+
+@settings(max_examples=150)
+@given(histories_with_nulls(), st.lists(st.sampled_from(STEPS), max_size=60))
+def test_no_null_makes_a_living_image_be_forgotten(
+    history: list[Published | Null], steps: list[str]
+) -> None:
+    """Wherever nulls of an older life lie: where the winner is no delete, compaction keeps it."""
+    world = World(max_batch=2)
+    for data in PICTURES:
+        world.store.put("pictures", reference(data).key, data)
+    feed = iter(history)
+    for step in steps:
+        if step.startswith("poll") and (item := next(feed, None)) is not None:
+            world.add(item)
+        world.step(step)
+    for item in feed:
+        world.add(item)
+    world.run_to_the_end()
+    events = [item for item in history if not isinstance(item, Null)]
+    kept = {image_id: event.id for image_id, event in world.compacted().items()}
+    for image_id, (state, event_id) in winners_of(events).items():
+        assert world.index.images[image_id].event_id == event_id
+        if not isinstance(state, ImageDeleted):
+            assert kept[image_id] == event_id
 
 
 @settings(max_examples=300)
