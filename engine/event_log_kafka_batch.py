@@ -32,9 +32,11 @@ class KafkaBatch:
         self._producer = producer
         self._prefix = prefix
         self._lock = threading.Lock()
-        # One more than what is on its way, until `seal` says that nothing follows.
-        self._left = 1
+        # Only the appending thread counts `_appended`, which is compared once nothing follows: no
+        # lock for it, though a message may be acknowledged before it is counted.
         self._appended = 0
+        self._settled = 0
+        self._sealed = False
         self._ended: Future[int] = Future()
         self._ended.set_running_or_notify_cancel()
 
@@ -44,8 +46,6 @@ class KafkaBatch:
         Raises:
             Overloaded: the local queue is full.
         """
-        with self._lock:
-            self._left += 1
         try:
             self._producer.produce(
                 self._prefix + topic,
@@ -56,7 +56,6 @@ class KafkaBatch:
                 timestamp=round(time.time() * _MS_PER_S),
             )
         except BufferError as error:
-            self._settle(None)
             raise Overloaded(Part.BROKER, "too many messages wait in this process") from error
         except KafkaException as error:
             self._settle(error_of(error, f"appending to {topic}"))
@@ -64,7 +63,9 @@ class KafkaBatch:
 
     def seal(self) -> Future[int]:
         """See `EventBatch.seal`."""
-        self._settle(None)
+        with self._lock:
+            self._sealed = True
+            self._end_if_settled()
         return self._ended
 
     def _acknowledged(self, error: KafkaError | None, message: KafkaMessage) -> None:
@@ -74,9 +75,12 @@ class KafkaBatch:
     def _settle(self, failed: SightlineError | None) -> None:
         """One less is on its way; the first failure decides."""
         with self._lock:
-            self._left -= 1
-            first = failed is not None and not self._ended.done()
-            if first:
+            self._settled += 1
+            if failed is not None and not self._ended.done():
                 self._ended.set_exception(failed)
-            elif not self._left and not self._ended.done():
-                self._ended.set_result(self._appended)
+            if self._sealed:
+                self._end_if_settled()
+
+    def _end_if_settled(self) -> None:
+        if self._settled == self._appended and not self._ended.done():
+            self._ended.set_result(self._appended)

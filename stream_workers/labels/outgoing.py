@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from sightline.stream_workers.labels.done_epochs import DoneRange
 
@@ -18,9 +19,8 @@ class Destination(StrEnum):
     DEAD_LETTERS = "dead_letters"
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One record to send; `partition` None lets the key decide."""
+class Outgoing(NamedTuple):
+    """One record to send; `partition` None lets the key decide. A tuple, as there are many."""
 
     destination: Destination
     key: str
