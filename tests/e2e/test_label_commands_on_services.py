@@ -167,7 +167,6 @@ def test_a_trace_tells_every_hop(deployment: Deployment) -> None:
         "embedded",
         "searchable",
         "search answered",
-        "impression in the log",
         "click in the log",
         "epoch closed",
         "closed search in the log",
@@ -175,6 +174,8 @@ def test_a_trace_tells_every_hop(deployment: Deployment) -> None:
     )
     places = [told.index(name) for name in names]
     assert places == sorted(places)
+    # Told after the answer: on a busy machine a click can be there first.
+    assert "impression in the log" in told
     assert names[-1] in deployment.run("trace", told.split()[1])
 
 

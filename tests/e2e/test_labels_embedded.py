@@ -124,7 +124,6 @@ def test_a_trace_tells_every_hop(
         "upload in the log",
         "searchable",
         "search answered",
-        "impression in the log",
         "click in the log",
         "epoch closed",
         "closed search in the log",
@@ -132,6 +131,8 @@ def test_a_trace_tells_every_hop(
     )
     places = [ended.stdout.index(name) for name in names]
     assert places == sorted(places)
+    # Told after the answer: on a busy machine a click can be there first.
+    assert "impression in the log" in ended.stdout
     search_id = ended.stdout.split()[1]
     again = sightline("trace", search_id, settings=settings, environment={"COLUMNS": "140"})
     assert names[-1] in again.stdout
