@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from sightline.engine.settings import Scope
 from sightline.engine.visible import Caller
-from sightline.search_api.keys import KeyRing
+from sightline.search_api.keys import KeyRing, require
 from sightline.search_api.problems import Problem, retry_after
 from sightline.search_api.rate_limit import RateLimit
 
@@ -63,6 +63,15 @@ async def _caller(request: Request) -> Caller:
     return admission.caller(request)
 
 
+CallerOf = Annotated[Caller, Depends(_caller)]
+"""A route's parameter that demands a caller."""
+
+
+async def _writer(caller: CallerOf) -> Caller:
+    require(caller, Scope.WRITE)
+    return caller
+
+
 async def _operator(request: Request) -> Caller:
     admission: Admission = request.app.state.admission
     return admission.operator(request)
@@ -80,9 +89,9 @@ async def _heard(request: Request) -> None:
 
 Heard = Depends(_heard)
 """A route's dependency where something else than a key authorises."""
-CallerOf = Annotated[Caller, Depends(_caller)]
-"""A route's parameter that demands a caller."""
+WriterOf = Annotated[Caller, Depends(_writer)]
+"""The same with the scope `write`."""
 OperatorOf = Annotated[Caller, Depends(_operator)]
-"""The same where this deployment's own commands ask."""
+"""A caller where this deployment's own commands ask."""
 InsiderOf = Annotated[bool, Depends(_insider)]
 """Whether to tell what is nobody else's business."""

@@ -104,8 +104,11 @@ def install(app: FastAPI, *, open_to_all: bool) -> None:
 
 def _problems(kinds: Iterable[str]) -> dict[int | str, dict[str, Any]]:
     always = ("malformed", "invalid", "too-many-requests")
+    given = dict.fromkeys((*always, *kinds))
+    if "too-large" in given:  # a body can also be too slow
+        given["too-slow"] = None
     found: dict[int | str, dict[str, Any]] = {}
-    for kind in dict.fromkeys((*always, *kinds)):
+    for kind in given:
         status, title = PROBLEM_TYPES[kind]
         before = found.get(status)
         text = f"{before['description']}; or: {title}" if before else title

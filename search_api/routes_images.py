@@ -4,29 +4,40 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from sightline.engine.settings import Scope
 from sightline.producers.derived_ids import new_id
 from sightline.schemas.fields import MAX_VERSION, AddressableId
-from sightline.search_api.admission import CallerOf
+from sightline.search_api.admission import CallerOf, WriterOf
 from sightline.search_api.bodies import json_body, multipart_body
 from sightline.search_api.documents import ImageDocument
 from sightline.search_api.image_answers import ImageAnswers, Wait
 from sightline.search_api.image_writes import ImageWrites
-from sightline.search_api.keys import require
 from sightline.search_api.openapi import answers, body, form_of, json_of
-from sightline.search_api.preconditions import if_match
+from sightline.search_api.preconditions import IfMatch, if_match
 from sightline.search_api.request_fields import ImageFields, ImagePatch, WaitQuery
 
 ImageIdPath = Annotated[AddressableId, Path(description="The image.", examples=["summer-dress-17"])]
-WaitParameter = Annotated[
-    WaitQuery | None, Query(description="Answer only when the index has the write.")
-]
-TimeoutParameter = Annotated[
-    float, Query(ge=0, le=60, allow_inf_nan=False, description="Of `wait`, seconds.")
-]
+
+
+async def _wait(
+    wait: Annotated[
+        WaitQuery | None, Query(description="Answer only when the index has the write.")
+    ] = None,
+    timeout_s: Annotated[
+        float, Query(ge=0, le=60, allow_inf_nan=False, description="Of `wait`, seconds.")
+    ] = 10.0,
+) -> Wait:
+    return Wait.of(wait, timeout_s)
+
+
+async def _if_match(request: Request) -> IfMatch:
+    return if_match(request)
+
+
+WaitOf = Annotated[Wait, Depends(_wait)]
+IfMatchOf = Annotated[IfMatch, Depends(_if_match)]
 VersionParameter = Annotated[
     int | None,
     Query(ge=0, le=MAX_VERSION, description="Of the delete, where you count the versions."),
@@ -68,17 +79,11 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
         response_class=Response,
         status_code=202,
     )
-    async def create(
-        request: Request,
-        caller: CallerOf,
-        wait: WaitParameter = None,
-        timeout_s: TimeoutParameter = 10.0,
-    ) -> Response:
+    async def create(request: Request, caller: WriterOf, wait: WaitOf) -> Response:
         """Upload a new image; its id is assigned. Scope `write`."""
-        require(caller, Scope.WRITE)
         async with multipart_body(request, ImageFields) as (fields, picture):
             written = await writes.create(new_id(), fields, picture, caller)
-        return await reads.written(written, caller, Wait.of(wait, timeout_s))
+        return await reads.written(written, caller, wait)
 
     @router.put(
         "/{image_id}",
@@ -90,16 +95,14 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
     async def put(
         image_id: ImageIdPath,
         request: Request,
-        caller: CallerOf,
-        wait: WaitParameter = None,
-        timeout_s: TimeoutParameter = 10.0,
+        caller: WriterOf,
+        wanted: IfMatchOf,
+        wait: WaitOf,
     ) -> Response:
         """Upload an image under your id, new or anew; a repeat changes nothing. Scope `write`."""
-        require(caller, Scope.WRITE)
-        wanted = if_match(request)
         async with multipart_body(request, ImageFields) as (fields, picture):
             written = await writes.put(image_id, fields, picture, caller, wanted)
-        return await reads.written(written, caller, Wait.of(wait, timeout_s))
+        return await reads.written(written, caller, wait)
 
     @router.patch(
         "/{image_id}",
@@ -111,16 +114,14 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
     async def patch(
         image_id: ImageIdPath,
         request: Request,
-        caller: CallerOf,
-        wait: WaitParameter = None,
-        timeout_s: TimeoutParameter = 10.0,
+        caller: WriterOf,
+        wanted: IfMatchOf,
+        wait: WaitOf,
     ) -> Response:
         """Change what the body names and keep the rest. Scope `write`."""
-        require(caller, Scope.WRITE)
-        wanted = if_match(request)
         changes = await json_body(request, ImagePatch)
         written = await writes.change(image_id, changes, caller, wanted)
-        return await reads.written(written, caller, Wait.of(wait, timeout_s))
+        return await reads.written(written, caller, wait)
 
     @router.delete(
         "/{image_id}",
@@ -131,17 +132,14 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
     )
     async def delete(
         image_id: ImageIdPath,
-        request: Request,
-        caller: CallerOf,
-        *,
+        caller: WriterOf,
+        wanted: IfMatchOf,
+        wait: WaitOf,
         version: VersionParameter = None,
-        wait: WaitParameter = None,
-        timeout_s: TimeoutParameter = 10.0,
     ) -> Response:
         """Delete an image for good; deleting again changes nothing. Scope `write`."""
-        require(caller, Scope.WRITE)
-        written = await writes.delete(image_id, version, caller, if_match(request))
-        return await reads.written(written, caller, Wait.of(wait, timeout_s))
+        written = await writes.delete(image_id, version, caller, wanted)
+        return await reads.written(written, caller, wait)
 
     _add_reads(router, reads)
     return router
