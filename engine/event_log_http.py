@@ -7,6 +7,7 @@ hand it their events instead of appending to its broker themselves.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
@@ -51,6 +52,8 @@ class HttpEventProducer:
             for _ in range(_THREADS)
         ]
         self._waiting: set[Future[Message]] = set()
+        self._lock = threading.Lock()
+        self._closed = False
 
     def append(
         self,
@@ -66,25 +69,33 @@ class HttpEventProducer:
 
         Raises:
             Overloaded: 1,000 messages wait already.
+            PartUnavailable: the producer is closed.
             PermanentError: a null value, a time or a partition was asked for.
         """
         if value is None or timestamp is not None or partition is not None:
             raise PermanentError("the owner's API takes events only: no null, time or partition")
-        self._waiting = {future for future in self._waiting if not future.done()}
-        if len(self._waiting) >= _MAX_QUEUED:
-            raise Overloaded(Part.BROKER, f"{_MAX_QUEUED} messages wait for the owner's API")
         thread = self._threads[crc32(key.encode()) % _THREADS]
-        future = thread.submit(self._post, topic, key, value, dict(headers))
-        self._waiting.add(future)
+        with self._lock:
+            if self._closed:
+                raise PartUnavailable(Part.BROKER, "this producer is closed")
+            self._waiting = {future for future in self._waiting if not future.done()}
+            if len(self._waiting) >= _MAX_QUEUED:
+                raise Overloaded(Part.BROKER, f"{_MAX_QUEUED} messages wait for the owner's API")
+            future = thread.submit(self._post, topic, key, value, dict(headers))
+            self._waiting.add(future)
         return future
 
     def flush(self, timeout_s: float) -> None:
         """See `EventProducer.flush`."""
-        if wait(self._waiting, timeout=timeout_s).not_done:
+        with self._lock:
+            waiting = set(self._waiting)
+        if wait(waiting, timeout=timeout_s).not_done:
             raise PartUnavailable(Part.BROKER, f"the owner's API took longer than {timeout_s} s")
 
     def close(self) -> None:
-        """See `EventProducer.close`."""
+        """See `EventProducer.close`; returns when every message has ended, one way or the other."""
+        with self._lock:
+            self._closed = True
         for thread in self._threads:
             thread.shutdown(wait=True)
         self._pool.clear()

@@ -28,7 +28,9 @@ class KafkaEventProducer:
     """An `EventProducer` on a Kafka cluster.
 
     A thread of its own serves the acknowledgements, so that a future ends 0.1 ms after its
-    acknowledgement (the client's asyncio producer takes 0.1-2 s: measured).
+    acknowledgement (the client's asyncio producer takes 0.1-2 s: measured). Whatever happens, a
+    message that was taken ends as acknowledged or as an error, within `delivery_timeout_s`:
+    a topic that does not exist and an authorisation that is refused are `PartUnavailable`.
 
     Args:
         settings: the cluster; `topic_prefix` goes before every topic.
@@ -39,6 +41,8 @@ class KafkaEventProducer:
         self._delivery_timeout_s = settings.delivery_timeout_s
         self._producer = open_producer(settings)
         self._closed = threading.Event()
+        # What was taken is there before the last flush begins.
+        self._taking = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name="kafka-acks", daemon=True)
         self._thread.start()
 
@@ -71,8 +75,6 @@ class KafkaEventProducer:
             Overloaded: the local queue is full.
             PartUnavailable: the producer is closed.
         """
-        if self._closed.is_set():
-            raise PartUnavailable(Part.BROKER, "this producer is closed")
         stamp_ms = _ms(timestamp or datetime.now(UTC))
         acknowledged = _Acknowledgement(
             Message(
@@ -86,15 +88,17 @@ class KafkaEventProducer:
             )
         )
         try:
-            self._producer.produce(
-                self._prefix + topic,
-                value,
-                key.encode(),
-                partition=_ANY_PARTITION if partition is None else partition,
-                on_delivery=acknowledged,
-                timestamp=stamp_ms,
-                headers=list(headers),
-            )
+            with self._taking:
+                self._refuse_if_closed()
+                self._producer.produce(
+                    self._prefix + topic,
+                    value,
+                    key.encode(),
+                    partition=_ANY_PARTITION if partition is None else partition,
+                    on_delivery=acknowledged,
+                    timestamp=stamp_ms,
+                    headers=list(headers),
+                )
         except BufferError as error:
             raise Overloaded(Part.BROKER, "too many messages wait in this process") from error
         except KafkaException as error:
@@ -107,8 +111,7 @@ class KafkaEventProducer:
         Raises:
             PartUnavailable: the producer is closed.
         """
-        if self._closed.is_set():
-            raise PartUnavailable(Part.BROKER, "this producer is closed")
+        self._refuse_if_closed()
         return KafkaBatch(self._producer, self._prefix)
 
     def flush(self, timeout_s: float) -> None:
@@ -118,15 +121,23 @@ class KafkaEventProducer:
             raise PartUnavailable(Part.BROKER, f"{left} messages unacknowledged in {timeout_s} s")
 
     def close(self) -> None:
-        """See `EventProducer.close`; what stays unacknowledged ends as `PartUnavailable`."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
+        """See `EventProducer.close`; what stays unacknowledged ends as `PartUnavailable`.
+
+        Takes `delivery_timeout_s` and two seconds at most; when it returns, every future has ended.
+        """
+        with self._taking:
+            if self._closed.is_set():
+                return
+            self._closed.set()
         # By then every message is acknowledged or has failed; the second covers a race at the end.
         if self._producer.flush(self._delivery_timeout_s + 1):
             self._producer.purge()
             self._producer.flush(1)
         self._thread.join()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed.is_set():
+            raise PartUnavailable(Part.BROKER, "this producer is closed")
 
     def _serve(self) -> None:
         while not self._closed.is_set():

@@ -53,11 +53,12 @@ class EventProducer(Protocol):
         """Queue one message; the future ends when the broker has acknowledged it.
 
         `topic` is the name in `schemas/topics.py`; the adapter adds the deployment's prefix.
-        The future raises `PartUnavailable` (not acknowledged in time; it may yet arrive: a repeat
-        is safe since consumers count each event id once) or `TooLarge`.
+        The future raises `PartUnavailable` (not acknowledged in time, or refused: it may yet
+        arrive, and a repeat is safe since consumers count each event id once) or `TooLarge`.
 
         Raises:
             Overloaded: the local queue is full.
+            PartUnavailable: the producer is closed.
         """
 
     def flush(self, timeout_s: float) -> None:

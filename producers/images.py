@@ -48,6 +48,9 @@ class Published:
 class ImagePublisher:
     """A platform service's way to say what happens to its images; safe across threads.
 
+    An event that was taken ends as acknowledged or as an error, also when the producer is closed
+    meanwhile; never in silence.
+
     Args:
         producer: the event log.
         store: the object store.
@@ -88,8 +91,10 @@ class ImagePublisher:
 
         Raises:
             ValidationError: an argument is out of the contract's bounds; nothing was stored.
-            PartUnavailable: store or broker did not acknowledge in time; a repeat is safe.
-            Overloaded: too many events wait in this process.
+            PartUnavailable: store or broker did not acknowledge in time, the topic does not exist,
+                an authorisation was refused, or the producer is closed; a repeat is safe.
+            Overloaded: too many events wait in this process; nothing was sent.
+            TooLarge: the event is over the topic's bound.
         """
         state = ImageUploaded(
             image_id=image_id,
@@ -154,7 +159,8 @@ class ImagePublisher:
 
         Raises:
             ValidationError: the image's id is one that no URL can hold.
-            Overloaded: too many events wait in this process.
+            Overloaded: too many events wait in this process; nothing was sent.
+            PartUnavailable: the producer is closed. What else `upload` raises, the future does.
         """
         return self.publish_event(
             self.event_of(state, event_id=event_id, occurred=occurred),

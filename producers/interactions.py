@@ -63,6 +63,10 @@ class OpenedSearch:
 class InteractionPublisher:
     """A front end's way to tell what it showed and what people did; safe across threads.
 
+    An event that was taken ends as acknowledged or as an error; never in silence. The futures raise
+    `PartUnavailable` (not acknowledged in time, no such topic, an authorisation refused; a repeat
+    is safe) or `TooLarge`. Once the producer is closed, the calls themselves are `PartUnavailable`.
+
     Args:
         producer: the event log.
         ids: under the deployment's secret, the same in every service.

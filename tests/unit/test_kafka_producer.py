@@ -8,7 +8,6 @@ import pytest
 from confluent_kafka import KafkaError
 
 from sightline.engine import event_log_kafka_clients
-from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
 from sightline.engine.event_log_kafka_config import Config, producer_config
 from sightline.engine.settings import KafkaSettings
@@ -74,12 +73,3 @@ def test_an_acknowledgement_without_a_place_is_none(
     found = {message.value for message in read_topics(settings, [TOPIC])}
     assert acknowledged == [str(n).encode() in found for n in range(MESSAGES)]
     assert not acknowledged[0]
-
-
-def test_a_closed_producer_takes_nothing(settings: KafkaSettings) -> None:
-    """After `close` an append is an error at once; a second `close` does nothing."""
-    producer = KafkaEventProducer(settings)
-    producer.close()
-    producer.close()
-    with pytest.raises(PartUnavailable, match="closed"):
-        producer.append(TOPIC, "cat", b"1")
