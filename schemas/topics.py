@@ -207,7 +207,7 @@ TRAINING_TRIPLES = Topic(
     events=(TripleMined, TripleRetracted),
     key="anchor_id",
     summary="Training triples, and what is taken back.",
-    producers=("miner", "sightline retract"),
+    producers=("miner", "sink (retraction)", "sightline retract"),
     consumers=("Parquet sink", "training"),
 )
 EPOCHS_DONE = Topic(
