@@ -291,6 +291,15 @@ def test_a_wrong_query_parameter_is_named(world: ApiWorld, query: str) -> None:
     assert is_problem(answer, 422, field=query.partition("=")[0])
 
 
+def test_an_invented_method_is_no_series_of_its_own(world: ApiWorld) -> None:
+    """Else whoever invents enough of them fills the memory with metrics."""
+    for n in range(3):
+        assert is_problem(ask(world, f"INVENTED{n}", SEARCH), 405)
+    told = ask(world, "GET", "/metrics").text
+    assert 'method="any",route="/v1/search",status="405"' in told
+    assert "INVENTED" not in told
+
+
 def test_keys_are_needed_where_there_are_keys(world: ApiWorld) -> None:
     """401 without or with a wrong one; both headers are taken; 403 without the scope."""
     limits = {"keys": KEYS}
