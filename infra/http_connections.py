@@ -83,6 +83,13 @@ class BoundedConnection(H11Protocol):
         super().on_response_complete()
         self._watch()
 
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP: a problem, like every refusal; nothing behind an answer begun."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self._refuse(Problem("malformed", msg))
+        else:
+            self.transport.close()
+
     def _watch(self) -> None:
         """Time runs while the same thing is awaited, however much of it arrives."""
         awaited = self._awaits()
@@ -109,6 +116,9 @@ class BoundedConnection(H11Protocol):
 
     def _refuse(self, problem: Problem) -> None:
         self._refused = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # what the app still says goes nowhere
+            self.cycle.message_event.set()
         answer = problem.answer()
         headers = [*answer.raw_headers, (b"connection", b"close")]
         for event in (

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from sightline.engine.errors import (
@@ -164,6 +165,10 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)  # noqa: S101
         return _of_http(request, error).answer()
 
+    async def gone(_: Request, error: Exception) -> Response:
+        del error  # nobody reads this; without it a client could fill the log with our faults
+        return Problem("malformed", "the body stops short").answer()
+
     async def unforeseen(_: Request, error: Exception) -> Response:
         _LOG.error("unforeseen error", exc_info=error)
         return Problem("internal", UNFORESEEN).answer()
@@ -172,6 +177,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SightlineError, ours)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unforeseen)
 
 

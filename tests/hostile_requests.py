@@ -227,4 +227,5 @@ def requests(draw: st.DrawFn, operations: list[tuple[str, str]]) -> RawRequest:
         query=draw(QUERY) if _seldom(draw, 3) else b"timeout_s=0",
         headers=tuple(headers),
         body=(body[:cut], body[cut:]),
+        whole=not _seldom(draw),
     )

@@ -22,6 +22,8 @@ class RawRequest:
     headers: Headers = ()
     body: tuple[bytes, ...] = (b"",)
     """As it arrives."""
+    whole: bool = True
+    """False: the client goes away before the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,11 @@ async def ask(app: FastAPI, request: RawRequest) -> RawAnswer:
     async def receive() -> dict[str, Any]:
         if not chunks:
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
+        return {
+            "type": "http.request",
+            "body": chunks.pop(0),
+            "more_body": bool(chunks) or not request.whole,
+        }
 
     async def send(message: Any) -> None:
         sent.append(message)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from starlette.responses import PlainTextResponse, Response
 
 from sightline.engine.settings import ApiSettings
+from sightline.search_api import problems
 from tests.api_parts import ApiWorld, app_of
 from tests.serving import serving
 from tests.waiting import eventually
@@ -28,11 +29,16 @@ LONG_S = 20.0
 def app() -> FastAPI:
     """Says where a request comes from."""
     app = FastAPI()
+    problems.install(app)
 
     @app.get("/client")
     async def client(request: Request) -> Response:
         assert request.client is not None
         return PlainTextResponse(request.client.host)
+
+    @app.post("/read")
+    async def read(request: Request) -> Response:
+        return PlainTextResponse(await request.body())
 
     return app
 
@@ -113,6 +119,23 @@ def test_a_second_head_that_trickles_is_408() -> None:
         assert is_served(connection)
         connection.sendall(GET[:20])
         assert problem(answer_on(connection))[0] == 408
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x00\x01 what\r\n\r\n",
+        b"GET /client HTTP/1.1\r\n\r\n",  # names no host
+        b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n",
+    ],
+)
+def test_what_is_no_http_is_400(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """As a problem too, also in the middle of a body that is being read, and nothing breaks."""
+    with serving(app()) as url, connected(url) as connection:
+        connection.sendall(sent)
+        assert problem(answer_on(connection))[0] == 400
+        assert is_answered(url)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_what_trickles_in_behind_an_answer_is_cut_off() -> None:
