@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import urllib3
 from pydantic import ValidationError
 from rich.table import Table
 
+from sightline.engine.connections import connect_object_store
+from sightline.engine.errors import TransientError
 from sightline.engine.owner import find
 from sightline.engine.settings import Settings
 from sightline.infra.status import Status
 from sightline.search_api.documents import ReadinessDocument
+from sightline.stream_workers.label_sink.last_retraction import read_last
 
 _TIMEOUT_S = 3.0
 
@@ -48,3 +53,21 @@ def _said(told: ReadinessDocument) -> str:
     down = [name for name, part in told.parts.items() if not part.up]
     state = "ready" if told.ready else f"down: {', '.join(down)}"
     return f"{told.generation} of model {told.model} on {told.runtime}, {state}"
+
+
+def retraction_of(settings: Settings, now: datetime) -> str:
+    """When triples were last taken back, as the store tells it."""
+    store = connect_object_store(settings)
+    try:
+        last = read_last(store, settings.store.bucket)
+    except TransientError as error:
+        return f"unknown: {error}"
+    finally:
+        store.close()
+    if last is None:
+        return "never yet"
+    ago_s = (now - last.finished_at).total_seconds()
+    return (
+        f"{ago_s:.0f} s ago; {last.triples_retracted} triples taken back, "
+        f"{last.rows_removed} rows removed"
+    )
