@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import JsonValue
 
-from sightline.engine.catalogue import Catalogue, CatalogueEntry, Place
-from sightline.engine.errors import Conflict, NotFound
-from sightline.producers.derived_ids import new_id
+from sightline.engine.catalogue import Catalogue
+from sightline.engine.errors import NotFound
+from sightline.producers.catalogue_writes import (
+    CatalogueWrites,
+    Known,
+    Permit,
+    Successor,
+    anyone,
+    nothing_known,
+)
 from sightline.producers.images import (
     OCTETS,
     ImagePublisher,
@@ -29,22 +35,7 @@ from sightline.schemas.images import (
 )
 from sightline.schemas.indexed import Lane
 
-Known = Callable[[str], ImageState | None]
-"""The state of an image that the catalogue does not have, from the index: backfilled ones."""
-Successor = Callable[[ImageState | None, int], ImageState]
-"""From the present state and the next version to the next state."""
-Permit = Callable[[ImageState | None], None]
-"""Raises where the caller may not write on top of the present state, or of none."""
-
-
-def anyone(state: ImageState | None) -> None:
-    """For callers who may write every image."""
-    del state
-
-
-def nothing_known(_image_id: str) -> ImageState | None:
-    """For a deployment whose images are all in the catalogue."""
-    return None
+__all__ = ["CataloguedImages", "Known", "Permit", "anyone", "nothing_known"]
 
 
 class CataloguedImages:
@@ -62,9 +53,8 @@ class CataloguedImages:
     def __init__(
         self, catalogue: Catalogue, publisher: ImagePublisher, *, known: Known = nothing_known
     ) -> None:
-        self._catalogue = catalogue
         self._publisher = publisher
-        self._known = known
+        self._writes = CatalogueWrites(catalogue, publisher, known)
 
     def put(
         self,
@@ -120,8 +110,9 @@ class CataloguedImages:
                 attributes=dict(attributes or {}),
             )
 
-        return self._publish(
-            self._write(image_id, successor, if_match=if_match, again=again, permit=permit), lane
+        return self._writes.publish(
+            self._writes.write(image_id, successor, if_match=if_match, again=again, permit=permit),
+            lane,
         )
 
     def replace_bytes(
@@ -144,7 +135,7 @@ class CataloguedImages:
                 same | {"object": reference, "version": version, "authority": Authority.SIGHTLINE}
             )
 
-        return self._publish(self._write(image_id, successor), lane)
+        return self._writes.publish(self._writes.write(image_id, successor), lane)
 
     def patch(
         self,
@@ -168,7 +159,9 @@ class CataloguedImages:
                 raise NotFound(f"no image {image_id}")
             return changed(state, version=version, authority=Authority.SIGHTLINE, **changes)
 
-        return self._publish(self._write(image_id, successor, if_match=if_match), lane)
+        return self._writes.publish(
+            self._writes.write(image_id, successor, if_match=if_match), lane
+        )
 
     def delete(
         self, image_id: str, *, if_match: int | None = None, lane: Lane = Lane.LIVE
@@ -187,7 +180,9 @@ class CataloguedImages:
             gone = deleted(state, version=version)
             return gone.model_copy(update={"authority": Authority.SIGHTLINE})
 
-        return self._publish(self._write(image_id, successor, if_match=if_match), lane)
+        return self._writes.publish(
+            self._writes.write(image_id, successor, if_match=if_match), lane
+        )
 
     def object_created(
         self,
@@ -253,29 +248,12 @@ class CataloguedImages:
         return self._noticed(image_id, successor, sequencer, lane)
 
     def publish_unpublished(self) -> list[Published]:
-        """Publish again every entry without a noted acknowledgement; a repeat finds none.
-
-        The very event that was written is published, so one that did arrive is only repeated.
-
-        Raises:
-            PartUnavailable: store or broker; a repeat goes on.
-        """
-        return [
-            self._publish(entry, Lane.LIVE)
-            for entry in self._catalogue.scan()
-            if entry.published is None
-        ]
+        """See `CatalogueWrites.publish_unpublished`."""
+        return self._writes.publish_unpublished()
 
     def finish(self, image_id: str) -> Published | None:
-        """Publish one image's entry if that was never noted; a repeat does nothing.
-
-        Raises:
-            PartUnavailable: store or broker; a repeat is safe.
-        """
-        entry = self._catalogue.read(image_id)
-        if entry is None or entry.published is not None:
-            return None
-        return self._publish(entry, Lane.LIVE)
+        """See `CatalogueWrites.finish`."""
+        return self._writes.finish(image_id)
 
     def _kept(
         self, image_id: str, data: bytes | ObjectReference, content_type: str
@@ -289,86 +267,5 @@ class CataloguedImages:
     def _noticed(
         self, image_id: str, successor: Successor, sequencer: int, lane: Lane
     ) -> Published | None:
-        entry = self._write(image_id, successor, sequencer=sequencer)
-        return self._publish(entry, lane) if entry.sequencer == sequencer else None
-
-    def _write(
-        self,
-        image_id: str,
-        successor: Successor,
-        *,
-        if_match: int | None = None,
-        sequencer: int | None = None,
-        again: bool = False,
-        permit: Permit = anyone,
-    ) -> CatalogueEntry:
-        """The entry after the write: a new one, or the old one where nothing was to be done."""
-
-        def decide(found: CatalogueEntry | None) -> CatalogueEntry | None:
-            if found is not None and not _is_newer(sequencer, found.sequencer):
-                return None
-            state = self._known(image_id) if found is None else found.state
-            permit(state)
-            _check(image_id, state, if_match)
-            following = successor(state, 1 if state is None else state.version + 1)
-            once = sequencer is None and not again
-            if found is not None and once and _says_the_same(following, found.state):
-                return None
-            event = self._publisher.event_of(following, event_id=new_id())
-            handled = None if found is None else found.sequencer
-            return CatalogueEntry(
-                event=event, sequencer=handled if sequencer is None else sequencer
-            )
-
-        entry = self._catalogue.update(image_id, decide)
-        if entry is None:
-            raise NotFound(f"no image {image_id}")
-        return entry
-
-    def _publish(self, entry: CatalogueEntry, lane: Lane) -> Published:
-        place = entry.published
-        if place is None:
-            published = self._publisher.publish_event(entry.event, lane=lane).result()
-            self._note(entry, published)
-            return published
-        return Published(
-            event_id=entry.event.id,
-            image_id=entry.state.image_id,
-            version=entry.state.version,
-            topic=place.topic,
-            partition=place.partition,
-            offset=place.offset,
-            appended=place.appended,
-        )
-
-    def _note(self, entry: CatalogueEntry, published: Published) -> None:
-        place = Place(
-            topic=published.topic,
-            partition=published.partition,
-            offset=published.offset,
-            appended=published.appended,
-        )
-        try:
-            self._catalogue.write(replace(entry, published=place))
-        except Conflict:
-            return  # a newer version is there by now, which is published by its own writer
-
-
-def _is_newer(sequencer: int | None, handled: int | None) -> bool:
-    return sequencer is None or handled is None or sequencer > handled
-
-
-def _check(image_id: str, state: ImageState | None, if_match: int | None) -> None:
-    if if_match is not None and (state is None or state.version != if_match):
-        present = "not there" if state is None else f"at version {state.version}"
-        raise Conflict(f"image {image_id} is {present}, not at version {if_match}")
-    if state is not None and state.authority is Authority.OWNER:
-        raise Conflict(f"image {image_id}: its owner counts the versions, so send one")
-
-
-def _says_the_same(following: ImageState, present: ImageState) -> bool:
-    """Whether a write would change nothing but the number; an upload repeats a change too."""
-    if isinstance(following, ImageDeleted) != isinstance(present, ImageDeleted):
-        return False
-    ignored = {"version"}
-    return following.model_dump(exclude=ignored) == present.model_dump(exclude=ignored)
+        entry = self._writes.write(image_id, successor, sequencer=sequencer)
+        return self._writes.publish(entry, lane) if entry.sequencer == sequencer else None

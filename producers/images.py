@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 from pydantic import JsonValue
 
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
-from sightline.engine.records import Message
 from sightline.engine.traceparent import new_traceparent, traceparent_header
 from sightline.producers.derived_ids import event_id_of
+from sightline.producers.image_states import changed, deleted, reference_to
+from sightline.producers.published import Published, published_when
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Moderation, NamedImage, Visibility
 from sightline.schemas.images import (
     Authority,
-    ImageChanged,
-    ImageDeleted,
     ImageState,
     ImageUploaded,
     ObjectReference,
@@ -28,21 +25,18 @@ from sightline.schemas.images import (
 from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, Topic
 
+__all__ = [
+    "OCTETS",
+    "TOPIC_OF_LANE",
+    "ImagePublisher",
+    "Published",
+    "changed",
+    "deleted",
+    "reference_to",
+]
+
 TOPIC_OF_LANE: Mapping[Lane, Topic] = {Lane.LIVE: IMAGES, Lane.BACKFILL: IMAGES_BACKFILL}
 OCTETS = "application/octet-stream"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    """One acknowledged event and its place in the log."""
-
-    event_id: str
-    image_id: str
-    version: int
-    topic: str
-    partition: int
-    offset: int
-    appended: datetime
 
 
 class ImagePublisher:
@@ -96,6 +90,37 @@ class ImagePublisher:
             Overloaded: too many events wait in this process; nothing was sent.
             TooLarge: the event is over the topic's bound.
         """
+        state = self.stored(
+            data,
+            image_id=image_id,
+            version=version,
+            visibility=visibility,
+            moderation=moderation,
+            tags=tags,
+            owner_id=owner_id,
+            group_id=group_id,
+            attributes=attributes,
+            content_type=content_type,
+            authority=authority,
+        )
+        return self.publish(state, lane=lane).result()
+
+    def stored(
+        self,
+        data: bytes,
+        *,
+        image_id: str,
+        version: int,
+        visibility: Visibility,
+        moderation: Moderation,
+        tags: Sequence[str],
+        owner_id: str | None,
+        group_id: str | None,
+        attributes: Mapping[str, JsonValue] | None,
+        content_type: str,
+        authority: Authority,
+    ) -> ImageUploaded:
+        """Store the bytes; the state that is to be published then. Raises as `upload`."""
         state = ImageUploaded(
             image_id=image_id,
             version=version,
@@ -109,7 +134,7 @@ class ImagePublisher:
             attributes=dict(attributes or {}),
         )
         self.keep(state.object, data)
-        return self.publish(state, lane=lane).result()
+        return state
 
     def change(self, state: ImageState, *, version: int, **changes: Any) -> Published:
         """Publish `ImageChanged`: the whole state as it was, with `changes`, at a higher version.
@@ -194,61 +219,4 @@ class ImagePublisher:
             event.encode(),
             headers=[traceparent_header(traceparent or new_traceparent())],
         )
-        return _then(sent, event)
-
-
-def reference_to(data: bytes, bucket: str, image_id: str, content_type: str) -> ObjectReference:
-    """Where bytes go in our bucket: by their digest, so that a version never changes its bytes.
-
-    Raises:
-        ValidationError: the image's id is out of the contract's bounds.
-    """
-    NamedImage(image_id=image_id)
-    digest = sha256(data).hexdigest()
-    return ObjectReference(
-        bucket=bucket,
-        key=f"images/{image_id}/{digest}",
-        size_bytes=len(data),
-        content_type=content_type,
-        sha256=digest,
-    )
-
-
-def changed(state: ImageState, *, version: int, **changes: Any) -> ImageChanged:
-    """The state with changes, validated anew. Raises `ValidationError`."""
-    return ImageChanged.model_validate(_fields(state) | changes | {"version": version})
-
-
-def deleted(state: ImageState, *, version: int) -> ImageDeleted:
-    """The tombstone of a state: its bytes are no longer referred to."""
-    return ImageDeleted.model_validate(_fields(state) | {"version": version, "object": None})
-
-
-def _fields(state: ImageState) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in type(state).model_fields}
-
-
-def _then(sent: Future[Message], event: Event[Any]) -> Future[Published]:
-    published: Future[Published] = Future()
-    published.set_running_or_notify_cancel()
-
-    def ended(done: Future[Message]) -> None:
-        error = done.exception()
-        if error is not None:
-            published.set_exception(error)
-            return
-        message = done.result()
-        published.set_result(
-            Published(
-                event_id=event.id,
-                image_id=event.data.subject,
-                version=event.data.version,
-                topic=message.topic,
-                partition=message.partition,
-                offset=message.offset,
-                appended=message.timestamp,
-            )
-        )
-
-    sent.add_done_callback(ended)
-    return published
+        return published_when(sent, event)

@@ -15,10 +15,9 @@ from sightline.producers.images import (
     Published,
     changed,
     deleted,
-    reference_to,
 )
 from sightline.schemas.fields import Moderation, Visibility
-from sightline.schemas.images import Authority, ImageState, ImageUploaded
+from sightline.schemas.images import Authority, ImageState
 from sightline.schemas.indexed import Lane
 
 
@@ -52,21 +51,21 @@ class AsyncImagePublisher:
         lane: Lane = Lane.LIVE,
     ) -> Published:
         """See `ImagePublisher.upload`."""
-        bucket = self._publisher.bucket
-        state = ImageUploaded(
+        # In a thread: to hash a large picture here would hold up every other task.
+        state = await asyncio.to_thread(
+            self._publisher.stored,
+            data,
             image_id=image_id,
             version=version,
-            authority=authority,
-            # In a thread: to hash a large picture here would hold up every other task.
-            object=await asyncio.to_thread(reference_to, data, bucket, image_id, content_type),
             visibility=visibility,
             moderation=moderation,
-            tags=tuple(tags),
+            tags=tags,
             owner_id=owner_id,
             group_id=group_id,
-            attributes=dict(attributes or {}),
+            attributes=attributes,
+            content_type=content_type,
+            authority=authority,
         )
-        await asyncio.to_thread(self._publisher.keep, state.object, data)
         return await self.publish(state, lane=lane)
 
     async def change(self, state: ImageState, *, version: int, **changes: Any) -> Published:

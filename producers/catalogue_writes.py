@@ -1,0 +1,170 @@
+"""One write to the catalogue: the next version by compare-and-set, then its event to the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sightline.engine.catalogue import Catalogue, CatalogueEntry, Place
+from sightline.engine.errors import Conflict, NotFound
+from sightline.producers.derived_ids import new_id
+from sightline.producers.images import ImagePublisher, Published
+from sightline.schemas.images import Authority, ImageDeleted, ImageState
+from sightline.schemas.indexed import Lane
+
+Known = Callable[[str], ImageState | None]
+"""The state of an image that the catalogue does not have, from the index: backfilled ones."""
+Successor = Callable[[ImageState | None, int], ImageState]
+"""From the present state and the next version to the next state."""
+Permit = Callable[[ImageState | None], None]
+"""Raises where the caller may not write on top of the present state, or of none."""
+
+
+def anyone(state: ImageState | None) -> None:
+    """For callers who may write every image."""
+    del state
+
+
+def nothing_known(_image_id: str) -> ImageState | None:
+    """For a deployment whose images are all in the catalogue."""
+    return None
+
+
+class CatalogueWrites:
+    """Counts versions and publishes them; safe across threads and processes.
+
+    Args:
+        catalogue: counts the versions.
+        publisher: publishes the events.
+        known: what else is known of an image when the catalogue has nothing.
+    """
+
+    def __init__(self, catalogue: Catalogue, publisher: ImagePublisher, known: Known) -> None:
+        self._catalogue = catalogue
+        self._publisher = publisher
+        self._known = known
+
+    def write(
+        self,
+        image_id: str,
+        successor: Successor,
+        *,
+        if_match: int | None = None,
+        sequencer: int | None = None,
+        again: bool = False,
+        permit: Permit = anyone,
+    ) -> CatalogueEntry:
+        """The entry after the write: a new one, or the old one where nothing was to be done.
+
+        Args:
+            image_id: new or known.
+            successor: makes the next state; called again when somebody else was faster.
+            if_match: only if this is the present version.
+            sequencer: of a bucket notification; an older one than was handled changes nothing.
+            again: count it also if it says the same.
+            permit: raises where the caller may not write.
+
+        Raises:
+            NotFound: there is nothing to write on top of.
+            Conflict: another version than `if_match`, or the image's owner counts its versions.
+            PartUnavailable: the store; it may take effect, and a repeat is safe.
+        """
+
+        def decide(found: CatalogueEntry | None) -> CatalogueEntry | None:
+            if found is not None and not _is_newer(sequencer, found.sequencer):
+                return None
+            state = self._known(image_id) if found is None else found.state
+            permit(state)
+            _check(image_id, state, if_match)
+            following = successor(state, 1 if state is None else state.version + 1)
+            once = sequencer is None and not again
+            if found is not None and once and _says_the_same(following, found.state):
+                return None
+            event = self._publisher.event_of(following, event_id=new_id())
+            handled = None if found is None else found.sequencer
+            return CatalogueEntry(
+                event=event, sequencer=handled if sequencer is None else sequencer
+            )
+
+        entry = self._catalogue.update(image_id, decide)
+        if entry is None:
+            raise NotFound(f"no image {image_id}")
+        return entry
+
+    def publish(self, entry: CatalogueEntry, lane: Lane) -> Published:
+        """Publish an entry and note where it lies; where that is noted already, tell it.
+
+        Raises:
+            PartUnavailable: store or broker; a repeat is safe.
+        """
+        place = entry.published
+        if place is None:
+            published = self._publisher.publish_event(entry.event, lane=lane).result()
+            self._note(entry, published)
+            return published
+        return Published(
+            event_id=entry.event.id,
+            image_id=entry.state.image_id,
+            version=entry.state.version,
+            topic=place.topic,
+            partition=place.partition,
+            offset=place.offset,
+            appended=place.appended,
+        )
+
+    def _note(self, entry: CatalogueEntry, published: Published) -> None:
+        place = Place(
+            topic=published.topic,
+            partition=published.partition,
+            offset=published.offset,
+            appended=published.appended,
+        )
+        try:
+            self._catalogue.write(replace(entry, published=place))
+        except Conflict:
+            return  # a newer version is there by now, which is published by its own writer
+
+    def publish_unpublished(self) -> list[Published]:
+        """Publish again every entry without a noted acknowledgement; a repeat finds none.
+
+        The very event that was written is published, so one that did arrive is only repeated.
+
+        Raises:
+            PartUnavailable: store or broker; a repeat goes on.
+        """
+        return [
+            self.publish(entry, Lane.LIVE)
+            for entry in self._catalogue.scan()
+            if entry.published is None
+        ]
+
+    def finish(self, image_id: str) -> Published | None:
+        """Publish one image's entry if that was never noted; a repeat does nothing.
+
+        Raises:
+            PartUnavailable: store or broker; a repeat is safe.
+        """
+        entry = self._catalogue.read(image_id)
+        if entry is None or entry.published is not None:
+            return None
+        return self.publish(entry, Lane.LIVE)
+
+
+def _is_newer(sequencer: int | None, handled: int | None) -> bool:
+    return sequencer is None or handled is None or sequencer > handled
+
+
+def _check(image_id: str, state: ImageState | None, if_match: int | None) -> None:
+    if if_match is not None and (state is None or state.version != if_match):
+        present = "not there" if state is None else f"at version {state.version}"
+        raise Conflict(f"image {image_id} is {present}, not at version {if_match}")
+    if state is not None and state.authority is Authority.OWNER:
+        raise Conflict(f"image {image_id}: its owner counts the versions, so send one")
+
+
+def _says_the_same(following: ImageState, present: ImageState) -> bool:
+    """Whether a write would change nothing but the number; an upload repeats a change too."""
+    if isinstance(following, ImageDeleted) != isinstance(present, ImageDeleted):
+        return False
+    ignored = {"version"}
+    return following.model_dump(exclude=ignored) == present.model_dump(exclude=ignored)
