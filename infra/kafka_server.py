@@ -6,13 +6,12 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from sightline.engine.event_log_probe import broker_answers
 from sightline.infra.free_ports import LOOPBACK, free_port
 from sightline.infra.kafka_jars import kafka_jars
-from sightline.infra.server_process import ServerProcess
+from sightline.infra.local_server import LocalServer
 from sightline.infra.toolchain import JAVA, locate, run_tool
 
 LOG_CONFIGURATION = Path(__file__).with_name("kafka") / "log4j2.xml"
@@ -48,7 +47,7 @@ SINGLE_NODE: Mapping[str, str] = {
 }
 
 
-class LocalKafka:
+class LocalKafka(LocalServer):
     """A broker with its own data directory; the same object starts again on the same data and port.
 
     Args:
@@ -64,31 +63,15 @@ class LocalKafka:
         *,
         overrides: Mapping[str, str] | None = None,
     ) -> None:
-        self._directory = data_directory.resolve()
+        super().__init__("Kafka", data_directory, stop_timeout_s=STOP_TIMEOUT_S)
         self._port = port or free_port()
         self._controller_port = free_port()
         self._overrides = dict(overrides or {})
-        self._server = ServerProcess("Kafka", self.log_file)
 
     @property
     def bootstrap_servers(self) -> str:
         """`host:port` for clients."""
         return f"{LOOPBACK}:{self._port}"
-
-    @property
-    def log_file(self) -> Path:
-        """What the broker says."""
-        return self._directory / "server.log"
-
-    @property
-    def pid(self) -> int:
-        """Of the broker's process."""
-        return self._server.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the broker's process lives."""
-        return self._server.running
 
     def start(self) -> Self:
         """Start the broker, formatting an empty data directory first; returns when it answers.
@@ -108,29 +91,6 @@ class LocalKafka:
             timeout_s=START_TIMEOUT_S,
         )
         return self
-
-    def stop(self) -> None:
-        """End the broker gracefully; a repeat does nothing."""
-        self._server.stop(timeout_s=STOP_TIMEOUT_S)
-
-    def kill(self) -> None:
-        """SIGKILL, as in a crash."""
-        self._server.kill()
-
-    def release(self) -> int:
-        """Let the broker outlive this process and forget it; its pid."""
-        return self._server.release()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _java(self) -> list[str | Path]:
         return [

@@ -8,12 +8,12 @@ import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from sightline.infra.free_ports import LOOPBACK, free_port
+from sightline.infra.local_server import LocalServer
 from sightline.infra.minio_binary import minio_binary
-from sightline.infra.server_process import POLL_INTERVAL_S, ServerProcess
+from sightline.infra.server_process import POLL_INTERVAL_S
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
@@ -21,7 +21,7 @@ PROBE_TIMEOUT_S = 2.0
 TARGETS_TIMEOUT_S = 5.0
 
 
-class LocalMinio:
+class LocalMinio(LocalServer):
     """A server with its own data directory; the same object starts again on the same data and port.
 
     Args:
@@ -43,32 +43,16 @@ class LocalMinio:
         secret_key: str | None = None,
         notify: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
-        self._directory = data_directory.resolve()
+        super().__init__("MinIO", data_directory, stop_timeout_s=STOP_TIMEOUT_S)
         self._port = port or free_port()
         self.access_key = access_key or secrets.token_hex(8)
         self.secret_key = secret_key or secrets.token_hex(20)
         self._notify = dict(notify or {})
-        self._server = ServerProcess("MinIO", self.log_file)
 
     @property
     def endpoint(self) -> str:
         """`host:port` of the S3 API."""
         return f"{LOOPBACK}:{self._port}"
-
-    @property
-    def log_file(self) -> Path:
-        """What the server says."""
-        return self._directory / "server.log"
-
-    @property
-    def pid(self) -> int:
-        """Of the server's process."""
-        return self._server.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the server's process lives."""
-        return self._server.running
 
     @staticmethod
     def target(name: str) -> str:
@@ -96,29 +80,6 @@ class LocalMinio:
         )
         self._await_targets(log_offset)
         return self
-
-    def stop(self) -> None:
-        """End the server gracefully; a repeat does nothing."""
-        self._server.stop(timeout_s=STOP_TIMEOUT_S)
-
-    def kill(self) -> None:
-        """SIGKILL, as in a crash."""
-        self._server.kill()
-
-    def release(self) -> int:
-        """Let the server outlive this process and forget it; its pid."""
-        return self._server.release()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _answers(self) -> bool:
         # "ready" comes before the S3 API is: until then it answers 503 and asks clients to come
