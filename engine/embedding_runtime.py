@@ -43,7 +43,9 @@ class Projection:
 
     def __call__(self, features: Features) -> Features:
         """(n, features) to (n, dimensions); row by row, so that batching changes no bit."""
-        rows = [(row - self.mean) @ self.matrix for row in features]
+        # Not `@`: OpenBLAS gives such a product to threads of its own, which spin for the next one.
+        # On two cores that took 5.4 ms of CPU an image, this takes 0.2.
+        rows = [np.einsum("i,ij->j", row - self.mean, self.matrix) for row in features]
         return np.stack(rows) if rows else np.empty((0, self.matrix.shape[1]), np.float32)
 
 
