@@ -55,7 +55,8 @@ def open_searches(kafka: LocalKafka, directory: Path, count: int) -> list[Figure
             name=f"start with {count:,} open searches",
             value=held["ready_s"],
             unit="s",
-            detail="from the imported process to all of them held, 24 images a page",
+            detail=f"from the imported process to all of them held, 24 images a page; "
+            f"{held['cpu_s']:.1f} CPU-s",
         ),
         Figure(
             name="memory of an open search",
