@@ -53,7 +53,8 @@ class LabelSettings(Section):
     dead_letter_window_s: Seconds = 60.0
     """By the records' own timestamps."""
     supervised: bool = True
-    """`sightline up` runs join and miner as children of its own; off: start them yourself."""
+    """`sightline up` runs join and miner as children of its own, and the sink; off: start all three
+    yourself."""
     join_metrics_port: int | None = 9465
     """Where the join serves its metrics, also as a child of `sightline up`; none: nowhere."""
     mine_metrics_port: int | None = 9466
