@@ -16,6 +16,7 @@
     └── RefusedToStart            a misconfiguration; the process must not run
         ├── SettingsInvalid       unreadable or contradictory settings
         ├── GenerationMismatch    the index was made by another model
+        ├── OriginMismatch        the embedded index holds another log's images
         ├── IndexOwned            another process owns the embedded index directory
         ├── DiskFull              no room left under the embedded index
         ├── TopicDrift            the broker's topics differ from `schemas/topics.py`
@@ -127,6 +128,10 @@ class SettingsInvalid(RefusedToStart):
 
 class GenerationMismatch(RefusedToStart):
     """The index generation was made by another model, preprocess or distance."""
+
+
+class OriginMismatch(RefusedToStart):
+    """The embedded index was made from another log or bucket than the settings name."""
 
 
 class IndexOwned(RefusedToStart):

@@ -35,6 +35,8 @@ class BrokerAnswer:
     topics: frozenset[str]
     """As the broker names them, with any prefix."""
     trouble: Trouble | None = None
+    cluster_id: str | None = None
+    """The cluster's own; None where it does not tell."""
     message: str = ""
     """librdkafka's own words; it never puts secrets into them."""
 
@@ -64,7 +66,11 @@ def ask_broker(settings: KafkaSettings, *, timeout_s: float) -> BrokerAnswer:
         # The call only says "transport failure"; the reason is in what the client told meanwhile.
         client.poll(0)
         return _silence([*told, error.args[0]])
-    return BrokerAnswer(brokers=len(listed.brokers), topics=frozenset(listed.topics))
+    return BrokerAnswer(
+        brokers=len(listed.brokers),
+        topics=frozenset(listed.topics),
+        cluster_id=listed.cluster_id,
+    )
 
 
 def _silence(errors: list[KafkaError]) -> BrokerAnswer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Iterable
@@ -52,6 +53,13 @@ class EmbeddedParts(Parts):
     def kafka(self) -> KafkaSettings:
         """How to reach our own broker."""
         return embedded_kafka(self.settings, self._broker.bootstrap_servers)
+
+    def _log_identity(self) -> str:
+        # Relative: both directories may move together.
+        place = os.path.relpath(
+            self.settings.data_directory.resolve(), self.settings.index_directory.resolve()
+        )
+        return f"the embedded journal in {place}"
 
     def ensure_topics(self) -> list[str]:
         """The broker was made with its topics."""

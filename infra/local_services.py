@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,8 @@ DIRECTORY = Path("var/services")
 KAFKA_PORT, MINIO_PORT = 9092, 9000
 """The defaults of the settings; a free port where they are taken."""
 RECORD = "services.json"
+DATA = "sightline"
+"""What `sightline up` keeps beside these services: the index above all."""
 NOTIFY_TARGET = "SIGHTLINE"
 
 
@@ -52,6 +55,12 @@ class Services:
             "SIGHTLINE_STORE__ACCESS_KEY": self.access_key,
             "SIGHTLINE_STORE__SECRET_KEY": self.secret_key,
         }
+
+
+def environment(directory: Path, services: Services) -> Mapping[str, str]:
+    """Those, and a data directory of their own: `var/` holds what embedded mode made."""
+    data_directory = (directory / DATA).resolve()
+    return {**services.environment(), "SIGHTLINE_DATA_DIRECTORY": str(data_directory)}
 
 
 def up(directory: Path = DIRECTORY) -> Services:
@@ -145,8 +154,8 @@ def _say_down() -> None:
 
 
 def _say_environment() -> None:
-    for name, value in _recorded(DIRECTORY).environment().items():
-        typer.echo(f"export {name}={value}")
+    for name, value in environment(DIRECTORY, _recorded(DIRECTORY)).items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
 
 
 if __name__ == "__main__":

@@ -20,10 +20,11 @@ from sightline.engine.connections import open_event_producer, open_object_store
 from sightline.engine.decode import prepare, preprocess_digest
 from sightline.engine.embedding import open_embedder
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.event_log_diagnosis import ask_broker
+from sightline.engine.event_log_diagnosis import BrokerAnswer, ask_broker
 from sightline.engine.event_log_kafka import KafkaEventConsumer, read_topics
 from sightline.engine.event_log_topics import KafkaTopics
 from sightline.engine.health import Health
+from sightline.engine.index_origin import IndexOrigin, check_origin, record_origin
 from sightline.engine.records import GenerationSpec, Message
 from sightline.engine.search_ids import stored_secret
 from sightline.engine.telemetry import Metrics
@@ -169,6 +170,7 @@ class Parts:
 
         Raises:
             GenerationMismatch: another model made it.
+            OriginMismatch: the embedded directory was made from another log or bucket.
             IndexOwned: another process has the embedded directory.
         """
         index = self._index()
@@ -179,12 +181,22 @@ class Parts:
         if self.settings.index.url is None:
             from sightline.engine.vector_index_edge import EdgeVectorIndex  # noqa: PLC0415 - extra
 
-            return EdgeVectorIndex.open(
-                self.settings.index_directory, self.generation, self.settings.index
-            )
+            directory = self.settings.index_directory
+            origin = IndexOrigin(log=self._log_identity(), bucket=self.settings.store.bucket)
+            check_origin(directory, origin)
+            index = EdgeVectorIndex.open(directory, self.generation, self.settings.index)
+            record_origin(directory, origin)
+            return index
         from sightline.engine.vector_index_qdrant import QdrantVectorIndex  # noqa: PLC0415 - extra
 
         return QdrantVectorIndex.open(self.settings.index, self.generation)
+
+    def _log_identity(self) -> str:
+        answer = self._ask_broker(self.kafka.request_timeout_s)
+        prefix = self.kafka.topic_prefix
+        return f"Kafka cluster {answer.cluster_id or 'without id'}" + (
+            f", topics {prefix}*" if prefix else ""
+        )
 
     def serve_metrics(self, port: int | None) -> None:
         """Serve this process's metrics to Prometheus on a port of their own, if there is one."""
@@ -264,10 +276,11 @@ class Parts:
             return given.get_secret_value().encode()
         return stored_secret(self.store, self.settings.store.bucket)
 
-    def _ask_broker(self) -> None:
-        answer = ask_broker(self.kafka, timeout_s=_PROBE_S)
+    def _ask_broker(self, timeout_s: float = _PROBE_S) -> BrokerAnswer:
+        answer = ask_broker(self.kafka, timeout_s=timeout_s)
         if answer.trouble is not None:
             raise PartUnavailable(Part.BROKER, f"{answer.trouble}: {answer.message}")
+        return answer
 
     def bridge(self) -> BucketBridge:
         """The bucket bridge around these parts."""

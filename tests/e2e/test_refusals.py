@@ -13,7 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from sightline.engine.settings import EmbedderSettings, IndexSettings, Settings
+from sightline.engine.settings import (
+    EmbedderSettings,
+    IndexSettings,
+    KafkaSettings,
+    Mode,
+    Settings,
+    StoreSettings,
+)
 from sightline.infra.node_process import NodeProcess
 from tests.asking import Asking, drawn, embedded, ok
 from tests.processes import sightline
@@ -42,6 +49,22 @@ def test_a_generation_of_another_model_is_not_opened(tmp_path: Path) -> None:
     line = _refusal(_in_precision(settings, "bf16"))
     assert "model_digest is" in line
     assert "go back to the settings that made it" in line
+
+
+def test_an_index_of_another_log_is_not_served(
+    tmp_path: Path, kafka_settings: KafkaSettings, store_settings: StoreSettings
+) -> None:
+    """What embedded mode filled is not served with Kafka: its versions and images are others."""
+    settings = embedded(tmp_path / "data")
+    with NodeProcess(settings, tmp_path / "node.log") as node:
+        assert node.stop() == 0
+    changed = {"mode": Mode.SERVICES, "kafka": kafka_settings, "store": store_settings}
+    line = _refusal(settings.model_copy(update=changed))
+    assert "was made from the embedded journal in .. and bucket sightline" in line
+    assert "not from Kafka cluster " in line
+    assert "set index.directory or data_directory" in line
+    with NodeProcess(settings, tmp_path / "node.log") as node:
+        assert node.stop() == 0
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,10 @@ def test_up_twice_then_down_twice(
         assert again.secret_key == first.secret_key
         assert again.kafka_port != first.kafka_port
         assert local_services.main(["env"]) == 0
-        assert f"BOOTSTRAP_SERVERS={again.bootstrap_servers}" in capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert f"BOOTSTRAP_SERVERS={again.bootstrap_servers}" in told
+        # `var/` itself may hold what embedded mode made of another log.
+        assert f"SIGHTLINE_DATA_DIRECTORY={tmp_path / 'sightline'}" in told
     finally:
         local_services.down(tmp_path)
 
