@@ -1,0 +1,171 @@
+"""One item of a backfill: from its file to its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from sightline.engine.errors import PermanentError
+from sightline.producers.backfill_files import (
+    FileRefused,
+    Files,
+    Item,
+    has_image_suffix,
+)
+from sightline.producers.backfill_record import End
+from sightline.producers.catalogued import CataloguedImages, Known
+from sightline.producers.images import ImagePublisher
+from sightline.producers.pacing import Pace, patiently
+from sightline.schemas.envelope import ContractError
+from sightline.schemas.fields import Visibility
+from sightline.schemas.images import (
+    Authority,
+    ImageDeleted,
+    ImageState,
+    ImageUploaded,
+    ObjectReference,
+)
+from sightline.schemas.indexed import Lane
+
+Ended = tuple[End, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillOptions:
+    """How a backfill publishes."""
+
+    visibility: Visibility | None = None
+    """Of images whose manifest says nothing; without a manifest it must be given."""
+    lane: Lane = Lane.BACKFILL
+    """The live lane is for a handful of images that must overtake a running backfill."""
+    replace: bool = False
+    """Also publish known images, at previous + 1; visibility, moderation and tags stay."""
+    rate_per_s: float | None = None
+    """At most so many images a second."""
+    threads: int = 8
+    """Files that are read, stored and waited for at once."""
+    patience_s: float = 60.0
+    """How long a part may fail before the backfill stops, to be resumed."""
+
+
+class ItemPublisher:
+    """Publishes the items of one backfill; safe across threads."""
+
+    def __init__(
+        self,
+        publisher: ImagePublisher,
+        files: Files,
+        options: BackfillOptions,
+        *,
+        known: Known | None,
+        catalogued: CataloguedImages | None,
+        stop: threading.Event,
+    ) -> None:
+        self._publisher = publisher
+        self._files = files
+        self._options = options
+        self._known = known
+        self._catalogued = catalogued
+        self._stop = stop
+        self._pace = Pace(options.rate_per_s, clock=publisher.clock, stop=stop)
+
+    def one(self, item: Item) -> Ended:
+        """Publish one item and wait for its acknowledgement.
+
+        Raises:
+            TransientError: a part failed for longer than our patience, or we were stopped.
+        """
+        if not item.named and not has_image_suffix(item.row.path):
+            return End.UNSUPPORTED, "no still picture by its name"
+        self._pace.wait()
+        try:
+            return self._patiently(lambda: self._publish(item))
+        except ValidationError as error:
+            return End.FAILED, str(ContractError.of(error))
+        except PermanentError as error:
+            return End.FAILED, str(error)
+
+    def _publish(self, item: Item) -> Ended:
+        reference, data = self._files.referred(item.row.path, item.image_id)
+        if reference.size_bytes == 0:
+            raise FileRefused("it is empty")
+        state = _state_of(item, reference, self._options.visibility)
+        present = self._known(item.image_id) if self._known and item.row.version is None else None
+        if present is None:
+            return self._send(state, data)
+        same_bytes = _same_bytes(state.object, present.object)
+        if same_bytes and (self._options.replace or _same_facts(state, present)):
+            return End.KNOWN, ""
+        if not self._options.replace:
+            return End.DIFFERS, f"known at version {present.version}"
+        return self._replace(present, reference, data)
+
+    def _replace(
+        self, present: ImageState, reference: ObjectReference, data: bytes | None
+    ) -> Ended:
+        if isinstance(present, ImageDeleted):
+            raise FileRefused("the image is deleted; upload it to bring it back")
+        if present.authority is not Authority.SIGHTLINE:
+            same: dict[str, Any] = {n: getattr(present, n) for n in type(present).model_fields}
+            update = {"object": reference, "version": present.version + 1}
+            return self._send(ImageUploaded.model_validate(same | update), data)
+        if self._catalogued is None:
+            raise FileRefused("Sightline counts its versions, and the catalogue is not at hand")
+        if data is not None:
+            self._publisher.keep(reference, data)
+        self._catalogued.replace_bytes(present.image_id, reference, lane=self._options.lane)
+        return End.PUBLISHED, ""
+
+    def _send(self, state: ImageUploaded, data: bytes | None) -> Ended:
+        if data is not None:
+            self._publisher.keep(state.object, data)
+        self._publisher.publish(state, lane=self._options.lane).result()
+        return End.PUBLISHED, ""
+
+    def _patiently(self, action: Callable[[], Ended]) -> Ended:
+        return patiently(
+            action,
+            patience_s=self._options.patience_s,
+            clock=self._publisher.clock,
+            stop=self._stop,
+        )
+
+
+def _state_of(
+    item: Item, reference: ObjectReference, visibility: Visibility | None
+) -> ImageUploaded:
+    row = item.row
+    return ImageUploaded(
+        image_id=item.image_id,
+        version=row.version or 0,
+        authority=Authority.BACKFILL if row.version is None else Authority.OWNER,
+        object=reference,
+        visibility=row.visibility or visibility or Visibility.PRIVATE,
+        tags=row.tags,
+        owner_id=row.owner,
+        group_id=row.group_id,
+        attributes=row.attributes,
+    )
+
+
+def _same_facts(state: ImageState, present: ImageState) -> bool:
+    """Whether a known image already is what would be said, whoever counts its versions."""
+    said = {"tags", "visibility", "owner_id", "group_id", "attributes"}
+    return state.model_dump(include=said) == present.model_dump(include=said)
+
+
+def _same_bytes(new: ObjectReference, present: ObjectReference | None) -> bool:
+    """By digest where both have one, else by place and size."""
+    if present is None:
+        return False
+    if new.sha256 is not None and present.sha256 is not None:
+        return new.sha256 == present.sha256
+    return (new.bucket, new.key, new.size_bytes) == (
+        present.bucket,
+        present.key,
+        present.size_bytes,
+    )
