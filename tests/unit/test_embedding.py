@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Literal
 
@@ -187,3 +189,15 @@ def test_serving_from_the_cache_does_not_import_torch(tmp_path: Path) -> None:
         for _ in range(2)
     ]
     assert told == ["True", "False"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has its own priority")
+def test_inference_gives_way_to_whoever_answers() -> None:
+    """OpenVINO's threads are started by one of low priority; the caller keeps its own."""
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    seen: list[int] = []
+    embedding_openvino._in_the_background(
+        lambda: seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    )
+    assert seen[0] > before
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
