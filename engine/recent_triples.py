@@ -14,19 +14,29 @@ from sightline.engine.search_stats_follower import Follower
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.labels import TripleMined, TripleRetracted
 from sightline.schemas.registry import decode
+from sightline.schemas.searches import IMPORTED_GENERATION
 
 KEPT = 500
+"""Of what people did here, and as many again of imported logs."""
 POLL_MESSAGES, POLL_S = 500, 0.5
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 10.0
 _log = logging.getLogger(__name__)
 
 
 class RecentTriples:
-    """The last `kept` triples that were not taken back; safe across threads."""
+    """The last triples that were not taken back; safe across threads.
+
+    Those of imported logs are kept apart: an import writes thousands at once, mostly with images
+    that are not in this index, and must not push out what people do here.
+
+    Args:
+        kept: at most so many of either kind.
+    """
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
-        self._triples: OrderedDict[str, TripleMined] = OrderedDict()
+        self._here: OrderedDict[str, TripleMined] = OrderedDict()
+        self._imported: OrderedDict[str, TripleMined] = OrderedDict()
         self._lock = threading.Lock()
 
     def add(self, message: Message) -> None:
@@ -38,16 +48,22 @@ class RecentTriples:
             return
         with self._lock:
             if isinstance(event.data, TripleRetracted):
-                self._triples.pop(event.data.triple_id, None)
+                self._here.pop(event.data.triple_id, None)
+                self._imported.pop(event.data.triple_id, None)
             elif isinstance(event.data, TripleMined):
-                self._triples.setdefault(event.id, event.data)
-                while len(self._triples) > self._kept:
-                    self._triples.popitem(last=False)
+                self._keep(event.id, event.data)
+
+    def _keep(self, triple_id: str, triple: TripleMined) -> None:
+        imported = triple.generation == IMPORTED_GENERATION
+        triples = self._imported if imported else self._here
+        triples.setdefault(triple_id, triple)
+        while len(triples) > self._kept:
+            triples.popitem(last=False)
 
     def newest(self) -> list[tuple[str, TripleMined]]:
-        """Ids and triples, the latest first."""
+        """Ids and triples: what people did here, then the imported, each the latest first."""
         with self._lock:
-            return list(reversed(self._triples.items()))
+            return [*reversed(self._here.items()), *reversed(self._imported.items())]
 
 
 class RecentTriplesFollower:

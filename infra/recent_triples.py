@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from sightline.engine.event_log_kafka_ends import last_records
 from sightline.engine.event_log_kafka_follower import KafkaFollower
-from sightline.engine.recent_triples import KEPT, RecentTriplesFollower
+from sightline.engine.recent_triples import RecentTriplesFollower
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import TRAINING_TRIPLES
+
+LOOK_BACK = 2_000
+"""Records of each partition that are read at the start: more than are kept, so that what people did
+before an import is found under some 24,000 imported triples. Beyond that it comes with new acts."""
 
 
 def triples_follower(kafka: KafkaSettings) -> RecentTriplesFollower:
@@ -14,7 +18,7 @@ def triples_follower(kafka: KafkaSettings) -> RecentTriplesFollower:
 
     def follow() -> KafkaFollower:
         ends = last_records(kafka, TRAINING_TRIPLES.name)
-        starts = {p: 0 if at is None else max(0, at.offset - KEPT) for p, at in ends.items()}
+        starts = {p: 0 if at is None else max(0, at.offset - LOOK_BACK) for p, at in ends.items()}
         return KafkaFollower(kafka, TRAINING_TRIPLES.name, group="recent-triples", starts=starts)
 
     return RecentTriplesFollower(follow)

@@ -22,10 +22,14 @@ from sightline.schemas.interactions import (
     Kind,
     ResultsInteracted,
 )
-from sightline.schemas.searches import ImageQuery, ResultsShown, ShownImage
+from sightline.schemas.searches import (
+    IMPORTED_GENERATION,
+    ImageQuery,
+    ResultsShown,
+    ShownImage,
+)
 
 SOURCE = "/sightline/import"
-IMPORTED = "imported"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP = 1e-3
 """How much the score falls with each position where the log has none."""
@@ -132,8 +136,8 @@ def _page(search_id: str, rows: Sequence[Row], ids: SearchIds) -> ResultsShown:
         query=ImageQuery(image_id=anchor),
         anchor_perceptual_hash=first.anchor_perceptual_hash or _like_no_other(anchor),
         shown=tuple(_shown([row for row in rows if row.image_id is not None])),
-        model_digest=first.model or IMPORTED,
-        generation=IMPORTED,
+        model_digest=first.model or IMPORTED_GENERATION,
+        generation=IMPORTED_GENERATION,
         variant=first.variant or "default",
     )
 

@@ -21,6 +21,8 @@ from sightline.schemas.fields import (
 )
 from sightline.schemas.images import ObjectReference
 
+IMPORTED_GENERATION = "imported"
+"""The generation of pages from a log that a site already had."""
 MAX_SHOWN = 100
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -20,8 +22,10 @@ from sightline.search_api.keys import require
 from sightline.search_api.openapi import answers
 from sightline.search_api.searching import ANYBODY
 
-LOOKED_AT = 4
-"""Times the limit: so many are looked through for those that everybody may see."""
+LOOKED_AT = 100
+"""So many are looked up in the index at once, until there are enough that everybody may see."""
+Told = tuple[str, TripleMined]
+"""A triple's id, and what it says."""
 LimitParameter = Annotated[int, Query(ge=1, le=100, description="At most so many.")]
 
 
@@ -37,16 +41,24 @@ def triples_router(triples: RecentTriples, visible: VisibleIndex) -> APIRouter:
     def read_triples(caller: CallerOf, limit: LimitParameter = 12) -> Response:
         """The last triples: anchor, positive, negative. Scope `admin`.
 
-        Triples with an image that has been hidden or deleted since are left out.
+        Triples with an image that is not there, or that has been hidden since, are left out; the
+        last 500 of what people did here are looked through, then the last 500 of imported logs.
         """
         require(caller, Scope.ADMIN)
-        newest = triples.newest()[: limit * LOOKED_AT]
-        seen = set(visible.get_many({name for _, one in newest for name in _images(one)}, ANYBODY))
-        rows = [_row(name, one) for name, one in newest if seen.issuperset(_images(one))]
-        body = to_json({"triples": rows[:limit]})
+        rows = [_row(*told) for told in islice(_visible(triples.newest(), visible), limit)]
+        body = to_json({"triples": rows})
         return Response(body, 200, {"Cache-Control": "no-store"}, "application/json")
 
     return router
+
+
+def _visible(newest: Sequence[Told], visible: VisibleIndex) -> Iterator[Told]:
+    """Those whose images everybody may see, in the same order."""
+    for start in range(0, len(newest), LOOKED_AT):
+        some = newest[start : start + LOOKED_AT]
+        names = {name for _, triple in some for name in _images(triple)}
+        seen = visible.get_many(names, ANYBODY).keys()
+        yield from ((name, triple) for name, triple in some if seen >= _images(triple))
 
 
 def _images(triple: TripleMined) -> set[str]:

@@ -18,7 +18,7 @@ from sightline.engine.settings import ApiSettings
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Visibility
 from sightline.schemas.labels import RetractionCause, TripleMined, TripleRetracted
-from sightline.schemas.searches import ImageQuery, UploadQuery
+from sightline.schemas.searches import IMPORTED_GENERATION, ImageQuery, UploadQuery
 from sightline.search_api.app import create_app
 from tests.api_parts import KEYS, ApiWorld, client_of
 
@@ -78,13 +78,15 @@ def world(tmp_path: Path) -> Iterator[ApiWorld]:
     world.index.close()
 
 
-def told(world: ApiWorld, triples: RecentTriples, *, key: str = "admin") -> httpx.Response:
+def told(
+    world: ApiWorld, triples: RecentTriples, *, key: str = "admin", limit: int = 12
+) -> httpx.Response:
     """What the API answers."""
     deps = replace(world.dependencies(ApiSettings(keys=KEYS)), triples=triples)
 
     async def main() -> httpx.Response:
         async with client_of(create_app(deps), key=key) as client:
-            return await client.get("/v1/triples")
+            return await client.get("/v1/triples", params={"limit": limit})
 
     return asyncio.run(main())
 
@@ -119,6 +121,28 @@ def test_what_not_everybody_may_see_is_left_out(world: ApiWorld, role: str) -> N
     triples = RecentTriples()
     triples.add(mined("t1", **{role: "hidden"}, query=ImageQuery(image_id="hidden")))
     assert told(world, triples).json() == {"triples": []}
+
+
+@pytest.mark.parametrize("limit", [1, 12, 100])
+def test_those_that_are_left_out_make_room(world: ApiWorld, limit: int) -> None:
+    """However many of the last cannot be shown: what is kept is looked through to the end."""
+    triples = RecentTriples()
+    for name in ("t1", "t2"):
+        triples.add(mined(name))
+    for number in range(400):
+        triples.add(mined(f"gone{number}", negative_id=f"gone{number}"))
+    rows = told(world, triples, limit=limit).json()["triples"]
+    assert [row["triple_id"] for row in rows] == ["t2", "t1"][:limit]
+
+
+def test_an_import_pushes_out_nothing_of_what_people_did_here(world: ApiWorld) -> None:
+    """Imported triples are kept apart, told last, and bounded too."""
+    triples = RecentTriples(kept=2)
+    triples.add(mined("here"))
+    for number in range(3):
+        triples.add(mined(f"imported{number}", generation=IMPORTED_GENERATION))
+    rows = told(world, triples).json()["triples"]
+    assert [row["triple_id"] for row in rows] == ["here", "imported2", "imported1"]
 
 
 def test_an_uploaded_query_has_no_picture(world: ApiWorld) -> None:
