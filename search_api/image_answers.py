@@ -19,6 +19,7 @@ from sightline.search_api.problems import Problem
 from sightline.search_api.renditions import Rendition, Renditions
 from sightline.search_api.request_fields import WaitQuery
 from sightline.search_api.standing import Standing
+from sightline.search_api.write_rules import refuse_superseded
 
 REVALIDATE = "private, no-cache"
 """Browsers may keep a listed image but ask each time, and so learn that it is gone (304 else)."""
@@ -50,12 +51,14 @@ class ImageAnswers:
         return await self._status.of(image_id, caller)
 
     async def written(self, written: Written, caller: Caller, wait: Wait) -> Response:
-        """202 and where to look; 200 or, when it was rejected, 422 once the index has it."""
+        """202 and where to look; once the index has it 200, or 422 or 409 where it is not that."""
         arrived = wait.seconds > 0 and await self._status.applied_within(
-            written.image_id, written.version, wait.seconds
+            written.image_id, written.version, wait.seconds, written.pending
         )
         standing = await self._after(written, caller)
         if arrived and standing.pending is None:
+            if written.pending is not None:
+                refuse_superseded(written.pending.state, standing)
             _refuse_rejected(standing)
         return self.document(standing, status=200 if arrived else 202)
 

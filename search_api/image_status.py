@@ -93,10 +93,13 @@ class ImageStatus:
             return elsewhere
         return here
 
-    async def applied_within(self, image_id: str, version: int, timeout_s: float) -> bool:
+    async def applied_within(
+        self, image_id: str, version: int, timeout_s: float, pending: Pending | None = None
+    ) -> bool:
         """Whether the index has the version, or a higher one, before the time is over.
 
-        It has, too, where it has had the delete and forgotten it.
+        It has, too, where it has had the delete and forgotten it. With `pending`, another event of
+        the same version does not count unless it has won.
 
         Raises:
             PartUnavailable: the index is down.
@@ -105,7 +108,7 @@ class ImageStatus:
             return True
         deadline = self._clock.monotonic() + timeout_s
         pause_s = FIRST_LOOK_S
-        while not _has(await self._applied(image_id, EVERYTHING), version):
+        while not _has(await self._applied(image_id, EVERYTHING), version, pending):
             if self._clock.monotonic() >= deadline:
                 return False
             await asyncio.sleep(pause_s)
@@ -122,8 +125,7 @@ class ImageStatus:
 
     def _standing(self, image_id: str, applied: IndexedImage | None) -> Standing | None:
         final = applied is not None and applied.stage is Stage.FINAL
-        version = applied.version if applied is not None and final else None
-        pending = self._pending.newer_than(image_id, version)
+        pending = self._pending.newer_than(image_id, applied if final else None)
         if applied is None and pending is None:
             return None
         return Standing(applied=applied, pending=pending)
@@ -158,7 +160,9 @@ def _unseen(image_id: str) -> NotFound:
     return NotFound(f"no image {image_id} that you may see")
 
 
-def _has(image: IndexedImage | None, version: int) -> bool:
-    if image is None:
+def _has(image: IndexedImage | None, version: int, pending: Pending | None) -> bool:
+    if image is None or image.version < version:
         return False
-    return image.version > version or (image.version == version and image.stage is Stage.FINAL)
+    if image.version > version:
+        return True
+    return image.stage is Stage.FINAL and (pending is None or pending.has_arrived(image))

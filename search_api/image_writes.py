@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from sightline.engine.errors import Conflict, NotFound, Part
@@ -41,7 +42,7 @@ from sightline.search_api.write_rules import (
     next_version,
     owner_counts,
     refuse_admin_fields,
-    refuse_lower,
+    refuse_known,
     refuse_other_authority,
 )
 
@@ -138,7 +139,7 @@ class ImageWrites:
             check(wanted, None if standing is None else standing.version)
             if standing is not None:
                 refuse_other_authority(standing, said.version)
-                refuse_lower(standing, said.version)
+                refuse_known(standing, said, await hashed(_digest, data))
             # The same bytes again after a rejection: the object may be whole this time.
             again = standing is not None and standing.rejected
             put: Put = partial(
@@ -197,7 +198,7 @@ class ImageWrites:
             check(wanted, standing.version)
             if isinstance(standing.state, ImageDeleted):
                 return Written(image_id, standing.version)
-            refuse_other_authority(standing, version)
+            refuse_other_authority(standing, version, send="send `?version=N` with N")
             if owner_counts(standing, version):
                 number = next_version(standing, version, wanted)
                 return await self._publish(deleted(standing.state, version=number))
@@ -266,6 +267,10 @@ class ImageWrites:
         pending = Pending(state=state, event_id=published.event_id, published=now)
         self._pending.add(pending)
         return Written(published.image_id, published.version, pending)
+
+
+def _digest(data: bytes) -> str:
+    return sha256(data).hexdigest()
 
 
 def _counted(

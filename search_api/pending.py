@@ -7,7 +7,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
 
-from sightline.schemas.images import ImageState
+from sightline.engine.records import IndexedImage
+from sightline.schemas.images import Authority, ImageState, tie
 
 MAX_PENDING = 100_000
 
@@ -20,11 +21,23 @@ class Pending:
     event_id: str
     published: datetime
 
+    def has_arrived(self, applied: IndexedImage) -> bool:
+        """Whether what the index has is this event, or one that ends it: never an earlier one.
+
+        Of two events of one version the index keeps the one of the higher tie. Where Sightline
+        counts, a version is one event, and the state here only a copy of what was published.
+        """
+        if applied.version != self.state.version:
+            return applied.version > self.state.version
+        if applied.event_id == self.event_id or self.state.authority is Authority.SIGHTLINE:
+            return True
+        return applied.tie >= tie(self.state, self.event_id)
+
 
 class PendingImages:
     """The newest published event per image, bounded, the oldest forgotten; safe across threads.
 
-    An entry stays until the index has its version or a higher one, or until it is forgotten.
+    An entry stays until the index has it or what supersedes it, or until it is forgotten.
     """
 
     def __init__(self) -> None:
@@ -43,13 +56,13 @@ class PendingImages:
             if len(self._images) > MAX_PENDING:
                 self._images.popitem(last=False)
 
-    def newer_than(self, image_id: str, applied_version: int | None) -> Pending | None:
-        """What is on its way beyond the applied version; forgets what has arrived."""
+    def newer_than(self, image_id: str, applied: IndexedImage | None) -> Pending | None:
+        """What is on its way beyond what is applied; forgets what has arrived."""
         with self._lock:
             known = self._images.get(image_id)
             if known is None:
                 return None
-            if applied_version is not None and known.state.version <= applied_version:
+            if applied is not None and known.has_arrived(applied):
                 del self._images[image_id]
                 return None
             return known

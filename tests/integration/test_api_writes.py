@@ -12,10 +12,12 @@ import pytest
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Part, PartUnavailable
+from sightline.schemas.fields import Visibility
 from sightline.schemas.images import Authority, ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.registry import decode
 from tests.api_parts import BUCKET, KEYS, ApiWorld, app_of, client_of, picture
+from tests.waiting import eventually
 
 PUBLIC = {"visibility": "public"}
 
@@ -256,6 +258,89 @@ def test_an_owner_counts_its_own_versions(world: ApiWorld) -> None:
 
     run(world, scenario)
     assert {event.authority for event in events(world)} == {Authority.OWNER}
+
+
+def test_an_owners_version_is_one_content(world: ApiWorld) -> None:
+    """A repeat word for word is fine; anything else at that version is 409, not the old answer."""
+    url = "/v1/images/theirs"
+    said = {**PUBLIC, "version": "1", "tags": ["one"]}
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        async def refused(**request: Any) -> None:
+            answer = await client.put(f"{url}?wait=searchable&timeout_s=0.1", **request)
+            assert (answer.status_code, answer.json()["field"]) == (409, "version"), answer.text
+            assert "above 1" in answer.json()["detail"]
+
+        for _ in range(2):  # on its way, and applied
+            assert (await client.put(url, files=part(), data=said)).status_code == 202
+            await refused(files=part(), data={**said, "visibility": "private"})
+            await refused(files=part(), data={**said, "tags": ["two"]})
+            await refused(files=part(2), data=said)
+            world.work()
+        repeat = await client.put(f"{url}?wait=searchable", files=part(), data=said)
+        assert (repeat.status_code, repeat.json()["tags"]) == (200, ["one"])
+
+    run(world, scenario)
+    assert {event.model_dump_json() for event in events(world)} == {
+        events(world)[0].model_dump_json()
+    }
+
+
+def test_wait_is_for_this_write_and_not_for_its_version(world: ApiWorld) -> None:
+    """The owner's own service published the version too: what hides wins, the other is told."""
+
+    def elsewhere(image_id: str, visibility: Visibility) -> None:
+        world.publisher.upload(picture(1), image_id=image_id, version=1, visibility=visibility)
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        elsewhere("hiding", Visibility.PUBLIC)
+        asked = asyncio.create_task(
+            client.put(
+                "/v1/images/hiding?wait=searchable&timeout_s=0.3",
+                files=part(),
+                data={"visibility": "private", "version": "1"},
+            )
+        )
+        await asyncio.to_thread(eventually, lambda: len(events(world)) == 2)
+        world.work(at_most=1)
+        answer = await asked
+        assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+        assert answer.json()["visibility"] == "private"
+        world.work()
+        assert (await client.get("/v1/images/hiding")).json()["status"] == "hidden"
+
+        elsewhere("losing", Visibility.PRIVATE)
+        asked = asyncio.create_task(
+            client.put(
+                "/v1/images/losing?wait=searchable&timeout_s=60",
+                files=part(),
+                data={**PUBLIC, "version": "1"},
+            )
+        )
+        await asyncio.to_thread(eventually, lambda: len(events(world)) == 4)
+        world.work()
+        answer = await asked
+        assert (answer.status_code, answer.json()["field"]) == (409, "version")
+        assert "won" in answer.json()["detail"]
+        assert (await client.get("/v1/images/losing")).json()["status"] == "hidden"
+
+    run(world, scenario)
+
+
+def test_who_forgets_the_version_is_told_how_to_send_it(world: ApiWorld) -> None:
+    """As the request takes it: in the query of a delete, else as a field."""
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        url = "/v1/images/theirs"
+        await client.put(url, files=part(), data={**PUBLIC, "version": "5"})
+        deleted = await client.delete(url)
+        assert deleted.json()["detail"].endswith("send `?version=N` with N above 5")
+        changed = await client.patch(url, json={"tags": []})
+        assert changed.json()["detail"].endswith("send `version` above 5")
+        gone = await client.delete(f"{url}?version=6", headers={"If-Match": '"5"'})
+        assert gone.status_code == 202
+
+    run(world, scenario)
 
 
 def test_sightline_counts_where_nobody_else_does(world: ApiWorld) -> None:
