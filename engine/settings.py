@@ -32,6 +32,7 @@ from sightline.engine.settings_indexing import (
 from sightline.engine.settings_labels import LabelSettings, SinkSettings
 from sightline.engine.settings_section import PositiveInt, PositiveSeconds, Seconds, Section
 from sightline.engine.settings_services import IndexSettings, KafkaSettings, StoreSettings
+from sightline.engine.settings_variables import PREFIX, unknown_variable
 
 __all__ = [
     "CONFIG_VARIABLE",
@@ -77,7 +78,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="SIGHTLINE_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_parse_none_str=NONE_WORD,
         use_attribute_docstrings=True,
@@ -129,9 +130,11 @@ def load_settings(**overrides: Any) -> Settings:
     """The process's settings, validated.
 
     Raises:
-        SettingsInvalid: the file is missing or unreadable, or a value is out of bounds; the
-            message names the setting, never a secret's value.
+        SettingsInvalid: the file is missing or unreadable, a value is out of bounds, or a
+            variable of ours is no setting; the message names it, never a secret's value.
     """
+    if (unknown := unknown_variable(Settings, os.environ)) is not None:
+        raise SettingsInvalid(unknown)
     file = _config_file()
     if file is not None and not file.is_file():
         raise SettingsInvalid(f"{CONFIG_VARIABLE} names {file}, which is not a file")
