@@ -147,7 +147,8 @@ class Fetcher:
             self._again(task, self._settings.backoff_max_s)
             return False
         except ObjectMissing:
-            self._missing(task, RejectReason.OBJECT_MISSING, "the object store has no such object")
+            place = f"{promised.bucket}/{promised.key}"
+            self._missing(task, RejectReason.OBJECT_MISSING, f"the object store has no {place}")
             return False
         except ObjectChanged as error:
             self._missing(task, RejectReason.OBJECT_CHANGED, str(error))

@@ -417,6 +417,8 @@ def test_a_digest_that_is_only_claimed_gets_nobody_elses_vector(
     image = world.index.images["thief"]
     reason = "object_missing" if stored is None else "object_changed"
     assert (image.outcome, image.reason) == (Outcome.REJECTED, reason)
+    if stored is None:
+        assert "the object store has no pictures/images/elsewhere" in (image.message or "")
     assert (image.content_sha256, image.perceptual_hash) == (None, None)
     assert image.vector is None
     assert not image.listed
