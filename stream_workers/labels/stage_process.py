@@ -125,6 +125,7 @@ class StageProcess:
         collect_garbage_seldom()
         app: Any = self.join() if stage is Stage.JOIN else self.mine()
         worker = faust.Worker(app, quiet=True, override_logging=False, redirect_stdouts=False)
+        worker.spinner = None  # it writes escape sequences into logs
         worker.execute_from_commandline()
 
     def join(self) -> faust.App:
