@@ -13,8 +13,8 @@ from sightline.infra.findings import Finding, bad, fine
 
 PROBE = "thumbnails/doctor-"
 """Under a prefix of ours whose objects may vanish at any time."""
+_NO_BUCKET = "NoSuchBucket"
 _REMEDIES = {
-    "NoSuchBucket": "correct store.bucket; the first start creates it where it may",
     "InvalidAccessKeyId": "correct store.access_key",
     "SignatureDoesNotMatch": "correct SIGHTLINE_STORE__SECRET_KEY",
     "AccessDenied": "grant s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket",
@@ -54,7 +54,10 @@ def _probe(store: ObjectStore, bucket: str) -> Iterator[Finding]:
         try:
             step()
         except SightlineError as error:
-            yield _failed(f"{doing} bucket {bucket}", error)
+            if _NO_BUCKET in str(error):
+                yield fine("store", f"no bucket {bucket} yet; the first start creates it")
+            else:
+                yield _failed(f"{doing} bucket {bucket}", error)
             return
     yield fine("store", f"bucket {bucket}: written, read, listed and deleted a probe")
 
