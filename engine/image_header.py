@@ -11,23 +11,10 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from enum import StrEnum
 
 from sightline.engine.errors import BadImage, RejectReason
 from sightline.engine.image_orientation import UPRIGHT, orientation_of_exif
-
-
-class ImageFormat(StrEnum):
-    """The still pictures that we read; named as Pillow names them."""
-
-    JPEG = "JPEG"
-    PNG = "PNG"
-    GIF = "GIF"
-    WEBP = "WEBP"
-    BMP = "BMP"
-    TIFF = "TIFF"
-    AVIF = "AVIF"
-    HEIF = "HEIF"
+from sightline.engine.image_signature import NO_PICTURE, ImageFormat, sniff
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +31,11 @@ class ImageHeader:
     scans: int = 1
 
 
-_SIGNATURES = (
-    (b"\xff\xd8\xff", ImageFormat.JPEG),
-    (b"\x89PNG\r\n\x1a\n", ImageFormat.PNG),
-    (b"GIF87a", ImageFormat.GIF),
-    (b"GIF89a", ImageFormat.GIF),
-    (b"BM", ImageFormat.BMP),
-    (b"II*\x00", ImageFormat.TIFF),
-    (b"MM\x00*", ImageFormat.TIFF),
-    (b"II+\x00", ImageFormat.TIFF),
-    (b"MM\x00+", ImageFormat.TIFF),
-)
-_AVIF_BRANDS = {b"avif", b"avis"}
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _SCAN_OR_END = re.compile(rb"\xff[\xda\xd9]")
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 _MIN_BMP = 26
-
-
-def sniff(data: bytes) -> ImageFormat | None:
-    """The format by signature, never by file name; None for all that is no still picture."""
-    for signature, image_format in _SIGNATURES:
-        if data.startswith(signature):
-            return image_format
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return ImageFormat.WEBP
-    return _sniff_isobmff(data) if data[4:8] == b"ftyp" else None
-
-
-def _sniff_isobmff(data: bytes) -> ImageFormat | None:
-    box = data[: min(int.from_bytes(data[:4], "big"), 256)]
-    brands = {box[8:12], *(box[at : at + 4] for at in range(16, len(box) - 3, 4))}
-    if brands & _AVIF_BRANDS:
-        return ImageFormat.AVIF
-    return ImageFormat.HEIF if brands & _HEIF_BRANDS else None
 
 
 def read_header(data: bytes, *, max_frames: int) -> ImageHeader:
@@ -92,8 +48,7 @@ def read_header(data: bytes, *, max_frames: int) -> ImageHeader:
     if image_format is None:
         raise BadImage(
             RejectReason.UNSUPPORTED_MEDIA,
-            "this is not a still picture that can be read; send JPEG, PNG, WebP, AVIF, HEIC, GIF, "
-            "TIFF or BMP",
+            f"this is {NO_PICTURE}",
         )
     try:
         return _READERS[image_format](data, max_frames)

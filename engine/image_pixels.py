@@ -20,13 +20,14 @@ import simplejpeg  # type: ignore[import-untyped]
 from PIL import Image
 
 from sightline.engine.errors import BadImage, RejectReason
-from sightline.engine.image_header import ImageFormat, ImageHeader, read_header
+from sightline.engine.image_header import ImageHeader, read_header
 from sightline.engine.image_orientation import (
     TRANSPOSITIONS,
     UPRIGHT,
     orientation_of_decoded,
     swaps_sides,
 )
+from sightline.engine.image_signature import ImageFormat
 from sightline.engine.image_to_rgb import rgb_on_white
 from sightline.engine.settings import DecodeSettings
 

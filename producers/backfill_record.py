@@ -14,6 +14,9 @@ from typing import Self, TextIO
 
 from sightline.producers.backfill_files import BackfillRefused
 
+NAMED = 5
+"""So many of the files that are no pictures are kept by name."""
+
 
 class End(StrEnum):
     """The one end of every file; there is no silence."""
@@ -47,6 +50,8 @@ class BackfillSummary:
     total: int
     counts: Counter[End] = field(default_factory=Counter)
     failures: list[FileFailed] = field(default_factory=list)
+    unsupported: list[str] = field(default_factory=list)
+    """The first few; a folder may hold any number of other files."""
 
     @property
     def done(self) -> int:
@@ -63,6 +68,8 @@ class BackfillSummary:
         self.counts[end] += 1
         if end is End.FAILED:
             self.failures.append(FileFailed(path, reason))
+        elif end is End.UNSUPPORTED and len(self.unsupported) < NAMED:
+            self.unsupported.append(path)
 
 
 class Resume:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sightline.engine.errors import SightlineError
+from sightline.engine.image_signature import NO_PICTURE, sniff
 from sightline.producers.backfill_files import content_type_of
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.derived_ids import new_id
@@ -39,6 +40,9 @@ def upload_files(
     progress: Callable[[FileUploaded], object] | None = None,
 ) -> list[FileUploaded]:
     """Upload files one after the other; one that fails does not stop the others.
+
+    A file that does not begin like a picture is not published; whether one that does can be
+    decoded, the worker finds out.
 
     Args:
         catalogued: counts the versions.
@@ -80,6 +84,8 @@ def _upload(file: Path, put: Callable[[bytes, Path], Published]) -> FileUploaded
         data = file.read_bytes()
         if not data:
             return FileUploaded(file=file, published=None, reason="it is empty")
+        if sniff(data) is None:
+            return FileUploaded(file=file, published=None, reason=f"it is {NO_PICTURE}")
         return FileUploaded(file=file, published=put(data, file))
     except OSError as error:
         return FileUploaded(file=file, published=None, reason=f"cannot be read: {error.strerror}")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -15,6 +17,7 @@ from sightline.engine.errors import Part, PartUnavailable, RefusedToStart, Sight
 from sightline.infra.cli import interactions, label_stages, labels, operate, publish, run, trace
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+PACKAGE = "sightline-search"
 
 app = typer.Typer(
     name="sightline",
@@ -34,6 +37,23 @@ for commands in (
 ):
     app.registered_commands += commands.registered_commands
     app.registered_groups += commands.registered_groups
+
+
+def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - typer's form of a callback
+    if wanted:
+        typer.echo(f"sightline {version(PACKAGE)}")
+        raise typer.Exit
+
+
+@app.callback()
+def sightline(
+    *,
+    _: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Tell it and end."),
+    ] = False,
+) -> None:
+    """Event-driven visual search: always fresh, private by default."""
 
 
 def main() -> None:

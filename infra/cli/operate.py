@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from datetime import UTC
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connections import open_event_producer, reachable_kafka
@@ -29,6 +32,8 @@ dlq = typer.Typer(no_args_is_help=True, help="Dead letters: listed, shown, repla
 app.add_typer(dlq, name="dlq")
 
 _SHOWN_BYTES = 4_000
+_PIPED_COLUMNS = 10_000
+"""What is no terminal gets one line for each letter, whole."""
 
 
 @app.command()
@@ -113,15 +118,19 @@ PlacesArgument = Annotated[
 
 @dlq.command("list")
 def list_letters(topic: TopicOption = None, error: ErrorOption = None) -> None:
-    """List dead letters, and count them by error."""
+    """List dead letters, with their times in UTC, and count them by error."""
     letters = _letters(Wanted(topic=topic, error=error))
-    table = Table("place", "when", "stage", "error", "message")
+    table = Table()
+    for name in ("place", "when", "stage", "error", "message"):
+        table.add_column(name, no_wrap=name == "when", overflow="fold")
     for letter in letters:
         facts = letter.facts
-        when = letter.appended.isoformat(timespec="seconds")
-        table.add_row(letter.place, when, facts.stage, facts.error, facts.message)
+        when = f"{letter.appended.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        # As text: what is in square brackets is the message's own.
+        message = Text(facts.message)
+        table.add_row(letter.place, when, facts.stage, facts.error, message)
     if letters:
-        Console().print(table)
+        Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS).print(table)
     for kind, count in Counter(letter.facts.error for letter in letters).most_common():
         typer.echo(f"{count} {kind}")
     if not letters:

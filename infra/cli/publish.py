@@ -20,6 +20,7 @@ from sightline.engine.settings import Mode, Settings, load_settings
 from sightline.infra.cli.stopping import stop_on_signals
 from sightline.infra.known_images import known_through
 from sightline.producers.backfill import BackfillOptions, run_backfill
+from sightline.producers.backfill_files import SCHEME
 from sightline.producers.backfill_record import BackfillSummary, End
 from sightline.producers.catalogued import CataloguedImages, Known
 from sightline.producers.connect import connect
@@ -127,7 +128,10 @@ def backfill(
     source: Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix.")],
     *,
     visibility: VisibilityOption = None,
-    manifest: Annotated[Path | None, typer.Option(help="CSV, JSON lines or Parquet.")] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="CSV, JSON lines or Parquet."),
+    ] = None,
     rate: Annotated[float | None, typer.Option(help="At most so many images a second.")] = None,
     lane: Annotated[Lane, typer.Option(help="Live goes before backfill.")] = Lane.BACKFILL,
     state: Annotated[
@@ -138,6 +142,7 @@ def backfill(
     ] = False,
 ) -> None:
     """Publish a catalogue that was there before; every file comes to one end."""
+    _check_backfill(source, manifest, visibility)
     options = BackfillOptions(visibility=visibility, lane=lane, replace=replace, rate_per_s=rate)
     stop = stop_on_signals()
     with _publishing(load_settings()) as (publisher, catalogued, known):
@@ -154,12 +159,24 @@ def backfill(
     for end in End:
         if summary.counts[end]:
             typer.echo(f"{end:>12} {summary.counts[end]}")
+    if summary.unsupported:
+        more = summary.counts[End.UNSUPPORTED] - len(summary.unsupported)
+        named = ", ".join(summary.unsupported) + (f" and {more} more" if more else "")
+        typer.echo(f"no still pictures by their names: {named}", err=True)
     for failure in summary.failures[:_FAILURES_SHOWN]:
         typer.echo(f"failed: {failure.path}: {failure.reason}", err=True)
     if summary.failures:
         raise SightlineError(f"{len(summary.failures)} of {summary.total} files failed")
     if summary.done < summary.total:
         raise SightlineError(f"stopped after {summary.done} of {summary.total} files")
+
+
+def _check_backfill(source: str, manifest: Path | None, visibility: Visibility | None) -> None:
+    """What is wrong with the command line alone, before anything is connected to."""
+    if manifest is None and visibility is None:
+        raise SettingsInvalid("say who may see them: --visibility public, private, or a --manifest")
+    if not source.startswith(SCHEME) and not Path(source).is_dir():
+        raise SettingsInvalid(f"{source} is not a directory; name one, or s3://bucket/prefix")
 
 
 def _with_progress(
@@ -179,7 +196,7 @@ def _with_progress(
         task = progress.add_task("files", total=None)
         return run_backfill(
             publisher,
-            source if source.startswith("s3://") else Path(source),
+            source if source.startswith(SCHEME) else Path(source),
             manifest=manifest,
             options=options,
             known=known,

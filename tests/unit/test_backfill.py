@@ -13,6 +13,7 @@ import pytest
 from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
+from sightline.engine.image_signature import NO_PICTURE
 from sightline.engine.object_store_directory import DirectoryObjectStore
 from sightline.engine.records import Message
 from sightline.producers.backfill import BackfillOptions, run_backfill
@@ -90,6 +91,7 @@ def test_a_folder_is_published_at_version_0(
     )
     assert summary.counts == {End.PUBLISHED: 2, End.UNSUPPORTED: 1, End.FAILED: 1}
     assert summary.failures == [FileFailed("empty.webp", "it is empty")]
+    assert summary.unsupported == ["notes.txt"]
     assert seen == [1, 2, 3, 4]
     states = log.states()
     assert set(states) == {id_of_file("a.jpg"), id_of_file("deep/ü b.PNG")}
@@ -264,13 +266,17 @@ def test_the_rate_is_kept(publisher: ImagePublisher, tmp_path: Path) -> None:
 def test_uploaded_files_each_have_an_end(publisher: ImagePublisher, log: Log, folder: Path) -> None:
     """Single files go live under new ids; what cannot be read is told and stops nothing."""
     images = CataloguedImages(Catalogue(publisher.store, OURS), publisher)
-    files = [folder / "a.jpg", folder / "never.jpg", folder / "empty.webp"]
+    (folder / "a.jpg").write_bytes(b"\xff\xd8\xff and so on")
+    names = ("a.jpg", "never.jpg", "empty.webp", "notes.txt")
+    files = [folder / name for name in names]
     ends = upload_files(images, files, visibility=PUBLIC, tags=["t"])
     assert [end.reason for end in ends] == [
         "",
         "cannot be read: No such file or directory",
         "it is empty",
+        f"it is {NO_PICTURE}",
     ]
+    assert len(log.states(IMAGES.name)) == 1
     published = ends[0].published
     assert published is not None
     assert log.states(IMAGES.name)[published.image_id].tags == ("t",)

@@ -43,6 +43,7 @@ BASE_OF_ENGINE = (
     "clock",
     "catalogue",
     "connections",
+    "image_signature",
     "event_log_kafka",
     "event_log_topics",
     "object_store_directory",

@@ -1,0 +1,76 @@
+"""What the command itself decides: wrong command lines, and how its answers look."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sightline.engine.errors import SettingsInvalid
+from sightline.infra.cli import main, operate, publish
+from sightline.schemas.dead_letters import DeadLetterFacts
+from sightline.stream_workers.dead_letter_replay import DeadLetter
+
+PUBLIC = ("--visibility", "public")
+MESSAGE = "data.tags [0]: Input should be a valid string [type=string_type] " + "x" * 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["."], "--visibility public, private, or a --manifest"),
+        (["nope", *PUBLIC], "nope is not a directory"),
+    ],
+)
+def test_a_backfill_that_cannot_begin_is_a_matter_of_its_options(
+    arguments: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the option, and begins nothing."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsInvalid, match=told):
+        CliRunner().invoke(publish.app, ["backfill", *arguments], catch_exceptions=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_manifest_that_is_not_there_is_a_matter_of_its_option(tmp_path: Path) -> None:
+    """Exit code 2, with its name."""
+    arguments = ["backfill", str(tmp_path), "--manifest", str(tmp_path / "never.csv")]
+    ended = CliRunner().invoke(publish.app, arguments)
+    assert ended.exit_code == 2
+    assert "--manifest" in ended.output
+
+
+def test_the_version_is_told() -> None:
+    """That of the installed package."""
+    ended = CliRunner().invoke(main.app, ["--version"])
+    assert ended.exit_code == 0
+    assert ended.output == f"sightline {version('sightline-search')}\n"
+
+
+def test_a_piped_list_of_dead_letters_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line a letter: time and message uncut, brackets as they were."""
+    facts = DeadLetterFacts(
+        topic="images.v1",
+        partition=0,
+        offset=17,
+        stage="parse",
+        error="ContractError",
+        message=MESSAGE,
+        attempts=1,
+    )
+    letter = DeadLetter(
+        facts=facts,
+        key=b"cat",
+        value=b"{}",
+        headers=(),
+        appended=datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
+    )
+    monkeypatch.setattr(operate, "_letters", lambda _: [letter])
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = CliRunner().invoke(operate.app, ["dlq", "list"], catch_exceptions=False)
+    (line,) = [line for line in ended.output.splitlines() if "images.v1/0/17" in line]
+    assert "2026-03-04 05:06:07" in line
+    assert MESSAGE in line
