@@ -13,8 +13,8 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import csv, parquet
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.connections import open_object_store, reachable_kafka
-from sightline.engine.errors import NotFound, SettingsInvalid
+from sightline.engine.connections import object_directory, open_object_store, reachable_kafka
+from sightline.engine.errors import NotFound, RefusedToStart, SettingsInvalid
 from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
 from sightline.engine.event_log_topics import KafkaTopics
 from sightline.engine.logs import configure_logs
@@ -95,7 +95,17 @@ class LabelCommands:
     @classmethod
     @contextmanager
     def open(cls, settings: Settings) -> Iterator[Self]:
-        """With the object store; the log is opened by what needs it."""
+        """With the object store; the log is opened by what needs it.
+
+        Raises:
+            RefusedToStart: the store is a directory that no process has made yet.
+        """
+        directory = object_directory(settings)
+        if directory is not None and not (directory / settings.store.bucket).is_dir():
+            raise RefusedToStart(
+                f"{directory} holds nothing yet: `sightline up --detach` fills it, and triples "
+                "come of searches and clicks"
+            )
         store = open_object_store(settings)
         try:
             yield cls(settings, store)

@@ -31,6 +31,12 @@ ImageArgument = Annotated[
 ]
 
 
+def _not_blank(user: str) -> str:
+    if not user.strip():
+        raise typer.BadParameter("a user id is not blank")
+    return user
+
+
 @app.command()
 def sink(partition: PartitionOption = None) -> None:
     """Write training triples to Parquet, and metrics of closed searches (services mode)."""
@@ -56,7 +62,9 @@ def retract() -> None:
 
 @app.command("erase-user")
 def erase(
-    user: Annotated[str, typer.Argument(help="The plain user id, as the API gets it.")],
+    user: Annotated[
+        str, typer.Argument(help="The plain user id, as the API gets it.", callback=_not_blank)
+    ],
 ) -> None:
     """Forget a user: their searches make no more triples, their query pictures are removed."""
     with _commands() as commands:
@@ -76,6 +84,8 @@ def head(
     """Show the newest triples: id, anchor, positive, negative, grade, weight."""
     with _commands() as commands:
         newest = commands.newest(count)
+    if not newest.num_rows:
+        typer.echo("no triples yet: `sightline status` tells what waits", err=True)
     for row in newest.select(_HEAD).to_pylist():
         typer.echo(" ".join(str(value) for value in row.values()))
 

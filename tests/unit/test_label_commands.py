@@ -14,7 +14,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from sightline.engine.errors import SettingsInvalid
+from sightline.engine.errors import RefusedToStart, SettingsInvalid
 from sightline.engine.object_store_directory import DirectoryObjectStore
 from sightline.engine.search_stats import SearchStats
 from sightline.engine.settings import ApiSettings, Settings, StoreSettings
@@ -63,6 +63,7 @@ def test_the_sink_alone_needs_real_services() -> None:
 def test_an_export_has_a_known_form(tmp_path: Path) -> None:
     """Parquet or CSV, by name."""
     settings = Settings(store=StoreSettings(directory=tmp_path))
+    DirectoryObjectStore(tmp_path).ensure_bucket(settings.store.bucket)
     with LabelCommands.open(settings) as opened:
         assert opened.export(tmp_path / "none.parquet") == 0
         with pytest.raises(SettingsInvalid, match=r"\.parquet or \.csv"):
@@ -71,14 +72,34 @@ def test_an_export_has_a_known_form(tmp_path: Path) -> None:
 
 def test_head_and_stats_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deployment without triples."""
-    DirectoryObjectStore(tmp_path)
+    DirectoryObjectStore(tmp_path).ensure_bucket(StoreSettings().bucket)
     monkeypatch.setenv("SIGHTLINE_STORE__DIRECTORY", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
-    for command in (["triples", "head"], ["triples", "stats"]):
-        result = runner.invoke(labels.app, command, catch_exceptions=False)
+    for command, told in (("head", "no triples yet"), ("stats", "0 triples hold")):
+        result = runner.invoke(labels.app, ["triples", command], catch_exceptions=False)
         assert result.exit_code == 0
-    assert "0 triples hold" in result.output
+        assert told in result.output
+
+
+def test_where_nothing_ever_ran_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking into a fresh directory says so, and leaves it as it was."""
+    monkeypatch.chdir(tmp_path)
+    for command in ("head", "stats"):
+        with pytest.raises(RefusedToStart, match="holds nothing yet: `sightline up --detach`"):
+            CliRunner().invoke(labels.app, ["triples", command], catch_exceptions=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("user", ["", "  "])
+def test_nobody_is_not_erased(user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script whose variable is empty publishes no erasure, and reaches for nothing."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(labels.app, ["erase-user", user], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert "not blank" in result.output
 
 
 async def ask(world: ApiWorld, query: str, key: str) -> httpx.Response:
