@@ -14,6 +14,7 @@ from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.event_log_kafka_clients import open_consumer
 from sightline.engine.event_log_kafka_config import error_of
 from sightline.engine.event_log_kafka_consumer import message_of
+from sightline.engine.partitions import partition_of
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings
 
@@ -21,7 +22,11 @@ _BATCH = 500
 
 
 def read_topics(
-    settings: KafkaSettings, topics: Sequence[str], *, since: datetime | None = None
+    settings: KafkaSettings,
+    topics: Sequence[str],
+    *,
+    key: str | None = None,
+    since: datetime | None = None,
 ) -> Iterator[Message]:
     """Every message that the topics hold, in order within each partition.
 
@@ -31,6 +36,7 @@ def read_topics(
     Args:
         settings: the cluster.
         topics: names without prefix.
+        key: only the one partition of each topic that this key falls on; all of it.
         since: records that were appended before are left out; the in-process broker cannot tell.
 
     Raises:
@@ -40,7 +46,7 @@ def read_topics(
         settings, f"reader-{uuid.uuid4().hex}", **{"enable.partition.eof": True}
     )
     try:
-        for message in _read(consumer, settings, topics, since):
+        for message in _read(consumer, settings, topics, key, since):
             if since is None or message.timestamp >= since:
                 yield message
     except KafkaException as error:
@@ -50,9 +56,13 @@ def read_topics(
 
 
 def _read(
-    consumer: Consumer, settings: KafkaSettings, topics: Sequence[str], since: datetime | None
+    consumer: Consumer,
+    settings: KafkaSettings,
+    topics: Sequence[str],
+    key: str | None,
+    since: datetime | None,
 ) -> Iterator[Message]:
-    unread = _partitions(consumer, settings, topics)
+    unread = _partitions(consumer, settings, topics, key)
     consumer.assign(_starts(consumer, settings, unread, since))
     while unread:
         # Two calls, since `consume(n)` alone waits for all n or for the whole timeout.
@@ -82,11 +92,14 @@ def _starts(
 
 
 def _partitions(
-    consumer: Consumer, settings: KafkaSettings, topics: Sequence[str]
+    consumer: Consumer, settings: KafkaSettings, topics: Sequence[str], key: str | None
 ) -> set[tuple[str, int]]:
     known = consumer.list_topics(timeout=settings.request_timeout_s).topics
     names = [settings.topic_prefix + topic for topic in topics]
-    return {(name, p) for name in names if name in known for p in known[name].partitions}
+    counts = {name: len(known[name].partitions) for name in names if name in known}
+    if key is not None:
+        return {(name, partition_of(key, count)) for name, count in counts.items() if count}
+    return {(name, number) for name, count in counts.items() for number in range(count)}
 
 
 def _ended(record: KafkaMessage) -> bool:

@@ -98,6 +98,24 @@ class SearchIds:
         return hmac.digest(self._search_key, body.encode(), "sha256").hex()[:_TAG_CHARS]
 
 
+def claimed(search_id: str) -> IssuedSearch | None:
+    """What an id says of itself, signed by us or not: where to look, never whom to believe.
+
+    None: it does not read like one of ours, as those of imported logs.
+    """
+    body = search_id[:-_TAG_CHARS]
+    head = _HEAD.match(body)
+    if head is None:
+        return None
+    lengths = sum(int(head[part], 16) for part in "abc")
+    if len(body) != _HEAD_CHARS + lengths:
+        return None
+    try:
+        return _parsed(head, body[_HEAD_CHARS:])
+    except (OverflowError, ValueError, OSError):
+        return None  # a time beyond the year 9999
+
+
 def new_session_id() -> str:
     """A session of our own making, where the caller has none."""
     return "s-" + secrets.token_hex(16)

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -200,7 +201,7 @@ class LabelCommands:
             raise NotFound(
                 f"no triple {name} in the log; for an image of a page give SEARCH_ID IMAGE_ID"
             )
-        yield from triple_story(name, mined, gather(read, mined.search_id, rules))
+        yield from triple_story(name, mined, gather(read, mined.search_id, rules, triple=mined))
 
     def fit(
         self, *, min_pairs: int, min_clicks: int, max_weight: float
@@ -221,5 +222,9 @@ class LabelCommands:
         finally:
             producer.close()
 
-    def _read(self, topics: Sequence[str]) -> Iterable[Message]:
-        return read_topics(reachable_kafka(self._settings), topics)
+    def _read(
+        self, topics: Sequence[str], *, key: str | None = None, since: datetime | None = None
+    ) -> Iterable[Message]:
+        # The in-process broker cannot look up times, and holds little.
+        since = since if self._settings.mode is Mode.SERVICES else None
+        return read_topics(reachable_kafka(self._settings), topics, key=key, since=since)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from sightline.infra.trace import Hop
+from sightline.infra.trace_hops import Hop
 
 
 def table(hops: Sequence[Hop]) -> Table:

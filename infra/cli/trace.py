@@ -10,9 +10,13 @@ from rich.console import Console
 
 from sightline.engine.connections import reachable_kafka, running_owner
 from sightline.engine.errors import SightlineError
+from sightline.engine.search_ids import claimed
 from sightline.engine.settings import Mode, load_settings
 
 app = typer.Typer()
+
+MARGIN = timedelta(hours=1)
+"""Between the clocks of API and broker; Kafka takes no record further ahead."""
 
 
 @app.command()
@@ -28,18 +32,19 @@ def trace(
     keep: Annotated[bool, typer.Option("--keep", help="Do not delete the picture.")] = False,
 ) -> None:
     """Follow one upload to its search, its click and its triple; tell the time of each hop."""
-    from sightline.infra.trace import (  # noqa: PLC0415 - heavy
-        TRIPLE,
-        Traveller,
-        hops,
-        wait_for_triple,
-    )
+    from sightline.infra.trace import Traveller, wait_for_triple  # noqa: PLC0415 - heavy
+    from sightline.infra.trace_hops import hops, is_whole, unknown  # noqa: PLC0415 - heavy
     from sightline.infra.trace_table import table  # noqa: PLC0415 - heavy
 
     settings, console = load_settings(), Console()
     kafka = reachable_kafka(settings)
     if search_id is not None:
-        console.print(table(hops(kafka, search_id)))
+        claim = claimed(search_id) if settings.mode is Mode.SERVICES else None
+        known = hops(kafka, search_id, since=None if claim is None else claim.issued_at - MARGIN)
+        console.print(table(known))
+        missing = unknown(known)
+        if missing is not None:
+            console.print(missing)
         return
     with Traveller(url or running_owner(settings).url, api_key=api_key) as traveller:
         journey = traveller.travel(settings.labels)
@@ -54,5 +59,5 @@ def trace(
             if not keep:
                 traveller.forget(journey.image_id)
     console.print(table(found))
-    if found[-1].name != TRIPLE:
+    if not is_whole(found):
         raise SightlineError("no triple came: `sightline status`, `sightline triples why`")

@@ -30,7 +30,7 @@ HASHES = [f"{Random(n).getrandbits(256):064x}" for n in range(10)]
 def reading(messages: Sequence[Message]) -> Any:
     """Topics as `read_topics` gives them."""
 
-    def read(topics: Sequence[str]) -> Iterable[Message]:
+    def read(topics: Sequence[str], **_: Any) -> Iterable[Message]:
         return [one for one in messages if one.topic in topics]
 
     return read

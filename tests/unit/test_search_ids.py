@@ -14,6 +14,7 @@ from sightline.engine.search_ids import (
     IssuedSearch,
     SearchIdInvalid,
     SearchIds,
+    claimed,
     stored_secret,
     upload_ids,
 )
@@ -100,3 +101,14 @@ def test_the_first_to_ask_makes_the_secret(tmp_path: Path) -> None:
     made = stored_secret(store, "ours")
     assert len(made) == 32
     assert stored_secret(store, "ours") == made
+
+
+def test_an_id_says_where_to_look_whoever_signed_it() -> None:
+    """Of ours what it carries; of a site's own nothing, whatever it looks like."""
+    search = IssuedSearch(issued_at=NOW, actor_id="ann", anchor_id="cat", variant="b")
+    search_id = IDS.issue(search)
+    assert claimed(search_id) == search
+    assert claimed(search_id[:-1] + ("0" if search_id[-1] != "0" else "1")) == search
+    assert claimed("1f" + search_id[2:]) is None
+    for other in ("", "s1", search_id[1:], search_id + "0", "1" * 80):
+        assert claimed(other) is None
