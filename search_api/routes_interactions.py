@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from fastapi import APIRouter, Request
 from pydantic_core import to_json
@@ -17,6 +19,9 @@ from sightline.search_api.keys import require
 from sightline.search_api.openapi import answers, body, json_of, text_of
 from sightline.search_api.request_fields import Beacon, Judgement
 
+_TOLD_TO_OTHERS = {"Cross-Origin-Resource-Policy": "cross-origin"}
+"""A page that may not read the answer learns that there was one; of a problem it does not, which
+`sightline.js` therefore takes for a network error, and tries again."""
 _CLICKED = {
     "search_id": "(as the search answered)",
     "items": [
@@ -72,7 +77,7 @@ def interaction_router(intake: Intake) -> APIRouter:
         """Say what a visitor did with a page of results. No key: the search id authorises."""
         beacon = await beacon_body(request, Beacon)
         accepted = await intake.interactions(beacon, request.headers.get("traceparent"))
-        return _accepted({"accepted": accepted})
+        return _accepted({"accepted": accepted}, _TOLD_TO_OTHERS)
 
     @router.post(
         "/v1/judgements",
@@ -91,5 +96,6 @@ def interaction_router(intake: Intake) -> APIRouter:
     return router
 
 
-def _accepted(document: object) -> Response:
-    return Response(to_json(document), 202, {"Cache-Control": "no-store"}, "application/json")
+def _accepted(document: object, more: Mapping[str, str] = MappingProxyType({})) -> Response:
+    headers = {"Cache-Control": "no-store", **more}
+    return Response(to_json(document), 202, headers, "application/json")

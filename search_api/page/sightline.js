@@ -32,6 +32,15 @@ globalThis.Sightline ??= (() => {
   const milliseconds = (value) => Math.round(Math.min(DAY_MS, Math.max(0, value)));
   const hidden = () => document.visibilityState === "hidden";
 
+  // Whether this page may read what the endpoint answers. A script that was asked for with CORS (a
+  // module, or with `crossorigin`) would not run where the origin is not among `api.cors_origins`.
+  function readable(endpoint) {
+    const { origin } = new URL(endpoint);
+    if (origin === location.origin) return true;
+    const allowed = !script || script.crossOrigin !== null;
+    return allowed && library.home !== null && new URL(library.home).origin === origin;
+  }
+
   function newId() {
     if (crypto.randomUUID) return crypto.randomUUID(); // only in secure contexts
     const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -124,12 +133,13 @@ globalThis.Sightline ??= (() => {
       try {
         const answer = await fetch(this.endpoint, {
           method: "POST",
+          mode: readable(this.endpoint) ? "cors" : "no-cors",
           headers: { "Content-Type": "text/plain" }, // asks no leave of another origin first
           body: this.body(items),
           keepalive: true,
           credentials: "omit",
         });
-        if (answer.ok) return null;
+        if (answer.ok || answer.type === "opaque") return null; // opaque: accepted, for more is not told
         if (RETRIED.has(answer.status)) return this.pause(answer.headers.get("Retry-After"));
         console.warn(`sightline: ${items.length} reports were refused (${answer.status})`);
         return null;

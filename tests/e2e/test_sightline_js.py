@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +28,7 @@ from tests.serving import serving
 from tests.waiting import eventually
 
 SHOWN_MS = 1_000
-SHOP = """<!doctype html><title>Shop</title>
+SHOP = """<!doctype html><title>Shop</title><link rel="icon" href="data:,">
 <style>a {{ display: block; height: 200px }} .far {{ margin-top: 3000px }}</style>
 <div id="grid"></div>
 {script}
@@ -48,7 +49,18 @@ SHOP = """<!doctype html><title>Shop</title>
   }}
   {start}
 </script>"""
+SECOND_FETCH_FAILS = """
+  const real = fetch;
+  globalThis.sent = [];
+  globalThis.settled = 0;
+  globalThis.fetch = (url, options) => {
+    sent.push(options.body);
+    const answered = sent.length === 2 ? Promise.reject(new TypeError("cut")) : real(url, options);
+    return answered.finally(() => settled++);
+  };
+  null;"""
 PLAIN = ('<script src="{api}/sightline.js"></script>', "show(Sightline.track);")
+READABLE = ('<script src="{api}/sightline.js" crossorigin></script>', "show(Sightline.track);")
 MODULE = ("", 'import("{api}/sightline.mjs").then((module) => show(module.track));')
 
 
@@ -95,13 +107,29 @@ def shop(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 @pytest.fixture
 def api(tmp_path: Path, kafka_settings: KafkaSettings, shop: tuple[Path, str]) -> Iterator[str]:
+    """As `serving_pictures`, for a shop that may read its answers."""
+    with serving_pictures(tmp_path, kafka_settings, (shop[1],)) as url:
+        yield url
+
+
+@pytest.fixture
+def strict_api(tmp_path: Path, kafka_settings: KafkaSettings) -> Iterator[str]:
+    """As `serving_pictures`, for no other origin to read."""
+    with serving_pictures(tmp_path, kafka_settings, ()) as url:
+        yield url
+
+
+@contextmanager
+def serving_pictures(
+    tmp_path: Path, kafka_settings: KafkaSettings, cors_origins: tuple[str, ...]
+) -> Iterator[str]:
     """The app over six pictures, what people do going to a real broker; its address."""
     KafkaTopics(kafka_settings).ensure([INTERACTIONS])
     world = ApiWorld.open(tmp_path)
     for number in range(6):
         world.add(f"i{number}", number)
     producer = KafkaEventProducer(kafka_settings)
-    settings = ApiSettings(cors_origins=(shop[1],))
+    settings = ApiSettings(cors_origins=cors_origins)
     app = create_app(replace(world.dependencies(settings), producer=producer))
     with serving(app) as url:
         yield url
@@ -169,7 +197,9 @@ def wait_in(page: Page, ms: int) -> None:
     page.evaluate(f"new Promise((resume) => setTimeout(resume, {ms}))")
 
 
-@pytest.mark.parametrize("parts", [PLAIN, MODULE], ids=["script", "module"])
+@pytest.mark.parametrize(
+    "parts", [PLAIN, READABLE, MODULE], ids=["script", "crossorigin", "module"]
+)
 def test_a_shop_tells_clicks_views_and_dwell(
     page: Page,
     api: str,
@@ -223,8 +253,13 @@ def test_a_closed_tab_has_told_what_was_seen(
     assert views(found)[first] >= SHOWN_MS - 100
 
 
+@pytest.mark.parametrize("parts", [READABLE, MODULE], ids=["crossorigin", "module"])
 def test_what_failed_is_told_again_under_the_same_ids(
-    page: Page, api: str, shop: tuple[Path, str], told: Callable[[], list[Interaction]]
+    page: Page,
+    api: str,
+    shop: tuple[Path, str],
+    told: Callable[[], list[Interaction]],
+    parts: tuple[str, str],
 ) -> None:
     """Two failures, a 503 and a cut line; then the same event id arrives, once."""
     asked: list[str] = []
@@ -239,13 +274,45 @@ def test_what_failed_is_told_again_under_the_same_ids(
             route.continue_()
 
     page.route("**/v1/interactions", fail_twice)
-    answer = open_shop(page, api, shop)
+    answer = open_shop(page, api, shop, parts)
     page.evaluate(f"page.shared({answer['results'][2]['image_id']!r})")
     with page.expect_response(lambda answer: answer.ok and answer.url.endswith("/interactions")):
         pass  # routes are answered only while the browser is listened to
     [shared] = [item for item in told() if item.kind is Kind.SHARED]
     sent = [json.loads(body)["items"][0]["event_id"] for body in asked]
     assert sent == [shared.event_id] * 3
+
+
+def test_a_page_that_may_not_read_tells_each_thing_once(
+    page: Page, strict_api: str, shop: tuple[Path, str], kafka_settings: KafkaSettings
+) -> None:
+    """Of an origin that is not allowed: no error in its console, and no second copy on the topic.
+
+    A network error is one all the same: what it stopped is sent again.
+    """
+    faults: list[str] = []
+    answer = open_shop(page, strict_api, shop)
+    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
+    page.evaluate(SECOND_FETCH_FAILS)
+    image_id = answer["results"][1]["image_id"]
+    for n, (act, fetched) in enumerate((("clicked", 1), ("liked", 3), ("shared", 4)), start=1):
+        page.evaluate(f"page.{act}({image_id!r}, {{here: true}})")
+        page.wait_for_function(f"settled === {fetched}")
+        assert len(acts(kafka_settings)) == n, "an answered report is on the topic, once"
+    clicked, liked, shared = (item.event_id for item in acts(kafka_settings))
+    sent = [
+        [item["event_id"] for item in json.loads(body)["items"] if item["kind"] != "viewed"]
+        for body in page.evaluate("sent")
+    ]
+    assert sent == [[clicked], [liked], [liked], [shared]]
+    assert faults == []
+
+
+def acts(settings: KafkaSettings) -> list[Interaction]:
+    """What the topic holds of acts, each copy of them."""
+    events = [decode(one.value).data for one in read_topics(settings, ["interactions.v1"])]
+    beacons = [event for event in events if isinstance(event, ResultsInteracted)]
+    return [item for beacon in beacons for item in beacon.items if item.kind is not Kind.VIEWED]
 
 
 def test_nothing_is_told_of_a_search_that_is_not_recorded(
