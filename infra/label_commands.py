@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -82,6 +83,18 @@ def run_sink(
     finally:
         producer.close()
         store.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """What came of a fit."""
+
+    curve: PropensityCurve
+    """As it is stored."""
+    picture: str
+    """Bucket and key."""
+    again: bool
+    """It says the same as the newest version, which is `curve`; nothing was stored."""
 
 
 class LabelCommands:
@@ -203,15 +216,17 @@ class LabelCommands:
             )
         yield from triple_story(name, mined, gather(read, mined.search_id, rules, triple=mined))
 
-    def fit(
-        self, *, min_pairs: int, min_clicks: int, max_weight: float
-    ) -> tuple[PropensityCurve, str]:
-        """Fit, store, draw; the curve and where its picture lies."""
+    def fit(self, *, min_pairs: int, min_clicks: int, max_weight: float) -> Fitted:
+        """Fit over what happened here and in imported logs, store, draw."""
         views = views_of(self._read(CLOSED_TOPICS))
         settings = FitSettings(min_pairs=min_pairs, min_clicks=min_clicks, max_weight=max_weight)
         curve = fit_curve(views, settings, now=self._clock.now(), topics=CLOSED_TOPICS)
         stored = store_curve(self._store, self._bucket, curve, picture(curve))
-        return stored, f"{self._bucket}/{picture_key(stored.version)}"
+        return Fitted(
+            curve=stored,
+            picture=f"{self._bucket}/{picture_key(stored.version)}",
+            again=stored.fitted_at != curve.fitted_at,
+        )
 
     @contextmanager
     def _producer(self) -> Iterator[EventProducer]:

@@ -126,21 +126,17 @@ def fit(
     max_weight: Annotated[float, typer.Option(min=1, help="Larger weights are clipped.")] = 10.0,
 ) -> None:
     """Fit the position bias over closed epochs; writes a new version and a picture."""
+    from sightline.infra.propensity_lines import lines  # noqa: PLC0415 - heavy
+
     with _commands() as commands:
-        curve, place = commands.fit(
-            min_pairs=min_pairs, min_clicks=min_clicks, max_weight=max_weight
-        )
+        fitted = commands.fit(min_pairs=min_pairs, min_clicks=min_clicks, max_weight=max_weight)
+    curve = fitted.curve
+    if fitted.again:
+        typer.echo(f"same as version {curve.version}, not stored again")
     typer.echo(f"version {curve.version}: {curve.searches} searches, {curve.pairs} images at")
-    typer.echo(f"several places, {curve.anchors} anchors; {place}")
-    for bias in curve.positions:
-        told = (
-            f"{bias.propensity:.3f} ({bias.low:.3f} to {bias.high:.3f})"
-            if bias.fitted
-            else f"weight 1: {bias.why}"
-        )
-        typer.echo(f"{bias.position:>4}  {told}")
-    if not curve.fitted:
-        typer.echo("too little is known: every weight is 1")
+    typer.echo(f"several places, {curve.anchors} anchors; {fitted.picture}")
+    for line in lines(curve):
+        typer.echo(line)
 
 
 @contextmanager

@@ -18,11 +18,12 @@ from sightline.engine.errors import RefusedToStart, SettingsInvalid
 from sightline.engine.object_store_directory import DirectoryObjectStore
 from sightline.engine.search_stats import SearchStats
 from sightline.engine.settings import ApiSettings, Settings, StoreSettings
+from sightline.infra import label_commands
 from sightline.infra.cli import labels
 from sightline.infra.label_commands import LabelCommands, run_sink
 from sightline.search_api.app import create_app
 from tests.api_parts import BASE_URL, KEYS, ApiWorld
-from tests.label_rows import counted
+from tests.label_rows import closed, closed_message, counted, graded, marker, search
 
 PAGE = Path(__file__).parents[2] / "docs/labels-data.md"
 
@@ -155,3 +156,23 @@ def test_stats_are_in_the_openapi_document(world: ApiWorld) -> None:
     assert "/v1/stats" in document["paths"]
     assert "StatsAnswer" in document["components"]["schemas"]
     assert "`GET /v1/stats`" in (PAGE.parent / "api.md").read_text()
+
+
+def test_a_fit_that_says_nothing_new_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is the first version again."""
+    DirectoryObjectStore(tmp_path).ensure_bucket(StoreSettings().bucket)
+    page = search("s1", *(graded(f"p{place}", place) for place in range(1, 89)))
+    log = [closed_message(closed(0, 7, page), 0, 0), closed_message(marker(0, 7), 1, 0)]
+    monkeypatch.setattr(label_commands, "read_topics", lambda *_, **__: log)
+    monkeypatch.setattr(label_commands, "reachable_kafka", lambda settings: settings.kafka)
+    monkeypatch.setenv("SIGHTLINE_STORE__DIRECTORY", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    first, second = (
+        CliRunner().invoke(labels.app, ["propensity", "fit"], catch_exceptions=False).output
+        for _ in range(2)
+    )
+    assert first.startswith("version 1: 1 searches")
+    assert " 1-88  weight 1: 0 images were also shown elsewhere, 50 are needed" in first
+    assert second == f"same as version 1, not stored again\n{first}"

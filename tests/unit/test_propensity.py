@@ -13,12 +13,14 @@ import pytest
 from sightline.engine.object_store_directory import DirectoryObjectStore
 from sightline.engine.propensity import (
     PREFIX,
+    PositionBias,
     PropensityCurve,
     latest_curve,
     load_curve,
     picture_key,
     store_curve,
 )
+from sightline.infra.propensity_lines import lines
 from sightline.schemas.labels import SearchesClosed, Verdict
 from sightline.training.propensity_fit import FitSettings, fit, harvest, log_bias
 from sightline.training.propensity_picture import picture
@@ -119,6 +121,38 @@ def test_weights_are_clipped() -> None:
     """A place that hardly anybody looks at does not drown the others."""
     curve = fitted(clicked_views(Random(1), searches=8_000, anchors=60), max_weight=2.0)
     assert max(place.weight for place in curve.positions) == 2.0
+
+
+def test_places_that_lack_the_same_share_a_line() -> None:
+    """Between those that are known; with the least and the most that there was."""
+    known = PositionBias(position=1, fitted=True, propensity=1, low=0.9, high=1.1)
+    whys = [f"{n} images were also shown elsewhere, 50 are needed" for n in (30, 2, 7)]
+    whys += ["no images tie this place to the first", "9 clicks on such images, 30 are needed"]
+    lacking = [PositionBias(position=n, fitted=False, why=why) for n, why in enumerate(whys, 2)]
+    curve = fitted(Views()).model_copy(update={"positions": (known, *lacking)})
+    assert [line.strip() for line in lines(curve)] == [
+        "1  1.000 (0.900 to 1.100)",
+        "2-4  weight 1: 2 to 30 images were also shown elsewhere, 50 are needed",
+        "5  weight 1: no images tie this place to the first",
+        "6  weight 1: 9 clicks on such images, 30 are needed",
+        "too little is known: every weight is 1",
+    ]
+
+
+def test_a_fit_does_not_depend_on_the_order_of_reading() -> None:
+    """Partitions come as they like: the same searches give the same curve, intervals too."""
+    random = Random(5)
+    searches = []
+    for number in range(400):
+        images = random.sample(range(6), 6)
+        page = [graded(f"i{i}", n, clicks=random.randrange(2)) for n, i in enumerate(images, 1)]
+        searches.append(search(f"s{number}", *page, anchor_id=f"a{number % 9}"))
+    records = [closed_message(closed(0, 7, one), n, n % 3) for n, one in enumerate(searches)]
+    records.append(closed_message(marker(0, 7), 9, 0))
+    curve = fitted(views_of(records), min_pairs=1, min_clicks=1)
+    assert curve.fitted
+    random.shuffle(records)
+    assert fitted(views_of(records), min_pairs=1, min_clicks=1) == curve
 
 
 def test_nothing_at_all_is_an_empty_curve() -> None:
