@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from sightline.search_api.complaints import WORDS
 from sightline.search_api.problems import Problem, invalid, of_validation
+from sightline.search_api.request_fields import Asked
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound=Asked)
 
 MAX_JSON_BYTES = 65_536
 """Of a JSON body: several times what all fields at their bounds come to."""
@@ -167,8 +169,17 @@ def _fields(form: FormData, model: type[M]) -> M:
     for name in form:
         if name == "image":
             continue
-        given[name] = _value(name, form.getlist(name))
+        parts = form.getlist(name)
+        if name not in model.model_fields:
+            raise _unknown(name, model, is_file=isinstance(parts[0], UploadFile))
+        given[name] = _value(name, parts)
     return _validated(model, json.dumps(given).encode())
+
+
+def _unknown(name: str, model: type[Asked], *, is_file: bool) -> Problem:
+    hint = "the picture goes in `image`" if is_file else model.HINTS.get(name)
+    detail = "unknown part" if is_file else WORDS["extra_forbidden"]
+    return invalid(name, f"{name}: {detail}" + (f"; {hint}" if hint else ""))
 
 
 def _value(name: str, parts: list[UploadFile | str]) -> Any:
@@ -218,4 +229,4 @@ def _validated(model: type[M], raw: bytes) -> M:
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        raise of_validation(error) from None
+        raise of_validation(error, model.HINTS) from None

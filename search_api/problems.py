@@ -27,6 +27,7 @@ from sightline.engine.errors import (
     SightlineError,
     TooLarge,
 )
+from sightline.search_api.complaints import NONE, words_for
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:sightline:problem:"
@@ -121,16 +122,23 @@ def retry_after(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
-def of_validation(error: ValidationError | RequestValidationError, *, prefix: str = "") -> Problem:
-    """The first complaint of pydantic: 400 where the body is no JSON, else 422 and the field."""
+def of_validation(
+    error: ValidationError | RequestValidationError, hints: Mapping[str, str] = NONE
+) -> Problem:
+    """The first complaint of pydantic: 400 where the body is no JSON, else 422 and the field.
+
+    Args:
+        error: what pydantic says.
+        hints: as `words_for`.
+    """
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return Problem(
             "malformed", f"the body is not JSON: {first.get('ctx', {}).get('error', '')}"
         )
     location = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    name = ".".join([prefix, *location] if prefix else location)
-    return invalid(name or "body", f"{name or 'body'}: {first['msg']}")
+    name = ".".join(location) or "body"
+    return invalid(name, f"{name}: {words_for(first, hints)}")
 
 
 def of_error(error: SightlineError) -> Problem:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -42,6 +43,9 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    HINTS: ClassVar[Mapping[str, str]] = {}
+    """What to say of fields that callers look for here, but that are none."""
+
 
 class SearchFields(Asked):
     """What may accompany a query, whether an upload or an indexed image."""
@@ -74,12 +78,20 @@ class SearchFields(Asked):
 class ImageSearch(SearchFields):
     """Search by an image that is indexed already (JSON)."""
 
+    HINTS = {
+        "image": "to search by a picture, send a form",
+        "crop": "it goes with a picture, in a form",
+        "store_query": "it goes with a picture, in a form",
+    }
+
     image_id: ImageId
     """The image to search by; public and allowed."""
 
 
 class UploadSearch(SearchFields):
     """Search by an uploaded picture (multipart; the picture is the part `image`)."""
+
+    HINTS = {"image_id": "to search by an image's id, send JSON"}
 
     crop: CropBox | None = None
     """The part of the picture to search by."""
@@ -89,6 +101,8 @@ class UploadSearch(SearchFields):
 
 class ImageFields(Asked):
     """What an upload says about its image (multipart; the picture is the part `image`)."""
+
+    HINTS = {"image_id": "an id of yours goes in the address: PUT /v1/images/{image_id}"}
 
     visibility: Visibility = Visibility.PRIVATE
     """Private unless said otherwise."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,20 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from sightline.engine.search_stats import SearchStats
+from sightline.search_api.app import create_app
+from sightline.search_api.complaints import PATTERNS, WORDS
 from sightline.search_api.problems import PROBLEM_TYPES, URN
-from sightline.search_api.request_fields import ImageSearch
+from sightline.search_api.request_fields import (
+    Asked,
+    Beacon,
+    ImagePatch,
+    ImageSearch,
+    Judgement,
+    UploadSearch,
+)
 from tests.api_parts import KEYS, ApiWorld, app_of, client_of, picture
 
 SEARCH, IMAGES = "/v1/search", "/v1/images"
@@ -105,6 +119,68 @@ def test_a_wrong_form_field_is_named(world: ApiWorld, fields: dict[str, Any], fi
     """422 with the field's path, by multipart."""
     answer = ask(world, "POST", SEARCH, files=part(), data=fields)
     assert is_problem(answer, 422, field=field)
+
+
+@pytest.mark.parametrize(
+    ("request_of", "words"),
+    [
+        ({"json": {"image_id": "a/b"}}, "image_id: must be 1 to 128 of the characters"),
+        ({"json": {"image_id": "i1", "limt": 3}}, "limt: unknown field"),
+        ({"json": {"image_id": "i1", "crop": "0,0,1,1"}}, "crop: unknown field; it goes with a"),
+        ({"json": {}}, "image_id: is missing"),
+        ({"json": {"image_id": "i1", "limit": 101}}, "limit: must be at most 100"),
+        ({"json": {"image_id": "i1", "tags_none": ["x"] * 65}}, "tags_none: must have at most 64"),
+        ({"json": {"image_id": "i1", "near_duplicates": "x"}}, "must be 'collapse' or 'keep'"),
+        ({"json": {"image_id": "i1", "exact": "perhaps"}}, "exact: must be true or false"),
+        ({"files": part(), "data": {"image_id": ""}}, "to search by an image's id, send JSON"),
+        ({"files": {"picture": b"x"}}, "picture: unknown part; the picture goes in `image`"),
+        ({"files": {"tags_any": b"x"}}, "tags_any must be text, not a file"),
+        ({"files": part(), "data": {"crop": "0.5,0,0.6,1"}}, "crop: the box leaves the image"),
+    ],
+)
+def test_what_is_wrong_is_said_in_our_words(
+    world: ApiWorld, request_of: dict[str, Any], words: str
+) -> None:
+    """What to send, not what the library that checks it calls it."""
+    detail = ask(world, "POST", SEARCH, **request_of).json()["detail"]
+    assert words in detail
+    assert not re.search("should|Input|String|Extra|Value error|validation", detail)
+
+
+def test_a_time_without_its_zone_is_told_the_format(world: ApiWorld) -> None:
+    """A date alone is a day somewhere, so it is none here."""
+    app = create_app(replace(world.dependencies(), stats=SearchStats()))
+
+    async def main() -> httpx.Response:
+        async with client_of(app) as client:
+            return await client.get("/v1/stats?since=2026-11-01")
+
+    answer = asyncio.run(main())
+    assert is_problem(answer, 422, field="since")
+    assert answer.json()["detail"].endswith("with its zone, like 2026-11-01T00:00:00Z")
+
+
+def test_no_bound_of_a_request_is_without_words() -> None:
+    """Each constraint that a request model states has its sentence, and each pattern its own."""
+    wrong: dict[type[Asked], list[dict[str, Any]]] = {
+        Beacon: [
+            {"search_id": " ", "items": []},
+            {"search_id": "s", "items": [{"kind": "x", "image_id": " ", "position": 0}]},
+            {"search_id": "s", "items": [{"dwell_ms": -1, "in_view_ms": 2**60, "event_id": 1}]},
+            {"search_id": "s", "items": 7, "more": 1},
+        ],
+        Judgement: [{"grade": 6, "judge": ""}, {"grade": "x", "anchor_id": 1, "judge": "x" * 999}],
+        ImagePatch: [{"visibility": None}, {"tags": "x", "attributes": 1, "version": 1.5}],
+        UploadSearch: [{"crop": {"x": "a", "y": 2, "w": 0, "h": -1}, "location": {"country": "x"}}],
+    }
+    for model, bodies in wrong.items():
+        for body in bodies:
+            with pytest.raises(ValidationError) as caught:
+                model.model_validate_json(json.dumps(body))
+            for error in caught.value.errors():
+                assert error["type"] in WORDS, error
+                pattern = error.get("ctx", {}).get("pattern")
+                assert pattern is None or pattern in PATTERNS, error
 
 
 @pytest.mark.parametrize(
