@@ -118,7 +118,7 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
         wanted: IfMatchOf,
         wait: WaitOf,
     ) -> Response:
-        """Change what the body names and keep the rest. Scope `write`."""
+        """Change what the body names of an image, and keep the rest. Scope `write`."""
         changes = await json_body(request, ImagePatch)
         written = await writes.change(image_id, changes, caller, wanted)
         return await reads.written(written, caller, wait)

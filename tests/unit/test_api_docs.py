@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fastapi.routing import APIRoute
 
 from sightline.search_api.problems import PROBLEM_TYPES
 from sightline.search_api.request_fields import ImageSearch, UploadSearch
@@ -20,6 +21,20 @@ def test_every_endpoint_is_documented(tmp_path: Path) -> None:
     text = PAGE.read_text()
     asked = [f"`{m.upper()} {path}`" for path, methods in paths.items() for m in methods]
     assert [one for one in asked if one not in text] == []
+
+
+def test_every_operation_says_what_it_does(tmp_path: Path) -> None:
+    """Its summary is a line for people, not the name of a function."""
+    world = ApiWorld.open(tmp_path)
+    app = app_of(world)
+    operations = [one for methods in app.openapi()["paths"].values() for one in methods.values()]
+    world.index.close()
+    names = {
+        route.name.replace("_", " ").title() for route in app.routes if isinstance(route, APIRoute)
+    }
+    summaries = [operation["summary"] for operation in operations]
+    assert [one for one in summaries if one in names or len(one.split()) < 3] == []
+    assert len(set(summaries)) == len(summaries)
 
 
 def test_every_problem_type_is_documented() -> None:
