@@ -14,8 +14,11 @@ from sightline.schemas.topics import (
     IMAGES,
     IMAGES_BACKFILL,
     INTERACTIONS,
+    INTERACTIONS_IMPORTED,
     SEARCHES_CLOSED,
+    SEARCHES_CLOSED_IMPORTED,
     TOPICS,
+    TRAINING_TRIPLES,
 )
 from sightline.stream_workers.labels.groups import join_group, mine_group
 
@@ -31,6 +34,8 @@ class Hop:
     name: str
     topic: str
     group: str
+    where_used: bool = False
+    """Told only once its topic has held something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +62,44 @@ class Status:
 
 def hops_of(settings: Settings) -> tuple[Hop, ...]:
     """The consumer groups of this deployment."""
-    worker, bridge, labels = settings.worker.group, settings.bridge.group, settings.labels
+    worker, bridge = settings.worker.group, settings.bridge.group
     return (
         Hop(name="live", topic=IMAGES.name, group=f"{worker}-{Lane.LIVE}"),
         Hop(name="backfill", topic=IMAGES_BACKFILL.name, group=f"{worker}-{Lane.BACKFILL}"),
         Hop(name="bridge", topic=BUCKET_NOTIFICATIONS.name, group=bridge),
-        # What they have not committed is what open epochs still need, also when nothing waits.
-        Hop(name="join", topic=INTERACTIONS.name, group=join_group(labels, INTERACTIONS.name)),
-        Hop(
-            name="mine", topic=SEARCHES_CLOSED.name, group=mine_group(labels, SEARCHES_CLOSED.name)
+        *_stages(settings, INTERACTIONS.name, SEARCHES_CLOSED.name),
+        *_stages(
+            settings,
+            INTERACTIONS_IMPORTED.name,
+            SEARCHES_CLOSED_IMPORTED.name,
+            suffix=" imported",
+            where_used=True,
         ),
+        Hop(name="sink", topic=TRAINING_TRIPLES.name, group=settings.sink.group),
+    )
+
+
+def _stages(
+    settings: Settings,
+    interactions: str,
+    closed: str,
+    *,
+    suffix: str = "",
+    where_used: bool = False,
+) -> tuple[Hop, ...]:
+    """What follows interactions of one kind.
+
+    What join and miner have not committed is what open epochs still need, also when nothing waits.
+    """
+    labels, metrics = settings.labels, f"{settings.sink.metrics_group}-{closed}"
+    hops = (
+        ("join", interactions, join_group(labels, interactions)),
+        ("mine", closed, mine_group(labels, closed)),
+        ("metrics", closed, metrics),
+    )
+    return tuple(
+        Hop(name=name + suffix, topic=topic, group=group, where_used=where_used)
+        for name, topic, group in hops
     )
 
 
@@ -85,16 +118,21 @@ def read_status(
     """
     readers = {hop: LagReader(kafka, group=hop.group) for hop in hops_of(settings)}
     try:
-        before = {hop: _committed(reader.read([hop.topic])) for hop, reader in readers.items()}
+        first = {hop: reader.read([hop.topic], ages=False) for hop, reader in readers.items()}
+        before = {hop: _committed(lags) for hop, lags in first.items() if _is_told(hop, lags)}
         wait(window_s)
         hops = tuple(
-            _hop_status(hop, reader.read([hop.topic]), before[hop], window_s, clock)
-            for hop, reader in readers.items()
+            _hop_status(hop, readers[hop].read([hop.topic]), committed, window_s, clock)
+            for hop, committed in before.items()
         )
         return Status(hops=hops, dead_letters=_dead_letters(next(iter(readers.values()))))
     finally:
         for reader in readers.values():
             reader.close()
+
+
+def _is_told(hop: Hop, lags: Iterable[PartitionLag]) -> bool:
+    return not hop.where_used or any(lag.end for lag in lags)
 
 
 def _hop_status(

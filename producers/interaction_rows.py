@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,7 +110,7 @@ class RowRefused:
     """A row that cannot be taken."""
 
     number: int
-    """From 1, without the line of column names."""
+    """Of CSV the line of the file, of which the first has the column names; of Parquet the row."""
     reason: str
 
 
@@ -133,7 +134,7 @@ def read_log(file: Path, *, now: datetime) -> tuple[list[Numbered], list[RowRefu
     """
     good: list[Numbered] = []
     refused: list[RowRefused] = []
-    for number, raw in enumerate(_raw_rows(file), start=1):
+    for number, raw in _raw_rows(file):
         try:
             row = Row.model_validate(_present(raw))
         except Invalid as error:
@@ -157,28 +158,33 @@ def _present(raw: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _raw_rows(file: Path) -> Iterable[Mapping[str, Any]]:
+def _raw_rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     readers = {".csv": _read_csv, ".parquet": _read_parquet}
     reader = readers.get(file.suffix.lower())
     if reader is None:
         raise LogInvalid(f"{file}: a log is one of {', '.join(FORMATS)}")
     try:
         yield from reader(file)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except FileNotFoundError as error:
+        raise LogInvalid(f"there is no file {file}") from error
+    except OSError as error:
+        raise LogInvalid(f"{file} cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise LogInvalid(f"{file}: {error}") from error
 
 
-def _read_csv(file: Path) -> Iterator[Mapping[str, Any]]:
+def _read_csv(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     with file.open(newline="", encoding="utf-8-sig") as lines:
         reader = csv.DictReader(lines)
         missing = {"time", "event", "search_id"} - set(reader.fieldnames or ())
         if missing:
             names = ", ".join(sorted(missing))
             raise LogInvalid(f"{file}: the first line must name the columns; missing: {names}")
-        yield from reader
+        # A cell in quotes may go over several lines: the row is where it ends.
+        yield from ((reader.line_num, row) for row in reader)
 
 
-def _read_parquet(file: Path) -> Iterator[Mapping[str, Any]]:
+def _read_parquet(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
         # pyarrow is 40 MB that a service which only publishes can do without.
         import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415
@@ -187,7 +193,8 @@ def _read_parquet(file: Path) -> Iterator[Mapping[str, Any]]:
         raise LogInvalid(f"{file}: Parquet needs pyarrow: install it, or give CSV") from error
     try:
         with parquet.ParquetFile(file) as opened:
-            for batch in opened.iter_batches(batch_size=_BATCH_ROWS):
-                yield from batch.to_pylist()
+            batches = opened.iter_batches(batch_size=_BATCH_ROWS)
+            rows = chain.from_iterable(batch.to_pylist() for batch in batches)
+            yield from enumerate(rows, start=1)
     except pa.ArrowException as error:
         raise LogInvalid(f"{file}: {error}") from error

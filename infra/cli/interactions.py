@@ -58,13 +58,14 @@ def import_(
         f"{INTERACTIONS_IMPORTED.name}, {done.ticks} ticks"
         + (f", {done.skipped} were there already" if done.skipped else "")
     )
+    typer.echo("now run `sightline join --imported` and `sightline mine --imported` on it")
 
 
 def _records(file: Path, settings: Settings, *, skip_invalid: bool) -> list[HistoryRecord]:
     rows, refused = read_log(file, now=SystemClock().now())
     records, more = records_of(rows, signing_ids(settings))
     refused = sorted([*refused, *more], key=lambda one: one.number)
-    _tell(refused)
+    _tell(refused, "line" if file.suffix.lower() == ".csv" else "row")
     if refused and not skip_invalid:
         raise SightlineError(
             f"{len(refused)} rows were refused and nothing was imported: "
@@ -75,9 +76,9 @@ def _records(file: Path, settings: Settings, *, skip_invalid: bool) -> list[Hist
     return records
 
 
-def _tell(refused: list[RowRefused]) -> None:
+def _tell(refused: list[RowRefused], place: str) -> None:
     for one in refused[:_REFUSALS_SHOWN]:
-        typer.echo(f"row {one.number}: {one.reason}", err=True)
+        typer.echo(f"{place} {one.number}: {one.reason}", err=True)
     if len(refused) > _REFUSALS_SHOWN:
         typer.echo(f"… and {len(refused) - _REFUSALS_SHOWN} more", err=True)
 

@@ -12,16 +12,21 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from sightline.engine.clock import SystemClock
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.event_log_topics import KafkaTopics
 from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import ApiSettings, KafkaSettings, Mode, Settings
 from sightline.infra.cli import interactions
+from sightline.infra.status import read_status
 from sightline.producers.interaction_import import NotLater
+from sightline.producers.interaction_rows import LogInvalid
 from sightline.schemas.interactions import ClockTicked, ResultsInteracted
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown
+from sightline.schemas.topics import TOPICS
 
 SECRET = "a secret for tests, of 32 bytes."
 START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
@@ -191,12 +196,41 @@ def test_a_row_out_of_bounds_stops_the_import(
     with pytest.raises(SightlineError, match="1 rows were refused"):
         interactions.import_(file)
     told = capsys.readouterr().err
-    assert told.startswith("row 1: ")
+    assert told.startswith("line 2: ")  # the first has the column names
     assert reason in told
     assert imported(settings) == []
     interactions.import_(file, skip_invalid=True)
     assert len(said(imported(settings), ResultsShown)) == 1
     assert said(imported(settings), ResultsInteracted) == []
+
+
+def test_a_file_that_is_not_there_is_said_in_a_sentence(settings: Settings, tmp_path: Path) -> None:
+    """Without the number of the system's error; a folder is no file either."""
+    del settings
+    (tmp_path / "folder.csv").mkdir()
+    for name, sentence in (("none.csv", "there is no file "), ("folder.csv", "cannot be read: ")):
+        with pytest.raises(LogInvalid) as caught:
+            interactions.import_(tmp_path / name)
+        assert sentence in str(caught.value)
+        assert "Errno" not in str(caught.value)
+
+
+def test_an_import_says_what_comes_next_and_status_shows_it(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The stages of imported logs are told once there are any; sink and metrics always."""
+
+    def names() -> set[str]:
+        found = read_status(settings, settings.kafka, clock=SystemClock(), wait=lambda _: None)
+        return {hop.hop.name for hop in found.hops}
+
+    KafkaTopics(settings.kafka).ensure(TOPICS)
+    assert {"join", "mine", "metrics", "sink"} <= names()
+    assert not [name for name in names() if "imported" in name]
+    interactions.import_(log(tmp_path, search("s", START)))
+    said_last = capsys.readouterr().out.splitlines()[-1]
+    assert "`sightline join --imported` and `sightline mine --imported`" in said_last
+    assert {name for name in names() if "imported" in name} == {"join imported"}
 
 
 def test_a_page_of_two_visitors_is_refused(settings: Settings, tmp_path: Path) -> None:
