@@ -80,7 +80,7 @@ class Freshness(Document):
     appended: str | None = None
     """When the log had it."""
     searchable: str | None = None
-    """From when a query returned it, or never again."""
+    """From when a query returned it, or never again; not of a rejected image."""
     seconds: float | None = None
     """`searchable` less `appended`."""
 

@@ -103,10 +103,14 @@ def _of_state(state: ImageState) -> dict[str, Any]:
 
 
 def _freshness(image: IndexedImage) -> dict[str, Any]:
-    """Headline `seconds` = searchable less appended; a client's clock enters only `occurred`."""
-    return {
-        "occurred": _text(image.occurred),
-        "appended": _text(image.appended),
+    """Headline `seconds` = searchable less appended; a client's clock enters only `occurred`.
+
+    A rejected image was never searchable.
+    """
+    told = {"occurred": _text(image.occurred), "appended": _text(image.appended)}
+    if image.outcome is Outcome.REJECTED:
+        return told
+    return told | {
         "searchable": _text(image.applied),
         "seconds": round((image.applied - image.appended).total_seconds(), 6),
     }

@@ -138,6 +138,8 @@ def test_wait_tells_why_an_image_was_rejected(world: ApiWorld) -> None:
         answer = await client.patch("/v1/images/mine?wait=searchable", json=same)
         assert (answer.status_code, answer.json()["reason"]) == (422, "object_changed")
         assert (await client.get("/v1/images/mine/content")).status_code == 404
+        status = (await client.get("/v1/images/mine")).json()
+        assert status["freshness"].keys() == {"occurred", "appended"}  # it never was searchable
         again = await client.put("/v1/images/mine", files=part(), data=PUBLIC)
         assert again.headers["etag"] == '"2"'
 
