@@ -4,7 +4,7 @@ import { add } from "./catalogue.js";
 import { returned } from "../sightline.mjs";
 import { CropBox } from "./crop.js";
 import { watchLearning } from "./learning.js";
-import { search } from "./search.js";
+import { nameOf, search } from "./search.js";
 import { readiness, rememberKey, showPicture } from "./service.js";
 
 const element = (id) => document.getElementById(id);
@@ -42,7 +42,7 @@ function askByFile(file) {
 
 function askByResult(result) {
   query = { imageId: result.image_id };
-  show(result.image_id);
+  show(nameOf(result), result.image_id);
   element("preview").hidden = false;
   element("preview").onload = element("preview").onerror = null;
   showPicture(element("preview"), result.image_url.slice(1));
@@ -52,11 +52,12 @@ function askByResult(result) {
   window.scrollTo({ top: 0, behavior: "smooth" });
 }
 
-function show(name) {
+function show(name, more = name) {
   crop.clear();
   element("drop").dataset.state = "filled";
   element("query-bar").hidden = false;
   element("query-name").textContent = name;
+  element("query-name").title = more;
 }
 
 function pictureOf(transfer) {

@@ -5,7 +5,9 @@ import { ask, Problem, showPicture } from "./service.js";
 
 const element = (id) => document.getElementById(id);
 const STAGES = ["decode", "embed", "anchor", "index", "rerank", "total"];
-const REASONS = { duplicate: "the very same picture", near_duplicate: "nearly the same picture" };
+const REASONS = { duplicate: ["exact duplicate", "exact duplicates"], near_duplicate: ["near-duplicate", "near-duplicates"] };
+const NO_PICTURE = "unsupported_media";
+const TAG_FIELDS = ["tags_any", "tags_all", "tags_none"];
 const UNUSABLE = [413, 415, 422]; // the file is no picture that could be added
 const SESSION = "sightline-session";
 
@@ -18,7 +20,7 @@ export function filters() {
     exact: form.has("exact"),
     near_duplicates: form.has("collapse") ? "collapse" : "keep",
   };
-  for (const name of ["tags_any", "tags_all", "tags_none"]) {
+  for (const name of TAG_FIELDS) {
     const tags = listed(form.get(name));
     if (tags.length) said[name] = tags;
   }
@@ -59,12 +61,18 @@ export async function search(query, again) {
   }
 }
 
+function inWords(error) {
+  if (error.document.reason !== NO_PICTURE) return [error.title, error.message];
+  return ["This is not a picture we can read", "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC are; video, PDF and SVG are not."];
+}
+
 export function complain(error) {
   if (!(error instanceof Problem)) throw error;
   const box = element("problem");
   const title = document.createElement("b");
-  title.textContent = error.title;
-  box.replaceChildren(title, error.message);
+  const [said, more] = inWords(error);
+  title.textContent = said;
+  box.replaceChildren(title, more);
   box.hidden = false;
   element("summary").textContent = "";
   element("grid").replaceChildren(); // what it shows was the answer to another question
@@ -77,22 +85,39 @@ function show(answer, timing, again) {
   sessionStorage.setItem(SESSION, answer.session_id);
   element("problem").hidden = true;
   element("idle").hidden = true;
-  element("summary").textContent = counted(answer.results.length);
+  showCount(answer.results.length);
   showTiming(timing, answer.feedback);
   showRemoved(answer.removed);
   const page = track(answer);
   element("grid").replaceChildren(...answer.results.map((result) => card(result, page, again)));
 }
 
-function counted(count) {
-  if (count === 0) return "Nothing matches these tags.";
-  return count === 1 ? "One picture looks like it" : `${count} pictures look like it`;
+function showCount(count) {
+  const narrowed = TAG_FIELDS.some((name) => listed(element("filters").elements[name].value).length);
+  element("summary").textContent = counted(count, narrowed);
+  if (count || !narrowed) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Clear tags";
+  button.addEventListener("click", clearTags);
+  element("summary").append(" ", button);
+}
+
+function counted(count, narrowed) {
+  if (count === 0) return narrowed ? "Nothing matches these tags." : "There is no picture to compare it with yet.";
+  return count === 1 ? "The nearest picture" : `${count} nearest pictures`;
+}
+
+function clearTags() {
+  const form = element("filters");
+  for (const name of TAG_FIELDS) form.elements[name].value = "";
+  form.dispatchEvent(new Event("change"));
 }
 
 function showTiming(timing, feedback) {
-  const line = element("timing");
   const stages = new Map(timing.split(", ").map((entry) => entry.split(";dur=")));
-  line.replaceChildren(
+  element("timing-total").textContent = `${Number(stages.get("total")).toFixed(0)} ms, ${feedback ? "recorded" : "not recorded: a part is down"}`;
+  element("timing-stages").replaceChildren(
     ...STAGES.filter((name) => stages.has(name)).map((name) => {
       const entry = document.createElement("span");
       const value = document.createElement("b");
@@ -100,14 +125,13 @@ function showTiming(timing, feedback) {
       entry.append(`${name} `, value);
       return entry;
     }),
-    feedback ? "recorded" : "not recorded: a part is down",
   );
-  line.hidden = false;
+  element("timing").hidden = false;
 }
 
 function showRemoved(removed) {
-  const reasons = Object.entries(removed).map(([reason, n]) => `${n} × ${REASONS[reason] || reason}`);
-  element("removed").textContent = `Left out above the last result: ${reasons.join(", ")}.`;
+  const reasons = Object.entries(removed).map(([reason, n]) => `${n} ${REASONS[reason]?.[n === 1 ? 0 : 1] ?? reason}`);
+  element("removed").textContent = `${reasons.join(" and ")} of results hidden`;
   element("removed").hidden = reasons.length === 0;
 }
 
@@ -120,8 +144,8 @@ function card(result, page, again) {
   part(".position").textContent = result.position;
   part(".score-value").textContent = result.score.toFixed(3);
   part(".score-track i").style.setProperty("width", `${Math.max(0, Math.min(1, result.score)) * 100}%`);
-  part(".name").textContent = result.attributes.title || result.image_id;
-  part(".name").title = result.image_id;
+  part("figcaption").title = result.image_id;
+  part(".name").textContent = result.attributes.title || (result.tags.length ? "" : result.image_id);
   part(".tags").replaceChildren(...result.tags.slice(0, 4).map(tagButton));
   part(".again").setAttribute("aria-label", `Search by this one, result ${result.position}`);
   part(".again").addEventListener("click", () => {
@@ -130,6 +154,11 @@ function card(result, page, again) {
   });
   page.observe(part(".frame"), result.image_id);
   return item;
+}
+
+// What a person would call it; its id only where nobody has said anything of it.
+export function nameOf(result) {
+  return result.attributes.title || result.tags.join(", ") || result.image_id;
 }
 
 function tagButton(tag) {

@@ -103,6 +103,7 @@ def test_an_uploaded_picture_appears_in_the_results(
     results = page.get_by_test_id("results").locator("li")
     page.get_by_test_id("file").set_input_files(files[0])
     expect(results).to_have_count(24, timeout=TIMEOUT_MS)
+    expect(page.locator("#summary")).to_have_text("24 nearest pictures")
     _shoot(page, "neighbours")
     page.locator("#adding input[name=tags]").fill("fresh, mine")
     page.get_by_label("Everyone").check()
@@ -129,14 +130,29 @@ def test_results_are_narrowed_by_tags_and_searched_by_in_turn(
     page.locator("#filters input[name=tags_any]").press("Enter")
     expect(results).to_have_count(SHOWN // 2, timeout=TIMEOUT_MS)
     expect(results.get_by_text("even", exact=True)).to_have_count(0)
-    name = results.nth(2).locator(".name").inner_text()
+    name = ", ".join(results.nth(2).locator(".tags button").all_inner_texts())
+    image_id = str(results.nth(2).get_attribute("data-image-id"))
     results.nth(2).hover()
     results.nth(2).get_by_role("button", name="Search by this one").click()
     expect(page.locator("#query-name")).to_have_text(name)
+    expect(page.locator("#query-name")).to_have_attribute("title", image_id)
     expect(results).to_have_count(SHOWN // 2 - 1, timeout=TIMEOUT_MS)
     _await_pictures(page)
     _shoot(page, "narrowed")
     assert faults == []
+
+
+def test_tags_that_nothing_has_are_cleared_with_a_click(page: Page, files: list[Path]) -> None:
+    """No result is no dead end."""
+    results = page.get_by_test_id("results").locator("li")
+    page.get_by_test_id("file").set_input_files(files[1])
+    page.locator("#filters input[name=tags_any]").fill("nothing has this")
+    page.locator("#filters input[name=tags_any]").press("Enter")
+    expect(page.locator("#summary")).to_contain_text("Nothing matches", timeout=TIMEOUT_MS)
+    expect(results).to_have_count(0)
+    page.get_by_role("button", name="Clear tags").click()
+    expect(results).to_have_count(24, timeout=TIMEOUT_MS)
+    expect(page.locator("#filters input[name=tags_any]")).to_have_value("")
 
 
 def test_a_file_that_is_no_picture_is_refused_in_words(
@@ -149,7 +165,7 @@ def test_a_file_that_is_no_picture_is_refused_in_words(
     text.write_text("no picture")
     page.get_by_test_id("file").set_input_files(text)
     expect(page.get_by_role("alert")).to_be_visible(timeout=TIMEOUT_MS)
-    expect(page.get_by_role("alert")).to_contain_text("picture")
+    expect(page.get_by_role("alert")).to_contain_text("This is not a picture we can read")
     expect(page.locator("#adding")).to_be_hidden()
     expect(page.get_by_test_id("results").locator("li")).to_have_count(0)
     _shoot(page, "refused")
@@ -163,6 +179,24 @@ def test_the_page_fits_a_phone(page: Page, files: list[Path]) -> None:
     _await_pictures(page)
     _shoot(page, "phone")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_hidden_copies_are_counted_in_words(
+    filled: NodeProcess, page: Page, files: list[Path]
+) -> None:
+    """The same bytes under another id take no place of their own."""
+    with Asking(filled.url) as api:
+        answer = api.put(
+            "/v1/images/copy",
+            params={"wait": "searchable"},
+            files={"image": files[4].read_bytes()},
+            data={"visibility": "public"},
+        )
+        ok(answer)
+    page.get_by_test_id("file").set_input_files(files[4])
+    expect(page.locator("#removed")).to_have_text(
+        "1 exact duplicate of results hidden", timeout=TIMEOUT_MS
+    )
 
 
 def _await_pictures(page: Page) -> None:
