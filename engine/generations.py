@@ -10,7 +10,7 @@ import re
 from typing import Protocol, TypeVar
 
 from sightline.engine.errors import GenerationMismatch, SettingsInvalid
-from sightline.engine.ports import VectorIndex
+from sightline.engine.ports import Embedder, VectorIndex
 from sightline.engine.records import GenerationSpec
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -88,6 +88,21 @@ def check_same_space(stored: GenerationSpec, wanted: GenerationSpec) -> None:
             f"index generation {stored.name!r} was made by another model: {'; '.join(differing)}; "
             "go back to the settings that made it, or use another index directory or "
             "`index.collection_prefix` and fill it with `sightline reconcile`"
+        )
+
+
+def refuse_other_model(stored: GenerationSpec, embedder: Embedder) -> None:
+    """One vector space at a time: what was indexed and what is embedded must be comparable.
+
+    Raises:
+        GenerationMismatch: the generation was made by another model.
+    """
+    if (stored.model_digest, stored.dimensions) != (embedder.digest, embedder.dimensions):
+        raise GenerationMismatch(
+            f"generation {stored.name} was made by model {stored.model_digest} with "
+            f"{stored.dimensions} dimensions, the settings name {embedder.digest} with "
+            f"{embedder.dimensions}: set embedder.* to that model, or make a new generation by "
+            "re-indexing"
         )
 
 

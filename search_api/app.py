@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from sightline.engine.errors import GenerationMismatch, Part
+from sightline.engine.errors import Part
+from sightline.engine.generations import refuse_other_model
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.visible import VisibleIndex
 from sightline.producers.interactions import InteractionPublisher
@@ -68,7 +69,7 @@ def create_app(deps: ApiDependencies) -> FastAPI:
         GenerationMismatch: the index was made by another model than the embedder's.
     """
     keys = KeyRing(deps.api)
-    _refuse_other_model(deps)
+    refuse_other_model(deps.index.spec, deps.embedder)
     built = _build(deps)
     app = FastAPI(
         title="Sightline",
@@ -209,12 +210,3 @@ def _lifespan(built: _Built) -> Callable[[FastAPI], AbstractAsyncContextManager[
         built.renditions.close()
 
     return lifespan
-
-
-def _refuse_other_model(deps: ApiDependencies) -> None:
-    if deps.index.spec.model_digest != deps.embedder.digest:
-        raise GenerationMismatch(
-            f"generation {deps.index.spec.name} was made by model "
-            f"{deps.index.spec.model_digest}, but this is {deps.embedder.digest}: "
-            "re-index, or configure the model that made it"
-        )

@@ -17,7 +17,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from sightline.engine.errors import GenerationMismatch, SightlineError
+from sightline.engine.errors import SightlineError
+from sightline.engine.generations import refuse_other_model
 from sightline.engine.health import Health
 from sightline.engine.ports import (
     Clock,
@@ -27,7 +28,6 @@ from sightline.engine.ports import (
     ObjectStore,
     VectorIndex,
 )
-from sightline.engine.records import Stage
 from sightline.engine.settings import WorkerSettings
 from sightline.engine.telemetry import Metrics
 from sightline.schemas.indexed import Lane
@@ -43,11 +43,10 @@ from sightline.stream_workers.embedding_stage import (
 )
 from sightline.stream_workers.endings import Endings
 from sightline.stream_workers.fetching import ByteBudget, Fetcher, FetchRoutes, backfill_share
+from sightline.stream_workers.handing_on import HandingOn
 from sightline.stream_workers.image_task import (
     ImageTask,
-    PictureFacts,
     Polled,
-    Rejection,
 )
 from sightline.stream_workers.lane_poller import LanePoller
 from sightline.stream_workers.lanes import LaneQueue, LaneRoom
@@ -55,7 +54,6 @@ from sightline.stream_workers.outbox import Outbox
 from sightline.stream_workers.patience import GaveUp, Patience
 from sightline.stream_workers.planning import Planner, Routes
 from sightline.stream_workers.taking_turns import SharedEmbeddings, Turns
-from sightline.stream_workers.versioning import hides
 
 _log = logging.getLogger(__name__)
 _JOIN_S = 5.0
@@ -92,7 +90,7 @@ class IndexWorker:
         metrics: Metrics,
         health: Health,
     ) -> None:
-        refuse_other_model(index, embedder)
+        refuse_other_model(index.spec, embedder)
         threads = embed_threads or len(os.sched_getaffinity(0))
         self._settings = settings
         self._clock = clock
@@ -124,6 +122,17 @@ class IndexWorker:
         self._to_fetch: LaneQueue[ImageTask] = LaneQueue()
         self._to_embed: LaneQueue[ImageTask] = LaneQueue()
         self._to_write: LaneQueue[Write] = LaneQueue()
+        self._handing = HandingOn(
+            to_plan=self._to_plan,
+            to_fetch=self._to_fetch,
+            to_embed=self._to_embed,
+            to_write=self._to_write,
+            budget=self._budget,
+            room=self._room,
+            later=self._later,
+            again_s=settings.backoff_initial_s,
+            shared=self._shared,
+        )
         self._pollers: dict[Lane, LanePoller] = {}
         self._durability = Durability(
             index,
@@ -143,8 +152,8 @@ class IndexWorker:
             metrics=metrics,
             spec=lambda: index.spec,
             offsets=lambda lane: self._pollers[lane].offsets,
-            resume=self._resume,
-            release_followers=self._release_followers,
+            resume=self._handing.resume,
+            release_followers=self._handing.release_followers,
         )
         self._planner = Planner(
             self._to_plan,
@@ -153,11 +162,11 @@ class IndexWorker:
             shared=self._shared,
             patience=self._patience,
             routes=Routes(
-                write=self._write,
-                hide=self._hide,
-                fetch=lambda task: self._to_fetch.put(task.lane, [task]),
-                embed=lambda task: self._to_embed.put(task.lane, [task]),
-                wait=self._wait,
+                write=self._handing.write,
+                hide=self._handing.hide,
+                fetch=self._handing.fetch,
+                embed=self._handing.embed,
+                wait=self._handing.wait,
                 malformed=self._endings.malformed,
                 ignore=self._endings.ignore,
             ),
@@ -176,8 +185,8 @@ class IndexWorker:
             backfill_most=backfill_share(self._to_embed.depth, 2 * settings.max_batch * threads),
             routes=FetchRoutes(
                 share=self._planner.share,
-                plan=self._plan_again,
-                reject=self._reject_unseen,
+                plan=self._handing.plan_again,
+                reject=self._handing.reject_unseen,
             ),
         )
         self._embedding = EmbeddingStage(
@@ -192,7 +201,9 @@ class IndexWorker:
             metrics=metrics,
             taken=self._to_fetch.kick,
             routes=EmbedRoutes(
-                embedded=self._judged, refused=self._judged, failed=self._endings.undecidable
+                embedded=self._handing.judged,
+                refused=self._handing.judged,
+                failed=self._endings.undecidable,
             ),
         )
         self._applier = Applier(
@@ -201,7 +212,7 @@ class IndexWorker:
             patience=self._patience,
             clock=clock,
             metrics=metrics,
-            routes=ApplyRoutes(applied=self._endings.applied, plan_again=self._plan_later),
+            routes=ApplyRoutes(applied=self._endings.applied, plan_again=self._handing.plan_later),
         )
 
     def run(self, stop: threading.Event) -> None:
@@ -285,73 +296,3 @@ class IndexWorker:
             queue.close()
         self._durability.hurry()
         self._crew.stop(_JOIN_S)
-
-    # What a stage hands on ----------------------------------------------------------------------
-
-    def _write(self, task: ImageTask) -> None:
-        self._let_go(task)
-        urgent = hides(task) and not task.settled
-        self._to_write.put(task.lane, [Write(task, Stage.FINAL)], urgent=urgent)
-
-    def _wait(self, item: Polled | ImageTask) -> None:
-        """Without its bytes: what waits must not keep others from being fetched."""
-        if isinstance(item, ImageTask):
-            self._let_go(item)
-        self._room.park(item.lane)
-
-    def _let_go(self, task: ImageTask) -> None:
-        """Of bytes that were read, and then need not be decoded for it."""
-        data, task.data = task.data, None
-        if data is not None:
-            self._budget.release(len(data))
-
-    def _hide(self, task: ImageTask) -> None:
-        self._to_write.put(task.lane, [Write(task, Stage.PROVISIONAL)], urgent=True)
-
-    def _plan_again(self, item: Polled | ImageTask) -> None:
-        self._to_plan.put(item.lane, [item])
-
-    def _resume(self, item: Polled | ImageTask) -> None:
-        """What it waited for is over."""
-        self._room.unpark(item.lane)
-        self._plan_again(item)
-
-    def _plan_later(self, task: ImageTask) -> None:
-        self._later.after(self._settings.backoff_initial_s, lambda: self._plan_again(task))
-
-    def _judged(self, task: ImageTask, verdict: PictureFacts | Rejection) -> None:
-        """The bytes were looked at: the verdict is that of all who wait for equal bytes."""
-        task.verdict = verdict
-        self._write(task)
-        if task.content_sha256 is None:
-            return
-        for follower in self._shared.resolve(task.content_sha256, verdict):
-            self._room.unpark(follower.lane)
-            follower.verdict = verdict
-            self._write(follower)
-
-    def _reject_unseen(self, task: ImageTask, rejection: Rejection) -> None:
-        """Its bytes were never seen: no verdict on those of others."""
-        task.verdict = rejection
-        self._write(task)
-        self._release_followers(task)
-
-    def _release_followers(self, task: ImageTask) -> None:
-        if task.promised_sha256 is not None:
-            for follower in self._shared.abandon(task, task.promised_sha256):
-                self._resume(follower)
-
-
-def refuse_other_model(index: VectorIndex, embedder: Embedder) -> None:
-    """One vector space at a time (docs/adr/0007).
-
-    Raises:
-        GenerationMismatch: the generation was made by another model.
-    """
-    spec = index.spec
-    if (spec.model_digest, spec.dimensions) != (embedder.digest, embedder.dimensions):
-        raise GenerationMismatch(
-            f"generation {spec.name} was made by model {spec.model_digest} with {spec.dimensions} "
-            f"dimensions, the settings name {embedder.digest} with {embedder.dimensions}: set "
-            "embedder.* to that model, or make a new generation by re-indexing"
-        )
