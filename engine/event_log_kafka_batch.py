@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
 
-from sightline.engine.errors import Overloaded, Part, SightlineError
+from sightline.engine.errors import Overloaded, Part, PartUnavailable, SightlineError
 from sightline.engine.event_log_kafka_config import error_of
 
 _ANY_PARTITION = -1
@@ -69,8 +69,13 @@ class KafkaBatch:
         return self._ended
 
     def _acknowledged(self, error: KafkaError | None, message: KafkaMessage) -> None:
-        failed = None if error is None else error_of(error, f"appending to {message.topic()}")
-        self._settle(failed)
+        if error is not None:
+            self._settle(error_of(error, f"appending to {message.topic()}"))
+        elif message.offset() is None:
+            # The client's conclusion, not the broker's word (see `producer_config`).
+            self._settle(PartUnavailable(Part.BROKER, f"{message.topic()}: no place was told"))
+        else:
+            self._settle(None)
 
     def _settle(self, failed: SightlineError | None) -> None:
         """One less is on its way; the first failure decides."""

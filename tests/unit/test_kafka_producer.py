@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from confluent_kafka import KafkaError
 
 from sightline.engine import event_log_kafka_clients
+from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
 from sightline.engine.event_log_kafka_config import Config, producer_config
 from sightline.engine.settings import KafkaSettings
@@ -73,3 +75,19 @@ def test_an_acknowledgement_without_a_place_is_none(
     found = {message.value for message in read_topics(settings, [TOPIC])}
     assert acknowledged == [str(n).encode() in found for n in range(MESSAGES)]
     assert not acknowledged[0]
+
+
+def test_nor_does_it_count_in_a_batch(
+    broker: FaultyBroker, settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is awaited together fails together: whoever sent it sends it again."""
+    with_config(monkeypatch, **{IN_FLIGHT: 5})
+    with closing(KafkaEventProducer(settings)) as producer:
+        producer.warm_up([TOPIC])
+        broker.delay(100)
+        broker.refuse(Request.PRODUCE, KafkaError.NOT_LEADER_FOR_PARTITION)
+        batch = producer.batch()
+        for n in range(MESSAGES):
+            batch.append(TOPIC, "cat", str(n).encode())
+        ended = batch.seal()
+    assert isinstance(ended.exception(), PartUnavailable)
