@@ -27,7 +27,7 @@ _HARMLESS = frozenset(
     }
 )
 _ASK_S = 0.3
-"""How long a poll asks a broker that went away."""
+"""How long a broker that went away is asked whether it is back."""
 
 
 class KafkaEventConsumer:
@@ -44,7 +44,6 @@ class KafkaEventConsumer:
         self._consumer = open_consumer(settings, group)
         self._next: dict[TopicPartition, int] = {}
         self._failure: SightlineError | None = None
-        self._away = False
         self._asked_of: str | None = None
         self._closed = False
 
@@ -84,23 +83,17 @@ class KafkaEventConsumer:
         messages = list(self._sound(taken))
         for message in messages:
             self._next[message.topic_partition] = message.offset + 1
-        if messages:
-            self._away = False
-        elif self._failure is not None:
+        if not messages and self._failure is not None:
             failure, self._failure = self._failure, None
-            self._away = True
             raise failure
-        elif self._away:
-            self._ask()
         return messages
 
-    def _ask(self) -> None:
-        """Whether the broker is back: librdkafka tells once that it went, then polls are empty."""
+    def ask(self) -> None:
+        """See `EventConsumer.ask`."""
         try:
             self._consumer.list_topics(topic=self._asked_of, timeout=_ASK_S)
         except KafkaException as error:
-            raise error_of(error, "polling") from error
-        self._away = False
+            raise error_of(error, "asking the broker") from error
 
     def _more(self, most: int) -> list[KafkaMessage]:
         """What else is there; an error is kept for the next poll, for the first message is ours."""

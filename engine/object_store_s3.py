@@ -188,7 +188,10 @@ def _pool(settings: StoreSettings) -> urllib3.PoolManager:
         "maxsize": settings.pool_size,
         # One quick second try mends a connection that the server closed between two requests;
         # waiting out an outage is the caller's, who knows what else to do meanwhile.
-        "retries": urllib3.Retry(total=1, backoff_factor=0.1, status_forcelist=[]),
+        # Nor is a `Retry-After` obeyed here: a server that starts says 60 s and is there in one.
+        "retries": urllib3.Retry(
+            total=1, backoff_factor=0.1, status_forcelist=[], respect_retry_after_header=False
+        ),
     }
     if settings.tls:
         options |= {"cert_reqs": "CERT_REQUIRED"}

@@ -119,8 +119,12 @@ class EventConsumer(Protocol):
         """Up to `max_messages` that are there within `timeout_s`; keeps the membership alive.
 
         Raises:
-            PartUnavailable: the broker is gone; polling again resumes.
+            PartUnavailable: the broker is gone; polling again resumes. It is told once, and may be
+                told late: from then on, and before, polls are merely empty.
         """
+
+    def ask(self) -> None:
+        """Ask the broker for anything, briefly. Raises `PartUnavailable`: it does not answer."""
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
         """Stop fetching these; polling keeps the assignment. Repeats do nothing."""

@@ -69,7 +69,7 @@ class LanePoller:
         try:
             self._consumer.subscribe([LANE_TOPICS[self._lane]], self)
             while not self.closing.is_set():
-                self._turn()
+                self.turn()
             self._commit()
         finally:
             self._consumer.close()
@@ -101,7 +101,8 @@ class LanePoller:
             if self.offsets.wait_durable(partitions, _POLL_S):
                 return
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
+        """Poll once, commit what became durable, tell the lag."""
         try:
             self._poll()
             self._backoff.reset()
@@ -122,6 +123,8 @@ class LanePoller:
         self._full_since_s = None
         self._pause(paused=False)
         messages = self._consumer.poll(free, _POLL_S)
+        if not messages and self._patience.is_down(Part.BROKER):
+            self._consumer.ask()  # a broker that is gone gives empty polls, too
         if self.offsets.held():
             self._patience.worked(Part.BROKER)
         self._take_in(messages)

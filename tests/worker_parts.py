@@ -105,6 +105,9 @@ class MemoryConsumer:
                 return found
         return []
 
+    def ask(self) -> None:
+        """See `EventConsumer.ask`."""
+
     def pause(self, partitions: Collection[TopicPartition]) -> None:
         """See `EventConsumer.pause`."""
         self._paused |= set(partitions)

@@ -82,10 +82,10 @@ class World:
 
     def mine(self, numbers: range, **changes: object) -> None:
         """Triples appear in the topic, some of them twice."""
-        facts = {"issued_at": ISSUED} | changes
         for number in numbers:
+            facts = {"issued_at": ISSUED, "anchor_id": f"a{number % 7}"} | changes
             for _ in range(1 + (number % 5 == 0)):
-                self.append(TRAINING_TRIPLES.name, f"a{number % 7}", triple(number, **facts))
+                self.append(TRAINING_TRIPLES.name, str(facts["anchor_id"]), triple(number, **facts))
         self.producer.flush(20)
 
     def append(self, topic: str, key: str, value: bytes, partition: int | None = None) -> None:
@@ -326,7 +326,7 @@ def test_closed_searches_become_metrics_over_restarts(world: World) -> None:
         stop.set()
         thread.join(30)
     with LabelCommands.open(world.settings) as commands:
-        curve, place = commands.fit(min_pairs=1, min_clicks=1, max_weight=10)
-    assert curve.searches == 80
-    assert not curve.fitted
-    assert place.endswith("000001.svg")
+        fitted = commands.fit(min_pairs=1, min_clicks=1, max_weight=10)
+    assert fitted.curve.searches == 80
+    assert not fitted.curve.fitted
+    assert fitted.picture.endswith("000001.svg")

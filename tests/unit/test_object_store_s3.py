@@ -39,14 +39,14 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @contextmanager
-def answering(answer: Answer) -> Iterator[S3ObjectStore]:
+def answering(answer: Answer, status: int = 200) -> Iterator[S3ObjectStore]:
     """A store whose server answers every GET so; the body is its own affair."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(status)
             with suppress(ConnectionError):  # the client may well have heard enough
                 answer(self)
             self.close_connection = True
@@ -142,3 +142,15 @@ def test_a_body_that_ends_early_is_an_outage(max_bytes: int | None) -> None:
         pytest.raises(PartUnavailable, match=r"IncompleteRead|Protocol"),
     ):
         store.get("bucket", "key", max_bytes=max_bytes)
+
+
+def test_a_server_that_asks_for_patience_does_not_get_it_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever called decides how long to wait: a starting server says 60 s and is there in one."""
+    waited: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", waited.append)
+    answer = body(0, Retry_After="60", Content_Length="0")
+    with answering(answer, 503) as store, pytest.raises(PartUnavailable):
+        store.get("bucket", "key")
+    assert not waited

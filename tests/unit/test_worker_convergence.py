@@ -137,7 +137,7 @@ class World:
             poller = self.pollers[Lane(name.removeprefix("poll "))]
             if poller._room.free(poller._lane) == 0 or not sum(poller._consumer.lag().values()):
                 return False
-            poller._turn()
+            poller.turn()
         elif name == "settle":
             self.worker._durability.settle()
             for poller in self.pollers.values():

@@ -19,11 +19,12 @@ from sightline.engine.telemetry import Metrics
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.crew import Crew, Later
 from sightline.stream_workers.fetching import ByteBudget
+from sightline.stream_workers.lane_poller import LanePoller
 from sightline.stream_workers.lanes import LaneQueue, LaneRoom
 from sightline.stream_workers.offsets import LaneOffsets
 from sightline.stream_workers.outbox import Outbox
 from sightline.stream_workers.patience import GaveUp, Patience
-from tests.worker_parts import MemoryLog
+from tests.worker_parts import MemoryConsumer, MemoryLog
 
 PLACE = TopicPartition("images.v1", 0)
 QUICK = WorkerSettings(backoff_initial_s=0.0, backoff_max_s=0.0)
@@ -238,3 +239,39 @@ def test_messages_are_told_apart_by_their_place() -> None:
     offsets.assign([PLACE])
     assert offsets.start(replace(message(0), partition=1)) is None
     assert offsets.held() == (PLACE,)
+
+
+class Silent(MemoryConsumer):
+    """Its polls are empty, whether or not its broker is there."""
+
+    answers = False
+
+    def ask(self) -> None:
+        """As `answers` says."""
+        if not self.answers:
+            raise PartUnavailable(Part.BROKER, "no answer")
+
+
+def test_an_empty_poll_is_no_answer_of_a_broker_that_was_down() -> None:
+    """Only what was read, or asked for, brings it up again."""
+    clock = ManualClock()
+    health, metrics = Health(clock), Metrics()
+    consumer = Silent(MemoryLog(clock), "group")
+    poller = LanePoller(
+        Lane.LIVE,
+        consumer,
+        LaneQueue(),
+        settings=QUICK,
+        room=room(clock),
+        hurry=lambda: None,
+        patience=Patience(QUICK, health, metrics),
+        clock=clock,
+        metrics=metrics,
+    )
+    consumer.subscribe([PLACE.topic], poller)
+    health.down(Part.BROKER, "somebody saw it")
+    poller.turn()
+    assert not health.is_up(Part.BROKER)
+    consumer.answers = True
+    poller.turn()
+    assert health.is_up(Part.BROKER)
