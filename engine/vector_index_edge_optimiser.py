@@ -26,6 +26,8 @@ _GROWTH = 0.1
 """Unindexed share of the points from which a rebuild pays: scanning 10 % costs less than the graph
 of the rest, and the builds of a growing index add up to a constant number per point."""
 _PR_SET_PDEATHSIG = 1
+_NICENESS = 19
+"""Below inference, which gives way to searches itself: a graph may take its time."""
 
 
 class Optimiser:
@@ -120,7 +122,7 @@ def main(shard_directory: str) -> None:
     """Optimise one shard that nobody has open, at low priority."""
     _die_with_the_parent()
     with contextlib.suppress(OSError):
-        os.nice(10)
+        os.nice(_NICENESS)
     shard = edge.EdgeShard.load(shard_directory)
     shard.optimize()
     shard.flush()
