@@ -77,8 +77,8 @@ class Filled:
 def clustered(points: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Unit vectors, float32 (points, 512): 1,000 clusters, variances falling as 1/i.
 
-    At 1,200 points the nearest neighbour's cosine is .67 as among the default model's features of
-    photographs, and the local intrinsic dimension is 24, where theirs is 15: a little harder.
+    Clustered, so that a point's neighbours are nearer than chance; that they are as hard as the
+    features of photographs is not claimed, which is why `recall.py` measures those beside them.
     """
     scale = np.arange(1, DIMENSIONS + 1) ** -0.5
     centres = np.random.default_rng(SEED).normal(size=(1_000, DIMENSIONS))
