@@ -24,6 +24,7 @@ from confluent_kafka import Consumer, Producer
 
 from sightline.engine.event_log_kafka import KafkaEventProducer
 from sightline.engine.event_log_kafka_config import consumer_config, producer_config
+from sightline.engine.garbage import collect_garbage_seldom
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import (
@@ -45,7 +46,7 @@ from sightline.stream_workers.labels.outgoing import (
 )
 from sightline.stream_workers.labels.partition_stage import Core, PartitionStage
 from sightline.stream_workers.labels.rules import LabelRules
-from sightline.stream_workers.labels.stage_process import StageProcess, collect_garbage_seldom
+from sightline.stream_workers.labels.stage_process import StageProcess
 
 BATCH = 1_000
 _POLL_S = 0.25

@@ -76,7 +76,6 @@ def consumer_config(settings: KafkaSettings, group: str) -> Config:
             "fetch.queue.backoff.ms": 10,
             "queued.min.messages": 2_000,
             "queued.max.messages.kbytes": 32_768,
-            "fetch.wait.max.ms": 100,
         }
         | _membership(settings)
     )

@@ -43,7 +43,10 @@ def read_topics(
         PartUnavailable: the broker did not answer for `request_timeout_s`.
     """
     consumer = open_consumer(
-        settings, f"reader-{uuid.uuid4().hex}", **{"enable.partition.eof": True}
+        settings,
+        f"reader-{uuid.uuid4().hex}",
+        # A broker tells the end of a partition by answering empty, after having waited so long.
+        **{"enable.partition.eof": True, "fetch.wait.max.ms": 10},
     )
     try:
         for message in _read(consumer, settings, topics, key, since):

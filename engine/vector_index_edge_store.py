@@ -17,6 +17,7 @@ import qdrant_edge as edge
 
 from sightline.engine.errors import DiskFull, Part, PartUnavailable
 from sightline.engine.index_directory import OwnedDirectory, sync_files, sync_tree
+from sightline.engine.sparse_copy import copy_sparse_tree
 from sightline.engine.vector_index_edge_shard import edge_errors, load_shard
 
 _REPLAY_BATCH = 256
@@ -172,7 +173,7 @@ class EdgeStore:
                 live.checkpoint()
                 self._written = set()
                 try:
-                    shutil.copytree(live.path, shadow)
+                    copy_sparse_tree(live.path, shadow)
                 except (OSError, shutil.Error) as error:
                     raise PartUnavailable(Part.INDEX, f"cannot copy: {error}") from error
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sightline.engine import owner
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.garbage import collect_garbage_seldom
 from sightline.engine.logs import configure_logs
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.embedded import EmbeddedParts
@@ -55,7 +56,7 @@ def run_node(
         loops = {"worker": parts.worker().run} | _api_loops(parts, listener, announce)
         if settings.mode is Mode.SERVICES:
             loops["bridge"] = parts.bridge().run
-        run_together(loops | parts.loops() | parts.label_stage_loops(), stop)
+        _run(loops | parts.loops() | parts.label_stage_loops(), stop)
 
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
@@ -65,7 +66,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     with Parts(settings) as parts:
         parts.ensure_topics()
         parts.serve_metrics(settings.worker.metrics_port)
-        run_together({"worker": parts.worker().run} | parts.loops(), stop)
+        _run({"worker": parts.worker().run} | parts.loops(), stop)
 
 
 def run_api(settings: Settings, stop: threading.Event, *, announce: Announce) -> None:
@@ -77,7 +78,7 @@ def run_api(settings: Settings, stop: threading.Event, *, announce: Announce) ->
         Parts(settings) as parts,
     ):
         parts.ensure_topics()
-        run_together(_api_loops(parts, listener, announce) | parts.loops(), stop)
+        _run(_api_loops(parts, listener, announce) | parts.loops(), stop)
 
 
 def run_bridge(settings: Settings, stop: threading.Event) -> None:
@@ -87,7 +88,7 @@ def run_bridge(settings: Settings, stop: threading.Event) -> None:
     configure_logs()
     with Parts(settings) as parts:
         parts.ensure_topics()
-        run_together({"bridge": parts.bridge().run}, stop)
+        _run({"bridge": parts.bridge().run}, stop)
 
 
 def _api_loops(parts: Parts, listener: socket.socket, announce: Announce) -> dict[str, Loop]:
@@ -119,6 +120,11 @@ def _api_loop(parts: Parts, listener: socket.socket, announce: Announce) -> Loop
             owner.withdraw(settings.data_directory)
 
     return loop
+
+
+def _run(loops: dict[str, Loop], stop: threading.Event) -> None:
+    collect_garbage_seldom()
+    run_together(loops, stop)
 
 
 def _need_shared_index(settings: Settings, command: str) -> None:

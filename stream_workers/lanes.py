@@ -28,8 +28,10 @@ class LaneQueue(Generic[T]):
     def put(self, lane: Lane, items: Iterable[T], *, urgent: bool = False) -> None:
         """Queue some; never blocks: the room in the lane bounds what is in the pipe."""
         with self._changed:
-            (self._urgent if urgent else self._lanes[lane]).extend(items)
-            self._changed.notify_all()
+            queue = self._urgent if urgent else self._lanes[lane]
+            before = len(queue)
+            queue.extend(items)
+            self._changed.notify(len(queue) - before)  # not all: sixteen threads may wait here
 
     def take(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -16,6 +15,7 @@ import faust
 from sightline.engine.clock import SystemClock
 from sightline.engine.event_log_kafka_positions import partition_count, start_offsets
 from sightline.engine.event_log_kafka_reader import read_topics
+from sightline.engine.garbage import collect_garbage_seldom
 from sightline.engine.ports import BatchEventProducer
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.engine.telemetry import Metrics
@@ -51,16 +51,6 @@ def exit_now(error: BaseException) -> NoReturn:
     _log.critical("label stage ends: %s: %s", type(error).__name__, error, exc_info=error)
     sys.stderr.flush()
     os._exit(EXIT_FAILED)
-
-
-def collect_garbage_seldom() -> None:
-    """Look for cycles where they are worth it: what a stage holds has none, and is a large heap.
-
-    With the interpreter's own thresholds, walking it takes a quarter of the join's core.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 class _Work(NamedTuple):
