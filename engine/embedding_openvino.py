@@ -67,6 +67,11 @@ class OpenVinoRuntime:
         """`fp32` or `bf16`."""
         return self._precision
 
+    @property
+    def batched(self) -> bool:
+        """Never: one image per inference."""
+        return False
+
     def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, size, size, 3) to float32 (n, features)."""
         request = self._request()

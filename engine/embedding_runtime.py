@@ -28,6 +28,10 @@ class Runtime(Protocol):
     def precision(self) -> str:
         """`fp32` or `bf16`."""
 
+    @property
+    def batched(self) -> bool:
+        """Whether several crops at once cost less than one after the other."""
+
     def features(self, crops: NDArray[np.uint8]) -> Features:
         """uint8 (n, size, size, 3) RGB to float32 (n, features); a row never depends on others."""
 
@@ -104,6 +108,11 @@ class ProjectingEmbedder:
     def precision(self) -> str:
         """`fp32` or `bf16`: what the settings' `auto` became on this machine."""
         return self._runtime.precision
+
+    @property
+    def batched(self) -> bool:
+        """Whether several images at once cost less than one after the other."""
+        return self._runtime.batched
 
     def embed(self, crops: NDArray[np.uint8]) -> Features:
         """uint8 (n, input_size, input_size, 3) RGB to float32 (n, dimensions) of L2 norm 1.

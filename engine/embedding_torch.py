@@ -41,6 +41,11 @@ class TorchRuntime:
         """`fp32` or `bf16`."""
         return self._precision
 
+    @property
+    def batched(self) -> bool:
+        """Only where a forward pass takes more than one: on CUDA."""
+        return self._batch > 1
+
     def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, size, size, 3) to float32 (n, features)."""
         filled = -len(crops) % self._batch if len(crops) else self._batch

@@ -265,6 +265,10 @@ class Embedder(Protocol):
     def runtime(self) -> str:
         """What runs it, for `/readyz`: `openvino`, `torch-eager`, `torch-compiled`, `cuda`."""
 
+    @property
+    def batched(self) -> bool:
+        """Whether several images at once cost less than one after the other."""
+
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed a batch; the same crop gives the same vector whatever it is batched with.
 

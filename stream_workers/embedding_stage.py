@@ -2,7 +2,8 @@
 
 Two threads that each decode and forward reach 95.5 % of the bare forward, one that decodes and
 one that forwards 49 % (measured, resnet50 on two cores). What is queued is taken, up to
-`max_batch`; waiting to fill a batch is never worth it below 70 % load.
+`max_batch`; waiting to fill a batch is never worth it below 70 % load. Where a forward pass takes
+one image, a thread takes its part of the queue only (docs/adr/0010).
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class IndexWorker:
         self._budget = ByteBudget(settings.fetched_bytes)
         self._to_plan: LaneQueue[Polled | ImageTask] = LaneQueue()
         self._to_fetch: LaneQueue[ImageTask] = LaneQueue()
-        self._to_embed: LaneQueue[ImageTask] = LaneQueue()
+        self._to_embed: LaneQueue[ImageTask] = LaneQueue(takers=1 if embedder.batched else threads)
         self._to_write: LaneQueue[Write] = LaneQueue()
         self._handing = HandingOn(
             to_plan=self._to_plan,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from math import ceil
 from typing import Generic, TypeVar
 
 from sightline.engine.ports import Clock
@@ -17,9 +18,15 @@ LANE_TOPICS = {Lane.LIVE: IMAGES.name, Lane.BACKFILL: IMAGES_BACKFILL.name}
 
 
 class LaneQueue(Generic[T]):
-    """Joins two stages: urgent before live before backfill, first in first out within each."""
+    """Joins two stages: urgent before live before backfill, first in first out within each.
 
-    def __init__(self) -> None:
+    Args:
+        takers: among how many threads a lane's items are shared out: one takes at most its part,
+            so that none works through a batch of eight while another finds nothing.
+    """
+
+    def __init__(self, *, takers: int = 1) -> None:
+        self._takers = takers
         self._urgent: deque[T] = deque()
         self._lanes: dict[Lane, deque[T]] = {lane: deque() for lane in Lane}
         self._changed = threading.Condition()
@@ -40,7 +47,7 @@ class LaneQueue(Generic[T]):
         *,
         backfill_most: Callable[[], int] | None = None,
     ) -> list[T]:
-        """Up to `most`, at once if anything is there, urgent and live ones first.
+        """Up to `most`, at once if anything is there, urgent ones and its part of live ones first.
 
         Backfill items are taken only where there is nothing better, and at most
         `backfill_most()` of them, which is asked under the queue's lock.
@@ -55,11 +62,15 @@ class LaneQueue(Generic[T]):
 
     def _now(self, most: int, backfill_most: Callable[[], int] | None) -> list[T]:
         taken = _pop(self._urgent, most)
-        taken += _pop(self._lanes[Lane.LIVE], most - len(taken))
+        taken += self._part(Lane.LIVE, most - len(taken))
         if taken or not self._lanes[Lane.BACKFILL]:
             return taken
         allowed = most if backfill_most is None else min(most, backfill_most())
-        return _pop(self._lanes[Lane.BACKFILL], allowed)
+        return self._part(Lane.BACKFILL, allowed)
+
+    def _part(self, lane: Lane, most: int) -> list[T]:
+        queue = self._lanes[lane]
+        return _pop(queue, min(most, ceil(len(queue) / self._takers)))
 
     def depth(self, lane: Lane) -> int:
         """How many wait."""

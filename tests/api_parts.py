@@ -50,6 +50,7 @@ class GridEmbedder:
     dimensions = GRID * GRID * 3
     input_size = 32
     runtime = "numpy"
+    batched = True
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Embedder.embed`."""

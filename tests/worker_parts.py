@@ -261,6 +261,7 @@ class TinyEmbedder:
     dimensions = DIMENSIONS
     input_size = SIZE
     runtime = "tiny"
+    batched = True
 
     def __init__(self) -> None:
         self.embedded = 0

@@ -35,6 +35,7 @@ def written(path: Path, size: int, *parts: tuple[int, bytes]) -> None:
 def test_a_copied_file_holds_the_same_bytes(
     tmp_path: Path, size: int, parts: tuple[tuple[int, bytes], ...]
 ) -> None:
+    """Holes read as zeros, wherever they lie."""
     source = tmp_path / "source" / "below"
     source.mkdir(parents=True)
     written(source / "file", size, *parts)
@@ -44,6 +45,7 @@ def test_a_copied_file_holds_the_same_bytes(
 
 
 def test_what_was_never_written_takes_no_room(tmp_path: Path) -> None:
+    """Reserved bytes are not stored."""
     source = tmp_path / "source"
     source.mkdir()
     written(source / "file", 32 * MIB, (MIB, b"a few bytes"))
@@ -54,6 +56,7 @@ def test_what_was_never_written_takes_no_room(tmp_path: Path) -> None:
 
 
 def test_a_place_that_is_taken_is_an_error(tmp_path: Path) -> None:
+    """Nothing is copied over what is there."""
     (tmp_path / "source").mkdir()
     (tmp_path / "target").mkdir()
     with pytest.raises(OSError, match="exists"):

@@ -49,6 +49,17 @@ def test_a_queue_gives_urgent_then_live_then_backfill() -> None:
     assert queue.take(8, 60) == []
 
 
+def test_takers_share_what_is_queued() -> None:
+    """One never takes what another could begin with, nor leaves a last one lying."""
+    queue: LaneQueue[int] = LaneQueue(takers=2)
+    queue.put(Lane.LIVE, range(5))
+    assert queue.take(8, 0) == [0, 1, 2]
+    assert queue.take(8, 0) == [3]
+    assert queue.take(8, 0) == [4]
+    queue.put(Lane.BACKFILL, range(40))
+    assert queue.take(8, 0) == list(range(8))
+
+
 def room(clock: ManualClock) -> LaneRoom:
     """Four of each lane, two waiting, backfill only while less than two live ones are in."""
     return LaneRoom({Lane.LIVE: 4, Lane.BACKFILL: 4}, parked_limit=2, live_share=2, clock=clock)
