@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import threading
-import time
 
 from benchmarks.arrivals import Arrivals, publish_arrivals, stored
 from benchmarks.harness import Figure, Size, peak_memory_mib
 from benchmarks.node import Client, running_node
 from benchmarks.search import BASE, by_id
-from benchmarks.stack import Servers, outcome_count, photo_bytes, servers
+from benchmarks.stack import Servers, photo_bytes, run_worker_until, servers
 from sightline.engine.settings import Settings
 from sightline.infra.wiring import Parts
 from sightline.schemas.indexed import Lane
@@ -39,16 +37,10 @@ def _worker(own: Servers, count: int) -> Figure:
 
 def index_all(settings: Settings, count: int) -> tuple[float, float]:
     """Index what is there; this process's peak before the first image and after the last, MiB."""
-    stop = threading.Event()
     with Parts(settings) as parts:
         worker = parts.worker()
         before = peak_memory_mib()
-        thread = threading.Thread(target=worker.run, args=(stop,))
-        thread.start()
-        while outcome_count(parts) < count and thread.is_alive():
-            time.sleep(0.1)
-        stop.set()
-        thread.join()
+        run_worker_until(parts, worker, count)
     return before, peak_memory_mib()
 
 

@@ -110,8 +110,7 @@ def _while_indexing(node: Node, client: Client, size: Size) -> list[Figure]:
         )
         goal = node.settled(Lane.LIVE) + arrivals.count
         with arriving(node.settings, node.references, arrivals):
-            while node.settled(Lane.LIVE) <= goal - arrivals.count:
-                time.sleep(0.1)  # the publisher is starting
+            node.wait_settled(goal - arrivals.count + 1, Lane.LIVE)  # the publisher is starting
             busy += _paced(client, seconds)
         node.wait_settled(goal, Lane.LIVE)
     before, during = percentile([a.ms for a in idle], 0.95), percentile([a.ms for a in busy], 0.95)

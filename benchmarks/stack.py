@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +23,11 @@ from sightline.infra.wiring import Parts
 from sightline.producers.images import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane
+from sightline.stream_workers.index_worker import IndexWorker
 
 SHARED_PHOTOS = Path(__file__).resolve().parent.parent.parent / "shared" / "photos" / "images"
+
+_LOOK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,23 @@ def publish(
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(upload, enumerate(pictures)))
+
+
+def run_worker_until(parts: Parts, worker: IndexWorker, expected: int) -> None:
+    """Run a worker of these parts until so many image versions are settled, then stop it.
+
+    Raises:
+        RuntimeError: it ended before.
+    """
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    while outcome_count(parts) < expected:
+        if not thread.is_alive():
+            raise RuntimeError(f"the worker ended after {outcome_count(parts)} of {expected}")
+        time.sleep(_LOOK_EVERY_S)
+    stop.set()
+    thread.join()
 
 
 def outcome_count(parts: Parts, lane: Lane | None = None) -> int:

@@ -7,7 +7,6 @@ and everything sharing all cores. Both sides of a pair run in the same process, 
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ import numpy as np
 
 from benchmarks.harness import Figure, Size, median_ratio, ratio
 from benchmarks.node import images_per_s, times_of
-from benchmarks.stack import Servers, outcome_count, photo_bytes, publish, servers
+from benchmarks.stack import Servers, photo_bytes, publish, run_worker_until, servers
 from sightline.engine.decode import prepare
 from sightline.infra.wiring import Parts
 
@@ -93,11 +92,5 @@ def _bare(parts: Parts, pictures: Sequence[bytes], threads: int) -> float:
 
 def _worker(parts: Parts, expected: int) -> float:
     """Images/s between the first image applied and the last."""
-    stop = threading.Event()
-    thread = threading.Thread(target=parts.worker().run, args=(stop,))
-    thread.start()
-    while outcome_count(parts) < expected:
-        time.sleep(0.05)
-    stop.set()
-    thread.join()
+    run_worker_until(parts, parts.worker(), expected)
     return images_per_s([times.searchable for times in times_of(parts.kafka, "p")])
