@@ -31,7 +31,7 @@ from sightline.engine.records import (
     WinnerLocation,
 )
 from sightline.engine.settings import IndexSettings
-from sightline.engine.vector_index_edge import EdgeVectorIndex
+from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference, tie
 from sightline.schemas.indexed import Outcome

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sightline.engine.event_log_kafka import read_topics
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka import read_topics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.infra.kafka_server import LocalKafka
 from sightline.schemas.labels import Stage

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from sightline.engine.partitions import partition_of
+from sightline.engine.event_log.partitions import partition_of
 from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
 from sightline.producers.click_simulator.simulated_log import SimulatedLog, Site
 from sightline.producers.click_simulator.truth import Truth

@@ -15,7 +15,7 @@ from benchmarks.harness import Figure, Size, median_ratio, ratio
 from benchmarks.label_corner import PARTITIONS, Corner, corner, until
 from benchmarks.label_waiting import beyond_the_wait, open_searches
 from sightline.engine.clock import SystemClock
-from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
+from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
 from sightline.engine.settings import LabelSettings
 from sightline.infra.kafka_server import LocalKafka
 from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue

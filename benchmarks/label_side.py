@@ -22,9 +22,9 @@ from typing import Any
 import faust
 from confluent_kafka import Consumer, Producer
 
-from sightline.engine.event_log_kafka import KafkaEventProducer
-from sightline.engine.event_log_kafka_config import consumer_config, producer_config
-from sightline.engine.garbage import collect_garbage_seldom
+from sightline.engine.event_log.kafka import KafkaEventProducer
+from sightline.engine.event_log.kafka.config import consumer_config, producer_config
+from sightline.engine.garbage_collection import collect_garbage_seldom
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.harness import Figure, percentile
 from benchmarks.label_corner import PARTITIONS, corner, until
-from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
+from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.infra.kafka_server import LocalKafka
 from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.arrivals import Arrivals, arriving, stored
 from benchmarks.stack import Servers, photo_bytes
-from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import KafkaSettings, Settings
 from sightline.infra.node_process import NodeProcess
 from sightline.infra.wiring import Parts

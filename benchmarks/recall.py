@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from benchmarks import index_recall
 from benchmarks.harness import Figure, Size, ratio
 from benchmarks.stack import photo_bytes
-from sightline.engine.decode import prepare
-from sightline.engine.embedding import open_embedder
+from sightline.engine.embedding.choice import open_embedder
+from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records import GenerationSpec
 from sightline.engine.settings import IndexSettings, Settings
-from sightline.engine.vector_index_edge import EdgeVectorIndex
+from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 
 _WAIT_S = 600.0
 _OPTIMISE_AFTER = 1_000

@@ -14,8 +14,8 @@ from benchmarks.bare_route import PATH, bare_route
 from benchmarks.harness import Figure, Size, percentile, ratio
 from benchmarks.node import Answer, Client, Node, running_node
 from benchmarks.stack import servers
-from sightline.engine.decode import prepare
-from sightline.engine.embedding import open_embedder
+from sightline.engine.embedding.choice import open_embedder
+from sightline.engine.pictures.prepare import prepare
 from sightline.schemas.indexed import Lane
 
 BASE = "base"

@@ -1,7 +1,7 @@
 """The ports: what the rooms need of the world. One vendor per adapter, one contract suite per port.
 
-Adapters: `event_log_kafka.py` (confluent-kafka), `object_store_s3.py` (minio),
-`object_store_directory.py`, `vector_index_edge.py` and `vector_index_qdrant.py` (qdrant),
+Adapters: `event_log/kafka/` (confluent-kafka), `object_store/s3.py` (minio),
+`object_store/directory.py`, `vector_index/edge/` and `vector_index/qdrant/` (qdrant),
 `embedding*.py` (torch, OpenVINO). All are safe to call from several threads.
 """
 
@@ -188,7 +188,7 @@ class VectorIndex(Protocol):
 
     Everything that reads for a caller goes through `search`, which adds the visibility filter
     itself and cannot be asked not to. `get` and `scan` see everything and are for workers,
-    reconciliation and, behind `engine/visible.py`, for status.
+    reconciliation and, behind `engine/vector_index/visible.py`, for status.
     """
 
     @property

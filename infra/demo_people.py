@@ -12,8 +12,8 @@ from random import Random
 
 import httpx
 
-from sightline.engine.connections import reachable_kafka
-from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.connecting.connections import reachable_kafka
+from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import KafkaSettings, LabelSettings, Settings
 from sightline.infra.photo_folder import PhotoFolder
 from sightline.infra.synthetic_photos import KINDS

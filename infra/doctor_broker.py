@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sightline.engine import owner
+from sightline.engine.connecting import owner
 from sightline.engine.errors import SightlineError
-from sightline.engine.event_log_diagnosis import BrokerAnswer, Trouble, ask_broker
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka.diagnosis import BrokerAnswer, Trouble, ask_broker
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings, Mode, Settings
 from sightline.infra.findings import Finding, bad, fine
 from sightline.schemas.topics import TOPICS

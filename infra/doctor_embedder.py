@@ -19,7 +19,7 @@ PART = "embedder"
 def check_embedder(settings: Settings) -> Iterator[Finding]:
     """Load it once: seconds, but the only way to know."""
     try:
-        from sightline.engine.embedding import open_embedder  # noqa: PLC0415 - an extra
+        from sightline.engine.embedding.choice import open_embedder  # noqa: PLC0415 - an extra
     except ImportError as error:
         told = f"not installed ({error.name}): enough to publish, not to run a worker or the API"
         yield fine(PART, f"{told} (pip install 'sightline-search[embedded]')")

@@ -12,8 +12,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from sightline.engine.index_directory import read_current, read_json
 from sightline.engine.settings import IndexSettings, Settings
+from sightline.engine.vector_index.edge.directory import read_current, read_json
 from sightline.infra.findings import Finding, bad, fine
 
 PART = "index"

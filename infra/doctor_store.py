@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
-from sightline.engine.connections import connect_object_store, object_directory
+from sightline.engine.connecting.connections import connect_object_store, object_directory
 from sightline.engine.errors import SightlineError
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings

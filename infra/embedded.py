@@ -10,13 +10,16 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sightline.engine.connections import EMBEDDED_PARTITIONS, embedded_kafka
+from sightline.engine.connecting.connections import EMBEDDED_PARTITIONS, embedded_kafka
 from sightline.engine.errors import PartUnavailable
-from sightline.engine.event_log_bounded import BoundedEventProducer, CommittedOffsets
-from sightline.engine.event_log_inprocess import InProcessBroker
-from sightline.engine.event_log_journaled import JournaledEventProducer
-from sightline.engine.event_log_kafka import KafkaEventProducer
-from sightline.engine.journal import Journal, JournalRecord
+from sightline.engine.event_log.embedded.bounded_producer import (
+    BoundedEventProducer,
+    CommittedOffsets,
+)
+from sightline.engine.event_log.embedded.broker import InProcessBroker
+from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
+from sightline.engine.event_log.embedded.journaled_producer import JournaledEventProducer
+from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.records import Fence, Message, Stage
 from sightline.engine.settings import KafkaSettings, Settings
 from sightline.infra.supervisor import Loop

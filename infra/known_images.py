@@ -8,7 +8,7 @@ from http import HTTPStatus
 import urllib3
 
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.event_log_http import EVENTS_PATH
+from sightline.engine.event_log.embedded.http_producer import EVENTS_PATH
 from sightline.producers.catalogued import Known
 from sightline.schemas.images import ImageState
 from sightline.schemas.registry import decode

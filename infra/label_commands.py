@@ -15,19 +15,23 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import csv, parquet
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.connections import object_directory, open_object_store, reachable_kafka
+from sightline.engine.connecting.connections import (
+    object_directory,
+    open_object_store,
+    reachable_kafka,
+)
 from sightline.engine.errors import NotFound, RefusedToStart, SettingsInvalid
-from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
+from sightline.engine.label_data.propensity import PropensityCurve, picture_key, store_curve
+from sightline.engine.label_data.triple_manifest import FileKind, TripleManifest
+from sightline.engine.label_data.triple_table import read_triples
 from sightline.engine.logs import configure_logs
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import EventProducer, ObjectStore
-from sightline.engine.propensity import PropensityCurve, picture_key, store_curve
 from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIds, stored_secret
 from sightline.engine.settings import Mode, Settings
-from sightline.engine.telemetry import Metrics
-from sightline.engine.triple_manifest import FileKind, TripleManifest
-from sightline.engine.triple_reader import read_triples
 from sightline.infra.label_data import LabelData
 from sightline.infra.metrics_port import serve_metrics
 from sightline.infra.supervisor import run_together

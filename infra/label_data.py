@@ -8,11 +8,11 @@ from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from sightline.engine.event_log_kafka import read_topics
-from sightline.engine.event_log_kafka_follower import KafkaFollower
-from sightline.engine.event_log_kafka_positions import partition_count, start_offsets
-from sightline.engine.search_stats_follower import SearchStatsFollower
-from sightline.engine.triple_manifest import LOG, TripleManifest
+from sightline.engine.event_log.kafka import read_topics
+from sightline.engine.event_log.kafka.follower import KafkaFollower
+from sightline.engine.event_log.kafka.offsets import partition_count, start_offsets
+from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
+from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
 from sightline.infra.supervisor import Loop
 from sightline.schemas.topics import (
     IMAGES,
@@ -39,10 +39,10 @@ from sightline.stream_workers.search_metrics import SearchMetrics
 from sightline.stream_workers.search_metrics_fold import MetricsFold
 
 if TYPE_CHECKING:
+    from sightline.engine.metrics import Metrics
     from sightline.engine.ports import Clock, EventProducer, ObjectStore
     from sightline.engine.records import Message
     from sightline.engine.settings import KafkaSettings, Settings
-    from sightline.engine.telemetry import Metrics
 
 PIPELINES = (
     (INTERACTIONS, SEARCHES_CLOSED),

@@ -8,11 +8,11 @@ import sys
 import threading
 
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.event_log_kafka import KafkaEventProducer
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka import KafkaEventProducer
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.logs import configure_logs
+from sightline.engine.metrics import Metrics
 from sightline.engine.settings import LabelSettings, Mode, Settings
-from sightline.engine.telemetry import Metrics
 from sightline.infra.label_children import FOLDER, StageChild
 from sightline.infra.metrics_port import serve_metrics, serve_metrics_if_free
 from sightline.schemas.labels import Stage

@@ -6,8 +6,8 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sightline.engine.recent_triples import RecentTriplesFollower
-from sightline.engine.search_stats_follower import SearchStatsFollower
+from sightline.engine.label_data.recent_triples import RecentTriplesFollower
+from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
 from sightline.infra.label_children import FOLDER, StageChild, supervised
 from sightline.infra.label_data import LabelData, stats_follower
 from sightline.infra.recent_triples import triples_follower

@@ -7,7 +7,7 @@ import logging
 from prometheus_client import start_http_server
 
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.telemetry import Metrics
+from sightline.engine.metrics import Metrics
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - Prometheus asks from elsewhere
 _log = logging.getLogger(__name__)

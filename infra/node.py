@@ -9,9 +9,9 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sightline.engine import owner
+from sightline.engine.connecting import owner
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.garbage import collect_garbage_seldom
+from sightline.engine.garbage_collection import collect_garbage_seldom
 from sightline.engine.logs import configure_logs
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.embedded import EmbeddedParts

@@ -14,7 +14,7 @@ from typing import Self
 
 from pydantic import SecretStr
 
-from sightline.engine import owner
+from sightline.engine.connecting import owner
 from sightline.engine.errors import RefusedToStart
 from sightline.engine.settings import NONE_WORD, Settings
 

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from sightline.engine.errors import NotFound
-from sightline.engine.event_log_http import CLOUD_EVENT, EVENTS_PATH
+from sightline.engine.event_log.embedded.http_producer import CLOUD_EVENT, EVENTS_PATH
 from sightline.engine.ports import EventProducer, VectorIndex
 from sightline.engine.settings import Scope
 from sightline.infra.reconciling import RECONCILE_PATH, Reconcile, as_document

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from sightline.engine.propensity import PositionBias, PropensityCurve
+from sightline.engine.label_data.propensity import PositionBias, PropensityCurve
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 

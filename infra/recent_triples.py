@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sightline.engine.event_log_kafka_ends import last_records
-from sightline.engine.event_log_kafka_follower import KafkaFollower
-from sightline.engine.recent_triples import RecentTriplesFollower
+from sightline.engine.event_log.kafka.follower import KafkaFollower
+from sightline.engine.event_log.kafka.last_records import last_records
+from sightline.engine.label_data.recent_triples import RecentTriplesFollower
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import TRAINING_TRIPLES
 

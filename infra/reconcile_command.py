@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import urllib3
 
-from sightline.engine.connections import owner_headers, running_owner
+from sightline.engine.connecting.connections import owner_headers, running_owner
 from sightline.engine.errors import SightlineError
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.reconciling import RECONCILE_PATH, from_document, reconcile

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from sightline.engine.settings import CONFIG_VARIABLE, DEFAULT_CONFIG, NONE_WORD, Section, Settings
 
-HEAD = f"""<!-- Generated from engine/settings*.py by `make golden`; edit the docstrings there. -->
+HEAD = f"""<!-- Generated from engine/settings/*.py by `make golden`; edit the docstrings there. -->
 
 # Settings
 

@@ -8,9 +8,9 @@ import urllib3
 from pydantic import ValidationError
 from rich.table import Table
 
-from sightline.engine.connections import connect_object_store
+from sightline.engine.connecting.connections import connect_object_store
+from sightline.engine.connecting.owner import find
 from sightline.engine.errors import TransientError
-from sightline.engine.owner import find
 from sightline.engine.settings import Settings
 from sightline.infra.status import Status
 from sightline.search_api.documents import ReadinessDocument

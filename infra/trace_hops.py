@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sightline.engine.errors import NotFound
-from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.records import Message
 from sightline.engine.search_ids import claimed
 from sightline.engine.settings import KafkaSettings

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Self
 
 from prometheus_client import start_http_server
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
-from sightline.engine.connections import open_event_producer, open_object_store
-from sightline.engine.decode import prepare, preprocess_digest
-from sightline.engine.embedding import open_embedder
+from sightline.engine.connecting.connections import open_event_producer, open_object_store
+from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.event_log_diagnosis import BrokerAnswer, ask_broker
-from sightline.engine.event_log_kafka import KafkaEventConsumer, read_topics
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka import KafkaEventConsumer, read_topics
+from sightline.engine.event_log.kafka.diagnosis import BrokerAnswer, ask_broker
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.health import Health
-from sightline.engine.index_origin import IndexOrigin, check_origin, record_origin
+from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.pictures.prepare import prepare, preprocess_digest
 from sightline.engine.records import GenerationSpec, Message
 from sightline.engine.search_ids import stored_secret
-from sightline.engine.telemetry import Metrics
+from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
 from sightline.infra.label_wiring import LabelParts
 from sightline.infra.supervisor import Loop
 from sightline.producers.catalogued import CataloguedImages
@@ -179,7 +179,7 @@ class Parts:
 
     def _index(self) -> VectorIndex:
         if self.settings.index.url is None:
-            from sightline.engine.vector_index_edge import EdgeVectorIndex  # noqa: PLC0415 - extra
+            from sightline.engine.vector_index.edge.index import EdgeVectorIndex  # noqa: PLC0415 - extra
 
             directory = self.settings.index_directory
             origin = IndexOrigin(log=self._log_identity(), bucket=self.settings.store.bucket)
@@ -187,7 +187,7 @@ class Parts:
             index = EdgeVectorIndex.open(directory, self.generation, self.settings.index)
             record_origin(directory, origin)
             return index
-        from sightline.engine.vector_index_qdrant import QdrantVectorIndex  # noqa: PLC0415 - extra
+        from sightline.engine.vector_index.qdrant.index import QdrantVectorIndex  # noqa: PLC0415 - extra
 
         return QdrantVectorIndex.open(self.settings.index, self.generation)
 

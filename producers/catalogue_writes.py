@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sightline.engine.catalogue import Catalogue, CatalogueEntry, Place
 from sightline.engine.errors import Conflict, NotFound
+from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry, Place
 from sightline.producers.derived_ids import new_id
 from sightline.producers.images import ImagePublisher, Published
 from sightline.schemas.images import Authority, ImageDeleted, ImageState

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.errors import NotFound
+from sightline.engine.object_store.catalogue import Catalogue
 from sightline.producers.catalogue_writes import (
     CatalogueWrites,
     Known,

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.connections import (
+from sightline.engine.connecting.connections import (
     open_event_producer,
     open_object_store,
     reachable_kafka,
 )
-from sightline.engine.event_log_kafka import KafkaEventProducer
+from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.search_ids import SearchIds, stored_secret
 from sightline.engine.settings import Settings, load_settings
 from sightline.producers.images import ImagePublisher

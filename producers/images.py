@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
-from sightline.engine.traceparent import new_traceparent, traceparent_header
+from sightline.engine.trace_context import new_traceparent, traceparent_header
 from sightline.producers.derived_ids import event_id_of
 from sightline.producers.image_states import changed, deleted, reference_to
 from sightline.producers.published import Published, published_when

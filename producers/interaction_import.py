@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sightline.engine.errors import Overloaded, PermanentError
-from sightline.engine.partitions import partition_of
+from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.ports import EventProducer
 from sightline.engine.records import Message
 from sightline.engine.settings import LabelSettings

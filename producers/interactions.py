@@ -20,7 +20,7 @@ from sightline.engine.search_ids import (
     SearchIds,
     new_session_id,
 )
-from sightline.engine.traceparent import new_traceparent, traceparent_header
+from sightline.engine.trace_context import new_traceparent, traceparent_header
 from sightline.producers.derived_ids import event_id_of
 from sightline.schemas.envelope import Event, EventData
 from sightline.schemas.interactions import Interaction, ResultsInteracted

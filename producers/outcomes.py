@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sightline.engine.event_log_kafka_follower import KafkaFollower
-from sightline.engine.event_log_kafka_positions import offsets_since
+from sightline.engine.event_log.kafka.follower import KafkaFollower
+from sightline.engine.event_log.kafka.offsets import offsets_since
 from sightline.engine.ports import Clock
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings

@@ -6,8 +6,8 @@ import logging
 import threading
 from datetime import UTC, datetime, timedelta
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.errors import ObjectMissing, PermanentError, SightlineError
+from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import Clock, ObjectStore
 from sightline.producers.catalogued import CataloguedImages
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sightline.engine.errors import SightlineError
-from sightline.engine.image_signature import NO_PICTURE, sniff
+from sightline.engine.pictures.signature import NO_PICTURE, sniff
 from sightline.producers.backfill_files import content_type_of
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.derived_ids import new_id

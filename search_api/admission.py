@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from sightline.engine.settings import Scope
-from sightline.engine.visible import Caller
+from sightline.engine.vector_index.visible import Caller
 from sightline.search_api.keys import KeyRing, require
 from sightline.search_api.problems import Problem, retry_after
 from sightline.search_api.rate_limit import RateLimit

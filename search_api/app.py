@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from sightline.engine.errors import Part
-from sightline.engine.generations import refuse_other_model
 from sightline.engine.search_ids import SearchIds
-from sightline.engine.visible import VisibleIndex
+from sightline.engine.vector_index.generations import refuse_other_model
+from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.producers.interactions import InteractionPublisher
 from sightline.producers.interactions_async import AsyncInteractionPublisher
 from sightline.search_api import openapi, problems

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.errors import Part
 from sightline.engine.health import Health
+from sightline.engine.label_data.recent_triples import RecentTriples
+from sightline.engine.label_data.search_stats import SearchStats
+from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import Clock, Embedder, EventProducer, ObjectStore, VectorIndex
-from sightline.engine.recent_triples import RecentTriples
-from sightline.engine.search_stats import SearchStats
 from sightline.engine.settings import ApiSettings, DecodeSettings
-from sightline.engine.telemetry import Metrics
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.images_async import AsyncImagePublisher
 from sightline.search_api.readiness import Probe

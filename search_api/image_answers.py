@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.records import IndexedImage
-from sightline.engine.visible import Caller
+from sightline.engine.vector_index.visible import Caller
 from sightline.schemas.indexed import Outcome
 from sightline.search_api.image_status import ImageStatus
 from sightline.search_api.image_writes import Written

@@ -6,12 +6,12 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from sightline.engine.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.errors import NotFound
+from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.ports import Clock
 from sightline.engine.records import IndexedImage, Stage
 from sightline.engine.settings import Scope
-from sightline.engine.visible import Caller, VisibleIndex
+from sightline.engine.vector_index.visible import Caller, VisibleIndex
 from sightline.schemas.images import Authority, ImageDeleted
 from sightline.schemas.topics import DELETE_RETENTION_MS
 from sightline.search_api.pending import Pending, PendingImages

@@ -15,9 +15,9 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from sightline.engine.errors import Conflict, NotFound, Part
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
-from sightline.engine.telemetry import Metrics
-from sightline.engine.visible import Caller
+from sightline.engine.vector_index.visible import Caller
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.images import Published, changed, deleted, reference_to
 from sightline.producers.images_async import AsyncImagePublisher

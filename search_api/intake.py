@@ -8,12 +8,12 @@ from datetime import datetime
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, TransientError
 from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics, child_traceparent
 from sightline.engine.ports import Clock
 from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIdInvalid
 from sightline.engine.settings import ApiSettings
-from sightline.engine.telemetry import Metrics, child_traceparent
-from sightline.engine.visible import VisibleIndex
+from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.producers.interactions import InteractionRefused
 from sightline.producers.interactions_async import AsyncInteractionPublisher
 from sightline.search_api.problems import Problem, invalid, retry_after

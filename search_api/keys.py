@@ -11,7 +11,7 @@ from fastapi import Request
 
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import ApiKey, ApiSettings, Scope
-from sightline.engine.visible import Caller
+from sightline.engine.vector_index.visible import Caller
 from sightline.search_api.problems import Problem
 
 _LOCAL = Caller(scopes=frozenset(Scope))

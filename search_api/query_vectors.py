@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightline.engine.decode import PreparedImage, prepare
 from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.pictures.prepare import PreparedImage, prepare
 from sightline.engine.ports import Embedder
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from hashlib import sha256
 
-from sightline.engine.decode import render
 from sightline.engine.errors import (
     BadImage,
     NotFound,
@@ -18,10 +17,11 @@ from sightline.engine.errors import (
     TooLarge,
 )
 from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
+from sightline.engine.pictures.prepare import render
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records import IndexedImage
 from sightline.engine.settings import DecodeSettings
-from sightline.engine.telemetry import Metrics
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.indexed import Outcome
 from sightline.search_api.gate import Gate

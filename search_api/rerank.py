@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sightline.engine.near_duplicates import hash_bits, near_any
+from sightline.engine.pictures.near_duplicates import hash_bits, near_any
 from sightline.engine.records import Hit, IndexedImage
 
 MAX_FETCHED = 1_000

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from sightline.engine.telemetry import Metrics
+from sightline.engine.metrics import Metrics
 from sightline.search_api.admission import InsiderOf
 from sightline.search_api.documents import ReadinessDocument
 from sightline.search_api.openapi import json_of

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from sightline.engine.search_stats import Folded, Period, SearchStats
+from sightline.engine.label_data.search_stats import Folded, Period, SearchStats
 from sightline.engine.settings import Scope
 from sightline.search_api.admission import CallerOf
 from sightline.search_api.documents import StatsAnswer

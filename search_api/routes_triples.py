@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from sightline.engine.recent_triples import RecentTriples
+from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.settings import Scope
-from sightline.engine.visible import VisibleIndex
+from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.schemas.labels import TripleMined
 from sightline.schemas.searches import ImageQuery
 from sightline.search_api.admission import CallerOf

@@ -15,12 +15,12 @@ from starlette.responses import Response
 
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest
 from sightline.engine.search_ids import SearchIds, upload_ids
 from sightline.engine.settings import ApiSettings, Scope
-from sightline.engine.telemetry import Metrics
-from sightline.engine.visible import Caller, VisibleIndex
+from sightline.engine.vector_index.visible import Caller, VisibleIndex
 from sightline.search_api.answers import NO_HASH, Anchor, Answered, asker_of, issue, to_millisecond
 from sightline.search_api.bodies import Uploaded
 from sightline.search_api.gate import Gate

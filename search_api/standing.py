@@ -8,7 +8,7 @@ from typing import Any
 
 from sightline.engine.records import IndexedImage
 from sightline.engine.settings import Scope
-from sightline.engine.visible import Caller
+from sightline.engine.vector_index.visible import Caller
 from sightline.schemas.images import ImageState
 from sightline.schemas.indexed import Outcome
 from sightline.search_api.answers import image_urls

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sightline.engine.telemetry import Metrics
+from sightline.engine.metrics import Metrics
 
 
 class Stopwatch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sightline.engine.settings import Scope
-from sightline.engine.visible import Caller
+from sightline.engine.vector_index.visible import Caller
 from sightline.schemas.fields import Moderation
 from sightline.schemas.images import Authority, ImageState
 from sightline.search_api.preconditions import IfMatch, etag

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sightline.engine.errors import Part
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, VectorIndex
 from sightline.engine.records import IndexedImage, Stage
-from sightline.engine.telemetry import Metrics
 from sightline.schemas.indexed import Outcome
 from sightline.stream_workers.image_task import ImageTask
 from sightline.stream_workers.lanes import LaneQueue

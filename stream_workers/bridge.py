@@ -15,10 +15,10 @@ from functools import partial
 
 from sightline.engine.errors import ObjectMissing, Part, PermanentError, TransientError
 from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, EventConsumer, EventProducer, ObjectStore
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import BridgeSettings, WorkerSettings
-from sightline.engine.telemetry import Metrics
 from sightline.producers.catalogued import CataloguedImages
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Visibility

@@ -7,9 +7,9 @@ import threading
 from collections import deque
 
 from sightline.engine.errors import DeadLetterLimit
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.engine.records import Message
-from sightline.engine.telemetry import Metrics
 from sightline.schemas.dead_letters import MAX_FACT_CHARS, DeadLetterFacts
 from sightline.schemas.topics import dead_letters_of
 from sightline.stream_workers.outbox import Letter, Outbox

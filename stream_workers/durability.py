@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sightline.engine.errors import Part
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, VectorIndex
 from sightline.engine.records import IndexedImage, WinnerLocation
-from sightline.engine.telemetry import Metrics
 from sightline.stream_workers.image_task import Passed
 from sightline.stream_workers.offsets import LaneOffsets, PartitionLedger
 from sightline.stream_workers.outbox import Letter, Outbox

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.engine.errors import BadImage, Part
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, Embedder
-from sightline.engine.telemetry import Metrics
 from sightline.stream_workers.fetching import ByteBudget
 from sightline.stream_workers.image_task import ImageTask, PictureFacts, Rejection
 from sightline.stream_workers.lanes import LaneQueue, LaneRoom

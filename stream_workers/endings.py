@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.engine.records import GenerationSpec
-from sightline.engine.telemetry import Metrics
-from sightline.engine.traceparent import child_traceparent, traceparent_header, traceparent_of
+from sightline.engine.trace_context import child_traceparent, traceparent_header, traceparent_of
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.topics import IMAGES_INDEXED

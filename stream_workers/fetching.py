@@ -16,9 +16,9 @@ from sightline.engine.errors import (
     TooLarge,
     TransientError,
 )
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, ObjectStore
 from sightline.engine.settings import WorkerSettings
-from sightline.engine.telemetry import Metrics
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.crew import Later

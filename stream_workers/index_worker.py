@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sightline.engine.errors import SightlineError
-from sightline.engine.generations import refuse_other_model
 from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import (
     Clock,
     Embedder,
@@ -29,7 +29,7 @@ from sightline.engine.ports import (
     VectorIndex,
 )
 from sightline.engine.settings import WorkerSettings
-from sightline.engine.telemetry import Metrics
+from sightline.engine.vector_index.generations import refuse_other_model
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.applying import Applier, ApplyRoutes, Write
 from sightline.stream_workers.crew import Crew, Later

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 
 from sightline.engine.errors import Part, TransientError
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, EventConsumer
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import WorkerSettings
-from sightline.engine.telemetry import Metrics
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.image_task import ImageTask, Polled
 from sightline.stream_workers.lanes import LANE_TOPICS, LaneQueue, LaneRoom

@@ -10,8 +10,8 @@ from typing import TypeVar
 from sightline.engine.backoff import Backoff, retry_transient
 from sightline.engine.errors import Part, PartUnavailable, TransientError
 from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
 from sightline.engine.settings import WorkerSettings
-from sightline.engine.telemetry import Metrics
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

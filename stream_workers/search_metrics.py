@@ -14,10 +14,10 @@ from typing import Protocol, TypeVar
 
 from sightline.engine.backoff import Backoff, retry_transient
 from sightline.engine.errors import TransientError
+from sightline.engine.label_data.search_stats import SUMS
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, EventProducer
 from sightline.engine.records import Message, TopicPartition
-from sightline.engine.search_stats import SUMS
-from sightline.engine.telemetry import Metrics
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.labels import EpochClosed, SearchesClosed
 from sightline.schemas.registry import decode
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Follower(Protocol):
-    """Reads all partitions of the topic (`engine.event_log_kafka_follower`)."""
+    """Reads all partitions of the topic (`engine.event_log.kafka.follower`)."""
 
     def poll(self, max_messages: int, timeout_s: float) -> list[Message]:
         """Up to `max_messages` that are there within `timeout_s`. Raises `PartUnavailable`."""

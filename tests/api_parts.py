@@ -15,16 +15,16 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
-from sightline.engine.decode import prepare, preprocess_digest
 from sightline.engine.health import Health
-from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.directory import DirectoryObjectStore
+from sightline.engine.pictures.prepare import prepare, preprocess_digest
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import GenerationSpec, IndexedImage, Stage, WinnerLocation
 from sightline.engine.settings import ApiKey, ApiSettings, DecodeSettings, IndexSettings, Scope
-from sightline.engine.telemetry import Metrics
-from sightline.engine.vector_index_edge import EdgeVectorIndex
+from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.images import ImagePublisher
 from sightline.producers.images_async import AsyncImagePublisher

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from confluent_kafka import KafkaError
 
-from sightline.engine.event_log_inprocess import InProcessBroker
+from sightline.engine.event_log.embedded.broker import InProcessBroker
 
 _BROKER = 1
 _NOBODY = -1

@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import Any
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records import Message
 from sightline.producers.catalogued import CataloguedImages

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import KafkaSettings, StoreSettings
 from sightline.infra.kafka_server import LocalKafka
 from sightline.infra.minio_server import LocalMinio

@@ -11,15 +11,15 @@ from types import TracebackType
 from typing import Self
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.event_log_kafka import KafkaEventConsumer, KafkaEventProducer, read_topics
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka import KafkaEventConsumer, KafkaEventProducer, read_topics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.health import Health
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.ports import Embedder, EventConsumer, ObjectStore, VectorIndex
 from sightline.engine.records import IndexedImage, Message
 from sightline.engine.settings import IndexSettings, KafkaSettings, StoreSettings, WorkerSettings
-from sightline.engine.telemetry import Metrics
-from sightline.engine.vector_index_edge import EdgeVectorIndex
+from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageState, ImageUploaded, ObjectReference

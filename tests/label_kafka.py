@@ -14,9 +14,9 @@ from typing import Any
 from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from sightline.engine.event_log_kafka_producer import KafkaEventProducer
-from sightline.engine.event_log_kafka_reader import read_topics
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka.producer import KafkaEventProducer
+from sightline.engine.event_log.kafka.topics import KafkaTopics
+from sightline.engine.event_log.kafka.whole_topics import read_topics
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.labels import Stage

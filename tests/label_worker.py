@@ -16,7 +16,7 @@ from pathlib import Path
 
 import faust
 
-from sightline.engine.event_log_kafka_producer import KafkaEventProducer
+from sightline.engine.event_log.kafka.producer import KafkaEventProducer
 from sightline.engine.ports import EventBatch
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings, LabelSettings

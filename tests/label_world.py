@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from sightline.engine.partitions import partition_of
+from sightline.engine.event_log.partitions import partition_of
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.interactions import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.registry import decode

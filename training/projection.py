@@ -25,12 +25,12 @@ import typer
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from sightline.engine.decode import prepare
-from sightline.engine.embedding import open_runtime
-from sightline.engine.embedding_lite0 import read_lite0
-from sightline.engine.embedding_runtime import Runtime
-from sightline.engine.embedding_sources import PACKAGED_PROJECTION, model_source
+from sightline.engine.embedding.choice import open_runtime
+from sightline.engine.embedding.embedder import Runtime
+from sightline.engine.embedding.lite0 import read_lite0
+from sightline.engine.embedding.model_files import PACKAGED_PROJECTION, model_source
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
 from sightline.training.evaluation import Retrieval, evaluate_retrieval
 

@@ -22,7 +22,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.propensity import PositionBias, PropensityCurve
+from sightline.engine.label_data.propensity import PositionBias, PropensityCurve
 from sightline.training.propensity_views import Views
 
 METHOD = "intervention harvesting, all pairs, log-ratio weighted least squares (WSDM 2019)"

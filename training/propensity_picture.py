@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from sightline.engine.propensity import PositionBias, PropensityCurve
+from sightline.engine.label_data.propensity import PositionBias, PropensityCurve
 
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 48, 48

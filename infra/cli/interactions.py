@@ -9,9 +9,9 @@ import typer
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import SettingsInvalid, SightlineError
-from sightline.engine.event_log_kafka import KafkaEventProducer
-from sightline.engine.event_log_kafka_ends import last_records
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka import KafkaEventProducer
+from sightline.engine.event_log.kafka.last_records import last_records
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import Mode, Settings, load_settings
 from sightline.producers.connect import signing_ids
 from sightline.producers.interaction_history import HistoryRecord, records_of

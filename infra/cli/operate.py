@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.connections import open_event_producer, reachable_kafka
+from sightline.engine.connecting.connections import open_event_producer, reachable_kafka
 from sightline.engine.errors import NotFound, SightlineError
-from sightline.engine.event_log_kafka import read_topics
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka import read_topics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import Mode, load_settings
 from sightline.schemas.topics import TOPICS
 from sightline.stream_workers.dead_letter_replay import (

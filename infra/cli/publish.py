@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
-from sightline.engine.connections import owner_headers, reachable_kafka
+from sightline.engine.connecting.connections import owner_headers, reachable_kafka
+from sightline.engine.connecting.owner import find
 from sightline.engine.errors import SettingsInvalid, SightlineError
-from sightline.engine.owner import find
+from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.settings import Mode, Settings, load_settings
 from sightline.infra.cli.stopping import stop_on_signals
 from sightline.infra.known_images import known_through

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.engine import owner
+from sightline.engine.connecting import owner
 from sightline.engine.errors import RefusedToStart
 from sightline.engine.settings import Settings, load_settings
 from sightline.infra.cli.stopping import stop_on_signals

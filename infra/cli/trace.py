@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sightline.engine.connections import reachable_kafka, running_owner
+from sightline.engine.connecting.connections import reachable_kafka, running_owner
 from sightline.engine.errors import SightlineError
 from sightline.engine.search_ids import claimed
 from sightline.engine.settings import Mode, load_settings

@@ -11,8 +11,8 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sightline.engine.errors import ObjectMissing
+from sightline.engine.label_data.triple_manifest import PREFIX
 from sightline.engine.ports import ObjectStore
-from sightline.engine.triple_manifest import PREFIX
 from sightline.stream_workers.label_sink.retraction import RetractionReport
 
 KEY = f"{PREFIX}last-retraction.json"

@@ -8,8 +8,13 @@ from collections.abc import Sequence
 import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import parquet
 
+from sightline.engine.label_data.triple_manifest import (
+    FileKind,
+    ManifestEntry,
+    TripleFile,
+    file_key,
+)
 from sightline.engine.ports import ObjectStore
-from sightline.engine.triple_manifest import FileKind, ManifestEntry, TripleFile, file_key
 
 CONTENT_TYPE = "application/vnd.apache.parquet"
 TOKEN_BYTES = 8

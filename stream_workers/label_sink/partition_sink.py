@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from sightline.engine.errors import Conflict, DeadLetterLimit, RefusedToStart
-from sightline.engine.ports import Clock
-from sightline.engine.records import Message
-from sightline.engine.settings import SinkSettings
-from sightline.engine.triple_manifest import (
-    LOG,
-    FileKind,
-    ManifestEntry,
-    TripleFile,
-    TripleManifest,
-)
-from sightline.engine.triple_schema import (
+from sightline.engine.label_data.triple_columns import (
     Row,
     retraction_row,
     retractions_table,
     triple_row,
     triples_table,
 )
+from sightline.engine.label_data.triple_manifest import (
+    LOG,
+    FileKind,
+    ManifestEntry,
+    TripleFile,
+    TripleManifest,
+)
+from sightline.engine.ports import Clock
+from sightline.engine.records import Message
+from sightline.engine.settings import SinkSettings
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.labels import TripleMined, TripleRetracted
 from sightline.schemas.registry import decode

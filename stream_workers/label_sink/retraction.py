@@ -17,8 +17,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from sightline.engine.errors import Conflict, ObjectMissing
-from sightline.engine.ports import Clock, EventProducer
-from sightline.engine.triple_manifest import (
+from sightline.engine.label_data.triple_manifest import (
     PREFIX,
     FileKind,
     ManifestEntry,
@@ -26,7 +25,8 @@ from sightline.engine.triple_manifest import (
     TripleFile,
     TripleManifest,
 )
-from sightline.engine.triple_reader import files_of, read_files
+from sightline.engine.label_data.triple_table import files_of, read_files
+from sightline.engine.ports import Clock, EventProducer
 from sightline.schemas.envelope import Event
 from sightline.schemas.labels import TripleRetracted
 from sightline.stream_workers.label_sink.causes import Cause, Causes, TripleSubject

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from sightline.engine.errors import SightlineError, TransientError
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
-from sightline.engine.telemetry import Metrics
 from sightline.stream_workers.label_sink.last_retraction import LastRetraction
 from sightline.stream_workers.label_sink.retraction import RetractionReport
 

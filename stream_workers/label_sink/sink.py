@@ -14,11 +14,11 @@ from typing import Protocol, TypeVar
 
 from sightline.engine.backoff import Backoff, retry_transient
 from sightline.engine.errors import TransientError
+from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, EventProducer
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import SinkSettings
-from sightline.engine.telemetry import Metrics
-from sightline.engine.triple_manifest import LOG, TripleManifest
 from sightline.schemas.dead_letters import MAX_FACT_CHARS, DeadLetterFacts
 from sightline.schemas.topics import dead_letters_of
 from sightline.stream_workers.label_sink.partition_sink import Flushed, PartitionSink
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 
 class Follower(Protocol):
-    """Reads fixed partitions of one topic (`engine.event_log_kafka_follower`)."""
+    """Reads fixed partitions of one topic (`engine.event_log.kafka.follower`)."""
 
     def poll(self, max_messages: int, timeout_s: float) -> list[Message]:
         """Up to `max_messages` that are there within `timeout_s`. Raises `PartUnavailable`."""

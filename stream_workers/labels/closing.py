@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sightline.engine.partitions import partition_of
+from sightline.engine.event_log.partitions import partition_of
 from sightline.stream_workers.labels import instants
 from sightline.stream_workers.labels.bots import verdicts
 from sightline.stream_workers.labels.counting import Counted, OmittedRecord, count

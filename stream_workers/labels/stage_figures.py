@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sightline.engine.telemetry import Metrics
+from sightline.engine.metrics import Metrics
 from sightline.schemas.labels import Stage
 from sightline.stream_workers.labels.done_epochs import DoneRange
 

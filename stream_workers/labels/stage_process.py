@@ -13,12 +13,12 @@ from typing import Any, NamedTuple, NoReturn
 import faust
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.event_log_kafka_positions import partition_count, start_offsets
-from sightline.engine.event_log_kafka_reader import read_topics
-from sightline.engine.garbage import collect_garbage_seldom
+from sightline.engine.event_log.kafka.offsets import partition_count, start_offsets
+from sightline.engine.event_log.kafka.whole_topics import read_topics
+from sightline.engine.garbage_collection import collect_garbage_seldom
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import BatchEventProducer
 from sightline.engine.settings import KafkaSettings, LabelSettings
-from sightline.engine.telemetry import Metrics
 from sightline.schemas.envelope import Event
 from sightline.schemas.interactions import ClockTicked
 from sightline.schemas.labels import Stage

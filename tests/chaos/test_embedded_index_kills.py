@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from sightline.engine.settings import IndexSettings
-from sightline.engine.vector_index_edge import EdgeVectorIndex
+from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from tests.indexed_images import SPEC, Kind, image, query
 
 ROUNDS = 8

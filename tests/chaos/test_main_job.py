@@ -18,9 +18,9 @@ import pytest
 from pydantic import SecretStr
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
-from sightline.engine.event_log_topics import KafkaTopics
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import (
     ApiSettings,
     KafkaSettings,

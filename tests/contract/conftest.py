@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
-from sightline.engine.object_store_directory import DirectoryObjectStore
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.directory import DirectoryObjectStore
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import StoreSettings
 from sightline.producers.catalogued import CataloguedImages

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Conflict, NotFound, PartUnavailable, PermanentError
+from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import ObjectStore
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.images import ImagePublisher

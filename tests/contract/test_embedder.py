@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sightline.engine.decode import prepare
-from sightline.engine.embedding import fastest_runtime, open_embedder
-from sightline.engine.embedding_torch import has_compiler, has_cuda
+from sightline.engine.embedding.choice import fastest_runtime, open_embedder
+from sightline.engine.embedding.torch_runtime import has_compiler, has_cuda
+from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import Embedder
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
 

@@ -11,13 +11,13 @@ from typing import Literal
 import pytest
 
 from sightline.engine.errors import Overloaded, PartUnavailable, TooLarge
-from sightline.engine.event_log_inprocess import InProcessBroker
-from sightline.engine.event_log_kafka import (
+from sightline.engine.event_log.embedded.broker import InProcessBroker
+from sightline.engine.event_log.kafka import (
     KafkaEventConsumer,
     KafkaEventProducer,
     read_topics,
 )
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL

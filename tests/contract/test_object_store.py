@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from sightline.engine.errors import Conflict, ObjectMissing, PartUnavailable, TooLarge
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import StoreSettings
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import PartUnavailable
+from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import ObjectStore
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.unpublished import GRACE, LOOKED_KEY, SKEW, Unpublished

@@ -17,7 +17,6 @@ import pytest
 from qdrant_client import QdrantClient
 
 from sightline.engine.errors import GenerationMismatch, NotFound, PartUnavailable, SettingsInvalid
-from sightline.engine.generations import Generations
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import (
     GenerationSpec,
@@ -27,8 +26,9 @@ from sightline.engine.records import (
     WinnerLocation,
 )
 from sightline.engine.settings import IndexSettings
-from sightline.engine.vector_index_edge import EdgeGenerations, EdgeVectorIndex
-from sightline.engine.vector_index_qdrant import QdrantGenerations, QdrantVectorIndex
+from sightline.engine.vector_index.edge.index import EdgeGenerations, EdgeVectorIndex
+from sightline.engine.vector_index.generations import Generations
+from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex
 from tests.indexed_images import DIMENSIONS, SPEC, Kind, image, query, same_image, unit_vector
 
 pytestmark = [

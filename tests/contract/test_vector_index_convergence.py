@@ -23,8 +23,8 @@ from qdrant_client import QdrantClient
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import IndexedImage, Stage, TagFilter, WinnerLocation
 from sightline.engine.settings import IndexSettings
-from sightline.engine.vector_index_edge import EdgeVectorIndex
-from sightline.engine.vector_index_qdrant import QdrantVectorIndex
+from sightline.engine.vector_index.edge.index import EdgeVectorIndex
+from sightline.engine.vector_index.qdrant.index import QdrantVectorIndex
 from sightline.schemas.images import ImageDeleted
 from tests.indexed_images import SPEC, Kind, image, query, same_image, unit_vector
 

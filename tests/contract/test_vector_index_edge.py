@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sightline.engine import vector_index_edge_store
 from sightline.engine.errors import DiskFull, IndexOwned, NotFound, Part, PartUnavailable
-from sightline.engine.index_directory import OwnedDirectory, read_current
 from sightline.engine.records import GenerationSpec, IndexedImage, WinnerLocation
 from sightline.engine.settings import IndexSettings
-from sightline.engine.vector_index_edge import EdgeGenerations, EdgeVectorIndex
-from sightline.engine.vector_index_edge_optimiser import Optimiser
-from sightline.engine.vector_index_edge_store import EdgeStore
+from sightline.engine.vector_index.edge import live_shard
+from sightline.engine.vector_index.edge.directory import OwnedDirectory, read_current
+from sightline.engine.vector_index.edge.index import EdgeGenerations, EdgeVectorIndex
+from sightline.engine.vector_index.edge.live_shard import EdgeStore
+from sightline.engine.vector_index.edge.optimiser import Optimiser
 from tests.indexed_images import SPEC, Kind, image, query, same_image, unit_vector
 from tests.waiting import eventually
 
@@ -92,7 +92,7 @@ def test_a_directory_has_one_owner(tmp_path: Path) -> None:
 
 _OPEN = """
 from pathlib import Path
-from sightline.engine.index_directory import OwnedDirectory
+from sightline.engine.vector_index.edge.directory import OwnedDirectory
 OwnedDirectory(Path({path!r}), reserve_bytes=1)
 """
 
@@ -204,7 +204,7 @@ def test_a_checkpoint_lets_no_write_in_and_is_made_up_for_when_it_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`flush` checkpoints between two writes, and the next one does where this one could not."""
-    monkeypatch.setattr(vector_index_edge_store, "_CHECKPOINT_POINTS", 10)
+    monkeypatch.setattr(live_shard, "_CHECKPOINT_POINTS", 10)
     settings = IndexSettings(optimise_after=1_000_000)
     with closing(EdgeVectorIndex.open(tmp_path, WIDE, settings)) as index:
         store, live = index._store, index._store._live
@@ -232,7 +232,7 @@ def test_flushes_beside_writers_and_a_close_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No deadlock of the locks; what was flushed before the close is there after it."""
-    monkeypatch.setattr(vector_index_edge_store, "_CHECKPOINT_POINTS", 10)
+    monkeypatch.setattr(live_shard, "_CHECKPOINT_POINTS", 10)
     settings = IndexSettings(optimise_after=1_000_000)
     index = EdgeVectorIndex.open(tmp_path, WIDE, settings)
     durable: list[str] = []

@@ -12,8 +12,8 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.settings import IndexSettings
-from sightline.engine.vector_index_qdrant import QdrantVectorIndex
-from sightline.engine.vector_index_qdrant_calls import qdrant_errors
+from sightline.engine.vector_index.qdrant.client import qdrant_errors
+from sightline.engine.vector_index.qdrant.index import QdrantVectorIndex
 from tests.indexed_images import SPEC
 
 

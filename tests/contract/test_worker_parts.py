@@ -11,7 +11,7 @@ import numpy as np
 from sightline.engine.ports import Embedder, VectorIndex
 from sightline.engine.records import Stage, WinnerLocation
 from sightline.engine.settings import IndexSettings
-from sightline.engine.vector_index_edge import EdgeVectorIndex
+from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from tests.indexed_images import SPEC, Kind, image, query
 from tests.worker_parts import SIZE, MemoryIndex, TinyEmbedder
 

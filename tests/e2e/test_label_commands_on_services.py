@@ -20,7 +20,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.label_data.triple_table import read_triples
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import (
     ApiSettings,
@@ -31,7 +32,6 @@ from sightline.engine.settings import (
     SinkSettings,
     StoreSettings,
 )
-from sightline.engine.triple_reader import read_triples
 from sightline.infra.free_ports import free_port
 from sightline.infra.minio_server import LocalMinio
 from sightline.infra.node_process import NodeProcess

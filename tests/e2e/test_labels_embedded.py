@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sightline.engine.connections import OBJECTS, reachable_kafka
-from sightline.engine.event_log_kafka import read_topics
-from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.connecting.connections import OBJECTS, reachable_kafka
+from sightline.engine.event_log.kafka import read_topics
+from sightline.engine.label_data.triple_table import read_triples
+from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import KafkaSettings, LabelSettings, Settings
-from sightline.engine.triple_reader import read_triples
 from sightline.infra.free_ports import free_port
 from sightline.infra.node_process import NodeProcess
 from sightline.producers.click_simulator.api_driver import ApiDriver

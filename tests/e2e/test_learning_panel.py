@@ -7,8 +7,8 @@ from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
 
-from sightline.engine.recent_triples import RecentTriples
-from sightline.engine.search_stats import SearchStats
+from sightline.engine.label_data.recent_triples import RecentTriples
+from sightline.engine.label_data.search_stats import SearchStats
 from sightline.schemas.searches import ImageQuery
 from sightline.search_api.app import create_app
 from tests.api_parts import ApiWorld

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import KafkaSettings, Mode, StoreSettings
 from sightline.infra.kafka_server import LocalKafka
 from sightline.infra.minio_server import LocalMinio

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
 
-from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import ApiSettings, KafkaSettings
 from sightline.schemas.interactions import Interaction, Kind, ResultsInteracted
 from sightline.schemas.registry import decode

@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import IndexSettings, KafkaSettings, Mode, Settings, StoreSettings
-from sightline.engine.vector_index_qdrant import QdrantGenerations
+from sightline.engine.vector_index.qdrant.index import QdrantGenerations
 from sightline.infra.node_process import NodeProcess
 from sightline.producers.connect import connect
 from sightline.producers.images import ImagePublisher

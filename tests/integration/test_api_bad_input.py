@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sightline.engine.search_stats import SearchStats
+from sightline.engine.label_data.search_stats import SearchStats
 from sightline.search_api.app import create_app
 from sightline.search_api.complaints import PATTERNS, WORDS
 from sightline.search_api.problems import PROBLEM_TYPES, URN

@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from sightline.engine.recent_triples import RecentTriples
-from sightline.engine.search_stats import SearchStats
+from sightline.engine.label_data.recent_triples import RecentTriples
+from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.settings import ApiSettings
 from sightline.infra.owner_routes import owner_router
 from sightline.schemas.fields import Moderation, Visibility

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sightline.engine.recent_triples import RecentTriples
+from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.records import Message
 from sightline.engine.settings import ApiSettings
 from sightline.schemas.envelope import Event

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from sightline.engine.event_log_kafka import read_topics
-from sightline.engine.event_log_topics import KafkaTopics
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.event_log.kafka import read_topics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import KafkaSettings, StoreSettings
 from sightline.schemas.topics import IMAGES, TOPICS
 

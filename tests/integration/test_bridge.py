@@ -14,15 +14,15 @@ from minio import Minio
 from minio.notificationconfig import NotificationConfig, QueueConfig
 from pydantic import SecretStr
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import PartUnavailable
-from sightline.engine.event_log_kafka import KafkaEventConsumer, KafkaEventProducer, read_topics
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka import KafkaEventConsumer, KafkaEventProducer, read_topics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.health import Health
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import BridgeSettings, KafkaSettings, StoreSettings, WorkerSettings
-from sightline.engine.telemetry import Metrics
 from sightline.infra.minio_server import LocalMinio
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.images import ImagePublisher

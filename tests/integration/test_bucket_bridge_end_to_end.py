@@ -12,7 +12,7 @@ from minio import Minio
 from minio.notificationconfig import NotificationConfig, QueueConfig
 from pydantic import SecretStr
 
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings, Mode, StoreSettings
 from sightline.infra.minio_server import LocalMinio
 from sightline.infra.node_process import NodeProcess

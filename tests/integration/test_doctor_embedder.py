@@ -57,7 +57,7 @@ def test_an_install_that_only_publishes_is_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the extras there is no embedder, and that is no fault."""
-    monkeypatch.setitem(sys.modules, "sightline.engine.embedding", None)
+    monkeypatch.setitem(sys.modules, "sightline.engine.embedding.choice", None)
     (finding,) = check_embedder(settings_in(tmp_path))
     assert finding.ok
     assert "enough to publish" in finding.message

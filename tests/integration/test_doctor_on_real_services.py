@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import (
     IndexSettings,
     KafkaSettings,

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sightline.engine.connections import EMBEDDED_PARTITIONS
+from sightline.engine.connecting.connections import EMBEDDED_PARTITIONS
 from sightline.engine.errors import Overloaded
-from sightline.engine.event_log_kafka import KafkaEventConsumer, read_topics
-from sightline.engine.event_log_kafka_positions import start_offsets
-from sightline.engine.partitions import partition_of
+from sightline.engine.event_log.kafka import KafkaEventConsumer, read_topics
+from sightline.engine.event_log.kafka.offsets import start_offsets
+from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.records import Message
 from sightline.engine.settings import LabelSettings
 from sightline.infra.embedded import EmbeddedParts

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightline.engine.decode import prepare
 from sightline.engine.errors import DeadLetterLimit, GenerationMismatch
+from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records import SearchRequest, Stage
 from sightline.engine.settings import DecodeSettings, KafkaSettings, StoreSettings
 from sightline.schemas.dead_letters import DeadLetterFacts

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import SettingsInvalid, SightlineError
-from sightline.engine.event_log_kafka import read_topics
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka import read_topics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import ApiSettings, KafkaSettings, Mode, Settings

@@ -17,14 +17,14 @@ from uuid import uuid4
 import pytest
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
-from sightline.engine.event_log_topics import KafkaTopics
-from sightline.engine.object_store_s3 import S3ObjectStore
-from sightline.engine.search_stats import Period
+from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
+from sightline.engine.label_data.search_stats import Period
+from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
+from sightline.engine.label_data.triple_table import read_triples
+from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import KafkaSettings, Mode, Settings, SinkSettings, StoreSettings
-from sightline.engine.telemetry import Metrics
-from sightline.engine.triple_manifest import LOG, TripleManifest
-from sightline.engine.triple_reader import read_triples
 from sightline.infra.label_commands import LabelCommands
 from sightline.infra.label_data import LabelData
 from sightline.schemas.envelope import EventData

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from sightline.engine.event_log_kafka_producer import KafkaEventProducer
-from sightline.engine.event_log_kafka_reader import read_topics
+from sightline.engine.event_log.kafka.producer import KafkaEventProducer
+from sightline.engine.event_log.kafka.whole_topics import read_topics
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.envelope import Event, EventData

@@ -10,9 +10,9 @@ import pytest
 import urllib3
 from pydantic import SecretStr
 
-from sightline.engine.connections import owner_headers
+from sightline.engine.connecting.connections import owner_headers
 from sightline.engine.errors import PartUnavailable, PermanentError
-from sightline.engine.event_log_http import EVENTS_PATH, HttpEventProducer
+from sightline.engine.event_log.embedded.http_producer import EVENTS_PATH, HttpEventProducer
 from sightline.engine.settings import ApiSettings, Settings
 from sightline.infra.http_server import bind, serve, url_of
 from sightline.infra.known_images import known_through

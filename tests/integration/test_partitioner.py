@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from confluent_kafka.admin import AdminClient, NewTopic
 from faust.transport.drivers.aiokafka import Producer as FaustProducer
 
-from sightline.engine.event_log_kafka import KafkaEventProducer
+from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.settings import KafkaSettings
 
 KEYS = 600

@@ -14,8 +14,8 @@ from confluent_kafka import KafkaError
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Overloaded, PartUnavailable, TooLarge
-from sightline.engine.event_log_http import HttpEventProducer
-from sightline.engine.event_log_kafka import KafkaEventProducer
+from sightline.engine.event_log.embedded.http_producer import HttpEventProducer
+from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.ports import EventProducer
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import KafkaSettings

@@ -16,16 +16,19 @@ from pydantic import SecretStr, ValidationError
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Part, PartUnavailable, SettingsInvalid, TopicDrift
-from sightline.engine.event_log_bounded import BoundedEventProducer, CommittedOffsets
-from sightline.engine.event_log_inprocess import InProcessBroker
-from sightline.engine.event_log_kafka import (
+from sightline.engine.event_log.embedded.bounded_producer import (
+    BoundedEventProducer,
+    CommittedOffsets,
+)
+from sightline.engine.event_log.embedded.broker import InProcessBroker
+from sightline.engine.event_log.kafka import (
     KafkaEventConsumer,
     KafkaEventProducer,
     client_config,
     read_topics,
 )
-from sightline.engine.event_log_topics import KafkaTopics
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.event_log.kafka.topics import KafkaTopics
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings, Settings, StoreSettings
 from sightline.infra.kafka_server import LocalKafka

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sightline.engine.errors import NotFound
-from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
-from sightline.engine.event_log_topics import KafkaTopics
-from sightline.engine.partitions import partition_of
+from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
+from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.records import Message
 from sightline.engine.search_ids import IssuedSearch, SearchIds
 from sightline.engine.settings import KafkaSettings

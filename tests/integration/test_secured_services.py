@@ -12,13 +12,13 @@ from pydantic import SecretStr
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import PartUnavailable
-from sightline.engine.event_log_kafka import (
+from sightline.engine.event_log.kafka import (
     KafkaEventConsumer,
     KafkaEventProducer,
     read_topics,
 )
-from sightline.engine.event_log_topics import KafkaTopics
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.event_log.kafka.topics import KafkaTopics
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettings
 from sightline.infra.doctor_broker import check_broker
 from sightline.infra.doctor_store import check_store

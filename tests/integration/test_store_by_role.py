@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 from minio.credentials import AssumeRoleProvider
 
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import StoreSettings
 
 VALID_S = 900

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (
 )
 
 from sightline.engine.errors import TopicDrift
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import TOPICS
 from tests.waiting import eventually

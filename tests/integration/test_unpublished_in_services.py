@@ -10,7 +10,7 @@ import pytest
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import PartUnavailable
-from sightline.engine.event_log_kafka import read_topics
+from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import ApiSettings, KafkaSettings, Mode, Settings, StoreSettings
 from sightline.infra.reconciling import unpublished_loops
 from sightline.infra.wiring import Parts

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.event_log_kafka import KafkaEventProducer
-from sightline.engine.event_log_topics import KafkaTopics
+from sightline.engine.event_log.kafka import KafkaEventProducer
+from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings
 from sightline.producers.derived_ids import new_id
 from sightline.producers.images import Published

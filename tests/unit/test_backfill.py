@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
-from sightline.engine.image_signature import NO_PICTURE
-from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.directory import DirectoryObjectStore
+from sightline.engine.pictures.signature import NO_PICTURE
 from sightline.engine.records import Message
 from sightline.producers.backfill import BackfillOptions, run_backfill
 from sightline.producers.backfill_files import BackfillRefused

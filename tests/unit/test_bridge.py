@@ -7,12 +7,12 @@ import threading
 
 from prometheus_client import CollectorRegistry
 
-from sightline.engine.catalogue import Catalogue
 from sightline.engine.clock import ManualClock
 from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.records import TopicPartition
 from sightline.engine.settings import BridgeSettings, WorkerSettings
-from sightline.engine.telemetry import Metrics
 from sightline.producers.catalogued import CataloguedImages
 from sightline.producers.derived_ids import id_of_object
 from sightline.producers.images import ImagePublisher

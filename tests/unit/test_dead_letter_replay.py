@@ -7,8 +7,8 @@ import pytest
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import DeadLetterLimit
 from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
 from sightline.engine.settings import WorkerSettings
-from sightline.engine.telemetry import Metrics
 from sightline.schemas.topics import IMAGES, IMAGES_DLQ
 from sightline.stream_workers.dead_letter_replay import Wanted, dead_letters, replay
 from sightline.stream_workers.dead_letters import DeadLetters

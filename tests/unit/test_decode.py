@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sightline.engine.decode import prepare, preprocess_digest, render
 from sightline.engine.errors import BadImage, RejectReason
-from sightline.engine.near_duplicates import distance as hamming
+from sightline.engine.pictures.near_duplicates import distance as hamming
+from sightline.engine.pictures.prepare import prepare, preprocess_digest, render
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
 from tests.pictures import encoded, scene
@@ -292,7 +292,7 @@ def test_decoding_changes_no_filter_of_warnings() -> None:
 def test_odd_metadata_warns_nobody() -> None:
     """Not even where a process makes errors of warnings: the picture is whole."""
     script = f"""
-from sightline.engine.decode import prepare
+from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings
 prepare({ODD_PNG!r}, limits=DecodeSettings(), size=32)
 """

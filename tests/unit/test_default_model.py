@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightline.engine.decode import prepare
-from sightline.engine.embedding import open_embedder, open_runtime
-from sightline.engine.embedding_lite0 import read_lite0
-from sightline.engine.embedding_runtime import load_projection
-from sightline.engine.embedding_sources import PACKAGED_PROJECTION, model_source
+from sightline.engine.embedding.choice import open_embedder, open_runtime
+from sightline.engine.embedding.embedder import load_projection
+from sightline.engine.embedding.lite0 import read_lite0
+from sightline.engine.embedding.model_files import PACKAGED_PROJECTION, model_source
+from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
 from sightline.training.projection import (
     DIMENSIONS,

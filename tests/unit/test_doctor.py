@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from sightline.engine.connections import open_object_store
+from sightline.engine.connecting.connections import open_object_store
 from sightline.engine.settings import (
     ApiKey,
     ApiSettings,

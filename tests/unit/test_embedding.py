@@ -11,10 +11,9 @@ import torch
 from safetensors.numpy import save_file
 from torchvision import models  # type: ignore[import-untyped]
 
-from sightline.engine import embedding_openvino
-from sightline.engine.embedding import open_embedder, open_runtime
-from sightline.engine.embedding_networks import build_network, from_crops
-from sightline.engine.embedding_sources import Normalisation, model_source
+from sightline.engine.embedding.choice import open_embedder, open_runtime, openvino_runtime
+from sightline.engine.embedding.model_files import Normalisation, model_source
+from sightline.engine.embedding.networks import build_network, from_crops
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
 
@@ -134,9 +133,9 @@ class _OldProcessor:
 def test_a_processor_without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     """`auto` takes fp32 there; asking for bf16 refuses and says what to set."""
     monkeypatch.setattr("openvino.Core", _OldProcessor)
-    assert embedding_openvino.cpu_precision("auto") == "fp32"
+    assert openvino_runtime.cpu_precision("auto") == "fp32"
     with pytest.raises(SettingsInvalid, match="does not compute in bf16"):
-        embedding_openvino.cpu_precision("bf16")
+        openvino_runtime.cpu_precision("bf16")
 
 
 def test_digest_names_everything_that_changes_the_space(tmp_path: Path) -> None:
@@ -172,7 +171,7 @@ def test_serving_from_the_cache_does_not_import_torch(tmp_path: Path) -> None:
     """A second process reads the converted network; torch stays out of it."""
     program = (
         "import sys, pathlib\n"
-        "from sightline.engine.embedding import open_embedder\n"
+        "from sightline.engine.embedding.choice import open_embedder\n"
         "from sightline.engine.settings import EmbedderSettings\n"
         "chosen = EmbedderSettings(runtime='openvino', threads=1)\n"
         "open_embedder(chosen, cache=pathlib.Path(sys.argv[1]))\n"
@@ -196,7 +195,7 @@ def test_inference_gives_way_to_whoever_answers() -> None:
     """OpenVINO's threads are started by one of low priority; the caller keeps its own."""
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     seen: list[int] = []
-    embedding_openvino._in_the_background(
+    openvino_runtime._in_the_background(
         lambda: seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
     )
     assert seen[0] > before

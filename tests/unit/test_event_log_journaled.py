@@ -12,10 +12,10 @@ import pytest
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, TooLarge
-from sightline.engine.event_log_bounded import BoundedEventProducer
-from sightline.engine.event_log_journaled import JournaledEventProducer
-from sightline.engine.journal import Journal
-from sightline.engine.partitions import partition_of
+from sightline.engine.event_log.embedded.bounded_producer import BoundedEventProducer
+from sightline.engine.event_log.embedded.journal import Journal
+from sightline.engine.event_log.embedded.journaled_producer import JournaledEventProducer
+from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.records import Message, TopicPartition
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageUploaded, ObjectReference

@@ -26,13 +26,13 @@ PUBLISHERS = ("stream_workers/bridge*.py", "stream_workers/reconcile*.py")
 """Workers that publish image events, as the API does, may import `producers` as well."""
 
 VENDOR_HOMES = {
-    "torch": ("engine/embedding*.py", "training/*.py"),
-    "torchvision": ("engine/embedding*.py", "training/*.py"),
-    "openvino": ("engine/embedding*.py",),
-    "qdrant_client": ("engine/vector_index_*.py",),
-    "qdrant_edge": ("engine/vector_index_*.py",),
-    "minio": ("engine/object_store_s3*.py",),
-    "confluent_kafka": ("engine/event_log_*.py",),
+    "torch": ("engine/embedding/*.py", "training/*.py"),
+    "torchvision": ("engine/embedding/*.py", "training/*.py"),
+    "openvino": ("engine/embedding/*.py",),
+    "qdrant_client": ("engine/vector_index/*.py",),
+    "qdrant_edge": ("engine/vector_index/*.py",),
+    "minio": ("engine/object_store/s3*.py",),
+    "confluent_kafka": ("engine/event_log/*.py",),
     "faust": ("stream_workers/label*.py",),
     "aiokafka": ("stream_workers/label*.py",),
 }

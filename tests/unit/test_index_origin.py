@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sightline.engine.errors import OriginMismatch
-from sightline.engine.index_origin import FILE, IndexOrigin, check_origin, record_origin
+from sightline.engine.vector_index.edge.origin import FILE, IndexOrigin, check_origin, record_origin
 
 OURS = IndexOrigin(log="Kafka cluster abc", bucket="sightline")
 

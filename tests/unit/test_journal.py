@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.engine.errors import PartUnavailable
-from sightline.engine.journal import Journal, JournalRecord
+from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
 from sightline.schemas.images import ImageDeleted, tie
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -96,7 +96,7 @@ KILLED = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from sightline.engine.journal import Journal, JournalRecord
+from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
 journal = Journal(Path(sys.argv[1]))
 for number in range(100_000):
     journal.record([JournalRecord(image_id=f"i{number}", version=1, tie=0, topic="images.v1",

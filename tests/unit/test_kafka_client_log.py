@@ -12,8 +12,8 @@ from confluent_kafka import KafkaError
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import PartUnavailable
-from sightline.engine.event_log_kafka import KafkaEventProducer
-from sightline.engine.event_log_kafka_clients import (
+from sightline.engine.event_log.kafka import KafkaEventProducer
+from sightline.engine.event_log.kafka.clients import (
     REPEAT_S,
     OncePerMinute,
     log_client_error,

@@ -8,10 +8,9 @@ from contextlib import closing
 import pytest
 from confluent_kafka import KafkaError
 
-from sightline.engine import event_log_kafka_clients
 from sightline.engine.errors import PartUnavailable
-from sightline.engine.event_log_kafka import KafkaEventProducer, read_topics
-from sightline.engine.event_log_kafka_config import Config, producer_config
+from sightline.engine.event_log.kafka import KafkaEventProducer, clients, read_topics
+from sightline.engine.event_log.kafka.config import Config, producer_config
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import IMAGES
 from tests.broker_faults import FaultyBroker, Request
@@ -53,7 +52,7 @@ def with_config(monkeypatch: pytest.MonkeyPatch, **changed: int) -> None:
     def config(settings: KafkaSettings) -> Config:
         return producer_config(settings) | {"batch.num.messages": 1} | changed
 
-    monkeypatch.setattr(event_log_kafka_clients, "producer_config", config)
+    monkeypatch.setattr(clients, "producer_config", config)
 
 
 def test_what_a_waking_partition_refused_is_not_lost(

@@ -15,8 +15,8 @@ import typer.main
 from typer.testing import CliRunner
 
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
-from sightline.engine.object_store_directory import DirectoryObjectStore
-from sightline.engine.search_stats import SearchStats
+from sightline.engine.label_data.search_stats import SearchStats
+from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import ApiSettings, Settings, StoreSettings
 from sightline.infra import label_commands
 from sightline.infra.cli import labels

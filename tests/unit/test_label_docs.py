@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import StoreSettings, load_settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

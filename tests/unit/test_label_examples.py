@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from sightline.engine.partitions import partition_of
+from sightline.engine.event_log.partitions import partition_of
 from sightline.schemas import searches as contract
 from sightline.schemas.envelope import Event
 from sightline.schemas.interactions import Interaction, Kind

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.label_data.triple_manifest import TripleManifest
+from sightline.engine.label_data.triple_table import read_triples
+from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.records import Message, StoredObject
 from sightline.engine.settings import SinkSettings
-from sightline.engine.triple_manifest import TripleManifest
-from sightline.engine.triple_reader import read_triples
 from sightline.schemas.envelope import EventData
 from sightline.schemas.examples import example
 from sightline.schemas.fields import Moderation, Visibility

@@ -17,13 +17,13 @@ from sightline.engine.errors import (
     PartUnavailable,
     RefusedToStart,
 )
-from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.label_data.triple_columns import RETRACTIONS, TRIPLES
+from sightline.engine.label_data.triple_manifest import FileKind, TripleManifest
+from sightline.engine.label_data.triple_table import read_triples
+from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records import Message, StoredObject
 from sightline.engine.settings import SinkSettings
-from sightline.engine.triple_manifest import FileKind, TripleManifest
-from sightline.engine.triple_reader import read_triples
-from sightline.engine.triple_schema import RETRACTIONS, TRIPLES
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.searches import CropBox, UploadQuery
 from sightline.schemas.topics import TRAINING_TRIPLES

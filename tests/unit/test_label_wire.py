@@ -9,7 +9,7 @@ from aiokafka.partitioner import murmur2 as kafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.engine.partitions import murmur2
+from sightline.engine.event_log.partitions import murmur2
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.registry import decode as decode_slowly
 from sightline.stream_workers.labels import instants

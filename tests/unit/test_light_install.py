@@ -41,13 +41,13 @@ BASE_OF_ENGINE = (
     "records",
     "settings",
     "clock",
-    "catalogue",
-    "connections",
-    "image_signature",
-    "event_log_kafka",
-    "event_log_topics",
-    "object_store_directory",
-    "object_store_s3",
+    "object_store.catalogue",
+    "connecting.connections",
+    "pictures.signature",
+    "event_log.kafka",
+    "event_log.kafka.topics",
+    "object_store.directory",
+    "object_store.s3",
 )
 BLOCKER = """
 import importlib, json, sys

@@ -12,8 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.metrics import Metrics
 from sightline.engine.settings import KafkaSettings, LabelSettings
-from sightline.engine.telemetry import Metrics
 from sightline.infra.free_ports import free_port
 from sightline.infra.label_children import StageChild
 from sightline.infra.metrics_port import serve_metrics, serve_metrics_if_free

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.engine.decode import prepare, render
 from sightline.engine.errors import BadImage, RejectReason
+from sightline.engine.pictures.prepare import prepare, render
 from sightline.engine.settings import DecodeSettings
 
 MEMORY_BYTES = 3 * 512 * 1024**2
@@ -20,7 +20,7 @@ import json, resource, sys
 from pathlib import Path
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_AS, (4 * limit, 4 * limit))
-from sightline.engine.decode import prepare, render
+from sightline.engine.pictures.prepare import prepare, render
 from sightline.engine.errors import BadImage
 from sightline.engine.settings import DecodeSettings
 limits, verdicts = DecodeSettings(), {}

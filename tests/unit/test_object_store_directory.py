@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.object_store.directory import DirectoryObjectStore
 
 HOUR_S = 3_600.0
 

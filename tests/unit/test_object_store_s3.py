@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from sightline.engine.errors import PartUnavailable, TooLarge
-from sightline.engine.object_store_s3 import S3ObjectStore
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import StoreSettings
 from sightline.infra.free_ports import free_port
 

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from sightline.engine import owner
+from sightline.engine.connecting import owner
 
 
 def _here() -> owner.Owner:

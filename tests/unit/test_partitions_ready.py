@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.event_log_ready import await_partitions
+from sightline.engine.event_log.kafka.ready import await_partitions
 from sightline.schemas.topics import IMAGES
 from tests.broker_faults import FaultyBroker, Request
 

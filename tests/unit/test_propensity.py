@@ -10,8 +10,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from sightline.engine.object_store_directory import DirectoryObjectStore
-from sightline.engine.propensity import (
+from sightline.engine.label_data.propensity import (
     PREFIX,
     PositionBias,
     PropensityCurve,
@@ -20,6 +19,7 @@ from sightline.engine.propensity import (
     picture_key,
     store_curve,
 )
+from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.infra.propensity_lines import lines
 from sightline.schemas.labels import SearchesClosed, Verdict
 from sightline.training.propensity_fit import FitSettings, fit, harvest, log_bias

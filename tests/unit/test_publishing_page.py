@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 
-from sightline.engine.partitions import partition_of
+from sightline.engine.event_log.partitions import partition_of
 from sightline.infra.generate import CHECKOUT
 from sightline.schemas.topics import IMAGES
 

@@ -10,7 +10,7 @@ import pytest
 
 from sightline.engine.clock import ManualClock, SystemClock
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.search_api.query_retention import QueryRetention, forget_old_queries
 
 BUCKET = "sightline"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.engine.near_duplicates import distance, near_duplicates
+from sightline.engine.pictures.near_duplicates import distance, near_duplicates
 from sightline.engine.records import Hit, IndexedImage, Stage, WinnerLocation
 from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Outcome

@@ -13,9 +13,9 @@ import pytest
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import Settings, StoreSettings
-from sightline.engine.telemetry import Metrics
 from sightline.infra.status_table import retraction_of
 from sightline.stream_workers.label_sink.last_retraction import (
     KEY,

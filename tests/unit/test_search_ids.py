@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.engine.object_store_directory import DirectoryObjectStore
+from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.search_ids import (
     IssuedSearch,
     SearchIdInvalid,

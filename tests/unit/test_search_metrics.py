@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.engine.clock import ManualClock
+from sightline.engine.label_data.search_stats import Folded, Period, SearchStats
+from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
+from sightline.engine.metrics import Metrics
 from sightline.engine.records import Message, TopicPartition
-from sightline.engine.search_stats import Folded, Period, SearchStats
-from sightline.engine.search_stats_follower import SearchStatsFollower
-from sightline.engine.telemetry import Metrics
 from sightline.schemas.labels import EpochClosed, SearchesClosed, Verdict
 from sightline.schemas.registry import decode
 from sightline.schemas.search_metrics import SearchMetricsCounted

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.engine.sparse_copy import copy_sparse_tree
+from sightline.engine.vector_index.edge.sparse_copy import copy_sparse_tree
 
 MIB = 1 << 20
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sightline.engine.clock import EPOCH, ManualClock
 from sightline.engine.errors import Part
 from sightline.engine.health import Health
-from sightline.engine.telemetry import (
+from sightline.engine.metrics import (
     JsonFormatter,
     Metrics,
     child_traceparent,

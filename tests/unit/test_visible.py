@@ -10,8 +10,8 @@ import pytest
 
 from sightline.engine.errors import NotFound
 from sightline.engine.settings import IndexSettings, Scope
-from sightline.engine.vector_index_edge import EdgeVectorIndex
-from sightline.engine.visible import Caller, VisibleIndex
+from sightline.engine.vector_index.edge.index import EdgeVectorIndex
+from sightline.engine.vector_index.visible import Caller, VisibleIndex
 from tests.indexed_images import SPEC, Kind, image, query
 
 ADMIN = Caller(scopes=frozenset({Scope.ADMIN}))

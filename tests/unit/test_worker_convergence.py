@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
 from sightline.engine.records import Message, Stage, TopicPartition
 from sightline.engine.settings import WorkerSettings
-from sightline.engine.telemetry import Metrics
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (

@@ -13,9 +13,9 @@ import pytest
 from sightline.engine.clock import EPOCH, ManualClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import WorkerSettings
-from sightline.engine.telemetry import Metrics
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.crew import Crew, Later
 from sightline.stream_workers.fetching import ByteBudget

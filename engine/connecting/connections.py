@@ -1,0 +1,111 @@
+"""Which adapter talks to the log and the store: decided by the settings, here and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sightline.engine.connecting import owner
+from sightline.engine.errors import RefusedToStart
+from sightline.engine.settings import KafkaSettings, Mode, Settings
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import EventProducer, ObjectStore
+
+OBJECTS = "objects"
+"""Folder of the embedded stack's objects in its data directory."""
+EMBEDDED_PARTITIONS = 4
+"""Of every topic of the in-process broker."""
+EMBEDDED_SESSION_S = 6.0
+"""A member that left is waited for no longer (the broker's own default is 44 s)."""
+
+
+def open_event_producer(settings: Settings) -> EventProducer:
+    """Appends to Kafka; in embedded mode, through the API of the process that owns the stack.
+
+    Raises:
+        RefusedToStart: embedded mode, and nothing runs.
+    """
+    if settings.mode is Mode.EMBEDDED:
+        from sightline.engine.event_log.embedded.http_producer import HttpEventProducer  # noqa: PLC0415 - one of two
+
+        return HttpEventProducer(running_owner(settings).url, headers=owner_headers(settings))
+    from sightline.engine.event_log.kafka import KafkaEventProducer  # noqa: PLC0415 - one of two
+
+    return KafkaEventProducer(settings.kafka)
+
+
+def open_object_store(settings: Settings) -> ObjectStore:
+    """S3, or a directory where one is set and in embedded mode; our bucket exists afterwards.
+
+    Raises:
+        PartUnavailable: the store did not answer.
+    """
+    store = connect_object_store(settings)
+    store.ensure_bucket(settings.store.bucket)
+    return store
+
+
+def connect_object_store(settings: Settings) -> ObjectStore:
+    """The same, without asking for the bucket."""
+    directory = object_directory(settings)
+    if directory is not None:
+        from sightline.engine.object_store.directory import (  # noqa: PLC0415 - one of two
+            DirectoryObjectStore,
+        )
+
+        return DirectoryObjectStore(directory)
+    from sightline.engine.object_store.s3 import S3ObjectStore  # noqa: PLC0415 - one of two
+
+    return S3ObjectStore(settings.store)
+
+
+def object_directory(settings: Settings) -> Path | None:
+    """Where objects lie if they are files: where the settings say, in embedded mode always."""
+    directory = settings.store.directory
+    if settings.mode is Mode.EMBEDDED and directory is None:
+        return settings.data_directory / OBJECTS
+    return directory
+
+
+def embedded_kafka(settings: Settings, bootstrap_servers: str) -> KafkaSettings:
+    """How to reach an in-process broker: local, open, its topics made with it."""
+    return KafkaSettings(
+        bootstrap_servers=bootstrap_servers,
+        create_topics=False,
+        partitions=EMBEDDED_PARTITIONS,
+        session_timeout_s=EMBEDDED_SESSION_S,
+        delivery_timeout_s=settings.kafka.delivery_timeout_s,
+    )
+
+
+def reachable_kafka(settings: Settings) -> KafkaSettings:
+    """How a command reaches the log: Kafka, or the broker of the running owner.
+
+    Raises:
+        RefusedToStart: embedded mode, and nothing runs.
+    """
+    if settings.mode is Mode.SERVICES:
+        return settings.kafka
+    return embedded_kafka(settings, running_owner(settings).bootstrap_servers)
+
+
+def owner_headers(settings: Settings) -> dict[str, str]:
+    """What a command of this machine tells the owner's API about itself."""
+    key = settings.api.command_key
+    return {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
+
+
+def running_owner(settings: Settings) -> owner.Owner:
+    """The process that owns the embedded stack.
+
+    Raises:
+        RefusedToStart: nothing runs.
+    """
+    found = owner.find(settings.data_directory)
+    if found is None:
+        raise RefusedToStart(
+            f"nothing runs on {settings.data_directory}: start it with `sightline up --detach`, "
+            'or set mode = "services" to reach Kafka and S3'
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Pictures in, vectors out: the networks, their weights, and the runtimes that run them."""

@@ -1,0 +1,131 @@
+"""Pooled features of any runtime in, unit vectors of one space out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from sightline.engine.embedding.model_files import ModelSource
+from sightline.engine.errors import SettingsInvalid
+
+Features = NDArray[np.float32]
+
+
+class Runtime(Protocol):
+    """Runs a network; safe to call from several threads, each of which keeps to one core."""
+
+    @property
+    def name(self) -> str:
+        """As in the settings: `openvino`, `torch-eager`, `torch-compiled`, `cuda`."""
+
+    @property
+    def precision(self) -> str:
+        """`fp32` or `bf16`."""
+
+    @property
+    def batched(self) -> bool:
+        """Whether several crops at once cost less than one after the other."""
+
+    def features(self, crops: NDArray[np.uint8]) -> Features:
+        """uint8 (n, size, size, 3) RGB to float32 (n, features); a row never depends on others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """Centre, then rotate and cut: (features - mean) @ matrix, in fp32."""
+
+    mean: Features
+    """(features,)."""
+    matrix: Features
+    """(features, dimensions)."""
+
+    def __call__(self, features: Features) -> Features:
+        """(n, features) to (n, dimensions); row by row, so that batching changes no bit."""
+        # Not `@`: OpenBLAS gives such a product to threads of its own, which spin for the next one.
+        # On two cores that took 5.4 ms of CPU an image, this takes 0.2.
+        rows = [np.einsum("i,ij->j", row - self.mean, self.matrix) for row in features]
+        return np.stack(rows) if rows else np.empty((0, self.matrix.shape[1]), np.float32)
+
+
+def load_projection(path: Path) -> Projection:
+    """Read `mean` and `matrix` of a safetensors file.
+
+    Raises:
+        SettingsInvalid: unreadable, or of other shapes.
+    """
+    try:
+        tensors = load_file(path)
+        mean, matrix = tensors["mean"], tensors["matrix"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise SettingsInvalid(f"embedder.projection: cannot read {path}: {error}") from error
+    if mean.ndim != 1 or matrix.ndim != 2 or matrix.shape[0] != mean.shape[0]:  # noqa: PLR2004
+        raise SettingsInvalid(
+            f"embedder.projection: {path} holds mean {mean.shape} and matrix {matrix.shape}"
+        )
+    return Projection(mean.astype(np.float32), np.ascontiguousarray(matrix, dtype=np.float32))
+
+
+class ProjectingEmbedder:
+    """The `Embedder` of every runtime: features, projection, L2 norm 1 in fp32."""
+
+    def __init__(
+        self, source: ModelSource, runtime: Runtime, projection: Projection | None
+    ) -> None:
+        self._source = source
+        self._runtime = runtime
+        self._projection = projection
+        self._digest = source.digest(precision=runtime.precision, runtime=runtime.name)
+        size = source.input_size
+        self._dimensions: int = self.embed(np.zeros((1, size, size, 3), np.uint8)).shape[1]
+
+    @property
+    def digest(self) -> str:
+        """Names the vector space: weights, projection, preprocess, precision and runtime."""
+        return self._digest
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        return self._dimensions
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square crop, pixels."""
+        return self._source.input_size
+
+    @property
+    def runtime(self) -> str:
+        """What runs it: `openvino`, `torch-eager`, `torch-compiled` or `cuda`."""
+        return self._runtime.name
+
+    @property
+    def precision(self) -> str:
+        """`fp32` or `bf16`: what the settings' `auto` became on this machine."""
+        return self._runtime.precision
+
+    @property
+    def batched(self) -> bool:
+        """Whether several images at once cost less than one after the other."""
+        return self._runtime.batched
+
+    def embed(self, crops: NDArray[np.uint8]) -> Features:
+        """uint8 (n, input_size, input_size, 3) RGB to float32 (n, dimensions) of L2 norm 1.
+
+        Raises:
+            ValueError: crops of another shape or type.
+        """
+        size = self._source.input_size
+        if crops.dtype != np.uint8 or crops.shape[1:] != (size, size, 3):
+            raise ValueError(f"crops must be uint8 (n, {size}, {size}, 3), not {crops.shape}")
+        vectors = self._runtime.features(crops)
+        if self._projection is not None:
+            vectors = self._projection(vectors)
+        norms = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
+        unit: Features = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+        return unit

@@ -1,0 +1,193 @@
+"""The OpenVINO runtime: the fastest on CPUs, needs no compiler, releases the GIL.
+
+One image per inference and one stream per thread: on this network batches gain nothing (measured),
+and a vector cannot depend on what it was batched with. The converted network is kept in the
+user's cache, so that only the first process pays for torch.
+"""
+
+# ruff: noqa: PLC0415 - a process imports only the framework that it runs
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import openvino as ov  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from sightline.engine.embedding.model_files import ModelSource
+from sightline.engine.errors import SettingsInvalid
+
+_CONVERSION = 1
+"""Counts up when the networks or their conversion change, so that old entries are not used."""
+_PRECISIONS = {"bf16": "bf16", "fp32": "f32"}
+_NICENESS = 10
+"""About a tenth of the weight of a normal thread, and only where both want the same core."""
+_XML, _BIN, _SUMS = "model.xml", "model.bin", "sha256.json"
+
+
+class OpenVinoRuntime:
+    """A network compiled for the CPU."""
+
+    def __init__(self, network: ov.Model, *, precision: str, threads: int) -> None:
+        self._precision = precision
+        hints = {
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,  # the cores are shared with decoding threads
+        }
+        self._local = threading.local()
+
+        def start() -> None:
+            self._compiled = ov.Core().compile_model(network, "CPU", hints)
+            # The binding fills a static table of types at its first inference and lets go of the
+            # GIL meanwhile: two threads whose first inferences meet there wait for ever.
+            self.features(np.zeros(self._compiled.input(0).shape, np.uint8))
+
+        _in_the_background(start)
+
+    @property
+    def name(self) -> str:
+        """As in the settings."""
+        return "openvino"
+
+    @property
+    def precision(self) -> str:
+        """`fp32` or `bf16`."""
+        return self._precision
+
+    @property
+    def batched(self) -> bool:
+        """Never: one image per inference."""
+        return False
+
+    def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 (n, size, size, 3) to float32 (n, features)."""
+        request = self._request()
+        rows = [
+            np.array(request.infer([crop[None]], share_inputs=True)[0][0], dtype=np.float32)
+            for crop in np.ascontiguousarray(crops)
+        ]
+        width = self._compiled.output(0).partial_shape[1].get_length()
+        return np.stack(rows) if rows else np.empty((0, width), np.float32)
+
+    def _request(self) -> ov.InferRequest:
+        request: ov.InferRequest | None = getattr(self._local, "request", None)
+        if request is None:
+            request = self._compiled.create_infer_request()
+            self._local.request = request
+        return request
+
+
+def _in_the_background(start: Callable[[], None]) -> None:
+    """Run it in a thread of low priority, which the threads that it starts inherit.
+
+    OpenVINO infers in threads of its own. They never hold the interpreter's lock, so whoever does
+    goes first on a busy core: a search is a few milliseconds, an image three times as many.
+    """
+    with ThreadPoolExecutor(1, "openvino-start", initializer=_lower_priority) as starter:
+        starter.submit(start).result()
+
+
+def _lower_priority() -> None:
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
+def cpu_precision(wanted: str) -> str:
+    """`auto` made concrete: bf16 where the processor computes in it, else fp32.
+
+    Raises:
+        SettingsInvalid: bf16 is asked for on a processor without it.
+    """
+    capable = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if wanted == "bf16" and not capable:
+        raise SettingsInvalid(
+            "embedder.precision: this processor does not compute in bf16; set it to fp32 (another "
+            "vector space: index again) or to auto"
+        )
+    if wanted == "auto":
+        return "bf16" if capable else "fp32"
+    return wanted
+
+
+def open_openvino(
+    source: ModelSource, *, precision: str, threads: int, cache: Path
+) -> OpenVinoRuntime:
+    """The runtime of a model, converted by torch once and then read from `cache`.
+
+    Raises:
+        SettingsInvalid: the model's files do not fit, or bf16 is asked for where there is none.
+    """
+    precision = cpu_precision(precision)
+    directory = cache / _cache_key(source)
+    network = _cached(directory)
+    if network is None:
+        network = convert(source)
+        _keep(network, directory)
+    return OpenVinoRuntime(network, precision=precision, threads=threads)
+
+
+def convert(source: ModelSource) -> ov.Model:
+    """The torch network as an OpenVINO one: uint8 (1, size, size, 3) to float32 (1, features)."""
+    import torch
+
+    from sightline.engine.embedding.networks import build_network, from_crops
+
+    network = from_crops(build_network(source.model, source.weights, source.normalisation))
+    example = torch.zeros(1, source.input_size, source.input_size, 3, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converter traces with what torch calls deprecated
+        converted: ov.Model = ov.convert_model(
+            network, example_input=example, input=[ov.PartialShape(list(example.shape))]
+        )
+    return converted
+
+
+def _cache_key(source: ModelSource) -> str:
+    parts = (str(_CONVERSION), ov.get_version(), source.model, source.weights_id)
+    shape = (repr(source.normalisation), str(source.input_size))
+    return hashlib.sha256("|".join((*parts, *shape)).encode()).hexdigest()[:32]
+
+
+def _cached(directory: Path) -> ov.Model | None:
+    """The kept network, if its files are those that were written."""
+    try:
+        expected = json.loads((directory / _SUMS).read_text())
+        if expected != _sums(directory):
+            return None
+    except (OSError, ValueError):
+        return None
+    return ov.Core().read_model(directory / _XML)
+
+
+def _sums(directory: Path) -> dict[str, str]:
+    return {
+        name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in (_XML, _BIN)
+    }
+
+
+def _keep(network: ov.Model, directory: Path) -> None:
+    """Write to a directory of its own, then rename: readers see all or nothing."""
+    with contextlib.suppress(OSError):  # no cache is slower to start, not wrong
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
+            written = Path(scratch) / "network"
+            written.mkdir()
+            ov.save_model(network, written / _XML, compress_to_fp16=False)
+            (written / _SUMS).write_text(json.dumps(_sums(written)))
+            if directory.exists():
+                directory.replace(Path(scratch) / "stale")
+            written.replace(directory)

@@ -1,0 +1,113 @@
+"""The torch runtimes: eager and compiled on CPU, and CUDA."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sightline.engine.embedding.model_files import ModelSource
+from sightline.engine.embedding.networks import build_network, from_crops
+from sightline.engine.errors import SettingsInvalid
+
+_CUDA_BATCH = 16
+"""CUDA picks its kernels by batch size: one size, filled up, keeps a vector its own."""
+_COMPILERS = ("c++", "g++", "clang++")
+
+
+class TorchRuntime:
+    """A torch network on one device; a forward pass of one size only."""
+
+    def __init__(
+        self, network: nn.Module, *, name: str, precision: str, size: int, batch: int = 1
+    ) -> None:
+        self._name = name
+        self._precision = precision
+        self._size = size
+        self._batch = batch
+        self._device = torch.device("cuda" if name == "cuda" else "cpu")
+        self._network = network.to(self._device)
+
+    @property
+    def name(self) -> str:
+        """As in the settings."""
+        return self._name
+
+    @property
+    def precision(self) -> str:
+        """`fp32` or `bf16`."""
+        return self._precision
+
+    @property
+    def batched(self) -> bool:
+        """Only where a forward pass takes more than one: on CUDA."""
+        return self._batch > 1
+
+    def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 (n, size, size, 3) to float32 (n, features)."""
+        filled = -len(crops) % self._batch if len(crops) else self._batch
+        shape = (filled, self._size, self._size, 3)
+        whole = np.concatenate([crops, np.zeros(shape, np.uint8)]) if filled else crops.copy()
+        with torch.inference_mode():
+            parts = [
+                self._network(part.to(self._device)).float().cpu()
+                for part in torch.split(torch.from_numpy(whole), self._batch)
+            ]
+        features: NDArray[np.float32] = torch.cat(parts)[: len(crops)].numpy()
+        return features
+
+
+def has_cuda() -> bool:
+    """Whether torch can use a GPU here."""
+    return torch.cuda.is_available()
+
+
+def has_compiler() -> bool:
+    """Whether torch.compile finds a C++ compiler here."""
+    return any(shutil.which(name) for name in _COMPILERS)
+
+
+def open_torch(source: ModelSource, *, precision: str, runtime: str) -> TorchRuntime:
+    """A torch runtime of a model. Sets torch to one thread per call in this process (not CUDA).
+
+    Raises:
+        SettingsInvalid: the model's files do not fit, or the runtime cannot run here.
+    """
+    _check(runtime)
+    if runtime != "cuda":
+        torch.set_num_threads(1)
+    precision = _precision(precision, runtime)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    network = build_network(source.model, source.weights, source.normalisation)
+    taken: nn.Module = from_crops(network, dtype=dtype)
+    if runtime == "torch-compiled":
+        taken.compile(dynamic=False)
+    batch = _CUDA_BATCH if runtime == "cuda" else 1
+    return TorchRuntime(
+        taken, name=runtime, precision=precision, size=source.input_size, batch=batch
+    )
+
+
+def _check(runtime: str) -> None:
+    if runtime == "cuda" and not has_cuda():
+        raise SettingsInvalid("embedder.runtime: torch sees no CUDA device here; set it to auto")
+    if runtime == "torch-compiled" and not has_compiler():
+        raise SettingsInvalid(
+            "embedder.runtime: torch-compiled needs a C++ compiler on this machine; set it to auto"
+        )
+
+
+def _precision(wanted: str, runtime: str) -> str:
+    if runtime == "cuda":
+        capable = torch.cuda.is_bf16_supported()
+    else:
+        capable = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - the only way to ask
+    if wanted == "bf16" and not capable:
+        raise SettingsInvalid(
+            "embedder.precision: this machine does not compute in bf16; set it to fp32 (another "
+            "vector space: index again) or to auto"
+        )
+    return ("bf16" if capable else "fp32") if wanted == "auto" else wanted

@@ -1,0 +1,1 @@
+"""Where events are appended and read: Kafka, and the embedded stack's own broker."""

@@ -1,0 +1,95 @@
+"""How far a consumer group is behind: committed offsets, ends, and how long the next one waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from confluent_kafka import KafkaException, TopicPartition
+
+from sightline.engine.event_log.kafka.clients import open_consumer
+from sightline.engine.event_log.kafka.config import error_of
+from sightline.engine.settings import KafkaSettings
+
+_TIMEOUT_S = 10.0
+_OFFSET_UNSET = 0
+"""Negative offsets are librdkafka's words for "nothing committed"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionLag:
+    """One partition as a group sees it."""
+
+    topic: str
+    partition: int
+    start: int
+    committed: int | None
+    end: int
+    oldest_waiting: datetime | None
+    """Log time of the first message that is not committed; None when all are."""
+
+    @property
+    def lag(self) -> int:
+        """Messages that are appended but not committed."""
+        return self.end - max(self.start, self.committed if self.committed is not None else 0)
+
+
+class LagReader:
+    """Looks at a group from outside, without joining it."""
+
+    def __init__(self, settings: KafkaSettings, *, group: str) -> None:
+        self._prefix = settings.topic_prefix
+        self._consumer = open_consumer(settings, group)
+
+    def read(self, topics: Sequence[str], *, ages: bool = True) -> list[PartitionLag]:
+        """The lag of every partition; topics that do not exist are left out.
+
+        Args:
+            topics: unprefixed names.
+            ages: also look up how long the first uncommitted message waits (one fetch each).
+
+        Raises:
+            PartUnavailable: the broker did not answer.
+        """
+        try:
+            return [self._lag(p, ages=ages) for p in self._committed(topics)]
+        except KafkaException as error:
+            raise error_of(error, "reading lag") from error
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
+
+    def _committed(self, topics: Sequence[str]) -> list[TopicPartition]:
+        known = self._consumer.list_topics(timeout=_TIMEOUT_S).topics
+        partitions = [
+            TopicPartition(self._prefix + topic, partition)
+            for topic in topics
+            if self._prefix + topic in known
+            for partition in known[self._prefix + topic].partitions
+        ]
+        return self._consumer.committed(partitions, timeout=_TIMEOUT_S) if partitions else []
+
+    def _lag(self, at: TopicPartition, *, ages: bool) -> PartitionLag:
+        start, end = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S)
+        committed = at.offset if at.offset >= _OFFSET_UNSET else None
+        first = max(start, committed or 0)
+        return PartitionLag(
+            topic=at.topic.removeprefix(self._prefix),
+            partition=at.partition,
+            start=start,
+            committed=committed,
+            end=end,
+            oldest_waiting=self._time_of(at, first) if ages and first < end else None,
+        )
+
+    def _time_of(self, at: TopicPartition, offset: int) -> datetime | None:
+        self._consumer.assign([TopicPartition(at.topic, at.partition, offset)])
+        try:
+            message = self._consumer.poll(_TIMEOUT_S)
+        finally:
+            self._consumer.unassign()
+        if message is None or message.error() is not None:
+            return None
+        return datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)

@@ -1,0 +1,94 @@
+"""Where to start reading each partition of a topic, and how many partitions it has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from sightline.engine.errors import RefusedToStart
+from sightline.engine.event_log.kafka.clients import open_consumer
+from sightline.engine.event_log.kafka.config import error_of
+from sightline.engine.settings import KafkaSettings
+
+
+def start_offsets(
+    settings: KafkaSettings, group: str, topic: str, partitions: Collection[int]
+) -> dict[int, int]:
+    """Per partition the group's committed offset, else the log's start, never before that.
+
+    Raises:
+        PartUnavailable: the broker did not answer for `request_timeout_s`.
+    """
+    name = settings.topic_prefix + topic
+    consumer = open_consumer(settings, group)
+    try:
+        wanted = [KafkaPartition(name, partition) for partition in sorted(partitions)]
+        found = consumer.committed(wanted, timeout=settings.request_timeout_s)
+        return {at.partition: max(at.offset, _log_start(consumer, at, settings)) for at in found}
+    except KafkaException as error:
+        raise error_of(error, f"asking where to start in {topic}") from error
+    finally:
+        consumer.close()
+
+
+def offsets_since(settings: KafkaSettings, topic: str, since: datetime | None) -> dict[int, int]:
+    """Per partition the offset of the first record from a moment on, else where it ends now.
+
+    Args:
+        settings: the cluster.
+        topic: unprefixed; one that does not exist has no partitions.
+        since: None: the log's beginning; the in-process broker knows nothing else.
+
+    Raises:
+        PartUnavailable: the broker did not answer for `request_timeout_s`.
+    """
+    name = settings.topic_prefix + topic
+    consumer = open_consumer(settings, "offsets-since")
+    try:
+        known = consumer.list_topics(timeout=settings.request_timeout_s).topics
+        numbers = sorted(known[name].partitions) if name in known else []
+        if since is None:
+            return dict.fromkeys(numbers, 0)
+        # The ends first: what is appended from now on must not be passed over.
+        ends = {p: _log_end(consumer, KafkaPartition(name, p), settings) for p in numbers}
+        since_ms = round(since.timestamp() * 1_000)
+        wanted = [KafkaPartition(name, number, since_ms) for number in numbers]
+        found = consumer.offsets_for_times(wanted, timeout=settings.request_timeout_s)
+        return {at.partition: at.offset if at.offset >= 0 else ends[at.partition] for at in found}
+    except KafkaException as error:
+        raise error_of(error, f"asking where to start in {topic}") from error
+    finally:
+        consumer.close()
+
+
+def partition_count(settings: KafkaSettings, topic: str) -> int:
+    """How many partitions the topic has.
+
+    Raises:
+        RefusedToStart: there is no such topic.
+        PartUnavailable: the broker did not answer.
+    """
+    name = settings.topic_prefix + topic
+    consumer = open_consumer(settings, "partition-count")
+    try:
+        known = consumer.list_topics(name, timeout=settings.request_timeout_s).topics[name]
+    except KafkaException as error:
+        raise error_of(error, f"asking for {topic}") from error
+    finally:
+        consumer.close()
+    if not known.partitions:
+        raise RefusedToStart(f"there is no topic {name}: create it with `sightline topics create`")
+    return len(known.partitions)
+
+
+def _log_start(consumer: Consumer, at: KafkaPartition, settings: KafkaSettings) -> int:
+    low, _ = consumer.get_watermark_offsets(at, timeout=settings.request_timeout_s)
+    return int(low)
+
+
+def _log_end(consumer: Consumer, at: KafkaPartition, settings: KafkaSettings) -> int:
+    _, high = consumer.get_watermark_offsets(at, timeout=settings.request_timeout_s)
+    return int(high)

@@ -1,0 +1,1 @@
+"""Labelled triples as data: manifest, tables, propensities and figures, as readers need them."""

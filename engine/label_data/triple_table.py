@@ -1,0 +1,93 @@
+"""The Parquet triples as one table: one row per triple id, without what was taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+from pyarrow import parquet
+
+from sightline.engine.errors import ObjectMissing
+from sightline.engine.label_data.triple_columns import RETRACTIONS, TRIPLES
+from sightline.engine.label_data.triple_manifest import (
+    FileKind,
+    ManifestEntry,
+    TripleFile,
+    TripleManifest,
+)
+from sightline.engine.ports import ObjectStore
+from sightline.schemas.topics import TRAINING_TRIPLES
+
+ATTEMPTS = 5
+"""A retraction may replace files while they are read; then the manifest is read again."""
+
+
+def read_triples(
+    store: ObjectStore, bucket: str, *, topic: str = TRAINING_TRIPLES.name
+) -> pa.Table:
+    """Every triple that holds, ordered by epoch and id: mined, less retracted, each id once.
+
+    Args:
+        store: the object store.
+        bucket: our own.
+        topic: that the sink wrote, without prefix.
+
+    Returns:
+        A table of `triple_schema.TRIPLES`.
+
+    Raises:
+        ObjectMissing: files that the manifest lists are gone for good.
+        PartUnavailable: the store did not answer.
+    """
+    manifest = TripleManifest(store, bucket, topic)
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _read(manifest)
+        except ObjectMissing:
+            continue
+    return _read(manifest)
+
+
+def _read(manifest: TripleManifest) -> pa.Table:
+    entries = [stored.entry for stored in manifest.entries()]
+    mined = read_files(manifest, files_of(entries, FileKind.TRIPLES))
+    taken_back = read_files(
+        manifest, files_of(entries, FileKind.RETRACTIONS), columns=("triple_id",)
+    )
+    return holding(mined, taken_back["triple_id"])
+
+
+def files_of(entries: Sequence[ManifestEntry], kind: FileKind) -> list[TripleFile]:
+    """The files of one kind, in the entries' order."""
+    return [file for entry in entries for file in entry.files if file.kind is kind]
+
+
+def read_files(
+    manifest: TripleManifest, files: Sequence[TripleFile], *, columns: Sequence[str] = ()
+) -> pa.Table:
+    """Files of one kind as one table, row for row.
+
+    Raises:
+        ObjectMissing: a file is gone.
+        PartUnavailable: the store did not answer.
+    """
+    wanted = list(columns) or None
+    schema = TRIPLES if not files or files[0].kind is FileKind.TRIPLES else RETRACTIONS
+    empty = schema.empty_table()
+    tables = [
+        parquet.read_table(
+            pa.BufferReader(manifest.store.get(manifest.bucket, file.key)), columns=wanted
+        )
+        for file in files
+    ]
+    return pa.concat_tables([empty if wanted is None else empty.select(wanted), *tables])
+
+
+def holding(mined: pa.Table, retracted_ids: pa.ChunkedArray) -> pa.Table:
+    """Rows whose id was not taken back, the first of each id, by epoch and id."""
+    kept = mined.filter(pc.invert(pc.is_in(mined["triple_id"], value_set=retracted_ids)))
+    numbered = kept.append_column("row", pa.array(range(kept.num_rows), pa.int64()))
+    firsts = numbered.group_by("triple_id").aggregate([("row", "min")])
+    rows = firsts["row_min"].combine_chunks()
+    return kept.take(rows).sort_by([("epoch", "ascending"), ("triple_id", "ascending")])

@@ -1,0 +1,202 @@
+"""Encoded bytes in, upright RGB pixels out, in no more detail than asked: the only decoder.
+
+JPEG goes through libjpeg-turbo's scaled decoding (simplejpeg, releases the GIL); whatever that
+refuses, and every other format, goes through Pillow or libheif. Hostile bytes end in `BadImage`,
+whatever the decoders raise.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import pillow_heif
+import simplejpeg  # type: ignore[import-untyped]
+from PIL import Image
+
+from sightline.engine.errors import BadImage, RejectReason
+from sightline.engine.pictures.header import ImageHeader, read_header
+from sightline.engine.pictures.orientation import (
+    TRANSPOSITIONS,
+    UPRIGHT,
+    orientation_of_decoded,
+    swaps_sides,
+)
+from sightline.engine.pictures.signature import ImageFormat
+from sightline.engine.pictures.to_rgb import rgb_on_white
+from sightline.engine.settings import DecodeSettings
+
+# Pillow warns about odd metadata, and they are not the picture. Said once, here: the filters are
+# those of the whole process, and each change of them races with what other threads decode.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_MAX_SCANS = 200
+"""Encoders write about ten; each scan of a large progressive JPEG costs a pass over all of it."""
+_LARGE_PIXELS = 24_000_000
+_LARGE_PICTURES = threading.Lock()
+"""Pictures above the phone-camera range are decoded one at a time: memory stays bounded however
+many threads decode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """An RGB picture, perhaps reduced, and the size it had before."""
+
+    image: Image.Image
+    width: int
+    height: int
+    orientation: int = UPRIGHT
+
+
+def decode_upright(data: bytes, *, limits: DecodeSettings, detail: float) -> Pixels:
+    """Decode safely, upright, in RGB, alpha on white; the first frame of an animation.
+
+    Args:
+        data: the encoded file.
+        limits: bounds, checked against the header before anything is decoded.
+        detail: pixels that the short side must keep; a picture with fewer is not reduced.
+
+    Raises:
+        BadImage: with the reason and a sentence for a person.
+    """
+    header = checked_header(data, limits)
+    large = header.width * header.height > _LARGE_PIXELS
+    with _LARGE_PICTURES if large else nullcontext(), _decoder_errors(header.format):
+        return _upright(_decode(data, header, limits, detail))
+
+
+def checked_header(data: bytes, limits: DecodeSettings) -> ImageHeader:
+    """The header, within the bounds.
+
+    Raises:
+        BadImage: empty, unsupported, over a bound, or too broken to read.
+    """
+    if not data:
+        raise BadImage(RejectReason.EMPTY, "the file has no bytes; upload it again")
+    if len(data) > limits.max_bytes:
+        raise BadImage(
+            RejectReason.TOO_MANY_BYTES,
+            f"the file has {len(data):,} bytes, at most {limits.max_bytes:,} are accepted",
+        )
+    header = read_header(data, max_frames=limits.max_frames)
+    _check_size(header.width, header.height, limits)
+    _check_frames(header.frames, limits)
+    if header.scans > _MAX_SCANS:
+        raise BadImage(
+            RejectReason.CORRUPT, f"the JPEG has over {_MAX_SCANS} scans; encode it again"
+        )
+    return header
+
+
+def _check_size(width: int, height: int, limits: DecodeSettings) -> None:
+    if width < 1 or height < 1:
+        raise BadImage(RejectReason.CORRUPT, f"the header claims {width} x {height} pixels")
+    if width * height > limits.max_pixels:
+        raise BadImage(
+            RejectReason.TOO_MANY_PIXELS,
+            f"the picture has {width:,} x {height:,} pixels, at most {limits.max_pixels:,} "
+            "in all are accepted; send a smaller one",
+        )
+
+
+def _check_frames(frames: int, limits: DecodeSettings) -> None:
+    if frames > limits.max_frames:
+        raise BadImage(
+            RejectReason.TOO_MANY_FRAMES,
+            f"the animation has more than {limits.max_frames:,} frames; send a still picture",
+        )
+
+
+@contextmanager
+def _decoder_errors(image_format: ImageFormat) -> Iterator[None]:
+    """Map whatever a decoder raises over hostile bytes to `BadImage`."""
+    try:
+        yield
+    except BadImage:
+        raise
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise BadImage(
+            RejectReason.TOO_MANY_PIXELS, f"the {image_format} unpacks to too much; send it smaller"
+        ) from error
+    # Decoders of hostile bytes raise anything (struct.error, KeyError, ZeroDivisionError, …), and
+    # all of it means one thing: these bytes are no whole picture.
+    except Exception as error:
+        raise BadImage(*_verdict(image_format, str(error))) from error
+
+
+def _verdict(image_format: ImageFormat, said: str) -> tuple[RejectReason, str]:
+    lower = said.lower()
+    if "too large for" in lower or "data too large" in lower:
+        return RejectReason.TOO_MANY_BYTES, f"the {image_format}'s metadata unpack to too much"
+    if "truncated" in lower or "premature" in lower or "end of file" in lower:
+        return RejectReason.TRUNCATED, f"the {image_format} ends too early; send it whole"
+    return RejectReason.CORRUPT, f"the {image_format} is damaged and cannot be decoded"
+
+
+def _decode(data: bytes, header: ImageHeader, limits: DecodeSettings, detail: float) -> Pixels:
+    if header.format is ImageFormat.JPEG:
+        fast = _decode_jpeg(data, header, detail)
+        if fast is not None:
+            return fast
+    if header.format is ImageFormat.HEIF:
+        return _decode_heif(data, limits, detail)
+    return _decode_with_pillow(data, header, limits, detail)
+
+
+def _decode_jpeg(data: bytes, header: ImageHeader, detail: float) -> Pixels | None:
+    """Grey and three-channel JPEG without a single warning; all else is Pillow's to judge."""
+    if header.channels not in {1, 3}:
+        return None
+    ratio = min(1.0, detail / min(header.width, header.height))
+    try:
+        pixels = simplejpeg.decode_jpeg(
+            data,
+            "RGB",
+            min_width=math.ceil(header.width * ratio),
+            min_height=math.ceil(header.height * ratio),
+            strict=True,
+        )
+    except ValueError:
+        return None
+    return Pixels(Image.fromarray(pixels), header.width, header.height, header.orientation)
+
+
+def _decode_with_pillow(
+    data: bytes, header: ImageHeader, limits: DecodeSettings, detail: float
+) -> Pixels:
+    with Image.open(io.BytesIO(data), formats=[header.format]) as image:
+        width, height = image.size
+        _check_size(width, height, limits)
+        if header.format is ImageFormat.AVIF:
+            _check_frames(getattr(image, "n_frames", 1), limits)
+        ratio = max(1.0, min(width, height) / detail)
+        image.draft(None, (int(width / ratio), int(height / ratio)))
+        image.load()  # once: a second load of a broken PNG would succeed
+        if header.format is ImageFormat.JPEG:
+            orientation = header.orientation
+        else:
+            orientation = orientation_of_decoded(image)
+        return Pixels(rgb_on_white(image, detail=detail), width, height, orientation)
+
+
+def _decode_heif(data: bytes, limits: DecodeSettings, detail: float) -> Pixels:
+    pillow_heif.options.DECODE_THREADS = 1  # one core a thread; the callers are the threads
+    heif = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
+    _check_frames(len(heif), limits)
+    _check_size(heif.size[0], heif.size[1], limits)
+    image = heif.to_pillow()  # libheif has turned it upright
+    return Pixels(rgb_on_white(image, detail=detail), *image.size)
+
+
+def _upright(stored: Pixels) -> Pixels:
+    if stored.orientation not in TRANSPOSITIONS:
+        return stored
+    image = stored.image.transpose(TRANSPOSITIONS[stored.orientation])
+    if swaps_sides(stored.orientation):
+        return Pixels(image, stored.height, stored.width)
+    return Pixels(image, stored.width, stored.height)

@@ -1,0 +1,88 @@
+"""Settings of the search API."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from ipaddress import ip_network
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+
+from sightline.engine.settings.section import PositiveInt, PositiveSeconds, Seconds, Section
+
+
+class Scope(StrEnum):
+    """What an API key may do (docs/api.md)."""
+
+    SEARCH = "search"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+class ApiKey(Section):
+    """One API key; only its hash is in the settings."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the key."""
+    scopes: tuple[Scope, ...]
+    """What it may do."""
+    owner_id: str | None = None
+    """Whose images a `write` key sees and changes."""
+    name: str = ""
+    """For the log."""
+
+
+class ApiSettings(Section):
+    """The search API."""
+
+    host: str = "127.0.0.1"
+    """Without API keys only a loopback address is accepted."""
+    port: int = 8080
+    """0: any free port."""
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    """Where other processes reach the API, such as `https://search.internal`; none: only those that
+    share its data directory find it. `sightline status` asks it what it serves."""
+    keys: tuple[ApiKey, ...] = ()
+    """None at all: everything is allowed, from this machine only."""
+    command_key: SecretStr | None = None
+    """What `sightline upload`, `backfill`, `reconcile` and `dlq replay` send to the process that
+    owns an embedded part: a key of scope `admin`, in plain text; needed only where `keys` are."""
+    signing_secret: SecretStr | None = None
+    """Signs search ids and pseudonymises users; none: made once and kept in the object store."""
+    requests_per_minute: PositiveInt = 6_000
+    """Per key, or per client address."""
+    interactions_per_minute: PositiveInt = 1_200
+    """Clicks, views and the like that one actor may report, in bursts of up to 1,000; per
+    process."""
+    max_concurrent_searches: PositiveInt = 64
+    """More wait; past twice as many, 503."""
+    max_concurrent_renditions: PositiveInt = 64
+    """Pictures and thumbnails that are fetched or made at once; more wait; past twice as many,
+    503."""
+    max_body_bytes: PositiveInt = 33 * 1024 * 1024
+    """Of any request."""
+    body_timeout_s: PositiveSeconds = 120.0
+    """For a request's whole body to arrive; 408 then."""
+    head_timeout_s: PositiveSeconds = 10.0
+    """For a request's head, be it a connection's first or next; the connection is closed then."""
+    max_connections: PositiveInt = 500
+    """Open at once; more are answered 503. Each is a file that the process has open."""
+    forwarded_allow_ips: tuple[str, ...] = ()
+    """Addresses and networks of the proxies whose `X-Forwarded-For` and `-Proto` are believed, and
+    so whom the rate limit counts; none: whoever connects."""
+    publish_unpublished_every_s: Seconds = 300.0
+    """How often the catalogue is looked through for images whose event a crash kept from the log;
+    0: only by `sightline reconcile`."""
+    store_queries: bool = True
+    """Keep uploaded query pictures for 30 days, so that they can become anchors."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call the API."""
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=256)] = 40
+    """Results within this Hamming distance of 256-bit dHashes are near-duplicates."""
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _are_networks(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for one in given:
+            ip_network(one)  # its message names what is wrong
+        return given

@@ -1,0 +1,85 @@
+"""Settings of the loop of labels: join, miner and sink."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sightline.engine.settings.section import PositiveInt, Seconds, Section
+
+
+class LabelSettings(Section):
+    """The label join (docs/labels.md); rules are fixed for the life of its topics."""
+
+    join_group: str = "sightline-join"
+    """Consumer group of the join."""
+    mine_group: str = "sightline-mine"
+    """Consumer group of the miner."""
+    epoch_s: Annotated[float, Field(gt=0)] = 600.0
+    """E: searches are decided together by the epoch in which they were issued."""
+    attribution_window_s: Seconds = 1_800.0
+    """W: how long after the answer an interaction still counts."""
+    lateness_s: Seconds = 300.0
+    """L: how much later than its own time it may reach the log."""
+    history_epochs: Annotated[int, Field(ge=0)] = 6
+    """H: an image that anybody clicked for an anchor so many epochs back is no negative for it."""
+    negatives_per_positive: PositiveInt = 3
+    """At most, by descending score."""
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=256)] = 40
+    """Within this Hamming distance of anchor or positive an image is no negative."""
+    hot_anchor_triples: PositiveInt = 200
+    """Most triples per anchor and epoch; the kept ones carry a weight."""
+    popular_negative_triples: PositiveInt = 200
+    """Most triples per negative, partition and epoch."""
+    bot_acts: PositiveInt = 120
+    """More clicks, likes, shares and conversions in an epoch are a bot's."""
+    bot_coverage_percent: Annotated[int, Field(ge=0, le=100)] = 80
+    """Clicking more of what was shown is a bot's …"""
+    bot_coverage_shown: PositiveInt = 30
+    """… where at least so many images were shown in the epoch."""
+    long_dwell_s: Seconds = 10.0
+    """A click with at least this dwell is grade 3."""
+    examined_s: Seconds = 1.0
+    """In view for at least this long is examined."""
+    rules_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")] = "1"
+    """Part of every triple id."""
+    tick_s: Annotated[float, Field(gt=0)] = 10.0
+    """How often the join's workers tick every partition of a live topic."""
+    stalled_s: Annotated[float, Field(gt=0)] = 30.0
+    """A partition with lag where nothing was applied for so long ends the process."""
+    dead_letter_limit: PositiveInt = 100
+    """More dead letters of one partition within `dead_letter_window_s` end the process."""
+    dead_letter_window_s: Seconds = 60.0
+    """By the records' own timestamps."""
+    supervised: bool = True
+    """`sightline up` runs join and miner as children of its own, and the sink; off: start all three
+    yourself."""
+    join_metrics_port: int | None = 9465
+    """Where the join serves its metrics, also as a child of `sightline up`; none: nowhere."""
+    mine_metrics_port: int | None = 9466
+    """Where the miner serves its metrics, also as a child of `sightline up`; none: nowhere."""
+    driver_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    """From which level on join and miner pass on what Faust and its Kafka client log."""
+
+
+class SinkSettings(Section):
+    """Labelled triples to Parquet, and online metrics (docs/labels-data.md)."""
+
+    group: str = "sightline-sink"
+    """Group under which the sink's progress can be seen; the manifest decides where it starts."""
+    metrics_group: str = "sightline-search-metrics"
+    """Consumer group of the fold of closed searches into metrics."""
+    max_rows: PositiveInt = 50_000
+    """A partition's records are written as a file when there are so many …"""
+    max_age_s: Seconds = 60.0
+    """… or when the first of them has waited for so long."""
+    orphan_grace_s: Seconds = 3_600.0
+    """Files that no manifest entry lists are removed when they are older than this."""
+    retract_every_s: Seconds = 3_600.0
+    """How often triples of erased users and hidden images are taken back, by whichever sink finds
+    it due; 0: only by `sightline retract`."""
+    dead_letter_limit: PositiveInt = 100
+    """More unreadable records in one file's worth stop the sink."""
+    metrics_port: int | None = 9467
+    """Prometheus port of a sink process of its own; none: no endpoint."""

@@ -1,0 +1,110 @@
+"""Settings of the services that are connected to: event log, object store, vector index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from sightline.engine.settings.section import PositiveInt, Seconds, Section
+
+
+class KafkaSettings(Section):
+    """The event log."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    """Comma-separated `host:port` of any brokers."""
+    topic_prefix: str = ""
+    """Put before every topic and group name, for a cluster shared with others."""
+    create_topics: bool = True
+    """Create missing topics at start; switch off where a platform team owns them."""
+    replication_factor: PositiveInt = 1
+    """Of topics that are created here."""
+    partitions: PositiveInt | None = None
+    """Overrides the partition count of every topic that is created here."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to talk to the brokers."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    """Only with a SASL protocol."""
+    sasl_username: str | None = None
+    """Only with a SASL protocol."""
+    sasl_password: SecretStr | None = None
+    """Only with a SASL protocol."""
+    ca_file: Path | None = None
+    """PEM of the authorities to trust; none: the system's."""
+    certificate_file: Path | None = None
+    """PEM of the client's certificate, for mutual TLS."""
+    key_file: Path | None = None
+    """PEM of the client's private key, for mutual TLS."""
+    compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = "lz4"
+    """Of produced batches."""
+    linger_ms: Annotated[float, Field(ge=0)] = 0.0
+    """How long a producer waits for company; 0 favours freshness."""
+    delivery_timeout_s: Seconds = 30.0
+    """After which an unacknowledged message is reported as an error."""
+    request_timeout_s: Seconds = 10.0
+    """For one question to the brokers: metadata, creating a topic, the next message of a replay."""
+    max_queued_messages: PositiveInt = 100_000
+    """Unacknowledged messages that one process holds; beyond, publishing is refused at once."""
+    session_timeout_s: Seconds = 10.0
+    """After which a silent group member is given up and its partitions move on."""
+    group_protocol: Literal["classic", "consumer"] = "classic"
+    """`consumer` is KIP-848; on broker defaults it left a killed member's partitions idle 33 s,
+    the classic protocol with a short session 6 s, hence the default."""
+
+
+class StoreSettings(Section):
+    """The object store."""
+
+    endpoint: str = "127.0.0.1:9000"
+    """`host:port` of the S3 API; ignored where `directory` is set."""
+    directory: Path | None = None
+    """Keep objects in this directory instead of S3 (embedded mode sets it)."""
+    bucket: str = "sightline"
+    """Our own bucket: images/, queries/, thumbnails/, models/, labels/, catalogue/."""
+    region: str = "us-east-1"
+    """The bucket's region."""
+    tls: bool = False
+    """Talk HTTPS."""
+    ca_file: Path | None = None
+    """PEM of the authorities to trust; none: the system's."""
+    access_key: str | None = None
+    """None: the machine's role (IAM, or the web-identity token of a pod)."""
+    secret_key: SecretStr | None = None
+    """Belongs to `access_key`."""
+    session_token: SecretStr | None = None
+    """Belongs to temporary keys."""
+    timeout_s: Seconds = 10.0
+    """For one request."""
+    pool_size: PositiveInt = 16
+    """Connections kept open."""
+
+
+class IndexSettings(Section):
+    """The vector index."""
+
+    url: str | None = None
+    """Of a Qdrant server, `http://host:6333`; none: the embedded engine in `directory`."""
+    api_key: SecretStr | None = None
+    """Of the Qdrant server."""
+    ca_file: Path | None = None
+    """PEM of the authorities to trust; none: the system's."""
+    grpc_port: PositiveInt | None = 6334
+    """None: talk REST."""
+    directory: Path | None = None
+    """Of the embedded engine; none: `index` in the data directory."""
+    collection_prefix: str = "sightline"
+    """Generations are collections `<prefix>-<generation>`, served through the alias `<prefix>`."""
+    quantisation: Literal["none", "int8", "binary", "product"] = "int8"
+    """How vectors are kept in memory; originals stay on disk for rescoring."""
+    timeout_s: Seconds = 10.0
+    """For one request."""
+    shards: PositiveInt = 1
+    """Of collections that are created here (server only)."""
+    replicas: PositiveInt = 1
+    """Of collections that are created here (server only)."""
+    reserve_bytes: PositiveInt = 256 * 1024 * 1024
+    """Free disk space below which the embedded engine stops instead of crashing."""
+    optimise_after: PositiveInt = 10_000
+    """Unindexed points after which the embedded engine builds its graph, in a child process."""

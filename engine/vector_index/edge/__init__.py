@@ -1,0 +1,1 @@
+"""The embedded vector index: one directory, one owner process."""

@@ -1,0 +1,281 @@
+"""The vector index in this process, on the embedded engine (`qdrant-edge-py` 0.9.0)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import qdrant_edge as edge
+
+from sightline.engine.errors import NotFound
+from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest
+from sightline.engine.settings import IndexSettings
+from sightline.engine.vector_index.edge.directory import (
+    OwnedDirectory,
+    read_current,
+    read_json,
+    sync_tree,
+    write_atomically,
+    write_current,
+)
+from sightline.engine.vector_index.edge.live_shard import EdgeStore
+from sightline.engine.vector_index.edge.optimiser import Optimiser
+from sightline.engine.vector_index.edge.translation import (
+    OVERSAMPLING,
+    SEARCH_BREADTH,
+    create_shard,
+    has_keyword,
+    is_at,
+    upsert,
+    visible,
+)
+from sightline.engine.vector_index.generations import check_name, open_serving
+from sightline.engine.vector_index.payload import (
+    LISTED,
+    TOMBSTONE_TYPE,
+    check_vectors,
+    checked_vector,
+    from_payload,
+    highest,
+    point_id,
+    spec_from_json,
+    spec_to_json,
+    winner_payload,
+)
+from sightline.engine.vector_index.ranking import ScoredPayload, ranked_page
+
+_BATCH = 16
+"""Points to one operation. The engine holds the interpreter's lock while it writes, so a search
+waits for a whole one: 10 ms at 16, 25 and more at 64, at the same cost per point (measured)."""
+_SPEC = "spec.json"
+
+
+class EdgeVectorIndex:
+    """`VectorIndex` on a directory that this process owns alone.
+
+    A write is searchable when `apply` returns, durable when `flush` returns. The graph is built
+    in a child process after every `optimise_after` unindexed points; searches before that scan.
+    """
+
+    def __init__(self, store: EdgeStore, spec: GenerationSpec, *, optimise_after: int) -> None:
+        self._store = store
+        self._spec = spec
+        self._optimiser = Optimiser(store, optimise_after=optimise_after)
+        self._optimiser.wrote(store.unindexed())
+
+    @classmethod
+    def open(
+        cls, directory: Path, spec: GenerationSpec, settings: IndexSettings
+    ) -> EdgeVectorIndex:
+        """The generation that serves in `directory`, made from `spec` where there is none.
+
+        Raises:
+            GenerationMismatch: another model made it.
+            IndexOwned: another process has it open.
+            DiskFull: there is too little room to work.
+        """
+        return open_serving(EdgeGenerations(directory, settings), spec)
+
+    @property
+    def spec(self) -> GenerationSpec:
+        """The model and geometry that this generation was made with."""
+        return self._spec
+
+    def apply(self, images: Sequence[IndexedImage]) -> None:
+        """Write each image iff its fence is above the stored one; see `VectorIndex.apply`.
+
+        Raises:
+            ValueError: a vector is not finite and unit; nothing was written.
+            DiskFull: nothing was written.
+            PartUnavailable: it may be half applied; repeat it whole.
+        """
+        winners = highest(images)
+        check_vectors(winners, self._spec.dimensions)
+        for start in range(0, len(winners), _BATCH):
+            batch = winners[start : start + _BATCH]
+            self._store.write(upsert(batch), [point_id(image.image_id) for image in batch])
+        self._optimiser.wrote(len(winners))
+
+    def relocate(self, images: Sequence[IndexedImage]) -> None:
+        """Store only where the winning event lies now, iff the fence is equal."""
+        for image in images:
+            operation = edge.UpdateOperation.set_payload_by_filter(
+                is_at(image), {"winner": winner_payload(image)}
+            )
+            self._store.write(operation, [point_id(image.image_id)])
+
+    def get(self, image_ids: Collection[str], *, vectors: bool = False) -> dict[str, IndexedImage]:
+        """The stored images, whatever their visibility; unknown ids are absent."""
+        points: list[edge.PointId] = [point_id(image_id) for image_id in image_ids]
+        with self._store.reading("get") as shard:
+            records = shard.retrieve(points, with_payload=True, with_vector=vectors)
+        images = (_image(record) for record in records)
+        return {image.image_id: image for image in images}
+
+    def search(self, request: SearchRequest) -> list[Hit]:
+        """The nearest listed images; see `VectorIndex.search`."""
+        vector = checked_vector(request.vector, self._spec.dimensions, of="the query")
+        query = edge.Query.Nearest(vector.tolist())
+        seen = visible(request.tags, request.exclude_ids)
+        params = _search_params(exact=request.exact)
+
+        def fetch(limit: int) -> list[ScoredPayload]:
+            asked = edge.QueryRequest(
+                limit=limit, query=query, filter=seen, params=params, with_payload=True
+            )
+            with self._store.reading("search") as shard:
+                return [ScoredPayload(p.score, p.payload or {}) for p in shard.query(asked)]
+
+        return ranked_page(fetch, request.limit)
+
+    def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
+        """Every stored image once, by point id; what is written meanwhile may or may not show."""
+        offset: edge.PointId | None = None
+        while True:
+            asked = edge.ScrollRequest(
+                offset=offset, limit=batch, with_payload=True, with_vector=vectors
+            )
+            with self._store.reading("scan") as shard:
+                records, offset = shard.scroll(asked)
+            yield from (_image(record) for record in records)
+            if offset is None:
+                return
+
+    def count(self, *, listed_only: bool = False) -> int:
+        """How many images are stored, or only those that a search can return."""
+        listed = edge.Filter(must=[has_keyword("listing", LISTED)]) if listed_only else None
+        with self._store.reading("count") as shard:
+            return shard.count(edge.CountRequest(exact=True, filter=listed))
+
+    def purge(self, image_ids: Collection[str]) -> None:
+        """Remove tombstones for good; what is not a tombstone (any more) stays."""
+        points = [point_id(image_id) for image_id in image_ids]
+        if not points:
+            return
+        tombstones = edge.Filter(
+            must=[edge.HasIdCondition(set(points)), has_keyword("type", TOMBSTONE_TYPE)]
+        )
+        self._store.write(edge.UpdateOperation.delete_points_by_filter(tombstones), points)
+
+    def flush(self) -> None:
+        """Return when everything applied before this call survives a crash."""
+        self._store.flush()
+
+    def wait_optimised(self, timeout_s: float) -> bool:
+        """Whether the optimiser became idle in time; before that, order may still change."""
+        return self._optimiser.wait_idle(timeout_s)
+
+    def unindexed(self) -> int:
+        """Vectors that are scanned, not yet found through the graph; for metrics."""
+        return self._store.unindexed()
+
+    def close(self) -> None:
+        """Stop the optimiser, flush, let go of the directory; repeated calls do nothing."""
+        self._optimiser.stop()
+        self._store.close()
+
+
+def _search_params(*, exact: bool) -> edge.SearchParams:
+    if exact:
+        return edge.SearchParams(
+            exact=True, quantization=edge.QuantizationSearchParams(ignore=True)
+        )
+    rescoring = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+    return edge.SearchParams(hnsw_ef=SEARCH_BREADTH, quantization=rescoring)
+
+
+def _image(record: edge.Record) -> IndexedImage:
+    vector = np.asarray(record.vector, dtype=np.float32) if record.vector else None
+    return from_payload(record.payload or {}, vector)
+
+
+class EdgeGenerations:
+    """The generations under one directory; see `generations.Generations`."""
+
+    def __init__(self, directory: Path, settings: IndexSettings) -> None:
+        self._directory = directory
+        self._settings = settings
+
+    def current(self) -> str | None:
+        """Name of the generation that serves; None before the first."""
+        return read_current(self._directory)
+
+    def names(self) -> list[str]:
+        """All that exist, by name."""
+        return sorted(path.parent.name for path in self._directory.glob(f"*/{_SPEC}"))
+
+    def spec(self, name: str) -> GenerationSpec | None:
+        """What the generation records; None if there is no such one."""
+        stored = read_json(self._directory / name / _SPEC)
+        return None if stored is None else spec_from_json(stored)
+
+    def create(self, spec: GenerationSpec) -> None:
+        """Make it, empty; what is already there stays."""
+        path = self._directory / check_name(spec.name)
+        path.mkdir(parents=True, exist_ok=True)
+        owned = OwnedDirectory(path, reserve_bytes=self._settings.reserve_bytes)
+        try:
+            owned.check_space()
+            if owned.live() is None:
+                shard = owned.next_shard()
+                create_shard(shard, spec)
+                sync_tree(shard)
+                owned.make_live(shard)
+            if self.spec(spec.name) is None:
+                write_atomically(path / _SPEC, _to_text(spec))
+        finally:
+            owned.release()
+
+    def open(self, name: str) -> EdgeVectorIndex:
+        """Open an existing one.
+
+        Raises:
+            NotFound: there is no such generation.
+            IndexOwned: another process has it open.
+            DiskFull: there is too little room to work.
+        """
+        spec = self.spec(name)
+        if spec is None:
+            raise NotFound(f"index: no generation {name!r} under {self._directory}")
+        owned = OwnedDirectory(self._directory / name, reserve_bytes=self._settings.reserve_bytes)
+        try:
+            owned.check_space()
+            store = EdgeStore(owned, _live_shard(owned))
+        except BaseException:
+            owned.release()
+            raise
+        return EdgeVectorIndex(store, spec, optimise_after=self._settings.optimise_after)
+
+    def switch(self, name: str) -> None:
+        """Let this one serve from now on, atomically; processes see it at their next start."""
+        if self.spec(name) is None:
+            raise NotFound(f"index: no generation {name!r} under {self._directory}")
+        write_current(self._directory, name)
+
+    def remove(self, name: str) -> None:
+        """Delete one that neither serves nor is open; an unknown name is fine."""
+        path = self._directory / check_name(name)
+        if not path.is_dir():
+            return
+        owned = OwnedDirectory(path, reserve_bytes=1)
+        try:
+            shutil.rmtree(path)
+        finally:
+            owned.release()
+
+    def close(self) -> None:
+        """Nothing to let go of: each opened generation owns its directory itself."""
+
+
+def _live_shard(owned: OwnedDirectory) -> Path:
+    live = owned.live()
+    if live is None:
+        raise NotFound(f"index: {owned.path} has no shard; it was never finished")
+    return live
+
+
+def _to_text(spec: GenerationSpec) -> str:
+    return json.dumps(spec_to_json(spec), indent=2)

@@ -1,0 +1,113 @@
+"""Generations as a Qdrant server keeps them: collections and one alias, made, switched, removed."""
+
+from __future__ import annotations
+
+from qdrant_client import models
+
+from sightline.engine.errors import NotFound, PartUnavailable
+from sightline.engine.records import GenerationSpec
+from sightline.engine.settings import IndexSettings
+from sightline.engine.vector_index.generations import check_name
+from sightline.engine.vector_index.payload import KEYWORDS, NUMBERS, spec_from_json, spec_to_json
+from sightline.engine.vector_index.qdrant.client import QdrantCalls, request_timeout_s
+from sightline.engine.vector_index.qdrant.translation import (
+    collection_config,
+    keyword_index,
+    number_index,
+)
+
+
+class QdrantCollections:
+    """A server's collections `<prefix>-<name>`, one a generation; the alias `<prefix>` serves."""
+
+    def __init__(self, calls: QdrantCalls, settings: IndexSettings) -> None:
+        self.calls = calls
+        self._settings = settings
+        self._prefix = settings.collection_prefix
+
+    def current(self) -> str | None:
+        """Name of the generation that serves; None before the first."""
+        aliases = self.calls("read aliases", lambda client: client.get_aliases()).aliases
+        for alias in aliases:
+            if alias.alias_name == self._prefix:
+                return alias.collection_name.removeprefix(f"{self._prefix}-")
+        return None
+
+    def names(self) -> list[str]:
+        """All that exist, by name."""
+        start = f"{self._prefix}-"
+        found = self.calls("list", lambda client: client.get_collections()).collections
+        return sorted(c.name.removeprefix(start) for c in found if c.name.startswith(start))
+
+    def spec(self, name: str) -> GenerationSpec | None:
+        """What the generation's collection metadata records; None if there is no such one."""
+        if name not in self.names():
+            return None
+        collection = self.collection(name)
+        info = self.calls("read", lambda client: client.get_collection(collection))
+        return spec_from_json(info.config.metadata) if info.config.metadata else None
+
+    def create(self, spec: GenerationSpec) -> None:
+        """Make it, empty, payload indexes first; what is already there stays."""
+        check_name(spec.name)
+        collection = self.collection(spec.name)
+        if spec.name not in self.names():
+            self._create_collection(collection, spec)
+        for name in KEYWORDS:
+            self._create_field_index(collection, name, keyword_index(name))
+        for name in NUMBERS:
+            self._create_field_index(collection, name, number_index())
+
+    def _create_collection(self, collection: str, spec: GenerationSpec) -> None:
+        try:
+            self.calls(
+                "create",
+                lambda client: client.create_collection(
+                    collection,
+                    **collection_config(spec),
+                    shard_number=self._settings.shards,
+                    replication_factor=self._settings.replicas,
+                    # A write that hides an image is not acknowledged while a replica shows it.
+                    write_consistency_factor=self._settings.replicas,
+                    metadata=spec_to_json(spec),
+                    timeout=request_timeout_s(self._settings),
+                ),
+            )
+        except PartUnavailable:
+            if spec.name not in self.names():  # else another process was faster
+                raise
+
+    def _create_field_index(
+        self, collection: str, name: str, schema: models.PayloadSchemaParams
+    ) -> None:
+        self.calls(
+            "create index",
+            lambda client: client.create_payload_index(collection, name, schema, wait=True),
+        )
+
+    def switch(self, name: str) -> None:
+        """Let this one serve from now on, atomically; processes see it when they next open."""
+        if name not in self.names():
+            raise NotFound(f"index: no generation {name!r} on the server")
+        drop = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=self._prefix))
+        point = models.CreateAliasOperation(
+            create_alias=models.CreateAlias(
+                collection_name=self.collection(name), alias_name=self._prefix
+            )
+        )
+        steps: list[models.AliasOperations] = [point] if self.current() is None else [drop, point]
+        self.calls("switch", lambda client: client.update_collection_aliases(steps))
+
+    def remove(self, name: str) -> None:
+        """Delete one that does not serve; an unknown name is fine."""
+        if name in self.names():
+            collection = self.collection(name)
+            self.calls("remove", lambda client: client.delete_collection(collection))
+
+    def close(self) -> None:
+        """Let go of the connections but for those of opened indexes."""
+        self.calls.close()
+
+    def collection(self, name: str) -> str:
+        """The collection of a generation."""
+        return f"{self._prefix}-{name}"
