@@ -17,7 +17,7 @@ import numpy as np
 
 from sightline.engine.settings import Settings
 from sightline.infra.wiring import Parts
-from sightline.producers.images import Published, reference_to
+from sightline.producers.images.publisher import Published, reference_to
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Lane

@@ -20,7 +20,7 @@ from sightline.infra.kafka_server import LocalKafka
 from sightline.infra.minio_server import LocalMinio
 from sightline.infra.photo_folder import PhotoFolder, synthetic_folder
 from sightline.infra.wiring import Parts
-from sightline.producers.images import ImagePublisher
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.index_worker import IndexWorker

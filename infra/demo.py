@@ -22,7 +22,7 @@ from sightline.infra.demo_figures import Figures, feedback_table, table
 from sightline.infra.demo_people import Feedback, demo_labels, let_people_search, true_labels
 from sightline.infra.node import run_node
 from sightline.infra.photo_folder import PhotoFolder, synthetic_folder
-from sightline.producers.backfill import run_backfill
+from sightline.producers.backfill.run import run_backfill
 from sightline.producers.connect import connect
 from sightline.schemas.fields import Visibility
 

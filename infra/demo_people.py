@@ -19,7 +19,7 @@ from sightline.infra.photo_folder import PhotoFolder
 from sightline.infra.synthetic_photos import KINDS
 from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.user_model import UserModel
-from sightline.producers.derived_ids import id_of_file
+from sightline.producers.images.ids import id_of_file
 from sightline.schemas.labels import SearchesClosed, Stage, TripleMined, Verdict
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import EPOCHS_DONE, SEARCHES_CLOSED, TRAINING_TRIPLES

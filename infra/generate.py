@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sightline.infra.settings_page import settings_page
-from sightline.schemas.compatibility import Break, schema_breaks, topic_breaks
-from sightline.schemas.documents import FROZEN, GOLDEN, contracts_now, documents
+from sightline.schemas.documents.all_documents import FROZEN, GOLDEN, contracts_now, documents
+from sightline.schemas.documents.compatibility import Break, schema_breaks, topic_breaks
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SETTINGS_PAGE = "docs/settings.md"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sightline.producers.unpublished import Unpublished
+from sightline.producers.images.unpublished import Unpublished
 from sightline.stream_workers.reconcile import Difference, Kind, Reconciler, Report
 
 if TYPE_CHECKING:

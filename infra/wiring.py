@@ -30,9 +30,9 @@ from sightline.engine.search_ids import stored_secret
 from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
 from sightline.infra.label_wiring import LabelParts
 from sightline.infra.supervisor import Loop
-from sightline.producers.catalogued import CataloguedImages
-from sightline.producers.images import ImagePublisher
-from sightline.producers.images_async import AsyncImagePublisher
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.publisher import ImagePublisher
+from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.schemas.images import ImageState
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, TOPICS
 from sightline.search_api.dependencies import ApiDependencies

@@ -14,8 +14,8 @@ from sightline.engine.connecting.connections import (
 from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.search_ids import SearchIds, stored_secret
 from sightline.engine.settings import Settings, load_settings
-from sightline.producers.images import ImagePublisher
-from sightline.producers.interactions import InteractionPublisher
+from sightline.producers.images.publisher import ImagePublisher
+from sightline.producers.interactions.publisher import InteractionPublisher
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from sightline.engine.errors import Part
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.vector_index.generations import refuse_other_model
 from sightline.engine.vector_index.visible import VisibleIndex
-from sightline.producers.interactions import InteractionPublisher
-from sightline.producers.interactions_async import AsyncInteractionPublisher
+from sightline.producers.interactions.publisher import InteractionPublisher
+from sightline.producers.interactions.publisher_async import AsyncInteractionPublisher
 from sightline.search_api import openapi, problems
 from sightline.search_api.admission import Admission
 from sightline.search_api.body_deadline import BodyDeadline

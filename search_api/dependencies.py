@@ -13,8 +13,8 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import Clock, Embedder, EventProducer, ObjectStore, VectorIndex
 from sightline.engine.settings import ApiSettings, DecodeSettings
-from sightline.producers.catalogued import CataloguedImages
-from sightline.producers.images_async import AsyncImagePublisher
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.search_api.readiness import Probe
 
 

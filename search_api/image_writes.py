@@ -18,9 +18,9 @@ from sightline.engine.errors import Conflict, NotFound, Part
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.engine.vector_index.visible import Caller
-from sightline.producers.catalogued import CataloguedImages
-from sightline.producers.images import Published, changed, deleted, reference_to
-from sightline.producers.images_async import AsyncImagePublisher
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.publisher import Published, changed, deleted, reference_to
+from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.schemas.images import (
     Authority,
     ImageDeleted,

@@ -14,8 +14,8 @@ from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIdInvalid
 from sightline.engine.settings import ApiSettings
 from sightline.engine.vector_index.visible import VisibleIndex
-from sightline.producers.interactions import InteractionRefused
-from sightline.producers.interactions_async import AsyncInteractionPublisher
+from sightline.producers.interactions.publisher import InteractionRefused
+from sightline.producers.interactions.publisher_async import AsyncInteractionPublisher
 from sightline.search_api.problems import Problem, invalid, retry_after
 from sightline.search_api.rate_limit import RateLimit
 from sightline.search_api.request_fields import Beacon, Judgement

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from sightline.producers.derived_ids import new_id
+from sightline.producers.images.ids import new_id
 from sightline.schemas.fields import MAX_VERSION, AddressableId
 from sightline.search_api.admission import CallerOf, WriterOf
 from sightline.search_api.bodies import json_body, multipart_body

@@ -19,7 +19,7 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, EventConsumer, EventProducer, ObjectStore
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import BridgeSettings, WorkerSettings
-from sightline.producers.catalogued import CataloguedImages
+from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Visibility
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS

@@ -25,9 +25,9 @@ from sightline.engine.ports import VectorIndex
 from sightline.engine.records import GenerationSpec, IndexedImage, Stage, WinnerLocation
 from sightline.engine.settings import ApiKey, ApiSettings, DecodeSettings, IndexSettings, Scope
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
-from sightline.producers.catalogued import CataloguedImages
-from sightline.producers.images import ImagePublisher
-from sightline.producers.images_async import AsyncImagePublisher
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.publisher import ImagePublisher
+from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import ImageDeleted, ImageState, hiding_rank, tie

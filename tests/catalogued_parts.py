@@ -10,8 +10,8 @@ from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records import Message
-from sightline.producers.catalogued import CataloguedImages
-from sightline.producers.images import ImagePublisher
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.images import ImageState
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sightline.engine.records import Message
+from sightline.schemas.documents.examples import example
 from sightline.schemas.envelope import Event, EventData
-from sightline.schemas.examples import example
 from sightline.schemas.labels import (
     EpochClosed,
     GradedImage,

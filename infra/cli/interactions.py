@@ -14,9 +14,9 @@ from sightline.engine.event_log.kafka.last_records import last_records
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import Mode, Settings, load_settings
 from sightline.producers.connect import signing_ids
-from sightline.producers.interaction_history import HistoryRecord, records_of
-from sightline.producers.interaction_import import Imported, InteractionImporter
-from sightline.producers.interaction_rows import RowRefused, read_log
+from sightline.producers.interactions.history.import_log import Imported, InteractionImporter
+from sightline.producers.interactions.history.records import HistoryRecord, records_of
+from sightline.producers.interactions.history.rows import RowRefused, read_log
 from sightline.schemas.topics import INTERACTIONS_IMPORTED, TOPICS
 
 app = typer.Typer()

@@ -19,14 +19,14 @@ from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.settings import Mode, Settings, load_settings
 from sightline.infra.cli.stopping import stop_on_signals
 from sightline.infra.known_images import known_through
-from sightline.producers.backfill import BackfillOptions, run_backfill
-from sightline.producers.backfill_files import SCHEME
-from sightline.producers.backfill_record import BackfillSummary, End
-from sightline.producers.catalogued import CataloguedImages, Known
+from sightline.producers.backfill.files import SCHEME
+from sightline.producers.backfill.record import BackfillSummary, End
+from sightline.producers.backfill.run import BackfillOptions, run_backfill
 from sightline.producers.connect import connect
-from sightline.producers.images import ImagePublisher, Published
-from sightline.producers.outcomes import Ended, await_outcomes
-from sightline.producers.uploads import FileUploaded, upload_files
+from sightline.producers.images.catalogued import CataloguedImages, Known
+from sightline.producers.images.outcomes import Ended, await_outcomes
+from sightline.producers.images.publisher import ImagePublisher, Published
+from sightline.producers.images.upload_files import FileUploaded, upload_files
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane, Outcome
 

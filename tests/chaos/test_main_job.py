@@ -31,7 +31,7 @@ from sightline.engine.settings import (
 from sightline.infra.kafka_server import LocalKafka
 from sightline.infra.minio_server import LocalMinio
 from sightline.infra.node_process import NodeProcess
-from sightline.producers.images import ImagePublisher
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.topics import IMAGES_DLQ, IMAGES_INDEXED, TOPICS

@@ -13,7 +13,7 @@ from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import StoreSettings
-from sightline.producers.catalogued import CataloguedImages
+from sightline.producers.images.catalogued import CataloguedImages
 from tests.catalogued_parts import Log, authority
 
 

@@ -12,8 +12,8 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Conflict, NotFound, PartUnavailable, PermanentError
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import ObjectStore
-from sightline.producers.catalogued import CataloguedImages
-from sightline.producers.images import ImagePublisher
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (
     Authority,

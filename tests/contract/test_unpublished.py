@@ -11,8 +11,8 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import ObjectStore
-from sightline.producers.catalogued import CataloguedImages
-from sightline.producers.unpublished import GRACE, LOOKED_KEY, SKEW, Unpublished
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.unpublished import GRACE, LOOKED_KEY, SKEW, Unpublished
 from tests.catalogued_parts import Log, authority
 from tests.waiting import eventually
 

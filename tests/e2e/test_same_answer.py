@@ -18,7 +18,7 @@ from sightline.engine.settings import (
 )
 from sightline.infra.demo_client import DemoClient
 from sightline.infra.node_process import NodeProcess
-from sightline.producers.backfill import run_backfill
+from sightline.producers.backfill.run import run_backfill
 from sightline.producers.connect import connect
 from sightline.schemas.fields import Visibility
 from tests.asking import Asking, drawn, embedded, ids, ok

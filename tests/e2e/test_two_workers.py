@@ -18,7 +18,7 @@ from sightline.engine.settings import IndexSettings, KafkaSettings, Mode, Settin
 from sightline.engine.vector_index.qdrant.index import QdrantGenerations
 from sightline.infra.node_process import NodeProcess
 from sightline.producers.connect import connect
-from sightline.producers.images import ImagePublisher
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.registry import decode

@@ -24,8 +24,8 @@ from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import BridgeSettings, KafkaSettings, StoreSettings, WorkerSettings
 from sightline.infra.minio_server import LocalMinio
-from sightline.producers.catalogued import CataloguedImages
-from sightline.producers.images import ImagePublisher
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageDeleted, ImageState, ImageUploaded
 from sightline.schemas.registry import decode

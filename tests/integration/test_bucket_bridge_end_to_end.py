@@ -16,7 +16,7 @@ from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings, Mode, StoreSettings
 from sightline.infra.minio_server import LocalMinio
 from sightline.infra.node_process import NodeProcess
-from sightline.producers.derived_ids import id_of_object
+from sightline.producers.images.ids import id_of_object
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS, TOPICS
 from tests.asking import Asking, drawn, embedded
 from tests.waiting import eventually

@@ -21,8 +21,8 @@ from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import ApiSettings, KafkaSettings, Mode, Settings
 from sightline.infra.cli import interactions
 from sightline.infra.status import read_status
-from sightline.producers.interaction_import import NotLater
-from sightline.producers.interaction_rows import LogInvalid
+from sightline.producers.interactions.history.import_log import NotLater
+from sightline.producers.interactions.history.rows import LogInvalid
 from sightline.schemas.interactions import ClockTicked, ResultsInteracted
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown

@@ -18,7 +18,7 @@ from sightline.infra.http_server import bind, serve, url_of
 from sightline.infra.known_images import known_through
 from sightline.infra.owner_routes import owner_router
 from sightline.infra.reconciling import RECONCILE_PATH
-from sightline.producers.images import ImagePublisher
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.stream_workers.reconcile import Report
 from tests.api_parts import BUCKET, KEYS, ApiWorld, app_of

@@ -20,10 +20,10 @@ from sightline.engine.ports import EventProducer
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import KafkaSettings
 from sightline.infra.free_ports import LOOPBACK, free_port
-from sightline.producers.images import ImagePublisher
-from sightline.producers.images_async import AsyncImagePublisher
-from sightline.producers.interactions import InteractionPublisher
-from sightline.producers.interactions_async import AsyncInteractionPublisher
+from sightline.producers.images.publisher import ImagePublisher
+from sightline.producers.images.publisher_async import AsyncImagePublisher
+from sightline.producers.interactions.publisher import InteractionPublisher
+from sightline.producers.interactions.publisher_async import AsyncInteractionPublisher
 from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.topics import IMAGES, JUDGEMENTS
 from tests.broker_faults import FaultyBroker, Request

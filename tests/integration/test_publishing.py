@@ -32,10 +32,10 @@ from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings, Settings, StoreSettings
 from sightline.infra.kafka_server import LocalKafka
-from sightline.producers.backfill import run_backfill
-from sightline.producers.backfill_record import End
-from sightline.producers.images import ImagePublisher, Published
-from sightline.producers.images_async import AsyncImagePublisher
+from sightline.producers.backfill.record import End
+from sightline.producers.backfill.run import run_backfill
+from sightline.producers.images.publisher import ImagePublisher, Published
+from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.schemas.envelope import Event, EventData
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageChanged, ImageDeleted, ImageUploaded

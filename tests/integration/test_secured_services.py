@@ -23,7 +23,7 @@ from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettin
 from sightline.infra.doctor_broker import check_broker
 from sightline.infra.doctor_store import check_store
 from sightline.infra.findings import Finding
-from sightline.producers.images import ImagePublisher
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import IMAGES, TOPICS
 from tests.contract.test_event_log import Listener

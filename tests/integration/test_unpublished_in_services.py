@@ -14,7 +14,7 @@ from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import ApiSettings, KafkaSettings, Mode, Settings, StoreSettings
 from sightline.infra.reconciling import unpublished_loops
 from sightline.infra.wiring import Parts
-from sightline.producers.unpublished import GRACE
+from sightline.producers.images.unpublished import GRACE
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES
 from tests.catalogued_parts import Log, authority

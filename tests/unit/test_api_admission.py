@@ -8,7 +8,7 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Overloaded, Part, SettingsInvalid
 from sightline.engine.metrics import Metrics
 from sightline.engine.settings import ApiSettings, Scope
-from sightline.producers.derived_ids import new_id
+from sightline.producers.images.ids import new_id
 from sightline.search_api.gate import Gate
 from sightline.search_api.keys import KeyRing, is_loopback
 from sightline.search_api.rate_limit import MAX_CALLERS, RateLimit

@@ -16,13 +16,13 @@ from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.pictures.signature import NO_PICTURE
 from sightline.engine.records import Message
-from sightline.producers.backfill import BackfillOptions, run_backfill
-from sightline.producers.backfill_files import BackfillRefused
-from sightline.producers.backfill_record import BackfillSummary, End, FileFailed
-from sightline.producers.catalogued import CataloguedImages
-from sightline.producers.derived_ids import id_of_file, id_of_object
-from sightline.producers.images import ImagePublisher
-from sightline.producers.uploads import upload_files
+from sightline.producers.backfill.files import BackfillRefused
+from sightline.producers.backfill.record import BackfillSummary, End, FileFailed
+from sightline.producers.backfill.run import BackfillOptions, run_backfill
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.ids import id_of_file, id_of_object
+from sightline.producers.images.publisher import ImagePublisher
+from sightline.producers.images.upload_files import upload_files
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import Authority, ImageState, ImageUploaded
 from sightline.schemas.registry import decode

@@ -13,9 +13,9 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.records import TopicPartition
 from sightline.engine.settings import BridgeSettings, WorkerSettings
-from sightline.producers.catalogued import CataloguedImages
-from sightline.producers.derived_ids import id_of_object
-from sightline.producers.images import ImagePublisher
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.ids import id_of_object
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS, BUCKET_NOTIFICATIONS_DLQ, IMAGES
 from sightline.stream_workers.bridge import BucketBridge
 from tests.waiting import eventually

@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 
-from sightline.schemas.compatibility import Break, BreakKind, Direction, schema_breaks, topic_breaks
-from sightline.schemas.documents import topic_facts
+from sightline.schemas.documents.all_documents import topic_facts
+from sightline.schemas.documents.compatibility import (
+    Break,
+    BreakKind,
+    Direction,
+    schema_breaks,
+    topic_breaks,
+)
+from sightline.schemas.documents.json_schemas import standalone
 from sightline.schemas.images import ImageUploaded
-from sightline.schemas.json_schemas import standalone
 from sightline.schemas.registry import EVENT_TYPES
 
 Edit = Callable[[Any], None]

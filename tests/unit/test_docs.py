@@ -9,7 +9,7 @@ import pytest
 
 from sightline.engine.errors import RejectReason
 from sightline.engine.settings import Scope
-from sightline.producers.manifest import Row
+from sightline.producers.backfill.manifest import Row
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import Authority
 from sightline.schemas.indexed import Outcome

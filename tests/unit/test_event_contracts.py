@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from sightline.schemas.documents.examples import example
 from sightline.schemas.envelope import ContractError, Event, EventData
-from sightline.schemas.examples import example
 from sightline.schemas.fields import MAX_VERSION, Moderation, Visibility
 from sightline.schemas.images import (
     Authority,

@@ -11,10 +11,10 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from sightline.infra.generate import CHECKOUT, breaks, differences, freeze, generated, main, write
-from sightline.schemas.asyncapi import asyncapi
-from sightline.schemas.documents import FROZEN, GOLDEN
-from sightline.schemas.examples import example
-from sightline.schemas.json_schemas import standalone
+from sightline.schemas.documents.all_documents import FROZEN, GOLDEN
+from sightline.schemas.documents.asyncapi import asyncapi
+from sightline.schemas.documents.examples import example
+from sightline.schemas.documents.json_schemas import standalone
 from sightline.schemas.registry import EVENT_TYPES, decode
 from sightline.schemas.topics import TOPICS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.producers.interaction_rows import Row, Said
+from sightline.producers.interactions.history.rows import Row, Said
 from sightline.schemas.interactions import Interaction, Kind
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "interactions.md").read_text()

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from sightline.engine.clock import ManualClock
 from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIdInvalid, SearchIds
-from sightline.producers.interactions import InteractionPublisher, InteractionRefused
-from sightline.producers.interactions_async import AsyncInteractionPublisher
+from sightline.producers.interactions.publisher import InteractionPublisher, InteractionRefused
+from sightline.producers.interactions.publisher_async import AsyncInteractionPublisher
 from sightline.schemas.interactions import Interaction, Kind
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ImageQuery, ShownImage

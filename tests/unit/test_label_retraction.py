@@ -17,8 +17,8 @@ from sightline.engine.label_data.triple_table import read_triples
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.records import Message, StoredObject
 from sightline.engine.settings import SinkSettings
+from sightline.schemas.documents.examples import example
 from sightline.schemas.envelope import EventData
-from sightline.schemas.examples import example
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import ImageChanged, ImageDeleted, ObjectReference
 from sightline.schemas.interactions import UserErased

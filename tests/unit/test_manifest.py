@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.producers.manifest import ManifestInvalid, Row, read_manifest
+from sightline.producers.backfill.manifest import ManifestInvalid, Row, read_manifest
 from sightline.schemas.fields import Visibility
 
 FULL = Row(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.schemas.json_schemas import schema_of
+from sightline.schemas.documents.json_schemas import schema_of
 from sightline.schemas.registry import EVENT_TYPES, decode
 
 LARGEST = 10**6

@@ -38,7 +38,7 @@ def test_what_is_let_through_is_used_somewhere(name: str, monkeypatch: pytest.Mo
     """By the tools or the tests; and it is no setting."""
     rooms = [CHECKOUT / room for room in ("infra", "engine", "tests")]
     files = (path for room in rooms for path in room.rglob("*.*") if path.is_file())
-    apart = {Path(__file__).name, "settings_variables.py"}
+    apart = {Path(__file__).name, "variables.py"}
     assert any(name in _text(path) for path in files if path.name not in apart)
     assert name not in variables_of(Settings)
     if name != CONFIG_VARIABLE:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sightline.schemas.documents.examples_images import IMAGE_EXAMPLES, NOON
+from sightline.schemas.documents.examples_labels import LABEL_EXAMPLES
 from sightline.schemas.envelope import Event
-from sightline.schemas.examples_images import IMAGE_EXAMPLES, NOON
-from sightline.schemas.examples_labels import LABEL_EXAMPLES
 
 _BY_TYPE = {data.TYPE: data for data in IMAGE_EXAMPLES + LABEL_EXAMPLES}
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from sightline.engine.search_ids import SearchIds
-from sightline.producers.derived_ids import event_id_of
-from sightline.producers.interaction_rows import Numbered, Row, RowRefused, Said
+from sightline.producers.images.ids import event_id_of
+from sightline.producers.interactions.history.rows import Numbered, Row, RowRefused, Said
 from sightline.schemas.envelope import ContractError, Event, EventData
 from sightline.schemas.interactions import (
     DAY_MS,

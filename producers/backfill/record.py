@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from sightline.producers.backfill_files import BackfillRefused
+from sightline.producers.backfill.files import BackfillRefused
 
 NAMED = 5
 """So many of the files that are no pictures are kept by name."""

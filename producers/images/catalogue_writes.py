@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from sightline.engine.errors import Conflict, NotFound
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry, Place
-from sightline.producers.derived_ids import new_id
-from sightline.producers.images import ImagePublisher, Published
+from sightline.producers.images.ids import new_id
+from sightline.producers.images.publisher import ImagePublisher, Published
 from sightline.schemas.images import Authority, ImageDeleted, ImageState
 from sightline.schemas.indexed import Lane
 

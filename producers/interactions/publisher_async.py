@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sightline.engine.records import Message
-from sightline.producers.interactions import InteractionPublisher, OpenedSearch
+from sightline.producers.interactions.publisher import InteractionPublisher, OpenedSearch
 from sightline.schemas.interactions import Interaction
 from sightline.schemas.searches import Location, Query, ShownImage
 

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from sightline.engine.errors import SightlineError
 from sightline.engine.pictures.signature import NO_PICTURE, sniff
-from sightline.producers.backfill_files import content_type_of
-from sightline.producers.catalogued import CataloguedImages
-from sightline.producers.derived_ids import new_id
-from sightline.producers.images import Published
+from sightline.producers.backfill.files import content_type_of
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.ids import new_id
+from sightline.producers.images.publisher import Published
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Visibility
 

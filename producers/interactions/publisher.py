@@ -21,7 +21,7 @@ from sightline.engine.search_ids import (
     new_session_id,
 )
 from sightline.engine.trace_context import new_traceparent, traceparent_header
-from sightline.producers.derived_ids import event_id_of
+from sightline.producers.images.ids import event_id_of
 from sightline.schemas.envelope import Event, EventData
 from sightline.schemas.interactions import Interaction, ResultsInteracted
 from sightline.schemas.judgements import RelevanceJudged

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from sightline.schemas.dead_letters import HEADER_PREFIX, DeadLetterFacts
+from sightline.schemas.documents.examples import example
+from sightline.schemas.documents.json_schemas import schema_of
 from sightline.schemas.envelope import EventData
-from sightline.schemas.examples import example
-from sightline.schemas.json_schemas import schema_of
 from sightline.schemas.topics import DAY_MS, TOPICS, Cleanup, Topic
 
 GENERATED = "<!-- Generated from schemas/ by `make golden`; edit the code. -->"

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sightline.engine.errors import TransientError
-from sightline.producers.backfill_files import (
+from sightline.producers.backfill.files import (
     BackfillRefused,
     Item,
     items_of,
     open_files,
 )
-from sightline.producers.backfill_items import BackfillOptions, Ended, ItemPublisher
-from sightline.producers.backfill_record import BackfillSummary, End, Resume
-from sightline.producers.catalogued import CataloguedImages, Known
-from sightline.producers.images import ImagePublisher
-from sightline.producers.manifest import read_manifest
+from sightline.producers.backfill.items import BackfillOptions, Ended, ItemPublisher
+from sightline.producers.backfill.manifest import read_manifest
+from sightline.producers.backfill.record import BackfillSummary, End, Resume
+from sightline.producers.images.catalogued import CataloguedImages, Known
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 
 __all__ = ["BackfillOptions", "Progress", "run_backfill"]

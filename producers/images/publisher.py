@@ -11,9 +11,9 @@ from pydantic import JsonValue
 
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
 from sightline.engine.trace_context import new_traceparent, traceparent_header
-from sightline.producers.derived_ids import event_id_of
-from sightline.producers.image_states import changed, deleted, reference_to
-from sightline.producers.published import Published, published_when
+from sightline.producers.images.ids import event_id_of
+from sightline.producers.images.published import Published, published_when
+from sightline.producers.images.states import changed, deleted, reference_to
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Moderation, NamedImage, Visibility
 from sightline.schemas.images import (

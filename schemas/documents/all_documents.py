@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sightline.schemas.asyncapi import asyncapi
-from sightline.schemas.examples import example
+from sightline.schemas.documents.asyncapi import asyncapi
+from sightline.schemas.documents.examples import example
+from sightline.schemas.documents.json_schemas import JsonObject, standalone
+from sightline.schemas.documents.topic_pages import pages
 from sightline.schemas.fields import Contract
-from sightline.schemas.json_schemas import JsonObject, standalone
 from sightline.schemas.registry import EVENT_TYPES
-from sightline.schemas.topic_pages import pages
 from sightline.schemas.topics import TOPICS
 
 GOLDEN = "schemas/golden"

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from sightline.producers.images import (
+from sightline.producers.images.publisher import (
     OCTETS,
     ImagePublisher,
     Published,

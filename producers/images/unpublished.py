@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sightline.engine.errors import ObjectMissing, PermanentError, SightlineError
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import Clock, ObjectStore
-from sightline.producers.catalogued import CataloguedImages
+from sightline.producers.images.catalogued import CataloguedImages
 
 LOOKED_KEY = "catalogue/.looked"
 """When the last look began that went through to its end; no image has this key."""

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from sightline.engine.errors import NotFound
 from sightline.engine.object_store.catalogue import Catalogue
-from sightline.producers.catalogue_writes import (
+from sightline.producers.images.catalogue_writes import (
     CatalogueWrites,
     Known,
     Permit,
@@ -17,7 +17,7 @@ from sightline.producers.catalogue_writes import (
     anyone,
     nothing_known,
 )
-from sightline.producers.images import (
+from sightline.producers.images.publisher import (
     OCTETS,
     ImagePublisher,
     Published,

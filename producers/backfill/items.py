@@ -10,16 +10,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from sightline.engine.errors import PermanentError
-from sightline.producers.backfill_files import (
+from sightline.producers.backfill.files import (
     FileRefused,
     Files,
     Item,
     has_image_suffix,
 )
-from sightline.producers.backfill_record import End
-from sightline.producers.catalogued import CataloguedImages, Known
-from sightline.producers.images import ImagePublisher
-from sightline.producers.pacing import Pace, patiently
+from sightline.producers.backfill.pacing import Pace, patiently
+from sightline.producers.backfill.record import End
+from sightline.producers.images.catalogued import CataloguedImages, Known
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import (

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from sightline.engine.errors import ObjectMissing, PermanentError
 from sightline.engine.ports import ObjectStore
-from sightline.producers.derived_ids import id_of_file, id_of_object
-from sightline.producers.images import OCTETS, reference_to
-from sightline.producers.manifest import Row
+from sightline.producers.backfill.manifest import Row
+from sightline.producers.images.ids import id_of_file, id_of_object
+from sightline.producers.images.publisher import OCTETS, reference_to
 from sightline.schemas.images import ObjectReference
 
 SCHEME = "s3://"

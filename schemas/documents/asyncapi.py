@@ -7,9 +7,9 @@ from typing import cast
 from pydantic import JsonValue
 
 from sightline.schemas.dead_letters import HEADER_PREFIX, MAX_FACT_CHARS, DeadLetterFacts
+from sightline.schemas.documents.examples import example
+from sightline.schemas.documents.json_schemas import JsonObject, schema_of
 from sightline.schemas.envelope import EventData
-from sightline.schemas.examples import example
-from sightline.schemas.json_schemas import JsonObject, schema_of
 from sightline.schemas.topics import TOPICS, Topic
 
 _BINDING = "0.5.0"

@@ -12,7 +12,7 @@ from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.ports import EventProducer
 from sightline.engine.records import Message
 from sightline.engine.settings import LabelSettings
-from sightline.producers.interaction_history import HistoryRecord, moment_of, with_ticks
+from sightline.producers.interactions.history.records import HistoryRecord, moment_of, with_ticks
 
 FLUSH_S = 60.0
 _TICK_KEY = "tick"

@@ -1,0 +1,1 @@
+"""Interactions of another system's log, read, checked and published."""
