@@ -25,7 +25,7 @@ from sightline.schemas.topics import (
     TOPICS,
     Topic,
 )
-from sightline.stream_workers.labels.done_topic import done_ranges
+from sightline.stream_workers.labels.stage.done_topic import done_ranges
 
 PARTITIONS = 2
 ROOT = Path(__file__).resolve().parent.parent

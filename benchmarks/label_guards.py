@@ -19,14 +19,14 @@ from sightline.engine.event_log.partitions import partition_of
 from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
 from sightline.producers.click_simulator.simulated_log import SimulatedLog, Site
 from sightline.producers.click_simulator.truth import Truth
-from sightline.stream_workers.labels.closing import Source
+from sightline.stream_workers.labels.codecs.searches import ClosedRecord, Search, decode
+from sightline.stream_workers.labels.codecs.triples import Mined
 from sightline.stream_workers.labels.done_epochs import DoneEpochs
-from sightline.stream_workers.labels.join import JoinCore
-from sightline.stream_workers.labels.mining import clicked_by_people, mine_epoch
-from sightline.stream_workers.labels.outgoing import Destination, FinishedEpochs
+from sightline.stream_workers.labels.effects import Destination, FinishedEpochs
+from sightline.stream_workers.labels.join.closing import Source
+from sightline.stream_workers.labels.join.core import JoinCore
+from sightline.stream_workers.labels.mine.epoch import clicked_by_people, mine_epoch
 from sightline.stream_workers.labels.rules import LabelRules
-from sightline.stream_workers.labels.wire_searches import ClosedRecord, Search, decode
-from sightline.stream_workers.labels.wire_triples import Mined
 
 PARTITIONS = 4
 SEED = 20_260_301

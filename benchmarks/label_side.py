@@ -33,20 +33,20 @@ from sightline.schemas.topics import (
     SEARCHES_CLOSED,
     TRAINING_TRIPLES,
 )
-from sightline.stream_workers.labels.closing import Source
 from sightline.stream_workers.labels.done_epochs import DoneEpochs
-from sightline.stream_workers.labels.faust_stage import driver
-from sightline.stream_workers.labels.join import JoinCore
-from sightline.stream_workers.labels.mine import MineCore
-from sightline.stream_workers.labels.outgoing import (
+from sightline.stream_workers.labels.effects import (
     Destination,
     FinishedEpochs,
     Outgoing,
     SideRow,
 )
-from sightline.stream_workers.labels.partition_stage import Core, PartitionStage
+from sightline.stream_workers.labels.join.closing import Source
+from sightline.stream_workers.labels.join.core import JoinCore
+from sightline.stream_workers.labels.mine.core import MineCore
 from sightline.stream_workers.labels.rules import LabelRules
-from sightline.stream_workers.labels.stage_process import StageProcess
+from sightline.stream_workers.labels.stage.faust_shell import driver
+from sightline.stream_workers.labels.stage.partition import Core, PartitionStage
+from sightline.stream_workers.labels.stage.process import StageProcess
 
 BATCH = 1_000
 _POLL_S = 0.25

@@ -23,7 +23,7 @@ from sightline.infra.wiring import Parts
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane
-from sightline.stream_workers.index_worker import IndexWorker
+from sightline.stream_workers.indexing.worker import IndexWorker
 
 SHARED_PHOTOS = Path(__file__).resolve().parent.parent.parent / "shared" / "photos" / "images"
 

@@ -23,8 +23,8 @@ from sightline.producers.images.ids import id_of_file
 from sightline.schemas.labels import SearchesClosed, Stage, TripleMined, Verdict
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import EPOCHS_DONE, SEARCHES_CLOSED, TRAINING_TRIPLES
-from sightline.stream_workers.labels.done_topic import done_ranges
 from sightline.stream_workers.labels.rules import LabelRules
+from sightline.stream_workers.labels.stage.done_topic import done_ranges
 
 PEOPLE_S = 10.0
 SEARCHES_PER_S = 10.0

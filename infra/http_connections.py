@@ -2,7 +2,7 @@
 
 uvicorn bounds neither how long a request's head may take nor what trickles in behind an answer, and
 refuses connections over its limit only once they have sent a request. How long a body may take that
-is being read is the app's business (`search_api/body_deadline.py`).
+is being read is the app's business (`search_api/http/body_deadline.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sightline.search_api.problems import Problem, retry_after
+from sightline.search_api.http.problems import Problem, retry_after
 
 _LINGER_S = 1.0
 """A refused client may read why before its connection goes, for so long."""

@@ -36,16 +36,16 @@ from sightline.infra.label_data import LabelData
 from sightline.infra.metrics_port import serve_metrics
 from sightline.infra.supervisor import run_together
 from sightline.schemas.topics import TOPICS, TRAINING_TRIPLES
-from sightline.stream_workers.label_evidence import (
+from sightline.stream_workers.labels.explain.evidence import (
     CLOSED_TOPICS,
     INTERACTION_TOPICS,
     find_triple,
     gather,
 )
-from sightline.stream_workers.label_sink.erasure import ErasureReport, erase_user
-from sightline.stream_workers.label_sink.retraction import RetractionReport
-from sightline.stream_workers.label_why import acts, triple_story, why_image
+from sightline.stream_workers.labels.explain.why import acts, triple_story, why_image
 from sightline.stream_workers.labels.rules import LabelRules
+from sightline.stream_workers.labels.sink.erasure import ErasureReport, erase_user
+from sightline.stream_workers.labels.sink.retraction import RetractionReport
 from sightline.training.propensity_fit import FitSettings
 from sightline.training.propensity_fit import fit as fit_curve
 from sightline.training.propensity_picture import picture

@@ -25,18 +25,18 @@ from sightline.schemas.topics import (
     TRAINING_TRIPLES,
     Topic,
 )
-from sightline.stream_workers.label_sink.causes import Causes, causes_in
-from sightline.stream_workers.label_sink.last_retraction import (
+from sightline.stream_workers.labels.metrics.fold import MetricsFold
+from sightline.stream_workers.labels.metrics.loop import SearchMetrics
+from sightline.stream_workers.labels.rules import LabelRules
+from sightline.stream_workers.labels.sink.causes import Causes, causes_in
+from sightline.stream_workers.labels.sink.last_retraction import (
     LastRetraction,
     read_last,
     tell_last,
 )
-from sightline.stream_workers.label_sink.retraction import Retraction, RetractionReport
-from sightline.stream_workers.label_sink.retraction_rounds import RetractionRounds
-from sightline.stream_workers.label_sink.sink import LabelSink
-from sightline.stream_workers.labels.rules import LabelRules
-from sightline.stream_workers.search_metrics import SearchMetrics
-from sightline.stream_workers.search_metrics_fold import MetricsFold
+from sightline.stream_workers.labels.sink.loop import LabelSink
+from sightline.stream_workers.labels.sink.retraction import Retraction, RetractionReport
+from sightline.stream_workers.labels.sink.retraction_rounds import RetractionRounds
 
 if TYPE_CHECKING:
     from sightline.engine.metrics import Metrics

@@ -23,7 +23,7 @@ from sightline.schemas.topics import (
     SEARCHES_CLOSED_IMPORTED,
     TOPICS,
 )
-from sightline.stream_workers.labels.stage_process import StageProcess
+from sightline.stream_workers.labels.stage.process import StageProcess
 
 _DRIVERS = ("faust", "mode", "aiokafka")
 """Loggers that tell of each of their parts' starts and stops."""

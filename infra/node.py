@@ -21,7 +21,7 @@ from sightline.infra.reconciling import reconcile, unpublished_loops
 from sightline.infra.supervisor import Loop, run_together
 from sightline.infra.wiring import Parts
 from sightline.search_api.app import create_app
-from sightline.search_api.query_retention import QueryRetention
+from sightline.search_api.search.query_retention import QueryRetention
 
 if TYPE_CHECKING:
     import socket

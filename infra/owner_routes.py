@@ -24,11 +24,11 @@ from sightline.schemas.envelope import ContractError
 from sightline.schemas.images import ImageState
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
-from sightline.search_api.admission import OperatorOf
-from sightline.search_api.keys import require
-from sightline.search_api.openapi import answers
-from sightline.search_api.problems import Problem, invalid
-from sightline.stream_workers.versioning import event_of
+from sightline.search_api.http.admission import OperatorOf
+from sightline.search_api.http.keys import require
+from sightline.search_api.http.openapi import answers
+from sightline.search_api.http.problems import Problem, invalid
+from sightline.stream_workers.indexing.decisions import event_of
 
 LANES = (IMAGES.name, IMAGES_BACKFILL.name)
 _REFUSALS = ("unauthorized", "forbidden", "invalid", "unavailable")

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sightline.producers.images.unpublished import Unpublished
-from sightline.stream_workers.reconcile import Difference, Kind, Reconciler, Report
+from sightline.stream_workers.reconciling.reconcile import Difference, Kind, Reconciler, Report
 
 if TYPE_CHECKING:
     from sightline.infra.supervisor import Loop

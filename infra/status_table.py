@@ -13,8 +13,8 @@ from sightline.engine.connecting.owner import find
 from sightline.engine.errors import TransientError
 from sightline.engine.settings import Settings
 from sightline.infra.status import Status
-from sightline.search_api.documents import ReadinessDocument
-from sightline.stream_workers.label_sink.last_retraction import read_last
+from sightline.search_api.http.documents import ReadinessDocument
+from sightline.stream_workers.labels.sink.last_retraction import read_last
 
 _TIMEOUT_S = 3.0
 

@@ -36,8 +36,8 @@ from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.schemas.images import ImageState
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, TOPICS
 from sightline.search_api.dependencies import ApiDependencies
-from sightline.stream_workers.bridge import BucketBridge
-from sightline.stream_workers.index_worker import IndexWorker
+from sightline.stream_workers.bucket_bridge.bridge import BucketBridge
+from sightline.stream_workers.indexing.worker import IndexWorker
 
 if TYPE_CHECKING:
     from sightline.engine.ports import (

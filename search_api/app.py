@@ -15,31 +15,31 @@ from sightline.engine.vector_index.generations import refuse_other_model
 from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.producers.interactions.publisher import InteractionPublisher
 from sightline.producers.interactions.publisher_async import AsyncInteractionPublisher
-from sightline.search_api import openapi, problems
-from sightline.search_api.admission import Admission
-from sightline.search_api.body_deadline import BodyDeadline
-from sightline.search_api.body_limit import BodyLimit
 from sightline.search_api.dependencies import ApiDependencies
-from sightline.search_api.image_answers import ImageAnswers
-from sightline.search_api.image_status import ImageStatus
-from sightline.search_api.image_writes import ImageWrites
-from sightline.search_api.impressions import Impressions
-from sightline.search_api.intake import Intake
-from sightline.search_api.keys import KeyRing
-from sightline.search_api.observed import Observed
-from sightline.search_api.pending import PendingImages
-from sightline.search_api.query_vectors import QueryVectors
-from sightline.search_api.rate_limit import RateLimit
-from sightline.search_api.readiness import Readiness, index_probe, store_probe
-from sightline.search_api.renditions import Renditions
-from sightline.search_api.routes_images import image_router
-from sightline.search_api.routes_interactions import interaction_router
-from sightline.search_api.routes_operations import operations_router
-from sightline.search_api.routes_page import page_router
-from sightline.search_api.routes_search import search_router
-from sightline.search_api.routes_stats import stats_router
-from sightline.search_api.routes_triples import triples_router
-from sightline.search_api.searching import Searching
+from sightline.search_api.feedback.intake import Intake
+from sightline.search_api.feedback.routes import interaction_router
+from sightline.search_api.http import openapi, problems
+from sightline.search_api.http.admission import Admission
+from sightline.search_api.http.body_deadline import BodyDeadline
+from sightline.search_api.http.body_limit import BodyLimit
+from sightline.search_api.http.keys import KeyRing
+from sightline.search_api.http.observed import Observed
+from sightline.search_api.http.rate_limit import RateLimit
+from sightline.search_api.images.answers import ImageAnswers
+from sightline.search_api.images.pending import PendingImages
+from sightline.search_api.images.renditions import Renditions
+from sightline.search_api.images.routes import image_router
+from sightline.search_api.images.status import ImageStatus
+from sightline.search_api.images.writes import ImageWrites
+from sightline.search_api.learning.stats_routes import stats_router
+from sightline.search_api.learning.triples_routes import triples_router
+from sightline.search_api.operations.readiness import Readiness, index_probe, store_probe
+from sightline.search_api.operations.routes import operations_router
+from sightline.search_api.page.routes import page_router
+from sightline.search_api.search.impressions import Impressions
+from sightline.search_api.search.query_vectors import QueryVectors
+from sightline.search_api.search.routes import search_router
+from sightline.search_api.search.searching import Searching
 
 DESCRIPTION = """Visual search that is always fresh: upload an image, and moments later find it.
 

@@ -15,7 +15,7 @@ from sightline.engine.ports import Clock, Embedder, EventProducer, ObjectStore, 
 from sightline.engine.settings import ApiSettings, DecodeSettings
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.publisher_async import AsyncImagePublisher
-from sightline.search_api.readiness import Probe
+from sightline.search_api.operations.readiness import Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,9 +26,9 @@ from sightline.schemas.images import ImageState, ImageUploaded, ObjectReference
 from sightline.schemas.indexed import ImageIndexed, ImageRejected, Lane, Outcome
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES_INDEXED, TOPICS, dead_letters_of
-from sightline.stream_workers.embedding_stage import Prepared
-from sightline.stream_workers.index_worker import IndexWorker
-from sightline.stream_workers.lanes import LANE_TOPICS
+from sightline.stream_workers.indexing.embed import Prepared
+from sightline.stream_workers.indexing.lane_queue import LANE_TOPICS
+from sightline.stream_workers.indexing.worker import IndexWorker
 from tests.waiting import eventually
 from tests.worker_parts import SPEC, TinyEmbedder, tiny_decode
 

@@ -32,9 +32,9 @@ from sightline.schemas.topics import (
     dead_letters_of,
 )
 from sightline.stream_workers.labels.done_epochs import DoneRange
-from sightline.stream_workers.labels.done_topic import done_ranges
 from sightline.stream_workers.labels.groups import join_group, mine_group
 from sightline.stream_workers.labels.rules import LabelRules
+from sightline.stream_workers.labels.stage.done_topic import done_ranges
 from tests.label_shell import StreamedTopics
 from tests.oracle_labels import Recorded
 from tests.waiting import eventually

@@ -10,11 +10,8 @@ from typing import Any
 from sightline.schemas.labels import EpochClosed, SearchesClosed, TripleMined
 from sightline.schemas.late import InteractionsOmitted
 from sightline.schemas.registry import decode
-from sightline.stream_workers.labels.closing import Source
 from sightline.stream_workers.labels.done_epochs import DoneEpochs, DoneRange
-from sightline.stream_workers.labels.join import JoinCore
-from sightline.stream_workers.labels.mine import MineCore
-from sightline.stream_workers.labels.outgoing import (
+from sightline.stream_workers.labels.effects import (
     Destination,
     Effect,
     FinishedEpochs,
@@ -22,6 +19,9 @@ from sightline.stream_workers.labels.outgoing import (
     SideRow,
     Undecodable,
 )
+from sightline.stream_workers.labels.join.closing import Source
+from sightline.stream_workers.labels.join.core import JoinCore
+from sightline.stream_workers.labels.mine.core import MineCore
 from sightline.stream_workers.labels.rules import LabelRules
 from tests.oracle_labels import Expected, Recorded
 

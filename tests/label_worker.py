@@ -21,7 +21,7 @@ from sightline.engine.ports import EventBatch
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.topics import EPOCHS_DONE
-from sightline.stream_workers.labels.stage_process import StageProcess
+from sightline.stream_workers.labels.stage.process import StageProcess
 
 
 class DyingProducer:

@@ -19,7 +19,7 @@ from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import Mode, load_settings
 from sightline.schemas.topics import TOPICS
-from sightline.stream_workers.dead_letter_replay import (
+from sightline.stream_workers.delivery.dead_letter_replay import (
     DeadLetter,
     Replayed,
     Wanted,

@@ -20,9 +20,8 @@ from pydantic import ValidationError
 
 from sightline.engine.label_data.search_stats import SearchStats
 from sightline.search_api.app import create_app
-from sightline.search_api.complaints import PATTERNS, WORDS
-from sightline.search_api.problems import PROBLEM_TYPES, URN
-from sightline.search_api.request_fields import (
+from sightline.search_api.http.problems import PROBLEM_TYPES, URN
+from sightline.search_api.http.request_fields import (
     Asked,
     Beacon,
     ImagePatch,
@@ -30,6 +29,7 @@ from sightline.search_api.request_fields import (
     Judgement,
     UploadSearch,
 )
+from sightline.search_api.http.validation_words import PATTERNS, WORDS
 from tests.api_parts import KEYS, ApiWorld, app_of, client_of, picture
 
 SEARCH, IMAGES = "/v1/search", "/v1/images"

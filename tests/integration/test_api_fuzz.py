@@ -22,8 +22,8 @@ from sightline.engine.settings import ApiSettings
 from sightline.infra.owner_routes import owner_router
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.search_api.app import create_app
-from sightline.search_api.problems import MEDIA_TYPE, PROBLEM_TYPES, URN
-from sightline.stream_workers.reconcile import Report
+from sightline.search_api.http.problems import MEDIA_TYPE, PROBLEM_TYPES, URN
+from sightline.stream_workers.reconciling.reconcile import Report
 from tests.api_parts import KEYS, ApiWorld
 from tests.hostile_requests import WANTED, requests
 from tests.raw_requests import RawAnswer, RawRequest, ask

@@ -20,8 +20,8 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.interactions import DAY_MS, ResultsInteracted
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown
-from sightline.search_api import intake
-from sightline.search_api.problems import PROBLEM_TYPES, URN
+from sightline.search_api.feedback import intake
+from sightline.search_api.http.problems import PROBLEM_TYPES, URN
 from tests.api_parts import KEYS, SECRET, ApiWorld, app_of, client_of
 
 BEACONS, JUDGEMENTS = "/v1/interactions", "/v1/judgements"

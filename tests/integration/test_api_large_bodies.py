@@ -12,7 +12,7 @@ import pytest
 
 from sightline.engine import search_ids
 from sightline.producers.images.publisher import states
-from sightline.search_api.hashing import LONG_BYTES
+from sightline.search_api.http.hashing import LONG_BYTES
 from tests.api_parts import ApiWorld, app_of, client_of, picture
 
 

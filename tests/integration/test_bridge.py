@@ -35,7 +35,7 @@ from sightline.schemas.topics import (
     IMAGES,
     TOPICS,
 )
-from sightline.stream_workers.bridge import BucketBridge
+from sightline.stream_workers.bucket_bridge.bridge import BucketBridge
 from tests.waiting import eventually
 
 

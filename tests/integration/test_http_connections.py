@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from starlette.responses import PlainTextResponse, Response
 
 from sightline.engine.settings import ApiSettings
-from sightline.search_api import problems
+from sightline.search_api.http import problems
 from tests.api_parts import ApiWorld, app_of
 from tests.serving import serving
 from tests.waiting import eventually

@@ -27,7 +27,7 @@ from sightline.schemas.topics import (
     SEARCHES_CLOSED,
     TRAINING_TRIPLES,
 )
-from sightline.stream_workers.labels.stage_process import EXIT_FAILED
+from sightline.stream_workers.labels.stage.process import EXIT_FAILED
 from tests.label_kafka import LabelPipeline
 from tests.label_world import SMALL_RULES, START_MS, far_hash, instant
 from tests.oracle_labels import Recorded

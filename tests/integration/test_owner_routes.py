@@ -20,7 +20,7 @@ from sightline.infra.owner_routes import owner_router
 from sightline.infra.reconciling import RECONCILE_PATH
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
-from sightline.stream_workers.reconcile import Report
+from sightline.stream_workers.reconciling.reconcile import Report
 from tests.api_parts import BUCKET, KEYS, ApiWorld, app_of
 
 FEW = 20

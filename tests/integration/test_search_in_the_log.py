@@ -27,7 +27,7 @@ from sightline.schemas.topics import (
     TOPICS,
     TRAINING_TRIPLES,
 )
-from sightline.stream_workers.label_evidence import Evidence, gather
+from sightline.stream_workers.labels.explain.evidence import Evidence, gather
 from sightline.stream_workers.labels.rules import LabelRules
 from tests.label_rows import closed, encoded, graded, mined, search, triple_id
 

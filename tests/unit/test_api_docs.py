@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from fastapi.routing import APIRoute
 
-from sightline.search_api.problems import PROBLEM_TYPES
-from sightline.search_api.request_fields import ImageSearch, UploadSearch
-from sightline.search_api.routes_page import FILES, FOR_OTHERS
+from sightline.search_api.http.problems import PROBLEM_TYPES
+from sightline.search_api.http.request_fields import ImageSearch, UploadSearch
+from sightline.search_api.page.routes import FILES, FOR_OTHERS
 from tests.api_parts import ApiWorld, app_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"

@@ -17,7 +17,7 @@ from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.ids import id_of_object
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS, BUCKET_NOTIFICATIONS_DLQ, IMAGES
-from sightline.stream_workers.bridge import BucketBridge
+from sightline.stream_workers.bucket_bridge.bridge import BucketBridge
 from tests.waiting import eventually
 from tests.worker_parts import MemoryConsumer, MemoryLog, MemoryStore
 

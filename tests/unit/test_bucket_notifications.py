@@ -10,7 +10,7 @@ import pytest
 
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Visibility
-from sightline.stream_workers.bucket_notifications import (
+from sightline.stream_workers.bucket_bridge.notifications import (
     ObjectNotice,
     parse_notification,
     said_visibility,

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from sightline.engine.errors import SettingsInvalid
 from sightline.infra.cli import main, operate, publish
 from sightline.schemas.dead_letters import DeadLetterFacts
-from sightline.stream_workers.dead_letter_replay import DeadLetter
+from sightline.stream_workers.delivery.dead_letter_replay import DeadLetter
 
 PUBLIC = ("--visibility", "public")
 MESSAGE = "data.tags [0]: Input should be a valid string [type=string_type] " + "x" * 200

@@ -10,10 +10,10 @@ from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.topics import IMAGES, IMAGES_DLQ
-from sightline.stream_workers.dead_letter_replay import Wanted, dead_letters, replay
-from sightline.stream_workers.dead_letters import DeadLetters
-from sightline.stream_workers.outbox import Outbox
-from sightline.stream_workers.patience import Patience
+from sightline.stream_workers.delivery.dead_letter_replay import Wanted, dead_letters, replay
+from sightline.stream_workers.delivery.dead_letters import DeadLetters
+from sightline.stream_workers.delivery.outbox import Outbox
+from sightline.stream_workers.delivery.retries import Patience
 from tests.worker_parts import MemoryLog
 
 

@@ -22,7 +22,7 @@ MAY_IMPORT = {
 }
 """Besides itself; `infra` is in nobody's set."""
 
-PUBLISHERS = ("stream_workers/bridge*.py", "stream_workers/reconcile*.py")
+PUBLISHERS = ("stream_workers/bucket_bridge/*.py", "stream_workers/reconciling/*.py")
 """Workers that publish image events, as the API does, may import `producers` as well."""
 
 VENDOR_HOMES = {
@@ -33,8 +33,8 @@ VENDOR_HOMES = {
     "qdrant_edge": ("engine/vector_index/*.py",),
     "minio": ("engine/object_store/s3*.py",),
     "confluent_kafka": ("engine/event_log/*.py",),
-    "faust": ("stream_workers/label*.py",),
-    "aiokafka": ("stream_workers/label*.py",),
+    "faust": ("stream_workers/labels/stage/*.py",),
+    "aiokafka": ("stream_workers/labels/stage/*.py",),
 }
 
 MODULES = sorted(path for room in MAY_IMPORT for path in (CHECKOUT / room).rglob("*.py"))

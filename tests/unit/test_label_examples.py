@@ -10,25 +10,31 @@ from sightline.engine.event_log.partitions import partition_of
 from sightline.schemas import searches as contract
 from sightline.schemas.envelope import Event
 from sightline.schemas.interactions import Interaction, Kind
-from sightline.stream_workers.labels import instants
-from sightline.stream_workers.labels.bots import Activity
-from sightline.stream_workers.labels.caps import cap_hot_anchors, cap_popular_negatives
-from sightline.stream_workers.labels.closing import Source, pack
-from sightline.stream_workers.labels.counting import Counted, count
+from sightline.stream_workers.labels.codecs import instants
+from sightline.stream_workers.labels.codecs.interactions import (
+    Beacon,
+    ImageQuery,
+    Item,
+    Page,
+    Shown,
+)
+from sightline.stream_workers.labels.codecs.searches import Graded, Search
+from sightline.stream_workers.labels.codecs.searches import decode as decode_closed
+from sightline.stream_workers.labels.codecs.triples import Mined
 from sightline.stream_workers.labels.done_epochs import DoneEpochs, DoneRange
-from sightline.stream_workers.labels.grading import grade
-from sightline.stream_workers.labels.join import JoinCore
-from sightline.stream_workers.labels.mining import mine_search
-from sightline.stream_workers.labels.negatives import negatives, positives
-from sightline.stream_workers.labels.open_search import HeldBeacon, Impression, OpenSearch
-from sightline.stream_workers.labels.outgoing import FinishedEpochs, SideRow
+from sightline.stream_workers.labels.effects import FinishedEpochs, SideRow
+from sightline.stream_workers.labels.join.bots import Activity
+from sightline.stream_workers.labels.join.closing import Source, pack
+from sightline.stream_workers.labels.join.core import JoinCore
+from sightline.stream_workers.labels.join.counting import Counted, count
+from sightline.stream_workers.labels.join.grading import grade
+from sightline.stream_workers.labels.join.open_search import HeldBeacon, Impression, OpenSearch
+from sightline.stream_workers.labels.mine.caps import cap_hot_anchors, cap_popular_negatives
+from sightline.stream_workers.labels.mine.epoch import mine_search
+from sightline.stream_workers.labels.mine.negatives import negatives, positives
+from sightline.stream_workers.labels.mine.triple_ids import triple_id
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.safe_offset import OffsetGap, SafeOffset
-from sightline.stream_workers.labels.triple_ids import triple_id
-from sightline.stream_workers.labels.wire_interactions import Beacon, ImageQuery, Item, Page, Shown
-from sightline.stream_workers.labels.wire_searches import Graded, Search
-from sightline.stream_workers.labels.wire_searches import decode as decode_closed
-from sightline.stream_workers.labels.wire_triples import Mined
 from tests.label_world import far_hash, instant, near_hash
 
 RULES = LabelRules()

@@ -6,9 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from sightline.stream_workers.labels.open_search import Impression
-from sightline.stream_workers.labels.packed_page import PackedImpression
-from sightline.stream_workers.labels.wire_interactions import (
+from sightline.stream_workers.labels.codecs.interactions import (
     ImageQuery,
     Location,
     Page,
@@ -16,6 +14,8 @@ from sightline.stream_workers.labels.wire_interactions import (
     Shown,
     UploadQuery,
 )
+from sightline.stream_workers.labels.join.open_search import Impression
+from sightline.stream_workers.labels.join.packed_page import PackedImpression
 
 _names = st.text("abcXYZ019._~-", min_size=1, max_size=128)
 _hashes = st.binary(min_size=32, max_size=32).map(bytes.hex)

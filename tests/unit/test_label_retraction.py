@@ -26,10 +26,10 @@ from sightline.schemas.labels import RetractionCause, TripleRetracted
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ImageQuery, ResultsShown, UploadQuery
 from sightline.schemas.topics import IMAGES, INTERACTIONS, TRAINING_TRIPLES
-from sightline.stream_workers.label_sink.causes import Causes, TripleSubject, causes_in
-from sightline.stream_workers.label_sink.erasure import erase_user
-from sightline.stream_workers.label_sink.partition_sink import PartitionSink
-from sightline.stream_workers.label_sink.retraction import Retraction, RetractionReport
+from sightline.stream_workers.labels.sink.causes import Causes, TripleSubject, causes_in
+from sightline.stream_workers.labels.sink.erasure import erase_user
+from sightline.stream_workers.labels.sink.partition import PartitionSink
+from sightline.stream_workers.labels.sink.retraction import Retraction, RetractionReport
 from tests.label_rows import at, encoded, message, triple, triple_id
 from tests.worker_parts import MemoryLog
 

@@ -27,7 +27,7 @@ from sightline.engine.settings import SinkSettings
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.searches import CropBox, UploadQuery
 from sightline.schemas.topics import TRAINING_TRIPLES
-from sightline.stream_workers.label_sink.partition_sink import PartitionSink
+from sightline.stream_workers.labels.sink.partition import PartitionSink
 from tests.label_rows import records, retracted, triple, triple_id
 
 BUCKET = "sightline"

@@ -16,8 +16,8 @@ from sightline.schemas.labels import RetractionCause, SearchClosed, TripleRetrac
 from sightline.schemas.late import InteractionsOmitted, Omission, OmissionReason, OmittedKind
 from sightline.schemas.searches import UploadQuery
 from sightline.schemas.topics import INTERACTIONS, INTERACTIONS_LATE, TRAINING_TRIPLES
-from sightline.stream_workers.label_evidence import find_triple, gather
-from sightline.stream_workers.label_why import Why, triple_story, why_image
+from sightline.stream_workers.labels.explain.evidence import find_triple, gather
+from sightline.stream_workers.labels.explain.why import Why, triple_story, why_image
 from sightline.stream_workers.labels.rules import LabelRules
 from tests.label_rows import closed, closed_message, encoded, graded, message, mined, search
 

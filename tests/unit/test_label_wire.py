@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sightline.engine.event_log.partitions import murmur2
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.registry import decode as decode_slowly
-from sightline.stream_workers.labels import instants
-from sightline.stream_workers.labels.wire_interactions import (
+from sightline.stream_workers.labels.codecs import instants
+from sightline.stream_workers.labels.codecs.interactions import (
     BeaconRecord,
     ShownRecord,
     _decode_quickly,

@@ -11,7 +11,7 @@ import pytest
 from sightline.engine.clock import ManualClock, SystemClock
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.search_api.query_retention import QueryRetention, forget_old_queries
+from sightline.search_api.search.query_retention import QueryRetention, forget_old_queries
 
 BUCKET = "sightline"
 

@@ -12,7 +12,7 @@ from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageState
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
-from sightline.stream_workers.reconcile import Kind, Reconciler, Report
+from sightline.stream_workers.reconciling.reconcile import Kind, Reconciler, Report
 from tests.unit.test_worker_convergence import PICTURES, World, public, reference
 
 

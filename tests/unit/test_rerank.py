@@ -10,7 +10,7 @@ from sightline.engine.pictures.near_duplicates import distance, near_duplicates
 from sightline.engine.records import Hit, IndexedImage, Stage, WinnerLocation
 from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Outcome
-from sightline.search_api.rerank import Page, duplicate_policies, page_of
+from sightline.search_api.search.rerank import Page, duplicate_policies, page_of
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 BITS = 40

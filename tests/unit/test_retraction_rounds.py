@@ -17,14 +17,14 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import Settings, StoreSettings
 from sightline.infra.status_table import retraction_of
-from sightline.stream_workers.label_sink.last_retraction import (
+from sightline.stream_workers.labels.sink.last_retraction import (
     KEY,
     LastRetraction,
     read_last,
     tell_last,
 )
-from sightline.stream_workers.label_sink.retraction import RetractionReport
-from sightline.stream_workers.label_sink.retraction_rounds import RetractionRounds
+from sightline.stream_workers.labels.sink.retraction import RetractionReport
+from sightline.stream_workers.labels.sink.retraction_rounds import RetractionRounds
 from tests.label_rows import at
 from tests.waiting import eventually
 

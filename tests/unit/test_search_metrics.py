@@ -18,7 +18,7 @@ from sightline.engine.records import Message, TopicPartition
 from sightline.schemas.labels import EpochClosed, SearchesClosed, Verdict
 from sightline.schemas.registry import decode
 from sightline.schemas.search_metrics import SearchMetricsCounted
-from sightline.stream_workers.search_metrics_fold import MetricsFold
+from sightline.stream_workers.labels.metrics.fold import MetricsFold
 from tests.label_rows import (
     EPOCH_MS,
     closed,

@@ -31,9 +31,9 @@ from sightline.schemas.images import (
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_INDEXED
-from sightline.stream_workers.image_task import ImageTask
-from sightline.stream_workers.index_worker import IndexWorker
-from sightline.stream_workers.lanes import LaneQueue
+from sightline.stream_workers.indexing.lane_queue import LaneQueue
+from sightline.stream_workers.indexing.task import ImageTask
+from sightline.stream_workers.indexing.worker import IndexWorker
 from tests.worker_parts import (
     MemoryConsumer,
     MemoryIndex,

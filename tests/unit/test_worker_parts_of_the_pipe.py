@@ -17,13 +17,13 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.indexed import Lane
-from sightline.stream_workers.crew import Crew, Later
-from sightline.stream_workers.fetching import ByteBudget
-from sightline.stream_workers.lane_poller import LanePoller
-from sightline.stream_workers.lanes import LaneQueue, LaneRoom
-from sightline.stream_workers.offsets import LaneOffsets
-from sightline.stream_workers.outbox import Outbox
-from sightline.stream_workers.patience import GaveUp, Patience
+from sightline.stream_workers.delivery.offsets import LaneOffsets
+from sightline.stream_workers.delivery.outbox import Outbox
+from sightline.stream_workers.delivery.retries import GaveUp, Patience
+from sightline.stream_workers.delivery.threads import Crew, Later
+from sightline.stream_workers.indexing.fetch import ByteBudget
+from sightline.stream_workers.indexing.lane_queue import LaneQueue, LaneRoom
+from sightline.stream_workers.indexing.poll import LanePoller
 from tests.worker_parts import MemoryConsumer, MemoryLog
 
 PLACE = TopicPartition("images.v1", 0)

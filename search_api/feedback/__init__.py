@@ -1,0 +1,1 @@
+"""What people did with results, taken in and appended to the log."""

@@ -1,0 +1,129 @@
+"""What people did and judged, from a request to the log: bounded, and answered when it is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from sightline.engine.errors import Overloaded, Part, PartUnavailable, TransientError
+from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics, child_traceparent
+from sightline.engine.ports import Clock
+from sightline.engine.records import Message
+from sightline.engine.search_ids import SearchIdInvalid
+from sightline.engine.settings import ApiSettings
+from sightline.engine.vector_index.visible import VisibleIndex
+from sightline.producers.interactions.publisher import InteractionRefused
+from sightline.producers.interactions.publisher_async import AsyncInteractionPublisher
+from sightline.search_api.http.problems import Problem, invalid, retry_after
+from sightline.search_api.http.rate_limit import RateLimit
+from sightline.search_api.http.request_fields import Beacon, Judgement
+from sightline.search_api.search.searching import ANYBODY
+
+BURST_ITEMS = 1_000
+"""Of one actor: a busy visitor who was offline for a while sends everything at once."""
+MAX_UNDER_WAY = 1_000
+ACKNOWLEDGED_IN_S = 5.0
+"""Beyond, the sender is told to come again: it keeps what it has, and repeats are counted once."""
+UPLOAD_ANCHOR = "q-"
+
+
+class Intake:
+    """Takes beacons and judgements, on one event loop."""
+
+    def __init__(
+        self,
+        publisher: AsyncInteractionPublisher,
+        visible: VisibleIndex,
+        *,
+        settings: ApiSettings,
+        clock: Clock,
+        health: Health,
+        metrics: Metrics,
+    ) -> None:
+        self._publisher = publisher
+        self._visible = visible
+        self._limit = RateLimit(settings.interactions_per_minute, clock, burst=BURST_ITEMS)
+        self._clock = clock
+        self._health = health
+        self._metrics = metrics
+        self._under_way = 0
+
+    async def interactions(self, beacon: Beacon, trace: str | None) -> int:
+        """Publish one beacon; returns how many items, once they are acknowledged.
+
+        Raises:
+            Problem: 403 the search id authorises nothing; 422 an item of the future; 429 too many
+                items of this actor.
+            PartUnavailable: the broker did not acknowledge; a repeat is safe.
+        """
+        try:
+            actor = self._publisher.authorised(beacon.search_id).actor_id
+        except SearchIdInvalid as error:
+            self._metrics.interactions.labels("refused").inc(len(beacon.items))
+            raise Problem("bad-search-id", str(error), {"field": "search_id"}) from None
+        self._refuse_flood(actor, len(beacon.items))
+        try:
+            await self._acknowledged(
+                lambda: self._publisher.interacted(
+                    beacon.search_id, beacon.items, traceparent=child_traceparent(trace)
+                )
+            )
+        except InteractionRefused as error:
+            self._metrics.interactions.labels("refused").inc(len(beacon.items))
+            raise invalid(error.field, str(error)) from None
+        for item in beacon.items:
+            self._metrics.interactions.labels(item.kind.value).inc()
+        return len(beacon.items)
+
+    async def judgement(self, judgement: Judgement, trace: str | None) -> datetime:
+        """Publish one grade; returns the instant it counts from, once it is acknowledged.
+
+        Raises:
+            NotFound: image or anchor is none that everybody may see: it must teach nothing.
+            PartUnavailable: index or broker; a repeat is safe.
+        """
+        await asyncio.to_thread(self._refuse_hidden, judgement)
+        now = self._clock.now()
+        await self._acknowledged(
+            lambda: self._publisher.judged(
+                judgement.anchor_id,
+                judgement.image_id,
+                judgement.grade,
+                judge=judgement.judge,
+                judged_at=now,
+                traceparent=child_traceparent(trace),
+            )
+        )
+        self._metrics.judgements.inc()
+        return now
+
+    def _refuse_hidden(self, judgement: Judgement) -> None:
+        self._visible.get(judgement.image_id, ANYBODY)
+        if not judgement.anchor_id.startswith(UPLOAD_ANCHOR):
+            self._visible.get(judgement.anchor_id, ANYBODY)
+
+    def _refuse_flood(self, actor: str, items: int) -> None:
+        wait_s = self._limit.wait_s(actor, items)
+        if wait_s > 0:
+            self._metrics.interactions.labels("flood").inc(items)
+            detail = "this visitor reports more than a person can do"
+            raise Problem("too-many-requests", detail, headers=retry_after(wait_s))
+
+    async def _acknowledged(self, publish: Callable[[], Awaitable[Message]]) -> None:
+        if self._under_way >= MAX_UNDER_WAY:
+            raise Overloaded(Part.BROKER, f"{self._under_way} beacons are under way")
+        self._under_way += 1
+        try:
+            async with asyncio.timeout(ACKNOWLEDGED_IN_S):
+                await publish()
+        except TimeoutError:
+            self._health.down(Part.BROKER, "it acknowledges nothing")
+            raise PartUnavailable(Part.BROKER, "it acknowledges nothing") from None
+        except TransientError as error:
+            self._health.down(Part.BROKER, str(error))
+            raise
+        finally:
+            self._under_way -= 1
+        self._health.up(Part.BROKER)

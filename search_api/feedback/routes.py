@@ -1,0 +1,101 @@
+"""`POST /v1/interactions` and `POST /v1/judgements`: what people did, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+from fastapi import APIRouter, Request
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from sightline.engine.settings import Scope
+from sightline.search_api.feedback.intake import Intake
+from sightline.search_api.http.admission import CallerOf, Heard
+from sightline.search_api.http.bodies import beacon_body, json_body
+from sightline.search_api.http.documents import InteractionsAnswer, JudgementAnswer
+from sightline.search_api.http.keys import require
+from sightline.search_api.http.openapi import answers, body, json_of, text_of
+from sightline.search_api.http.request_fields import Beacon, Judgement
+
+_TOLD_TO_OTHERS = {"Cross-Origin-Resource-Policy": "cross-origin"}
+"""A page that may not read the answer learns that there was one; of a problem it does not, which
+`sightline.js` therefore takes for a network error, and tries again."""
+_CLICKED = {
+    "search_id": "(as the search answered)",
+    "items": [
+        {
+            "event_id": "5f0c2f4e-4ef5-4a9e-9a40-3f7f2d1c7b11",
+            "kind": "clicked",
+            "image_id": "f-3b2d1c",
+            "position": 3,
+            "since_answer_ms": 4200,
+        }
+    ],
+}
+_BEACON_BODY = body(json_of(Beacon, clicked=_CLICKED), text_of(Beacon, _CLICKED))
+_BEACON_ANSWERS = answers(
+    {202: InteractionsAnswer},
+    "bad-search-id",
+    "too-large",
+    "unsupported-media",
+    "unavailable",
+    "overloaded",
+)
+_JUDGEMENT_BODY = body(
+    json_of(
+        Judgement,
+        relevant={"anchor_id": "f-3b2d1c", "image_id": "f-77aa01", "grade": 5, "judge": "anna"},
+    )
+)
+_JUDGEMENT_ANSWERS = answers(
+    {202: JudgementAnswer},
+    "unauthorized",
+    "forbidden",
+    "not-found",
+    "too-large",
+    "unsupported-media",
+    "unavailable",
+    "overloaded",
+)
+
+
+def interaction_router(intake: Intake) -> APIRouter:
+    """The routes, bound to what takes in."""
+    router = APIRouter(tags=["feedback"])
+
+    @router.post(
+        "/v1/interactions",
+        openapi_extra={**_BEACON_BODY, "security": []},
+        responses=_BEACON_ANSWERS,
+        response_class=Response,
+        status_code=202,
+        dependencies=[Heard],
+    )
+    async def interactions(request: Request) -> Response:
+        """Say what a visitor did with a page of results. No key: the search id authorises."""
+        beacon = await beacon_body(request, Beacon)
+        accepted = await intake.interactions(beacon, request.headers.get("traceparent"))
+        return _accepted({"accepted": accepted}, _TOLD_TO_OTHERS)
+
+    @router.post(
+        "/v1/judgements",
+        openapi_extra=_JUDGEMENT_BODY,
+        responses=_JUDGEMENT_ANSWERS,
+        response_class=Response,
+        status_code=202,
+    )
+    async def judgements(request: Request, caller: CallerOf) -> Response:
+        """Grade how well an image answers another. Scope `write`."""
+        require(caller, Scope.WRITE)
+        judgement = await json_body(request, Judgement)
+        judged_at: datetime = await intake.judgement(judgement, request.headers.get("traceparent"))
+        return _accepted({"judged_at": judged_at})
+
+    return router
+
+
+def _accepted(document: object, more: Mapping[str, str] = MappingProxyType({})) -> Response:
+    headers = {"Cache-Control": "no-store", **more}
+    return Response(to_json(document), 202, headers, "application/json")

@@ -1,0 +1,1 @@
+"""What every route shares: bodies, limits, keys, problem answers, documents."""

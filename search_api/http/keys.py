@@ -1,0 +1,157 @@
+"""A request's API key in, its caller out: who asks, and what they may do (docs/api.md)."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from fastapi import Request
+
+from sightline.engine.errors import SettingsInvalid
+from sightline.engine.settings import ApiKey, ApiSettings, Scope
+from sightline.engine.vector_index.visible import Caller
+from sightline.search_api.http.problems import Problem
+
+_LOCAL = Caller(scopes=frozenset(Scope))
+_OF_PROXIES = ("forwarded", "x-forwarded-for")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """One configured key: the caller that it makes, and what the rate limit calls it."""
+
+    caller: Caller
+    bucket: str
+
+
+class KeyRing:
+    """The configured keys; without any, everything is allowed, from this machine only.
+
+    Raises:
+        SettingsInvalid: no keys and an address that others can reach, or a `write` key that names
+            no owner (it would see every image that has none).
+    """
+
+    def __init__(self, settings: ApiSettings) -> None:
+        refuse_open_binding(settings)
+        self._keys = {key.sha256: _known(key) for key in settings.keys}
+        self._origins = frozenset(settings.cors_origins)
+
+    @property
+    def open(self) -> bool:
+        """Whether no key is needed."""
+        return not self._keys
+
+    def bucket(self, request: Request) -> str:
+        """Whose rate limit a request counts against: its key's, else its address's."""
+        known = self._known(request)
+        return known.bucket if known is not None else _address(request)
+
+    def caller(self, request: Request) -> Caller:
+        """Who asks.
+
+        Raises:
+            Problem: 401 without a valid key; 403 where no key is needed but the request comes from
+                another machine, or from a page of another site in this machine's browser.
+        """
+        if self._keys:
+            known = self._known(request)
+            if known is None:
+                raise _unauthorized()
+            return known.caller
+        self._refuse_strangers(request)
+        return _LOCAL
+
+    def _known(self, request: Request) -> KnownKey | None:
+        presented = _presented(request)
+        if presented is None or not self._keys:
+            return None
+        # Hashing first makes the look-up's timing say nothing about the key.
+        return self._keys.get(sha256(presented.encode("utf-8", "surrogatepass")).hexdigest())
+
+    def _refuse_strangers(self, request: Request) -> None:
+        if any(name in request.headers for name in _OF_PROXIES):
+            # Behind one on this machine, every stranger seems to be here.
+            raise Problem("forbidden", "without API keys no proxy may pass requests on")
+        if request.client is not None and not is_loopback(request.client.host):
+            raise Problem("forbidden", "without API keys only this machine may ask")
+        if not is_loopback(request.url.hostname or ""):
+            raise Problem("forbidden", "without API keys, use a loopback address in the URL")
+        origin = request.headers.get("origin")
+        if origin is None or origin in self._origins:
+            return
+        if _place(origin) != request.url.netloc:
+            raise Problem("forbidden", "pages of other sites may not ask")
+
+
+def refuse_open_binding(settings: ApiSettings) -> None:
+    """Without keys, bind to loopback or not at all.
+
+    Raises:
+        SettingsInvalid: says what to set.
+    """
+    if not settings.keys and not is_loopback(settings.host):
+        raise SettingsInvalid(
+            f"api.host is {settings.host} but api.keys is empty: "
+            "configure a key, or bind to 127.0.0.1"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine itself; `test` clients have no address."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def require(caller: Caller, scope: Scope) -> None:
+    """The caller has the scope, or is an admin.
+
+    Raises:
+        Problem: 403, naming the scope.
+    """
+    if scope not in caller.scopes and Scope.ADMIN not in caller.scopes:
+        raise Problem("forbidden", f"this needs a key with the scope `{scope}`")
+
+
+def _known(key: ApiKey) -> KnownKey:
+    if Scope.WRITE in key.scopes and Scope.ADMIN not in key.scopes and key.owner_id is None:
+        label = key.name or key.sha256[:8]
+        raise SettingsInvalid(f"api key {label} has scope write but no owner_id: give it one")
+    return KnownKey(
+        Caller(scopes=frozenset(key.scopes), owner_id=key.owner_id), f"key:{key.sha256}"
+    )
+
+
+def _presented(request: Request) -> str | None:
+    direct = request.headers.get("x-api-key")
+    if direct:
+        return direct
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an origin; None: it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+def _address(request: Request) -> str:
+    return f"address:{request.client.host}" if request.client is not None else "address:unknown"
+
+
+def _unauthorized() -> Problem:
+    return Problem(
+        "unauthorized",
+        "send a valid key as `Authorization: Bearer …` or `X-API-Key: …`",
+        headers={"WWW-Authenticate": 'Bearer realm="sightline"'},
+    )

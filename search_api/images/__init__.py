@@ -1,0 +1,1 @@
+"""Uploads, changes, deletes, status and renditions of images."""

@@ -1,0 +1,117 @@
+"""An image's standing in, HTTP answers out: status documents, waiting, and renditions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from sightline.engine.errors import PartUnavailable
+from sightline.engine.records import IndexedImage
+from sightline.engine.vector_index.visible import Caller
+from sightline.schemas.indexed import Outcome
+from sightline.search_api.http.if_match import etag
+from sightline.search_api.http.problems import Problem
+from sightline.search_api.http.request_fields import WaitQuery
+from sightline.search_api.images.known_image import Standing
+from sightline.search_api.images.renditions import Rendition, Renditions
+from sightline.search_api.images.status import ImageStatus
+from sightline.search_api.images.write_rules import refuse_superseded
+from sightline.search_api.images.writes import Written
+
+REVALIDATE = "private, no-cache"
+"""Browsers may keep a listed image but ask each time, and so learn that it is gone (304 else)."""
+NO_STORE = "no-store"
+KEY_HEADERS = "Authorization, X-API-Key"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a write's answer may wait for the index; 0: not at all."""
+
+    seconds: float
+
+    @classmethod
+    def of(cls, wait: WaitQuery | None, timeout_s: float) -> Self:
+        """From the query parameters."""
+        return cls(timeout_s if wait is WaitQuery.SEARCHABLE else 0.0)
+
+
+class ImageAnswers:
+    """Answers about images."""
+
+    def __init__(self, status: ImageStatus, renditions: Renditions) -> None:
+        self._status = status
+        self._renditions = renditions
+
+    async def standing(self, image_id: str, caller: Caller) -> Standing:
+        """As `ImageStatus.of`."""
+        return await self._status.of(image_id, caller)
+
+    async def written(self, written: Written, caller: Caller, wait: Wait) -> Response:
+        """202 and where to look; once the index has it 200, or 422 or 409 where it is not that."""
+        arrived = wait.seconds > 0 and await self._status.applied_within(
+            written.image_id, written.version, wait.seconds, written.pending
+        )
+        standing = await self._after(written, caller)
+        if arrived and standing.pending is None:
+            if written.pending is not None:
+                refuse_superseded(written.pending.state, standing)
+            _refuse_rejected(standing)
+        return self.document(standing, status=200 if arrived else 202)
+
+    async def _after(self, written: Written, caller: Caller) -> Standing:
+        """The standing after a write; the index may be down, what was acknowledged is told."""
+        try:
+            return await self._status.of(written.image_id, caller)
+        except PartUnavailable:
+            if written.pending is None:
+                raise
+            return Standing(applied=None, pending=written.pending)
+
+    def document(self, standing: Standing, *, status: int = 200) -> Response:
+        """The status document, its version as the ETag."""
+        headers = {
+            "ETag": etag(standing.version),
+            "Location": f"/v1/images/{standing.state.image_id}",
+            "Cache-Control": NO_STORE,
+        }
+        return Response(to_json(standing.document()), status, headers, "application/json")
+
+    async def content(self, image_id: str, caller: Caller, known: str | None) -> Response:
+        """The image for a screen."""
+        return await self._rendered(image_id, caller, Rendition.CONTENT, known)
+
+    async def thumbnail(self, image_id: str, caller: Caller, known: str | None) -> Response:
+        """The image for a grid."""
+        return await self._rendered(image_id, caller, Rendition.THUMBNAIL, known)
+
+    async def _rendered(
+        self, image_id: str, caller: Caller, rendition: Rendition, known: str | None
+    ) -> Response:
+        image = await self._status.visible(image_id, caller)
+        tag = f'"{(image.content_sha256 or "")[:32]}-{int(rendition)}"'
+        headers = {
+            "ETag": tag,
+            "Cache-Control": _caching(image),
+            "Vary": KEY_HEADERS,
+        }
+        if image.listed and known is not None and tag in known:
+            return Response(status_code=304, headers=headers)
+        data = await self._renditions.of(image, rendition)
+        return Response(data, headers=headers, media_type="image/jpeg")
+
+
+def _caching(image: IndexedImage) -> str:
+    return REVALIDATE if image.listed else NO_STORE
+
+
+def _refuse_rejected(standing: Standing) -> None:
+    image = standing.applied
+    if image is None or image.outcome is not Outcome.REJECTED:
+        return
+    facts = {"field": "image", "reason": image.reason, "image_id": image.image_id}
+    headers = {"ETag": etag(standing.version), "Location": f"/v1/images/{image.image_id}"}
+    raise Problem("bad-image", image.message or "the image was rejected", facts, headers)

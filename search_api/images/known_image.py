@@ -1,0 +1,120 @@
+"""An image as this process knows it: what is applied, what is on its way, and how that is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sightline.engine.records import IndexedImage
+from sightline.engine.settings import Scope
+from sightline.engine.vector_index.visible import Caller
+from sightline.schemas.images import ImageState
+from sightline.schemas.indexed import Outcome
+from sightline.search_api.images.pending import Pending
+from sightline.search_api.search.answers import image_urls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An image as this process knows it: applied, on its way, or both."""
+
+    applied: IndexedImage | None
+    pending: Pending | None
+    purged: bool = False
+    """`pending` is a delete of so long ago that the index has had it and forgotten it."""
+
+    @property
+    def state(self) -> ImageState:
+        """The newest state."""
+        if self.pending is not None:
+            return self.pending.state
+        assert self.applied is not None  # noqa: S101 (one of the two is there)
+        return self.applied.state
+
+    @property
+    def version(self) -> int:
+        """The newest version."""
+        return self.state.version
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the newest version's bytes were refused."""
+        return self.pending is None and _applied(self).outcome is Outcome.REJECTED
+
+    def document(self) -> dict[str, Any]:
+        """The status as JSON values."""
+        return _of_state(self.state) | {"status": self._status()} | self._facts()
+
+    def _status(self) -> str:
+        if self.purged:
+            return str(Outcome.DELETED)
+        return "pending" if self.pending is not None else str(_applied(self).outcome)
+
+    def _facts(self) -> dict[str, Any]:
+        if self.pending is not None:
+            return {
+                "freshness": {"occurred": _text(self.pending.published)},
+                "applied_version": self._applied_version(),
+            }
+        image = _applied(self)
+        facts: dict[str, Any] = {
+            "applied_version": image.version,
+            "freshness": _freshness(image),
+            "width": image.width,
+            "height": image.height,
+        }
+        if image.reason is not None:
+            facts |= {"reason": image.reason, "message": image.message}
+        return facts
+
+    def _applied_version(self) -> int | None:
+        if self.purged:
+            return self.version
+        return None if self.applied is None else self.applied.version
+
+
+def may_change(caller: Caller, state: ImageState) -> bool:
+    """Whether the caller may change the image: its owner's `write` key, or an admin."""
+    if Scope.ADMIN in caller.scopes:
+        return True
+    owner = caller.owner_id
+    return Scope.WRITE in caller.scopes and owner is not None and owner == state.owner_id
+
+
+def _applied(standing: Standing) -> IndexedImage:
+    assert standing.applied is not None  # noqa: S101 (neither applied nor pending is no standing)
+    return standing.applied
+
+
+def _of_state(state: ImageState) -> dict[str, Any]:
+    return {
+        "image_id": state.image_id,
+        "version": state.version,
+        "authority": str(state.authority),
+        "visibility": str(state.visibility),
+        "moderation": str(state.moderation),
+        "tags": list(state.tags),
+        "owner_id": state.owner_id,
+        "group_id": state.group_id,
+        "attributes": state.attributes,
+        **image_urls(state.image_id),
+    }
+
+
+def _freshness(image: IndexedImage) -> dict[str, Any]:
+    """Headline `seconds` = searchable less appended; a client's clock enters only `occurred`.
+
+    A rejected image was never searchable.
+    """
+    told = {"occurred": _text(image.occurred), "appended": _text(image.appended)}
+    if image.outcome is Outcome.REJECTED:
+        return told
+    return told | {
+        "searchable": _text(image.applied),
+        "seconds": round((image.applied - image.appended).total_seconds(), 6),
+    }
+
+
+def _text(instant: datetime) -> str:
+    return instant.isoformat()

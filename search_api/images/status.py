@@ -1,0 +1,168 @@
+"""What became of an image: index, pending publications and catalogue in, its standing out."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from sightline.engine.errors import NotFound
+from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
+from sightline.engine.ports import Clock
+from sightline.engine.records import IndexedImage, Stage
+from sightline.engine.settings import Scope
+from sightline.engine.vector_index.visible import Caller, VisibleIndex
+from sightline.schemas.images import Authority, ImageDeleted
+from sightline.schemas.topics import DELETE_RETENTION_MS
+from sightline.search_api.images.known_image import Standing, may_change
+from sightline.search_api.images.pending import Pending, PendingImages
+
+FIRST_LOOK_S = 0.002
+LAST_LOOK_S = 0.05
+"""A waiting request looks again after 2 ms, then ever more seldom, at last every 50 ms."""
+READERS = 8
+"""Threads that ask the index; the store has others, so that it does not hold up what needs none."""
+EVERYTHING = Caller(scopes=frozenset({Scope.ADMIN}))
+"""For decisions about an image, never for an answer."""
+
+
+class ImageStatus:
+    """Looks images up for callers, and waits for them."""
+
+    def __init__(
+        self, visible: VisibleIndex, pending: PendingImages, catalogue: Catalogue, clock: Clock
+    ) -> None:
+        self._visible = visible
+        self._pending = pending
+        self._catalogue = catalogue
+        self._clock = clock
+        self._readers = ThreadPoolExecutor(READERS, "image-status")
+
+    def close(self) -> None:
+        """End the threads; repeated calls do nothing."""
+        self._readers.shutdown()
+
+    async def of(self, image_id: str, caller: Caller) -> Standing:
+        """The image's standing, as far as the caller may know.
+
+        What is on its way is told only to who may change the image; others see what is applied.
+
+        Raises:
+            NotFound: no such image, or none that the caller may see.
+            PartUnavailable: the index is down.
+        """
+        applied = await self._applied(image_id, caller)
+        standing = self._standing(image_id, applied)
+        if standing is None and caller.scopes & {Scope.WRITE, Scope.ADMIN}:
+            standing = await self._published_elsewhere(image_id, None)
+        if standing is not None and standing.pending is not None:
+            if may_change(caller, standing.state):
+                return standing
+            standing = None if applied is None else Standing(applied=applied, pending=None)
+        if standing is None:
+            raise _unseen(image_id)
+        return standing
+
+    async def visible(self, image_id: str, caller: Caller) -> IndexedImage:
+        """The applied image, if the caller may see the picture itself.
+
+        Raises:
+            NotFound: no such image, or none that the caller may see.
+            PartUnavailable: the index is down.
+        """
+        applied = await self._applied(image_id, caller)
+        if applied is None or not caller.may_see_bytes(applied):
+            raise _unseen(image_id)
+        return applied
+
+    async def known(self, image_id: str) -> Standing | None:
+        """The standing whoever asks, for decisions only; None: unknown.
+
+        The catalogue is asked too, as another process may have written there; but not for an
+        image whose owner counts its versions, so that it can be hidden while the store is down.
+
+        Raises:
+            PartUnavailable: the index or the store is down.
+        """
+        applied = await self._applied(image_id, EVERYTHING)
+        here = self._standing(image_id, applied)
+        if here is not None and here.state.authority is Authority.OWNER:
+            return here
+        elsewhere = await self._published_elsewhere(image_id, applied)
+        if here is None or (elsewhere is not None and elsewhere.version > here.version):
+            return elsewhere
+        return here
+
+    async def applied_within(
+        self, image_id: str, version: int, timeout_s: float, pending: Pending | None = None
+    ) -> bool:
+        """Whether the index has the version, or a higher one, before the time is over.
+
+        It has, too, where it has had the delete and forgotten it. With `pending`, another event of
+        the same version does not count unless it has won.
+
+        Raises:
+            PartUnavailable: the index is down.
+        """
+        if await self._is_purged(image_id):
+            return True
+        deadline = self._clock.monotonic() + timeout_s
+        pause_s = FIRST_LOOK_S
+        while not _has(await self._applied(image_id, EVERYTHING), version, pending):
+            if self._clock.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(pause_s)
+            pause_s = min(LAST_LOOK_S, pause_s * 1.5)
+        return True
+
+    async def _applied(self, image_id: str, caller: Caller) -> IndexedImage | None:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._readers, self._visible.get, image_id, caller
+            )
+        except NotFound:
+            return None
+
+    def _standing(self, image_id: str, applied: IndexedImage | None) -> Standing | None:
+        final = applied is not None and applied.stage is Stage.FINAL
+        pending = self._pending.newer_than(image_id, applied if final else None)
+        if applied is None and pending is None:
+            return None
+        return Standing(applied=applied, pending=pending)
+
+    async def _published_elsewhere(
+        self, image_id: str, applied: IndexedImage | None
+    ) -> Standing | None:
+        entry = await asyncio.to_thread(self._catalogue.read, image_id)
+        if entry is None:
+            return None
+        pending = Pending(state=entry.state, event_id=entry.event.id, published=entry.event.time)
+        purged = applied is None and self._is_past_retention(entry)
+        return Standing(applied=applied, pending=pending, purged=purged)
+
+    async def _is_purged(self, image_id: str) -> bool:
+        if self._pending.newer_than(image_id, None) is not None:
+            return False  # of this process, and new: the store need not be asked
+        if await self._applied(image_id, EVERYTHING) is not None:
+            return False
+        standing = await self._published_elsewhere(image_id, None)
+        return standing is not None and standing.purged
+
+    def _is_past_retention(self, entry: CatalogueEntry) -> bool:
+        """A delete as old as those that the reconciler purges from the index."""
+        if not isinstance(entry.state, ImageDeleted) or entry.published is None:
+            return False
+        kept = timedelta(milliseconds=DELETE_RETENTION_MS)
+        return entry.published.appended < self._clock.now() - kept
+
+
+def _unseen(image_id: str) -> NotFound:
+    return NotFound(f"no image {image_id} that you may see")
+
+
+def _has(image: IndexedImage | None, version: int, pending: Pending | None) -> bool:
+    if image is None or image.version < version:
+        return False
+    if image.version > version:
+        return True
+    return image.stage is Stage.FINAL and (pending is None or pending.has_arrived(image))

@@ -1,0 +1,108 @@
+"""What a caller may write, and what stands against it: 403, 409 and 428, decided here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sightline.engine.settings import Scope
+from sightline.engine.vector_index.visible import Caller
+from sightline.schemas.fields import Moderation
+from sightline.schemas.images import Authority, ImageState
+from sightline.search_api.http.if_match import IfMatch, etag
+from sightline.search_api.http.problems import Problem
+from sightline.search_api.http.request_fields import ImageFields
+from sightline.search_api.images.known_image import Standing
+
+
+def allowed(fields: ImageFields, caller: Caller) -> ImageFields:
+    """The fields with the caller's own owner filled in; 403 for what only an admin may say."""
+    if Scope.ADMIN in caller.scopes:
+        return fields
+    if fields.moderation is not Moderation.ALLOWED:
+        raise Problem("forbidden", "only an admin key moderates", {"field": "moderation"})
+    if fields.owner_id not in (None, caller.owner_id):
+        raise Problem("forbidden", "that is not your owner id", {"field": "owner_id"})
+    return fields.model_copy(update={"owner_id": caller.owner_id})
+
+
+def refuse_admin_fields(changes: Mapping[str, object], caller: Caller) -> None:
+    """403 for what only an admin key changes."""
+    if Scope.ADMIN in caller.scopes:
+        return
+    for name in ("moderation", "owner_id"):
+        if name in changes:
+            raise Problem("forbidden", f"only an admin key changes {name}", {"field": name})
+
+
+def refuse_other_authority(
+    standing: Standing, version: int | None, *, send: str = "send `version`"
+) -> None:
+    """409: one authority counts an image's versions; backfill (version 0) has fixed none.
+
+    Args:
+        standing: the image.
+        version: what the caller says.
+        send: how this request would say it.
+    """
+    authority = standing.state.authority
+    if authority is Authority.OWNER and version is None:
+        detail = f"you count this image's versions: {send} above {standing.version}"
+        raise _conflict(detail, standing)
+    if authority is Authority.SIGHTLINE and version is not None:
+        raise _conflict("Sightline counts this image's versions: send none, use If-Match", standing)
+
+
+def refuse_known(standing: Standing, said: ImageFields, content_sha256: str) -> None:
+    """409 for a version below the present one, and for the present one unless it is a repeat.
+
+    Two contents of one version would end by the tie-break, so that the caller could not know
+    which of them it had published.
+    """
+    if said.version is None or said.version > standing.version:
+        return
+    if said.version < standing.version:
+        raise _conflict(f"version {said.version} is below version {standing.version}", standing)
+    if not _repeats(standing.state, said, content_sha256):
+        detail = f"version {said.version} has other content: send one above {said.version}"
+        raise _conflict(detail, standing)
+
+
+def refuse_superseded(published: ImageState, standing: Standing) -> None:
+    """409 where another event of the version that was published here has won the tie.
+
+    Our checks cannot see what another process, or the owner's own service, publishes meanwhile.
+    """
+    applied = standing.applied
+    if applied is None or published.authority is not Authority.OWNER:
+        return
+    won = applied.state
+    if won.version == published.version and won.model_dump() != published.model_dump():
+        detail = f"another write of version {won.version} came in between and won"
+        raise _conflict(detail, standing)
+
+
+def owner_counts(standing: Standing, version: int | None) -> bool:
+    """Also from now on, where a backfilled image's owner begins to count."""
+    return standing.state.authority is Authority.OWNER or version is not None
+
+
+def next_version(standing: Standing, version: int | None, wanted: IfMatch) -> int:
+    """The owner's next version; 428 without `If-Match`, 409 unless it is higher."""
+    if wanted is None:
+        raise Problem("precondition-required", "say with If-Match which version you change")
+    if version is None or version <= standing.version:
+        raise _conflict(f"version must be above {standing.version}", standing)
+    return version
+
+
+def _repeats(state: ImageState, said: ImageFields, content_sha256: str) -> bool:
+    if state.authority is not Authority.OWNER or state.object is None:
+        return False
+    if state.object.sha256 != content_sha256:
+        return False
+    return all(getattr(state, name) == getattr(said, name) for name in ImageFields.model_fields)
+
+
+def _conflict(detail: str, standing: Standing) -> Problem:
+    facts = {"field": "version", "version": standing.version}
+    return Problem("version-conflict", detail, facts, {"ETag": etag(standing.version)})

@@ -1,0 +1,1 @@
+"""What was learned: figures of searches, recent triples."""

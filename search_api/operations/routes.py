@@ -1,0 +1,52 @@
+"""`/healthz`, `/readyz`, `/metrics`: for balancers, operators and Prometheus; no key needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from sightline.engine.metrics import Metrics
+from sightline.search_api.http.admission import InsiderOf
+from sightline.search_api.http.documents import ReadinessDocument
+from sightline.search_api.http.openapi import json_of
+from sightline.search_api.operations.readiness import Readiness
+
+_READINESS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Every part is up.", "content": json_of(ReadinessDocument)},
+    503: {"description": "A part is down.", "content": json_of(ReadinessDocument)},
+}
+
+
+def operations_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
+    """The routes, bound to what they tell."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/healthz", response_class=Response, responses={200: {"description": "Alive."}})
+    async def healthz() -> Response:
+        """The process is alive; says nothing of its parts."""
+        return _json({"alive": True}, 200)
+
+    @router.get("/readyz", response_class=Response, responses=_READINESS)
+    async def readyz(insider: InsiderOf) -> Response:
+        """Which part is up or down, and what runs the model; 503 while one is down.
+
+        Why a part is down is told in its own words to an `admin` key, and where no keys are needed.
+        """
+        document = await readiness.document(insider=insider)
+        return _json(document, 200 if document["ready"] else 503)
+
+    @router.get("/metrics", response_class=Response, responses={200: {"description": "Metrics."}})
+    def exposition() -> Response:
+        """The metrics, in Prometheus' text format."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _json(document: object, status: int) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(to_json(document), status, headers, "application/json")

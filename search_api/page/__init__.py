@@ -1,0 +1,1 @@
+"""The web page, and the script for the pages of others."""

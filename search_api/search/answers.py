@@ -1,0 +1,151 @@
+"""A page of hits in, the search's answer and the event that records it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sightline.engine.records import GenerationSpec, Hit
+from sightline.engine.search_ids import IssuedSearch, SearchIds, new_session_id
+from sightline.schemas.images import ObjectReference
+from sightline.schemas.searches import (
+    ImageQuery,
+    ResultsShown,
+    ShownImage,
+    UploadQuery,
+)
+from sightline.search_api.http.request_fields import ImageSearch, SearchFields, UploadSearch
+from sightline.search_api.search.rerank import Page
+
+SCORE_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """What was asked by."""
+
+    anchor_id: str
+    perceptual_hash: str
+    sha256: str = ""
+    """Of an upload's bytes; `""` for an indexed image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who asked, as far as the log may know."""
+
+    session_id: str
+    pseudonym: str | None
+
+    @property
+    def actor_id(self) -> str:
+        """The pseudonymous user, else the session."""
+        return self.pseudonym or self.session_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """One search, answered."""
+
+    search_id: str
+    issued_at: datetime
+    asker: Asker
+    anchor: Anchor
+    fields: SearchFields
+    page: Page
+    spec: GenerationSpec
+    variant: str
+
+    def document(self, *, feedback: bool) -> dict[str, Any]:
+        """The JSON answer (docs/api.md)."""
+        return {
+            "search_id": self.search_id,
+            "session_id": self.asker.session_id,
+            "model": self.spec.model_digest,
+            "generation": self.spec.name,
+            "feedback": feedback,
+            "removed": self.page.removed,
+            "results": [_result(hit, n) for n, hit in enumerate(self.page.hits, 1)],
+        }
+
+    def shown(self, stored: ObjectReference | None) -> ResultsShown:
+        """The event; `stored` is where the query picture lies, if it was kept."""
+        return ResultsShown(
+            search_id=self.search_id,
+            issued_at=self.issued_at,
+            actor_id=self.asker.actor_id,
+            session_id=self.asker.session_id,
+            user_pseudonym=self.asker.pseudonym,
+            location=self.fields.location,
+            anchor_id=self.anchor.anchor_id,
+            query=self._query(stored),
+            anchor_perceptual_hash=self.anchor.perceptual_hash,
+            shown=tuple(_shown(hit, n) for n, hit in enumerate(self.page.hits, 1)),
+            model_digest=self.spec.model_digest,
+            generation=self.spec.name,
+            variant=self.variant,
+        )
+
+    def _query(self, stored: ObjectReference | None) -> ImageQuery | UploadQuery:
+        if isinstance(self.fields, ImageSearch):
+            return ImageQuery(image_id=self.fields.image_id)
+        crop = self.fields.crop if isinstance(self.fields, UploadSearch) else None
+        return UploadQuery(sha256=self.anchor.sha256, object=stored, crop=crop)
+
+
+def asker_of(fields: SearchFields, ids: SearchIds) -> Asker:
+    """The session that the caller named or a new one, and the user's pseudonym."""
+    user = fields.user_id
+    return Asker(
+        session_id=fields.session_id or new_session_id(),
+        pseudonym=None if user is None else ids.pseudonym(user),
+    )
+
+
+def to_millisecond(instant: datetime) -> datetime:
+    """Search ids carry no more, and the event must say the same."""
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def issue(ids: SearchIds, *, now: datetime, asker: Asker, anchor: Anchor, variant: str) -> str:
+    """A signed id for this search."""
+    return ids.issue(
+        IssuedSearch(
+            issued_at=now, actor_id=asker.actor_id, anchor_id=anchor.anchor_id, variant=variant
+        )
+    )
+
+
+def image_urls(image_id: str) -> dict[str, str]:
+    """Where its renditions are; both check at each request who may see it."""
+    return {
+        "image_url": f"/v1/images/{image_id}/content",
+        "thumbnail_url": f"/v1/images/{image_id}/thumbnail",
+    }
+
+
+def _result(hit: Hit, position: int) -> dict[str, Any]:
+    state = hit.image.state
+    return {
+        "image_id": state.image_id,
+        "position": position,
+        "score": round(float(hit.score), SCORE_DIGITS),
+        "tags": state.tags,
+        "attributes": state.attributes,
+        "group_id": state.group_id,
+        **image_urls(state.image_id),
+    }
+
+
+def _shown(hit: Hit, position: int) -> ShownImage:
+    return ShownImage(
+        image_id=hit.image.image_id,
+        position=position,
+        score=float(hit.score),
+        perceptual_hash=hit.image.perceptual_hash or NO_HASH,
+    )
+
+
+NO_HASH = "0" * 64
+"""A listed image has a hash; this stands in where an index written by hand has none."""

@@ -1,0 +1,238 @@
+"""A query in, an answer out: anchor, vector, one visible index read, re-rank, record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic_core import to_json
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+
+from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
+from sightline.engine.ports import Clock
+from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest
+from sightline.engine.search_ids import SearchIds, upload_ids
+from sightline.engine.settings import ApiSettings, Scope
+from sightline.engine.vector_index.visible import Caller, VisibleIndex
+from sightline.search_api.http.bodies import Uploaded
+from sightline.search_api.http.concurrency import Gate
+from sightline.search_api.http.hashing import hashed
+from sightline.search_api.http.request_fields import (
+    ImageSearch,
+    NearDuplicates,
+    SearchFields,
+    UploadSearch,
+)
+from sightline.search_api.search.answers import (
+    NO_HASH,
+    Anchor,
+    Answered,
+    asker_of,
+    issue,
+    to_millisecond,
+)
+from sightline.search_api.search.impressions import Impression, Impressions
+from sightline.search_api.search.query_vectors import QueryVectors
+from sightline.search_api.search.rerank import Page, Policy, duplicate_policies, page_of
+from sightline.search_api.search.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+ANYBODY = Caller(scopes=frozenset({Scope.SEARCH}))
+"""Queries see what anybody may see, whoever asks: a private image is no query, not even its
+owner's, since what is asked by goes into the log that models learn from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What goes with a request and is not part of the question."""
+
+    watch: Stopwatch
+    trace: str | None
+    """W3C trace context that the impression goes on with."""
+
+
+class Searching:
+    """Answers searches; `close` ends its threads."""
+
+    def __init__(
+        self,
+        *,
+        visible: VisibleIndex,
+        spec: GenerationSpec,
+        vectors: QueryVectors,
+        impressions: Impressions,
+        ids: SearchIds,
+        settings: ApiSettings,
+        clock: Clock,
+        health: Health,
+        metrics: Metrics,
+        variant: str,
+    ) -> None:
+        self._visible = visible
+        self._spec = spec
+        self._vectors = vectors
+        self._impressions = impressions
+        self._ids = ids
+        self._settings = settings
+        self._clock = clock
+        self._health = health
+        self._metrics = metrics
+        self._variant = variant
+        self._gate = Gate(settings.max_concurrent_searches, metrics.searches_in_flight)
+        self._readers = ThreadPoolExecutor(settings.max_concurrent_searches, "search")
+
+    async def by_image(self, fields: ImageSearch, request: Asking) -> Response:
+        """Search by an indexed image: no store, no embedder.
+
+        Raises:
+            NotFound: nobody or not everybody may see it.
+            Overloaded: too many searches wait.
+            PartUnavailable: the index is down.
+        """
+        async with self._gate.enter(Part.INDEX):
+            return await self._read(self._of_image, fields, request)
+
+    async def by_upload(
+        self, fields: UploadSearch, uploaded: Uploaded, request: Asking
+    ) -> Response:
+        """Search by an uploaded picture, or a part of it.
+
+        Raises:
+            BadImage: it is not a picture that we accept.
+            Overloaded, PartUnavailable: as `by_image`; also of the embedder.
+        """
+        async with self._gate.enter(Part.EMBEDDER):
+            data = await uploaded.read()
+            digest, anchor_id = await hashed(partial(upload_ids, box=fields.crop), data)
+            with request.watch.stage("decode"):
+                picture = await self._vectors.prepared(data, fields.crop)
+            with request.watch.stage("embed"):
+                vector = await self._embedded(picture.crop)
+            anchor = Anchor(
+                anchor_id=anchor_id, perceptual_hash=picture.perceptual_hash, sha256=digest
+            )
+            keep = fields.store_query and self._settings.store_queries
+            kept = (data, uploaded.content_type) if keep else None
+            return await self._read(self._of_vector, fields, vector, anchor, request, kept)
+
+    def close(self) -> None:
+        """End the threads; repeated calls do nothing."""
+        self._readers.shutdown()
+
+    async def _embedded(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+        try:
+            vector = await self._vectors.vector(crop)
+        except PartUnavailable as error:
+            self._health.down(error.part, str(error))
+            raise
+        return vector
+
+    async def _read(self, read: Callable[..., T], *args: object) -> T:
+        """One hop to a thread, from what the index is asked to the answer's bytes."""
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(self._readers, read, *args)
+        except PartUnavailable as error:
+            self._health.down(error.part, str(error))
+            raise
+        self._health.up(Part.INDEX)
+        return result
+
+    def _of_image(self, fields: ImageSearch, request: Asking) -> Response:
+        with request.watch.stage("anchor"):
+            image = self._visible.get(fields.image_id, ANYBODY)
+        assert image.vector is not None  # noqa: S101 (listed images have one)
+        anchor = Anchor(anchor_id=image.image_id, perceptual_hash=image.perceptual_hash or NO_HASH)
+        page = self._page(fields, image.vector, image, request.watch)
+        return self._answer(fields, anchor, page, request, None)
+
+    def _of_vector(
+        self,
+        fields: UploadSearch,
+        vector: NDArray[np.float32],
+        anchor: Anchor,
+        request: Asking,
+        kept: tuple[bytes, str] | None,
+    ) -> Response:
+        page = self._page(fields, vector, None, request.watch)
+        return self._answer(fields, anchor, page, request, kept)
+
+    def _page(
+        self,
+        fields: SearchFields,
+        vector: NDArray[np.float32],
+        anchor: IndexedImage | None,
+        watch: Stopwatch,
+    ) -> Page:
+        def fetch(limit: int) -> list[Hit]:
+            with watch.stage("index"):
+                return self._visible.search(
+                    SearchRequest(
+                        vector=vector,
+                        limit=limit,
+                        tags=fields.tags,
+                        exclude_ids=() if anchor is None else (anchor.image_id,),
+                        exact=fields.exact,
+                    )
+                )
+
+        def policies() -> list[Policy]:
+            if fields.near_duplicates is NearDuplicates.KEEP:
+                return []
+            return duplicate_policies(bits=self._settings.near_duplicate_bits, anchor=anchor)
+
+        with watch.stage("rerank"):
+            return page_of(fetch, fields.limit, policies)
+
+    def _answer(
+        self,
+        fields: SearchFields,
+        anchor: Anchor,
+        page: Page,
+        request: Asking,
+        kept: tuple[bytes, str] | None,
+    ) -> Response:
+        now, asker = to_millisecond(self._clock.now()), asker_of(fields, self._ids)
+        answered = Answered(
+            search_id=issue(self._ids, now=now, asker=asker, anchor=anchor, variant=self._variant),
+            issued_at=now,
+            asker=asker,
+            anchor=anchor,
+            fields=fields,
+            page=page,
+            spec=self._spec,
+            variant=self._variant,
+        )
+        picture, content_type = kept or (None, "")
+        feedback = self._impressions.accepts(picture_bytes=len(picture or b""))
+        impression = Impression(
+            shown=answered.shown,
+            picture=picture,
+            content_type=content_type,
+            sha256=anchor.sha256,
+            traceparent=request.trace,
+        )
+        self._count(fields, page, request.watch)
+        return Response(
+            to_json(answered.document(feedback=feedback)),
+            headers={"Server-Timing": request.watch.header(), "Cache-Control": "no-store"},
+            media_type="application/json",
+            background=BackgroundTask(self._impressions.record, impression),
+        )
+
+    def _count(self, fields: SearchFields, page: Page, watch: Stopwatch) -> None:
+        by = "image" if isinstance(fields, ImageSearch) else "upload"
+        self._metrics.searches.labels(by, "answered" if page.hits else "empty").inc()
+        for reason, count in page.removed.items():
+            self._metrics.removed.labels(reason).inc(count)
+        watch.report(self._metrics)

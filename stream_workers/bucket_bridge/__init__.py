@@ -1,0 +1,1 @@
+"""Bucket notifications in, image events out."""

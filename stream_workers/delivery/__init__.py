@@ -1,0 +1,1 @@
+"""What every worker needs: offsets, outbox, retries, dead letters and their replay."""

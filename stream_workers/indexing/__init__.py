@@ -1,0 +1,1 @@
+"""The index worker: image events in, searchable images and their outcomes out."""

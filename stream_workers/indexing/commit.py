@@ -1,0 +1,126 @@
+"""Applied events to committable offsets: acknowledged, repaired, flushed, in that order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sightline.engine.errors import Part
+from sightline.engine.metrics import Metrics
+from sightline.engine.ports import Clock, VectorIndex
+from sightline.engine.records import IndexedImage, WinnerLocation
+from sightline.stream_workers.delivery.offsets import LaneOffsets, PartitionLedger
+from sightline.stream_workers.delivery.outbox import Letter, Outbox
+from sightline.stream_workers.delivery.retries import Patience
+from sightline.stream_workers.indexing.decisions import (
+    event_of,
+    winners_that_moved,
+    winners_to_append_again,
+)
+from sightline.stream_workers.indexing.task import Passed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """One polled record that has had its effect, save for durability."""
+
+    ledger: PartitionLedger
+    offset: int
+    offsets: LaneOffsets
+    passed: Passed | None = None
+    """None: it was no image event."""
+    letter: Letter | None = None
+    """Its outcome event or dead letter."""
+
+
+class Durability:
+    """Gathers what is finished; once an interval makes it durable and its offsets committable."""
+
+    def __init__(
+        self,
+        index: VectorIndex,
+        outbox: Outbox,
+        *,
+        interval_s: float,
+        patience: Patience,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._index = index
+        self._outbox = outbox
+        self._interval_s = interval_s
+        self._patience = patience
+        self._clock = clock
+        self._metrics = metrics
+        self._finished: list[Finished] = []
+        self._hurry = threading.Event()
+        self._round = threading.Lock()
+        self._adding = threading.Lock()
+
+    def add(self, finished: Finished) -> None:
+        """Its effect is applied and its letter on the way."""
+        with self._adding:
+            self._finished.append(finished)
+
+    def hurry(self) -> None:
+        """Make durable what is there now, instead of at the end of the interval."""
+        self._hurry.set()
+
+    def turn(self) -> None:
+        """One interval, then one round."""
+        self._hurry.wait(self._interval_s)
+        self._hurry.clear()
+        self.settle()
+
+    def settle(self) -> None:
+        """Make everything added so far durable.
+
+        Raises:
+            GaveUp: the worker stops while a part is away; what was not settled stays uncommitted.
+        """
+        with self._round:
+            with self._adding:
+                batch, self._finished = self._finished, []
+            if batch:
+                self._settle(batch)
+
+    def _settle(self, batch: Sequence[Finished]) -> None:
+        for finished in batch:
+            if finished.letter is not None:
+                self._outbox.settle(finished.letter)
+        self._keep_winners([finished.passed for finished in batch if finished.passed is not None])
+        started_s = self._clock.monotonic()
+        self._patience.until_it_works(Part.INDEX, self._index.flush)
+        self._metrics.flush_seconds.observe(self._clock.monotonic() - started_s)
+        for finished in batch:
+            finished.offsets.finish([(finished.ledger, finished.offset)])
+
+    def _keep_winners(self, passed: Sequence[Passed]) -> None:
+        """What compaction would drop is appended again; where winners lie now is stored."""
+        if not passed:
+            return
+        ids = {one.image_id for one in passed}
+        stored = self._patience.until_it_works(Part.INDEX, lambda: self._index.get(ids))
+        moved = winners_that_moved(passed, stored)
+        known = {
+            image_id: replace(image, winner=moved.get(image_id, image.winner))
+            for image_id, image in stored.items()
+        }
+        again = {
+            winner.image_id: self._append_again(winner)
+            for winner in winners_to_append_again(passed, known)
+        }
+        self._relocate(known, moved | again)
+
+    def _append_again(self, winner: IndexedImage) -> WinnerLocation:
+        event = event_of(winner)
+        letter = self._outbox.send(winner.winner.topic, winner.image_id, event.encode())
+        message = self._outbox.settle(letter)
+        self._metrics.reappended.labels(winner.winner.topic).inc()
+        return WinnerLocation(message.topic, message.partition, message.offset)
+
+    def _relocate(self, known: dict[str, IndexedImage], moved: dict[str, WinnerLocation]) -> None:
+        images = [replace(known[image_id], winner=place) for image_id, place in moved.items()]
+        if images:
+            self._patience.until_it_works(Part.INDEX, lambda: self._index.relocate(images))

@@ -1,0 +1,188 @@
+"""One lane's consumer: polls while there is room, pauses where there is none, commits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Sequence
+
+from sightline.engine.errors import Part, TransientError
+from sightline.engine.metrics import Metrics
+from sightline.engine.ports import Clock, EventConsumer
+from sightline.engine.records import Message, TopicPartition
+from sightline.engine.settings import WorkerSettings
+from sightline.schemas.indexed import Lane
+from sightline.stream_workers.delivery.offsets import LaneOffsets
+from sightline.stream_workers.delivery.retries import Patience
+from sightline.stream_workers.indexing.lane_queue import LANE_TOPICS, LaneQueue, LaneRoom
+from sightline.stream_workers.indexing.task import ImageTask, Polled
+
+_log = logging.getLogger(__name__)
+_POLL_S = 0.1
+_PAUSE_AFTER_S = 1.0
+"""Full for this long: pause, so that polling can keep the membership. Pausing drops what was
+prefetched, so a lane that is full for moments only just does not poll."""
+_LAG_EVERY_S = 1.0
+
+
+class LanePoller:
+    """Owns one consumer; every call to it is made on the thread that runs `turn`.
+
+    Is the consumer's rebalance listener: what is revoked is drained and committed in bounded time,
+    what is lost is forgotten.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        consumer: EventConsumer,
+        queue: LaneQueue[Polled | ImageTask],
+        *,
+        settings: WorkerSettings,
+        room: LaneRoom,
+        hurry: Callable[[], None],
+        patience: Patience,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._lane = lane
+        self._consumer = consumer
+        self._queue = queue
+        self._settings = settings
+        self._room = room
+        self._hurry = hurry
+        self._patience = patience
+        self._clock = clock
+        self._metrics = metrics
+        self._backoff = patience.backoff()
+        self._full_since_s: float | None = None
+        self._paused = False
+        self._pause_again = False
+        self._lag_at_s = 0.0
+        self.offsets = LaneOffsets()
+        self.draining = threading.Event()
+        self.closing = threading.Event()
+        self.closed = threading.Event()
+
+    def run(self) -> None:
+        """Join the group, poll until told to close, then commit and leave."""
+        try:
+            self._consumer.subscribe([LANE_TOPICS[self._lane]], self)
+            while not self.closing.is_set():
+                self.turn()
+            self._commit()
+        finally:
+            self._consumer.close()
+            self.closed.set()
+
+    def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        """Start their ledgers."""
+        self._count("assigned", partitions)
+        self.offsets.assign(partitions)
+        self._pause_again = True
+
+    def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        """Drain what is in flight, in bounded time, and commit it."""
+        self._count("revoked", partitions)
+        if not self.closing.is_set():
+            self._drain(partitions)
+        self._commit(partitions)
+        self.offsets.forget(partitions)
+
+    def lost(self, partitions: Collection[TopicPartition]) -> None:
+        """Forget them; their next owner starts from what was committed."""
+        self._count("lost", partitions)
+        self.offsets.forget(partitions)
+
+    def _drain(self, partitions: Collection[TopicPartition]) -> None:
+        until_s = self._clock.monotonic() + self._settings.drain_s
+        while not self._patience.giving_up.is_set() and self._clock.monotonic() < until_s:
+            self._hurry()
+            if self.offsets.wait_durable(partitions, _POLL_S):
+                return
+
+    def turn(self) -> None:
+        """Poll once, commit what became durable, tell the lag."""
+        try:
+            self._poll()
+            self._backoff.reset()
+        except TransientError as error:
+            self._patience.failed(Part.BROKER, error)
+            self.closing.wait(self._backoff.next_s())
+        self._commit()
+        self._observe()
+
+    def _poll(self) -> None:
+        if self.draining.is_set():
+            self.closing.wait(_POLL_S / 4)
+            return
+        free = self._room.free(self._lane, _POLL_S)
+        if free == 0:
+            self._stay_full()
+            return
+        self._full_since_s = None
+        self._pause(paused=False)
+        messages = self._consumer.poll(free, _POLL_S)
+        if not messages and self._patience.is_down(Part.BROKER):
+            self._consumer.ask()  # a broker that is gone gives empty polls, too
+        if self.offsets.held():
+            self._patience.worked(Part.BROKER)
+        self._take_in(messages)
+
+    def _take_in(self, messages: Sequence[Message]) -> None:
+        now = self._clock.now()
+        polled: list[Polled | ImageTask] = [
+            Polled(message, self._lane, ledger, now)
+            for message in messages
+            if (ledger := self.offsets.start(message)) is not None
+        ]
+        if polled:
+            self._room.enter(self._lane, len(polled))
+            self._queue.put(self._lane, polled)
+
+    def _stay_full(self) -> None:
+        now_s = self._clock.monotonic()
+        if self._full_since_s is None:
+            self._full_since_s = now_s
+        if now_s - self._full_since_s < _PAUSE_AFTER_S:
+            return
+        self._pause(paused=True)
+        self._take_in(self._consumer.poll(1, 0.0))  # none: all is paused; keeps the membership
+
+    def _pause(self, *, paused: bool) -> None:
+        if paused == self._paused and not (paused and self._pause_again):
+            return
+        self._pause_again = False
+        held = self.offsets.held()
+        (self._consumer.pause if paused else self._consumer.resume)(held)
+        self._paused = paused
+        self._metrics.paused.labels(self._lane).set(len(held) if paused else 0)
+
+    def _commit(self, partitions: Collection[TopicPartition] | None = None) -> None:
+        offsets = self.offsets.to_commit(partitions)
+        if not offsets:
+            return
+        try:
+            self._consumer.commit(offsets)
+        except TransientError as error:
+            self._metrics.commits.labels(self._lane, "failed").inc()
+            self._patience.failed(Part.BROKER, error)
+            return
+        self._metrics.commits.labels(self._lane, "done").inc()
+        self.offsets.committed(offsets)
+
+    def _observe(self) -> None:
+        oldest = self.offsets.oldest()
+        age_s = (self._clock.now() - oldest).total_seconds() if oldest else 0.0
+        self._metrics.oldest_waiting.labels(self._lane).set(max(0.0, age_s))
+        self._metrics.in_flight.labels(self._lane).set(self._room.in_flight(self._lane))
+        now_s = self._clock.monotonic()
+        if now_s - self._lag_at_s < _LAG_EVERY_S:
+            return
+        self._lag_at_s = now_s
+        for (topic, partition), messages in self._consumer.lag().items():
+            self._metrics.lag.labels(self._lane, topic, partition).set(messages)
+
+    def _count(self, kind: str, partitions: Collection[TopicPartition]) -> None:
+        self._metrics.rebalances.labels(self._lane, kind).inc(len(partitions))
+        _log.info("partitions %s", kind, extra={"lane": self._lane, "partitions": len(partitions)})

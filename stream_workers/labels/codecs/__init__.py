@@ -1,0 +1,1 @@
+"""Label records to bytes and back."""

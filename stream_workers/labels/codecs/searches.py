@@ -1,0 +1,210 @@
+"""Slotted records of `searches.closed.v1` and of the side topic, written and read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from sightline.schemas.envelope import ContractError
+from sightline.schemas.registry import decode as decode_slowly
+from sightline.stream_workers.labels.codecs.interactions import (
+    Hex64,
+    Instant,
+    Name,
+    Place,
+    Query,
+)
+
+Count = Annotated[int, Meta(ge=0)]
+JOIN_SOURCE = "urn:sightline:label-join"
+_JSON = "application/json"
+
+
+class Graded(Struct, gc=False, omit_defaults=True):
+    """One shown image with its grade and what was done with it."""
+
+    image_id: Name
+    position: Place
+    score: float
+    perceptual_hash: Hex64
+    grade: Annotated[int, Meta(ge=0, le=5)]
+    clicks: Count = 0
+    likes: Count = 0
+    shares: Count = 0
+    conversions: Count = 0
+    dwell_ms: Count | None = None
+    in_view_ms: Count | None = None
+
+
+class Search(Struct, gc=False, omit_defaults=True):
+    """One closed search."""
+
+    search_id: Annotated[str, Meta(min_length=1, max_length=512)]
+    issued_at: str
+    actor_id: Name
+    anchor_id: Name
+    anchor_perceptual_hash: Hex64
+    query: Query
+    model_digest: Annotated[str, Meta(max_length=128)]
+    generation: Name
+    variant: Name
+    verdict: Literal["person", "too_many", "too_complete"]
+    examined: Annotated[int, Meta(ge=0, le=100)]
+    shown: Annotated[list[Graded], Meta(max_length=100)]
+    user_pseudonym: Name | None = None
+
+
+class _Closed(Struct, gc=False):
+    source_partition: int
+    epoch: int
+    searches: list[msgspec.Raw]
+
+
+class Closed(Struct, gc=False):
+    """The data of `SearchesClosed`."""
+
+    source_partition: Count
+    epoch: Count
+    searches: Annotated[list[Search], Meta(min_length=1, max_length=50)]
+
+
+class Marker(Struct, gc=False):
+    """The data of `EpochClosed`."""
+
+    source_partition: Count
+    first_epoch: Count
+    epoch: Count
+
+
+class Omission(Struct, gc=False, omit_defaults=True):
+    """One impression or item that does not count."""
+
+    index: int
+    event_id: str
+    kind: str
+    reason: str
+    image_id: str | None = None
+
+
+class Omitted(Struct, gc=False):
+    """The data of `InteractionsOmitted`."""
+
+    topic: str
+    partition: int
+    offset: int
+    search_id: str
+    issued_at: str
+    actor_id: str
+    omitted: list[Omission]
+
+
+class _Written(Struct, gc=False):
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: str
+    data: _Closed | Marker | Omitted
+
+
+class _Envelope(Struct, gc=False, tag_field="type", kw_only=True):
+    specversion: Literal["1.0"]
+    id: Name
+    source: Annotated[str, Meta(min_length=1, max_length=256)]
+    subject: Annotated[str, Meta(min_length=1, max_length=512)]
+    time: Instant
+    datacontenttype: Literal["application/json"] = "application/json"
+
+
+class ClosedRecord(_Envelope, tag="sightline.searches.closed.v1"):
+    """Searches."""
+
+    data: Closed
+
+
+class MarkerRecord(_Envelope, tag="sightline.epoch.closed.v1"):
+    """A marker."""
+
+    data: Marker
+
+
+ClosedTopicRecord = ClosedRecord | MarkerRecord
+_decoder: msgspec.json.Decoder[ClosedTopicRecord] = msgspec.json.Decoder(ClosedTopicRecord)
+_encoder = msgspec.json.Encoder()
+
+
+def encode_search(search: Search) -> bytes:
+    """One search as JSON, to be put into a record with others."""
+    return _encoder.encode(search)
+
+
+def encode_searches(
+    searches: list[msgspec.Raw], *, event_id: str, source_partition: int, epoch: int, time: str
+) -> bytes:
+    """One `SearchesClosed`."""
+    return _encoder.encode(
+        _Written(
+            "1.0",
+            event_id,
+            JOIN_SOURCE,
+            "sightline.searches.closed.v1",
+            f"{source_partition}/{epoch}",
+            time,
+            _JSON,
+            _Closed(source_partition, epoch, searches),
+        )
+    )
+
+
+def encode_marker(
+    *, event_id: str, source_partition: int, first_epoch: int, epoch: int, time: str
+) -> bytes:
+    """One `EpochClosed`."""
+    return _encoder.encode(
+        _Written(
+            "1.0",
+            event_id,
+            JOIN_SOURCE,
+            "sightline.epoch.closed.v1",
+            f"{source_partition}/{epoch}",
+            time,
+            _JSON,
+            Marker(source_partition, first_epoch, epoch),
+        )
+    )
+
+
+def encode_omitted(omitted: Omitted, *, time: str) -> bytes:
+    """One `InteractionsOmitted`; its id names the record, so a repeat has the same."""
+    return _encoder.encode(
+        _Written(
+            "1.0",
+            f"{omitted.topic}-{omitted.partition}-{omitted.offset}",
+            JOIN_SOURCE,
+            "sightline.interactions.omitted.v1",
+            omitted.search_id,
+            time,
+            _JSON,
+            omitted,
+        )
+    )
+
+
+def decode(value: bytes | None) -> ClosedTopicRecord:
+    """The record of a message of a closed-searches topic, which only the join writes.
+
+    Raises:
+        ContractError: the message breaks its contract.
+    """
+    try:
+        return _decoder.decode(value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        usual = decode_slowly(value).encode()
+    try:
+        return _decoder.decode(usual)
+    except msgspec.MsgspecError as error:
+        raise ContractError("type", "not an event of the closed searches") from error

@@ -1,0 +1,1 @@
+"""Impressions and acts in, graded searches out; by actor, per epoch."""

@@ -1,0 +1,1 @@
+"""Graded searches in, figures of an epoch out: CTR, clicks, dwell."""

@@ -1,0 +1,1 @@
+"""Graded searches in, training triples out; by anchor, per epoch."""

@@ -1,0 +1,43 @@
+"""Hot anchors and popular negatives, cut by the smallest triple ids (docs/labels.md, 13).
+
+Ids are unique; what stays keeps its order.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from sightline.stream_workers.labels.codecs.triples import Mined
+from sightline.stream_workers.labels.rules import LabelRules
+
+_ABOVE_ALL = "~"
+"""Sorts behind every hex digit."""
+
+
+def cap_hot_anchors(triples: list[tuple[str, Mined]], rules: LabelRules) -> list[tuple[str, Mined]]:
+    """Of one anchor and epoch: the k smallest ids, each with weight n / k."""
+    most = rules.hot_anchor_triples
+    if len(triples) <= most:
+        return triples
+    last = sorted([name for name, _ in triples])[most - 1]
+    weight = len(triples) / most
+    kept = [pair for pair in triples if pair[0] <= last]
+    for _, mined in kept:
+        mined.sampling_weight = weight
+    return kept
+
+
+def cap_popular_negatives(
+    triples: list[tuple[str, Mined]], rules: LabelRules
+) -> list[tuple[str, Mined]]:
+    """Of one partition and epoch: per negative the smallest ids."""
+    most = rules.popular_negative_triples
+    named: defaultdict[str, list[str]] = defaultdict(list)
+    for name, mined in triples:
+        named[mined.negative.image_id].append(name)
+    last = {
+        negative: sorted(names)[most - 1] for negative, names in named.items() if len(names) > most
+    }
+    if not last:
+        return triples
+    return [pair for pair in triples if pair[0] <= last.get(pair[1].negative.image_id, _ABOVE_ALL)]

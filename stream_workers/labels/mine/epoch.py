@@ -1,0 +1,76 @@
+"""One complete epoch of one partition to its triples: a pure function of its set and H epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import groupby
+from operator import attrgetter
+
+from sightline.schemas.labels import Verdict
+from sightline.stream_workers.labels.codecs.searches import Search
+from sightline.stream_workers.labels.codecs.triples import Mined
+from sightline.stream_workers.labels.mine.caps import cap_hot_anchors, cap_popular_negatives
+from sightline.stream_workers.labels.mine.negatives import makes_triples, negatives, positives
+from sightline.stream_workers.labels.mine.triple_ids import triple_id
+from sightline.stream_workers.labels.rules import LabelRules
+
+Clicked = dict[str, set[str]]
+"""Per anchor the images that some person gave a grade of at least 1."""
+
+
+def clicked_by_people(searches: Iterable[Search]) -> Clicked:
+    """What one epoch adds to the history."""
+    clicked: Clicked = {}
+    for search in searches:
+        if search.verdict != Verdict.PERSON.value:
+            continue
+        graded = [image.image_id for image in search.shown if image.grade]
+        if graded:
+            clicked.setdefault(search.anchor_id, set()).update(graded)
+    return clicked
+
+
+def mine_search(
+    search: Search, clicked: Collection[str], rules: LabelRules
+) -> Iterator[tuple[str, Mined]]:
+    """Every positive with every negative of one search, by id; uncapped."""
+    chosen = positives(search) if makes_triples(search) else []
+    against = negatives(search, chosen, clicked, rules) if chosen else []
+    for positive in chosen:
+        for negative in against:
+            name = triple_id(
+                rules.version,
+                search.search_id,
+                search.anchor_id,
+                positive.image_id,
+                negative.image_id,
+            )
+            yield name, Mined(search, positive, negative)
+
+
+def mine_epoch(
+    searches: Iterable[tuple[int, Search]],
+    history: Iterable[Mapping[str, Collection[str]]],
+    rules: LabelRules,
+) -> list[tuple[str, Mined]]:
+    """The epoch's triples; those of an anchor, and of a search, in a row.
+
+    Args:
+        searches: (source partition, search), each search once.
+        history: `clicked_by_people` of epochs e - H … e.
+        rules: the numbers.
+    """
+    past = list(history)
+    ordered = [
+        search for _, search in sorted(searches, key=lambda pair: (pair[0], pair[1].search_id))
+    ]
+    ordered.sort(key=attrgetter("anchor_id"))
+    kept: list[tuple[str, Mined]] = []
+    for anchor_id, group in groupby(ordered, key=attrgetter("anchor_id")):
+        clicked = frozenset().union(*(epoch.get(anchor_id, ()) for epoch in past))
+        found: dict[str, Mined] = {}
+        for search in group:
+            for name, mined in mine_search(search, clicked, rules):
+                found.setdefault(name, mined)
+        kept += cap_hot_anchors(list(found.items()), rules)
+    return cap_popular_negatives(kept, rules)

@@ -1,0 +1,60 @@
+"""When triples were last taken back, for all who run it and all who look: one small object.
+
+Written after each round, by whichever process ran it, also the command. Of two at once the later
+one stays: either is true.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sightline.engine.errors import ObjectMissing
+from sightline.engine.label_data.triple_manifest import PREFIX
+from sightline.engine.ports import ObjectStore
+from sightline.stream_workers.labels.sink.retraction import RetractionReport
+
+KEY = f"{PREFIX}last-retraction.json"
+
+
+class LastRetraction(BaseModel):
+    """What the last round did."""
+
+    model_config = ConfigDict(frozen=True)
+
+    finished_at: datetime
+    triples_read: int = 0
+    triples_retracted: int = 0
+    rows_removed: int = 0
+
+    @classmethod
+    def of(cls, report: RetractionReport, finished_at: datetime) -> LastRetraction:
+        """The round that this report is of."""
+        return cls(
+            finished_at=finished_at,
+            triples_read=report.triples_read,
+            triples_retracted=sum(report.retracted.values()),
+            rows_removed=report.rows_removed,
+        )
+
+
+def tell_last(store: ObjectStore, bucket: str, last: LastRetraction) -> None:
+    """Store it.
+
+    Raises:
+        PartUnavailable: the store did not answer.
+    """
+    store.put(bucket, KEY, last.model_dump_json().encode(), content_type="application/json")
+
+
+def read_last(store: ObjectStore, bucket: str) -> LastRetraction | None:
+    """The last round; None: there was none, or nobody can read what it said.
+
+    Raises:
+        PartUnavailable: the store did not answer.
+    """
+    try:
+        return LastRetraction.model_validate_json(store.get(bucket, KEY))
+    except (ObjectMissing, ValidationError):
+        return None

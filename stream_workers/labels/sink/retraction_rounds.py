@@ -1,0 +1,98 @@
+"""Runs `Retraction` again and again, beside the sink.
+
+Due is what the store says of the last round, whoever ran it: of several sinks the first to find it
+due runs it, a restart neither repeats nor forgets it, and two at once are harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from sightline.engine.errors import SightlineError, TransientError
+from sightline.engine.metrics import Metrics
+from sightline.engine.ports import Clock
+from sightline.stream_workers.labels.sink.last_retraction import LastRetraction
+from sightline.stream_workers.labels.sink.retraction import RetractionReport
+
+FIRST_S = 60.0
+"""After the start: a process that fails at once does not read the log at each attempt."""
+RETRY_S = 60.0
+"""After a failure, and between looks at what others did."""
+_log = logging.getLogger(__name__)
+
+
+class RetractionRounds:
+    """One loop.
+
+    Args:
+        retract: one round; tells the store when it has ended.
+        last: what the store says of the last round.
+        every_s: from the end of one round to the next; above 0.
+        clock: of the store's times.
+        metrics: of the process.
+    """
+
+    def __init__(
+        self,
+        retract: Callable[[], RetractionReport],
+        last: Callable[[], LastRetraction | None],
+        *,
+        every_s: float,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._retract = retract
+        self._last = last
+        self._every = timedelta(seconds=every_s)
+        self._clock = clock
+        self._metrics = metrics
+
+    def run(self, stop: threading.Event) -> None:
+        """Until told to stop; what fails is said, counted and tried again."""
+        every_s = self._every.total_seconds()
+        wait_s = min(FIRST_S, every_s)
+        while not stop.wait(wait_s):
+            wait_s = min(self.look(), RETRY_S, every_s)
+
+    def look(self) -> float:
+        """Run a round if it is due; seconds until the next look."""
+        try:
+            due_s = self._due_s()
+        except TransientError as error:
+            _log.warning("cannot tell when triples were last taken back: %s", error)
+            return RETRY_S
+        if due_s > 0:
+            return due_s
+        self.round()
+        return RETRY_S
+
+    def _due_s(self) -> float:
+        last = self._last()
+        if last is None:
+            return 0.0
+        self._metrics.retraction_last.set(last.finished_at.timestamp())
+        since = self._clock.now() - last.finished_at
+        # A mark of the future is a clock that was wrong: it must not put the next round off.
+        return 0.0 if since < timedelta(0) else (self._every - since).total_seconds()
+
+    def round(self) -> None:
+        """One round, now."""
+        try:
+            report = self._retract()
+        except SightlineError as error:
+            self._metrics.retractions.labels("failed").inc()
+            _log.warning("taking triples back failed, it is tried again: %s", error)
+            return
+        self._metrics.retractions.labels("done").inc()
+        self._metrics.retraction_last.set(self._clock.now().timestamp())
+        for cause, count in report.retracted.items():
+            self._metrics.retracted.labels(cause).inc(count)
+        if report.changed:
+            _log.info(
+                "%s triples taken back, %s rows removed",
+                sum(report.retracted.values()),
+                report.rows_removed,
+            )

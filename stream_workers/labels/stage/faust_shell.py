@@ -1,0 +1,249 @@
+"""The Faust shell of a label stage: raw records in, one computed safe offset a partition out.
+
+What Faust would do by itself is switched off where it was measured to lose or repeat something:
+no tables, no acknowledgements of its own (`noack`), no waiting for them at a rebalance
+(`stream_wait_empty`, which would hang it), no exception survived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from sightline.engine.ports import Clock
+from sightline.engine.settings import KafkaSettings
+from sightline.stream_workers.labels.stage.figures import StageFigures
+from sightline.stream_workers.labels.stage.partition import PartitionStage
+
+HEARTBEATS_PER_SESSION = 3
+COMMIT_INTERVAL_S = 1.0
+MS_PER_S = 1_000
+_log = logging.getLogger(__name__)
+
+PrepareAll = Callable[[list[int]], Mapping[int, Callable[[], PartitionStage]]]
+"""Blocking: where each of these partitions starts and what is done there, as ready makers."""
+
+
+class Stalled(RuntimeError):
+    """A partition has records that nobody applies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaustStage:
+    """What one Faust process needs to know."""
+
+    name: str
+    """The group, without prefix."""
+    topic: str
+    """That it reads, without prefix."""
+    prepare: PrepareAll
+    clock: Clock
+    fail: Callable[[BaseException], None]
+    stalled_s: float
+    data_directory: Path
+    figures: StageFigures
+    tick_s: float = 10.0
+    tick: Callable[[], None] | None = None
+    """Join on live topics: writes `ClockTicked` to every partition."""
+
+
+def build_app(stage: FaustStage, settings: KafkaSettings) -> faust.App:
+    """A Faust app around one stage; run it with `faust.Worker`."""
+    app = driver(stage.name, settings, stage.data_directory)
+    _Shell(app, stage, settings).attach()
+    return app
+
+
+def driver(name: str, settings: KafkaSettings, data_directory: Path) -> faust.App:
+    """The Faust app alone, with nothing that reads; `name` is the group, without prefix."""
+    data_directory.mkdir(parents=True, exist_ok=True)
+    return faust.App(
+        settings.topic_prefix + name,
+        broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings),
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / HEARTBEATS_PER_SESSION,
+        consumer_auto_offset_reset="earliest",
+        stream_wait_empty=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        store="memory://",
+        datadir=data_directory,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+
+
+def _credentials(settings: KafkaSettings) -> Any:
+    if settings.security_protocol == "PLAINTEXT":
+        return None
+    context = None
+    if "SSL" in settings.security_protocol:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        if settings.certificate_file is not None:
+            context.load_cert_chain(settings.certificate_file, settings.key_file)
+    if "SASL" not in settings.security_protocol:
+        return faust.SSLCredentials(context=context)
+    password = settings.sasl_password
+    return faust.SASLCredentials(
+        mechanism=settings.sasl_mechanism,
+        username=settings.sasl_username,
+        password=None if password is None else password.get_secret_value(),
+        ssl_context=context,
+    )
+
+
+class _Shell:
+    """Partitions of this process; lives on the app's event loop."""
+
+    def __init__(self, app: faust.App, stage: FaustStage, settings: KafkaSettings) -> None:
+        self._app = app
+        self._stage = stage
+        self._topic = settings.topic_prefix + stage.topic
+        self._partitions: dict[int, PartitionStage] = {}
+        self._ready = asyncio.Event()
+        self._generation = 0
+        self._committed: dict[int, int] = {}
+        self._preparing = asyncio.Lock()
+        self._behind: dict[int, tuple[int, float]] = {}
+
+    def attach(self) -> None:
+        """Register agent, signals and tasks with the app."""
+        channel = self._app.topic(
+            self._topic, value_serializer="raw", key_serializer="raw", value_type=bytes
+        )
+        self._app.agent(channel, name=f"{self._stage.name}-agent")(self._work)
+        self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        self._app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        self._app.task(self._commit_regularly)
+        self._app.task(self._watch)
+        if self._stage.tick is not None:
+            self._app.task(self._tick_regularly)
+
+    async def _work(self, stream: Any) -> None:
+        try:
+            async for event in stream.noack().events():
+                message = event.message
+                if message.topic == self._topic:
+                    await self._take(message)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - Faust would go on with the next event
+            self._stage.fail(error)
+
+    async def _take(self, message: Any) -> None:
+        if not self._ready.is_set():
+            await self._ready.wait()
+        partition = self._partitions.get(message.partition)
+        if partition is None:
+            await self._prepare_missing()
+            partition = self._partitions.get(message.partition)
+        if partition is not None:  # else it was revoked, and this is what was fetched before
+            timestamp_ms = round(message.timestamp * MS_PER_S)
+            await partition.take(message.offset, timestamp_ms, message.value)
+
+    def _assigned(self) -> list[int]:
+        """As the consumer knows it: records may come before Faust's signal does."""
+        assigned: set[TP] = self._app.consumer.assignment()
+        return sorted(tp.partition for tp in assigned if tp.topic == self._topic)
+
+    async def _prepare_missing(self) -> None:
+        """A stage for every partition that is ours and has none."""
+        async with self._preparing:
+            generation = self._generation
+            missing = [p for p in self._assigned() if p not in self._partitions]
+            if not missing:
+                return
+            makers = await asyncio.to_thread(self._stage.prepare, missing)
+            if generation == self._generation:
+                for number, make in makers.items():
+                    self._partitions[number] = make()
+
+    async def _on_revoked(self, *_: Any, **__: Any) -> None:
+        """Faust seeks every partition to its committed offset: all state begins anew."""
+        self._ready.clear()
+        self._drop_all()
+
+    async def _on_assigned(self, *_: Any, **__: Any) -> None:
+        if self._ready.is_set():  # without a word of what was revoked
+            self._drop_all()
+        self._ready.set()
+
+    def _drop_all(self) -> None:
+        self._generation += 1
+        for partition in self._partitions.values():
+            partition.drop()
+        self._partitions = {}
+        self._committed = {}
+        self._behind = {}
+
+    async def _commit_regularly(self) -> None:
+        await self._regularly(COMMIT_INTERVAL_S, self._commit)
+
+    async def _watch(self) -> None:
+        await self._regularly(min(COMMIT_INTERVAL_S, self._stage.stalled_s / 4), self._check_all)
+
+    async def _tick_regularly(self) -> None:
+        await self._regularly(self._stage.tick_s, self._tick)
+
+    async def _regularly(self, interval_s: float, act: Callable[[], Awaitable[None]]) -> None:
+        try:
+            while True:
+                await asyncio.sleep(interval_s)
+                await act()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the process must end
+            self._stage.fail(error)
+
+    async def _commit(self) -> None:
+        safe = {number: stage.safe_offset() for number, stage in self._partitions.items()}
+        changed = {
+            number: offset
+            for number, offset in safe.items()
+            if offset is not None and offset > self._committed.get(number, 0)
+        }
+        if not changed:
+            return
+        generation = self._generation
+        offsets = {TP(self._topic, number): offset for number, offset in changed.items()}
+        # The one way to commit an offset of our own; `Consumer.commit` computes it from acks.
+        consumer: Any = self._app.consumer
+        if await consumer._commit_offsets(offsets) and generation == self._generation:  # noqa: SLF001
+            self._committed |= changed
+
+    async def _check_all(self) -> None:
+        """End the process when a partition has lag and nothing was applied for too long.
+
+        Raises:
+            Stalled: so it was.
+        """
+        if self._ready.is_set():
+            await self._prepare_missing()
+        now = self._stage.clock.monotonic()
+        for number, partition in self._partitions.items():
+            safe = self._committed.get(number, partition.position)
+            self._stage.figures.holds(number, partition.core.searches, partition.position - safe)
+            end = self._app.consumer.highwater(TP(self._topic, number)) or 0
+            if end <= partition.position:
+                self._behind.pop(number, None)
+                continue
+            position, since = self._behind.get(number, (-1, now))
+            if position != partition.position:
+                position, since = partition.position, now
+            self._behind[number] = (position, since)
+            if now - max(since, partition.progressed_at) > self._stage.stalled_s:
+                raise Stalled(f"{self._topic}/{number}: at {position} of {end}")
+
+    async def _tick(self) -> None:
+        if self._stage.tick is not None:
+            self._stage.tick()

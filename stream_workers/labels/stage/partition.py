@@ -1,0 +1,229 @@
+"""One partition of one stage at work: effects of its core sent, awaited, and said to be done.
+
+Knows no Faust. Records are applied at once; finished epochs are announced one after the other by a
+task of their own, so that taking goes on while acknowledgements are on their way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import Protocol
+
+from sightline.engine.errors import Overloaded
+from sightline.engine.ports import BatchEventProducer, Clock
+from sightline.engine.records import Message
+from sightline.schemas.dead_letters import DeadLetterFacts
+from sightline.schemas.labels import Stage
+from sightline.schemas.topics import EPOCHS_DONE, dead_letters_of
+from sightline.stream_workers.labels.done_epochs import DoneRange
+from sightline.stream_workers.labels.effects import (
+    Destination,
+    Effect,
+    FinishedEpochs,
+    Outgoing,
+    SideRow,
+    Undecodable,
+)
+from sightline.stream_workers.labels.stage.done_topic import done_event
+from sightline.stream_workers.labels.stage.figures import StageFigures
+from sightline.stream_workers.labels.stage.letter_limit import LetterLimit, LetterRate
+from sightline.stream_workers.labels.stage.sending import Sending
+
+MAX_ANNOUNCING = 16
+"""Finished epochs of a partition that wait for their acknowledgements; then taking waits, too."""
+FULL_QUEUE_PAUSE_S = 0.01
+
+
+class Core(Protocol):
+    """What the two cores have in common."""
+
+    def apply(self, offset: int, timestamp_ms: int, value: bytes | None) -> list[Effect]:
+        """Take the next record."""
+
+    def settle(self, offset: int) -> None:
+        """A row that names this record is acknowledged."""
+
+    @property
+    def searches(self) -> int:
+        """How many it holds."""
+
+    def finish(self, done: DoneRange) -> None:
+        """These epochs are done."""
+
+    def safe_offset(self) -> int | None:
+        """What may be committed."""
+
+
+class PartitionStage:
+    """Carries out what one core asks for.
+
+    Args:
+        stage: which stage.
+        topic: that it reads, without prefix.
+        partition: of that topic.
+        start: the first offset that it accepts; what comes before that is left from an earlier
+            assignment.
+        core: fresh.
+        producer: acknowledges what is sent.
+        destinations: topic names.
+        clock: for `EpochDone`.
+        fail: ends the process; called from a task.
+        letters: how many dead letters are too many.
+        figures: counts what happens here.
+        run_id: embedded only.
+    """
+
+    def __init__(
+        self,
+        *,
+        stage: Stage,
+        topic: str,
+        partition: int,
+        start: int,
+        core: Core,
+        producer: BatchEventProducer,
+        destinations: Mapping[Destination, str],
+        clock: Clock,
+        fail: Callable[[BaseException], None],
+        letters: LetterRate,
+        figures: StageFigures,
+        run_id: str | None = None,
+    ) -> None:
+        self._stage = stage
+        self._topic = topic
+        self._partition = partition
+        self._core = core
+        self._producer = producer
+        self._destinations = destinations
+        self._clock = clock
+        self._fail = fail
+        self._run_id = run_id
+        self._figures = figures
+        self._letters = LetterLimit(letters)
+        self._closed_ms: dict[DoneRange, int] = {}
+        self._pending: dict[int, Future[Message]] = {}
+        self._sending: Sending | None = None
+        self._finished: asyncio.Queue[FinishedEpochs] = asyncio.Queue(MAX_ANNOUNCING)
+        self._announcer = asyncio.create_task(self._announce_all())
+        self._begun = False
+        self.position = start
+        self.progressed_at = clock.monotonic()
+
+    async def take(self, offset: int, timestamp_ms: int, value: bytes | None) -> None:
+        """Apply the next record; repeats of earlier ones do nothing.
+
+        Raises:
+            OffsetGap: an offset was skipped; the process must end.
+            DeadLetterLimit: too many records break their contract; the process must end.
+        """
+        stale = offset < self.position or (not self._begun and offset != self.position)
+        if stale:
+            return
+        self._begun = True
+        effects = self._core.apply(offset, timestamp_ms, value)
+        self.position = offset + 1
+        self.progressed_at = self._clock.monotonic()
+        self._figures.applied()
+        for effect in effects:
+            if isinstance(effect, FinishedEpochs):
+                self._closed_ms[effect.done] = timestamp_ms
+                await self._finished.put(effect)
+            elif isinstance(effect, SideRow):
+                self._pending[effect.offset] = await self._send(effect.record)
+            else:
+                self._pending[effect.offset] = self._bury(effect, timestamp_ms)
+
+    @property
+    def core(self) -> Core:
+        """What decides here."""
+        return self._core
+
+    def safe_offset(self) -> int | None:
+        """What may be committed now; None before the first record.
+
+        Raises:
+            PartUnavailable: a side row or dead letter was not acknowledged.
+        """
+        for offset in [offset for offset, sent in self._pending.items() if sent.done()]:
+            self._pending.pop(offset).result()
+            self._core.settle(offset)
+        return self._core.safe_offset()
+
+    def drop(self) -> None:
+        """The partition is no longer ours: nothing more is sent, committed or said."""
+        if self._sending is not None:
+            self._sending.stop()
+        self._announcer.cancel()
+
+    async def _announce_all(self) -> None:
+        try:
+            while True:
+                await self._announce(await self._finished.get())
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the process must end
+            self._fail(error)
+
+    async def _announce(self, finished: FinishedEpochs) -> None:
+        """Outputs, then markers, then `EpochDone`, each acknowledged before the next."""
+        await self._send_all(finished.records())
+        await self._send_all(finished.markers())
+        event = done_event(
+            self._stage,
+            self._topic,
+            self._partition,
+            finished.done,
+            run_id=self._run_id,
+            time=self._clock.now(),
+        )
+        done = self._append(EPOCHS_DONE.name, event.subject, event.encode(), None)
+        await asyncio.wrap_future(done)
+        self._core.finish(finished.done)
+        self.progressed_at = self._clock.monotonic()
+        self._figures.finished(finished.done, self._closed_ms.pop(finished.done), self._clock.now())
+
+    async def _send_all(self, records: Iterator[Outgoing]) -> None:
+        batch = self._producer.batch()
+        sending = self._sending = Sending(batch, records, self._destinations)
+        while not sending.ended:
+            queued = await asyncio.to_thread(sending.step)
+            for topic, count in queued.items():
+                self._figures.sent(topic, count)
+            if queued:
+                self.progressed_at = self._clock.monotonic()
+            elif not sending.ended:
+                await asyncio.sleep(FULL_QUEUE_PAUSE_S)
+        await asyncio.wrap_future(batch.seal())
+
+    async def _send(self, record: Outgoing) -> Future[Message]:
+        topic = self._destinations[record.destination]
+        while True:
+            try:
+                return self._append(topic, record.key, record.value, record.partition)
+            except Overloaded:
+                await asyncio.sleep(FULL_QUEUE_PAUSE_S)
+
+    def _append(self, topic: str, key: str, value: bytes, partition: int | None) -> Future[Message]:
+        self._figures.sent(topic)
+        return self._producer.append(topic, key, value, partition=partition)
+
+    def _bury(self, undecodable: Undecodable, timestamp_ms: int) -> Future[Message]:
+        place = f"{self._topic}/{self._partition}/{undecodable.offset}"
+        self._letters.count(timestamp_ms, f"{place}: {undecodable.reason}")
+        self._figures.buried(self._topic)
+        facts = DeadLetterFacts(
+            topic=self._topic,
+            partition=self._partition,
+            offset=undecodable.offset,
+            stage=self._stage.value,
+            error="ContractError",
+            message=undecodable.reason[:1024],
+        )
+        return self._producer.append(
+            dead_letters_of(self._topic).name,
+            f"{self._partition}/{undecodable.offset}",
+            undecodable.value,
+            headers=facts.headers(),
+        )

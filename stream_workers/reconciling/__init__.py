@@ -1,0 +1,1 @@
+"""What catalogue, topics and index say of each image, compared and made equal."""

@@ -1,0 +1,262 @@
+"""Catalogue against index: what is missing, stale, extra or unpublished, listed and repaired.
+
+The catalogue is both image topics merged by version, and the entries of the `sightline` authority
+(whose events a crash may have left unpublished).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sightline.engine.ports import Clock, EventProducer, VectorIndex
+from sightline.engine.records import IndexedImage, Message, Stage
+from sightline.schemas.envelope import ContractError, Event
+from sightline.schemas.images import ImageState, tie
+from sightline.schemas.indexed import Outcome
+from sightline.schemas.topics import DELETE_RETENTION_MS, IMAGES, IMAGES_BACKFILL
+from sightline.stream_workers.indexing.decisions import event_of
+from sightline.stream_workers.indexing.task import read_image_event
+
+_AT_ONCE = 500
+
+
+class Kind(StrEnum):
+    """How an image differs."""
+
+    MISSING = "missing"
+    """The catalogue has it, the index does not: its event is published again."""
+    STALE = "stale"
+    """The index has a lower version, or only its provisional state: as missing."""
+    EXTRA = "extra"
+    """The index has it, or a higher version, the log does not: the index's event is published."""
+    UNPUBLISHED = "unpublished"
+    """The `sightline` catalogue has it, a crash kept it from the log: published."""
+    EXPIRED = "expired"
+    """A tombstone past its retention: purged, and a null written to both image topics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One image that differs."""
+
+    image_id: str
+    kind: Kind
+    catalogued: int | None
+    """Version in the catalogue."""
+    indexed: int | None
+    """Version in the index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a comparison found."""
+
+    catalogued: int
+    """Images in the catalogue."""
+    indexed: int
+    """Images in the index."""
+    differences: tuple[Difference, ...]
+
+    def count(self, kind: Kind) -> int:
+        """How many differ in that way."""
+        return sum(difference.kind is kind for difference in self.differences)
+
+
+Winners = Mapping[str, Event[ImageState]]
+
+
+def merge(messages: Iterable[Message]) -> dict[str, Event[ImageState]]:
+    """The winner of each image, whatever the order of versions; what is malformed is passed over.
+
+    A null ends what lies before it in its topic, as compaction will. Records of one image and topic
+    come in the order of the log.
+    """
+    topics: dict[str, dict[str, Event[ImageState]]] = defaultdict(dict)
+    for message in messages:
+        if message.value is None:
+            topics[message.topic].pop((message.key or b"").decode(errors="replace"), None)
+            continue
+        try:
+            event = read_image_event(message)
+        except ContractError:
+            continue
+        _keep_higher(topics[message.topic], event)
+    winners: dict[str, Event[ImageState]] = {}
+    for found in topics.values():
+        for event in found.values():
+            _keep_higher(winners, event)
+    return winners
+
+
+def _keep_higher(winners: dict[str, Event[ImageState]], event: Event[ImageState]) -> None:
+    known = winners.get(event.data.image_id)
+    if known is None or order(known) < order(event):
+        winners[event.data.image_id] = event
+
+
+def order(event: Event[ImageState]) -> tuple[int, int]:
+    """What decides between two events of one image: (version, tie)."""
+    return event.data.version, tie(event.data, event.id)
+
+
+def compare(
+    winners: Winners, indexed: Mapping[str, IndexedImage], *, expired_before: datetime
+) -> list[Difference]:
+    """Every image that differs, by id."""
+    found = []
+    for image_id in sorted(winners.keys() | indexed.keys()):
+        event, image = winners.get(image_id), indexed.get(image_id)
+        kind = _kind(event, image, expired_before)
+        if kind is not None:
+            found.append(
+                Difference(
+                    image_id=image_id,
+                    kind=kind,
+                    catalogued=event.data.version if event else None,
+                    indexed=image.version if image else None,
+                )
+            )
+    return found
+
+
+def _kind(
+    event: Event[ImageState] | None, image: IndexedImage | None, expired_before: datetime
+) -> Kind | None:
+    if image is None:
+        return Kind.MISSING
+    ahead = event is None or order(event) < image.fence[:2]
+    behind = event is not None and order(event) > image.fence[:2]
+    if behind or image.stage is Stage.PROVISIONAL:
+        return Kind.STALE
+    if image.outcome is Outcome.DELETED and image.appended < expired_before:
+        return Kind.EXPIRED if _is_expired(image, expired_before) else None
+    return Kind.EXTRA if ahead else None
+
+
+def _is_expired(image: IndexedImage, before: datetime) -> bool:
+    """Whether the delete is old, here too: an index just made from the log has more to read.
+
+    An older upload may still lie before its worker, on the other lane, say. Purged before that is
+    read, the tombstone could not stop it, and the deleted image would be back.
+    """
+    latest = max(image.appended, image.applied)
+    return image.outcome is Outcome.DELETED and latest < before
+
+
+class Reconciler:
+    """Compares and repairs; safe beside running workers, whose fences make repeats harmless.
+
+    Args:
+        read_images: all records of both image topics, up to now.
+        unpublished: events of the `sightline` authority whose publication was never noted.
+        publish_unpublished: publishes them, `CataloguedImages.publish_unpublished`.
+        settle: waits a moment, so that what workers are just applying is not taken for lost.
+    """
+
+    def __init__(
+        self,
+        *,
+        read_images: Callable[[], Iterable[Message]],
+        index: VectorIndex,
+        producer: EventProducer,
+        unpublished: Callable[[], Iterable[Event[ImageState]]],
+        publish_unpublished: Callable[[], object],
+        settle: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self._read_images = read_images
+        self._index = index
+        self._producer = producer
+        self._unpublished = unpublished
+        self._publish_unpublished = publish_unpublished
+        self._settle = settle
+        self._clock = clock
+        self._winners: Winners = {}
+
+    def check(self) -> Report:
+        """Compare, look again at what differs after a moment, and report.
+
+        Raises:
+            PartUnavailable: broker, store or index did not answer.
+        """
+        unpublished = list(self._unpublished())
+        self._winners = merge(self._read_images())
+        indexed = {image.image_id: image for image in self._index.scan()}
+        expired = self._expired_before()
+        found = compare(self._winners, indexed, expired_before=expired)
+        if found:
+            self._settle()
+            found = self._again(found, expired)
+        return Report(
+            catalogued=len(self._winners),
+            indexed=len(indexed),
+            differences=(*found, *(_unpublished(event) for event in unpublished)),
+        )
+
+    def repair(self, report: Report) -> int:
+        """Mend what a check found; how many were mended. A repeat does no harm.
+
+        Raises:
+            PartUnavailable: broker, store or index did not answer; repeat.
+        """
+        by_kind = {kind: [d for d in report.differences if d.kind is kind] for kind in Kind}
+        if by_kind[Kind.UNPUBLISHED]:
+            self._publish_unpublished()
+        for difference in by_kind[Kind.MISSING] + by_kind[Kind.STALE]:
+            self._publish_winner(difference.image_id)
+        self._publish_indexed([difference.image_id for difference in by_kind[Kind.EXTRA]])
+        self._purge([difference.image_id for difference in by_kind[Kind.EXPIRED]])
+        return len(report.differences)
+
+    def _again(self, found: Sequence[Difference], expired: datetime) -> list[Difference]:
+        ids = {difference.image_id for difference in found}
+        winners = {image_id: self._winners[image_id] for image_id in ids & self._winners.keys()}
+        return compare(winners, self._get(ids), expired_before=expired)
+
+    def _get(self, ids: Iterable[str]) -> dict[str, IndexedImage]:
+        left, found = sorted(ids), dict[str, IndexedImage]()
+        for start in range(0, len(left), _AT_ONCE):
+            found |= self._index.get(left[start : start + _AT_ONCE])
+        return found
+
+    def _publish_winner(self, image_id: str) -> None:
+        event = self._winners.get(image_id)
+        if event is None:  # provisional in the index only: that is the last word on it
+            self._publish_indexed([image_id])
+        else:
+            self._append(IMAGES.name, event)
+
+    def _publish_indexed(self, ids: Sequence[str]) -> None:
+        for image in self._get(ids).values():
+            self._append(image.winner.topic, event_of(image))
+
+    def _append(self, topic: str, event: Event[ImageState]) -> None:
+        self._producer.append(topic, event.data.image_id, event.encode()).result()
+
+    def _purge(self, ids: Sequence[str]) -> None:
+        """Nulls first: a crash in between leaves an extra tombstone, found by the next check."""
+        for image_id in self._still_expired(ids):
+            for topic in (IMAGES, IMAGES_BACKFILL):
+                self._producer.append(topic.name, image_id, None).result()
+        self._index.purge(self._still_expired(ids))
+
+    def _still_expired(self, ids: Sequence[str]) -> list[str]:
+        """Those that no upload has brought back meanwhile."""
+        expired = self._expired_before()
+        return [image.image_id for image in self._get(ids).values() if _is_expired(image, expired)]
+
+    def _expired_before(self) -> datetime:
+        return self._clock.now() - timedelta(milliseconds=DELETE_RETENTION_MS)
+
+
+def _unpublished(event: Event[ImageState]) -> Difference:
+    return Difference(
+        image_id=event.data.image_id,
+        kind=Kind.UNPUBLISHED,
+        catalogued=event.data.version,
+        indexed=None,
+    )
