@@ -38,7 +38,7 @@ venv: $(VENV)/.dev build/rooms/.linked ## Make .venv with everything for develop
 
 .PHONY: tools
 tools: $(VENV)/.dev ## Find or install Java, Kafka, MinIO and Chromium for the tests
-	@$(BIN)/python -m sightline.infra.prepare_tools
+	@$(BIN)/python -m sightline.infra.local.prepare_tools
 
 .PHONY: check
 check: venv ## Format, lint and types, without changing anything
@@ -62,15 +62,15 @@ quick: venv ## Run the tests that need no server: seconds
 
 .PHONY: up
 up: $(VENV)/.runtime ## Start Kafka and MinIO on this machine, without Docker; data in var/services
-	@$(BIN)/python -m sightline.infra.local_services up
+	@$(BIN)/python -m sightline.infra.local.services up
 
 .PHONY: down
 down: $(VENV)/.runtime ## Stop what `make up` started; data stays
-	@$(BIN)/python -m sightline.infra.local_services down
+	@$(BIN)/python -m sightline.infra.local.services down
 
 .PHONY: compose-env
 compose-env: $(VENV)/.runtime ## Write infra/.env for infra/compose.yaml, once: random secrets; shows the API key
-	@$(BIN)/python -m sightline.infra.compose_environment
+	@$(BIN)/python -m sightline.infra.local.compose_environment
 
 .PHONY: bench
 bench: venv tools ## Measure the goals of the design; table, and JSON in benchmarks/results
@@ -78,11 +78,11 @@ bench: venv tools ## Measure the goals of the design; table, and JSON in benchma
 
 .PHONY: golden
 golden: venv ## Write the generated contracts and pages anew
-	$(BIN)/python -m sightline.infra.generate
+	$(BIN)/python -m sightline.infra.generating.generate
 
 .PHONY: docs
 docs: venv ## Check that the generated contracts and pages are those of the code
-	$(BIN)/python -m sightline.infra.generate --check
+	$(BIN)/python -m sightline.infra.generating.generate --check
 
 .PHONY: audit
 audit: venv ## Look the pinned dependencies up in the list of known vulnerabilities

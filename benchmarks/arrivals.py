@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sightline.engine.settings import Settings
-from sightline.infra.wiring import Parts
+from sightline.infra.wiring.parts import Parts
 from sightline.producers.images.publisher import Published, reference_to
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference

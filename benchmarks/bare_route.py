@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from sightline.infra.http_server import bind, serve, url_of
+from sightline.infra.processes.http_server import bind, serve, url_of
 
 PATH = "/bare"
 

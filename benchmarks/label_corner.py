@@ -16,7 +16,7 @@ from typing import Any
 from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings, LabelSettings
-from sightline.infra.kafka_server import LocalKafka
+from sightline.infra.local.kafka_server import LocalKafka
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import (
     EPOCHS_DONE,

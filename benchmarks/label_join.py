@@ -17,7 +17,7 @@ from benchmarks.label_waiting import beyond_the_wait, open_searches
 from sightline.engine.clock import SystemClock
 from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
 from sightline.engine.settings import LabelSettings
-from sightline.infra.kafka_server import LocalKafka
+from sightline.infra.local.kafka_server import LocalKafka
 from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
 from sightline.producers.click_simulator.simulated_log import SimulatedLog, Site
 from sightline.producers.click_simulator.topic_driver import TopicDriver

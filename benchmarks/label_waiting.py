@@ -11,7 +11,7 @@ from benchmarks.harness import Figure, percentile
 from benchmarks.label_corner import PARTITIONS, corner, until
 from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
 from sightline.engine.settings import KafkaSettings, LabelSettings
-from sightline.infra.kafka_server import LocalKafka
+from sightline.infra.local.kafka_server import LocalKafka
 from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
 from sightline.producers.click_simulator.simulated_log import SimulatedLog, Site
 from sightline.schemas.labels import TripleMined

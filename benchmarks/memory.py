@@ -10,7 +10,7 @@ from benchmarks.node import Client, running_node
 from benchmarks.search import BASE, by_id
 from benchmarks.stack import Servers, photo_bytes, run_worker_until, servers
 from sightline.engine.settings import Settings
-from sightline.infra.wiring import Parts
+from sightline.infra.wiring.parts import Parts
 from sightline.schemas.indexed import Lane
 
 

@@ -18,8 +18,8 @@ from benchmarks.arrivals import Arrivals, arriving, stored
 from benchmarks.stack import Servers, photo_bytes
 from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import KafkaSettings, Settings
-from sightline.infra.node_process import NodeProcess
-from sightline.infra.wiring import Parts
+from sightline.infra.local.node_process import NodeProcess
+from sightline.infra.wiring.parts import Parts
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.indexed import Lane, StageTimes
 from sightline.schemas.registry import decode

@@ -16,10 +16,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettings
-from sightline.infra.kafka_server import LocalKafka
-from sightline.infra.minio_server import LocalMinio
-from sightline.infra.photo_folder import PhotoFolder, synthetic_folder
-from sightline.infra.wiring import Parts
+from sightline.infra.local.kafka_server import LocalKafka
+from sightline.infra.local.minio_server import LocalMinio
+from sightline.infra.sample_photos.photo_folder import PhotoFolder, synthetic_folder
+from sightline.infra.wiring.parts import Parts
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane

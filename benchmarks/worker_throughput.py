@@ -18,7 +18,7 @@ from benchmarks.harness import Figure, Size, median_ratio, ratio
 from benchmarks.node import images_per_s, times_of
 from benchmarks.stack import Servers, photo_bytes, publish, run_worker_until, servers
 from sightline.engine.pictures.prepare import prepare
-from sightline.infra.wiring import Parts
+from sightline.infra.wiring.parts import Parts
 
 BATCH = 8
 

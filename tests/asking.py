@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from sightline.engine.settings import ApiSettings, Mode, Settings
-from sightline.infra.synthetic_photos import synthetic_photos
+from sightline.infra.sample_photos.synthetic_photos import synthetic_photos
 
 WAIT: dict[str, str] = {"wait": "searchable", "timeout_s": "30"}
 MANY_A_MINUTE = 1_000_000

@@ -13,9 +13,9 @@ from pydantic import SecretStr
 
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import KafkaSettings, StoreSettings
-from sightline.infra.kafka_server import LocalKafka
-from sightline.infra.minio_server import LocalMinio
-from sightline.infra.toolchain import CHROMIUM, locate
+from sightline.infra.local.kafka_server import LocalKafka
+from sightline.infra.local.minio_server import LocalMinio
+from sightline.infra.local.toolchain import CHROMIUM, locate
 
 pytest_plugins = ["tests.measured"]
 ROOT = Path(__file__).resolve().parent.parent

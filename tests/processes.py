@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sightline.engine.settings import Settings
-from sightline.infra.node_process import environment_of
+from sightline.infra.local.node_process import environment_of
 
 
 def sightline(

@@ -27,10 +27,10 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import SecretStr
 
 from sightline.engine.settings import KafkaSettings, StoreSettings
-from sightline.infra.free_ports import LOOPBACK, free_port
-from sightline.infra.kafka_server import LocalKafka
-from sightline.infra.minio_binary import minio_binary
-from sightline.infra.server_process import ServerProcess
+from sightline.infra.local.free_ports import LOOPBACK, free_port
+from sightline.infra.local.kafka_server import LocalKafka
+from sightline.infra.local.minio_binary import minio_binary
+from sightline.infra.local.server_process import ServerProcess
 
 USER = "sightline"
 _LOGIN = "org.apache.kafka.common.security"

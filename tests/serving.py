@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from fastapi import FastAPI
 
 from sightline.engine.settings import ApiSettings
-from sightline.infra.http_server import bind, serve, url_of
+from sightline.infra.processes.http_server import bind, serve, url_of
 
 
 @contextmanager

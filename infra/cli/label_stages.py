@@ -29,6 +29,6 @@ def mine(*, imported: ImportedOption = False) -> None:
 
 
 def _run(stage: Stage, *, imported: bool) -> None:
-    from sightline.infra.label_stages import run_stage  # noqa: PLC0415 - heavy
+    from sightline.infra.supervision.label_stage import run_stage  # noqa: PLC0415 - heavy
 
     run_stage(load_settings(), stage, imported=imported)

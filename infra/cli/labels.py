@@ -12,7 +12,7 @@ import typer
 from sightline.engine.settings import load_settings
 
 if TYPE_CHECKING:
-    from sightline.infra.label_commands import LabelCommands
+    from sightline.infra.commands.labels import LabelCommands
 
 app = typer.Typer()
 triples = typer.Typer(no_args_is_help=True, help="Training triples: shown, counted, explained.")
@@ -41,7 +41,7 @@ def _not_blank(user: str) -> str:
 def sink(partition: PartitionOption = None) -> None:
     """Write training triples to Parquet, and metrics of closed searches (services mode)."""
     from sightline.infra.cli.stopping import stop_on_signals  # noqa: PLC0415 - heavy
-    from sightline.infra.label_commands import run_sink  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.labels import run_sink  # noqa: PLC0415 - heavy
 
     run_sink(load_settings(), stop_on_signals(), partitions=tuple(partition or ()))
 
@@ -126,7 +126,7 @@ def fit(
     max_weight: Annotated[float, typer.Option(min=1, help="Larger weights are clipped.")] = 10.0,
 ) -> None:
     """Fit the position bias over closed epochs; writes a new version and a picture."""
-    from sightline.infra.propensity_lines import lines  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.propensity_lines import lines  # noqa: PLC0415 - heavy
 
     with _commands() as commands:
         fitted = commands.fit(min_pairs=min_pairs, min_clicks=min_clicks, max_weight=max_weight)
@@ -141,7 +141,7 @@ def fit(
 
 @contextmanager
 def _commands() -> Iterator[LabelCommands]:
-    from sightline.infra.label_commands import LabelCommands  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.labels import LabelCommands  # noqa: PLC0415 - heavy
 
     with LabelCommands.open(load_settings()) as commands:
         yield commands

@@ -39,7 +39,7 @@ _PIPED_COLUMNS = 10_000
 @app.command()
 def doctor() -> None:
     """Check every part; one line of remedy each."""
-    from sightline.infra.doctor import report  # noqa: PLC0415 - heavy
+    from sightline.infra.doctor.report import report  # noqa: PLC0415 - heavy
 
     if not report(load_settings()):
         raise SightlineError("not everything is well")
@@ -48,8 +48,8 @@ def doctor() -> None:
 @app.command()
 def status() -> None:
     """Show what waits at each hop, for how long, and what was dead-lettered."""
-    from sightline.infra.status import read_status  # noqa: PLC0415 - heavy
-    from sightline.infra.status_table import (  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.status import read_status  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.status_table import (  # noqa: PLC0415 - heavy
         generation_of,
         retraction_of,
         table,
@@ -92,7 +92,7 @@ def reconcile(
     check: Annotated[bool, typer.Option("--check", help="Only list, mend nothing.")] = False,
 ) -> None:
     """Compare catalogue and index; list every difference and mend it."""
-    from sightline.infra.reconcile_command import reconcile_anywhere  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.reconcile import reconcile_anywhere  # noqa: PLC0415 - heavy
 
     report = reconcile_anywhere(load_settings(), repair=not check)
     typer.echo(f"{report.catalogued} images in the catalogue, {report.indexed} in the index")

@@ -18,7 +18,7 @@ from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.settings import Mode, Settings, load_settings
 from sightline.infra.cli.stopping import stop_on_signals
-from sightline.infra.known_images import known_through
+from sightline.infra.commands.index_through_owner import known_through
 from sightline.producers.backfill.files import SCHEME
 from sightline.producers.backfill.record import BackfillSummary, End
 from sightline.producers.backfill.run import BackfillOptions, run_backfill

@@ -36,7 +36,7 @@ def up(
     if detach:
         _detach(settings)
         return
-    from sightline.infra.node import run_node  # noqa: PLC0415 - heavy
+    from sightline.infra.processes.node import run_node  # noqa: PLC0415 - heavy
 
     run_node(settings, stop_on_signals(), announce=lambda url: typer.echo(f"ready: {url}"))
 
@@ -106,7 +106,7 @@ def demo(
     ] = 8080,
 ) -> None:
     """Index a folder of photos in a throw-away stack while you search them."""
-    from sightline.infra.demo import run_demo  # noqa: PLC0415 - heavy
+    from sightline.infra.demo.run import run_demo  # noqa: PLC0415 - heavy
 
     run_demo(load_settings(), photos, stop_on_signals(), exit_when_done=exit_when_done, port=port)
 
@@ -114,7 +114,7 @@ def demo(
 @app.command()
 def worker() -> None:
     """Run the index worker alone (services mode, with a Qdrant server)."""
-    from sightline.infra.node import run_worker  # noqa: PLC0415 - heavy
+    from sightline.infra.processes.node import run_worker  # noqa: PLC0415 - heavy
 
     run_worker(load_settings(), stop_on_signals())
 
@@ -122,7 +122,7 @@ def worker() -> None:
 @app.command()
 def api() -> None:
     """Run the search API alone (services mode, with a Qdrant server)."""
-    from sightline.infra.node import run_api  # noqa: PLC0415 - heavy
+    from sightline.infra.processes.node import run_api  # noqa: PLC0415 - heavy
 
     run_api(load_settings(), stop_on_signals(), announce=lambda url: typer.echo(f"ready: {url}"))
 
@@ -130,6 +130,6 @@ def api() -> None:
 @app.command()
 def bridge() -> None:
     """Turn bucket notifications of plain S3 uploads into image events."""
-    from sightline.infra.node import run_bridge  # noqa: PLC0415 - heavy
+    from sightline.infra.processes.node import run_bridge  # noqa: PLC0415 - heavy
 
     run_bridge(load_settings(), stop_on_signals())

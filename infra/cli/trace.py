@@ -32,9 +32,9 @@ def trace(
     keep: Annotated[bool, typer.Option("--keep", help="Do not delete the picture.")] = False,
 ) -> None:
     """Follow one upload to its search, its click and its triple; tell the time of each hop."""
-    from sightline.infra.trace import Traveller, wait_for_triple  # noqa: PLC0415 - heavy
-    from sightline.infra.trace_hops import hops, is_whole, unknown  # noqa: PLC0415 - heavy
-    from sightline.infra.trace_table import table  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.trace import Traveller, wait_for_triple  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.trace_hops import hops, is_whole, unknown  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.trace_table import table  # noqa: PLC0415 - heavy
 
     settings, console = load_settings(), Console()
     kafka = reachable_kafka(settings)

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from sightline.engine.settings import KafkaSettings
-from sightline.infra.kafka_server import LocalKafka
+from sightline.infra.local.kafka_server import LocalKafka
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.interactions import ResultsInteracted
 from sightline.schemas.labels import Stage

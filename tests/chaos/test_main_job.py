@@ -28,9 +28,9 @@ from sightline.engine.settings import (
     Settings,
     StoreSettings,
 )
-from sightline.infra.kafka_server import LocalKafka
-from sightline.infra.minio_server import LocalMinio
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.kafka_server import LocalKafka
+from sightline.infra.local.minio_server import LocalMinio
+from sightline.infra.local.node_process import NodeProcess
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Outcome

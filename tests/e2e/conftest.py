@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, embedded
 
 

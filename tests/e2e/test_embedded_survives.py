@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, drawn, embedded
 from tests.waiting import eventually
 

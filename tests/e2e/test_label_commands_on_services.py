@@ -32,9 +32,9 @@ from sightline.engine.settings import (
     SinkSettings,
     StoreSettings,
 )
-from sightline.infra.free_ports import free_port
-from sightline.infra.minio_server import LocalMinio
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.free_ports import free_port
+from sightline.infra.local.minio_server import LocalMinio
+from sightline.infra.local.node_process import NodeProcess
 from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.user_model import UserModel
 from tests.asking import MANY_A_MINUTE, Asking, drawn, ok

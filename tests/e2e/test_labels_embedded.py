@@ -15,8 +15,8 @@ from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.label_data.triple_table import read_triples
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import KafkaSettings, LabelSettings, Settings
-from sightline.infra.free_ports import free_port
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.free_ports import free_port
+from sightline.infra.local.node_process import NodeProcess
 from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.user_model import UserModel
 from sightline.schemas.labels import TripleMined

@@ -18,9 +18,9 @@ from pydantic import SecretStr
 
 from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import KafkaSettings, Mode, StoreSettings
-from sightline.infra.kafka_server import LocalKafka
-from sightline.infra.minio_server import LocalMinio
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.kafka_server import LocalKafka
+from sightline.infra.local.minio_server import LocalMinio
+from sightline.infra.local.node_process import NodeProcess
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.topics import TOPICS
 from tests.asking import Asking, drawn, embedded, ok

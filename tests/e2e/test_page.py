@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, expect, sync_playwright
 
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, ok
 from tests.conftest import ROOT
 

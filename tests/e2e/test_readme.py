@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sightline.infra.free_ports import free_port
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.free_ports import free_port
+from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking
 from tests.conftest import ROOT
 from tests.waiting import eventually

@@ -21,7 +21,7 @@ from sightline.engine.settings import (
     Settings,
     StoreSettings,
 )
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, drawn, embedded, ok
 from tests.processes import sightline
 from tests.waiting import eventually

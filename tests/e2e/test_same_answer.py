@@ -16,8 +16,8 @@ from sightline.engine.settings import (
     Settings,
     StoreSettings,
 )
-from sightline.infra.demo_client import DemoClient
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.demo.client import DemoClient
+from sightline.infra.local.node_process import NodeProcess
 from sightline.producers.backfill.run import run_backfill
 from sightline.producers.connect import connect
 from sightline.schemas.fields import Visibility

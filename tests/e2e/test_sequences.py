@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.node_process import NodeProcess
 from sightline.producers.connect import connect
 from sightline.schemas.fields import Visibility
 from tests.asking import Asking, drawn, embedded, ok

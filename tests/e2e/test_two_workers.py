@@ -16,7 +16,7 @@ import pytest
 from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import IndexSettings, KafkaSettings, Mode, Settings, StoreSettings
 from sightline.engine.vector_index.qdrant.index import QdrantGenerations
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.node_process import NodeProcess
 from sightline.producers.connect import connect
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, drawn, embedded
 from tests.processes import sightline
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.settings import ApiSettings
-from sightline.infra.owner_routes import owner_router
+from sightline.infra.processes.owner_routes import owner_router
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.search_api.app import create_app
 from sightline.search_api.http.problems import MEDIA_TYPE, PROBLEM_TYPES, URN

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from sightline.engine import search_ids
-from sightline.producers.images.publisher import states
+from sightline.producers.images import states
 from sightline.search_api.http.hashing import LONG_BYTES
 from tests.api_parts import ApiWorld, app_of, client_of, picture
 

@@ -23,7 +23,7 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import BridgeSettings, KafkaSettings, StoreSettings, WorkerSettings
-from sightline.infra.minio_server import LocalMinio
+from sightline.infra.local.minio_server import LocalMinio
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings, Mode, StoreSettings
-from sightline.infra.minio_server import LocalMinio
-from sightline.infra.node_process import NodeProcess
+from sightline.infra.local.minio_server import LocalMinio
+from sightline.infra.local.node_process import NodeProcess
 from sightline.producers.images.ids import id_of_object
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS, TOPICS
 from tests.asking import Asking, drawn, embedded

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sightline.engine.settings import EmbedderSettings, Mode, Settings
-from sightline.infra.doctor_embedder import check_embedder
+from sightline.infra.doctor.embedder import check_embedder
 
 
 def settings_in(directory: Path, **embedder: object) -> Settings:

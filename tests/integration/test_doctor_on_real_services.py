@@ -21,10 +21,10 @@ from sightline.engine.settings import (
     Settings,
     StoreSettings,
 )
-from sightline.infra.doctor_broker import check_broker
-from sightline.infra.doctor_index import check_index
-from sightline.infra.doctor_store import check_store
-from sightline.infra.findings import Finding
+from sightline.infra.doctor.broker import check_broker
+from sightline.infra.doctor.findings import Finding
+from sightline.infra.doctor.index import check_index
+from sightline.infra.doctor.store import check_store
 from sightline.schemas.topics import TOPICS
 from tests.waiting import eventually
 

@@ -15,7 +15,7 @@ from sightline.engine.event_log.kafka.offsets import start_offsets
 from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.records import Message
 from sightline.engine.settings import LabelSettings
-from sightline.infra.embedded import EmbeddedParts
+from sightline.infra.wiring.embedded_parts import EmbeddedParts
 from sightline.schemas.topics import INTERACTIONS
 from sightline.stream_workers.labels.groups import join_group
 from tests.asking import embedded

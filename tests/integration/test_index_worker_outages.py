@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from sightline.engine.errors import Part
 from sightline.engine.settings import KafkaSettings, StoreSettings
-from sightline.infra.kafka_server import LocalKafka
-from sightline.infra.minio_server import LocalMinio
+from sightline.infra.local.kafka_server import LocalKafka
+from sightline.infra.local.minio_server import LocalMinio
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Outcome
 from tests.indexing import FAST, Indexing

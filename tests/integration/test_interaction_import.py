@@ -20,7 +20,7 @@ from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import ApiSettings, KafkaSettings, Mode, Settings
 from sightline.infra.cli import interactions
-from sightline.infra.status import read_status
+from sightline.infra.reporting.status import read_status
 from sightline.producers.interactions.history.import_log import NotLater
 from sightline.producers.interactions.history.rows import LogInvalid
 from sightline.schemas.interactions import ClockTicked, ResultsInteracted

@@ -25,8 +25,8 @@ from sightline.engine.label_data.triple_table import read_triples
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import KafkaSettings, Mode, Settings, SinkSettings, StoreSettings
-from sightline.infra.label_commands import LabelCommands
-from sightline.infra.label_data import LabelData
+from sightline.infra.commands.labels import LabelCommands
+from sightline.infra.wiring.label_data import LabelData
 from sightline.schemas.envelope import EventData
 from sightline.schemas.interactions import UserErased
 from sightline.schemas.labels import TripleRetracted

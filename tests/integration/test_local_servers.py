@@ -14,10 +14,10 @@ from minio import Minio
 from minio.notificationconfig import NotificationConfig, QueueConfig
 
 from sightline.engine.errors import SightlineError
-from sightline.engine.event_log_probe import broker_answers
-from sightline.infra.kafka_server import LocalKafka
-from sightline.infra.minio_server import LocalMinio
-from sightline.infra.server_process import ServerDidNotStart
+from sightline.engine.event_log.kafka.diagnosis import broker_answers
+from sightline.infra.local.kafka_server import LocalKafka
+from sightline.infra.local.minio_server import LocalMinio
+from sightline.infra.local.server_process import ServerDidNotStart
 from tests.waiting import eventually
 
 

@@ -14,10 +14,10 @@ from sightline.engine.connecting.connections import owner_headers
 from sightline.engine.errors import PartUnavailable, PermanentError
 from sightline.engine.event_log.embedded.http_producer import EVENTS_PATH, HttpEventProducer
 from sightline.engine.settings import ApiSettings, Settings
-from sightline.infra.http_server import bind, serve, url_of
-from sightline.infra.known_images import known_through
-from sightline.infra.owner_routes import owner_router
-from sightline.infra.reconciling import RECONCILE_PATH
+from sightline.infra.commands.index_through_owner import known_through
+from sightline.infra.processes.http_server import bind, serve, url_of
+from sightline.infra.processes.owner_routes import owner_router
+from sightline.infra.processes.reconciling import RECONCILE_PATH
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.stream_workers.reconciling.reconcile import Report

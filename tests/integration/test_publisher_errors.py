@@ -19,7 +19,7 @@ from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.ports import EventProducer
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import KafkaSettings
-from sightline.infra.free_ports import LOOPBACK, free_port
+from sightline.infra.local.free_ports import LOOPBACK, free_port
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.producers.interactions.publisher import InteractionPublisher

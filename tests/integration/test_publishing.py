@@ -31,7 +31,7 @@ from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings, Settings, StoreSettings
-from sightline.infra.kafka_server import LocalKafka
+from sightline.infra.local.kafka_server import LocalKafka
 from sightline.producers.backfill.record import End
 from sightline.producers.backfill.run import run_backfill
 from sightline.producers.images.publisher import ImagePublisher, Published

@@ -15,7 +15,7 @@ from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.records import Message
 from sightline.engine.search_ids import IssuedSearch, SearchIds
 from sightline.engine.settings import KafkaSettings
-from sightline.infra.trace_hops import PLACES, UPLOAD, hops, in_order, unknown
+from sightline.infra.reporting.trace_hops import PLACES, UPLOAD, hops, in_order, unknown
 from sightline.schemas.documents.examples import example
 from sightline.schemas.images import ImageUploaded
 from sightline.schemas.labels import RetractionCause, TripleMined, TripleRetracted

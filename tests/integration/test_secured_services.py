@@ -20,9 +20,9 @@ from sightline.engine.event_log.kafka import (
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettings
-from sightline.infra.doctor_broker import check_broker
-from sightline.infra.doctor_store import check_store
-from sightline.infra.findings import Finding
+from sightline.infra.doctor.broker import check_broker
+from sightline.infra.doctor.findings import Finding
+from sightline.infra.doctor.store import check_store
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import IMAGES, TOPICS

@@ -12,8 +12,8 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import ApiSettings, KafkaSettings, Mode, Settings, StoreSettings
-from sightline.infra.reconciling import unpublished_loops
-from sightline.infra.wiring import Parts
+from sightline.infra.processes.reconciling import unpublished_loops
+from sightline.infra.wiring.parts import Parts
 from sightline.producers.images.unpublished import GRACE
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES

@@ -18,9 +18,9 @@ import typer.main
 import yaml
 
 from sightline.engine.settings import Mode, Settings, load_settings
-from sightline.infra import compose_environment
 from sightline.infra.cli.main import app
-from sightline.infra.minio_binary import VERSION
+from sightline.infra.local import compose_environment
+from sightline.infra.local.minio_binary import VERSION
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sightline.infra.daemon import Daemon
-from sightline.infra.free_ports import HIGHEST, LOOPBACK, LOWEST, free_port, is_free
+from sightline.infra.local.daemon import Daemon
+from sightline.infra.local.free_ports import HIGHEST, LOOPBACK, LOWEST, free_port, is_free
 from tests.waiting import eventually
 
 SLEEPER = "import sys, time\nprint('up', flush=True)\ntime.sleep(600)"

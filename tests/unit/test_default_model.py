@@ -10,7 +10,7 @@ from sightline.engine.embedding.lite0 import read_lite0
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION, model_source
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
-from sightline.training.projection import (
+from sightline.training.models.default_projection import (
     DIMENSIONS,
     SEEDS,
     Directions,

@@ -23,13 +23,13 @@ from sightline.engine.settings import (
     Settings,
     StoreSettings,
 )
-from sightline.infra import doctor, doctor_machine
-from sightline.infra.doctor_broker import check_broker
-from sightline.infra.doctor_index import check_index
-from sightline.infra.doctor_machine import check_machine
-from sightline.infra.doctor_settings import check_settings
-from sightline.infra.doctor_store import check_store
-from sightline.infra.findings import Finding, bad, fine
+from sightline.infra.doctor import machine, report
+from sightline.infra.doctor.broker import check_broker
+from sightline.infra.doctor.findings import Finding, bad, fine
+from sightline.infra.doctor.index import check_index
+from sightline.infra.doctor.machine import check_machine
+from sightline.infra.doctor.settings import check_settings
+from sightline.infra.doctor.store import check_store
 
 
 def embedded(directory: Path, **parts: Any) -> Settings:
@@ -89,7 +89,7 @@ def test_a_full_disk_is_told_before_it_hurts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Too little room, where the directory does not even exist yet, is a finding."""
-    monkeypatch.setattr(doctor_machine, "MIN_FREE_BYTES", 2**80)
+    monkeypatch.setattr(machine, "MIN_FREE_BYTES", 2**80)
     found = list(check_machine(embedded(tmp_path / "not" / "there" / "yet")))
     disks = [f for f in found if f.part == "disk"]
     assert disks
@@ -159,10 +159,10 @@ def test_the_report_prints_one_line_each_and_says_whether_all_is_well(
 ) -> None:
     """One bad finding makes the whole report bad; each is one line with its remedy."""
     out = io.StringIO()
-    monkeypatch.setattr(doctor, "CHECKS", (lambda _: iter([fine("a", "good\nnews")]),))
-    assert doctor.report(embedded(tmp_path), out)
-    monkeypatch.setattr(doctor, "CHECKS", (lambda _: iter([bad("b", "broken", "mend it")]),))
-    assert not doctor.report(embedded(tmp_path), out)
+    monkeypatch.setattr(report, "CHECKS", (lambda _: iter([fine("a", "good\nnews")]),))
+    assert report.report(embedded(tmp_path), out)
+    monkeypatch.setattr(report, "CHECKS", (lambda _: iter([bad("b", "broken", "mend it")]),))
+    assert not report.report(embedded(tmp_path), out)
     assert out.getvalue().splitlines() == [
         "ok   a: good news",
         "BAD  b: broken -> mend it",

@@ -11,7 +11,8 @@ import torch
 from safetensors.numpy import save_file
 from torchvision import models  # type: ignore[import-untyped]
 
-from sightline.engine.embedding.choice import open_embedder, open_runtime, openvino_runtime
+from sightline.engine.embedding import openvino_runtime
+from sightline.engine.embedding.choice import open_embedder, open_runtime
 from sightline.engine.embedding.model_files import Normalisation, model_source
 from sightline.engine.embedding.networks import build_network, from_crops
 from sightline.engine.errors import RefusedToStart, SettingsInvalid

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.training.evaluation import (
+from sightline.training.evaluation.measures import (
     average_precision,
     dcg,
     evaluate_retrieval,

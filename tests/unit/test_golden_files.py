@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from sightline.infra.generate import CHECKOUT, breaks, differences, freeze, generated, main, write
+from sightline.infra.generating.generate import (
+    CHECKOUT,
+    breaks,
+    differences,
+    freeze,
+    generated,
+    main,
+    write,
+)
 from sightline.schemas.documents.all_documents import FROZEN, GOLDEN
 from sightline.schemas.documents.asyncapi import asyncapi
 from sightline.schemas.documents.examples import example

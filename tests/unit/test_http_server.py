@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from sightline.engine.errors import SettingsInvalid
-from sightline.infra.http_server import bind, url_of
+from sightline.infra.processes.http_server import bind, url_of
 
 
 def test_connections_are_answered_without_nagles_delay() -> None:

@@ -21,7 +21,7 @@ from sightline.engine.event_log.kafka.clients import (
 )
 from sightline.engine.logs import JsonFormatter
 from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettings
-from sightline.infra.free_ports import LOOPBACK, free_port
+from sightline.infra.local.free_ports import LOOPBACK, free_port
 from sightline.schemas.topics import IMAGES
 from tests.processes import sightline
 from tests.waiting import eventually

@@ -18,9 +18,9 @@ from sightline.engine.errors import RefusedToStart, SettingsInvalid
 from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import ApiSettings, Settings, StoreSettings
-from sightline.infra import label_commands
 from sightline.infra.cli import labels
-from sightline.infra.label_commands import LabelCommands, run_sink
+from sightline.infra.commands import labels as label_commands
+from sightline.infra.commands.labels import LabelCommands, run_sink
 from sightline.search_api.app import create_app
 from tests.api_parts import BASE_URL, KEYS, ApiWorld
 from tests.label_rows import closed, closed_message, counted, graded, marker, search

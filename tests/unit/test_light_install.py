@@ -79,7 +79,11 @@ def modules_of(room: str) -> list[str]:
         modules_of("schemas"),
         [f"sightline.engine.{name}" for name in BASE_OF_ENGINE],
         modules_of("producers"),
-        [*modules_of("infra/cli"), "sightline.infra.doctor", "sightline.infra.generate"],
+        [
+            *modules_of("infra/cli"),
+            "sightline.infra.doctor.report",
+            "sightline.infra.generating.generate",
+        ],
     ],
     ids=["schemas", "engine", "producers", "infra"],
 )

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.metrics import Metrics
 from sightline.engine.settings import KafkaSettings, LabelSettings
-from sightline.infra.free_ports import free_port
-from sightline.infra.label_children import StageChild
-from sightline.infra.metrics_port import serve_metrics, serve_metrics_if_free
+from sightline.infra.local.free_ports import free_port
+from sightline.infra.supervision.label_children import StageChild
+from sightline.infra.supervision.metrics_port import serve_metrics, serve_metrics_if_free
 from sightline.schemas.labels import Stage
 
 HOST = "127.0.0.1"

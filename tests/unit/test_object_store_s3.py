@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sightline.engine.errors import PartUnavailable, TooLarge
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import StoreSettings
-from sightline.infra.free_ports import free_port
+from sightline.infra.local.free_ports import free_port
 
 
 def test_a_machine_without_credentials_is_an_outage_and_no_missing_object(

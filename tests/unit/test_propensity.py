@@ -20,11 +20,11 @@ from sightline.engine.label_data.propensity import (
     store_curve,
 )
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.infra.propensity_lines import lines
+from sightline.infra.commands.propensity_lines import lines
 from sightline.schemas.labels import SearchesClosed, Verdict
-from sightline.training.propensity_fit import FitSettings, fit, harvest, log_bias
-from sightline.training.propensity_picture import picture
-from sightline.training.propensity_views import Views, views_of
+from sightline.training.propensity.fit import FitSettings, fit, harvest, log_bias
+from sightline.training.propensity.picture import picture
+from sightline.training.propensity.views import Views, views_of
 from tests.label_rows import closed, closed_message, graded, marker, search
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ import re
 import zlib
 
 from sightline.engine.event_log.partitions import partition_of
-from sightline.infra.generate import CHECKOUT
+from sightline.infra.generating.generate import CHECKOUT
 from sightline.schemas.topics import IMAGES
 
 

@@ -16,7 +16,7 @@ from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import Settings, StoreSettings
-from sightline.infra.status_table import retraction_of
+from sightline.infra.reporting.status_table import retraction_of
 from sightline.stream_workers.labels.sink.last_retraction import (
     KEY,
     LastRetraction,

@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from sightline.engine.settings import Section, Settings, load_settings
-from sightline.infra.generate import CHECKOUT, SETTINGS_PAGE
-from sightline.infra.settings_page import HEAD, settings_page, variable
+from sightline.infra.generating.generate import CHECKOUT, SETTINGS_PAGE
+from sightline.infra.generating.settings_page import HEAD, settings_page, variable
 
 
 def every_setting() -> Iterator[tuple[str, str, Any]]:

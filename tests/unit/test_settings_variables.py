@@ -10,7 +10,7 @@ import pytest
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import CONFIG_VARIABLE, Settings, load_settings
 from sightline.engine.settings.variables import NOT_SETTINGS, variables_of
-from sightline.infra.generate import CHECKOUT
+from sightline.infra.generating.generate import CHECKOUT
 
 
 @pytest.mark.parametrize(

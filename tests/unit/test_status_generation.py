@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from sightline.engine.settings import ApiSettings, Settings
-from sightline.infra.free_ports import LOOPBACK, free_port
-from sightline.infra.status_table import generation_of
+from sightline.infra.local.free_ports import LOOPBACK, free_port
+from sightline.infra.reporting.status_table import generation_of
 from sightline.search_api.http.documents import PartDocument, ReadinessDocument
 from tests.serving import serving
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sightline.infra import toolchain
-from sightline.infra.toolchain import JAVA, Tool, ToolMissing
+from sightline.infra.local import toolchain
+from sightline.infra.local.toolchain import JAVA, Tool, ToolMissing
 
 
 def program(folder: Path, name: str, says: str) -> Path:

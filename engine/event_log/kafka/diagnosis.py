@@ -73,6 +73,13 @@ def ask_broker(settings: KafkaSettings, *, timeout_s: float) -> BrokerAnswer:
     )
 
 
+def broker_answers(bootstrap_servers: str, *, timeout_s: float = 2.0) -> bool:
+    """Whether a plaintext broker lists its brokers within the timeout; never raises."""
+    return bool(
+        ask_broker(KafkaSettings(bootstrap_servers=bootstrap_servers), timeout_s=timeout_s).brokers
+    )
+
+
 def _silence(errors: list[KafkaError]) -> BrokerAnswer:
     for error in errors:
         if error.code() in _TROUBLES:

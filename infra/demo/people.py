@@ -1,0 +1,171 @@
+"""Simulated people on the demo's stack search and click; what becomes of it is read back."""
+
+from __future__ import annotations
+
+import csv
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import httpx
+
+from sightline.engine.connecting.connections import reachable_kafka
+from sightline.engine.event_log.kafka import read_topics
+from sightline.engine.settings import KafkaSettings, LabelSettings, Settings
+from sightline.infra.sample_photos.photo_folder import PhotoFolder
+from sightline.infra.sample_photos.synthetic_photos import KINDS
+from sightline.producers.click_simulator.api_driver import ApiDriver
+from sightline.producers.click_simulator.user_model import UserModel
+from sightline.producers.images.ids import id_of_file
+from sightline.schemas.labels import SearchesClosed, Stage, TripleMined, Verdict
+from sightline.schemas.registry import decode
+from sightline.schemas.topics import EPOCHS_DONE, SEARCHES_CLOSED, TRAINING_TRIPLES
+from sightline.stream_workers.labels.rules import LabelRules
+from sightline.stream_workers.labels.stage.done_topic import done_ranges
+
+PEOPLE_S = 10.0
+SEARCHES_PER_S = 10.0
+ACTORS = 25
+MANIFEST = "manifest.csv"
+IMPATIENT = UserModel(look_ms=300.0, dwell_relevant_ms=2_000.0, dwell_irrelevant_ms=300.0)
+"""People whose visits fit into a window of 20 s."""
+_POLL_S = 1.0
+_PATIENCE_S = 30.0
+
+
+def demo_labels(labels: LabelSettings) -> LabelSettings:
+    """The rules of a demo: triples come half a minute after the clicks, not 45 minutes."""
+    return labels.model_copy(
+        update={
+            "epoch_s": 5.0,
+            "attribution_window_s": 20.0,
+            "lateness_s": 2.0,
+            "tick_s": 1.0,
+            "long_dwell_s": 1.0,
+            "examined_s": 0.5,
+            "supervised": True,
+        }
+    )
+
+
+def true_labels(folder: PhotoFolder) -> dict[str, str]:
+    """Image id to what is on it: from a manifest beside the photos, else from their names.
+
+    The drawn pictures are named after what is on them. Of photos that nobody labelled, those of one
+    folder count as alike.
+    """
+    for place in (folder.path, folder.path.parent):
+        if (place / MANIFEST).is_file():
+            return _of_manifest(folder, place)
+    return {id_of_file(file.as_posix()): _of_name(file) for file in folder.relative_files()}
+
+
+def _of_name(file: Path) -> str:
+    kind = file.name.split("-")[0]
+    return kind if kind in KINDS else file.parent.as_posix()
+
+
+def _of_manifest(folder: PhotoFolder, place: Path) -> dict[str, str]:
+    with (place / MANIFEST).open(newline="") as file:
+        rows = [(place / row["image"], row["label"]) for row in csv.DictReader(file)]
+    return {
+        id_of_file(image.relative_to(folder.path).as_posix()): label
+        for image, label in rows
+        if image.is_relative_to(folder.path)
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feedback:
+    """What the simulated people left behind."""
+
+    searches: int
+    acts: int
+    shown: int = 0
+    clicked: int = 0
+    triples: int = 0
+    waited_s: float = 0.0
+    """From the last click to the last triple."""
+
+    @property
+    def ctr(self) -> float:
+        """Distinct clicked images ÷ images shown, bots excluded."""
+        return self.clicked / self.shown if self.shown else 0.0
+
+
+def let_people_search(
+    settings: Settings, url: str, labels: Mapping[str, str], stop: threading.Event
+) -> Feedback:
+    """Search and click for `PEOPLE_S`, then wait until everything of it is mined.
+
+    Raises:
+        SightlineError: the API refused, or did not answer.
+    """
+    random = Random(20_260_301)  # noqa: S311 - a simulation
+    anchors, window_s = sorted(labels), settings.labels.attribution_window_s
+    searches = acts = 0
+    with httpx.Client(base_url=url, timeout=30.0) as client:
+        driver = ApiDriver(client, labels, model=IMPATIENT, leaves_after_ms=round(window_s * 1_000))
+        until = time.monotonic() + PEOPLE_S
+        while time.monotonic() < until and not stop.wait(1 / SEARCHES_PER_S):
+            visitor = f"visitor-{random.randrange(ACTORS)}"
+            acts += driver.search_and_click(random.choice(anchors), session_id=visitor)
+            searches += 1
+    feedback = Feedback(searches=searches, acts=acts)
+    return _when_mined(settings, feedback, driver.truth.searches, stop)
+
+
+def _when_mined(
+    settings: Settings, feedback: Feedback, theirs: Collection[str], stop: threading.Event
+) -> Feedback:
+    """Polls the miner's done epochs; what there is when the deadline passes."""
+    kafka, rules = reachable_kafka(settings), LabelRules.of(settings.labels)
+    started = time.monotonic()
+    epoch = rules.epoch_of(round(time.time() * 1_000))
+    closes_in_s = rules.closes_at(epoch) / 1_000 - time.time()
+    deadline = started + closes_in_s + _PATIENCE_S
+    while not _mined(kafka, epoch) and time.monotonic() < deadline and not stop.wait(_POLL_S):
+        pass
+    shown, clicked = _pages(kafka, theirs)
+    return Feedback(
+        searches=feedback.searches,
+        acts=feedback.acts,
+        shown=shown,
+        clicked=clicked,
+        triples=_triples(kafka),
+        waited_s=time.monotonic() - started,
+    )
+
+
+def _mined(kafka: KafkaSettings, epoch: int) -> bool:
+    found = list(read_topics(kafka, [EPOCHS_DONE.name]))
+    runs = {_run_of(message.value) for message in found}
+    return any(
+        len(done) == kafka.partitions and all(max(d).epoch >= epoch for d in done.values())
+        for run in runs
+        for done in [done_ranges(found, Stage.MINE, SEARCHES_CLOSED.name, run_id=run)]
+    )
+
+
+def _run_of(value: bytes | None) -> str | None:
+    data = decode(value).data
+    return getattr(data, "run_id", None)
+
+
+def _pages(kafka: KafkaSettings, theirs: Collection[str]) -> tuple[int, int]:
+    shown = clicked = 0
+    for message in read_topics(kafka, [SEARCHES_CLOSED.name]):
+        data = decode(message.value).data
+        for search in data.searches if isinstance(data, SearchesClosed) else ():
+            if search.verdict is Verdict.PERSON and search.search_id in theirs:
+                shown += len(search.shown)
+                clicked += sum(image.clicks > 0 for image in search.shown)
+    return shown, clicked
+
+
+def _triples(kafka: KafkaSettings) -> int:
+    events = (decode(m.value) for m in read_topics(kafka, [TRAINING_TRIPLES.name]))
+    return len({event.id for event in events if isinstance(event.data, TripleMined)})

@@ -1,0 +1,212 @@
+"""The demo: a throw-away embedded stack, photos in, searches out, clicks in, triples out.
+
+Photos come in on the backfill lane while searches and live uploads go on, so that what it prints
+is freshness under load; with `exit_when_done` it proves itself and ends.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from sightline.engine.errors import SightlineError
+from sightline.engine.settings import Mode, Settings
+from sightline.infra.demo.client import DemoClient
+from sightline.infra.demo.figures import Figures, feedback_table, table
+from sightline.infra.demo.people import Feedback, demo_labels, let_people_search, true_labels
+from sightline.infra.processes.node import run_node
+from sightline.infra.sample_photos.photo_folder import PhotoFolder, synthetic_folder
+from sightline.producers.backfill.run import run_backfill
+from sightline.producers.connect import connect
+from sightline.schemas.fields import Visibility
+
+START_TIMEOUT_S = 60.0
+INGEST_TIMEOUT_S = 1_800.0
+LIVE_UPLOADS = 20
+SEARCHES = 100
+_POLL_S = 0.25
+_LIVE_UPLOAD_EVERY_S = 0.7
+
+
+class DemoFailed(SightlineError):
+    """The demo did not do what it promises."""
+
+
+def run_demo(
+    settings: Settings,
+    photos: Path | None,
+    stop: threading.Event,
+    *,
+    exit_when_done: bool,
+    port: int,
+) -> None:
+    """Run the main job on real input until `stop`, or until it has proved itself.
+
+    Args:
+        photos: a folder; None: pictures that the project draws itself.
+
+    Raises:
+        DemoFailed: a just-uploaded image was not found first, a deleted one still was, or clicks
+            made no triple.
+        RefusedToStart: the stack could not start.
+    """
+    console = Console()
+    with tempfile.TemporaryDirectory(
+        prefix="sightline-demo-", ignore_cleanup_errors=True
+    ) as scratch:
+        folder = PhotoFolder(photos) if photos else synthetic_folder(Path(scratch) / "drawn")
+        own = _throw_away(settings, Path(scratch) / "data", port)
+        node = _NodeThread(own, failed=stop.set)
+        try:
+            with DemoClient(node.start()) as client:
+                _show(own, client, folder, console, stop)
+                if not stop.is_set():
+                    feedback = _feedback(own, client, folder, console, stop)
+                if stop.is_set():
+                    return
+                if exit_when_done:
+                    _prove(client, console)
+                    if not feedback.triples:
+                        raise DemoFailed("people clicked, and no triple came of it")
+                else:
+                    console.print(f"\nThe page: [bold]{client.url}/[/]   Ctrl-C stops.")
+                    stop.wait()
+        finally:
+            node.stop()
+
+
+def _throw_away(settings: Settings, data: Path, port: int) -> Settings:
+    return settings.model_copy(
+        update={
+            "mode": Mode.EMBEDDED,
+            "data_directory": data,
+            "index": settings.index.model_copy(update={"url": None, "directory": None}),
+            "store": settings.store.model_copy(update={"directory": None}),
+            "api": settings.api.model_copy(update={"port": port, "keys": ()}),
+            "labels": demo_labels(settings.labels),
+        }
+    )
+
+
+class _NodeThread:
+    """The stack, running beside the demo; it outlives a Ctrl-C until the demo has let go of it."""
+
+    def __init__(self, settings: Settings, *, failed: Callable[[], object]) -> None:
+        self._settings = settings
+        self._failed = failed
+        self._stop = threading.Event()
+        self._url: str | None = None
+        self._failure: BaseException | None = None
+        self._changed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="node")
+
+    def start(self) -> str:
+        """Start it; the API's address once it answers."""
+        self._thread.start()
+        self._changed.wait(START_TIMEOUT_S)
+        if self._url is None:
+            raise self._failure or DemoFailed(f"not ready after {START_TIMEOUT_S:.0f} s")
+        return self._url
+
+    def stop(self) -> None:
+        """End it; its failure, if it had one, is ours."""
+        self._stop.set()
+        self._thread.join()
+        if self._failure is not None and self._url is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            run_node(self._settings, self._stop, announce=self._announce, log_level="WARNING")
+        except BaseException as error:  # noqa: BLE001 - raised again by start() or join()
+            self._failure = error
+            self._failed()
+        finally:
+            self._changed.set()
+
+    def _announce(self, url: str) -> None:
+        self._url = url
+        self._changed.set()
+
+
+def _show(
+    settings: Settings,
+    client: DemoClient,
+    folder: PhotoFolder,
+    console: Console,
+    stop: threading.Event,
+) -> None:
+    started = time.monotonic()
+    console.print(f"Searchable while it fills: [bold]{client.url}/[/]")
+    figures = Figures(photos=len(folder))
+    backfill = threading.Thread(
+        target=_backfill, args=(settings, folder, stop), name="backfill", daemon=True
+    )
+    backfill.start()
+    with Progress(
+        TextColumn("indexing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    ) as progress:
+        task = progress.add_task("photos", total=len(folder))
+        next_upload = started
+        while (done := client.settled()) < len(folder) and not stop.is_set():
+            progress.update(task, completed=done)
+            _check_deadline(started)
+            if done and figures.first_search_s is None:
+                client.search_by_upload(folder.sample(0))
+                figures.first_search_s = time.monotonic() - started
+                figures.first_search_of = done
+            if figures.live_uploads < LIVE_UPLOADS and time.monotonic() >= next_upload:
+                figures.live.append(client.live_upload(figures.live_uploads))
+                next_upload = time.monotonic() + _LIVE_UPLOAD_EVERY_S
+            stop.wait(_POLL_S)
+        progress.update(task, completed=min(done, len(folder)))
+    backfill.join()
+    if stop.is_set():
+        return
+    figures.indexing_s = time.monotonic() - started
+    figures.by_id, figures.by_upload = client.time_searches(folder, SEARCHES)
+    client.forget_live_uploads()
+    console.print(table(figures))
+
+
+def _check_deadline(started: float) -> None:
+    if time.monotonic() - started > INGEST_TIMEOUT_S:
+        raise DemoFailed(f"not every photo had an outcome after {INGEST_TIMEOUT_S:.0f} s")
+
+
+def _backfill(settings: Settings, folder: PhotoFolder, stop: threading.Event) -> None:
+    with connect(settings, source="/sightline/demo") as publisher:
+        run_backfill(publisher, folder.path, visibility=Visibility.PUBLIC, stop=stop)
+
+
+def _feedback(
+    settings: Settings,
+    client: DemoClient,
+    folder: PhotoFolder,
+    console: Console,
+    stop: threading.Event,
+) -> Feedback:
+    with console.status("people search and click; triples come half a minute later"):
+        feedback = let_people_search(settings, client.url, true_labels(folder), stop)
+    console.print(feedback_table(feedback))
+    return feedback
+
+
+def _prove(client: DemoClient, console: Console) -> None:
+    image_id, picture = client.upload_new()
+    if client.search_by_upload(picture)[:1] != [image_id]:
+        raise DemoFailed("a just-uploaded image was not found first")
+    client.delete(image_id)
+    if image_id in client.search_by_upload(picture):
+        raise DemoFailed("a just-deleted image was still found")
+    console.print("A just-uploaded image was found first; deleted, it was found no longer.")

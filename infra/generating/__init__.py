@@ -1,0 +1,1 @@
+"""Pages and contracts that are generated from the code."""

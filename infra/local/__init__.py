@@ -1,0 +1,1 @@
+"""Kafka, MinIO and what else runs on this machine without Docker."""

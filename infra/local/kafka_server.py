@@ -1,0 +1,130 @@
+"""One Apache Kafka broker on this machine, KRaft, without Docker: for tests and `make up`."""
+
+from __future__ import annotations
+
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from sightline.engine.event_log.kafka.diagnosis import broker_answers
+from sightline.infra.local.free_ports import LOOPBACK, free_port
+from sightline.infra.local.kafka_jars import kafka_jars
+from sightline.infra.local.server import LocalServer
+from sightline.infra.local.toolchain import JAVA, locate, run_tool
+
+LOG_CONFIGURATION = Path(__file__).parents[1] / "kafka" / "log4j2.xml"
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+FORMAT_TIMEOUT_S = 60.0
+HEAP = "-Xmx512m"
+"""340 MB resident in all, measured."""
+JVM_OPTIONS = ("-XX:+ExitOnOutOfMemoryError", "-XX:TieredStopAtLevel=1")
+"""Only the quick compiler: the thorough one takes 2 ms of CPU for every image of the first minutes,
+on cores that the worker wants; a broker that runs for days is not started here."""
+
+SINGLE_NODE: Mapping[str, str] = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "auto.create.topics.enable": "false",
+    # One broker cannot replicate; its own topics must not ask for it.
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "4",
+    # A group's first member need not wait for company.
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "group.consumer.min.session.timeout.ms": "1000",
+    # After a SIGKILL the controller takes the returning broker for a second one until its old
+    # session is over; the default of 9 s only matters to clusters.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+}
+
+
+class LocalKafka(LocalServer):
+    """A broker with its own data directory; the same object starts again on the same data and port.
+
+    Args:
+        data_directory: of the broker alone; its log is kept there as `server.log`.
+        port: of the client listener; 0: a free one.
+        overrides: broker properties on top of ours, such as a short `log.cleaner.backoff.ms`.
+    """
+
+    def __init__(
+        self,
+        data_directory: Path,
+        port: int = 0,
+        *,
+        overrides: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__("Kafka", data_directory, stop_timeout_s=STOP_TIMEOUT_S)
+        self._port = port or free_port()
+        self._controller_port = free_port()
+        self._overrides = dict(overrides or {})
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` for clients."""
+        return f"{LOOPBACK}:{self._port}"
+
+    def start(self) -> Self:
+        """Start the broker, formatting an empty data directory first; returns when it answers.
+
+        Raises:
+            ToolMissing: no Java, or the jars cannot be fetched.
+            ServerDidNotStart: the broker ended or did not answer in time.
+        """
+        properties = self._write_properties()
+        if not (self._directory / "log" / "meta.properties").exists():
+            self._format(properties)
+        self._server.start(
+            [*self._java(), "kafka.Kafka", properties],
+            lambda: broker_answers(self.bootstrap_servers),
+            port=self._port,
+            environment={},
+            timeout_s=START_TIMEOUT_S,
+        )
+        return self
+
+    def _java(self) -> list[str | Path]:
+        return [
+            locate(JAVA),
+            HEAP,
+            *JVM_OPTIONS,
+            f"-Dlog4j2.configurationFile={LOG_CONFIGURATION}",
+            "-cp",
+            f"{kafka_jars()}/*",
+        ]
+
+    def _write_properties(self) -> Path:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        broker, controller = self.bootstrap_servers, f"{LOOPBACK}:{self._controller_port}"
+        properties = {
+            **SINGLE_NODE,
+            "controller.quorum.voters": f"1@{controller}",
+            "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
+            "log.dirs": str(self._directory / "log"),
+            **self._overrides,
+        }
+        path = self._directory / "server.properties"
+        path.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
+        return path
+
+    def _format(self, properties: Path) -> None:
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        # Joined by `=`: one id in 64 begins with a dash and would be taken for an option.
+        arguments = ["format", f"--cluster-id={cluster}", "-c", str(properties)]
+        run_tool(
+            [*self._java(), "kafka.tools.StorageTool", *arguments],
+            timeout_s=FORMAT_TIMEOUT_S,
+            what_for="formatting Kafka's data directory",
+        )

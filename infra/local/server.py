@@ -1,0 +1,67 @@
+"""What the servers that are started on this machine have in common: data, log, start and end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sightline.infra.local.server_process import ServerProcess
+
+
+class LocalServer(ABC):
+    """A server with its own data directory; the same object starts again on the same data and port.
+
+    Args:
+        name: for messages.
+        data_directory: of the server alone; its log is kept there as `server.log`.
+        stop_timeout_s: for a graceful end; then it is ended by force.
+    """
+
+    def __init__(self, name: str, data_directory: Path, *, stop_timeout_s: float) -> None:
+        self._directory = data_directory.resolve()
+        self._stop_timeout_s = stop_timeout_s
+        self._server = ServerProcess(name, self.log_file)
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Start the server; returns when it answers."""
+
+    @property
+    def log_file(self) -> Path:
+        """What the server says."""
+        return self._directory / "server.log"
+
+    @property
+    def pid(self) -> int:
+        """Of the server's process."""
+        return self._server.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process lives."""
+        return self._server.running
+
+    def stop(self) -> None:
+        """End the server gracefully; a repeat does nothing."""
+        self._server.stop(timeout_s=self._stop_timeout_s)
+
+    def kill(self) -> None:
+        """SIGKILL, as in a crash."""
+        self._server.kill()
+
+    def release(self) -> int:
+        """Let the server outlive this process and forget it; its pid."""
+        return self._server.release()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()

@@ -1,0 +1,1 @@
+"""The long-running processes: the node, its HTTP server, its owner's routes."""

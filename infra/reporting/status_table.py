@@ -1,0 +1,73 @@
+"""The status for a person."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import urllib3
+from pydantic import ValidationError
+from rich.table import Table
+
+from sightline.engine.connecting.connections import connect_object_store
+from sightline.engine.connecting.owner import find
+from sightline.engine.errors import TransientError
+from sightline.engine.settings import Settings
+from sightline.infra.reporting.status import Status
+from sightline.search_api.http.documents import ReadinessDocument
+from sightline.stream_workers.labels.sink.last_retraction import read_last
+
+_TIMEOUT_S = 3.0
+
+
+def table(status: Status) -> Table:
+    """One row a hop."""
+    rows = Table("hop", "topic", "lag", "oldest waiting", "rate")
+    for hop in status.hops:
+        waiting = "-" if hop.oldest_waiting_s is None else f"{hop.oldest_waiting_s:.1f} s"
+        rows.add_row(hop.hop.name, hop.hop.topic, str(hop.lag), waiting, f"{hop.rate_per_s:.1f}/s")
+    return rows
+
+
+def generation_of(settings: Settings) -> str:
+    """The generation that serves and its model, as the API tells it.
+
+    Asked is the API at `api.url`, else the one that runs on the same data directory.
+    """
+    running = find(settings.data_directory)
+    url = settings.api.url or (running.url if running else None)
+    if url is None:
+        return f"unknown: no API runs on {settings.data_directory}, and api.url names none"
+    try:
+        answer = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False).request(
+            "GET", f"{url.rstrip('/')}/readyz"
+        )
+    except urllib3.exceptions.HTTPError as error:
+        return f"unknown: {url} does not answer ({error})"
+    try:
+        return _said(ReadinessDocument.model_validate_json(answer.data))
+    except ValidationError:
+        return f"unknown: {url} answers {answer.status}, and not as the API does"
+
+
+def _said(told: ReadinessDocument) -> str:
+    down = [name for name, part in told.parts.items() if not part.up]
+    state = "ready" if told.ready else f"down: {', '.join(down)}"
+    return f"{told.generation} of model {told.model} on {told.runtime}, {state}"
+
+
+def retraction_of(settings: Settings, now: datetime) -> str:
+    """When triples were last taken back, as the store tells it."""
+    store = connect_object_store(settings)
+    try:
+        last = read_last(store, settings.store.bucket)
+    except TransientError as error:
+        return f"unknown: {error}"
+    finally:
+        store.close()
+    if last is None:
+        return "never yet"
+    ago_s = (now - last.finished_at).total_seconds()
+    return (
+        f"{ago_s:.0f} s ago; {last.triples_retracted} triples taken back, "
+        f"{last.rows_removed} rows removed"
+    )

@@ -1,0 +1,1 @@
+"""Pictures to try it with: a folder's, or drawn ones."""

@@ -1,0 +1,51 @@
+"""The demo's photos: a folder that is there, or one filled with drawn pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sightline.engine.errors import SettingsInvalid
+from sightline.infra.sample_photos.synthetic_photos import synthetic_photos
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".gif", ".bmp", ".tif", ".tiff"}
+)
+DRAWN_PHOTOS = 600
+
+
+class PhotoFolder:
+    """A folder's pictures, by file name, subfolders included.
+
+    Raises:
+        SettingsInvalid: it is no folder, or holds no pictures.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_dir():
+            raise SettingsInvalid(f"{path} is not a folder: PHOTOS=… names a folder of photos")
+        self.path = path
+        self._files = sorted(
+            file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()
+        )
+        if not self._files:
+            raise SettingsInvalid(f"{path} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def relative_files(self) -> Iterator[Path]:
+        """Each picture's path in the folder."""
+        return (file.relative_to(self.path) for file in self._files)
+
+    def sample(self, number: int) -> bytes:
+        """The bytes of one picture; numbers past the end start again."""
+        return self._files[number % len(self._files)].read_bytes()
+
+
+def synthetic_folder(path: Path) -> PhotoFolder:
+    """A new folder of drawn pictures."""
+    path.mkdir(parents=True)
+    for photo in synthetic_photos(DRAWN_PHOTOS):
+        (path / photo.name).write_bytes(photo.jpeg)
+    return PhotoFolder(path)

@@ -1,0 +1,1 @@
+"""Loops and child processes that are started, watched and started again."""

@@ -1,0 +1,1 @@
+"""From settings to running parts: where the graph of objects is built."""

@@ -1,0 +1,204 @@
+"""Sink, metrics and retraction, wired: what `sightline sink` runs and the commands call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from sightline.engine.event_log.kafka import read_topics
+from sightline.engine.event_log.kafka.follower import KafkaFollower
+from sightline.engine.event_log.kafka.offsets import partition_count, start_offsets
+from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
+from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
+from sightline.infra.supervision.loops import Loop
+from sightline.schemas.topics import (
+    IMAGES,
+    IMAGES_BACKFILL,
+    INTERACTIONS,
+    INTERACTIONS_IMPORTED,
+    SEARCH_METRICS,
+    SEARCHES_CLOSED,
+    SEARCHES_CLOSED_IMPORTED,
+    TRAINING_TRIPLES,
+    Topic,
+)
+from sightline.stream_workers.labels.metrics.fold import MetricsFold
+from sightline.stream_workers.labels.metrics.loop import SearchMetrics
+from sightline.stream_workers.labels.rules import LabelRules
+from sightline.stream_workers.labels.sink.causes import Causes, causes_in
+from sightline.stream_workers.labels.sink.last_retraction import (
+    LastRetraction,
+    read_last,
+    tell_last,
+)
+from sightline.stream_workers.labels.sink.loop import LabelSink
+from sightline.stream_workers.labels.sink.retraction import Retraction, RetractionReport
+from sightline.stream_workers.labels.sink.retraction_rounds import RetractionRounds
+
+if TYPE_CHECKING:
+    from sightline.engine.metrics import Metrics
+    from sightline.engine.ports import Clock, EventProducer, ObjectStore
+    from sightline.engine.records import Message
+    from sightline.engine.settings import KafkaSettings, Settings
+
+PIPELINES = (
+    (INTERACTIONS, SEARCHES_CLOSED),
+    (INTERACTIONS_IMPORTED, SEARCHES_CLOSED_IMPORTED),
+)
+CAUSES = (IMAGES.name, IMAGES_BACKFILL.name, INTERACTIONS.name, INTERACTIONS_IMPORTED.name)
+
+
+class LabelData:
+    """Everything after the miner, around one broker and one store.
+
+    Args:
+        settings: groups, bounds, rules, bucket.
+        kafka: how to reach the broker.
+        store: ours.
+        producer: of metrics, retractions and dead letters.
+        clock: of their times.
+        metrics: of the process.
+        run_id: embedded, where offsets begin at 0 again; else None.
+        remembered_images: image events that the log may have forgotten: the embedded journal's.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        kafka: KafkaSettings,
+        store: ObjectStore,
+        producer: EventProducer,
+        clock: Clock,
+        metrics: Metrics,
+        run_id: str | None = None,
+        remembered_images: Callable[[], Iterable[Message]] = tuple,
+    ) -> None:
+        self._settings = settings
+        self._kafka = kafka
+        self._producer = producer
+        self._clock = clock
+        self._metrics = metrics
+        self._run_id = run_id
+        self._remembered_images = remembered_images
+        self.manifest = TripleManifest(store, settings.store.bucket, TRAINING_TRIPLES.name)
+
+    def loops(self) -> dict[str, Loop]:
+        """The sink, retraction and the folds of both pipelines; the topics exist."""
+        loops = self.sink_loops()
+        for interactions, closed in PIPELINES:
+            loops[f"metrics of {closed.name}"] = self.search_metrics(interactions, closed).run
+        return loops
+
+    def sink_loops(self, partitions: Sequence[int] = ()) -> dict[str, Loop]:
+        """The sink of these partitions, none given: of all; and retraction, unless it is off."""
+        sink = self.sink(partitions).run
+        rounds = self.rounds()
+        if rounds is None:
+            return {"sink": sink}
+        if self._run_id is None:
+            return {"sink": sink, "retraction": rounds.run}
+
+        def sink_and_last_round(stop: threading.Event) -> None:
+            sink(stop)
+            rounds.round()  # the embedded log, with its erasures, ends with the process
+
+        return {"sink": sink_and_last_round, "retraction": rounds.run}
+
+    def rounds(self) -> RetractionRounds | None:
+        """Retraction by itself; None: it is switched off."""
+        every_s = self._settings.sink.retract_every_s
+        if not every_s:
+            return None
+        return RetractionRounds(
+            self.retract,
+            self.last_retraction,
+            every_s=every_s,
+            clock=self._clock,
+            metrics=self._metrics,
+        )
+
+    def last_retraction(self) -> LastRetraction | None:
+        """When triples were last taken back.
+
+        Raises:
+            PartUnavailable: the store did not answer.
+        """
+        return read_last(self.manifest.store, self.manifest.bucket)
+
+    def sink(self, partitions: Sequence[int] = ()) -> LabelSink:
+        """The sink of these partitions; none given: of all."""
+        topic = TRAINING_TRIPLES.name
+        every = partitions or range(partition_count(self._kafka, topic))
+        group = self._settings.sink.group
+        return LabelSink(
+            follow=lambda starts: KafkaFollower(self._kafka, topic, group=group, starts=starts),
+            partitions=tuple(every),
+            manifest=self.manifest,
+            producer=self._producer,
+            settings=self._settings.sink,
+            clock=self._clock,
+            metrics=self._metrics,
+            log=self._run_id or LOG,
+        )
+
+    def search_metrics(self, interactions: Topic, closed: Topic) -> SearchMetrics:
+        """The fold of one topic of closed searches."""
+        group = f"{self._settings.sink.metrics_group}-{closed.name}"
+        targets = partition_count(self._kafka, closed.name)
+        rules = LabelRules.of(self._settings.labels)
+
+        def follow() -> KafkaFollower:
+            starts = start_offsets(self._kafka, group, closed.name, range(targets))
+            return KafkaFollower(self._kafka, closed.name, group=group, starts=starts)
+
+        return SearchMetrics(
+            follow=follow,
+            closed_topic=closed.name,
+            fold=MetricsFold(interactions.name, targets=targets, epoch_ms=rules.epoch_ms),
+            producer=self._producer,
+            clock=self._clock,
+            metrics=self._metrics,
+        )
+
+    def stats(self) -> SearchStatsFollower:
+        """The reader of the metrics, for the API; the topic exists."""
+        return stats_follower(self._kafka, clock=self._clock, metrics=self._metrics)
+
+    def causes(self) -> Causes:
+        """Every erasure and every hidden image that the log still knows."""
+        lateness = timedelta(seconds=self._settings.labels.lateness_s)
+        told = chain(self._remembered_images(), self.read(CAUSES))
+        return causes_in(told, lateness=lateness)
+
+    def retract(self) -> RetractionReport:
+        """One batch of retraction; the store then says that it was.
+
+        Raises:
+            PartUnavailable: broker or store did not answer; repeat it.
+        """
+        grace = timedelta(seconds=self._settings.sink.orphan_grace_s)
+        retraction = Retraction(
+            self.manifest, self._producer, clock=self._clock, orphan_grace=grace
+        )
+        report = retraction.run(self.causes())
+        last = LastRetraction.of(report, self._clock.now())
+        tell_last(self.manifest.store, self.manifest.bucket, last)
+        return report
+
+    def read(self, topics: Sequence[str]) -> Iterable[Message]:
+        """Whole topics."""
+        return read_topics(self._kafka, topics)
+
+
+def stats_follower(kafka: KafkaSettings, *, clock: Clock, metrics: Metrics) -> SearchStatsFollower:
+    """Follows `search-metrics.v1` from its beginning."""
+
+    def follow() -> KafkaFollower:
+        starts = dict.fromkeys(range(partition_count(kafka, SEARCH_METRICS.name)), 0)
+        return KafkaFollower(kafka, SEARCH_METRICS.name, group="search-stats", starts=starts)
+
+    return SearchStatsFollower(follow, clock=clock, metrics=metrics)

@@ -1,0 +1,1 @@
+"""How position biases clicks: the fit, its data and its picture."""
