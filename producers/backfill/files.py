@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,8 +10,9 @@ from typing import Protocol
 from sightline.engine.errors import ObjectMissing, PermanentError
 from sightline.engine.ports import ObjectStore
 from sightline.producers.backfill.manifest import Row
+from sightline.producers.images.content_types import OCTETS, content_type_of
 from sightline.producers.images.ids import id_of_file, id_of_object
-from sightline.producers.images.publisher import OCTETS, reference_to
+from sightline.producers.images.publisher import reference_to
 from sightline.schemas.images import ObjectReference
 
 SCHEME = "s3://"
@@ -182,8 +182,3 @@ def items_of(files: Files, rows: Sequence[Row] | None) -> list[Item]:
 def has_image_suffix(path: str) -> bool:
     """Whether a file's name says that it is a still picture."""
     return PurePosixPath(path).suffix.lower() in SUFFIXES
-
-
-def content_type_of(path: str) -> str:
-    """By the file's name; only a hint."""
-    return mimetypes.guess_type(path)[0] or OCTETS

@@ -17,8 +17,8 @@ from sightline.producers.images.catalogue_writes import (
     anyone,
     nothing_known,
 )
+from sightline.producers.images.content_types import OCTETS
 from sightline.producers.images.publisher import (
-    OCTETS,
     ImagePublisher,
     Published,
     changed,

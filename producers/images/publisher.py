@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
 from sightline.engine.trace_context import new_traceparent, traceparent_header
+from sightline.producers.images.content_types import OCTETS
 from sightline.producers.images.ids import event_id_of
 from sightline.producers.images.published import Published, published_when
 from sightline.producers.images.states import changed, deleted, reference_to
@@ -26,7 +27,6 @@ from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, Topic
 
 __all__ = [
-    "OCTETS",
     "TOPIC_OF_LANE",
     "ImagePublisher",
     "Published",
@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 TOPIC_OF_LANE: Mapping[Lane, Topic] = {Lane.LIVE: IMAGES, Lane.BACKFILL: IMAGES_BACKFILL}
-OCTETS = "application/octet-stream"
 
 
 class ImagePublisher:

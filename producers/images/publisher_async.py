@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from sightline.producers.images.content_types import OCTETS
 from sightline.producers.images.publisher import (
-    OCTETS,
     ImagePublisher,
     Published,
     changed,

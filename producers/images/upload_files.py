@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from sightline.engine.errors import SightlineError
 from sightline.engine.pictures.signature import NO_PICTURE, sniff
-from sightline.producers.backfill.files import content_type_of
 from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.content_types import content_type_of
 from sightline.producers.images.ids import new_id
 from sightline.producers.images.publisher import Published
 from sightline.schemas.envelope import ContractError

@@ -13,8 +13,9 @@ from torchvision import models  # type: ignore[import-untyped]
 
 from sightline.engine.embedding import openvino_runtime
 from sightline.engine.embedding.choice import open_embedder, open_runtime
-from sightline.engine.embedding.model_files import Normalisation, model_source
+from sightline.engine.embedding.model_files import model_source
 from sightline.engine.embedding.networks import build_network, from_crops
+from sightline.engine.embedding.normalisation import Normalisation
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ VENDOR_HOMES = {
     "faust": ("stream_workers/labels/stage/*.py",),
     "aiokafka": ("stream_workers/labels/stage/*.py",),
 }
+
+STRANGERS = {
+    "stream_workers/labels/join": ("stream_workers/labels/mine",),
+    "stream_workers/labels/mine": ("stream_workers/labels/join",),
+}
+"""Two stages that speak through their topics alone: what both need lies in `labels/`."""
 
 MODULES = sorted(path for room in MAY_IMPORT for path in (CHECKOUT / room).rglob("*.py"))
 
@@ -87,3 +94,79 @@ def test_rooms_are_imported_by_their_installed_names(path: Path) -> None:
     """`import engine` would work in a checkout and nowhere else."""
     tops = {name.split(".")[0] for name in imported(path)}
     assert not tops & set(MAY_IMPORT)
+
+
+def packages_imported(path: Path) -> set[str]:
+    """Folders of ours, other than its own, that a module imports from: also only for its types."""
+    names = [name.split(".")[1:] for name in imported(path) if name.startswith("sightline.")]
+    folders = {folder for name in names if (folder := _folder_of(name)) is not None}
+    return folders - {place(path.parent)}
+
+
+def _folder_of(name: list[str]) -> str | None:
+    """The folder of the module that a dotted name lies in, or names."""
+    for length in range(len(name), 0, -1):
+        at = CHECKOUT.joinpath(*name[:length])
+        if at.with_suffix(".py").is_file():
+            return place(at.parent)
+        if (at / "__init__.py").is_file():
+            return place(at)
+    return None
+
+
+def graph(modules: list[Path]) -> dict[str, set[str]]:
+    """Each package, with the packages that its modules import."""
+    edges: dict[str, set[str]] = {}
+    for path in modules:
+        edges.setdefault(place(path.parent), set()).update(packages_imported(path))
+    return edges
+
+
+def circle_in(edges: dict[str, set[str]]) -> list[str] | None:
+    """Packages that import each other all the way round; None: there is no such circle."""
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle
+    return None
+
+
+def test_packages_form_no_circle() -> None:
+    """What a folder is built from can be read before it, down to the bottom."""
+    assert circle_in(graph(MODULES)) is None
+
+
+def test_a_circle_of_packages_is_found() -> None:
+    """The check sees folders that import each other through a third."""
+    circle = circle_in({"a/x": {"a/y"}, "a/y": {"b"}, "b": {"a/x"}, "c": {"b"}})
+    assert circle is not None
+    assert set(circle) == {"a/x", "a/y", "b"}
+
+
+def test_packages_are_read_from_imports() -> None:
+    """The graph is not empty by mistake: an edge that must be there, and one that must not."""
+    edges = graph(MODULES)
+    assert "producers/images" in edges["producers/backfill"]
+    assert "producers/backfill" not in edges["producers/images"]
+
+
+@pytest.mark.parametrize("package", STRANGERS)
+def test_join_and_miner_know_nothing_of_each_other(package: str) -> None:
+    """Each can be read, tested and replaced without the other."""
+    known = {
+        folder
+        for path in MODULES
+        if place(path).startswith(f"{package}/")
+        for folder in packages_imported(path)
+    }
+    assert known, f"{package} imports nothing of ours: is it still there?"
+    assert not known & set(STRANGERS[package])
+
+
+def test_only_infra_knows_the_stages_that_run_on_faust() -> None:
+    """Join and miner are tested without Faust, since nothing but their shell can need it."""
+    stage = "stream_workers/labels/stage"
+    knowing = {place(path.parent) for path in MODULES if stage in packages_imported(path)}
+    assert knowing
+    assert all(folder.startswith("infra") for folder in knowing), sorted(knowing)

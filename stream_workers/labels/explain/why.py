@@ -14,7 +14,7 @@ from sightline.stream_workers.labels.codecs import instants
 from sightline.stream_workers.labels.codecs.searches import Graded, Search
 from sightline.stream_workers.labels.codecs.triples import Mined
 from sightline.stream_workers.labels.explain.evidence import Evidence
-from sightline.stream_workers.labels.join.grading import NOTHING, POSITIVE
+from sightline.stream_workers.labels.grades import NOTHING, POSITIVE
 from sightline.stream_workers.labels.mine.epoch import mine_search
 from sightline.stream_workers.labels.mine.negatives import (
     NoNegative,

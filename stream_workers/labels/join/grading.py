@@ -7,12 +7,18 @@ from operator import attrgetter
 
 from sightline.stream_workers.labels.codecs.interactions import Shown
 from sightline.stream_workers.labels.codecs.searches import Graded
+from sightline.stream_workers.labels.grades import (
+    CLICK,
+    LIKED,
+    LONG_CLICK,
+    NOTHING,
+    SHARED_OR_CONVERTED,
+    SHORT_CLICK,
+)
 from sightline.stream_workers.labels.join.counting import Counted
 from sightline.stream_workers.labels.join.open_search import Act
 from sightline.stream_workers.labels.rules import LabelRules
 
-SHARED_OR_CONVERTED, LIKED, LONG_CLICK, CLICK, SHORT_CLICK, NOTHING = 5, 4, 3, 2, 1, 0
-POSITIVE = CLICK
 _by_position = attrgetter("position", "image_id")
 
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 from sightline.schemas.labels import Verdict
 from sightline.stream_workers.labels.codecs.interactions import UploadQuery
 from sightline.stream_workers.labels.codecs.searches import Graded, Search
-from sightline.stream_workers.labels.join.grading import NOTHING, POSITIVE
+from sightline.stream_workers.labels.grades import NOTHING, POSITIVE
 from sightline.stream_workers.labels.rules import LabelRules
 
 _image_id = attrgetter("image_id")
