@@ -5,10 +5,12 @@
     SightlineError
     ├── TransientError            wait with backoff and try again; never dead-letter
     │   └── PartUnavailable       a part (broker, store, index) is down, slow or refusing
-    │       └── Overloaded        a part works but has too much to do
+    │       ├── Overloaded        a part works but has too much to do
+    │       └── ObjectDenied      the store works but may not show us this object yet
     ├── PermanentError            trying again changes nothing
     │   ├── BadImage              the bytes are not a picture we accept; has a `reason`
     │   ├── ObjectMissing         the object store has no such object
+    │   │   └── ObjectRefused     it will not hand this one out: archived, or an impossible name
     │   ├── ObjectChanged         size or SHA-256 differs from what the event promised
     │   ├── Conflict              a compare-and-set lost: the stored value is another one
     │   ├── NotFound              no such image, or none that the caller may see
@@ -67,6 +69,17 @@ class Overloaded(PartUnavailable):
     """A part works but too many requests wait for it."""
 
 
+class ObjectDenied(PartUnavailable):
+    """The store works, but our credentials may not read this object: somebody must open the door.
+
+    Args:
+        message: which object, and the store's code.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Part.STORE, message)
+
+
 class PermanentError(SightlineError):
     """Trying again changes nothing."""
 
@@ -82,6 +95,7 @@ class RejectReason(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_FRAMES = "too_many_frames"
     OBJECT_MISSING = "object_missing"
+    OBJECT_REFUSED = "object_refused"
     OBJECT_CHANGED = "object_changed"
 
 
@@ -100,6 +114,10 @@ class BadImage(PermanentError):
 
 class ObjectMissing(PermanentError):
     """The object store has no such object."""
+
+
+class ObjectRefused(ObjectMissing):
+    """The object store answers, and will not hand out this one object, however long one waits."""
 
 
 class ObjectChanged(PermanentError):

@@ -165,7 +165,13 @@ class ObjectStore(Protocol):
         """
 
     def get(self, bucket: str, key: str, *, max_bytes: int | None = None) -> bytes:
-        """Read whole. Raises `ObjectMissing`, `TooLarge` (over `max_bytes`), `PartUnavailable`."""
+        """Read whole.
+
+        Raises:
+            ObjectMissing: no such object; `ObjectRefused`: the store will not hand it out.
+            TooLarge: it is over `max_bytes`.
+            PartUnavailable: no answer; `ObjectDenied`: we may not read it, the store works.
+        """
 
     def stat(self, bucket: str, key: str) -> StoredObject:
         """Size, etag, times and user metadata. Raises `ObjectMissing`, `PartUnavailable`."""

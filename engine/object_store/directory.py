@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -15,7 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from sightline.engine.errors import Conflict, ObjectMissing, Part, PartUnavailable, TooLarge
+from sightline.engine.errors import (
+    Conflict,
+    ObjectMissing,
+    ObjectRefused,
+    Part,
+    PartUnavailable,
+    TooLarge,
+)
 from sightline.engine.records import StoredObject
 
 _BYTES = ".bytes"
@@ -25,7 +33,10 @@ _SAFE = "-_~ "
 _MAX_NAME = 200
 _EMPTY = "%"
 _GOES_ON = "%~/"
+_MAX_ABOUT_BYTES = 65_536
 _LOCK_COUNT = 64
+_OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.ELOOP})
+"""What a file system says of one name and not of itself."""
 _DRAFT_AGE_S = 3_600.0
 """A draft untouched for so long was left by a process that died: a put takes seconds. Younger ones
 may be another process's work; were one that slept for an hour to lose its draft, its put would fail
@@ -140,7 +151,7 @@ class DirectoryObjectStore:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ObjectMissing(f"{bucket}/{key}: no such object") from error
         with file:
-            about = json.loads(file.readline())
+            about = _about(file.readline(_MAX_ABOUT_BYTES), f"{bucket}/{key}")
             start, status = file.tell(), os.fstat(file.fileno())
             yield _Opened(about, status.st_size - start, status.st_mtime, file.read)
 
@@ -186,12 +197,23 @@ class _Opened:
         )
 
 
+def _about(line: bytes, place: str) -> dict[str, str]:
+    """The object's first line. Raises `ObjectRefused`: the file was not written by us."""
+    try:
+        about = json.loads(line)
+        return {name: str(about[name]) for name in ("content_type", "etag")}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ObjectRefused(f"{place}: its file is damaged; put the object again") from error
+
+
 @contextmanager
 def _reported(doing: str) -> Iterator[None]:
     """The one place where the file system's errors become ours: a full disk is waited out."""
     try:
         yield
     except OSError as error:
+        if error.errno in _OF_THE_NAME:
+            raise ObjectRefused(f"{doing}: no file can have that name: {error.strerror}") from error
         raise PartUnavailable(Part.STORE, f"{doing}: {error}") from error
 
 

@@ -21,59 +21,32 @@ from minio.credentials.providers import (
     Provider,
     StaticProvider,
 )
-from minio.error import MinioException, S3Error, ServerError
+from minio.error import S3Error, ServerError
 
-from sightline.engine.errors import (
-    Conflict,
-    ObjectMissing,
-    Part,
-    PartUnavailable,
-    SightlineError,
-    TooLarge,
-)
+from sightline.engine.errors import Conflict, Part, PartUnavailable, TooLarge
+from sightline.engine.object_store.s3_errors import VENDOR_ERRORS, error_of, is_vague
 from sightline.engine.records import StoredObject
 from sightline.engine.settings import StoreSettings
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NoSuchVersion"})
-_LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
-_VENDOR_ERRORS = (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError)
-"""`ValueError`: what minio says of a bucket or key that S3 could not hold, such as `a/../b`."""
 _META = "x-amz-meta-"
 _SIGNED_FOR = timedelta(minutes=5)
 _LOST_STATUS = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT)
 
 
 def _mapped(call: Callable[P, R]) -> Callable[P, R]:
-    """The one place where the vendor's errors become ours."""
+    """Raise our errors where the client raises its own."""
 
     @functools.wraps(call)
     def mapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return call(*args, **kwargs)
-        except _VENDOR_ERRORS as error:
-            raise _error_of(error, call.__name__) from error
+        except VENDOR_ERRORS as error:
+            raise error_of(error, call.__name__) from error
 
     return mapped
-
-
-def _error_of(error: Exception, doing: str) -> SightlineError:
-    if isinstance(error, S3Error):
-        place = f"{error.bucket_name}/{error.object_name or ''}"
-        if error.code in _MISSING and not doing.startswith("put"):
-            return ObjectMissing(f"{place}: {error.code}")
-        if error.code in _LOST:
-            return Conflict(f"{place} is no longer what was read")
-        # Wrong keys and closed doors count as refusing: someone will mend them, and nothing may be
-        # dead-lettered meanwhile.
-        return PartUnavailable(Part.STORE, f"{doing} {place}: {error.code}")
-    if isinstance(error, ValueError) and not isinstance(error, MinioException):
-        return ObjectMissing(f"{doing}: no object can have that name: {error}")
-    if isinstance(error, ServerError):
-        return PartUnavailable(Part.STORE, f"{doing}: HTTP {error.status_code}")
-    return PartUnavailable(Part.STORE, f"{doing}: {type(error).__name__}")
 
 
 class S3ObjectStore:
@@ -149,7 +122,14 @@ class S3ObjectStore:
     @_mapped
     def stat(self, bucket: str, key: str) -> StoredObject:
         """See `ObjectStore.stat`."""
-        return _stored(self._client.stat_object(bucket, key))
+        try:
+            return _stored(self._client.stat_object(bucket, key))
+        except (S3Error, ServerError) as error:
+            if not is_vague(error):
+                raise
+            # An answer to HEAD has no body, so it cannot say what is wrong; one to GET does.
+            self._client.get_object(bucket, key, offset=0, length=1).close()
+            raise
 
     @_mapped
     def delete(self, bucket: str, key: str) -> None:
@@ -163,8 +143,8 @@ class S3ObjectStore:
                 bucket, prefix=prefix, recursive=True, start_after=start_after or None
             ):
                 yield _stored(item)
-        except _VENDOR_ERRORS as error:
-            raise _error_of(error, "list") from error
+        except VENDOR_ERRORS as error:
+            raise error_of(error, "list") from error
 
     @_mapped
     def ensure_bucket(self, bucket: str) -> None:

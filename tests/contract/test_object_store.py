@@ -59,7 +59,20 @@ def test_a_put_replaces(store: ObjectStore, bucket: str) -> None:
     assert first.etag != second.etag
 
 
-@pytest.mark.parametrize("key", ["never", "deep/never", "up/../never"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "never",
+        "deep/never",
+        "up/../never",
+        "a//never",
+        "nul\0",
+        "x" * 300,
+        "日" * 340,
+        "/",
+        "/never",
+    ],
+)
 def test_what_is_missing_is_told(store: ObjectStore, bucket: str, key: str) -> None:
     """Reading a missing object is `ObjectMissing`, also under a name that no object can have."""
     with pytest.raises(ObjectMissing):

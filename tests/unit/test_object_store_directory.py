@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sightline.engine.errors import ObjectRefused
 from sightline.engine.object_store.directory import DirectoryObjectStore
 
 HOUR_S = 3_600.0
@@ -41,6 +42,22 @@ def test_no_key_leads_out_of_its_bucket(tmp_path: Path, key: str) -> None:
         assert [item.key for item in store.list(bucket, "")] == [key]
     outside = [p for p in tmp_path.rglob("*") if p.is_file() and not p.is_relative_to(root)]
     assert outside == []
+
+
+@pytest.mark.parametrize("head", [b"", b"no json\n", b"[]\n", b'{"etag": 1}\n', b"[" * 9_000])
+def test_a_damaged_file_costs_its_object_only(tmp_path: Path, head: bytes) -> None:
+    """Reading it is an answer about that object; the next put mends it."""
+    store = DirectoryObjectStore(tmp_path)
+    store.ensure_bucket("b")
+    for key in ("broken", "whole"):
+        store.put("b", key, b"kept")
+    next(tmp_path.rglob("broken.bytes")).write_bytes(head)
+    for look in (store.get, store.stat):
+        with pytest.raises(ObjectRefused, match="damaged"):
+            look("b", "broken")
+    assert [item.key for item in store.list("b", "")] == ["whole"]
+    store.put("b", "broken", b"again")
+    assert store.get("b", "broken") == b"again"
 
 
 def test_objects_are_never_taken_for_drafts(tmp_path: Path) -> None:

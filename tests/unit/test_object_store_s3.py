@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from sightline.engine.errors import PartUnavailable, TooLarge
+from sightline.engine.errors import (
+    ObjectDenied,
+    ObjectMissing,
+    ObjectRefused,
+    PartUnavailable,
+    SightlineError,
+    TooLarge,
+)
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import StoreSettings
 from sightline.infra.local.free_ports import free_port
@@ -44,6 +51,11 @@ def answering(answer: Answer, status: int = 200) -> Iterator[S3ObjectStore]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.close_connection = True
 
         def do_GET(self) -> None:
             self.send_response(status)
@@ -154,3 +166,55 @@ def test_a_server_that_asks_for_patience_does_not_get_it_here(
     with answering(answer, 503) as store, pytest.raises(PartUnavailable):
         store.get("bucket", "key")
     assert not waited
+
+
+def complaint(code: str) -> Answer:
+    """An S3 error document."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        document = f"<Error><Code>{code}</Code><Message>m</Message></Error>".encode()
+        handler.send_header("Content-Type", "application/xml")
+        handler.send_header("Content-Length", str(len(document)))
+        handler.end_headers()
+        handler.wfile.write(document)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "meant"),
+    [
+        (403, "InvalidObjectState", ObjectRefused),
+        (400, "InvalidRequest", ObjectRefused),
+        (400, "KeyTooLongError", ObjectRefused),
+        (400, "XMinioInvalidObjectName", ObjectRefused),
+        (405, "MethodNotAllowed", ObjectRefused),
+        (410, "Gone", ObjectRefused),
+        (404, "NoSuchKey", ObjectMissing),
+        (403, "AccessDenied", ObjectDenied),
+        (400, "KMS.DisabledException", PartUnavailable),
+        (403, "SignatureDoesNotMatch", PartUnavailable),
+        (400, "ExpiredToken", PartUnavailable),
+        (429, "SlowDown", PartUnavailable),
+        (503, "SlowDown", PartUnavailable),
+    ],
+)
+def test_an_answer_about_one_object_is_not_an_outage(
+    status: int, code: str, meant: type[SightlineError]
+) -> None:
+    """Archived or impossible objects end; wrong keys, clocks and tokens are waited out."""
+    with answering(complaint(code), status) as store:
+        with pytest.raises(SightlineError) as read:
+            store.get("bucket", "key")
+        assert type(read.value) is meant
+        with pytest.raises(SightlineError) as looked:
+            store.stat("bucket", "key")
+        assert isinstance(looked.value, PartUnavailable) == issubclass(meant, PartUnavailable)
+
+
+@pytest.mark.parametrize("code", ["InvalidRequest", "MethodNotAllowed", "AccessDenied"])
+def test_a_write_that_is_refused_is_repeated_later(code: str) -> None:
+    """What must be written is never given up because of the store's settings."""
+    with answering(complaint(code), 403) as store, pytest.raises(PartUnavailable) as refused:
+        store.put("bucket", "key", b"data")
+    assert type(refused.value) is PartUnavailable

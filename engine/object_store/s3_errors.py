@@ -1,0 +1,112 @@
+"""What an S3 server answers, mapped to our errors: is it about this object, or about the store?"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import urllib3
+from minio.error import MinioException, S3Error, ServerError
+
+from sightline.engine.errors import (
+    Conflict,
+    ObjectDenied,
+    ObjectMissing,
+    ObjectRefused,
+    Part,
+    PartUnavailable,
+    SightlineError,
+)
+
+VENDOR_ERRORS = (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError)
+"""`ValueError`: what minio says of a bucket or key that S3 could not hold, such as `a/../b`."""
+
+_MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NoSuchVersion"})
+_LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+_DENIED = frozenset({"AccessDenied", "AllAccessDisabled"})
+_VAGUE = _DENIED | {"BadRequest"}
+"""What minio-py makes of a 403 or 400 whose answer has no body."""
+_ARCHIVED = "InvalidObjectState"
+_IMPOSSIBLE_NAMES = frozenset(
+    {
+        "InvalidBucketName",
+        "InvalidURI",
+        "KeyTooLongError",
+        "XMinioInvalidObjectName",
+        "XMinioInvalidResourceName",
+    }
+)
+_OF_THE_STORE = frozenset(
+    {
+        "AccountProblem",
+        "AuthorizationHeaderMalformed",
+        "AuthorizationQueryParametersError",
+        "ExpiredToken",
+        "InvalidToken",
+        "OperationAborted",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "RequestTimeout",
+        "SlowDown",
+        "TokenRefreshRequired",
+    }
+)
+"""Answers 400 to 409 that say nothing of the object: wrong clocks, old tokens, too much to do."""
+_ABOUT_THE_OBJECT = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        HTTPStatus.GONE,
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    }
+)
+"""403 is not among them: it is about credentials, unless the code says that the object is archived.
+
+Keys of a key service (`KMS.…`) are not either: somebody will enable them again.
+"""
+
+
+def error_of(error: Exception, doing: str) -> SightlineError:
+    """The one place where the vendor's errors become ours.
+
+    Args:
+        error: one of `VENDOR_ERRORS`.
+        doing: the name of the call; only a read can be refused because of the object's own state.
+    """
+    if isinstance(error, S3Error):
+        return _answer(error, doing)
+    if isinstance(error, ValueError) and not isinstance(error, MinioException):
+        return ObjectRefused(f"{doing}: no object can have that name: {error}")
+    if isinstance(error, ServerError):
+        return PartUnavailable(Part.STORE, f"{doing}: HTTP {error.status_code}")
+    return PartUnavailable(Part.STORE, f"{doing}: {type(error).__name__}")
+
+
+def is_vague(error: S3Error | ServerError) -> bool:
+    """Whether an answer of 400 to 499 came without the code that tells object and store apart."""
+    if isinstance(error, ServerError):
+        return error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+    return error.code in _VAGUE
+
+
+def _answer(error: S3Error, doing: str) -> SightlineError:
+    place = f"{error.bucket_name}/{error.object_name or ''}"
+    writes = doing.startswith(("put", "delete", "ensure"))
+    if error.code in _MISSING and not writes:
+        return ObjectMissing(f"{place}: {error.code}")
+    if error.code in _LOST:
+        return Conflict(f"{place} is no longer what was read")
+    if error.code in _IMPOSSIBLE_NAMES or (not writes and _is_refusal(error)):
+        return ObjectRefused(f"{place}: {error.code}")
+    if error.code in _DENIED and not writes:
+        return ObjectDenied(f"{doing} {place}: {error.code}")
+    return PartUnavailable(Part.STORE, f"{doing} {place}: {error.code}")
+
+
+def _is_refusal(error: S3Error) -> bool:
+    """Whether a read can never work, although the store does."""
+    if error.code == _ARCHIVED:
+        return True
+    if error.code in _OF_THE_STORE or (error.code or "").startswith("KMS"):
+        return False
+    return error.response.status in _ABOUT_THE_OBJECT
