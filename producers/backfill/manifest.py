@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from sightline.engine.errors import PermanentError
+from sightline.producers.tables.columns import Columns
+from sightline.producers.tables.row import TableInvalid, TableRow
+from sightline.producers.tables.rows import place_in, read_rows
+from sightline.schemas import strict_json
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import (
     AddressableId,
@@ -24,62 +26,89 @@ from sightline.schemas.fields import (
 
 FORMATS = (".csv", ".jsonl", ".parquet")
 _TAG_SEPARATOR = "|"
+_MAX_DIGITS = 16  # of a version, which is below 2**53
 
 
 class ManifestInvalid(PermanentError):
-    """The manifest cannot be used; the message names file, row, column and reason."""
+    """The manifest cannot be used; the message names file, line, column and reason."""
 
 
-def _blank_is_absent(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else value
+def _word(value: object) -> object:
+    """Without the blanks around it; None for a blank cell."""
+    return value.strip() or None if isinstance(value, str) else value
+
+
+def _lower_word(value: object) -> object:
+    word = _word(value)
+    return word.lower() if isinstance(word, str) else word
+
+
+def _path(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("it is blank")
+    return value
 
 
 def _tags(value: object) -> object:
     if isinstance(value, str):
         return tuple(tag.strip() for tag in value.split(_TAG_SEPARATOR) if tag.strip())
-    return tuple(value) if isinstance(value, list) else value or ()
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _attributes(value: object) -> object:
     if isinstance(value, str) and value.strip():
-        return json.loads(value)
-    return value or {}
+        return strict_json.loads(value)
+    return {} if value is None or isinstance(value, str) else value
 
 
 def _number(value: object) -> object:
-    text = _blank_is_absent(value)
-    return int(text) if isinstance(text, str) else text
+    word = _word(value)
+    if isinstance(word, str) and word.isascii() and word.isdigit() and len(word) <= _MAX_DIGITS:
+        return int(word)
+    return word
 
 
 class Row(BaseModel):
     """One image of a manifest; a column that is absent or blank keeps its default."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str
+    path: Annotated[str, BeforeValidator(_path)]
     """Relative to the directory or prefix that is backfilled."""
-    image_id: Annotated[AddressableId | None, BeforeValidator(_blank_is_absent)] = None
+    image_id: Annotated[AddressableId | None, BeforeValidator(_word)] = None
     """None: derived from the path."""
     tags: Annotated[Tags, BeforeValidator(_tags)] = ()
     """In CSV separated by `|`."""
-    owner: Annotated[OwnerId | None, BeforeValidator(_blank_is_absent)] = None
-    visibility: Annotated[Visibility | None, BeforeValidator(_blank_is_absent)] = None
+    owner: Annotated[OwnerId | None, BeforeValidator(_word)] = None
+    visibility: Annotated[Visibility | None, BeforeValidator(_lower_word)] = None
     """None: what the command says, else private."""
     version: Annotated[Version | None, BeforeValidator(_number)] = None
     """Given for all rows or for none: it makes the images `owner`'s."""
-    group_id: Annotated[Id | None, BeforeValidator(_blank_is_absent)] = None
+    group_id: Annotated[Id | None, BeforeValidator(_word)] = None
     attributes: Annotated[Attributes, BeforeValidator(_attributes)] = {}
     """In CSV as JSON."""
+
+
+COLUMNS = Columns(
+    known=frozenset(Row.model_fields), required=frozenset({"path"}), others_allowed=False
+)
+"""A column of any other name is refused: it could be a misspelt `visibility`."""
 
 
 def read_manifest(file: Path) -> list[Row]:
     """All rows of a manifest, checked before anything is published.
 
     Raises:
-        ManifestInvalid: unreadable, of another format, a row out of bounds, a path or id twice,
-            versions in some rows only, or Parquet without pyarrow.
+        ManifestInvalid: unreadable, of another format, a column that is unknown or there twice, a
+            row that is short, long or out of bounds, a path or id twice, versions in some rows
+            only, or Parquet without pyarrow.
     """
-    rows = [_row(file, number, raw) for number, raw in enumerate(_raw_rows(file), start=1)]
+    try:
+        rows = [_row(file, raw) for raw in read_rows(file, COLUMNS, FORMATS)]
+    except TableInvalid as error:
+        raise ManifestInvalid(str(error)) from error
     _refuse_duplicates(file, "path", [row.path for row in rows])
     _refuse_duplicates(file, "image_id", [row.image_id for row in rows if row.image_id])
     if len({row.version is None for row in rows}) > 1:
@@ -87,62 +116,17 @@ def read_manifest(file: Path) -> list[Row]:
     return rows
 
 
-def _row(file: Path, number: int, raw: Mapping[str, Any]) -> Row:
-    present = {name: value for name, value in raw.items() if name and value is not None}
+def _row(file: Path, raw: TableRow) -> Row:
+    place = f"{file}: {place_in(file)} {raw.number}"
+    if raw.fault:
+        raise ManifestInvalid(f"{place} {raw.fault}")
+    present: dict[str, Any] = {
+        name: value for name, value in raw.cells.items() if value is not None
+    }
     try:
         return Row.model_validate(present)
     except ValidationError as error:
-        raise ManifestInvalid(f"{file}: row {number}: {ContractError.of(error)}") from error
-
-
-def _raw_rows(file: Path) -> Iterable[Mapping[str, Any]]:
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
-    reader = readers.get(file.suffix.lower())
-    if reader is None:
-        raise ManifestInvalid(f"{file}: a manifest is one of {', '.join(FORMATS)}")
-    try:
-        return list(reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestInvalid(f"{file}: {error}") from error
-
-
-def _read_csv(file: Path) -> Iterator[Mapping[str, Any]]:
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        if "path" not in (reader.fieldnames or ()):
-            raise ManifestInvalid(
-                f"{file}: the first line must name the columns, `path` among them"
-            )
-        yield from reader
-
-
-def _read_jsonl(file: Path) -> Iterator[Mapping[str, Any]]:
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ManifestInvalid(f"{file}: line {number}: {error}") from error
-            if not isinstance(row, dict):
-                raise ManifestInvalid(f"{file}: line {number} is not a JSON object")
-            yield row
-
-
-def _read_parquet(file: Path) -> Iterator[Mapping[str, Any]]:
-    try:
-        # pyarrow is 40 MB that a service which only publishes can do without.
-        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise ManifestInvalid(
-            f"{file}: Parquet needs pyarrow: install it, or give the manifest as CSV or JSON lines"
-        ) from error
-    try:
-        yield from parquet.read_table(file).to_pylist()
-    except pa.ArrowException as error:
-        raise ManifestInvalid(f"{file}: {error}") from error
+        raise ManifestInvalid(f"{place}: {ContractError.of(error)}") from error
 
 
 def _refuse_duplicates(file: Path, column: str, values: Iterable[str]) -> None:

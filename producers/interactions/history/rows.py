@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic import ValidationError as Invalid
 
 from sightline.engine.errors import PermanentError
+from sightline.producers.tables.columns import Columns
+from sightline.producers.tables.row import TableInvalid, TableRow
+from sightline.producers.tables.rows import read_rows
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Finite, Id, ImageId, PerceptualHash, SearchId, Time
 from sightline.schemas.interactions import DAY_MS
 from sightline.schemas.searches import MAX_SHOWN
 
 FORMATS = (".csv", ".parquet")
-_BATCH_ROWS = 10_000
-_UTC_MS = 1_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_DIGITS = 19  # of nanoseconds: told as such, not as text
 
 
 class LogInvalid(PermanentError):
@@ -40,24 +42,40 @@ class Said(StrEnum):
     VIEWED = "viewed"
 
 
-def _time(value: object) -> object:
-    """Milliseconds since 1970, also as text; anything else is RFC 3339."""
-    if isinstance(value, datetime) and value.tzinfo is None:
-        raise ValueError("a time without its zone")
-    text = value.strip() if isinstance(value, str) else value
-    if isinstance(text, str) and text.isascii() and text.isdigit():
-        text = int(text)
-    if isinstance(text, int) and not isinstance(text, bool):
-        try:
-            return datetime.fromtimestamp(text / _UTC_MS, UTC)
-        except (OverflowError, ValueError, OSError):
-            raise ValueError("not milliseconds since 1970") from None
-    return text
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+_MILLISECONDS = range(946_684_800_000, 253_402_300_800_000)
+"""From the year 2000 to 9999. What is lower counts seconds, or is no time: no log of searches for
+pictures is older. What is higher counts micro- or nanoseconds."""
 
 
-def _to_millisecond(moment: datetime) -> datetime:
-    cut = moment.astimezone(UTC)
+def _time(value: object) -> datetime:
+    """An instant of RFC 3339 with its zone, or of whole milliseconds since 1970; cut to those."""
+    moment = _moment(value.strip() if isinstance(value, str) else value)
+    try:
+        cut = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("not a time between the years 1 and 9999") from None
     return cut.replace(microsecond=cut.microsecond // 1_000 * 1_000)
+
+
+def _moment(value: object) -> datetime:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a time without its zone")
+        return value
+    if isinstance(value, str) and _RFC_3339.fullmatch(value):
+        return datetime.fromisoformat(value.upper())
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value in _MILLISECONDS:
+            return _EPOCH + timedelta(milliseconds=value)
+        raise ValueError("milliseconds since 1970 of no year from 2000 on; are these seconds?")
+    raise ValueError(
+        "neither RFC 3339 with its zone (2026-03-01T12:00:00Z) nor whole milliseconds since 1970"
+    )
 
 
 Span = Annotated[int, Field(ge=0, le=DAY_MS)]
@@ -68,7 +86,7 @@ class Row(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    time: Annotated[Time, BeforeValidator(_time), AfterValidator(_to_millisecond)]
+    time: Annotated[Time, BeforeValidator(_time)]
     """When: RFC 3339 with its zone, or milliseconds since 1970."""
     event: Said
     search_id: SearchId
@@ -105,6 +123,14 @@ class Row(BaseModel):
         return self
 
 
+COLUMNS = Columns(
+    known=frozenset(Row.model_fields),
+    required=frozenset({"time", "event", "search_id"}),
+    others_allowed=True,
+)
+"""A site's log has columns of its own, which say nothing to us."""
+
+
 @dataclass(frozen=True, slots=True)
 class RowRefused:
     """A row that cannot be taken."""
@@ -130,71 +156,38 @@ def read_log(file: Path, *, now: datetime) -> tuple[list[Numbered], list[RowRefu
         now: rows later than this are refused.
 
     Raises:
-        LogInvalid: unreadable, of another format, without rows, or Parquet without pyarrow.
+        LogInvalid: unreadable, of another format, a column there twice, without rows, or Parquet
+            without pyarrow.
     """
     good: list[Numbered] = []
     refused: list[RowRefused] = []
-    for number, raw in _raw_rows(file):
-        try:
-            row = Row.model_validate(_present(raw))
-        except Invalid as error:
-            refused.append(RowRefused(number, str(ContractError.of(error))))
-            continue
-        if row.time > now:
-            refused.append(RowRefused(number, "time: in the future"))
-        else:
-            good.append(Numbered(number, row))
+    try:
+        for raw in read_rows(file, COLUMNS, FORMATS):
+            one = _checked(raw, now)
+            good.append(one) if isinstance(one, Numbered) else refused.append(one)
+    except TableInvalid as error:
+        raise LogInvalid(str(error)) from error
     if not good and not refused:
         raise LogInvalid(f"{file}: there are no rows")
     return good, refused
 
 
+def _checked(raw: TableRow, now: datetime) -> Numbered | RowRefused:
+    if raw.fault:
+        return RowRefused(raw.number, raw.fault)
+    try:
+        row = Row.model_validate(_present(raw.cells))
+    except Invalid as error:
+        return RowRefused(raw.number, str(ContractError.of(error)))
+    if row.time > now:
+        return RowRefused(raw.number, "time: in the future")
+    return Numbered(raw.number, row)
+
+
 def _present(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """What is neither null nor blank; CSV knows no other way to leave a column out."""
+    """The cells that are neither null nor blank; CSV knows no other way to leave a column out."""
     return {
         name: value
         for name, value in raw.items()
-        if name and value is not None and not (isinstance(value, str) and not value.strip())
+        if value is not None and not (isinstance(value, str) and not value.strip())
     }
-
-
-def _raw_rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    readers = {".csv": _read_csv, ".parquet": _read_parquet}
-    reader = readers.get(file.suffix.lower())
-    if reader is None:
-        raise LogInvalid(f"{file}: a log is one of {', '.join(FORMATS)}")
-    try:
-        yield from reader(file)
-    except FileNotFoundError as error:
-        raise LogInvalid(f"there is no file {file}") from error
-    except OSError as error:
-        raise LogInvalid(f"{file} cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise LogInvalid(f"{file}: {error}") from error
-
-
-def _read_csv(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        missing = {"time", "event", "search_id"} - set(reader.fieldnames or ())
-        if missing:
-            names = ", ".join(sorted(missing))
-            raise LogInvalid(f"{file}: the first line must name the columns; missing: {names}")
-        # A cell in quotes may go over several lines: the row is where it ends.
-        yield from ((reader.line_num, row) for row in reader)
-
-
-def _read_parquet(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    try:
-        # pyarrow is 40 MB that a service which only publishes can do without.
-        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise LogInvalid(f"{file}: Parquet needs pyarrow: install it, or give CSV") from error
-    try:
-        with parquet.ParquetFile(file) as opened:
-            batches = opened.iter_batches(batch_size=_BATCH_ROWS)
-            rows = chain.from_iterable(batch.to_pylist() for batch in batches)
-            yield from enumerate(rows, start=1)
-    except pa.ArrowException as error:
-        raise LogInvalid(f"{file}: {error}") from error

@@ -1,0 +1,57 @@
+"""Files that somebody named, opened without waiting and read within a bound.
+
+A pipe, a device or a directory may be named like a file; opening a pipe waits for its writer,
+and a device may never end. Only regular files are opened.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+
+class NotRegular(OSError):
+    """The name is that of a pipe, a device or a directory."""
+
+
+class OverBound(Exception):
+    """The file has more bytes than are accepted; it was not read."""
+
+
+def open_binary(file: Path) -> BinaryIO:
+    """A regular file, open for reading.
+
+    Raises:
+        OSError: missing, unreadable, or not a regular file (`NotRegular`).
+        ValueError: a name that no file can have.
+    """
+    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise NotRegular(0, "it is not a regular file")
+    return os.fdopen(opened, "rb")
+
+
+def open_text(file: Path, newline: str | None = None) -> TextIO:
+    """A regular file as UTF-8 text, with or without a byte-order mark. Raises as `open_binary`."""
+    return io.TextIOWrapper(open_binary(file), encoding="utf-8-sig", newline=newline)
+
+
+def read_bounded(file: Path, max_bytes: int) -> bytes:
+    """All bytes of a regular file that has at most `max_bytes`; a larger one is not read.
+
+    Raises:
+        OverBound: the file is larger, or grew while it was read.
+        OSError, ValueError: as `open_binary`.
+    """
+    with open_binary(file) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        if size <= max_bytes:
+            data = opened.read(max_bytes + 1)
+            size = len(data)
+        if size > max_bytes:
+            raise OverBound(f"it has {size:,} bytes, at most {max_bytes:,} are accepted")
+        return data

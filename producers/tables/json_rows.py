@@ -1,0 +1,35 @@
+"""JSON lines: one object a line, its keys the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sightline.producers.regular_files import open_text
+from sightline.producers.tables.columns import Columns
+from sightline.producers.tables.row import TableRow
+from sightline.schemas import strict_json
+
+
+def read_jsonl(file: Path, columns: Columns) -> Iterator[TableRow]:
+    """One row for each line that is not blank.
+
+    Raises:
+        OSError, UnicodeDecodeError: the file cannot be read, or is not UTF-8.
+    """
+    with open_text(file) as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _row(number, line, columns)
+
+
+def _row(number: int, line: str, columns: Columns) -> TableRow:
+    try:
+        read = strict_json.loads(line)
+        if not isinstance(read, dict):
+            return TableRow(number, {}, "is not a JSON object")
+        names = columns.placed(read)
+    except ValueError as error:
+        return TableRow(number, {}, str(error))
+    pairs = zip(names, read.values(), strict=True)
+    return TableRow(number, {name: value for name, value in pairs if name})
