@@ -1,7 +1,7 @@
 """The catalogue: the whole state of each image whose versions we count, by compare-and-set.
 
 One object per image, `catalogue/{image id}.json`, holds the image's newest event, whether and where
-it was published, and for bucket notifications which one it came from (docs/images.md).
+it was published, and for watched buckets what was seen of the object (docs/images.md).
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class CatalogueEntry:
     """The newest event, as it was or will be published."""
     published: Place | None = None
     """None: written, but no acknowledgement of its publication has been noted."""
-    sequencer: int | None = None
-    """Of the bucket notification that it follows from; none for other images."""
+    seen: str | None = None
+    """What the bridge last saw of the object in a watched bucket; none for other images."""
     etag: str | None = None
     """Of the stored object; None: not stored yet."""
 
@@ -61,7 +61,7 @@ class _Stored(BaseModel):
 
     event: dict[str, Any]
     published: Place | None = None
-    sequencer: int | None = None
+    seen: str | None = None
 
 
 class Catalogue:
@@ -167,7 +167,7 @@ def _encode(entry: CatalogueEntry) -> bytes:
         _Stored(
             event=entry.event.model_dump(mode="json", exclude_none=True),
             published=entry.published,
-            sequencer=entry.sequencer,
+            seen=entry.seen,
         )
         .model_dump_json(exclude_none=True)
         .encode()
@@ -182,6 +182,4 @@ def _decode(data: bytes, key: str, etag: str) -> CatalogueEntry:
         raise PermanentError(f"{key} is damaged: {error}") from error
     if not isinstance(event.data, ImageState):
         raise PermanentError(f"{key} is damaged: not an image's event")
-    return CatalogueEntry(
-        event=event, published=stored.published, sequencer=stored.sequencer, etag=etag
-    )
+    return CatalogueEntry(event=event, published=stored.published, seen=stored.seen, etag=etag)

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from sightline.engine.errors import Conflict, NotFound
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry, Place
 from sightline.producers.images.ids import new_id
 from sightline.producers.images.publisher import ImagePublisher, Published
-from sightline.schemas.images import Authority, ImageDeleted, ImageState
+from sightline.schemas.fields import Visibility
+from sightline.schemas.images import Authority, ImageDeleted, ImageState, ObjectReference
 from sightline.schemas.indexed import Lane
 
 Known = Callable[[str], ImageState | None]
 """The state of an image that the catalogue does not have, from the index: backfilled ones."""
 Successor = Callable[[ImageState | None, int], ImageState]
 """From the present state and the next version to the next state."""
+Look = Callable[[], "BucketObject | None"]
+"""Looks at an object of a watched bucket; None: there is none."""
+FollowingObject = Callable[["ImageState | None", "BucketObject | None", int], ImageState]
+"""From the present state, the object and the next version to the next state."""
 Permit = Callable[[ImageState | None], None]
 """Raises where the caller may not write on top of the present state, or of none."""
+
+
+_GONE = "gone"
+
+
+class BucketObject(NamedTuple):
+    """What a watched bucket holds under a key."""
+
+    reference: ObjectReference
+    stamp: str
+    """Another one for every write of the object."""
+    visibility: Visibility
+    """Of an image that is new: what the uploader said, else the bridge's setting."""
 
 
 def anyone(state: ImageState | None) -> None:
@@ -50,7 +69,6 @@ class CatalogueWrites:
         successor: Successor,
         *,
         if_match: int | None = None,
-        sequencer: int | None = None,
         again: bool = False,
         permit: Permit = anyone,
     ) -> CatalogueEntry:
@@ -60,7 +78,6 @@ class CatalogueWrites:
             image_id: new or known.
             successor: makes the next state; called again when somebody else was faster.
             if_match: only if this is the present version.
-            sequencer: of a bucket notification; an older one than was handled changes nothing.
             again: count it also if it says the same.
             permit: raises where the caller may not write.
 
@@ -71,25 +88,52 @@ class CatalogueWrites:
         """
 
         def decide(found: CatalogueEntry | None) -> CatalogueEntry | None:
-            if found is not None and not _is_newer(sequencer, found.sequencer):
-                return None
             state = self._known(image_id) if found is None else found.state
             permit(state)
             _check(image_id, state, if_match)
             following = successor(state, 1 if state is None else state.version + 1)
-            once = sequencer is None and not again
-            if found is not None and once and _says_the_same(following, found.state):
+            if found is not None and not again and _says_the_same(following, found.state):
                 return None
             event = self._publisher.event_of(following, event_id=new_id())
-            handled = None if found is None else found.sequencer
-            return CatalogueEntry(
-                event=event, sequencer=handled if sequencer is None else sequencer
-            )
+            return CatalogueEntry(event=event, seen=None if found is None else found.seen)
 
         entry = self._catalogue.update(image_id, decide)
         if entry is None:
             raise NotFound(f"no image {image_id}")
         return entry
+
+    def follow(
+        self, image_id: str, look: Look, successor: FollowingObject
+    ) -> CatalogueEntry | None:
+        """Make an image what a watched bucket holds now; None: there is nothing, and never was.
+
+        `look` is called after the entry was read and before it is replaced by compare-and-set, so
+        that what is written is never older than what another writer saw.
+
+        Args:
+            image_id: derived from bucket and key.
+            look: looks at the object; called again when somebody else was faster.
+            successor: makes the next state from the present one, the object and a version.
+
+        Raises:
+            Conflict: the image's owner counts its versions.
+            PartUnavailable: the store; it may take effect, and a repeat is safe.
+        """
+
+        def decide(found: CatalogueEntry | None) -> CatalogueEntry | None:
+            state = self._known(image_id) if found is None else found.state
+            item = look()
+            stamp = _GONE if item is None else item.stamp
+            if found is not None and found.seen == stamp:
+                return None
+            if item is None and (state is None or isinstance(state, ImageDeleted)):
+                return None
+            _check(image_id, state, None)
+            following = successor(state, item, 1 if state is None else state.version + 1)
+            event = self._publisher.event_of(following, event_id=new_id())
+            return CatalogueEntry(event=event, seen=stamp)
+
+        return self._catalogue.update(image_id, decide)
 
     def publish(self, entry: CatalogueEntry, lane: Lane) -> Published:
         """Publish an entry and note where it lies; where that is noted already, tell it.
@@ -148,10 +192,6 @@ class CatalogueWrites:
         if entry is None or entry.published is not None:
             return None
         return self.publish(entry, Lane.LIVE)
-
-
-def _is_newer(sequencer: int | None, handled: int | None) -> bool:
-    return sequencer is None or handled is None or sequencer > handled
 
 
 def _check(image_id: str, state: ImageState | None, if_match: int | None) -> None:

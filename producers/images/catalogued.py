@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import JsonValue
@@ -10,10 +11,11 @@ from pydantic import JsonValue
 from sightline.engine.errors import NotFound
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.producers.images.catalogue_writes import (
+    BucketObject,
     CatalogueWrites,
     Known,
+    Look,
     Permit,
-    Successor,
     anyone,
     nothing_known,
 )
@@ -184,68 +186,25 @@ class CataloguedImages:
             self._writes.write(image_id, successor, if_match=if_match), lane
         )
 
-    def object_created(
-        self,
-        image_id: str,
-        reference: ObjectReference,
-        *,
-        sequencer: int,
-        visibility: Visibility,
-        lane: Lane = Lane.LIVE,
-    ) -> Published | None:
-        """A bucket notification: new bytes; visibility, moderation and tags of a known image stay.
+    def follow_object(self, image_id: str, look: Look, lane: Lane = Lane.LIVE) -> Published | None:
+        """Make an image what a watched bucket holds under its key, whatever was heard of it.
+
+        Visibility, moderation and tags of a known image stay. A repeat changes nothing.
 
         Args:
             image_id: derived from bucket and key.
-            reference: the object.
-            sequencer: of the notification; grows with every event of the object.
-            visibility: of an image that is new, or was deleted.
+            look: looks at the object; called at the moment of the write.
             lane: of the event.
 
         Returns:
-            None: the notification is older than one that was handled already.
+            None: there is no such object, and never was an image of it.
 
         Raises:
             Conflict: the image's owner counts its versions.
             PartUnavailable: store or broker; a repeat is safe.
         """
-
-        def successor(state: ImageState | None, version: int) -> ImageState:
-            if state is None or isinstance(state, ImageDeleted):
-                fresh = {"image_id": image_id, "visibility": visibility}
-            else:
-                fresh = {name: getattr(state, name) for name in type(state).model_fields}
-            return ImageUploaded.model_validate(
-                fresh | {"object": reference, "version": version, "authority": Authority.SIGHTLINE}
-            )
-
-        return self._noticed(image_id, successor, sequencer, lane)
-
-    def object_removed(
-        self, image_id: str, *, sequencer: int, lane: Lane = Lane.LIVE
-    ) -> Published | None:
-        """A bucket notification: the object is gone, so the image is deleted.
-
-        An image that was never heard of is noted as deleted all the same: its creation may come
-        late, and must lose.
-
-        Returns:
-            None: the notification is older than one that was handled already.
-
-        Raises:
-            As `object_created`.
-        """
-
-        def successor(state: ImageState | None, version: int) -> ImageState:
-            fields = {"image_id": image_id, "version": version, "object": None}
-            gone = (
-                ImageDeleted.model_validate(fields)
-                if state is None
-                else deleted(state, version=version)
-            )
-            return gone.model_copy(update={"authority": Authority.SIGHTLINE})
-
-        return self._noticed(image_id, successor, sequencer, lane)
+        entry = self._writes.follow(image_id, look, partial(_following, image_id))
+        return None if entry is None else self._writes.publish(entry, lane)
 
     def publish_unpublished(self) -> list[Published]:
         """See `CatalogueWrites.publish_unpublished`."""
@@ -264,8 +223,19 @@ class CataloguedImages:
         self._publisher.keep(reference, data)
         return reference
 
-    def _noticed(
-        self, image_id: str, successor: Successor, sequencer: int, lane: Lane
-    ) -> Published | None:
-        entry = self._writes.write(image_id, successor, sequencer=sequencer)
-        return self._writes.publish(entry, lane) if entry.sequencer == sequencer else None
+
+def _following(
+    image_id: str, state: ImageState | None, item: BucketObject | None, version: int
+) -> ImageState:
+    if item is None:
+        if state is None:
+            raise AssertionError("an image that never was is not deleted")
+        gone = deleted(state, version=version)
+        return gone.model_copy(update={"authority": Authority.SIGHTLINE})
+    if state is None or isinstance(state, ImageDeleted):
+        kept: dict[str, Any] = {"image_id": image_id, "visibility": item.visibility}
+    else:
+        kept = {name: getattr(state, name) for name in type(state).model_fields}
+    return ImageUploaded.model_validate(
+        kept | {"object": item.reference, "version": version, "authority": Authority.SIGHTLINE}
+    )

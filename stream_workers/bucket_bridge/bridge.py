@@ -1,33 +1,41 @@
 """The bucket bridge: notifications of plain S3 uploads become image events (docs/images.md).
 
-Every notification goes through the catalogue of the `sightline` authority, whose compare-and-set
-and sequencer make order and repetition harmless; so one batch is worked on by image, in parallel.
+A notification is a hint: the bridge looks at what the bucket holds now, and the image follows that
+through the catalogue of the `sightline` authority. So order and repetition are harmless, and the
+images of one batch are looked at in parallel, each once.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from sightline.engine.errors import ObjectMissing, Part, PermanentError, TransientError
+from pydantic import ValidationError
+
+from sightline.engine.errors import (
+    ObjectDenied,
+    ObjectMissing,
+    Part,
+    PermanentError,
+    TransientError,
+)
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, EventConsumer, EventProducer, ObjectStore
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import BridgeSettings, WorkerSettings
+from sightline.producers.images.catalogue_writes import BucketObject
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.envelope import ContractError
-from sightline.schemas.fields import Visibility
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS
 from sightline.stream_workers.bucket_bridge.notifications import (
     ObjectNotice,
-    parse_notification,
-    said_visibility,
+    read_notification,
 )
+from sightline.stream_workers.bucket_bridge.seen import seen_object
 from sightline.stream_workers.delivery.dead_letters import DeadLetters
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
 from sightline.stream_workers.delivery.retries import GaveUp, Patience
@@ -118,52 +126,62 @@ class BucketBridge:
             self._commit(messages)
 
     def _bridge(self, pool: ThreadPoolExecutor, messages: Sequence[Message]) -> None:
-        by_image: dict[str, list[tuple[Message, ObjectNotice]]] = defaultdict(list)
-        letters = []
+        newest: dict[str, tuple[Message, ObjectNotice]] = {}
+        letters: list[Letter] = []
         for message in messages:
-            try:
-                for notice in parse_notification(message.value):
-                    by_image[notice.image_id].append((message, notice))
-            except ContractError as error:
-                letters.append(self._refuse(message, "read", error))
-        for refused in pool.map(self._image, by_image.values()):
-            letters += refused
+            for notice in self._read(message, letters):
+                known = newest.get(notice.image_id)
+                if known is None or (notice.sequencer or "") >= (known[1].sequencer or ""):
+                    newest[notice.image_id] = (message, notice)
+        followed = pool.map(lambda item: self._image(*item), newest.values())
+        letters += [letter for letter in followed if letter is not None]
         for letter in letters:
             self._outbox.settle(letter)
 
-    def _image(self, notices: Sequence[tuple[Message, ObjectNotice]]) -> list[Letter]:
-        """One image's notifications, one after the other; the dead letters they made."""
-        letters = []
-        for message, notice in notices:
-            if notice.bucket == self._own_bucket:
-                self._count("own_bucket")
-                continue
-            try:
-                self._count(self._patience.until_it_works(Part.STORE, partial(self._one, notice)))
-            except PermanentError as error:
-                letters.append(self._refuse(message, "catalogue", error))
-        return letters
+    def _read(self, message: Message, letters: list[Letter]) -> Sequence[ObjectNotice]:
+        try:
+            said = read_notification(message.value)
+        except ContractError as error:
+            letters.append(self._refuse(message, "read", error))
+            return ()
+        letters += [self._refuse(message, "read", error) for error in said.refused]
+        if said.ignored:
+            self._count("ignored", said.ignored)
+        ours = [notice for notice in said.notices if notice.bucket == self._own_bucket]
+        if ours:
+            self._count("own_bucket", len(ours))
+        return [notice for notice in said.notices if notice.bucket != self._own_bucket]
 
-    def _one(self, notice: ObjectNotice) -> str:
-        if notice.reference is None:
-            done = self._images.object_removed(notice.image_id, sequencer=notice.sequencer)
-            return "deleted" if done else "older"
-        published = self._images.object_created(
-            notice.image_id,
-            notice.reference,
-            sequencer=notice.sequencer,
-            visibility=self._visibility(notice),
-        )
-        return "uploaded" if published else "older"
+    def _image(self, message: Message, notice: ObjectNotice) -> Letter | None:
+        """Make one image what the bucket holds; the dead letter if that can never be done."""
+        try:
+            self._count(self._patience.until_it_works(Part.STORE, partial(self._follow, notice)))
+        except (PermanentError, ValidationError) as error:
+            return self._refuse(message, "catalogue", error)
+        return None
 
-    def _visibility(self, notice: ObjectNotice) -> Visibility:
-        metadata = notice.metadata
-        if metadata is None:  # AWS does not send it
-            try:
-                metadata = self._store.stat(notice.bucket, notice.key).metadata
-            except ObjectMissing:
-                metadata = {}
-        return said_visibility(metadata, self._settings.visibility)
+    def _follow(self, notice: ObjectNotice) -> str:
+        published = self._images.follow_object(notice.image_id, partial(self._look, notice))
+        return "nothing_there" if published is None else "followed"
+
+    def _look(self, notice: ObjectNotice) -> BucketObject | None:
+        """What the bucket holds under the key.
+
+        Raises:
+            PermanentError: we may not look, and the notification does not say that it is gone.
+        """
+        try:
+            found = self._store.stat(notice.bucket, notice.key)
+        except ObjectMissing:
+            return None
+        except ObjectDenied as error:
+            # Who may not list a bucket is told 403 of what is not there, too.
+            if notice.removed:
+                return None
+            raise PermanentError(
+                f"{error}; let the bridge read and list the bucket {notice.bucket}"
+            ) from error
+        return seen_object(found, self._settings.visibility)
 
     def _refuse(self, message: Message, stage: str, error: Exception) -> Letter:
         self._count("dead_lettered")
@@ -171,8 +189,8 @@ class BucketBridge:
             message, stage=stage, error=type(error).__name__, reason=str(error)
         )
 
-    def _count(self, result: str) -> None:
-        self._metrics.notifications.labels(result).inc()
+    def _count(self, result: str, number: int = 1) -> None:
+        self._metrics.notifications.labels(result).inc(number)
 
     def _commit(self, messages: Sequence[Message]) -> None:
         offsets: dict[TopicPartition, int] = {}

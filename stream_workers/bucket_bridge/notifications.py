@@ -1,52 +1,62 @@
-"""S3 bucket notifications, MinIO's and AWS's, to what happened to which object: pure parsing."""
+"""S3 bucket notifications, AWS's, MinIO's and Ceph's, to the objects to look at: pure parsing.
+
+A notification is a hint that something happened to an object. What it says of size, type or
+metadata is not used: the bridge looks at what the bucket holds now (docs/images.md).
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from sightline.schemas.envelope import ContractError
-from sightline.schemas.fields import Contract, Visibility
-from sightline.schemas.images import ObjectReference
+from sightline.schemas.fields import Contract
 
-_CREATED = "ObjectCreated:"
-_REMOVED = "ObjectRemoved:"
-_TEST_EVENT = "s3:TestEvent"
-_VISIBILITY = "x-amz-meta-visibility"
-_NS_PER_STEP = 1_000
-"""The sequencer counts nanoseconds in hex; ÷ 1,000 keeps it below 2⁵³ (docs/images.md)."""
+_MADE = "ObjectCreated:"
+_REMOVED = ("ObjectRemoved:", "LifecycleExpiration:", "ObjectLifecycle:Expiration")
+"""Event names, without `s3:`; the last is Ceph's."""
+_UNCODED_SOURCE = "ceph:"
+"""Ceph writes an object's key as it is; AWS and MinIO write it URL-encoded."""
+_MAX_RECORDS = 1_000
+_MAX_KEY_BYTES = 1_024
+"""S3's own bound of a key."""
+_SEQUENCER_DIGITS = 32
+
+
+class _Named(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    event_name: Annotated[str, Field(alias="eventName")]
+    event_source: Annotated[str, Field(alias="eventSource")] = ""
 
 
 class _Bucket(BaseModel):
-    name: Annotated[str, Field(min_length=1, max_length=63)]
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    """Buckets of before 2018 may have 255 characters, capitals and underscores."""
 
 
 class _Object(BaseModel):
-    key: Annotated[str, Field(min_length=1)]
-    size: Annotated[int, Field(ge=0)] = 0
-    sequencer: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{1,32}$")]
-    content_type: Annotated[str | None, Field(alias="contentType")] = None
-    user_metadata: Annotated[dict[str, str] | None, Field(alias="userMetadata")] = None
+    key: Annotated[str, Field(min_length=1, max_length=3 * _MAX_KEY_BYTES)]
+    sequencer: JsonValue = None
 
 
 class _S3(BaseModel):
+    model_config = ConfigDict(strict=True)
+
     bucket: _Bucket
     object: _Object
 
 
-class _Record(BaseModel):
-    event_name: Annotated[str, Field(alias="eventName")]
+class _Changed(BaseModel):
     s3: _S3
 
 
 class _Notification(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    records: Annotated[list[_Record], Field(alias="Records", max_length=1_000)]
+    records: Annotated[list[JsonValue], Field(alias="Records", max_length=_MAX_RECORDS)]
 
 
 class _TestEvent(BaseModel):
@@ -54,15 +64,14 @@ class _TestEvent(BaseModel):
 
 
 class ObjectNotice(Contract):
-    """One object was created, with its reference, or removed, without."""
+    """Something happened to this object."""
 
     bucket: str
     key: str
-    sequencer: int
-    """Microseconds; grows with every event of one object."""
-    reference: ObjectReference | None
-    metadata: dict[str, str] | None = None
-    """User metadata, names in lower case; None: the notification does not say."""
+    removed: bool = False
+    """Whether the notification says that the object is gone."""
+    sequencer: str | None = None
+    """32 hex digits that grow, as text, with every event of one object; None: not told."""
 
     @property
     def image_id(self) -> str:
@@ -71,56 +80,80 @@ class ObjectNotice(Contract):
         return "s3-" + hashlib.sha256(place).hexdigest()[:32]
 
 
-def parse_notification(value: bytes | None) -> list[ObjectNotice]:
-    """What a message says, in its order; other events, folders and AWS's test event say nothing.
+class Notification(NamedTuple):
+    """What one message says, record by record."""
+
+    notices: Sequence[ObjectNotice] = ()
+    """In the order of the records."""
+    ignored: int = 0
+    """Records that tell of no change: folders, restored, tagged or moved objects, test events."""
+    refused: Sequence[ContractError] = ()
+    """One for each record that does not say which object it is about."""
+
+
+def read_notification(value: bytes | None) -> Notification:
+    """What a message says; a record that cannot be read costs only itself.
 
     Raises:
-        ContractError: not JSON, not a bucket notification, or a field is missing or out of bounds.
+        ContractError: the message as a whole is no bucket notification.
     """
     if value is None:
         raise ContractError("", "the message has no value")
     try:
-        notification = _Notification.model_validate_json(value)
-        notices = [_notice(record) for record in notification.records]
+        records = _Notification.model_validate_json(value).records
     except ValidationError as error:
         if _is_test_event(value):
-            return []
+            return Notification(ignored=1)
         raise ContractError.of(error) from error
-    return [notice for notice in notices if notice is not None]
+    notices, refused = [], []
+    for number, record in enumerate(records):
+        try:
+            notice = _notice(record)
+        except ValidationError as error:
+            reason = ContractError.of(error)
+            place = ("Records", str(number), *filter(None, [reason.field]))
+            refused.append(ContractError(".".join(place), reason.reason))
+        else:
+            notices.append(notice)
+    told = [notice for notice in notices if notice is not None]
+    return Notification(told, len(notices) - len(told), refused)
 
 
-def _notice(record: _Record) -> ObjectNotice | None:
-    kind = record.event_name.removeprefix("s3:")
-    item = record.s3.object
-    key = unquote_plus(item.key)
-    if key.endswith("/") or not kind.startswith((_CREATED, _REMOVED)):
+def parse_notification(value: bytes | None) -> Sequence[ObjectNotice]:
+    """The objects that a message tells of. Raises `ContractError` as `read_notification` does."""
+    return read_notification(value).notices
+
+
+def _notice(record: JsonValue) -> ObjectNotice | None:
+    """The object to look at; None: the record tells of no change to one."""
+    named = _Named.model_validate(record)
+    kind = named.event_name.removeprefix("s3:")
+    if not kind.startswith((_MADE, *_REMOVED)):
         return None
-    fields: dict[str, Any] = {"bucket": record.s3.bucket.name, "key": key}
-    reference = None
-    if kind.startswith(_CREATED):
-        kept = {"content_type": item.content_type} if item.content_type else {}
-        reference = ObjectReference.model_validate(fields | kept | {"size_bytes": item.size})
+    about = _Changed.model_validate(record).s3
+    key = about.object.key
+    if not named.event_source.startswith(_UNCODED_SOURCE):
+        key = unquote_plus(key)
+    if key.endswith("/"):
+        return None
     return ObjectNotice(
-        bucket=fields["bucket"],
+        bucket=about.bucket.name,
         key=key,
-        sequencer=int(item.sequencer, 16) // _NS_PER_STEP,
-        reference=reference,
-        metadata=None if item.user_metadata is None else _lower(item.user_metadata),
+        removed=not kind.startswith(_MADE),
+        sequencer=_sequencer(about.object.sequencer),
     )
 
 
-def _lower(metadata: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in metadata.items()}
+def _sequencer(said: Any) -> str | None:
+    """As AWS says: the shorter one is padded with zeros on the right, then they compare as text."""
+    if not isinstance(said, str) or not 0 < len(said) <= _SEQUENCER_DIGITS:
+        return None
+    digits = said.upper().ljust(_SEQUENCER_DIGITS, "0")
+    return digits if set(digits) <= set("0123456789ABCDEF") else None
 
 
 def _is_test_event(value: bytes) -> bool:
     try:
-        return _TestEvent.model_validate_json(value).event == _TEST_EVENT
+        return _TestEvent.model_validate_json(value).event == "s3:TestEvent"
     except ValidationError:
         return False
-
-
-def said_visibility(metadata: Mapping[str, str], otherwise: Visibility) -> Visibility:
-    """What `x-amz-meta-visibility` says; `otherwise` where it is absent or unknown."""
-    said = metadata.get(_VISIBILITY, metadata.get("visibility", "")).strip().lower()
-    return Visibility(said) if said in set(Visibility) else otherwise

@@ -101,7 +101,7 @@ def replay(
 ) -> list[Replayed]:
     """Append the original bytes, key and headers to the topic they came from, acknowledged.
 
-    Repeats are safe: image events are fenced by version, notifications by sequencer. What is
+    Repeats are safe: image events are fenced by version, notifications are hints to look. What is
     still bad comes back as a dead letter with its new offset.
 
     Raises:

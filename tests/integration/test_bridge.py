@@ -7,11 +7,14 @@ import json
 import threading
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from minio import Minio
+from minio.commonconfig import ENABLED
 from minio.notificationconfig import NotificationConfig, QueueConfig
+from minio.versioningconfig import VersioningConfig
 from pydantic import SecretStr
 
 from sightline.engine.clock import SystemClock
@@ -25,6 +28,7 @@ from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import BridgeSettings, KafkaSettings, StoreSettings, WorkerSettings
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.ids import id_of_object
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageDeleted, ImageState, ImageUploaded
@@ -154,6 +158,7 @@ def test_uploads_and_removals_of_a_watched_bucket_become_events(
     bridged.images.patch(uploaded.image_id, {"tags": ("kept",), "visibility": Visibility.PUBLIC})
     bridged.put(bucket, "été 1+2.jpg", b"second")
     bridged.put(bucket, "open.jpg", b"open", **{"x-amz-meta-visibility": "public"})
+    eventually(lambda: len(bridged.states()) == 4)
     bridged.s3.remove_object(bucket, "open.jpg")
     eventually(lambda: len(bridged.states()) == 5)
     again = [state for state in bridged.states() if state.image_id == uploaded.image_id][-1]
@@ -165,22 +170,45 @@ def test_uploads_and_removals_of_a_watched_bucket_become_events(
     assert removed.version == created.version + 1
 
 
-def test_older_notifications_lose_and_malformed_ones_are_dead_lettered(bridged: Bridged) -> None:
-    """By the sequencer, whatever the order of arrival; a repeat changes nothing."""
+def test_an_old_version_that_is_removed_leaves_the_image(
+    bridged: Bridged, server: LocalMinio
+) -> None:
+    """In a bucket with versions, the object is still there; its last marker deletes it."""
+    bucket = f"theirs-{uuid.uuid4().hex[:8]}"
+    bridged.watch(server, bucket)
+    bridged.s3.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+    bridged.put(bucket, "k.jpg", b"first")
+    eventually(lambda: len(bridged.states()) == 1)
+    bridged.put(bucket, "k.jpg", b"second")
+    eventually(lambda: len(bridged.states()) == 2)
+    oldest = min(
+        bridged.s3.list_objects(bucket, include_version=True),
+        key=lambda item: item.last_modified or datetime.max.replace(tzinfo=UTC),
+    )
+    bridged.s3.remove_object(bucket, "k.jpg", version_id=oldest.version_id)
+    bridged.put(bucket, "after.jpg", b"after")
+    eventually(lambda: len(bridged.states()) == 3)
+    bridged.s3.remove_object(bucket, "k.jpg")
+    eventually(lambda: len(bridged.states()) == 4)
+    image_id = id_of_object(bucket, "k.jpg")
+    gone = [isinstance(s, ImageDeleted) for s in bridged.states() if s.image_id == image_id]
+    assert gone == [False, False, True]
 
-    def note(name: str, sequencer: int) -> bytes:
-        item = {"key": "k.jpg", "size": 1, "sequencer": f"{sequencer * 1_000:016X}"}
-        s3 = {"bucket": {"name": "theirs"}, "object": item | {"userMetadata": {}}}
+
+def test_notifications_of_nothing_change_nothing_and_malformed_ones_are_dead_lettered(
+    bridged: Bridged,
+) -> None:
+    """Whatever their order and repetition: the bucket never held the object."""
+
+    def note(name: str) -> bytes:
+        s3 = {"bucket": {"name": "theirs"}, "object": {"key": "k.jpg", "sequencer": "17F0"}}
         return json.dumps({"Records": [{"eventName": name, "s3": s3}]}).encode()
 
-    newest = note("s3:ObjectRemoved:Delete", 9_000_000)
-    oldest = note("s3:ObjectCreated:Put", 8_000_000)
-    for value in (newest, oldest, newest, b"{}"):
+    removed, created = note("s3:ObjectRemoved:Delete"), note("s3:ObjectCreated:Put")
+    for value in (removed, created, removed, b"{}"):
         bridged.producer.append(BUCKET_NOTIFICATIONS.name, "theirs/k.jpg", value).result(30)
     (letter,) = (
         eventually(lambda: list(read_topics(bridged.kafka, [BUCKET_NOTIFICATIONS_DLQ.name]))) or []
     )
     assert letter.value == b"{}"
-    states = bridged.states()
-    assert {type(state) for state in states} == {ImageDeleted}
-    assert len({state.version for state in states}) == 1
+    assert bridged.states() == []

@@ -4,62 +4,215 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from sightline.engine.clock import ManualClock
+from sightline.engine.errors import ObjectDenied
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue
-from sightline.engine.records import TopicPartition
+from sightline.engine.object_store.directory import DirectoryObjectStore
+from sightline.engine.records import StoredObject, TopicPartition
 from sightline.engine.settings import BridgeSettings, WorkerSettings
+from sightline.producers.images.catalogue_writes import BucketObject
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.ids import id_of_object
 from sightline.producers.images.publisher import ImagePublisher
+from sightline.schemas.fields import Visibility
+from sightline.schemas.images import ImageDeleted, ImageState, ImageUploaded, ObjectReference
+from sightline.schemas.registry import decode
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS, BUCKET_NOTIFICATIONS_DLQ, IMAGES
 from sightline.stream_workers.bucket_bridge.bridge import BucketBridge
 from tests.waiting import eventually
-from tests.worker_parts import MemoryConsumer, MemoryLog, MemoryStore
+from tests.worker_parts import MemoryConsumer, MemoryLog
 
 OURS, WATCHED, GROUP = "sightline", "photos", "bridge"
 PLACE = TopicPartition(BUCKET_NOTIFICATIONS.name, 0)
 
 
-def created(key: str) -> bytes:
-    """What MinIO says of a new object."""
-    item = {"key": key, "size": 3, "sequencer": "17F00000000", "userMetadata": {}}
-    s3 = {"bucket": {"name": WATCHED}, "object": item}
-    return json.dumps({"Records": [{"eventName": "s3:ObjectCreated:Put", "s3": s3}]}).encode()
+def told(name: str, *keys: str, bucket: str = WATCHED) -> bytes:
+    """A notification of one event for each key."""
+    records = [
+        {"eventName": name, "s3": {"bucket": {"name": bucket}, "object": {"key": key}}}
+        for key in keys
+    ]
+    return json.dumps({"Records": records}).encode()
 
 
-def test_a_damaged_entry_of_the_catalogue_stops_only_its_own_image() -> None:
+CREATED, REMOVED = "s3:ObjectCreated:Put", "s3:ObjectRemoved:Delete"
+EXPIRED = "LifecycleExpiration:DeleteMarkerCreated"
+
+
+class Doors(DirectoryObjectStore):
+    """A store that keeps us out of some buckets."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.denied: set[str] = set()
+        for bucket in (OURS, WATCHED, "My_Photos"):
+            self.ensure_bucket(bucket)
+
+    def stat(self, bucket: str, key: str) -> StoredObject:
+        """Refuse as S3 does, whether or not the object is there."""
+        if bucket in self.denied:
+            raise ObjectDenied(f"{bucket}/{key}: AccessDenied")
+        return super().stat(bucket, key)
+
+
+class Bridged:
+    """A bridge at work over a log in memory and a store in a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Doors(root)
+        self.log = MemoryLog(ManualClock())
+        self.metrics = Metrics(CollectorRegistry())
+        clock = ManualClock()
+        publisher = ImagePublisher(self.log, self.store, bucket=OURS, source="/test", clock=clock)
+        self.images = CataloguedImages(Catalogue(self.store, OURS), publisher)
+        self._bridge = BucketBridge(
+            consumer=MemoryConsumer(self.log, GROUP),
+            producer=self.log,
+            store=self.store,
+            images=self.images,
+            own_bucket=OURS,
+            settings=BridgeSettings(),
+            limits=WorkerSettings(),
+            clock=clock,
+            metrics=self.metrics,
+            health=Health(clock),
+        )
+
+    def hear(self, *values: bytes) -> None:
+        """Bridge these notifications, to the end."""
+        for value in values:
+            self.log.append(BUCKET_NOTIFICATIONS.name, "k", value)
+        end = len(self.log.records[BUCKET_NOTIFICATIONS.name])
+        stop = threading.Event()
+        thread = threading.Thread(target=self._bridge.run, args=(stop,))
+        thread.start()
+        try:
+            eventually(lambda: self.log.committed.get((GROUP, PLACE)) == end, timeout_s=10)
+        finally:
+            stop.set()
+            thread.join()
+
+    def states(self, key: str) -> list[ImageState]:
+        """What was published of one object's image."""
+        image_id = id_of_object(WATCHED, key).encode()
+        return [decode(m.value).data for m in self.log.records[IMAGES.name] if m.key == image_id]
+
+    def letters(self) -> int:
+        """How many dead letters there are."""
+        return len(self.log.records.get(BUCKET_NOTIFICATIONS_DLQ.name, []))
+
+    def counted(self, result: str) -> float:
+        """How many notifications ended so."""
+        return float(self.metrics.notifications.labels(result)._value.get())
+
+
+@pytest.fixture
+def bridged(tmp_path: Path) -> Bridged:
+    """A bridge, with an object `a.jpg` in the bucket that it watches."""
+    made = Bridged(tmp_path)
+    made.store.put(WATCHED, "a.jpg", b"first")
+    return made
+
+
+def test_a_damaged_entry_of_the_catalogue_stops_only_its_own_image(bridged: Bridged) -> None:
     """Its notification is a dead letter, the next one an event, and both are committed."""
-    clock, store = ManualClock(), MemoryStore()
-    log = MemoryLog(clock)
-    metrics = Metrics(CollectorRegistry())
-    store.put(OURS, f"catalogue/{id_of_object(WATCHED, 'a.jpg')}.json", b"not ours")
-    publisher = ImagePublisher(log, store, bucket=OURS, source="/test", clock=clock)
-    bridge = BucketBridge(
-        consumer=MemoryConsumer(log, GROUP),
-        producer=log,
-        store=store,
-        images=CataloguedImages(Catalogue(store, OURS), publisher),
-        own_bucket=OURS,
-        settings=BridgeSettings(),
-        limits=WorkerSettings(),
-        clock=clock,
-        metrics=metrics,
-        health=Health(clock),
+    bridged.store.put(OURS, f"catalogue/{id_of_object(WATCHED, 'a.jpg')}.json", b"not ours")
+    bridged.store.put(WATCHED, "b.jpg", b"second")
+    bridged.hear(told(CREATED, "a.jpg"), told(CREATED, "b.jpg"))
+    assert bridged.letters() == 1
+    assert (len(bridged.states("a.jpg")), len(bridged.states("b.jpg"))) == (0, 1)
+
+
+@pytest.mark.parametrize("name", [CREATED, REMOVED, EXPIRED])
+def test_the_image_follows_what_the_bucket_holds(bridged: Bridged, name: str) -> None:
+    """Whatever a notification says: an old version was removed, the object is still there."""
+    bridged.hear(told(name, "a.jpg"))
+    (state,) = bridged.states("a.jpg")
+    assert isinstance(state, ImageUploaded)
+    bridged.hear(told(CREATED, "a.jpg"), told(REMOVED, "a.jpg"))
+    assert len(bridged.states("a.jpg")) == 1
+
+
+@pytest.mark.parametrize("name", [CREATED, REMOVED, EXPIRED])
+def test_what_the_bucket_no_longer_holds_is_deleted(bridged: Bridged, name: str) -> None:
+    """By any notification of it, late or out of order; a repeat changes nothing."""
+    bridged.hear(told(CREATED, "a.jpg"))
+    bridged.store.delete(WATCHED, "a.jpg")
+    bridged.hear(told(name, "a.jpg"), told(name, "a.jpg", "never.jpg"))
+    uploaded, removed = bridged.states("a.jpg")
+    assert isinstance(removed, ImageDeleted)
+    assert removed.version == uploaded.version + 1
+    assert bridged.states("never.jpg") == []
+
+
+def test_equal_bytes_put_again_are_a_new_version(bridged: Bridged) -> None:
+    """They may replace ones that were gone when the worker looked for them."""
+    bridged.hear(told(CREATED, "a.jpg"))
+    bridged.store.put(WATCHED, "a.jpg", b"first")
+    bridged.hear(told(CREATED, "a.jpg"))
+    assert [state.version for state in bridged.states("a.jpg")] == [1, 2]
+
+
+def test_what_is_known_of_an_image_stays(bridged: Bridged) -> None:
+    """Its tags and visibility are its owner's, the bytes are the bucket's."""
+    bridged.hear(told(CREATED, "a.jpg"))
+    image_id = id_of_object(WATCHED, "a.jpg")
+    bridged.images.patch(image_id, {"tags": ("kept",), "visibility": Visibility.PUBLIC})
+    bridged.store.put(WATCHED, "a.jpg", b"second!")
+    bridged.hear(told(CREATED, "a.jpg"))
+    last = bridged.states("a.jpg")[-1]
+    assert (last.tags, last.visibility) == (("kept",), Visibility.PUBLIC)
+    assert last.object is not None
+    assert last.object.size_bytes == 7
+
+
+def test_a_look_is_never_older_than_what_it_replaces(bridged: Bridged) -> None:
+    """A writer that looked before another one wrote looks again."""
+    image_id = id_of_object(WATCHED, "a.jpg")
+
+    def look(size_bytes: int) -> BucketObject:
+        reference = ObjectReference(bucket=WATCHED, key="a.jpg", size_bytes=size_bytes)
+        return BucketObject(reference, f"etag-{size_bytes}", Visibility.PRIVATE)
+
+    looks = iter([1, 2])
+
+    def slow() -> BucketObject:
+        size_bytes = next(looks)
+        if size_bytes == 1:
+            bridged.images.follow_object(image_id, lambda: look(2))
+        return look(size_bytes)
+
+    bridged.images.follow_object(image_id, slow)
+    assert [s.object and s.object.size_bytes for s in bridged.states("a.jpg")] == [2]
+
+
+def test_each_record_has_its_own_outcome(bridged: Bridged) -> None:
+    """A bad record, a name that no event can hold, our own bucket and events that say nothing."""
+    records = json.loads(told(CREATED, "a.jpg"))["Records"]
+    bridged.store.put("My_Photos", "a.jpg", b"data")
+    bridged.hear(
+        json.dumps({"Records": [{"eventName": CREATED}, *records]}).encode(),
+        told(CREATED, "a.jpg", bucket="My_Photos"),
+        told(CREATED, "images/x", bucket=OURS),
+        told("ObjectRestore:Completed", *(["a.jpg"] * 101)),
     )
-    for key in ("a.jpg", "b.jpg"):
-        log.append(BUCKET_NOTIFICATIONS.name, key, created(key))
-    stop = threading.Event()
-    thread = threading.Thread(target=bridge.run, args=(stop,))
-    thread.start()
-    try:
-        eventually(lambda: log.committed.get((GROUP, PLACE)) == 2, timeout_s=10)
-    finally:
-        stop.set()
-        thread.join()
-    assert len(log.records[BUCKET_NOTIFICATIONS_DLQ.name]) == 1
-    assert [m.key for m in log.records[IMAGES.name]] == [id_of_object(WATCHED, "b.jpg").encode()]
+    assert len(bridged.states("a.jpg")) == 1
+    assert bridged.letters() == 2
+    assert bridged.counted("ignored") == 101
+    assert bridged.counted("own_bucket") == 1
+
+
+def test_a_bucket_that_may_not_be_read_is_a_dead_letter_and_no_outage(bridged: Bridged) -> None:
+    """Whoever lets the bridge in replays it; a removal is believed, since 403 may mean gone."""
+    bridged.hear(told(CREATED, "a.jpg"))
+    bridged.store.denied.add(WATCHED)
+    bridged.hear(told(CREATED, "b.jpg"), told(REMOVED, "a.jpg"))
+    assert bridged.letters() == 1
+    assert isinstance(bridged.states("a.jpg")[-1], ImageDeleted)

@@ -1,4 +1,4 @@
-"""Bucket notifications as MinIO and AWS send them, and what is no notification."""
+"""Bucket notifications as AWS, MinIO and Ceph send them, and what tells of no change."""
 
 from __future__ import annotations
 
@@ -8,20 +8,70 @@ from typing import Any
 
 import pytest
 
+from sightline.engine.records import StoredObject
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Visibility
 from sightline.stream_workers.bucket_bridge.notifications import (
     ObjectNotice,
     parse_notification,
-    said_visibility,
+    read_notification,
 )
+from sightline.stream_workers.bucket_bridge.seen import said_visibility, seen_object
+
+AWS = {
+    "eventVersion": "2.3",
+    "eventSource": "aws:s3",
+    "awsRegion": "eu-central-1",
+    "eventTime": "2026-11-01T10:00:00.000Z",
+    "eventName": "LifecycleExpiration:DeleteMarkerCreated",
+    "s3": {
+        "s3SchemaVersion": "1.0",
+        "bucket": {"name": "photos", "arn": "arn:aws:s3:::photos"},
+        "object": {"key": "sommer/caf%C3%A9+1.jpg", "sequencer": "0055AED6DCD90281E5"},
+    },
+}
+MINIO = {
+    "eventVersion": "2.0",
+    "eventSource": "minio:s3",
+    "eventName": "s3:ObjectCreated:Put",
+    "s3": {
+        "bucket": {"name": "photos", "ownerIdentity": {"principalId": "minio"}},
+        "object": {
+            "key": "sommer%2Fcaf%C3%A9+1.jpg",
+            "size": 5,
+            "eTag": "8b04d5e3775d298e78455efc5ca404d5",
+            "contentType": "image/jpeg",
+            "userMetadata": {"content-type": "image/jpeg"},
+            "sequencer": "187A1B2C3D4E5F60",
+        },
+    },
+    "source": {"host": "127.0.0.1", "port": "", "userAgent": "client"},
+}
+CEPH = {
+    "eventVersion": "2.2",
+    "eventSource": "ceph:s3",
+    "eventName": "ObjectLifecycle:Expiration:Current",
+    "s3": {
+        "bucket": {"name": "photos", "id": "503a4c37.5332.38"},
+        "object": {
+            "key": "sommer/caf\u00e9 1.jpg",
+            "size": "1024",
+            "sequencer": "F7E6D75DC742D108",
+            "metadata": [],
+        },
+    },
+}
 
 
-def notification(name: str = "s3:ObjectCreated:Put", **item: Any) -> bytes:
-    """A message with one record."""
+def record(name: str = "s3:ObjectCreated:Put", bucket: str = "photos", **item: Any) -> Any:
+    """One record, as MinIO writes it."""
     stored = {"key": "a.jpg", "size": 3, "sequencer": "187A1B2C3D4E5F60"} | item
-    record = {"eventName": name, "s3": {"bucket": {"name": "photos"}, "object": stored}}
-    return json.dumps({"EventName": name, "Key": "photos/a.jpg", "Records": [record]}).encode()
+    return {"eventName": name, "s3": {"bucket": {"name": bucket}, "object": stored}}
+
+
+def message(*records: Any) -> bytes:
+    """One message."""
+    return json.dumps({"EventName": "x", "Key": "photos/a.jpg", "Records": records}).encode()
 
 
 def one(value: bytes) -> ObjectNotice:
@@ -30,42 +80,106 @@ def one(value: bytes) -> ObjectNotice:
     return notice
 
 
-def test_keys_are_unquoted() -> None:
-    """Blanks come as plus signs, accents as escapes; the id is of the real key."""
-    notice = one(notification(key="summer+2026%2Fcaf%C3%A9+%2B1.jpg"))
-    assert notice.key == "summer 2026/café +1.jpg"
-    digest = hashlib.sha256("photos\0summer 2026/café +1.jpg".encode()).hexdigest()
+@pytest.mark.parametrize(
+    ("sent", "removed"), [(AWS, True), (MINIO, False), (CEPH, True)], ids=["aws", "minio", "ceph"]
+)
+def test_each_store_tells_of_its_objects(sent: Any, removed: bool) -> None:  # noqa: FBT001
+    """AWS and MinIO encode the key, Ceph does not; the id is of the real key."""
+    notice = one(message(sent))
+    assert (notice.bucket, notice.key) == ("photos", "sommer/caf\u00e9 1.jpg")
+    assert notice.removed is removed
+    digest = hashlib.sha256("photos\0sommer/caf\u00e9 1.jpg".encode()).hexdigest()
     assert notice.image_id == f"s3-{digest[:32]}"
-    assert notice.reference is not None
-    assert notice.reference.key == notice.key
-    assert notice.reference.sha256 is None
 
 
-def test_the_sequencer_is_microseconds() -> None:
-    """Hex nanoseconds divided by a thousand, exact in a float64."""
-    sequencer = one(notification()).sequencer
-    assert sequencer == 0x187A1B2C3D4E5F60 // 1_000
-    assert sequencer < 2**53
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        ("0055AED6DCD90281E5", "0055AED6DE"),
+        ("0055AED6DC", "0055AED6DCD90281E5"),
+        ("00617F08299329D189", "00617F0829FF"),
+        ("187A1B2C3D4E5F60", "187a1b2c3d4e5f61"),
+    ],
+)
+def test_sequencers_compare_padded_on_the_right(first: str, later: str) -> None:
+    """As text, whatever their lengths and case."""
+    older, newer = (one(message(record(sequencer=s))).sequencer for s in (first, later))
+    assert older is not None
+    assert newer is not None
+    assert older < newer
 
 
-@pytest.mark.parametrize("name", ["s3:ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated"])
-def test_removed_objects_have_no_reference(name: str) -> None:
-    """With or without the prefix that only MinIO sends."""
-    assert one(notification(name)).reference is None
+@pytest.mark.parametrize("odd", [None, 7, "", "xyz", "F" * 33])
+def test_a_hint_needs_no_sequencer(odd: object) -> None:
+    """The bridge looks at the bucket, so an order that cannot be read loses nothing."""
+    assert one(message(record(sequencer=odd))).sequencer is None
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        notification("s3:ObjectAccessed:Get"),
-        notification(key="folder%2F"),
+        *(
+            message({"eventName": name, "s3": {"object": {"key": "a"}}})
+            for name in (
+                "s3:ObjectAccessed:Get",
+                "ObjectRestore:Completed",
+                "ObjectTagging:Put",
+                "ObjectAcl:Put",
+                "LifecycleTransition",
+                "IntelligentTiering",
+                "Replication:OperationMissedThreshold",
+                "ReducedRedundancyLostObject",
+                "s3:ObjectSynced:Create",
+            )
+        ),
+        message(record(key="folder%2F")),
         b'{"Service": "Amazon S3", "Event": "s3:TestEvent"}',
-        b'{"Records": []}',
     ],
 )
-def test_other_events_say_nothing(value: bytes) -> None:
-    """Reads, folders, the test event and empty lists are no one's images."""
-    assert parse_notification(value) == []
+def test_what_tells_of_no_change_is_ignored_and_counted(value: bytes) -> None:
+    """Reads, moves, folders and the test event, with or without a sequencer."""
+    said = read_notification(value)
+    assert (list(said.notices), said.ignored, list(said.refused)) == ([], 1, [])
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        record(contentType="image/jpeg; name=" + "x" * 150),
+        record(bucket="My_Photos"),
+        record(size=None),
+        record(size="1024", userMetadata=["odd"]),
+        record("ObjectRestore:Completed", sequencer=None),
+    ],
+)
+def test_what_a_hint_does_not_need_may_be_odd(between: Any) -> None:
+    """Size, type and metadata are looked up in the bucket."""
+    said = read_notification(message(record(key="a"), between, record(key="c")))
+    assert {"a", "c"} <= {notice.key for notice in said.notices}
+    assert list(said.refused) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "field"),
+    [
+        ({}, "eventName"),
+        ([], ""),
+        (None, ""),
+        ({"eventName": 7}, "eventName"),
+        (record(key=""), "s3.object.key"),
+        (record(key=7), "s3.object.key"),
+        (record(key="k" * 4_000), "s3.object.key"),
+        (record(bucket=""), "s3.bucket.name"),
+        ({"eventName": "ObjectCreated:Put"}, "s3"),
+        ({"eventName": "ObjectRemoved:Delete", "s3": [1]}, "s3"),
+    ],
+)
+def test_one_bad_record_costs_itself_only(broken: Any, field: str) -> None:
+    """Its neighbours are told of, and it names its place and field."""
+    said = read_notification(message(record(key="a"), broken, record(key="c")))
+    assert [notice.key for notice in said.notices] == ["a", "c"]
+    (refused,) = said.refused
+    assert refused.field == f"Records.1.{field}".rstrip(".")
 
 
 @pytest.mark.parametrize(
@@ -74,12 +188,11 @@ def test_other_events_say_nothing(value: bytes) -> None:
         (None, ""),
         (b"{", ""),
         (b"{}", "Records"),
-        (notification(sequencer="xyz"), "Records.0.s3.object.sequencer"),
-        (notification(key=""), "Records.0.s3.object.key"),
-        (notification(key="k" * 2_000), "key"),
+        (b"[" * 10_000, ""),
+        (b'{"Records": 1}', "Records"),
     ],
 )
-def test_what_is_malformed_names_the_field(value: bytes | None, field: str) -> None:
+def test_what_is_no_notification_names_the_field(value: bytes | None, field: str) -> None:
     """The dead letter says what is wrong."""
     with pytest.raises(ContractError) as error:
         parse_notification(value)
@@ -89,9 +202,9 @@ def test_what_is_malformed_names_the_field(value: bytes | None, field: str) -> N
 @pytest.mark.parametrize(
     ("metadata", "expected"),
     [
-        ({"x-amz-meta-visibility": "public"}, Visibility.PUBLIC),
-        ({"visibility": "PUBLIC"}, Visibility.PUBLIC),
-        ({"x-amz-meta-visibility": "everyone"}, Visibility.PRIVATE),
+        ({"visibility": "public"}, Visibility.PUBLIC),
+        ({"visibility": " PUBLIC "}, Visibility.PUBLIC),
+        ({"visibility": "everyone"}, Visibility.PRIVATE),
         ({}, Visibility.PRIVATE),
     ],
 )
@@ -100,3 +213,9 @@ def test_visibility_is_what_the_uploader_said(
 ) -> None:
     """Else the setting; an unknown word is not taken for public."""
     assert said_visibility(metadata, Visibility.PRIVATE) is expected
+
+
+def test_a_long_content_type_is_cut() -> None:
+    """It is only a hint, as in a backfill; it never costs an image."""
+    found = StoredObject(bucket="photos", key="a", size_bytes=1, etag="e", content_type="x" * 151)
+    assert len(seen_object(found, Visibility.PRIVATE).reference.content_type) == 128

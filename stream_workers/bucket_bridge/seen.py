@@ -1,0 +1,41 @@
+"""What the store says of an object in a watched bucket, as the image that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sightline.engine.records import StoredObject
+from sightline.producers.images.catalogue_writes import BucketObject
+from sightline.schemas.fields import Visibility
+from sightline.schemas.images import ObjectReference
+
+_MAX_CONTENT_TYPE = 128
+
+
+def seen_object(found: StoredObject, otherwise: Visibility) -> BucketObject:
+    """The reference to an object, and what its uploader said of who may see it.
+
+    Args:
+        found: what the store says now.
+        otherwise: the visibility where the uploader said none.
+
+    Raises:
+        ValidationError: an event cannot name such a bucket or key.
+    """
+    modified = "" if found.modified is None else found.modified.isoformat()
+    return BucketObject(
+        reference=ObjectReference(
+            bucket=found.bucket,
+            key=found.key,
+            size_bytes=found.size_bytes,
+            content_type=found.content_type[:_MAX_CONTENT_TYPE],
+        ),
+        stamp=f"{found.etag} {modified}".strip(),
+        visibility=said_visibility(found.metadata, otherwise),
+    )
+
+
+def said_visibility(metadata: Mapping[str, str], otherwise: Visibility) -> Visibility:
+    """What the object's `visibility` says; `otherwise` where it says nothing that is one."""
+    said = metadata.get("visibility", "").strip().lower()
+    return Visibility(said) if said in set(Visibility) else otherwise
