@@ -12,6 +12,7 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Conflict, NotFound, PartUnavailable, PermanentError
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import ObjectStore
+from sightline.producers.images.catalogue_writes import BucketObject, Look
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Moderation, Visibility
@@ -28,6 +29,11 @@ CAT = "cat"
 def reference(key: str = "k") -> ObjectReference:
     """Bytes in somebody's bucket."""
     return ObjectReference(bucket="shop", key=key, size_bytes=3)
+
+
+def holds(key: str, visibility: Visibility = Visibility.PRIVATE) -> Look:
+    """A look at a bucket that holds this object."""
+    return lambda: BucketObject(reference(key), f"etag of {key}", visibility)
 
 
 def test_a_new_image_is_private_at_version_1(
@@ -153,47 +159,36 @@ def test_a_repeat_publishes_what_a_crash_left(images: CataloguedImages, log: Log
     assert images.publish_unpublished() == []
 
 
-def test_notifications_out_of_order_change_nothing(images: CataloguedImages, log: Log) -> None:
-    """The sequencer decides: what is older than the last handled one is left out."""
-    public = Visibility.PUBLIC
-    images.object_created(CAT, reference("new"), sequencer=20, visibility=public)
-    assert images.object_created(CAT, reference("old"), sequencer=10, visibility=public) is None
-    assert images.object_removed(CAT, sequencer=15) is None
-    images.object_removed(CAT, sequencer=30)
-    assert images.object_created(CAT, reference("late"), sequencer=25, visibility=public) is None
-    assert log.kinds() == ["uploaded", "deleted"]
-
-
-def test_a_notification_keeps_what_people_decided(images: CataloguedImages, log: Log) -> None:
+def test_following_a_bucket_keeps_what_people_decided(images: CataloguedImages, log: Log) -> None:
     """New bytes keep visibility, moderation and tags; after a delete the default counts again."""
-    images.object_created(CAT, reference("1"), sequencer=1, visibility=Visibility.PUBLIC)
+    images.follow_object(CAT, holds("1", Visibility.PUBLIC))
     images.patch(CAT, {"moderation": Moderation.BLOCKED, "tags": ("a",)})
-    images.object_created(CAT, reference("2"), sequencer=2, visibility=Visibility.PUBLIC)
+    images.follow_object(CAT, holds("2", Visibility.PUBLIC))
     state = log.states()[-1]
     assert isinstance(state, ImageUploaded)
     assert (state.moderation, state.tags, state.object.key) == (Moderation.BLOCKED, ("a",), "2")
-    images.object_removed(CAT, sequencer=3)
-    images.object_created(CAT, reference("3"), sequencer=4, visibility=Visibility.PRIVATE)
+    images.follow_object(CAT, lambda: None)
+    images.follow_object(CAT, holds("3", Visibility.PRIVATE))
     state = log.states()[-1]
     assert (state.visibility, state.tags, state.version) == (Visibility.PRIVATE, (), 5)
 
 
-def test_a_removal_before_its_creation_wins(images: CataloguedImages, log: Log) -> None:
-    """Removed is heard of first, created comes late: the image stays deleted."""
-    images.object_removed(CAT, sequencer=2)
-    late = images.object_created(CAT, reference(), sequencer=1, visibility=Visibility.PUBLIC)
-    assert late is None
-    assert log.kinds() == ["deleted"]
+def test_what_never_was_is_not_deleted(images: CataloguedImages, log: Log) -> None:
+    """Nothing is there and nothing was: nothing is published."""
+    assert images.follow_object(CAT, lambda: None) is None
+    assert log.states() == []
 
 
-def test_a_notification_again_is_the_same_event(images: CataloguedImages, log: Log) -> None:
+def test_following_the_same_object_again_is_the_same_event(
+    images: CataloguedImages, log: Log
+) -> None:
     """Redelivered after a crash before publishing it is published, else only answered."""
     log.down = True
     with pytest.raises(PartUnavailable):
-        images.object_created(CAT, reference(), sequencer=1, visibility=Visibility.PUBLIC)
+        images.follow_object(CAT, holds("1"))
     log.down = False
-    first = images.object_created(CAT, reference(), sequencer=1, visibility=Visibility.PUBLIC)
-    again = images.object_created(CAT, reference(), sequencer=1, visibility=Visibility.PUBLIC)
+    first = images.follow_object(CAT, holds("1"))
+    again = images.follow_object(CAT, holds("1"))
     assert first == again
     assert len(log.states()) == 1
 
