@@ -1,8 +1,9 @@
 """The ports: what the rooms need of the world. One vendor per adapter, one contract suite per port.
 
 Adapters: `event_log/kafka/` (confluent-kafka), `object_store/s3.py` (minio),
-`object_store/directory.py`, `vector_index/edge/` and `vector_index/qdrant/` (qdrant),
-`embedding*.py` (torch, OpenVINO). All are safe to call from several threads.
+`object_store/directory.py`, `vector_index/edge/` and `vector_index/qdrant/` (qdrant), `embedding/`
+(torch, OpenVINO); and in memory `event_log/memory/`, `object_store/memory.py` and
+`vector_index/memory/`. All are safe to call from several threads.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sightline.engine.records import (
     Hit,
     IndexedImage,
     Message,
+    PartitionLag,
     SearchRequest,
     StoredObject,
     TopicPartition,
@@ -144,6 +146,83 @@ class EventConsumer(Protocol):
 
     def close(self) -> None:
         """Leave the group; repeated calls do nothing."""
+
+
+class LogFollower(Protocol):
+    """Reads fixed partitions of one topic; no group decides what is read, or from where."""
+
+    def poll(self, max_messages: int, timeout_s: float) -> list[Message]:
+        """Up to `max_messages` that are there within `timeout_s`. Raises `PartUnavailable`."""
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Tell others how far it is: the next offset per partition. Raises `PartUnavailable`."""
+
+    def close(self) -> None:
+        """Let go; repeated calls do nothing."""
+
+
+class EventLog(Protocol):
+    """Reads the log outside of any group. Only what was committed to the log is ever read.
+
+    Topics are named unprefixed. Every call raises `PartUnavailable` when the broker does not
+    answer in time.
+    """
+
+    def read(
+        self, topics: Sequence[str], *, key: str | None = None, since: datetime | None = None
+    ) -> Iterator[Message]:
+        """Every message that the topics hold now, in order within each partition, then stop.
+
+        Topics that do not exist are empty.
+
+        Args:
+            topics: to read, all of them at once.
+            key: only the one partition of each topic that this key falls on; all of it.
+            since: leave out records that were appended before.
+        """
+
+    def follow(self, topic: str, starts: Mapping[int, int], *, group: str) -> LogFollower:
+        """Read partitions from these offsets on, and what is appended later.
+
+        A start outside of the log begins at the log's beginning: compare the first offset that
+        comes with the one that was asked for.
+
+        Args:
+            topic: to read.
+            starts: the first offset to read, per partition; 0 is the log's beginning.
+            group: under which the follower's offsets are committed; it must have no members.
+        """
+
+    def partition_count(self, topic: str) -> int:
+        """How many partitions the topic has. Raises `RefusedToStart`: there is no such topic."""
+
+    def start_offsets(self, group: str, topic: str, partitions: Collection[int]) -> dict[int, int]:
+        """Per partition the offset that the group committed, never below the log's start."""
+
+    def offsets_since(self, topic: str, since: datetime | None) -> dict[int, int]:
+        """Per partition the offset of the first record from a moment on, else the end; None: 0."""
+
+    def last_records(self, topic: str) -> dict[int, Message | None]:
+        """Per partition of a topic that is not compacted, its last record; None: it is empty.
+
+        No partition at all: there is no such topic.
+        """
+
+    def next_record(self, at: TopicPartition, offset: int) -> int:
+        """Where the first record lies that can be read at `offset` or after; the end: none yet.
+
+        Offsets between them hold nothing that could be lost: ends of transactions, aborted records,
+        what compaction removed, what was deleted below the log's start.
+        """
+
+    def lag(self, group: str, topics: Sequence[str], *, ages: bool = True) -> list[PartitionLag]:
+        """How far a group is, per partition; topics that do not exist are left out.
+
+        Args:
+            group: looked at from outside, without joining it.
+            topics: that it reads.
+            ages: also look up how long the first uncommitted message waits (one fetch each).
+        """
 
 
 class ObjectStore(Protocol):

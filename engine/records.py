@@ -47,6 +47,25 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionLag:
+    """One partition as a consumer group sees it."""
+
+    topic: str
+    partition: int
+    start: int
+    committed: int | None
+    """The next offset to read; None: nothing was committed."""
+    end: int
+    oldest_waiting: datetime | None
+    """Log time of the first message that is not committed; None: none waits, or nobody asked."""
+
+    @property
+    def lag(self) -> int:
+        """Messages that are appended but not committed."""
+        return self.end - max(self.start, self.committed if self.committed is not None else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
     """What the object store says about an object."""
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sightline.engine.event_log.kafka.lag import LagReader, PartitionLag
+from sightline.engine.event_log.kafka.lag import LagReader
+from sightline.engine.records import PartitionLag
 from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import (
     BUCKET_NOTIFICATIONS,

@@ -10,6 +10,7 @@ import pytest
 from sightline.engine.clock import SystemClock
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.object_store.directory import DirectoryObjectStore
+from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import StoreSettings
@@ -17,7 +18,7 @@ from sightline.producers.images.catalogued import CataloguedImages
 from tests.catalogued_parts import Log, authority
 
 
-@pytest.fixture(params=["s3", "directory"])
+@pytest.fixture(params=["s3", "directory", "memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[ObjectStore, str]]:
     """A store, and an empty bucket in it."""
     if request.param == "s3":
@@ -25,6 +26,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Obje
         s3 = S3ObjectStore(settings)
         yield s3, settings.bucket
         s3.close()
+        return
+    if request.param == "memory":
+        yield MemoryObjectStore("things"), "things"
         return
     directory = DirectoryObjectStore(tmp_path / "objects")
     directory.ensure_bucket("things")

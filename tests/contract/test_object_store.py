@@ -1,4 +1,4 @@
-"""One suite over both object stores: S3 (a real MinIO) and a directory."""
+"""One suite over the object stores: S3 (a real MinIO), a directory, memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from sightline.engine.errors import Conflict, ObjectMissing, PartUnavailable, TooLarge
+from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import StoreSettings
@@ -183,6 +184,34 @@ def test_a_reader_never_sees_half(store: ObjectStore, bucket: str) -> None:
     _together([read, read, write])
     assert seen
     assert set(seen) <= set(values)
+
+
+def test_user_metadata_is_told_in_memory() -> None:
+    """As by S3: names in lower case."""
+    store = MemoryObjectStore("things")
+    store.put_with_metadata("things", "k", b"1", {"Visibility": "public"})
+    assert store.stat("things", "k").metadata == {"visibility": "public"}
+
+
+def test_a_store_in_memory_can_be_down() -> None:
+    """Every call then raises `PartUnavailable`, and what was stored is there again later."""
+    store = MemoryObjectStore("things")
+    store.put("things", "k", b"1")
+    store.down = True
+    calls: list[Callable[[], object]] = [
+        lambda: store.get("things", "k"),
+        lambda: store.put("things", "k", b"2"),
+        lambda: store.put_if("things", "k", b"2", expected_etag=None),
+        lambda: store.stat("things", "k"),
+        lambda: store.delete("things", "k"),
+        lambda: list(store.list("things", "")),
+        lambda: store.ensure_bucket("things"),
+    ]
+    for call in calls:
+        with pytest.raises(PartUnavailable):
+            call()
+    store.down = False
+    assert store.get("things", "k") == b"1"
 
 
 def test_user_metadata_is_told_by_s3(store_settings: StoreSettings) -> None:

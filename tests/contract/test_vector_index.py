@@ -1,4 +1,4 @@
-"""What every vector index must do: the embedded engine, the client's local mode, a real server."""
+"""What every vector index must do: embedded engine, memory, the client's local mode, a server."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from sightline.engine.records import (
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.edge.index import EdgeGenerations, EdgeVectorIndex
 from sightline.engine.vector_index.generations import Generations
+from sightline.engine.vector_index.memory.index import MemoryGenerations, MemoryVectorIndex
 from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex
 from tests.indexed_images import DIMENSIONS, SPEC, Kind, image, query, same_image, unit_vector
 
@@ -79,6 +80,26 @@ class Server:
         return QdrantGenerations.of(self.settings, client=self.client)
 
 
+class Memory:
+    """Generations in memory."""
+
+    def __init__(self) -> None:
+        self.made = MemoryGenerations()
+
+    def open(self, spec: GenerationSpec = SPEC) -> MemoryVectorIndex:
+        """The generation that serves."""
+        return MemoryVectorIndex.open(self.made, spec)
+
+    def generations(self) -> MemoryGenerations:
+        """All generations."""
+        return self.made
+
+
+def _memory(tmp_path: Path) -> Iterator[Memory]:
+    del tmp_path
+    yield Memory()
+
+
 def _embedded(tmp_path: Path) -> Iterator[Embedded]:
     yield Embedded(tmp_path / "index")
 
@@ -110,6 +131,7 @@ def _server_over_rest(tmp_path: Path) -> Iterator[Server]:
 DEPLOYMENTS: dict[str, Callable[[Path], Iterator[Deployment]]] = {
     "embedded": _embedded,
     "local-mode": _local,
+    "memory": _memory,
 }
 if "QDRANT_URL" in os.environ:
     DEPLOYMENTS |= {"server-grpc": _server, "server-rest": _server_over_rest}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from confluent_kafka import KafkaException, TopicPartition
 
+from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.event_log.kafka.clients import open_consumer
 from sightline.engine.event_log.kafka.config import error_of
+from sightline.engine.records import PartitionLag
 from sightline.engine.settings import KafkaSettings
 
 _TIMEOUT_S = 10.0
@@ -17,30 +18,15 @@ _OFFSET_UNSET = 0
 """Negative offsets are librdkafka's words for "nothing committed"."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionLag:
-    """One partition as a group sees it."""
-
-    topic: str
-    partition: int
-    start: int
-    committed: int | None
-    end: int
-    oldest_waiting: datetime | None
-    """Log time of the first message that is not committed; None when all are."""
-
-    @property
-    def lag(self) -> int:
-        """Messages that are appended but not committed."""
-        return self.end - max(self.start, self.committed if self.committed is not None else 0)
-
-
 class LagReader:
     """Looks at a group from outside, without joining it."""
 
     def __init__(self, settings: KafkaSettings, *, group: str) -> None:
         self._prefix = settings.topic_prefix
-        self._consumer = open_consumer(settings, group)
+        # A broker tells the end of a partition by answering empty, after having waited so long.
+        self._consumer = open_consumer(
+            settings, group, **{"enable.partition.eof": True, "fetch.wait.max.ms": 10}
+        )
 
     def read(self, topics: Sequence[str], *, ages: bool = True) -> list[PartitionLag]:
         """The lag of every partition; topics that do not exist are left out.
@@ -75,13 +61,15 @@ class LagReader:
         start, end = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S)
         committed = at.offset if at.offset >= _OFFSET_UNSET else None
         first = max(start, committed or 0)
+        oldest = self._time_of(at, first) if ages and first < end else None
         return PartitionLag(
             topic=at.topic.removeprefix(self._prefix),
             partition=at.partition,
             start=start,
             committed=committed,
-            end=end,
-            oldest_waiting=self._time_of(at, first) if ages and first < end else None,
+            # What follows may be the end of a transaction only, which nobody can read.
+            end=first if ages and oldest is None else end,
+            oldest_waiting=oldest,
         )
 
     def _time_of(self, at: TopicPartition, offset: int) -> datetime | None:
@@ -90,6 +78,8 @@ class LagReader:
             message = self._consumer.poll(_TIMEOUT_S)
         finally:
             self._consumer.unassign()
-        if message is None or message.error() is not None:
+        if message is None:
+            raise PartUnavailable(Part.BROKER, f"nothing came from {at.topic}/{at.partition}")
+        if message.error() is not None:
             return None
         return datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)

@@ -1,0 +1,65 @@
+"""Reads a Kafka cluster's log outside of any group: the port, over this folder's readers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime
+
+from sightline.engine.event_log.kafka.follower import KafkaFollower
+from sightline.engine.event_log.kafka.lag import LagReader
+from sightline.engine.event_log.kafka.last_records import last_records, next_record
+from sightline.engine.event_log.kafka.offsets import (
+    offsets_since,
+    partition_count,
+    start_offsets,
+)
+from sightline.engine.event_log.kafka.whole_topics import read_topics
+from sightline.engine.records import Message, PartitionLag, TopicPartition
+from sightline.engine.settings import KafkaSettings
+
+
+class KafkaEventLog:
+    """An `EventLog` on a Kafka cluster; each call connects anew and lets go.
+
+    Args:
+        settings: the cluster; topics and groups are prefixed on the wire only.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+
+    def read(
+        self, topics: Sequence[str], *, key: str | None = None, since: datetime | None = None
+    ) -> Iterator[Message]:
+        """See `EventLog.read`; the in-process broker cannot tell what was appended before."""
+        return read_topics(self._settings, topics, key=key, since=since)
+
+    def follow(self, topic: str, starts: Mapping[int, int], *, group: str) -> KafkaFollower:
+        """See `EventLog.follow`."""
+        return KafkaFollower(self._settings, topic, group=group, starts=starts)
+
+    def partition_count(self, topic: str) -> int:
+        """See `EventLog.partition_count`."""
+        return partition_count(self._settings, topic)
+
+    def start_offsets(self, group: str, topic: str, partitions: Collection[int]) -> dict[int, int]:
+        """See `EventLog.start_offsets`."""
+        return start_offsets(self._settings, group, topic, partitions)
+
+    def offsets_since(self, topic: str, since: datetime | None) -> dict[int, int]:
+        """See `EventLog.offsets_since`; the in-process broker knows no beginning but the log's."""
+        return offsets_since(self._settings, topic, since)
+
+    def last_records(self, topic: str) -> dict[int, Message | None]:
+        """See `EventLog.last_records`."""
+        return last_records(self._settings, topic)
+
+    def next_record(self, at: TopicPartition, offset: int) -> int:
+        """See `EventLog.next_record`."""
+        return next_record(self._settings, at, offset)
+
+    def lag(self, group: str, topics: Sequence[str], *, ages: bool = True) -> list[PartitionLag]:
+        """See `EventLog.lag`."""
+        with closing(LagReader(self._settings, group=group)) as reader:
+            return reader.read(topics, ages=ages)

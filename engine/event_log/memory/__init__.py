@@ -1,0 +1,1 @@
+"""The event log in memory: broker, producer, consumer, and what reads outside of any group."""

@@ -1,0 +1,1 @@
+"""The vector index in memory: exact search, for tests and trials."""

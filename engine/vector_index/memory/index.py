@@ -1,0 +1,216 @@
+"""The vector index in memory: exact search over a dictionary, and a crash that can be tried."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from sightline.engine.errors import NotFound, Part, PartUnavailable
+from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest, TagFilter
+from sightline.engine.vector_index.generations import check_name, open_serving
+from sightline.engine.vector_index.payload import check_vectors, checked_vector, highest
+from sightline.schemas.images import ImageDeleted
+
+Images = dict[str, IndexedImage]
+
+
+class Generation:
+    """What one generation holds, shared by all who have it open.
+
+    Args:
+        spec: its model and geometry.
+    """
+
+    def __init__(self, spec: GenerationSpec) -> None:
+        self.spec = spec
+        self.lock = threading.RLock()
+        self.images: Images = {}
+        self.durable: Images = {}
+
+
+class MemoryVectorIndex:
+    """A `VectorIndex` that scans what it holds; `crash` forgets what was not flushed.
+
+    Args:
+        generation: what it opens: a new one from its spec, or one that others have open as well.
+    """
+
+    def __init__(self, generation: Generation | GenerationSpec) -> None:
+        opened = generation if isinstance(generation, Generation) else Generation(generation)
+        self._generation = opened
+        self._closed = False
+
+    @classmethod
+    def open(cls, generations: MemoryGenerations, spec: GenerationSpec) -> MemoryVectorIndex:
+        """The generation that serves, made from `spec` where there is none.
+
+        Raises:
+            GenerationMismatch: another model made it.
+        """
+        return open_serving(generations, spec)
+
+    @property
+    def spec(self) -> GenerationSpec:
+        """The model and geometry that this generation was made with."""
+        return self._generation.spec
+
+    def apply(self, images: Sequence[IndexedImage]) -> None:
+        """See `VectorIndex.apply`.
+
+        Raises:
+            ValueError: a vector is not finite and unit; nothing was written.
+        """
+        winners = highest(images)
+        check_vectors(winners, self.spec.dimensions)
+        with self._open() as held:
+            for image in winners:
+                stored = held.get(image.image_id)
+                if stored is None or stored.fence < image.fence:
+                    held[image.image_id] = image
+
+    def relocate(self, images: Sequence[IndexedImage]) -> None:
+        """See `VectorIndex.relocate`."""
+        with self._open() as held:
+            for image in images:
+                stored = held.get(image.image_id)
+                if stored is not None and stored.fence == image.fence:
+                    held[image.image_id] = replace(stored, winner=image.winner)
+
+    def get(self, image_ids: Collection[str], *, vectors: bool = False) -> Images:
+        """See `VectorIndex.get`."""
+        with self._open() as held:
+            found = [held[image_id] for image_id in image_ids if image_id in held]
+        return {image.image_id: _shown(image, vectors=vectors) for image in found}
+
+    def search(self, request: SearchRequest) -> list[Hit]:
+        """See `VectorIndex.search`; always exact."""
+        vector = checked_vector(request.vector, self.spec.dimensions, of="the query")
+        with self._open() as held:
+            listed = [image for image in held.values() if _asked_for(image, request)]
+        hits = [
+            Hit(image=replace(image, vector=None), score=float(np.dot(image.vector, vector)))
+            for image in listed
+            if image.vector is not None
+        ]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.image.image_id))[: request.limit]
+
+    def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
+        """See `VectorIndex.scan`; what is there when the first image is asked for."""
+        del batch
+        with self._open() as held:
+            images = list(held.values())
+        for image in images:
+            yield _shown(image, vectors=vectors)
+
+    def count(self, *, listed_only: bool = False) -> int:
+        """See `VectorIndex.count`."""
+        with self._open() as held:
+            return sum(image.listed or not listed_only for image in held.values())
+
+    def purge(self, image_ids: Collection[str]) -> None:
+        """See `VectorIndex.purge`; what is not a tombstone (any more) stays."""
+        with self._open() as held:
+            for image_id in _tombstones(held, image_ids):
+                del held[image_id]
+
+    def flush(self) -> None:
+        """See `VectorIndex.flush`."""
+        with self._open() as held:
+            self._generation.durable = dict(held)
+
+    def crash(self) -> None:
+        """Come back with what was flushed, as after the end of a process."""
+        with self._generation.lock:
+            self._generation.images = dict(self._generation.durable)
+
+    def close(self) -> None:
+        """See `VectorIndex.close`."""
+        if not self._closed:
+            self.flush()
+            self._closed = True
+
+    @contextmanager
+    def _open(self) -> Iterator[Images]:
+        """The images, while nobody else reads or writes them."""
+        if self._closed:
+            raise PartUnavailable(Part.INDEX, "this index is closed")
+        with self._generation.lock:
+            yield self._generation.images
+
+
+def _shown(image: IndexedImage, *, vectors: bool) -> IndexedImage:
+    return image if vectors else replace(image, vector=None)
+
+
+def _asked_for(image: IndexedImage, request: SearchRequest) -> bool:
+    return (
+        image.listed
+        and image.image_id not in request.exclude_ids
+        and _has_tags(set(getattr(image.state, "tags", ())), request.tags)
+    )
+
+
+def _has_tags(tags: set[str], wanted: TagFilter) -> bool:
+    return (
+        (not wanted.any_of or not tags.isdisjoint(wanted.any_of))
+        and tags.issuperset(wanted.all_of)
+        and tags.isdisjoint(wanted.none_of)
+    )
+
+
+def _tombstones(held: Images, image_ids: Iterable[str]) -> list[str]:
+    found = [held[image_id] for image_id in set(image_ids) if image_id in held]
+    return [image.image_id for image in found if isinstance(image.state, ImageDeleted)]
+
+
+class MemoryGenerations:
+    """The generations of one deployment in memory; see `generations.Generations`."""
+
+    def __init__(self) -> None:
+        self._generations: dict[str, Generation] = {}
+        self._current: str | None = None
+
+    def current(self) -> str | None:
+        """See `Generations.current`."""
+        return self._current
+
+    def names(self) -> list[str]:
+        """See `Generations.names`."""
+        return sorted(self._generations)
+
+    def spec(self, name: str) -> GenerationSpec | None:
+        """See `Generations.spec`."""
+        found = self._generations.get(name)
+        return None if found is None else found.spec
+
+    def create(self, spec: GenerationSpec) -> None:
+        """See `Generations.create`."""
+        self._generations.setdefault(check_name(spec.name), Generation(spec))
+
+    def open(self, name: str) -> MemoryVectorIndex:
+        """See `Generations.open`; all who have it open see each other's writes.
+
+        Raises:
+            NotFound: there is no such generation.
+        """
+        return MemoryVectorIndex(self._known(name))
+
+    def switch(self, name: str) -> None:
+        """See `Generations.switch`."""
+        self._current = self._known(name).spec.name
+
+    def remove(self, name: str) -> None:
+        """See `Generations.remove`."""
+        self._generations.pop(check_name(name), None)
+
+    def close(self) -> None:
+        """See `Generations.close`."""
+
+    def _known(self, name: str) -> Generation:
+        if name not in self._generations:
+            raise NotFound(f"index: no generation {name!r} in memory")
+        return self._generations[name]

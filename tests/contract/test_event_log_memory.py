@@ -1,0 +1,133 @@
+"""What only the log in memory has: faults that a test switches on, and groups without waiting."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sightline.engine.errors import PartUnavailable
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
+from sightline.engine.event_log.memory.group import shared_out
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.records import TopicPartition
+from sightline.schemas.topics import IMAGES
+
+TOPIC = IMAGES.name
+
+
+class Listener:
+    """Notes what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        """See `RebalanceListener`."""
+        self.told.append(f"assigned {len(partitions)}")
+
+    def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        """See `RebalanceListener`."""
+        self.told.append(f"revoked {len(partitions)}")
+
+    def lost(self, partitions: Collection[TopicPartition]) -> None:
+        """See `RebalanceListener`."""
+        self.told.append(f"lost {len(partitions)}")
+
+
+def member(broker: MemoryBroker) -> tuple[MemoryEventConsumer, Listener]:
+    """A member of the only group."""
+    consumer, listener = MemoryEventConsumer(broker, group="g"), Listener()
+    consumer.subscribe([TOPIC], listener)
+    return consumer, listener
+
+
+def test_a_member_that_was_silent_is_told_what_it_lost() -> None:
+    """Another has its partitions by then; with its next poll it is in the group again."""
+    broker = MemoryBroker([IMAGES], 4, polls_wait=False)
+    silent, its = member(broker)
+    silent.poll(1, 0)
+    other, theirs = member(broker)
+    silent.expire()
+    other.poll(1, 0)
+    assert theirs.told == ["assigned 4"]
+    silent.poll(1, 0)
+    other.poll(1, 0)
+    silent.poll(1, 0)
+    assert its.told == ["assigned 4", "lost 4", "assigned 2"]
+    assert theirs.told == ["assigned 4", "revoked 2"]
+
+
+def test_a_member_that_leaves_is_told_what_goes() -> None:
+    """As by Kafka's client; the listener may commit then."""
+    broker = MemoryBroker([IMAGES], 4, polls_wait=False)
+    consumer, listener = member(broker)
+    consumer.poll(1, 0)
+    consumer.close()
+    consumer.close()
+    assert listener.told == ["assigned 4", "revoked 4"]
+
+
+def test_a_broker_that_is_down_is_told_once_by_polls_and_always_by_the_rest() -> None:
+    """Nothing appended meanwhile is there; afterwards everything goes on where it was."""
+    broker = MemoryBroker([IMAGES], 1, polls_wait=False)
+    producer = MemoryEventProducer(broker)
+    consumer, _ = member(broker)
+    producer.append(TOPIC, "cat", b"0").result(0)
+    consumer.poll(1, 0)
+    broker.down = True
+    with pytest.raises(PartUnavailable):
+        producer.append(TOPIC, "cat", b"1").result(0)
+    with pytest.raises(PartUnavailable):
+        consumer.poll(1, 0)
+    assert consumer.poll(1, 0) == []
+    for call in (consumer.ask, lambda: consumer.commit({TopicPartition(TOPIC, 0): 1})):
+        with pytest.raises(PartUnavailable):
+            call()
+    broker.down = False
+    producer.append(TOPIC, "cat", b"2").result(0)
+    assert [m.value for m in consumer.poll(9, 0)] == [b"2"]
+
+
+def test_compaction_keeps_the_last_record_of_each_key() -> None:
+    """Offsets stay what they were."""
+    broker = MemoryBroker([IMAGES], 1)
+    producer = MemoryEventProducer(broker)
+    for key in ("a", "b", "a", "c", "b"):
+        producer.append(TOPIC, key, b"x").result(0)
+    broker.compact(TOPIC)
+    assert [(m.key, m.offset) for m in broker.records(TOPIC)] == [(b"a", 2), (b"c", 3), (b"b", 4)]
+
+
+def test_no_partition_starves_another() -> None:
+    """One that is never empty gives way to the others."""
+    broker = MemoryBroker([IMAGES], 2, polls_wait=False)
+    producer = MemoryEventProducer(broker)
+    consumer, _ = member(broker)
+    for number in (0, 0, 0, 1):
+        producer.append(TOPIC, "cat", b"x", partition=number).result(0)
+    polled = [consumer.poll(1, 0)[0].partition for _ in range(2)]
+    assert sorted(polled) == [0, 1]
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=6), st.integers(0, 12))
+def test_partitions_are_shared_out_evenly_and_move_seldom(sizes: list[int], count: int) -> None:
+    """However the group grows and shrinks: sizes differ by one at most, each has one holder."""
+    partitions = [TopicPartition(TOPIC, number) for number in range(count)]
+    held: dict[TopicPartition, str] = {}
+    before: dict[TopicPartition, str] = {}
+    for size in sizes:
+        members = {f"m{number}": partitions for number in range(size)}
+        held = {at: who for at, who in held.items() if who in members}
+        before, held = held, shared_out(partitions, members, held)
+        shares = [Counter(held.values())[who] for who in members]
+        assert set(held) == set(partitions)
+        assert max(shares) - min(shares) <= 1
+        moved = sum(held[at] != who for at, who in before.items())
+        assert moved <= sum(max(0, Counter(before.values())[w] - min(shares)) for w in members)
+    again = shared_out(partitions, {f"m{n}": partitions for n in range(sizes[-1])}, held)
+    assert again == held
