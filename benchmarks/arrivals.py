@@ -17,7 +17,7 @@ import numpy as np
 
 from sightline.engine.settings import Settings
 from sightline.infra.wiring.parts import Parts
-from sightline.producers.images.publisher import Published, reference_to
+from sightline.producers.images.published import Written
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Lane
@@ -57,10 +57,9 @@ def stored(parts: Parts, pictures: Sequence[bytes]) -> list[ObjectReference]:
 
     def put(item: tuple[int, bytes]) -> ObjectReference:
         number, picture = item
-        bucket = parts.settings.store.bucket
-        reference = reference_to(picture, bucket, f"picture-{number}", "image/jpeg")
-        parts.publisher.keep(reference, picture)
-        return reference
+        original = parts.publisher.original(f"picture-{number}", picture, "image/jpeg")
+        parts.publisher.keep(original)
+        return original.reference
 
     with ThreadPoolExecutor(_STORERS) as pool:
         return list(pool.map(put, enumerate(pictures)))
@@ -73,7 +72,7 @@ def publish_arrivals(
     with Parts(settings) as parts:
         publisher = parts.publisher
         _ = parts.producer  # connected before the clock starts
-        waiting: list[Future[Published]] = []
+        waiting: list[Future[Written]] = []
         started = time.perf_counter()
         for number, due_s in enumerate(arrivals.instants()):
             time.sleep(max(0.0, started + due_s - time.perf_counter()))

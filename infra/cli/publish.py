@@ -23,9 +23,11 @@ from sightline.producers.backfill.files import SCHEME
 from sightline.producers.backfill.record import BackfillSummary, End
 from sightline.producers.backfill.run import BackfillOptions, run_backfill
 from sightline.producers.connect import connect
-from sightline.producers.images.catalogued import CataloguedImages, Known
+from sightline.producers.images.catalogue_writes import Known
+from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.outcomes import Ended, await_outcomes
-from sightline.producers.images.publisher import ImagePublisher, Published
+from sightline.producers.images.published import Published
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.upload_files import FileUploaded, upload_files
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane, Outcome
@@ -85,8 +87,8 @@ def upload(
         ends = upload_files(
             catalogued,
             files,
-            visibility=visibility,
             image_id=image_id,
+            visibility=visibility,
             tags=_list(tags),
             owner_id=owner,
             group_id=group,

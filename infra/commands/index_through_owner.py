@@ -9,7 +9,7 @@ import urllib3
 
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.event_log.embedded.http_producer import EVENTS_PATH
-from sightline.producers.images.catalogued import Known
+from sightline.producers.images.catalogue_writes import Known
 from sightline.schemas.images import ImageState
 from sightline.schemas.registry import decode
 

@@ -12,7 +12,7 @@ from sightline.engine.ports import ObjectStore
 from sightline.producers.backfill.manifest import Row
 from sightline.producers.images.content_types import OCTETS, content_type_of
 from sightline.producers.images.ids import id_of_file, id_of_object
-from sightline.producers.images.publisher import reference_to
+from sightline.producers.images.originals import Original, original_of
 from sightline.schemas.images import ObjectReference
 
 SCHEME = "s3://"
@@ -52,7 +52,7 @@ class Files(Protocol):
     def image_id(self, path: str) -> str:
         """The derived id of a path."""
 
-    def referred(self, path: str, image_id: str) -> tuple[ObjectReference, bytes | None]:
+    def original(self, path: str, image_id: str) -> Original:
         """Where its bytes will lie, and the bytes if they have yet to be put there.
 
         Raises:
@@ -89,7 +89,7 @@ class DirectoryFiles:
         """See `Files`."""
         return id_of_file(PurePosixPath(path).as_posix())
 
-    def referred(self, path: str, image_id: str) -> tuple[ObjectReference, bytes | None]:
+    def original(self, path: str, image_id: str) -> Original:
         """See `Files`."""
         file = (self._root / path).resolve()
         if not file.is_relative_to(self._root):
@@ -98,7 +98,8 @@ class DirectoryFiles:
             data = file.read_bytes()
         except OSError as error:
             raise FileRefused(f"cannot be read: {error.strerror}") from error
-        return reference_to(data, self._bucket, image_id, content_type_of(path)), data
+        kind = content_type_of(path)
+        return original_of(data, bucket=self._bucket, image_id=image_id, content_type=kind)
 
 
 class BucketFiles:
@@ -135,7 +136,7 @@ class BucketFiles:
         """See `Files`: the same as the bucket bridge gives it."""
         return id_of_object(self._bucket, self._prefix + path)
 
-    def referred(self, path: str, image_id: str) -> tuple[ObjectReference, bytes | None]:
+    def original(self, path: str, image_id: str) -> Original:
         """See `Files`."""
         del image_id
         key = self._prefix + path
@@ -150,7 +151,7 @@ class BucketFiles:
             size_bytes=found.size_bytes,
             content_type=content_type_of(path) if given == OCTETS else given[:128],
         )
-        return reference, None
+        return Original(reference)
 
 
 def open_files(source: Path | str, store: ObjectStore, own_bucket: str) -> Files:

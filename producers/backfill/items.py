@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,8 +17,11 @@ from sightline.producers.backfill.files import (
 )
 from sightline.producers.backfill.pacing import Pace, patiently
 from sightline.producers.backfill.record import End
-from sightline.producers.images.catalogued import CataloguedImages, Known
+from sightline.producers.images.catalogue_writes import Known
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.originals import Original
 from sightline.producers.images.publisher import ImagePublisher
+from sightline.producers.images.states import with_bytes
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import (
@@ -90,39 +92,33 @@ class ItemPublisher:
             return End.FAILED, str(error)
 
     def _publish(self, item: Item) -> Ended:
-        reference, data = self._files.referred(item.row.path, item.image_id)
-        if reference.size_bytes == 0:
+        original = self._files.original(item.row.path, item.image_id)
+        if original.reference.size_bytes == 0:
             raise FileRefused("it is empty")
-        state = _state_of(item, reference, self._options.visibility)
+        state = _state_of(item, original.reference, self._options.visibility)
         present = self._known(item.image_id) if self._known and item.row.version is None else None
         if present is None:
-            return self._send(state, data)
+            return self._send(state, original)
         same_bytes = _same_bytes(state.object, present.object)
         if same_bytes and (self._options.replace or _same_facts(state, present)):
             return End.KNOWN, ""
         if not self._options.replace:
             return End.DIFFERS, f"known at version {present.version}"
-        return self._replace(present, reference, data)
+        return self._replace(present, original)
 
-    def _replace(
-        self, present: ImageState, reference: ObjectReference, data: bytes | None
-    ) -> Ended:
+    def _replace(self, present: ImageState, original: Original) -> Ended:
         if isinstance(present, ImageDeleted):
             raise FileRefused("the image is deleted; upload it to bring it back")
         if present.authority is not Authority.SIGHTLINE:
-            same: dict[str, Any] = {n: getattr(present, n) for n in type(present).model_fields}
-            update = {"object": reference, "version": present.version + 1}
-            return self._send(ImageUploaded.model_validate(same | update), data)
+            state = with_bytes(present, original.reference, version=present.version + 1)
+            return self._send(state, original)
         if self._catalogued is None:
             raise FileRefused("Sightline counts its versions, and the catalogue is not at hand")
-        if data is not None:
-            self._publisher.keep(reference, data)
-        self._catalogued.replace_bytes(present.image_id, reference, lane=self._options.lane)
+        self._catalogued.replace_bytes(present.image_id, original, lane=self._options.lane)
         return End.PUBLISHED, ""
 
-    def _send(self, state: ImageUploaded, data: bytes | None) -> Ended:
-        if data is not None:
-            self._publisher.keep(state.object, data)
+    def _send(self, state: ImageUploaded, original: Original) -> Ended:
+        self._publisher.keep(original)
         self._publisher.publish(state, lane=self._options.lane).result()
         return End.PUBLISHED, ""
 

@@ -18,7 +18,8 @@ from sightline.producers.backfill.files import (
 from sightline.producers.backfill.items import BackfillOptions, Ended, ItemPublisher
 from sightline.producers.backfill.manifest import read_manifest
 from sightline.producers.backfill.record import BackfillSummary, End, Resume
-from sightline.producers.images.catalogued import CataloguedImages, Known
+from sightline.producers.images.catalogue_writes import Known
+from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 

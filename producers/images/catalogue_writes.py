@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from sightline.engine.errors import Conflict, NotFound
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry, Place
 from sightline.producers.images.ids import new_id
-from sightline.producers.images.publisher import ImagePublisher, Published
+from sightline.producers.images.published import Written
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import Authority, ImageDeleted, ImageState, ObjectReference
 from sightline.schemas.indexed import Lane
@@ -49,6 +51,18 @@ def nothing_known(_image_id: str) -> ImageState | None:
     return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms a write comes about; looked at anew whenever somebody else was faster."""
+
+    if_match: int | None = None
+    """Only on top of this version."""
+    permit: Permit = anyone
+    """Raises where the caller may not write."""
+    again: bool = False
+    """Count the write also if it says the same as what is there."""
+
+
 class CatalogueWrites:
     """Counts versions and publishes them; safe across threads and processes.
 
@@ -64,47 +78,28 @@ class CatalogueWrites:
         self._known = known
 
     def write(
-        self,
-        image_id: str,
-        successor: Successor,
-        *,
-        if_match: int | None = None,
-        again: bool = False,
-        permit: Permit = anyone,
-    ) -> CatalogueEntry:
-        """The entry after the write: a new one, or the old one where nothing was to be done.
+        self, image_id: str, successor: Successor, terms: Terms, *, lane: Lane = Lane.LIVE
+    ) -> Written:
+        """Write what `successor` makes and publish it; a write that says nothing new repeats.
 
         Args:
             image_id: new or known.
             successor: makes the next state; called again when somebody else was faster.
-            if_match: only if this is the present version.
-            again: count it also if it says the same.
-            permit: raises where the caller may not write.
+            terms: of the write.
+            lane: of its event.
 
         Raises:
             NotFound: there is nothing to write on top of.
-            Conflict: another version than `if_match`, or the image's owner counts its versions.
-            PartUnavailable: the store; it may take effect, and a repeat is safe.
+            Conflict: another version than `terms.if_match`, or the owner counts the versions.
+            PartUnavailable: store or broker; it may take effect, and a repeat is safe.
         """
-
-        def decide(found: CatalogueEntry | None) -> CatalogueEntry | None:
-            state = self._known(image_id) if found is None else found.state
-            permit(state)
-            _check(image_id, state, if_match)
-            following = successor(state, 1 if state is None else state.version + 1)
-            if found is not None and not again and _says_the_same(following, found.state):
-                return None
-            event = self._publisher.event_of(following, event_id=new_id())
-            return CatalogueEntry(event=event, seen=None if found is None else found.seen)
-
+        decide = partial(self._following, image_id, successor, terms)
         entry = self._catalogue.update(image_id, decide)
         if entry is None:
             raise NotFound(f"no image {image_id}")
-        return entry
+        return self.publish(entry, lane)
 
-    def follow(
-        self, image_id: str, look: Look, successor: FollowingObject
-    ) -> CatalogueEntry | None:
+    def follow(self, image_id: str, look: Look, successor: FollowingObject) -> Written | None:
         """Make an image what a watched bucket holds now; None: there is nothing, and never was.
 
         `look` is called after the entry was read and before it is replaced by compare-and-set, so
@@ -117,11 +112,11 @@ class CatalogueWrites:
 
         Raises:
             Conflict: the image's owner counts its versions.
-            PartUnavailable: the store; it may take effect, and a repeat is safe.
+            PartUnavailable: store or broker; it may take effect, and a repeat is safe.
         """
 
         def decide(found: CatalogueEntry | None) -> CatalogueEntry | None:
-            state = self._known(image_id) if found is None else found.state
+            state = self._present(image_id, found)
             item = look()
             stamp = _GONE if item is None else item.stamp
             if found is not None and found.seen == stamp:
@@ -129,13 +124,30 @@ class CatalogueWrites:
             if item is None and (state is None or isinstance(state, ImageDeleted)):
                 return None
             _check(image_id, state, None)
-            following = successor(state, item, 1 if state is None else state.version + 1)
+            following = successor(state, item, _next_version(state))
             event = self._publisher.event_of(following, event_id=new_id())
             return CatalogueEntry(event=event, seen=stamp)
 
-        return self._catalogue.update(image_id, decide)
+        entry = self._catalogue.update(image_id, decide)
+        return None if entry is None else self.publish(entry)
 
-    def publish(self, entry: CatalogueEntry, lane: Lane) -> Published:
+    def _following(
+        self, image_id: str, successor: Successor, terms: Terms, found: CatalogueEntry | None
+    ) -> CatalogueEntry | None:
+        """The entry that is to follow the one that was found; None: nothing is to be done."""
+        state = self._present(image_id, found)
+        terms.permit(state)
+        _check(image_id, state, terms.if_match)
+        following = successor(state, _next_version(state))
+        if found is not None and not terms.again and _says_the_same(following, found.state):
+            return None
+        event = self._publisher.event_of(following, event_id=new_id())
+        return CatalogueEntry(event=event, seen=None if found is None else found.seen)
+
+    def _present(self, image_id: str, found: CatalogueEntry | None) -> ImageState | None:
+        return self._known(image_id) if found is None else found.state
+
+    def publish(self, entry: CatalogueEntry, lane: Lane = Lane.LIVE) -> Written:
         """Publish an entry and note where it lies; where that is noted already, tell it.
 
         Raises:
@@ -143,10 +155,11 @@ class CatalogueWrites:
         """
         place = entry.published
         if place is None:
-            published = self._publisher.publish_event(entry.event, lane=lane).result()
-            self._note(entry, published)
-            return published
-        return Published(
+            written = self._publisher.publish_event(entry.event, lane=lane).result()
+            self._note(entry, written)
+            return written
+        return Written(
+            state=entry.state,
             event_id=entry.event.id,
             image_id=entry.state.image_id,
             version=entry.state.version,
@@ -156,19 +169,19 @@ class CatalogueWrites:
             appended=place.appended,
         )
 
-    def _note(self, entry: CatalogueEntry, published: Published) -> None:
+    def _note(self, entry: CatalogueEntry, written: Written) -> None:
         place = Place(
-            topic=published.topic,
-            partition=published.partition,
-            offset=published.offset,
-            appended=published.appended,
+            topic=written.topic,
+            partition=written.partition,
+            offset=written.offset,
+            appended=written.appended,
         )
         try:
             self._catalogue.write(replace(entry, published=place))
         except Conflict:
             return  # a newer version is there by now, which is published by its own writer
 
-    def publish_unpublished(self) -> list[Published]:
+    def publish_unpublished(self) -> list[Written]:
         """Publish again every entry without a noted acknowledgement; a repeat finds none.
 
         The very event that was written is published, so one that did arrive is only repeated.
@@ -176,13 +189,9 @@ class CatalogueWrites:
         Raises:
             PartUnavailable: store or broker; a repeat goes on.
         """
-        return [
-            self.publish(entry, Lane.LIVE)
-            for entry in self._catalogue.scan()
-            if entry.published is None
-        ]
+        return [self.publish(entry) for entry in self._catalogue.scan() if entry.published is None]
 
-    def finish(self, image_id: str) -> Published | None:
+    def finish(self, image_id: str) -> Written | None:
         """Publish one image's entry if that was never noted; a repeat does nothing.
 
         Raises:
@@ -191,7 +200,11 @@ class CatalogueWrites:
         entry = self._catalogue.read(image_id)
         if entry is None or entry.published is not None:
             return None
-        return self.publish(entry, Lane.LIVE)
+        return self.publish(entry)
+
+
+def _next_version(state: ImageState | None) -> int:
+    return 1 if state is None else state.version + 1
 
 
 def _check(image_id: str, state: ImageState | None, if_match: int | None) -> None:

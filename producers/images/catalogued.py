@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
-
-from pydantic import JsonValue
+from typing import Unpack
 
 from sightline.engine.errors import NotFound
 from sightline.engine.object_store.catalogue import Catalogue
@@ -15,29 +12,19 @@ from sightline.producers.images.catalogue_writes import (
     CatalogueWrites,
     Known,
     Look,
-    Permit,
-    anyone,
+    Terms,
     nothing_known,
 )
 from sightline.producers.images.content_types import OCTETS
-from sightline.producers.images.publisher import (
-    ImagePublisher,
-    Published,
-    changed,
-    deleted,
-    reference_to,
-)
-from sightline.schemas.fields import Moderation, Visibility
-from sightline.schemas.images import (
-    Authority,
-    ImageDeleted,
-    ImageState,
-    ImageUploaded,
-    ObjectReference,
-)
+from sightline.producers.images.originals import Original
+from sightline.producers.images.published import Written
+from sightline.producers.images.publisher import ImagePublisher
+from sightline.producers.images.states import ImageFacts, changed, deleted, uploaded, with_bytes
+from sightline.schemas.images import Authority, ImageDeleted, ImageState, ObjectReference
 from sightline.schemas.indexed import Lane
 
-__all__ = ["CataloguedImages", "Known", "Permit", "anyone", "nothing_known"]
+OURS = Authority.SIGHTLINE
+ANY_TERMS = Terms()
 
 
 class CataloguedImages:
@@ -61,65 +48,36 @@ class CataloguedImages:
     def put(
         self,
         image_id: str,
-        data: bytes | ObjectReference,
+        data: bytes | Original,
         *,
-        visibility: Visibility = Visibility.PRIVATE,
-        moderation: Moderation = Moderation.ALLOWED,
-        tags: Sequence[str] = (),
-        owner_id: str | None = None,
-        group_id: str | None = None,
-        attributes: Mapping[str, JsonValue] | None = None,
         content_type: str = OCTETS,
-        if_match: int | None = None,
-        again: bool = False,
-        permit: Permit = anyone,
-        lane: Lane = Lane.LIVE,
-    ) -> Published:
+        terms: Terms = ANY_TERMS,
+        **facts: Unpack[ImageFacts],
+    ) -> Written:
         """Upload or replace; the state that is stored already is not counted again.
 
         Args:
             image_id: new or known.
-            data: bytes to keep in our bucket, or a reference to where they are.
-            visibility: who may see it.
-            moderation: blocked hides it.
-            tags: for filters.
-            owner_id: whose it is.
-            group_id: several photos of one thing share it.
-            attributes: opaque, returned with results.
-            content_type: of `data`, where it is bytes.
-            if_match: only if this is the present version.
-            again: count it also if it says the same: the present version was rejected.
-            permit: asked at the moment of the write, also again when somebody else was faster.
-            lane: of the event.
+            data: bytes to keep in our bucket, or an `Original` that was hashed before.
+            content_type: of bytes, as far as it is known.
+            terms: of the write.
+            facts: what is said of the image; what is not has the contract's default.
 
         Raises:
-            Conflict: another version than `if_match`, or the image's owner counts its versions.
+            Conflict: another version than `terms.if_match`, or the owner counts the versions.
+            ValidationError: a fact is out of the contract's bounds.
             PartUnavailable: store or broker; it may take effect, and a repeat is safe.
         """
         reference = self._kept(image_id, data, content_type)
 
         def successor(_: ImageState | None, version: int) -> ImageState:
-            return ImageUploaded(
-                image_id=image_id,
-                version=version,
-                authority=Authority.SIGHTLINE,
-                object=reference,
-                visibility=visibility,
-                moderation=moderation,
-                tags=tuple(tags),
-                owner_id=owner_id,
-                group_id=group_id,
-                attributes=dict(attributes or {}),
-            )
+            return uploaded(image_id, reference, facts, version=version, authority=OURS)
 
-        return self._writes.publish(
-            self._writes.write(image_id, successor, if_match=if_match, again=again, permit=permit),
-            lane,
-        )
+        return self._writes.write(image_id, successor, terms)
 
     def replace_bytes(
-        self, image_id: str, data: bytes | ObjectReference, *, lane: Lane = Lane.LIVE
-    ) -> Published:
+        self, image_id: str, data: bytes | Original, *, lane: Lane = Lane.LIVE
+    ) -> Written:
         """New bytes of a known image; everything else stays.
 
         Raises:
@@ -127,66 +85,46 @@ class CataloguedImages:
             Conflict: the image's owner counts its versions.
             PartUnavailable: store or broker; it may take effect, and a repeat is safe.
         """
-        reference = self._kept(image_id, data, OCTETS)
+        reference = self._kept(image_id, data)
 
         def successor(state: ImageState | None, version: int) -> ImageState:
-            if state is None or isinstance(state, ImageDeleted):
-                raise NotFound(f"no image {image_id}")
-            same = {name: getattr(state, name) for name in type(state).model_fields}
-            return ImageUploaded.model_validate(
-                same | {"object": reference, "version": version, "authority": Authority.SIGHTLINE}
-            )
+            present = _present(image_id, state)
+            return with_bytes(present, reference, version=version, authority=OURS)
 
-        return self._writes.publish(self._writes.write(image_id, successor), lane)
+        return self._writes.write(image_id, successor, ANY_TERMS, lane=lane)
 
-    def patch(
-        self,
-        image_id: str,
-        changes: Mapping[str, Any],
-        *,
-        if_match: int | None = None,
-        lane: Lane = Lane.LIVE,
-    ) -> Published:
+    def patch(self, image_id: str, changes: ImageFacts, *, terms: Terms = ANY_TERMS) -> Written:
         """Change what `changes` names; of two racing patches none undoes the other.
 
         Raises:
             NotFound: no such image, or it is deleted.
-            Conflict: another version than `if_match`, or the image's owner counts its versions.
+            Conflict: another version than `terms.if_match`, or the owner counts the versions.
             ValidationError: a change is out of bounds.
             PartUnavailable: store or broker; it may take effect, and a repeat is safe.
         """
 
         def successor(state: ImageState | None, version: int) -> ImageState:
-            if state is None or isinstance(state, ImageDeleted):
-                raise NotFound(f"no image {image_id}")
-            return changed(state, version=version, authority=Authority.SIGHTLINE, **changes)
+            return changed(_present(image_id, state), changes, version=version, authority=OURS)
 
-        return self._writes.publish(
-            self._writes.write(image_id, successor, if_match=if_match), lane
-        )
+        return self._writes.write(image_id, successor, terms)
 
-    def delete(
-        self, image_id: str, *, if_match: int | None = None, lane: Lane = Lane.LIVE
-    ) -> Published:
+    def delete(self, image_id: str, *, terms: Terms = ANY_TERMS) -> Written:
         """Delete for good; deleting a deleted image changes nothing.
 
         Raises:
             NotFound: no such image.
-            Conflict: another version than `if_match`, or the image's owner counts its versions.
+            Conflict: another version than `terms.if_match`, or the owner counts the versions.
             PartUnavailable: store or broker; it may take effect, and a repeat is safe.
         """
 
         def successor(state: ImageState | None, version: int) -> ImageState:
             if state is None:
                 raise NotFound(f"no image {image_id}")
-            gone = deleted(state, version=version)
-            return gone.model_copy(update={"authority": Authority.SIGHTLINE})
+            return deleted(state, version=version, authority=OURS)
 
-        return self._writes.publish(
-            self._writes.write(image_id, successor, if_match=if_match), lane
-        )
+        return self._writes.write(image_id, successor, terms)
 
-    def follow_object(self, image_id: str, look: Look, lane: Lane = Lane.LIVE) -> Published | None:
+    def follow_object(self, image_id: str, look: Look) -> Written | None:
         """Make an image what a watched bucket holds under its key, whatever was heard of it.
 
         Visibility, moderation and tags of a known image stay. A repeat changes nothing.
@@ -194,7 +132,6 @@ class CataloguedImages:
         Args:
             image_id: derived from bucket and key.
             look: looks at the object; called at the moment of the write.
-            lane: of the event.
 
         Returns:
             None: there is no such object, and never was an image of it.
@@ -203,39 +140,38 @@ class CataloguedImages:
             Conflict: the image's owner counts its versions.
             PartUnavailable: store or broker; a repeat is safe.
         """
-        entry = self._writes.follow(image_id, look, partial(_following, image_id))
-        return None if entry is None else self._writes.publish(entry, lane)
+        return self._writes.follow(image_id, look, partial(_following, image_id))
 
-    def publish_unpublished(self) -> list[Published]:
+    def publish_unpublished(self) -> list[Written]:
         """See `CatalogueWrites.publish_unpublished`."""
         return self._writes.publish_unpublished()
 
-    def finish(self, image_id: str) -> Published | None:
+    def finish(self, image_id: str) -> Written | None:
         """See `CatalogueWrites.finish`."""
         return self._writes.finish(image_id)
 
     def _kept(
-        self, image_id: str, data: bytes | ObjectReference, content_type: str
+        self, image_id: str, data: bytes | Original, content_type: str = OCTETS
     ) -> ObjectReference:
-        if isinstance(data, ObjectReference):
-            return data
-        reference = reference_to(data, self._publisher.bucket, image_id, content_type)
-        self._publisher.keep(reference, data)
-        return reference
+        original = self._publisher.original(image_id, data, content_type)
+        self._publisher.keep(original)
+        return original.reference
 
 
 def _following(
     image_id: str, state: ImageState | None, item: BucketObject | None, version: int
 ) -> ImageState:
+    """What an image becomes when its bucket holds `item` under its key; None: nothing any more."""
     if item is None:
-        if state is None:
-            raise AssertionError("an image that never was is not deleted")
-        gone = deleted(state, version=version)
-        return gone.model_copy(update={"authority": Authority.SIGHTLINE})
+        return deleted(_present(image_id, state), version=version, authority=OURS)
     if state is None or isinstance(state, ImageDeleted):
-        kept: dict[str, Any] = {"image_id": image_id, "visibility": item.visibility}
-    else:
-        kept = {name: getattr(state, name) for name in type(state).model_fields}
-    return ImageUploaded.model_validate(
-        kept | {"object": item.reference, "version": version, "authority": Authority.SIGHTLINE}
-    )
+        fresh: ImageFacts = {"visibility": item.visibility}
+        return uploaded(image_id, item.reference, fresh, version=version, authority=OURS)
+    return with_bytes(state, item.reference, version=version, authority=OURS)
+
+
+def _present(image_id: str, state: ImageState | None) -> ImageState:
+    """A state that can be changed. Raises `NotFound` where there is none, or it is deleted."""
+    if state is None or isinstance(state, ImageDeleted):
+        raise NotFound(f"no image {image_id}")
+    return state

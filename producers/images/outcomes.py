@@ -12,7 +12,7 @@ from sightline.engine.event_log.kafka.offsets import offsets_since
 from sightline.engine.ports import Clock
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings
-from sightline.producers.images.publisher import Published
+from sightline.producers.images.published import Published
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.indexed import ImageIndexed, ImageRejected, Outcome
 from sightline.schemas.registry import decode

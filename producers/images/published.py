@@ -1,14 +1,14 @@
-"""The acknowledgement of an image's event."""
+"""The acknowledgement of an image's event, and of a write with the state that it made."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sightline.engine.records import Message
 from sightline.schemas.envelope import Event
+from sightline.schemas.images import ImageState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,28 +24,38 @@ class Published:
     appended: datetime
 
 
-def published_when(sent: Future[Message], event: Event[Any]) -> Future[Published]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written(Published):
+    """One acknowledged write: its event's place in the log, and the image as it is from now on."""
+
+    state: ImageState
+
+
+def written_at(event: Event[ImageState], message: Message) -> Written:
+    """What the log's acknowledgement of an event's message says of the write."""
+    return Written(
+        state=event.data,
+        event_id=event.id,
+        image_id=event.data.image_id,
+        version=event.data.version,
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        appended=message.timestamp,
+    )
+
+
+def written_when(sent: Future[Message], event: Event[ImageState]) -> Future[Written]:
     """The acknowledgement of a message as that of its event; an error stays the error."""
-    published: Future[Published] = Future()
-    published.set_running_or_notify_cancel()
+    written: Future[Written] = Future()
+    written.set_running_or_notify_cancel()
 
     def ended(done: Future[Message]) -> None:
         error = done.exception()
         if error is not None:
-            published.set_exception(error)
-            return
-        message = done.result()
-        published.set_result(
-            Published(
-                event_id=event.id,
-                image_id=event.data.subject,
-                version=event.data.version,
-                topic=message.topic,
-                partition=message.partition,
-                offset=message.offset,
-                appended=message.timestamp,
-            )
-        )
+            written.set_exception(error)
+        else:
+            written.set_result(written_at(event, done.result()))
 
     sent.add_done_callback(ended)
-    return published
+    return written

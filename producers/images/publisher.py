@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future
 from datetime import datetime
-from typing import Any
-
-from pydantic import JsonValue
+from typing import Unpack
 
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
 from sightline.engine.trace_context import new_traceparent, traceparent_header
 from sightline.producers.images.content_types import OCTETS
 from sightline.producers.images.ids import event_id_of
-from sightline.producers.images.published import Published, published_when
-from sightline.producers.images.states import changed, deleted, reference_to
+from sightline.producers.images.originals import Original, original_of
+from sightline.producers.images.published import Written, written_when
+from sightline.producers.images.states import ImageFacts, changed, deleted, uploaded
 from sightline.schemas.envelope import Event
-from sightline.schemas.fields import Moderation, NamedImage, Visibility
-from sightline.schemas.images import (
-    Authority,
-    ImageState,
-    ImageUploaded,
-    ObjectReference,
-)
+from sightline.schemas.fields import NamedImage
+from sightline.schemas.images import ImageState, ImageUploaded
 from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, Topic
-
-__all__ = [
-    "TOPIC_OF_LANE",
-    "ImagePublisher",
-    "Published",
-    "changed",
-    "deleted",
-    "reference_to",
-]
 
 TOPIC_OF_LANE: Mapping[Lane, Topic] = {Lane.LIVE: IMAGES, Lane.BACKFILL: IMAGES_BACKFILL}
 
@@ -63,79 +48,60 @@ class ImagePublisher:
 
     def upload(
         self,
-        data: bytes,
+        data: bytes | Original,
         *,
         image_id: str,
         version: int,
-        visibility: Visibility = Visibility.PRIVATE,
-        moderation: Moderation = Moderation.ALLOWED,
-        tags: Sequence[str] = (),
-        owner_id: str | None = None,
-        group_id: str | None = None,
-        attributes: Mapping[str, JsonValue] | None = None,
         content_type: str = OCTETS,
-        authority: Authority = Authority.OWNER,
         lane: Lane = Lane.LIVE,
-    ) -> Published:
+        **facts: Unpack[ImageFacts],
+    ) -> Written:
         """Store the bytes, publish `ImageUploaded`, return when both are acknowledged.
 
         A repeat with the same arguments is the same event again and changes nothing. An image is
         private unless its visibility is given.
 
+        Args:
+            data: the picture; an `Original` where it was hashed before.
+            image_id: yours.
+            version: your counter: grows with every event of this image.
+            content_type: of bytes, as you know it; a hint.
+            lane: live before backfill.
+            facts: `visibility`, `moderation`, `tags`, `owner_id`, `group_id`, `attributes`.
+
         Raises:
             ValidationError: an argument is out of the contract's bounds; nothing was stored.
+            TypeError: an argument that images do not have; nothing was stored.
             PartUnavailable: store or broker did not acknowledge in time, the topic does not exist,
                 an authorisation was refused, or the producer is closed; a repeat is safe.
             Overloaded: too many events wait in this process; nothing was sent.
             TooLarge: the event is over the topic's bound.
         """
-        state = self.stored(
-            data,
-            image_id=image_id,
-            version=version,
-            visibility=visibility,
-            moderation=moderation,
-            tags=tags,
-            owner_id=owner_id,
-            group_id=group_id,
-            attributes=attributes,
-            content_type=content_type,
-            authority=authority,
-        )
+        original = self.original(image_id, data, content_type)
+        state = self.stored(image_id, original, facts, version=version)
         return self.publish(state, lane=lane).result()
 
+    def original(
+        self, image_id: str, data: bytes | Original, content_type: str = OCTETS
+    ) -> Original:
+        """Bytes, hashed, and their place in our bucket; an `Original` stays as it is.
+
+        Raises:
+            ValidationError: the image's id is out of the contract's bounds.
+        """
+        if isinstance(data, Original):
+            return data
+        return original_of(data, bucket=self.bucket, image_id=image_id, content_type=content_type)
+
     def stored(
-        self,
-        data: bytes,
-        *,
-        image_id: str,
-        version: int,
-        visibility: Visibility,
-        moderation: Moderation,
-        tags: Sequence[str],
-        owner_id: str | None,
-        group_id: str | None,
-        attributes: Mapping[str, JsonValue] | None,
-        content_type: str,
-        authority: Authority,
+        self, image_id: str, original: Original, facts: ImageFacts, *, version: int
     ) -> ImageUploaded:
         """Store the bytes; the state that is to be published then. Raises as `upload`."""
-        state = ImageUploaded(
-            image_id=image_id,
-            version=version,
-            authority=authority,
-            object=reference_to(data, self.bucket, image_id, content_type),
-            visibility=visibility,
-            moderation=moderation,
-            tags=tuple(tags),
-            owner_id=owner_id,
-            group_id=group_id,
-            attributes=dict(attributes or {}),
-        )
-        self.keep(state.object, data)
+        state = uploaded(image_id, original.reference, facts, version=version)
+        self.keep(original)
         return state
 
-    def change(self, state: ImageState, *, version: int, **changes: Any) -> Published:
+    def change(self, state: ImageState, *, version: int, **changes: Unpack[ImageFacts]) -> Written:
         """Publish `ImageChanged`: the whole state as it was, with `changes`, at a higher version.
 
         Args:
@@ -147,9 +113,9 @@ class ImagePublisher:
         Raises:
             As `upload`.
         """
-        return self.publish(changed(state, version=version, **changes)).result()
+        return self.publish(changed(state, changes, version=version)).result()
 
-    def delete(self, state: ImageState, *, version: int) -> Published:
+    def delete(self, state: ImageState, *, version: int) -> Written:
         """Publish `ImageDeleted`, final against every lower version.
 
         Raises:
@@ -157,9 +123,11 @@ class ImagePublisher:
         """
         return self.publish(deleted(state, version=version)).result()
 
-    def keep(self, reference: ObjectReference, data: bytes) -> None:
-        """Put an image's bytes where its reference says. Raises `PartUnavailable`."""
-        self.store.put(reference.bucket, reference.key, data, content_type=reference.content_type)
+    def keep(self, original: Original) -> None:
+        """Put bytes where their reference says, unless they lie there. Raises `PartUnavailable`."""
+        if original.data is not None:
+            place = original.reference
+            self.store.put(place.bucket, place.key, original.data, content_type=place.content_type)
 
     def publish(
         self,
@@ -169,7 +137,7 @@ class ImagePublisher:
         event_id: str | None = None,
         occurred: datetime | None = None,
         traceparent: str | None = None,
-    ) -> Future[Published]:
+    ) -> Future[Written]:
         """Queue the event of a whole state; the future ends when it is acknowledged.
 
         Events of one image keep the order of these calls.
@@ -209,13 +177,13 @@ class ImagePublisher:
         )
 
     def publish_event(
-        self, event: Event[Any], *, lane: Lane = Lane.LIVE, traceparent: str | None = None
-    ) -> Future[Published]:
+        self, event: Event[ImageState], *, lane: Lane = Lane.LIVE, traceparent: str | None = None
+    ) -> Future[Written]:
         """Queue a finished event, as it is; see `publish`."""
         sent = self.producer.append(
             TOPIC_OF_LANE[lane].name,
-            event.data.subject,
+            event.data.image_id,
             event.encode(),
             headers=[traceparent_header(traceparent or new_traceparent())],
         )
-        return published_when(sent, event)
+        return written_when(sent, event)

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
-
-from pydantic import JsonValue
+from typing import Unpack
 
 from sightline.producers.images.content_types import OCTETS
-from sightline.producers.images.publisher import (
-    ImagePublisher,
-    Published,
-    changed,
-    deleted,
-)
-from sightline.schemas.fields import Moderation, Visibility
-from sightline.schemas.images import Authority, ImageState
+from sightline.producers.images.originals import Original
+from sightline.producers.images.published import Written
+from sightline.producers.images.publisher import ImagePublisher
+from sightline.producers.images.states import ImageFacts, changed, deleted
+from sightline.schemas.images import ImageState, ImageUploaded
 from sightline.schemas.indexed import Lane
 
 
@@ -36,43 +30,30 @@ class AsyncImagePublisher:
 
     async def upload(
         self,
-        data: bytes,
+        data: bytes | Original,
         *,
         image_id: str,
         version: int,
-        visibility: Visibility = Visibility.PRIVATE,
-        moderation: Moderation = Moderation.ALLOWED,
-        tags: Sequence[str] = (),
-        owner_id: str | None = None,
-        group_id: str | None = None,
-        attributes: Mapping[str, JsonValue] | None = None,
         content_type: str = OCTETS,
-        authority: Authority = Authority.OWNER,
         lane: Lane = Lane.LIVE,
-    ) -> Published:
+        **facts: Unpack[ImageFacts],
+    ) -> Written:
         """See `ImagePublisher.upload`."""
+
+        def stored() -> ImageUploaded:
+            original = self._publisher.original(image_id, data, content_type)
+            return self._publisher.stored(image_id, original, facts, version=version)
+
         # In a thread: to hash a large picture here would hold up every other task.
-        state = await asyncio.to_thread(
-            self._publisher.stored,
-            data,
-            image_id=image_id,
-            version=version,
-            visibility=visibility,
-            moderation=moderation,
-            tags=tags,
-            owner_id=owner_id,
-            group_id=group_id,
-            attributes=attributes,
-            content_type=content_type,
-            authority=authority,
-        )
-        return await self.publish(state, lane=lane)
+        return await self.publish(await asyncio.to_thread(stored), lane=lane)
 
-    async def change(self, state: ImageState, *, version: int, **changes: Any) -> Published:
+    async def change(
+        self, state: ImageState, *, version: int, **changes: Unpack[ImageFacts]
+    ) -> Written:
         """See `ImagePublisher.change`."""
-        return await self.publish(changed(state, version=version, **changes))
+        return await self.publish(changed(state, changes, version=version))
 
-    async def delete(self, state: ImageState, *, version: int) -> Published:
+    async def delete(self, state: ImageState, *, version: int) -> Written:
         """See `ImagePublisher.delete`."""
         return await self.publish(deleted(state, version=version))
 
@@ -84,7 +65,7 @@ class AsyncImagePublisher:
         event_id: str | None = None,
         occurred: datetime | None = None,
         traceparent: str | None = None,
-    ) -> Published:
+    ) -> Written:
         """See `ImagePublisher.publish`; returns when the event is acknowledged."""
         return await asyncio.wrap_future(
             self._publisher.publish(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from pydantic import ValidationError
 
@@ -13,9 +14,9 @@ from sightline.engine.pictures.signature import NO_PICTURE, sniff
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.content_types import content_type_of
 from sightline.producers.images.ids import new_id
-from sightline.producers.images.publisher import Published
+from sightline.producers.images.published import Published
+from sightline.producers.images.states import ImageFacts
 from sightline.schemas.envelope import ContractError
-from sightline.schemas.fields import Visibility
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +33,9 @@ def upload_files(
     catalogued: CataloguedImages,
     files: Sequence[Path],
     *,
-    visibility: Visibility,
     image_id: str | None = None,
-    tags: Sequence[str] = (),
-    owner_id: str | None = None,
-    group_id: str | None = None,
     progress: Callable[[FileUploaded], object] | None = None,
+    **facts: Unpack[ImageFacts],
 ) -> list[FileUploaded]:
     """Upload files one after the other; one that fails does not stop the others.
 
@@ -47,12 +45,9 @@ def upload_files(
     Args:
         catalogued: counts the versions.
         files: pictures.
-        visibility: who may see them.
         image_id: of a single file; none: a new id each, so a repeat makes a second image.
-        tags: of all of them.
-        owner_id: of all of them.
-        group_id: of all of them.
         progress: told after each file.
+        facts: what is said of all of them.
 
     Raises:
         ValueError: an image id for several files.
@@ -61,32 +56,25 @@ def upload_files(
         raise ValueError("an image id goes with exactly one file")
     ends: list[FileUploaded] = []
     for file in files:
-        end = _upload(
-            file,
-            lambda data, path: catalogued.put(
-                image_id or new_id(),
-                data,
-                visibility=visibility,
-                tags=tags,
-                owner_id=owner_id,
-                group_id=group_id,
-                content_type=content_type_of(path.name),
-            ),
-        )
+        end = _upload(catalogued, file, image_id or new_id(), facts)
         ends.append(end)
         if progress is not None:
             progress(end)
     return ends
 
 
-def _upload(file: Path, put: Callable[[bytes, Path], Published]) -> FileUploaded:
+def _upload(
+    catalogued: CataloguedImages, file: Path, image_id: str, facts: ImageFacts
+) -> FileUploaded:
     try:
         data = file.read_bytes()
         if not data:
             return FileUploaded(file=file, published=None, reason="it is empty")
         if sniff(data) is None:
             return FileUploaded(file=file, published=None, reason=f"it is {NO_PICTURE}")
-        return FileUploaded(file=file, published=put(data, file))
+        kind = content_type_of(file.name)
+        written = catalogued.put(image_id, data, content_type=kind, **facts)
+        return FileUploaded(file=file, published=written)
     except OSError as error:
         return FileUploaded(file=file, published=None, reason=f"cannot be read: {error.strerror}")
     except ValidationError as error:

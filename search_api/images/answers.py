@@ -19,7 +19,7 @@ from sightline.search_api.images.known_image import Standing
 from sightline.search_api.images.renditions import Rendition, Renditions
 from sightline.search_api.images.status import ImageStatus
 from sightline.search_api.images.write_rules import refuse_superseded
-from sightline.search_api.images.writes import Written
+from sightline.search_api.images.writes import Accepted
 
 REVALIDATE = "private, no-cache"
 """Browsers may keep a listed image but ask each time, and so learn that it is gone (304 else)."""
@@ -50,7 +50,7 @@ class ImageAnswers:
         """As `ImageStatus.of`."""
         return await self._status.of(image_id, caller)
 
-    async def written(self, written: Written, caller: Caller, wait: Wait) -> Response:
+    async def written(self, written: Accepted, caller: Caller, wait: Wait) -> Response:
         """202 and where to look; once the index has it 200, or 422 or 409 where it is not that."""
         arrived = wait.seconds > 0 and await self._status.applied_within(
             written.image_id, written.version, wait.seconds, written.pending
@@ -62,7 +62,7 @@ class ImageAnswers:
             _refuse_rejected(standing)
         return self.document(standing, status=200 if arrived else 202)
 
-    async def _after(self, written: Written, caller: Caller) -> Standing:
+    async def _after(self, written: Accepted, caller: Caller) -> Standing:
         """The standing after a write; the index may be down, what was acknowledged is told."""
         try:
             return await self._status.of(written.image_id, caller)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
 from sightline.schemas.fields import Moderation
-from sightline.schemas.images import Authority, ImageState
+from sightline.schemas.images import Authority, ImageState, ObjectReference
 from sightline.search_api.http.if_match import IfMatch, etag
 from sightline.search_api.http.problems import Problem
 from sightline.search_api.http.request_fields import ImageFields
@@ -52,7 +52,7 @@ def refuse_other_authority(
         raise _conflict("Sightline counts this image's versions: send none, use If-Match", standing)
 
 
-def refuse_known(standing: Standing, said: ImageFields, content_sha256: str) -> None:
+def refuse_known(standing: Standing, said: ImageFields, new: ObjectReference) -> None:
     """409 for a version below the present one, and for the present one unless it is a repeat.
 
     Two contents of one version would end by the tie-break, so that the caller could not know
@@ -62,7 +62,7 @@ def refuse_known(standing: Standing, said: ImageFields, content_sha256: str) -> 
         return
     if said.version < standing.version:
         raise _conflict(f"version {said.version} is below version {standing.version}", standing)
-    if not _repeats(standing.state, said, content_sha256):
+    if not _repeats(standing.state, said, new):
         detail = f"version {said.version} has other content: send one above {said.version}"
         raise _conflict(detail, standing)
 
@@ -95,10 +95,10 @@ def next_version(standing: Standing, version: int | None, wanted: IfMatch) -> in
     return version
 
 
-def _repeats(state: ImageState, said: ImageFields, content_sha256: str) -> bool:
+def _repeats(state: ImageState, said: ImageFields, new: ObjectReference) -> bool:
     if state.authority is not Authority.OWNER or state.object is None:
         return False
-    if state.object.sha256 != content_sha256:
+    if state.object.sha256 != new.sha256:
         return False
     return all(getattr(state, name) == getattr(said, name) for name in ImageFields.model_fields)
 

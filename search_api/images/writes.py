@@ -11,22 +11,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 from sightline.engine.errors import Conflict, NotFound, Part
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.engine.vector_index.visible import Caller
+from sightline.producers.images.catalogue_writes import Terms
 from sightline.producers.images.catalogued import CataloguedImages
-from sightline.producers.images.publisher import Published, changed, deleted, reference_to
+from sightline.producers.images.originals import Original, original_of
+from sightline.producers.images.published import Written
 from sightline.producers.images.publisher_async import AsyncImagePublisher
-from sightline.schemas.images import (
-    Authority,
-    ImageDeleted,
-    ImageState,
-    ImageUploaded,
-)
+from sightline.producers.images.states import ImageFacts, changed, deleted
+from sightline.schemas.images import Authority, ImageDeleted, ImageState
 from sightline.search_api.http.bodies import Uploaded
 from sightline.search_api.http.concurrency import Gate
 from sightline.search_api.http.hashing import hashed
@@ -47,8 +44,8 @@ from sightline.search_api.images.write_rules import (
 from sightline.search_api.search.query_vectors import QueryVectors
 
 T = TypeVar("T")
-Put = Callable[..., Published]
-"""Of `CataloguedImages`."""
+Put = Callable[[Original, ImageFacts], Written]
+"""Writes an upload whose version Sightline counts."""
 MAX_WRITES = 16
 """At once, each with its thread and perhaps a picture in memory; as many again wait. Threads of
 their own, since a write waits for the broker as long as it must, and nothing else may wait with it.
@@ -56,8 +53,8 @@ their own, since a write waits for the broker as long as it must, and nothing el
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """One acknowledged write."""
+class Accepted:
+    """One acknowledged write, as it is answered."""
 
     image_id: str
     version: int
@@ -99,7 +96,7 @@ class ImageWrites:
 
     async def create(
         self, image_id: str, fields: ImageFields, picture: Uploaded, caller: Caller
-    ) -> Written:
+    ) -> Accepted:
         """Upload under an id that is new: nothing needs to be asked of the index.
 
         Raises:
@@ -112,8 +109,8 @@ class ImageWrites:
         async with self._gate.enter(Part.BROKER):
             data = await picture.read()
             await self._pictures.prepared(data)
-            put = self._new_images.put
-            return await self._upload(image_id, said, data, picture.content_type, put=put)
+            original = await self._original(image_id, data, picture.content_type)
+            return await self._upload(self._new_images, original, image_id, said, Terms())
 
     async def put(
         self,
@@ -122,7 +119,7 @@ class ImageWrites:
         picture: Uploaded,
         caller: Caller,
         wanted: IfMatch,
-    ) -> Written:
+    ) -> Accepted:
         """Upload under the caller's id, new or not; a repeat changes nothing.
 
         Raises:
@@ -137,24 +134,21 @@ class ImageWrites:
             if standing is not None and not may_change(caller, standing.state):
                 raise NotFound(f"no image {image_id} that you may see")
             check(wanted, None if standing is None else standing.version)
+            original = await self._original(image_id, data, picture.content_type)
             if standing is not None:
                 refuse_other_authority(standing, said.version)
-                refuse_known(standing, said, await hashed(_digest, data))
-            # The same bytes again after a rejection: the object may be whole this time.
-            again = standing is not None and standing.rejected
-            put: Put = partial(
-                _counted,
-                standing,
-                wanted,
-                self._catalogued.put,
-                again=again,
+                refuse_known(standing, said, original.reference)
+            terms = Terms(
+                if_match=_expected(standing, wanted),
                 permit=partial(_refuse_stranger, image_id, caller),
+                # The same bytes again after a rejection: the object may be whole this time.
+                again=standing is not None and standing.rejected,
             )
-            return await self._upload(image_id, said, data, picture.content_type, put=put)
+            return await self._upload(self._catalogued, original, image_id, said, terms)
 
     async def change(
         self, image_id: str, patch: ImagePatch, caller: Caller, wanted: IfMatch
-    ) -> Written:
+    ) -> Accepted:
         """Change what the patch names and keep the rest.
 
         Raises:
@@ -162,7 +156,7 @@ class ImageWrites:
             Problem: 403, 409, 412 or 428, as `docs/api.md` says.
             PartUnavailable: a repeat is safe.
         """
-        changes = patch.changes()
+        changes = cast("ImageFacts", patch.changes())
         refuse_admin_fields(changes, caller)
         async with self._gate.enter(Part.BROKER), self._locks.of(image_id):
             standing = await self._known(image_id, caller)
@@ -172,22 +166,16 @@ class ImageWrites:
             refuse_other_authority(standing, patch.version)
             if owner_counts(standing, patch.version):
                 number = next_version(standing, patch.version, wanted)
-                facts = {**changes, "authority": Authority.OWNER}
-                return await self._publish(changed(standing.state, version=number, **facts))
-            published = await self._run(
-                partial(_counted, standing, wanted, self._catalogued.patch, image_id, changes)
-            )
-            state = changed(
-                standing.state,
-                version=published.version,
-                **changes,
-                authority=Authority.SIGHTLINE,
-            )
-            return self._remember(state, published)
+                owned = Authority.OWNER
+                state = changed(standing.state, changes, version=number, authority=owned)
+                return await self._publish(state)
+            terms = Terms(if_match=_expected(standing, wanted))
+            patch_it = partial(self._catalogued.patch, image_id, changes, terms=terms)
+            return await self._counted(terms, patch_it)
 
     async def delete(
         self, image_id: str, version: int | None, caller: Caller, wanted: IfMatch
-    ) -> Written:
+    ) -> Accepted:
         """Delete for good; deleting again changes nothing.
 
         Raises:
@@ -197,15 +185,14 @@ class ImageWrites:
             standing = await self._known(image_id, caller)
             check(wanted, standing.version)
             if isinstance(standing.state, ImageDeleted):
-                return Written(image_id, standing.version)
+                return Accepted(image_id, standing.version)
             refuse_other_authority(standing, version, send="send `?version=N` with N")
             if owner_counts(standing, version):
                 number = next_version(standing, version, wanted)
                 return await self._publish(deleted(standing.state, version=number))
-            published = await self._run(
-                partial(_counted, standing, wanted, self._catalogued.delete, image_id)
-            )
-            return self._remember(deleted(standing.state, version=published.version), published)
+            terms = Terms(if_match=_expected(standing, wanted))
+            delete_it = partial(self._catalogued.delete, image_id, terms=terms)
+            return await self._counted(terms, delete_it)
 
     async def _known(self, image_id: str, caller: Caller) -> Standing:
         standing = await self._finished(image_id)
@@ -223,72 +210,65 @@ class ImageWrites:
         if standing is None or standing.pending is None:
             return standing
         if standing.pending != self._pending.newer_than(image_id, None):  # the catalogue's
-            published = await self._run(partial(self._catalogued.finish, image_id))
-            if published is not None and published.version == standing.version:
-                self._remember(standing.state, published)
+            written = await self._run(partial(self._catalogued.finish, image_id))
+            if written is not None:
+                self._remember(written)
         return standing
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
+    async def _original(self, image_id: str, data: bytes, content_type: str) -> Original:
+        return await hashed(
+            partial(original_of, bucket=self._bucket, image_id=image_id, content_type=content_type),
+            data,
+        )
+
     async def _upload(
-        self, image_id: str, said: ImageFields, data: bytes, content_type: str, *, put: Put
-    ) -> Written:
-        facts: dict[str, Any] = {
-            name: getattr(said, name) for name in ImageFields.model_fields if name != "version"
-        }
+        self,
+        catalogued: CataloguedImages,
+        original: Original,
+        image_id: str,
+        said: ImageFields,
+        terms: Terms,
+    ) -> Accepted:
+        """Through the catalogue on these terms, or at the owner's version straight to the log."""
+        facts = _facts(said)
         if said.version is None:
-            authority = Authority.SIGHTLINE
-            published = await self._run(
-                partial(put, image_id, data, content_type=content_type, **facts)
-            )
-        else:
-            authority = Authority.OWNER
-            published = await self._publisher.upload(
-                data, image_id=image_id, version=said.version, content_type=content_type, **facts
-            )
-        refer = partial(
-            reference_to, bucket=self._bucket, image_id=image_id, content_type=content_type
-        )
-        state = ImageUploaded(
-            image_id=image_id,
-            version=published.version,
-            authority=authority,
-            object=await hashed(refer, data),
-            **facts,
-        )
-        return self._remember(state, published)
+            put = partial(catalogued.put, image_id, original, terms=terms, **facts)
+            return await self._counted(terms, put)
+        upload = self._publisher.upload(original, image_id=image_id, version=said.version, **facts)
+        return self._remember(await upload)
 
-    async def _publish(self, state: ImageState) -> Written:
-        return self._remember(state, await self._publisher.publish(state))
+    async def _counted(self, terms: Terms, write: Callable[[], Written]) -> Accepted:
+        """A write through the catalogue. Raises as `ImageWrites.put`."""
+        try:
+            return self._remember(await self._run(write))
+        except Conflict:
+            if terms.if_match is None:
+                raise
+            # Another process wrote between our look and the compare-and-set.
+            raise stale(None) from None
 
-    def _remember(self, state: ImageState, published: Published) -> Written:
-        now = self._clock.now()
-        pending = Pending(state=state, event_id=published.event_id, published=now)
+    async def _publish(self, state: ImageState) -> Accepted:
+        return self._remember(await self._publisher.publish(state))
+
+    def _remember(self, written: Written) -> Accepted:
+        pending = Pending(
+            state=written.state, event_id=written.event_id, published=self._clock.now()
+        )
         self._pending.add(pending)
-        return Written(published.image_id, published.version, pending)
+        return Accepted(written.image_id, written.version, pending)
 
 
-def _digest(data: bytes) -> str:
-    return sha256(data).hexdigest()
+def _facts(said: ImageFields) -> ImageFacts:
+    """What a caller said of an image; that its names are facts of images, a test holds."""
+    return cast("ImageFacts", said.model_dump(exclude={"version"}))
 
 
-def _counted(
-    standing: Standing | None,
-    wanted: IfMatch,
-    write: Callable[..., Published],
-    *args: object,
-    **fields: object,
-) -> Published:
-    """A write through the catalogue, only on top of what the caller read, if it says so."""
-    expected = standing.version if standing is not None and isinstance(wanted, frozenset) else None
-    try:
-        return write(*args, if_match=expected, **fields)
-    except Conflict:
-        if expected is None:
-            raise
-        # Another process wrote between our look and the compare-and-set.
-        raise stale(None) from None
+def _expected(standing: Standing | None, wanted: IfMatch) -> int | None:
+    """The version that a write must find, where the caller says which one it read."""
+    return standing.version if standing is not None and isinstance(wanted, frozenset) else None
 
 
 def _refuse_stranger(image_id: str, caller: Caller, state: ImageState | None) -> None:

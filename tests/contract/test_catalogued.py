@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import Any
 
 import pytest
 
@@ -12,9 +11,11 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Conflict, NotFound, PartUnavailable, PermanentError
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import ObjectStore
-from sightline.producers.images.catalogue_writes import BucketObject, Look
+from sightline.producers.images.catalogue_writes import BucketObject, Look, Terms
 from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.originals import Original
 from sightline.producers.images.publisher import ImagePublisher
+from sightline.producers.images.states import ImageFacts
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (
     Authority,
@@ -77,12 +78,12 @@ def test_if_match_guards_every_write(images: CataloguedImages, log: Log) -> None
     """Another version than the expected one is a conflict, and nothing happens."""
     images.put(CAT, b"1")
     with pytest.raises(Conflict):
-        images.patch(CAT, {"tags": ("x",)}, if_match=2)
+        images.patch(CAT, {"tags": ("x",)}, terms=Terms(if_match=2))
     with pytest.raises(Conflict):
-        images.delete(CAT, if_match=0)
+        images.delete(CAT, terms=Terms(if_match=0))
     with pytest.raises(Conflict):
-        images.put("new", b"1", if_match=1)
-    assert images.patch(CAT, {"tags": ("x",)}, if_match=1).version == 2
+        images.put("new", b"1", terms=Terms(if_match=1))
+    assert images.patch(CAT, {"tags": ("x",)}, terms=Terms(if_match=1)).version == 2
     assert len(log.states()) == 2
 
 
@@ -105,13 +106,13 @@ def test_of_racing_patches_none_undoes_another(
     authority(catalogue, place, log).put(CAT, b"1")
     start = threading.Barrier(4)
 
-    def patch(fields: list[dict[str, Any]]) -> None:
+    def patch(fields: list[ImageFacts]) -> None:
         mine = authority(catalogue, place, log)
         start.wait()
         for changes in fields:
             mine.patch(CAT, changes)
 
-    chains: list[list[dict[str, Any]]] = [
+    chains: list[list[ImageFacts]] = [
         [{"tags": (f"t{n}",)} for n in range(6)],
         [{"visibility": v} for v in (Visibility.PUBLIC, Visibility.PRIVATE) * 3],
         [{"group_id": f"g{n}"} for n in range(6)],
@@ -232,12 +233,12 @@ def test_an_owners_image_is_not_counted(
 def test_replaced_bytes_keep_the_rest(images: CataloguedImages, log: Log) -> None:
     """`backfill --replace` gives a known image other bytes and nothing else."""
     images.put(CAT, b"1", tags=["a"], visibility=Visibility.PUBLIC)
-    images.replace_bytes(CAT, reference("new"))
+    images.replace_bytes(CAT, Original(reference("new")))
     state = log.states()[-1]
     assert isinstance(state, ImageUploaded)
     assert (state.version, state.tags, state.object.key) == (2, ("a",), "new")
     with pytest.raises(NotFound):
-        images.replace_bytes("never", reference())
+        images.replace_bytes("never", Original(reference()))
 
 
 def test_the_catalogue_lists_and_tells_damage(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,30 @@ def test_an_upload_is_pending_then_indexed(world: ApiWorld) -> None:
 
     run(world, scenario)
     assert events(world)[0].authority is Authority.SIGHTLINE
+
+
+@pytest.mark.parametrize("counted_by", ["sightline", "owner"])
+def test_an_uploads_bytes_are_hashed_once(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch, counted_by: str
+) -> None:
+    """Comparing, storing and publishing share one digest, also where an image is replaced."""
+    hashed: list[int] = []
+
+    def counting(data: bytes = b"") -> Any:
+        hashed.append(len(data))
+        return sha256(data)
+
+    monkeypatch.setattr("sightline.producers.images.originals.sha256", counting)
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        for version in (1, 2):
+            said = {"version": str(version)} if counted_by == "owner" else {}
+            answer = await client.put("/v1/images/a", files=part(version), data=PUBLIC | said)
+            assert answer.status_code == 202
+            world.work()
+
+    run(world, scenario)
+    assert hashed == [len(picture(1)), len(picture(2))]
 
 
 def test_private_is_the_default(world: ApiWorld) -> None:

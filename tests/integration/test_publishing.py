@@ -34,7 +34,8 @@ from sightline.engine.settings import KafkaSettings, Settings, StoreSettings
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.producers.backfill.record import End
 from sightline.producers.backfill.run import run_backfill
-from sightline.producers.images.publisher import ImagePublisher, Published
+from sightline.producers.images.published import Written
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.schemas.envelope import Event, EventData
 from sightline.schemas.fields import Visibility
@@ -90,7 +91,7 @@ def test_an_images_events_keep_their_order(
     """Without waiting in between, versions of one image lie in one partition in order."""
     publisher.upload(b"jpeg", image_id="cat", version=0)
     [uploaded] = [event.data for event in events(kafka_settings)]
-    futures: list[Future[Published]] = [
+    futures: list[Future[Written]] = [
         publisher.publish(ImageChanged.model_validate(uploaded.model_dump() | {"version": version}))
         for version in range(1, 200)
     ]
@@ -105,7 +106,7 @@ def test_the_asyncio_client_does_the_same(
 ) -> None:
     """Upload, change and delete, awaited, fifty images at once."""
 
-    async def life(client: AsyncImagePublisher, image_id: str) -> list[Published]:
+    async def life(client: AsyncImagePublisher, image_id: str) -> list[Written]:
         first = await client.upload(b"jpeg", image_id=image_id, version=1)
         state = ImageUploaded(
             image_id=image_id,
@@ -115,7 +116,7 @@ def test_the_asyncio_client_does_the_same(
         second = await client.change(state, version=2, tags=["x"])
         return [first, second, await client.delete(state, version=3)]
 
-    async def all_lives() -> list[list[Published]]:
+    async def all_lives() -> list[list[Written]]:
         client = AsyncImagePublisher(publisher)
         return await asyncio.gather(*(life(client, f"i{number}") for number in range(50)))
 

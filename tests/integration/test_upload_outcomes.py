@@ -14,7 +14,7 @@ from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings
 from sightline.producers.images.ids import new_id
 from sightline.producers.images.outcomes import Ended, await_outcomes
-from sightline.producers.images.publisher import Published
+from sightline.producers.images.published import Published
 from sightline.schemas.envelope import Event
 from sightline.schemas.indexed import ImageIndexed, ImageRejected, Lane, Outcome, StageTimes
 from sightline.schemas.topics import IMAGES, IMAGES_INDEXED
