@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import sha256
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sightline.schemas.envelope import EventData
 from sightline.schemas.fields import (
@@ -95,12 +96,27 @@ class ImageChanged(ImageState):
     """Where the bytes lie, as before."""
 
 
+_LEFT_BY_A_DELETE = ("image_id", "version", "authority", "owner_id")
+
+
 class ImageDeleted(ImageState):
-    """The image is gone, for good against every lower version."""
+    """The image is gone, for good against every lower version; only its owner is still known.
+
+    Whatever else a publisher says with a delete is dropped when it is read: tags, attributes,
+    group, visibility and the reference to the bytes (docs/privacy.md).
+    """
 
     TYPE: ClassVar[str] = "sightline.image.deleted.v1"
     object: None = None
-    """Always null: the bytes are the store's business from now on."""
+    """Always null: what the bytes were is forgotten."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _forget(cls, said: Any) -> Any:
+        """Keep what tells which image is gone, at which version, and whose it was."""
+        if not isinstance(said, Mapping):
+            return said
+        return {name: said[name] for name in _LEFT_BY_A_DELETE if name in said}
 
 
 ImageEventData = ImageUploaded | ImageChanged | ImageDeleted

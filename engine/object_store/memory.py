@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from sightline.engine.errors import Conflict, ObjectMissing, Part, PartUnavailable, TooLarge
@@ -13,14 +13,21 @@ from sightline.engine.records import StoredObject
 _PLAIN = "application/octet-stream"
 
 
+def utc_now() -> datetime:
+    """The present instant, by this machine's clock."""
+    return datetime.now(UTC)
+
+
 class MemoryObjectStore:
     """An `ObjectStore` that forgets everything when its process ends.
 
     Args:
         buckets: which exist from the start.
+        now: the time of a write, in UTC.
     """
 
-    def __init__(self, *buckets: str) -> None:
+    def __init__(self, *buckets: str, now: Callable[[], datetime] = utc_now) -> None:
+        self._now = now
         self._lock = threading.Lock()
         self._buckets: dict[str, dict[str, tuple[StoredObject, bytes]]] = {b: {} for b in buckets}
         self.down = False
@@ -101,7 +108,7 @@ class MemoryObjectStore:
             key=key,
             size_bytes=len(data),
             etag=secrets.token_hex(16),
-            modified=datetime.now(UTC),
+            modified=self._now(),
             content_type=content_type,
             metadata={name.lower(): value for name, value in metadata.items()},
         )

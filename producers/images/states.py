@@ -81,9 +81,9 @@ def with_bytes(
 
 
 def deleted(state: ImageState, *, version: int, authority: Authority | None = None) -> ImageDeleted:
-    """The tombstone of a state; the store's bytes are referred to no longer."""
+    """The tombstone of a state: which image, at which version, and whose it was."""
     counted = {"version": version, "authority": authority or state.authority}
-    return ImageDeleted.model_validate(_fields(state) | counted | {"object": None})
+    return ImageDeleted.model_validate(_fields(state) | counted)
 
 
 def _fields(state: ImageState) -> dict[str, Any]:

@@ -84,7 +84,10 @@ class Renditions:
     ) -> bytes:
         loop = asyncio.get_running_loop()
         try:
-            data = await loop.run_in_executor(self._threads, self._made, source, content, rendition)
+            key = f"{PREFIX}{image.image_id}/{content}-{int(rendition)}.jpg"
+            data = await loop.run_in_executor(
+                self._threads, self._made, key, source, content, rendition
+            )
         except PartUnavailable as error:
             self._health.down(error.part, str(error))
             raise
@@ -94,8 +97,7 @@ class Renditions:
         self._health.up(Part.STORE)
         return data
 
-    def _made(self, source: ObjectReference, content: str, rendition: Rendition) -> bytes:
-        key = f"{PREFIX}{content}-{int(rendition)}.jpg"
+    def _made(self, key: str, source: ObjectReference, content: str, rendition: Rendition) -> bytes:
         try:
             return self._store.get(self._bucket, key, max_bytes=MAX_RENDITION_BYTES)
         except ObjectMissing:

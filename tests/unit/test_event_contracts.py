@@ -194,7 +194,6 @@ def test_every_type_decodes_to_its_own_class(event_type: str) -> None:
         (UPLOADED, "data.object.sha256", "A" * 64),
         (UPLOADED, "data.attributes", {"k": "v" * 4096}),
         (UPLOADED, "data.attributes", ["no object"]),
-        (ImageDeleted.TYPE, "data.object", {"bucket": "abc", "key": "k", "size_bytes": 1}),
         (ImageIndexed.TYPE, "data.times.appended", "yesterday"),
         (ImageIndexed.TYPE, "data.outcome", "lost"),
         (ImageIndexed.TYPE, "data.embedded", "true"),
@@ -317,3 +316,16 @@ def test_events_are_frozen() -> None:
     """What was decided about an event stays true: it cannot be changed in place."""
     with pytest.raises(ValidationError):
         example(UPLOADED).data.version = 9
+
+
+def test_a_delete_is_read_as_a_tombstone_whatever_is_said_with_it() -> None:
+    """Its tags, attributes, group and bytes are nobody's business any more."""
+    said = json.loads(example(ImageDeleted.TYPE).encode())
+    said["data"] |= json.loads(example(UPLOADED).encode())["data"] | {"version": 3}
+    said["data"]["attributes"] = {"title": "of a person"}
+    read = decode(json.dumps(said).encode())
+    kept = {"image_id": "lamp-4711", "version": 3, "authority": "owner", "owner_id": "shop-12"}
+    written = json.loads(read.encode())["data"]
+    assert written | kept == written
+    rest = {name: value for name, value in written.items() if name not in kept}
+    assert not any(rest.get(name) for name in ("tags", "attributes", "group_id", "object"))

@@ -85,6 +85,8 @@ class Journal:
             # WAL with FULL syncs the log at each commit: what is committed survives a power cut.
             self._writer.execute("PRAGMA journal_mode=WAL")
             self._writer.execute("PRAGMA synchronous=FULL")
+            # What is compacted away is overwritten, not only unlinked: it may be a person's.
+            self._writer.execute("PRAGMA secure_delete=ON")
             self._writer.executescript(_SCHEMA)
 
     def record(self, records: Sequence[JournalRecord]) -> None:

@@ -1,0 +1,193 @@
+"""Our bucket against the index: bytes and renditions that no image needs any more, removed.
+
+What a delete or newer bytes leave behind stays for `store.keep_deleted_days`, and then goes
+(docs/privacy.md). Buckets of others are never touched.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+from sightline.engine.errors import PermanentError
+from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.ports import Clock, ObjectStore, VectorIndex
+from sightline.engine.records import IndexedImage, StoredObject
+
+T = TypeVar("T")
+ORIGINALS, RENDITIONS = "images/", "thumbnails/"
+"""Under each: `{image id}/{SHA-256 of the original}`, of a rendition with its size behind it."""
+_AT_ONCE = 500
+_DIGITS = 64
+
+_log = logging.getLogger(__name__)
+
+
+class Place(NamedTuple):
+    """What an object's key tells."""
+
+    image_id: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What one sweep did."""
+
+    looked_at: int = 0
+    """Objects under our prefixes."""
+    removed: int = 0
+    removed_bytes: int = 0
+
+    def __add__(self, other: Swept) -> Swept:
+        return Swept(
+            looked_at=self.looked_at + other.looked_at,
+            removed=self.removed + other.removed,
+            removed_bytes=self.removed_bytes + other.removed_bytes,
+        )
+
+
+class Sweeper:
+    """Removes what no present state refers to; any number of processes may, at the same time too.
+
+    Args:
+        store: holds the bytes.
+        bucket: ours.
+        index: what is applied of each image.
+        catalogue: what is written of each image, applied or not.
+        logged: ids of images that the log knows; asked only where the index knows nothing.
+        keep: how long bytes stay after the state that needed them.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        bucket: str,
+        *,
+        index: VectorIndex,
+        catalogue: Catalogue,
+        logged: Callable[[], Collection[str]],
+        keep: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._index = index
+        self._catalogue = catalogue
+        self._logged = logged
+        self._keep = keep
+        self._clock = clock
+
+    def sweep(self) -> Swept:
+        """Look at every original and rendition once, and remove what is due. A repeat finds none.
+
+        Raises:
+            PartUnavailable: store, index or log did not answer; a repeat goes on.
+        """
+        before = self._clock.now() - self._keep
+        swept, strangers = Swept(), list[StoredObject]()
+        for prefix in (ORIGINALS, RENDITIONS):
+            for chunk in _chunks(self._store.list(self._bucket, prefix), _AT_ONCE):
+                due, unknown = self._due(prefix, chunk, before)
+                strangers += unknown
+                swept += Swept(looked_at=len(chunk)) + self._remove(due, before)
+        return swept + self._remove(self._orphans(strangers), before)
+
+    def _due(
+        self, prefix: str, chunk: Collection[StoredObject], before: datetime
+    ) -> tuple[list[StoredObject], list[StoredObject]]:
+        """Of these objects: the ones to remove, and the ones of images the index does not know."""
+        old = [item for item in chunk if item.modified is not None and item.modified < before]
+        known = self._index.get({place.image_id for item in old if (place := place_of(item.key))})
+        due, unknown = [], []
+        for item in old:
+            place = place_of(item.key)
+            image = None if place is None else known.get(place.image_id)
+            if place is None:
+                due += [item] if prefix == RENDITIONS else []  # made again when it is asked for
+            elif image is None:
+                unknown.append(item)
+            elif self._left_behind(prefix, place, image, before):
+                due.append(item)
+        return due, unknown
+
+    def _left_behind(
+        self, prefix: str, place: Place, image: IndexedImage, before: datetime
+    ) -> bool:
+        """Whether the image has long had a state that does not need this object."""
+        if prefix == RENDITIONS:
+            return place.sha256 != image.content_sha256 and self._since(image) < before
+        key = f"{ORIGINALS}{place.image_id}/{place.sha256}"
+        if image.object is not None and image.object.key == key:
+            return False
+        return self._since(image) < before and not self._is_written(place.image_id, key)
+
+    def _since(self, image: IndexedImage) -> datetime:
+        """From when on the image has had the bytes that it has now, or none.
+
+        A change of tags makes a new version with the same bytes: when they were stored tells more.
+        """
+        present = image.object
+        if present is None or present.bucket != self._bucket:
+            return image.appended
+        try:
+            return self._store.stat(present.bucket, present.key).modified or image.appended
+        except PermanentError:
+            return image.appended
+
+    def _is_written(self, image_id: str, key: str) -> bool:
+        """Whether the newest state of the catalogue, maybe not applied yet, needs the object."""
+        try:
+            entry = self._catalogue.read(image_id)
+        except PermanentError as error:
+            _log.error("image %s: its bytes are kept: %s", image_id, error)
+            return True
+        return (
+            entry is not None and entry.state.object is not None and entry.state.object.key == key
+        )
+
+    def _orphans(self, strangers: Collection[StoredObject]) -> list[StoredObject]:
+        """Those of images that nobody has heard of: their upload was never published."""
+        if not strangers:
+            return []
+        logged = set(self._logged())
+        places = ((item, place_of(item.key)) for item in strangers)
+        return [
+            item
+            for item, place in places
+            if place is not None
+            and place.image_id not in logged
+            and not self._is_written(place.image_id, item.key)
+        ]
+
+    def _remove(self, due: Iterable[StoredObject], before: datetime) -> Swept:
+        """Remove those that nobody has put again meanwhile."""
+        removed = removed_bytes = 0
+        for item in due:
+            try:
+                modified = self._store.stat(self._bucket, item.key).modified
+            except PermanentError:
+                continue
+            if modified is not None and modified < before:
+                self._store.delete(self._bucket, item.key)
+                removed, removed_bytes = removed + 1, removed_bytes + item.size_bytes
+        return Swept(removed=removed, removed_bytes=removed_bytes)
+
+
+def place_of(key: str) -> Place | None:
+    """The image and the bytes that a key names; None: it names none."""
+    _, _, rest = key.partition("/")
+    image_id, slash, name = rest.rpartition("/")
+    digest = name[:_DIGITS]
+    return Place(image_id, digest) if slash and len(digest) == _DIGITS else None
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
