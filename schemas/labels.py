@@ -75,6 +75,9 @@ class SearchClosed(Contract):
     """Who asked."""
     user_pseudonym: Id | None = None
     """Whom an erasure would name."""
+    actor_pairs: Count = 0
+    """Distinct (anchor, image) pairs that the actor clicked, liked, shared or converted in this
+    epoch; 0 also where it was closed under rules version 1."""
     anchor_id: ImageId
     """What was asked by."""
     anchor_perceptual_hash: PerceptualHash
@@ -171,7 +174,7 @@ class TripleMined(EventData):
     The event's id is the triple's.
     """
 
-    TYPE: ClassVar[str] = "sightline.triple.mined.v1"
+    TYPE: ClassVar[str] = "sightline.triple.mined.v2"
 
     anchor_id: ImageId
     """What was asked by; the Kafka key."""
@@ -189,8 +192,8 @@ class TripleMined(EventData):
     """Its cosine similarity to the query."""
     negative_score: Finite
     """Its cosine similarity to the query."""
-    sampling_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)]
-    """n ÷ k where the anchor's epoch had more than k triples, else 1."""
+    sampling_weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """1, or less where the actor acted on more pairs in the epoch than one may weigh."""
     search_id: SearchId
     """Where it was seen."""
     issued_at: Time
@@ -222,6 +225,15 @@ class TripleMined(EventData):
     def subject(self) -> str:
         """The anchor."""
         return self.anchor_id
+
+
+class TripleMinedV1(TripleMined):
+    """The same under rules version 1, on the topic of that version."""
+
+    TYPE: ClassVar[str] = "sightline.triple.mined.v1"
+
+    sampling_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    """n ÷ k where the anchor's epoch had more than k triples, else 1."""
 
 
 class RetractionCause(StrEnum):

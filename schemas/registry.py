@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sightline.schemas.envelope import ContractError, Event, EventData
-from sightline.schemas.topics import TOPICS
+from sightline.schemas.topics import ALL_TOPICS
 
 EVENT_TYPES: dict[str, type[EventData]] = {
-    event.TYPE: event for topic in TOPICS for event in topic.events
+    event.TYPE: event for topic in ALL_TOPICS for event in topic.events
 }
 _MODELS: dict[str, type[Event[Any]]] = {
     name: Event[data]  # type: ignore[valid-type]

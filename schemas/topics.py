@@ -18,6 +18,7 @@ from sightline.schemas.labels import (
     EpochDone,
     SearchesClosed,
     TripleMined,
+    TripleMinedV1,
     TripleRetracted,
 )
 from sightline.schemas.late import InteractionsOmitted
@@ -107,9 +108,9 @@ def _image_topic(name: str, summary: str) -> Topic:
 
 
 def _dead_letters(of: Topic) -> Topic:
-    stem = of.name.removesuffix(".v1")
+    stem, _, version = of.name.rpartition(".")
     return Topic(
-        name=f"{stem}.dlq.v1",
+        name=f"{stem}.dlq.{version}",
         events=(),
         key="the original key",
         summary=f"What failed on `{of.name}`: the original bytes, facts in headers.",
@@ -198,28 +199,41 @@ def _closed_topic(name: str, summary: str) -> Topic:
     )
 
 
-SEARCHES_CLOSED = _closed_topic("searches.closed.v1", "Searches with all that counts, by epoch.")
-SEARCHES_CLOSED_IMPORTED = _closed_topic(
-    "searches.closed.imported.v1", "The same for imported logs, whose time is their own."
-)
-TRAINING_TRIPLES = Topic(
-    name="training-triples.v1",
-    events=(TripleMined, TripleRetracted),
-    key="anchor_id",
-    summary="Training triples, and what is taken back.",
-    producers=("miner", "sink (retraction)", "sightline retract"),
-    consumers=("Parquet sink", "training"),
-)
-EPOCHS_DONE = Topic(
-    name="epochs.done.v1",
-    events=(EpochDone,),
-    key="stage / topic / partition / epoch",
-    summary="Which epochs a stage of the label join has finished, and at which offset.",
-    partitions=1,
-    cleanup=Cleanup.COMPACT_DELETE,
-    producers=("label join", "miner"),
-    consumers=("label join", "miner"),
-)
+def _triples_topic(name: str, mined: type[EventData], summary: str) -> Topic:
+    return Topic(
+        name=name,
+        events=(mined, TripleRetracted),
+        key="anchor_id",
+        summary=summary,
+        producers=("miner", "sink (retraction)", "sightline retract"),
+        consumers=("Parquet sink", "training"),
+    )
+
+
+def _done_topic(name: str, summary: str) -> Topic:
+    return Topic(
+        name=name,
+        events=(EpochDone,),
+        key="stage / topic / partition / epoch",
+        summary=summary,
+        partitions=1,
+        cleanup=Cleanup.COMPACT_DELETE,
+        producers=("label join", "miner"),
+        consumers=("label join", "miner"),
+    )
+
+
+_CLOSED_SUMMARY = "Searches with all that counts, by epoch."
+_IMPORTED_SUMMARY = "The same for imported logs, whose time is their own."
+_TRIPLES_SUMMARY = "Training triples, and what is taken back."
+_DONE_SUMMARY = "Which epochs a stage of the label join has finished, and at which offset."
+_OLD = " Of label rules version 1: nothing writes it any more (docs/labels.md, 20)."
+
+SEARCHES_CLOSED = _closed_topic("searches.closed.v2", _CLOSED_SUMMARY)
+SEARCHES_CLOSED_IMPORTED = _closed_topic("searches.closed.imported.v2", _IMPORTED_SUMMARY)
+TRAINING_TRIPLES = _triples_topic("training-triples.v2", TripleMined, _TRIPLES_SUMMARY)
+EPOCHS_DONE = _done_topic("epochs.done.v2", _DONE_SUMMARY)
+TRAINING_TRIPLES_V1 = _triples_topic("training-triples.v1", TripleMinedV1, _TRIPLES_SUMMARY + _OLD)
 SEARCH_METRICS = Topic(
     name="search-metrics.v1",
     events=(SearchMetricsCounted,),
@@ -265,6 +279,19 @@ TOPICS: tuple[Topic, ...] = (
     TRAINING_TRIPLES_DLQ,
 )
 
+_V1 = (
+    _closed_topic("searches.closed.v1", _CLOSED_SUMMARY + _OLD),
+    _closed_topic("searches.closed.imported.v1", _IMPORTED_SUMMARY + _OLD),
+    TRAINING_TRIPLES_V1,
+)
+SUPERSEDED_TOPICS: tuple[Topic, ...] = (
+    *_V1,
+    _done_topic("epochs.done.v1", _DONE_SUMMARY + _OLD),
+    *(_dead_letters(old) for old in _V1),
+)
+"""Contracts of earlier releases, for who still reads them: not created, not read by us."""
+ALL_TOPICS = (*TOPICS, *SUPERSEDED_TOPICS)
+
 
 def topic(name: str) -> Topic:
     """The topic of that name, without any deployment prefix.
@@ -281,7 +308,7 @@ def dead_letters_of(name: str) -> Topic:
     Raises:
         KeyError: that topic has none.
     """
-    return next(_BY_NAME[t.name] for t in TOPICS if t.dead_letters_of == name)
+    return next(_BY_NAME[t.name] for t in ALL_TOPICS if t.dead_letters_of == name)
 
 
-_BY_NAME = {t.name: t for t in TOPICS}
+_BY_NAME = {t.name: t for t in ALL_TOPICS}

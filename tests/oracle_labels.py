@@ -281,6 +281,7 @@ class _Oracle:
             "generation": page.generation,
             "variant": page.variant,
             "verdict": self._verdict(partition, epoch, page.actor_id),
+            "actor_pairs": len(self._pairs(partition, epoch, page.actor_id)),
             "examined": max(looked, default=0),
             "shown": graded,
         }
@@ -320,20 +321,29 @@ class _Oracle:
         }
 
     def _verdict(self, partition: int, epoch: int, actor_id: str) -> str:
-        acts, shown, clicked = 0, 0, 0
+        acts, shown, chosen = 0, 0, 0
         for rows in self.by_actor[partition, epoch, actor_id]:
             page = next(r.data for r in rows if r.item is None)
             items = [r.item for r in rows if r.item]
             acts += len([i for i in items if i.kind is not Kind.VIEWED])
             shown += len({s.image_id for s in page.shown})
-            clicked += len({i.image_id for i in items if i.kind is Kind.CLICKED})
+            chosen += len({i.image_id for i in items if i.kind is not Kind.VIEWED})
         if acts > self.rules.bot_acts:
             return "too_many"
         if shown >= self.rules.bot_coverage_shown and (
-            100 * clicked > self.rules.bot_coverage_percent * shown
+            100 * chosen > self.rules.bot_coverage_percent * shown
         ):
             return "too_complete"
         return "person"
+
+    def _pairs(self, partition: int, epoch: int, actor_id: str) -> set[tuple[str, str]]:
+        return {
+            (page.anchor_id, row.item.image_id)
+            for rows in self.by_actor[partition, epoch, actor_id]
+            for page in (r.data for r in rows if r.item is None)
+            for row in rows
+            if row.item is not None and row.item.kind is not Kind.VIEWED
+        }
 
     # -- 12 to 14: triples
 
@@ -354,18 +364,44 @@ class _Oracle:
             if (murmur2(search["anchor_id"].encode()) & 0x7FFFFFFF) % targets == target:
                 for name, triple in self._of_search(search, epoch):
                     found.setdefault(name, triple)
+        voted = {n: t for n, t in found.items() if self._is_vote(t, found.values())}
+        taught: dict[str, dict[str, Any]] = {}
+        for anchor, actor in {(t["anchor_id"], t["actor_id"]) for t in voted.values()}:
+            names = sorted(
+                n for n, t in voted.items() if t["anchor_id"] == anchor and t["actor_id"] == actor
+            )
+            taught |= {n: voted[n] for n in names[: self.rules.actor_anchor_triples]}
         kept: dict[str, dict[str, Any]] = {}
-        k = self.rules.hot_anchor_triples
-        for anchor in {t["anchor_id"] for t in found.values()}:
-            names = sorted(n for n, t in found.items() if t["anchor_id"] == anchor)
-            for name in names[:k]:
-                kept[name] = found[name] | {"sampling_weight": max(1.0, len(names) / k)}
+        for anchor in {t["anchor_id"] for t in taught.values()}:
+            names = sorted(n for n, t in taught.items() if t["anchor_id"] == anchor)
+            kept |= {n: taught[n] for n in names[: self.rules.hot_anchor_triples]}
         final: dict[str, dict[str, Any]] = {}
         for image in {t["negative_id"] for t in kept.values()}:
             names = sorted(n for n, t in kept.items() if t["negative_id"] == image)
             for name in names[: self.rules.popular_negative_triples]:
                 final[name] = kept[name]
         return final
+
+    def _is_vote(self, triple: dict[str, Any], others: Iterable[dict[str, Any]]) -> bool:
+        """Rule 13, 1 and 2: enough actors preferred the pair, and no better search of this one."""
+        pair = (triple["anchor_id"], triple["positive_id"])
+        epochs = range(triple["epoch"] - self.rules.history, triple["epoch"] + 1)
+        actors = {
+            search["actor_id"]
+            for epoch in epochs
+            for search in self.by_anchor.get((pair[0], epoch), ())
+            for image in search["shown"]
+            if search["verdict"] == "person" and image["image_id"] == pair[1]
+            if image["grade"] >= 2
+        }
+        rivals = [
+            (-other["grade"], other["search_id"])
+            for other in others
+            if (other["anchor_id"], other["positive_id"]) == pair
+            and other["actor_id"] == triple["actor_id"]
+        ]
+        mine = (-triple["grade"], triple["search_id"])
+        return len(actors) >= self.rules.min_actors and mine == min(rivals)
 
     def _of_search(
         self, search: dict[str, Any], epoch: int
@@ -418,7 +454,7 @@ class _Oracle:
             "negative_position": negative["position"],
             "positive_score": positive["score"],
             "negative_score": negative["score"],
-            "sampling_weight": 1.0,
+            "sampling_weight": min(1.0, self.rules.actor_pairs / search["actor_pairs"]),
             "epoch": epoch,
             "anchor_perceptual_hash": search["anchor_perceptual_hash"],
             "positive_perceptual_hash": positive["perceptual_hash"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sightline.engine.settings.section import PositiveInt, Seconds, Section
 
@@ -28,22 +28,29 @@ class LabelSettings(Section):
     """At most, by descending score."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=256)] = 40
     """Within this Hamming distance of anchor or positive an image is no negative."""
+    actor_pairs: PositiveInt = 30
+    """Whoever acts on more (anchor, image) pairs in an epoch weighs no more than with so many."""
+    actor_anchor_triples: PositiveInt = 12
+    """Most triples of one actor per anchor and epoch."""
+    min_actors: PositiveInt = 1
+    """So many actors must have preferred an image for an anchor, in the epoch and
+    `history_epochs` before, before the pair makes triples. 1: anybody's choice teaches."""
     hot_anchor_triples: PositiveInt = 200
-    """Most triples per anchor and epoch; the kept ones carry a weight."""
+    """Most triples per anchor and epoch."""
     popular_negative_triples: PositiveInt = 200
     """Most triples per negative, partition and epoch."""
     bot_acts: PositiveInt = 120
     """More clicks, likes, shares and conversions in an epoch are a bot's."""
     bot_coverage_percent: Annotated[int, Field(ge=0, le=100)] = 80
-    """Clicking more of what was shown is a bot's …"""
+    """Clicking, liking, sharing or converting more of what was shown is a bot's …"""
     bot_coverage_shown: PositiveInt = 30
     """… where at least so many images were shown in the epoch."""
     long_dwell_s: Seconds = 10.0
     """A click with at least this dwell is grade 3."""
     examined_s: Seconds = 1.0
     """In view for at least this long is examined."""
-    rules_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")] = "1"
-    """Part of every triple id."""
+    rules_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")] = "2"
+    """Part of every triple id. Not `1`: that names rules of an earlier release."""
     tick_s: Annotated[float, Field(gt=0)] = 10.0
     """How often the join's workers tick every partition of a live topic."""
     stalled_s: Annotated[float, Field(gt=0)] = 30.0
@@ -61,6 +68,15 @@ class LabelSettings(Section):
     """Where the miner serves its metrics, also as a child of `sightline up`; none: nowhere."""
     driver_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     """From which level on join and miner pass on what Faust and its Kafka client log."""
+
+    @field_validator("rules_version")
+    @classmethod
+    def _is_not_of_an_earlier_release(cls, version: str) -> str:
+        if version == "1":
+            raise ValueError(
+                "rules version 1 is of an earlier release: leave it out, or name one of your own"
+            )
+        return version
 
 
 class SinkSettings(Section):

@@ -23,6 +23,7 @@ from sightline.schemas.topics import (
     SEARCHES_CLOSED,
     SEARCHES_CLOSED_IMPORTED,
     TRAINING_TRIPLES,
+    TRAINING_TRIPLES_V1,
     Topic,
 )
 from sightline.stream_workers.labels.metrics.fold import MetricsFold
@@ -84,7 +85,10 @@ class LabelData:
         self._metrics = metrics
         self._run_id = run_id
         self._remembered_images = remembered_images
-        self.manifest = TripleManifest(store, settings.store.bucket, TRAINING_TRIPLES.name)
+        bucket = settings.store.bucket
+        self.manifest = TripleManifest(store, bucket, TRAINING_TRIPLES.name)
+        # Nobody writes it any more, but who is erased is erased there, too.
+        self._old_manifest = TripleManifest(store, bucket, TRAINING_TRIPLES_V1.name)
 
     def loops(self) -> dict[str, Loop]:
         """The sink, retraction and the folds of both pipelines; the topics exist."""
@@ -181,10 +185,11 @@ class LabelData:
             PartUnavailable: broker or store did not answer; repeat it.
         """
         grace = timedelta(seconds=self._settings.sink.orphan_grace_s)
-        retraction = Retraction(
-            self.manifest, self._producer, clock=self._clock, orphan_grace=grace
-        )
-        report = retraction.run(self.causes())
+        causes = self.causes()
+        report = RetractionReport()
+        for manifest in (self.manifest, self._old_manifest):
+            one = Retraction(manifest, self._producer, clock=self._clock, orphan_grace=grace)
+            report += one.run(causes)
         last = LastRetraction.of(report, self._clock.now())
         tell_last(self.manifest.store, self.manifest.bucket, last)
         return report

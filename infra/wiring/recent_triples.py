@@ -14,7 +14,7 @@ before an import is found under some 24,000 imported triples. Beyond that it com
 
 
 def triples_follower(kafka: KafkaSettings) -> RecentTriplesFollower:
-    """Follows `training-triples.v1` from a little before its end."""
+    """Follows `training-triples.v2` from a little before its end."""
 
     def follow() -> KafkaFollower:
         ends = last_records(kafka, TRAINING_TRIPLES.name)

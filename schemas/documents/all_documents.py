@@ -11,7 +11,7 @@ from sightline.schemas.documents.json_schemas import JsonObject, standalone
 from sightline.schemas.documents.topic_pages import pages
 from sightline.schemas.fields import Contract
 from sightline.schemas.registry import EVENT_TYPES
-from sightline.schemas.topics import TOPICS
+from sightline.schemas.topics import ALL_TOPICS
 
 GOLDEN = "schemas/golden"
 FROZEN = f"{GOLDEN}/v1"
@@ -44,7 +44,7 @@ def topic_facts() -> JsonObject:
             "cleanup": topic.cleanup.value,
             "events": [data.TYPE for data in topic.events],
         }
-        for topic in TOPICS
+        for topic in ALL_TOPICS
     }
 
 

@@ -10,7 +10,7 @@ from sightline.schemas.dead_letters import HEADER_PREFIX, MAX_FACT_CHARS, DeadLe
 from sightline.schemas.documents.examples import example
 from sightline.schemas.documents.json_schemas import JsonObject, schema_of
 from sightline.schemas.envelope import EventData
-from sightline.schemas.topics import TOPICS, Topic
+from sightline.schemas.topics import ALL_TOPICS, Topic
 
 _BINDING = "0.5.0"
 _COMPONENTS = "#/components/schemas/{model}"
@@ -34,14 +34,14 @@ def asyncapi() -> JsonObject:
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/cloudevents+json",
-        "channels": {topic.name: _channel(topic) for topic in TOPICS},
+        "channels": {topic.name: _channel(topic) for topic in ALL_TOPICS},
         "operations": _operations(),
         "components": {"messages": _messages(), "schemas": _schemas()},
     }
 
 
 def _event_types() -> list[type[EventData]]:
-    return list(dict.fromkeys(data for topic in TOPICS for data in topic.events))
+    return list(dict.fromkeys(data for topic in ALL_TOPICS for data in topic.events))
 
 
 def _message_names(topic: Topic) -> list[str]:
@@ -80,7 +80,7 @@ def _typed(name: str, value: str) -> JsonValue:
 
 def _operations() -> JsonObject:
     operations: JsonObject = {}
-    for topic in TOPICS:
+    for topic in ALL_TOPICS:
         channel: JsonObject = {"$ref": f"#/channels/{topic.name}"}
         for action, who in (("send", topic.producers), ("receive", topic.consumers)):
             operations[f"{action}-{topic.name}"] = {

@@ -24,6 +24,7 @@ from sightline.schemas.labels import (
     SearchesClosed,
     Stage,
     TripleMined,
+    TripleMinedV1,
     TripleRetracted,
     Verdict,
 )
@@ -35,7 +36,7 @@ _SEARCH = "example-search"
 _ANCHOR, _OTHER, _ACTOR = "lamp-4700", "lamp-4712", "user-5d41402abc4b2a76"
 _EPOCH = int(NOON.timestamp()) // 600
 _QUERY = ImageQuery(image_id=_ANCHOR)
-_TRIPLE_ID = sha256(f"1|{_SEARCH}|{_ANCHOR}|{IMAGE}|{_OTHER}".encode()).hexdigest()
+_TRIPLE_ID = sha256(f"2|{_SEARCH}|{_ANCHOR}|{IMAGE}|{_OTHER}".encode()).hexdigest()
 
 _INTERACTED = ResultsInteracted(
     search_id=_SEARCH,
@@ -89,6 +90,7 @@ _CLOSED = SearchesClosed(
             search_id=_SEARCH,
             issued_at=NOON,
             actor_id=_ACTOR,
+            actor_pairs=1,
             anchor_id=_ANCHOR,
             anchor_perceptual_hash=HASH,
             query=_QUERY,
@@ -135,7 +137,7 @@ _MINED = TripleMined(
     model_digest=MODEL,
     generation=GENERATION,
     variant="default",
-    rules_version="1",
+    rules_version="2",
 )
 _COUNTED = SearchMetricsCounted(
     variant="default",
@@ -176,6 +178,7 @@ LABEL_EXAMPLES: tuple[EventData, ...] = (
         closed_at_offset=2_048,
     ),
     _MINED,
+    TripleMinedV1(**dict(_MINED) | {"rules_version": "1"}),
     TripleRetracted(
         triple_id=_TRIPLE_ID,
         anchor_id=_ANCHOR,

@@ -10,7 +10,7 @@ from sightline.schemas.dead_letters import HEADER_PREFIX, DeadLetterFacts
 from sightline.schemas.documents.examples import example
 from sightline.schemas.documents.json_schemas import schema_of
 from sightline.schemas.envelope import EventData
-from sightline.schemas.topics import DAY_MS, TOPICS, Cleanup, Topic
+from sightline.schemas.topics import ALL_TOPICS, DAY_MS, Cleanup, Topic
 
 GENERATED = "<!-- Generated from schemas/ by `make golden`; edit the code. -->"
 _BOUNDS = {
@@ -28,7 +28,7 @@ _BOUNDS = {
 
 def pages() -> dict[str, str]:
     """File names and texts of `docs/topics/`."""
-    return {"README.md": _index()} | {f"{topic.name}.md": page(topic) for topic in TOPICS}
+    return {"README.md": _index()} | {f"{topic.name}.md": page(topic) for topic in ALL_TOPICS}
 
 
 def page(topic: Topic) -> str:
@@ -41,7 +41,7 @@ def _index() -> str:
     rows = [
         f"| [{topic.name}]({topic.name}.md) | {topic.key} | {topic.partitions} | {_kept(topic)} "
         f"| {topic.summary} |"
-        for topic in TOPICS
+        for topic in ALL_TOPICS
     ]
     table = ["| topic | key | partitions | kept | what for |", "|---|---|---|---|---|", *rows]
     prose = (

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from sightline.engine.settings import LabelSettings
 
+RULES = "v2"
+"""The version in the names of the topics that the join writes: what an earlier one has finished is
+closed again for the new topics."""
+
 
 def join_group(labels: LabelSettings, interactions: str) -> str:
-    """Of the join of this topic, without prefix."""
-    return f"{labels.join_group}-{interactions}"
+    """The group of the join that reads this topic, named without prefix."""
+    return f"{labels.join_group}-{interactions}-{RULES}"
 
 
 def mine_group(labels: LabelSettings, closed: str) -> str:
-    """Of the miner of this topic, without prefix."""
+    """The group of the miner that reads this topic, named without prefix."""
     return f"{labels.mine_group}-{closed}"

@@ -19,6 +19,9 @@ class LabelRules:
     history: int = 6
     negatives: int = 3
     near_duplicate_bits: int = 40
+    actor_pairs: int = 30
+    actor_anchor_triples: int = 12
+    min_actors: int = 1
     hot_anchor_triples: int = 200
     popular_negative_triples: int = 200
     bot_acts: int = 120
@@ -26,7 +29,7 @@ class LabelRules:
     bot_coverage_shown: int = 30
     long_dwell_ms: int = 10_000
     examined_ms: int = 1_000
-    version: str = "1"
+    version: str = "2"
 
     @classmethod
     def of(cls, settings: LabelSettings) -> LabelRules:
@@ -38,6 +41,9 @@ class LabelRules:
             history=settings.history_epochs,
             negatives=settings.negatives_per_positive,
             near_duplicate_bits=settings.near_duplicate_bits,
+            actor_pairs=settings.actor_pairs,
+            actor_anchor_triples=settings.actor_anchor_triples,
+            min_actors=settings.min_actors,
             hot_anchor_triples=settings.hot_anchor_triples,
             popular_negative_triples=settings.popular_negative_triples,
             bot_acts=settings.bot_acts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -33,6 +34,11 @@ from sightline.stream_workers.labels.mine.caps import cap_hot_anchors, cap_popul
 from sightline.stream_workers.labels.mine.epoch import mine_search
 from sightline.stream_workers.labels.mine.negatives import negatives, positives
 from sightline.stream_workers.labels.mine.triple_ids import triple_id
+from sightline.stream_workers.labels.mine.votes import (
+    cap_actors,
+    one_vote_each,
+    with_enough_actors,
+)
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.safe_offset import OffsetGap, SafeOffset
 from tests.label_world import far_hash, instant, near_hash
@@ -172,16 +178,25 @@ def test_the_examined_place_needs_a_second_in_view() -> None:
 @pytest.mark.parametrize(
     ("activity", "verdict"),
     [
-        (Activity(acts=25, shown=30, clicked=25), "too_complete"),
-        (Activity(acts=24, shown=30, clicked=24), "person"),
-        (Activity(acts=24, shown=24, clicked=24), "person"),
-        (Activity(acts=121, shown=6, clicked=1), "too_many"),
-        (Activity(acts=120, shown=6, clicked=1), "person"),
+        (Activity(acts=25, shown=30, chosen=25), "too_complete"),
+        (Activity(acts=24, shown=30, chosen=24), "person"),
+        (Activity(acts=24, shown=24, chosen=24), "person"),
+        (Activity(acts=121, shown=6, chosen=1), "too_many"),
+        (Activity(acts=120, shown=6, chosen=1), "person"),
     ],
 )
 def test_bots_do_too_much_or_leave_nothing_out(activity: Activity, verdict: str) -> None:
     """Over 120 acts, or over 80 % of at least 30 shown."""
-    assert activity.verdict(RULES) == verdict
+    assert activity.judged(RULES).verdict == verdict
+
+
+def test_acts_of_every_kind_cover_a_page() -> None:
+    """5 of 6 clicked, liked, shared or converted, none of them clicked twice: 83 %."""
+    kinds = ("clicked", "liked", "shared", "converted", "liked")
+    acts = [_item(kind, f"p{n}", f"e{n}") for n, kind in enumerate(kinds, 1)]
+    activity, rules = Activity(), replace(RULES, bot_coverage_shown=6)
+    activity.add("a", _count(_held(2, *acts, _item("viewed", "p6", "e6"))))
+    assert activity.judged(rules) == ("too_complete", 5)
 
 
 def _search(*items: Item) -> Search:
@@ -201,8 +216,8 @@ def test_negatives_were_seen_and_nobody_wanted_them() -> None:
     found = negatives(search, chosen, {"p2"}, RULES)
     assert [n.image_id for n in found] == ["p4", "p5", "p6"]
     names = [name for name, _ in mine_search(search, {"p2"}, RULES)]
-    assert names[0] == triple_id("1", "s1", "a", "p3", "p4")
-    assert names[0] == "a4c84f543fc6cd4407f7762bd0dce85d3913ba5e19d20f0d0a02fe8495fdabe8"
+    assert names[0] == triple_id("2", "s1", "a", "p3", "p4")
+    assert names[0] == "f928b472c5fcdcf8604ee965602897f0071ff276a9d43fa8f76b4ef3c5eeaea6"
 
 
 def test_unexamined_images_never_become_negatives() -> None:
@@ -224,12 +239,55 @@ def _mined(negative: str) -> Mined:
     return Mined(_search(), positive, Graded(negative, 2, 0.8, "0" * 64, 0))
 
 
-def test_hot_anchors_are_sampled_with_a_weight() -> None:
-    """Of 500 triples the 200 smallest ids stay, each with weight 2.5, in whatever order."""
+def _vote(
+    search_id: str, actor: str = "ann", grade: int = 2, negative: str = "n", pairs: int = 1
+) -> tuple[str, Mined]:
+    search = _search()
+    search.search_id, search.actor_id, search.actor_pairs = search_id, actor, pairs
+    mined = Mined(search, Graded("p", 1, 0.9, "0" * 64, grade), _mined(negative).negative)
+    return triple_id("2", search_id, "a", "p", negative), mined
+
+
+def test_an_actor_has_one_vote_for_an_image() -> None:
+    """Ann clicks p on s1, likes it on s3 and s2: s2's triples, all of them, and Bob's."""
+    triples = [
+        _vote("s1"),
+        _vote("s3", grade=4),
+        _vote("s2", grade=4),
+        _vote("s2", grade=4, negative="m"),
+        _vote("s1", actor="bob"),
+    ]
+    kept = one_vote_each(triples[::-1])
+    assert sorted(name for name, _ in kept) == sorted(name for name, _ in triples[2:])
+
+
+def test_too_few_actors_teach_nothing() -> None:
+    """With a minimum of 2, Ann alone does not; with Bob, who did so in an earlier epoch, she does.
+
+    Her own second search does not make two of her.
+    """
+    triples, rules = [_vote("s1")], replace(RULES, min_actors=2)
+    ann, bob = {("a", "p"): {"ann"}}, {("a", "p"): {"bob"}}
+    assert with_enough_actors(triples, [ann, ann], rules) == []
+    assert with_enough_actors(triples, [ann, bob], rules) == triples
+    assert with_enough_actors(triples, [], RULES) == triples
+
+
+def test_an_actor_weighs_no_more_than_so_many_pairs() -> None:
+    """12 triples of an anchor at most; who acted on 60 pairs counts half for each."""
+    triples = [_vote("s1", negative=f"n{n}", pairs=60) for n in range(20)] + [_vote("s2", "bob")]
+    kept = cap_actors(triples, RULES)
+    smallest = sorted(name for name, _ in triples[:20])[:12]
+    assert sorted(name for name, _ in kept) == sorted([*smallest, triples[20][0]])
+    assert [mined.sampling_weight for _, mined in kept] == [0.5] * 12 + [1.0]
+
+
+def test_hot_anchors_give_nothing_back_as_weight() -> None:
+    """Of 500 triples the 200 smallest ids stay, in whatever order, and weigh what they did."""
     triples = [(f"{n:064x}", _mined(f"n{n}")) for n in range(500)]
     kept = cap_hot_anchors(triples[::-1], RULES)
     assert [name for name, _ in kept] == [name for name, _ in triples[:200]][::-1]
-    assert {mined.sampling_weight for _, mined in kept} == {2.5}
+    assert {mined.sampling_weight for _, mined in kept} == {1.0}
 
 
 def test_popular_negatives_are_cut_by_the_smallest_ids() -> None:

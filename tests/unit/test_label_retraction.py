@@ -25,7 +25,7 @@ from sightline.schemas.interactions import UserErased
 from sightline.schemas.labels import RetractionCause, TripleRetracted
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ImageQuery, ResultsShown, UploadQuery
-from sightline.schemas.topics import IMAGES, INTERACTIONS, TRAINING_TRIPLES
+from sightline.schemas.topics import IMAGES, INTERACTIONS, TRAINING_TRIPLES, TRAINING_TRIPLES_V1
 from sightline.stream_workers.labels.sink.causes import Causes, TripleSubject, causes_in
 from sightline.stream_workers.labels.sink.erasure import erase_user
 from sightline.stream_workers.labels.sink.partition import PartitionSink
@@ -237,6 +237,18 @@ def test_the_bytes_of_what_was_erased_are_gone(world: World) -> None:
     keys = [o.key for o in world.store.list(BUCKET, "labels/") if o.key.endswith(".parquet")]
     assert len(keys) == 1
     assert read_triples(world.store, BUCKET)["actor_id"].to_pylist() == ["user-5d41402abc4b2a76"]
+
+
+def test_files_of_an_earlier_rules_version_are_cleaned_too(world: World) -> None:
+    """What takes their triples back is told on the topic that is read today."""
+    world.mine(1, actor_id="ann")
+    world.mine(2)
+    world.manifest = TripleManifest(world.store, BUCKET, TRAINING_TRIPLES_V1.name)
+    world.sink()
+    world.causes = [erased("ann", at(20))]
+    assert world.retract().retracted == {"user_erased": 1}
+    assert world.rows() == 1
+    assert [data.triple_id for data in world.retractions()] == [triple_id(1)]
 
 
 class Refusing(DirectoryObjectStore):

@@ -87,6 +87,25 @@ def test_each_image_of_a_page_has_its_reason(image_id: str, wanted: Why) -> None
     assert answer(image_id) is wanted
 
 
+def test_a_vote_that_another_search_gives_is_told() -> None:
+    """The same actor liked `p3` on a second page of the epoch: that page's triples count."""
+    better = tuple(
+        image.model_copy(update={"grade": 4}) if image.image_id == "p3" else image
+        for image in page().shown
+    )
+    assert answer("p3", page(), page("s2", shown=better)) is Why.OUTVOTED
+    assert answer("p3", page(), page("s2", shown=better, actor_id="eve")) is Why.CAPPED
+
+
+def test_a_pair_that_too_few_preferred_is_told() -> None:
+    """Two actors are asked for: one is not enough, whoever else is a bot."""
+    two = replace(RULES, min_actors=2)
+    bot = page("s2", actor_id="eve", verdict=Verdict.TOO_MANY)
+    assert answer("p3", page(), rules=two) is Why.TOO_FEW_ACTORS
+    assert answer("p3", page(), bot, rules=two) is Why.TOO_FEW_ACTORS
+    assert answer("p3", page(), page("s2", actor_id="eve"), rules=two) is Why.CAPPED
+
+
 def test_reasons_of_the_whole_page() -> None:
     """A bot, a query that was not kept, no positive, no negative, a search nobody knows."""
     assert answer("p4", page(verdict=Verdict.TOO_MANY)) is Why.BOT

@@ -1,4 +1,4 @@
-"""Slotted records of `searches.closed.v1` and of the side topic, written and read."""
+"""Slotted records of `searches.closed.v2` and of the side topic, written and read."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ class Search(Struct, gc=False, omit_defaults=True):
     examined: Annotated[int, Meta(ge=0, le=100)]
     shown: Annotated[list[Graded], Meta(max_length=100)]
     user_pseudonym: Name | None = None
+    actor_pairs: Count = 0
 
 
 class _Closed(Struct, gc=False):

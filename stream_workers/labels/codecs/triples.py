@@ -1,4 +1,4 @@
-"""Records of `training-triples.v1`, written from what the triples of a search share.
+"""Records of `training-triples.v2`, written from what the triples of a search share.
 
 Every triple repeats its search, its positive and its negative; each of these is put into JSON once
 and the pieces are joined: 1 µs a triple where encoding all of it anew takes 4.
@@ -127,7 +127,7 @@ class TripleWriter:
         before = _Before(
             "1.0",
             MINE_SOURCE,
-            "sightline.triple.mined.v1",
+            "sightline.triple.mined.v2",
             search.anchor_id,
             self._time,
             "application/json",

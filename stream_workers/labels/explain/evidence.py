@@ -27,6 +27,7 @@ from sightline.schemas.topics import (
 from sightline.stream_workers.labels.codecs.searches import ClosedRecord, Search
 from sightline.stream_workers.labels.codecs.searches import decode as decode_closed
 from sightline.stream_workers.labels.mine.epoch import clicked_by_people
+from sightline.stream_workers.labels.mine.votes import Voters, voters_of
 from sightline.stream_workers.labels.rules import LabelRules
 
 MARGIN = timedelta(hours=1)
@@ -71,6 +72,10 @@ class Evidence:
     epoch: int | None = None
     clicked: frozenset[str] = frozenset()
     """What people gave a grade for its anchor in its epoch and the H before."""
+    voters: Voters = field(default_factory=dict)
+    """Who preferred what for its anchor, in the same epochs."""
+    same_epoch: list[Search] = field(default_factory=list)
+    """The searches of its epoch by its anchor, itself among them."""
     mined: dict[str, TripleMined] = field(default_factory=dict)
     retracted: dict[str, TripleRetracted] = field(default_factory=dict)
 
@@ -177,6 +182,9 @@ def _add_closed(
         span = range(found.epoch - rules.history, found.epoch + 1)
         others = [search for told, epoch, search in alike if told == topic and epoch in span]
         found.clicked = frozenset(clicked_by_people(others).get(where.anchor_id, ()))
+        found.voters = voters_of(others)
+        same = (search for told, epoch, search in alike if (told, epoch) == (topic, found.epoch))
+        found.same_epoch = list({search.search_id: search for search in same}.values())
     return where
 
 

@@ -23,6 +23,7 @@ from sightline.stream_workers.labels.mine.negatives import (
     positives,
     why_not,
 )
+from sightline.stream_workers.labels.mine.votes import Named, one_vote_each, with_enough_actors
 from sightline.stream_workers.labels.rules import LabelRules
 
 
@@ -43,6 +44,8 @@ class Why(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
     CLICKED_BY_OTHERS = "clicked_by_others"
     OUTRANKED = "outranked"
+    TOO_FEW_ACTORS = "too_few_actors"
+    OUTVOTED = "outvoted"
     CAPPED = "capped"
 
 
@@ -106,14 +109,33 @@ def _unmade(found: Evidence, search: Search, image: Graded, rules: LabelRules) -
         if image.image_id in _images(mined)
     ]
     if names:
-        told = (
-            f"{len(names)} triples fell to the caps on hot anchors and negatives (rule 13), "
-            "or its epoch is not mined yet"
-        )
-        return Answer(Why.CAPPED, told, tuple(sorted(names)))
+        return _cut(found, tuple(sorted(names)), rules)
     if image.grade >= POSITIVE:
         return Answer(Why.NO_NEGATIVE, "it is a positive, but the page has no negative (rule 12)")
     return _no_negative(found, search, image, rules)
+
+
+def _cut(found: Evidence, names: tuple[str, ...], rules: LabelRules) -> Answer:
+    """What rule 13 did to triples that the search alone would make."""
+    every = [
+        named for search in found.same_epoch for named in mine_search(search, found.clicked, rules)
+    ]
+    enough = with_enough_actors(every, [found.voters], rules)
+    if not _any_of(names, enough):
+        told = f"fewer than {rules.min_actors} actors preferred the image by then (rule 13)"
+        return Answer(Why.TOO_FEW_ACTORS, told, names)
+    if not _any_of(names, one_vote_each(enough)):
+        told = "the actor's vote for that image counts from another search of the epoch (rule 13)"
+        return Answer(Why.OUTVOTED, told, names)
+    told = (
+        f"{len(names)} triples fell to the caps on actors, anchors and negatives (rule 13), "
+        "or its epoch is not mined yet"
+    )
+    return Answer(Why.CAPPED, told, names)
+
+
+def _any_of(names: tuple[str, ...], triples: list[Named]) -> bool:
+    return not {name for name, _ in triples}.isdisjoint(names)
 
 
 def _barred(search: Search, image: Graded) -> Answer | None:

@@ -1,9 +1,10 @@
-"""Which actors of an epoch are no people (docs/labels.md, 9)."""
+"""Which actors of an epoch are no people, and how much each of them did (docs/labels.md, 9)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sightline.schemas.labels import Verdict
 from sightline.stream_workers.labels.join.counting import Counted
@@ -12,36 +13,51 @@ from sightline.stream_workers.labels.rules import LabelRules
 PERCENT = 100
 
 
+class ActorOfEpoch(NamedTuple):
+    """What the searches of an actor are closed with."""
+
+    verdict: str
+    pairs: int
+    """Distinct (anchor, image) pairs that the actor acted upon."""
+
+
 @dataclass(slots=True)
 class Activity:
-    """What one actor did in one epoch."""
+    """What one actor did in one epoch: clicks, likes, shares and conversions."""
 
     acts: int = 0
     shown: int = 0
-    clicked: int = 0
+    chosen: int = 0
+    """(Search, image) pairs with at least one act."""
+    pairs: set[tuple[str, str]] = field(default_factory=set)
 
-    def add(self, counted: Counted) -> None:
-        """Add one search."""
-        clicked = {act.item.image_id for act in counted.acts if act.item.kind == "clicked"}
-        self.acts += sum(act.item.kind != "viewed" for act in counted.acts)
+    def add(self, anchor_id: str, counted: Counted) -> None:
+        """Count the acts on one page, and the images that it showed."""
+        acts = [act.item.image_id for act in counted.acts if act.item.kind != "viewed"]
+        chosen = set(acts)
+        self.acts += len(acts)
         self.shown += len(counted.page)
-        self.clicked += len(clicked)
+        self.chosen += len(chosen)
+        self.pairs.update((anchor_id, image_id) for image_id in chosen)
 
-    def verdict(self, rules: LabelRules) -> str:
-        """Person or bot."""
+    def judged(self, rules: LabelRules) -> ActorOfEpoch:
+        """The verdict, by the rules' thresholds."""
+        return ActorOfEpoch(self._verdict(rules), len(self.pairs))
+
+    def _verdict(self, rules: LabelRules) -> str:
         if self.acts > rules.bot_acts:
             return Verdict.TOO_MANY.value
-        covered = self.clicked * PERCENT > rules.bot_coverage_percent * self.shown
+        covered = self.chosen * PERCENT > rules.bot_coverage_percent * self.shown
         if self.shown >= rules.bot_coverage_shown and covered:
             return Verdict.TOO_COMPLETE.value
         return Verdict.PERSON.value
 
 
-def verdicts(searches: Iterable[Counted], rules: LabelRules) -> dict[str, str]:
-    """The verdict on every actor with a search in the epoch."""
+def actors_of(searches: Iterable[Counted], rules: LabelRules) -> dict[str, ActorOfEpoch]:
+    """Every actor with a search in the epoch."""
     activity: dict[str, Activity] = {}
     for counted in searches:
         if counted.impression is not None:
-            actor = counted.impression.page.actor_id
-            activity.setdefault(actor, Activity()).add(counted)
-    return {actor: done.verdict(rules) for actor, done in activity.items()}
+            page = counted.impression.page
+            activity.setdefault(page.actor_id, Activity()).add(page.anchor_id, counted)
+    return {actor: done.judged(rules) for actor, done in activity.items()}

@@ -17,7 +17,7 @@ from sightline.stream_workers.labels.codecs.searches import (
     encode_searches,
 )
 from sightline.stream_workers.labels.effects import Destination, Outgoing
-from sightline.stream_workers.labels.join.bots import verdicts
+from sightline.stream_workers.labels.join.bots import ActorOfEpoch, actors_of
 from sightline.stream_workers.labels.join.counting import Counted, OmittedRecord, count
 from sightline.stream_workers.labels.join.grading import grade
 from sightline.stream_workers.labels.join.open_search import Impression
@@ -53,7 +53,9 @@ def is_erased(impression: Impression, erasures: Mapping[str, int]) -> bool:
     return any(impression.issued_ms < erasures.get(name, -1) for name in names)
 
 
-def _closed(impression: Impression, counted: Counted, verdict: str, rules: LabelRules) -> Search:
+def _closed(
+    impression: Impression, counted: Counted, actor: ActorOfEpoch, rules: LabelRules
+) -> Search:
     page = impression.page
     shown, examined = grade(counted, rules)
     return Search(
@@ -66,10 +68,11 @@ def _closed(impression: Impression, counted: Counted, verdict: str, rules: Label
         model_digest=page.model_digest,
         generation=page.generation,
         variant=page.variant,
-        verdict=verdict,  # type: ignore[arg-type]
+        verdict=actor.verdict,  # type: ignore[arg-type]
         examined=examined,
         shown=shown,
         user_pseudonym=page.user_pseudonym,
+        actor_pairs=actor.pairs,
     )
 
 
@@ -87,7 +90,7 @@ def close_epoch(
         for each in counted.values()
         if each.impression is not None and not is_erased(each.impression, erasures)
     ]
-    actors = verdicts(kept, rules)
+    actors = actors_of(kept, rules)
 
     def searches() -> Iterator[Search]:
         for each in kept:

@@ -15,16 +15,12 @@ _ABOVE_ALL = "~"
 
 
 def cap_hot_anchors(triples: list[tuple[str, Mined]], rules: LabelRules) -> list[tuple[str, Mined]]:
-    """Of one anchor and epoch: the k smallest ids, each with weight n / k."""
+    """Of one anchor and epoch: the k smallest ids; what is cut is not given back as weight."""
     most = rules.hot_anchor_triples
     if len(triples) <= most:
         return triples
     last = sorted([name for name, _ in triples])[most - 1]
-    weight = len(triples) / most
-    kept = [pair for pair in triples if pair[0] <= last]
-    for _, mined in kept:
-        mined.sampling_weight = weight
-    return kept
+    return [pair for pair in triples if pair[0] <= last]
 
 
 def cap_popular_negatives(

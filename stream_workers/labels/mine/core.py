@@ -6,7 +6,7 @@ mined depends only on the searches of epochs e - H … e (docs/labels.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from sightline.schemas.envelope import ContractError
@@ -29,17 +29,30 @@ from sightline.stream_workers.labels.effects import (
     nothing,
 )
 from sightline.stream_workers.labels.mine.epoch import Clicked, clicked_by_people, mine_epoch
+from sightline.stream_workers.labels.mine.votes import Pair, voters_of
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.safe_offset import SafeOffset
 
 
 @dataclass(slots=True)
 class HeldEpoch:
-    """Searches by (source partition, search id) until mined, then what people clicked."""
+    """Searches by (source partition, search id) until mined, then what people clicked.
+
+    And, where a pair needs more than one actor, who preferred what.
+    """
 
     first_offset: int
     searches: dict[tuple[int, str], Search] = field(default_factory=dict)
     clicked: Clicked = field(default_factory=dict)
+    voters: dict[Pair, set[str]] = field(default_factory=dict)
+
+    def remember(self, searches: Collection[Search], rules: LabelRules) -> None:
+        """Add to the history; repeats change nothing."""
+        for anchor_id, clicked in clicked_by_people(searches).items():
+            self.clicked.setdefault(anchor_id, set()).update(clicked)
+        if rules.min_actors > 1:
+            for pair, actors in voters_of(searches).items():
+                self.voters.setdefault(pair, set()).update(actors)
 
 
 class MineCore:
@@ -121,8 +134,7 @@ class MineCore:
         held = self._held.setdefault(closed.epoch, HeldEpoch(offset))
         if self._next_epoch is not None and closed.epoch < self._next_epoch:
             # Mined already: the history of a later epoch after a restart, or a repeat.
-            for anchor_id, clicked in clicked_by_people(closed.searches).items():
-                held.clicked.setdefault(anchor_id, set()).update(clicked)
+            held.remember(closed.searches, self._rules)
             return
         for search in closed.searches:
             held.searches.setdefault((closed.source_partition, search.search_id), search)
@@ -161,16 +173,17 @@ class MineCore:
     def _triples(self, epoch: int) -> Callable[[], Iterator[Outgoing]]:
         """The epoch's triples, mined by whoever sends them: nothing is added to what they need."""
         held, rules = self._held[epoch], self._rules
-        held.clicked = clicked_by_people(held.searches.values())
+        held.remember(held.searches.values(), rules)
         searches = [(source, search) for (source, _), search in held.searches.items()]
         held.searches = {}
         span = range(epoch - rules.history, epoch + 1)
-        history = [self._held[e].clicked for e in span if e in self._held]
+        past = [self._held[e] for e in span if e in self._held]
+        history, voters = [each.clicked for each in past], [each.voters for each in past]
         time = instants.text(rules.closes_at(epoch))
 
         def records() -> Iterator[Outgoing]:
             writer = TripleWriter(epoch=epoch, rules_version=rules.version, time=time)
-            for name, mined in mine_epoch(searches, history, rules):
+            for name, mined in mine_epoch(searches, history, rules, voters):
                 value = writer.encode(name, mined)
                 yield Outgoing(Destination.TRIPLES, mined.search.anchor_id, value)
 

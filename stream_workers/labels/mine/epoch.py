@@ -12,6 +12,12 @@ from sightline.stream_workers.labels.codecs.triples import Mined
 from sightline.stream_workers.labels.mine.caps import cap_hot_anchors, cap_popular_negatives
 from sightline.stream_workers.labels.mine.negatives import makes_triples, negatives, positives
 from sightline.stream_workers.labels.mine.triple_ids import triple_id
+from sightline.stream_workers.labels.mine.votes import (
+    Voters,
+    cap_actors,
+    one_vote_each,
+    with_enough_actors,
+)
 from sightline.stream_workers.labels.rules import LabelRules
 
 Clicked = dict[str, set[str]]
@@ -48,10 +54,19 @@ def mine_search(
             yield name, Mined(search, positive, negative)
 
 
+def bounded(
+    triples: list[tuple[str, Mined]], voters: Collection[Voters], rules: LabelRules
+) -> list[tuple[str, Mined]]:
+    """Of the triples of one anchor and epoch those that teach, none of them too much."""
+    voted = one_vote_each(with_enough_actors(triples, voters, rules))
+    return cap_hot_anchors(cap_actors(voted, rules), rules)
+
+
 def mine_epoch(
     searches: Iterable[tuple[int, Search]],
     history: Iterable[Mapping[str, Collection[str]]],
     rules: LabelRules,
+    voters: Collection[Voters] = (),
 ) -> list[tuple[str, Mined]]:
     """The epoch's triples; those of an anchor, and of a search, in a row.
 
@@ -59,6 +74,7 @@ def mine_epoch(
         searches: (source partition, search), each search once.
         history: `clicked_by_people` of epochs e - H … e.
         rules: the numbers.
+        voters: `voters_of` the same epochs, where `min_actors` asks for more than one.
     """
     past = list(history)
     ordered = [
@@ -72,5 +88,5 @@ def mine_epoch(
         for search in group:
             for name, mined in mine_search(search, clicked, rules):
                 found.setdefault(name, mined)
-        kept += cap_hot_anchors(list(found.items()), rules)
+        kept += bounded(list(found.items()), voters, rules)
     return cap_popular_negatives(kept, rules)

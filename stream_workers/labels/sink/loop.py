@@ -1,4 +1,4 @@
-"""`training-triples.v1` to Parquet under `labels/`, exactly once: the loop around the partitions.
+"""`training-triples.v2` to Parquet under `labels/`, exactly once: the loop around the partitions.
 
 No group decides what is read or from where: the manifest does, so any number of sinks may run; of
 two that write the same offsets one is told that it lost. Several sinks share the work by being

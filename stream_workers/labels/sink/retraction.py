@@ -29,6 +29,7 @@ from sightline.engine.label_data.triple_table import files_of, read_files
 from sightline.engine.ports import Clock, EventProducer
 from sightline.schemas.envelope import Event
 from sightline.schemas.labels import TripleRetracted
+from sightline.schemas.topics import TRAINING_TRIPLES
 from sightline.stream_workers.labels.sink.causes import Cause, Causes, TripleSubject
 from sightline.stream_workers.labels.sink.parquet_files import put_file, remove_files
 
@@ -52,6 +53,16 @@ class RetractionReport:
     entries_rewritten: int = 0
     orphans_removed: int = 0
 
+    def __add__(self, other: RetractionReport) -> RetractionReport:
+        """What two runs did together."""
+        return RetractionReport(
+            self.triples_read + other.triples_read,
+            self.retracted + other.retracted,
+            self.rows_removed + other.rows_removed,
+            self.entries_rewritten + other.entries_rewritten,
+            self.orphans_removed + other.orphans_removed,
+        )
+
     @property
     def changed(self) -> bool:
         """Whether there was anything to do."""
@@ -62,8 +73,8 @@ class Retraction:
     """One batch.
 
     Args:
-        manifest: of the labelled topic.
-        producer: of `TripleRetracted`.
+        manifest: of a labelled topic, that of an earlier rules version, too.
+        producer: of `TripleRetracted`, which goes to the topic of today's.
         clock: the time of the events, and the age of orphans.
         orphan_grace: files that no entry lists are cleared away when they are older.
     """
@@ -140,7 +151,7 @@ class Retraction:
         now = self._clock.now()
         sent = [
             self._producer.append(
-                self._manifest.topic,
+                TRAINING_TRIPLES.name,
                 anchor_id,
                 Event[TripleRetracted]
                 .of(
