@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -138,13 +138,12 @@ class ImagePatch(Asked):
     version: Version | None = None
     """Of the change, where you count the versions: higher than the present one."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _only_nullable_nulls(cls, given: Any) -> Any:
+    @model_validator(mode="after")
+    def _only_nullable_nulls(self) -> Self:
         for name in ("visibility", "moderation", "tags", "attributes", "version"):
-            if isinstance(given, dict) and name in given and given[name] is None:
+            if name in self.model_fields_set and getattr(self, name) is None:
                 raise ValueError(f"{name} must not be null; leave it out to keep it")
-        return given
+        return self
 
     def changes(self) -> dict[str, Any]:
         """What was said, without the version: new values by field of the image's state."""

@@ -24,8 +24,8 @@ from sightline.producers.images.published import Written
 from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.producers.images.states import ImageFacts, changed, deleted
 from sightline.schemas.images import Authority, ImageDeleted, ImageState
-from sightline.search_api.http.bodies import Uploaded
 from sightline.search_api.http.concurrency import Gate
+from sightline.search_api.http.form_reading import Uploaded
 from sightline.search_api.http.hashing import hashed
 from sightline.search_api.http.if_match import IfMatch, check, stale
 from sightline.search_api.http.request_fields import ImageFields, ImagePatch

@@ -21,8 +21,8 @@ from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRe
 from sightline.engine.search_ids import SearchIds, upload_ids
 from sightline.engine.settings import ApiSettings, Scope
 from sightline.engine.vector_index.visible import Caller, VisibleIndex
-from sightline.search_api.http.bodies import Uploaded
 from sightline.search_api.http.concurrency import Gate
+from sightline.search_api.http.form_reading import Uploaded
 from sightline.search_api.http.hashing import hashed
 from sightline.search_api.http.request_fields import (
     ImageSearch,
