@@ -25,6 +25,7 @@ from sightline.search_api.http.body_limit import BodyLimit
 from sightline.search_api.http.keys import KeyRing
 from sightline.search_api.http.observed import Observed
 from sightline.search_api.http.rate_limit import RateLimit
+from sightline.search_api.http.reads import Reads
 from sightline.search_api.images.answers import ImageAnswers
 from sightline.search_api.images.pending import PendingImages
 from sightline.search_api.images.renditions import Renditions
@@ -189,9 +190,16 @@ def _add_middleware(app: FastAPI, deps: ApiDependencies) -> None:
             CORSMiddleware,
             allow_origins=list(deps.api.cors_origins),
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "X-API-Key", "Content-Type", "If-Match"],
+            allow_headers=[
+                "Authorization",
+                "X-API-Key",
+                "Content-Type",
+                "If-Match",
+                "If-None-Match",
+            ],
             expose_headers=["ETag", "Location", "Retry-After", "Server-Timing"],
         )
+    app.add_middleware(Reads)
     app.add_middleware(Observed, metrics=deps.metrics)
 
 

@@ -27,6 +27,7 @@ from sightline.engine.errors import (
     SightlineError,
     TooLarge,
 )
+from sightline.search_api.http.allowed_methods import allowed_methods
 from sightline.search_api.http.validation_words import NONE, words_for
 
 MEDIA_TYPE = "application/problem+json"
@@ -69,7 +70,6 @@ _BY_STATUS = {
     401: "unauthorized",
     403: "forbidden",
     404: "not-found",
-    405: "method-not-allowed",
     413: "too-large",
     415: "unsupported-media",
 }
@@ -171,6 +171,8 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            return _other_method(request)
         return _of_http(request, error).answer()
 
     async def gone(_: Request, error: Exception) -> Response:
@@ -206,12 +208,19 @@ def _of_part(error: PartUnavailable) -> Problem:
     return Problem(kind, detail, {"part": str(error.part)}, retry_after(error.retry_after_s))
 
 
+def _other_method(request: Request) -> Response:
+    """To `OPTIONS` the methods that the address takes; to any other the same as a problem."""
+    allow = {"Allow": ", ".join(allowed_methods(request))}
+    if request.method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=allow)
+    detail = f"{request.url.path} does not take {request.method}"
+    return Problem("method-not-allowed", detail, headers=allow).answer()
+
+
 def _of_http(request: Request, error: HTTPException) -> Problem:
     kind = _BY_STATUS.get(error.status_code)
     if kind is None:
         kind = "internal" if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else "malformed"
-    detail = {
-        "not-found": f"no such address: {request.url.path}",
-        "method-not-allowed": f"{request.url.path} does not take {request.method}",
-    }.get(kind, str(error.detail))
+    missing = kind == "not-found"
+    detail = f"no such address: {request.url.path}" if missing else str(error.detail)
     return Problem(kind, detail, headers=dict(error.headers or {}))

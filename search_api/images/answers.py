@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,6 +15,7 @@ from sightline.engine.vector_index.visible import Caller
 from sightline.schemas.indexed import Outcome
 from sightline.search_api.http.if_match import etag
 from sightline.search_api.http.problems import Problem
+from sightline.search_api.http.reads import unchanged
 from sightline.search_api.http.request_fields import WaitQuery
 from sightline.search_api.images.known_image import Standing
 from sightline.search_api.images.renditions import Rendition, Renditions
@@ -80,16 +82,16 @@ class ImageAnswers:
         }
         return Response(to_json(standing.document()), status, headers, "application/json")
 
-    async def content(self, image_id: str, caller: Caller, known: str | None) -> Response:
+    async def content(self, image_id: str, caller: Caller, known: Sequence[str]) -> Response:
         """The image for a screen."""
         return await self._rendered(image_id, caller, Rendition.CONTENT, known)
 
-    async def thumbnail(self, image_id: str, caller: Caller, known: str | None) -> Response:
+    async def thumbnail(self, image_id: str, caller: Caller, known: Sequence[str]) -> Response:
         """The image for a grid."""
         return await self._rendered(image_id, caller, Rendition.THUMBNAIL, known)
 
     async def _rendered(
-        self, image_id: str, caller: Caller, rendition: Rendition, known: str | None
+        self, image_id: str, caller: Caller, rendition: Rendition, known: Sequence[str]
     ) -> Response:
         image = await self._status.visible(image_id, caller)
         tag = f'"{(image.content_sha256 or "")[:32]}-{int(rendition)}"'
@@ -97,8 +99,9 @@ class ImageAnswers:
             "ETag": tag,
             "Cache-Control": _caching(image),
             "Vary": KEY_HEADERS,
+            "Accept-Ranges": "none",
         }
-        if image.listed and known is not None and tag in known:
+        if image.listed and unchanged(known, tag):
             return Response(status_code=304, headers=headers)
         data = await self._renditions.of(image, rendition)
         return Response(data, headers=headers, media_type="image/jpeg")

@@ -163,7 +163,7 @@ def _add_reads(router: APIRouter, reads: ImageAnswers) -> None:
     )
     async def content(image_id: ImageIdPath, request: Request, caller: CallerOf) -> Response:
         """The image, re-encoded without metadata. Any scope that sees it."""
-        return await reads.content(image_id, caller, request.headers.get("if-none-match"))
+        return await reads.content(image_id, caller, request.headers.getlist("if-none-match"))
 
     @router.get(
         "/{image_id}/thumbnail",
@@ -172,4 +172,4 @@ def _add_reads(router: APIRouter, reads: ImageAnswers) -> None:
     )
     async def thumbnail(image_id: ImageIdPath, request: Request, caller: CallerOf) -> Response:
         """A small rendition of the image. Any scope that sees it."""
-        return await reads.thumbnail(image_id, caller, request.headers.get("if-none-match"))
+        return await reads.thumbnail(image_id, caller, request.headers.getlist("if-none-match"))

@@ -8,7 +8,7 @@ from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
 from sightline.schemas.fields import Moderation
 from sightline.schemas.images import Authority, ImageState, ObjectReference
-from sightline.search_api.http.if_match import IfMatch, etag
+from sightline.search_api.http.if_match import IfMatch, etag, expected
 from sightline.search_api.http.problems import Problem
 from sightline.search_api.http.request_fields import ImageFields
 from sightline.search_api.images.known_image import Standing
@@ -88,7 +88,7 @@ def owner_counts(standing: Standing, version: int | None) -> bool:
 
 def next_version(standing: Standing, version: int | None, wanted: IfMatch) -> int:
     """The owner's next version; 428 without `If-Match`, 409 unless it is higher."""
-    if wanted is None:
+    if expected(wanted) is None:
         raise Problem("precondition-required", "say with If-Match which version you change")
     if version is None or version <= standing.version:
         raise _conflict(f"version must be above {standing.version}", standing)

@@ -27,7 +27,7 @@ from sightline.schemas.images import Authority, ImageDeleted, ImageState
 from sightline.search_api.http.concurrency import Gate
 from sightline.search_api.http.form_reading import Uploaded
 from sightline.search_api.http.hashing import hashed
-from sightline.search_api.http.if_match import IfMatch, check, stale
+from sightline.search_api.http.if_match import IfMatch, check, expected, stale
 from sightline.search_api.http.request_fields import ImageFields, ImagePatch
 from sightline.search_api.images.known_image import Standing, may_change
 from sightline.search_api.images.locks import ImageLocks
@@ -132,6 +132,7 @@ class ImageWrites:
             await self._pictures.prepared(data)
             standing = await self._finished(image_id)
             if standing is not None and not may_change(caller, standing.state):
+                check(wanted, None)  # as for an id that never was, else the answer would tell
                 raise NotFound(f"no image {image_id} that you may see")
             check(wanted, None if standing is None else standing.version)
             original = await self._original(image_id, data, picture.content_type)
@@ -268,7 +269,8 @@ def _facts(said: ImageFields) -> ImageFacts:
 
 def _expected(standing: Standing | None, wanted: IfMatch) -> int | None:
     """The version that a write must find, where the caller says which one it read."""
-    return standing.version if standing is not None and isinstance(wanted, frozenset) else None
+    named = isinstance(expected(wanted), frozenset)
+    return standing.version if standing is not None and named else None
 
 
 def _refuse_stranger(image_id: str, caller: Caller, state: ImageState | None) -> None:

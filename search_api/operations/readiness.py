@@ -1,9 +1,11 @@
-"""Whether each part answers: asked when `/readyz` is, together, each within a deadline."""
+"""Whether each part answers: one probe in the background, shared by all who ask `/readyz`."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,6 +19,8 @@ _LOG = logging.getLogger(__name__)
 Probe = Callable[[], object]
 """Asks a part something cheap; raises when it is down."""
 PROBE_TIMEOUT_S = 2.0
+FRESH_S = 2.0
+"""What a probe found is told for so long before the parts are asked anew."""
 REMEDY = "it does not answer or refuses: `sightline doctor` says what to do, the log says why"
 """What everybody is told of a part that is down; what it said itself may name hosts and paths."""
 
@@ -39,9 +43,13 @@ def index_probe(index: VectorIndex) -> Probe:
 
 
 class Readiness:
-    """Probes the parts and tells what `Health` knows of them.
+    """Probes the parts and tells what `Health` knows of them; on one event loop.
+
+    However many ask, the parts are asked at most once in `FRESH_S`, and a part that has not
+    answered yet is not asked again.
 
     Args:
+        health: what every part of this process reports to.
         probes: by part; a part without one is as it was last seen by whoever talked to it.
         learning: whether this API tells what was learned.
     """
@@ -63,10 +71,13 @@ class Readiness:
         self._told: dict[Part, str] = {}  # in the log
         # A thread a part: one that hangs must not make the others look down.
         self._threads = {part: ThreadPoolExecutor(1, f"probe-{part}") for part in probes}
+        self._asked: dict[Part, asyncio.Future[object]] = {}
+        self._probing: asyncio.Task[None] | None = None
+        self._probed_at = -math.inf
 
     async def document(self, *, insider: bool) -> dict[str, Any]:
         """What `/readyz` says; why a part is down in its own words only to an insider."""
-        await asyncio.gather(*(self._ask(part, probe) for part, probe in self._probes.items()))
+        await self._probed()
         parts: dict[str, dict[str, Any]] = {str(part): {"up": True, "reason": ""} for part in Part}
         for seen in self._health.parts():
             since = seen.since.isoformat()
@@ -86,10 +97,27 @@ class Readiness:
         for threads in self._threads.values():
             threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _ask(self, part: Part, probe: Probe) -> None:
+    async def _probed(self) -> None:
+        """Wait until the parts have been asked lately, by whomever."""
+        if self._probing is None and time.monotonic() - self._probed_at < FRESH_S:
+            return
+        if self._probing is None:
+            self._probing = asyncio.create_task(self._probe(), name="readiness")
+        await asyncio.shield(self._probing)  # whoever goes away leaves it to the others
+
+    async def _probe(self) -> None:
         try:
+            await asyncio.gather(*(self._ask(part, probe) for part, probe in self._probes.items()))
+        finally:
+            self._probed_at, self._probing = time.monotonic(), None
+
+    async def _ask(self, part: Part, probe: Probe) -> None:
+        asked = self._asked.get(part)
+        if asked is None or asked.done():
             asked = asyncio.get_running_loop().run_in_executor(self._threads[part], probe)
-            await asyncio.wait_for(asked, PROBE_TIMEOUT_S)
+            self._asked[part] = asked
+        try:
+            await asyncio.wait_for(asyncio.shield(asked), PROBE_TIMEOUT_S)
         except TimeoutError:
             self._down(part, f"no answer within {PROBE_TIMEOUT_S:g} s")
         except (SightlineError, OSError) as error:

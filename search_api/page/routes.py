@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from importlib.resources import files
 from types import MappingProxyType
 
@@ -52,7 +53,12 @@ def _serve(
     content_type: str,
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", **more}
+    headers = {
+        "Content-Security-Policy": POLICY,
+        "Cache-Control": "no-cache",
+        "ETag": f'"{sha256(content).hexdigest()[:32]}"',
+        **more,
+    }
 
     async def serve() -> Response:
         return Response(content, headers=headers, media_type=content_type)

@@ -1,0 +1,76 @@
+"""GET and HEAD as RFC 9110 says, for every route: HEAD is GET without its body, and 304.
+
+A route's ETag is compared here, weakly, once its answer has begun; a route whose answer is costly
+may look at `unchanged` before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sightline.search_api.http.entity_tags import ANY, entity_tags
+
+_OK, _NOT_MODIFIED = 200, 304
+_OF_CONTENT = ("content-length", "content-type", "content-language", "content-encoding")
+_TOLD_OUTSIDE = ("route", "endpoint", "path_params")
+"""What the router finds out, and what is around us counts by."""
+
+
+class Reads:
+    """ASGI middleware around all routes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass GET and HEAD on as GET, and shorten the answer."""
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+            return await self._app(scope, receive, send)
+        inner = {**scope, "method": "GET"}
+        bodiless = scope["method"] == "HEAD"
+
+        async def shortened(message: Message) -> None:
+            nonlocal bodiless
+            if message["type"] == "http.response.start":
+                scope.update({name: inner[name] for name in _TOLD_OUTSIDE if name in inner})
+                if _is_unchanged(scope, message):
+                    bodiless = True
+                    message = _not_modified(message)
+            elif bodiless and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        return await self._app(inner, receive, shortened)
+
+
+def unchanged(if_none_match: Iterable[str], tag: str) -> bool:
+    """Whether the caller has what the ETag `tag` names already.
+
+    Args:
+        if_none_match: every line of the header. One that cannot be read names nothing.
+        tag: as in the answer's `ETag`.
+    """
+    wanted = entity_tags(if_none_match)
+    return wanted is not None and (wanted is ANY or tag.removeprefix("W/") in wanted.weak)
+
+
+def _is_unchanged(scope: Scope, message: Message) -> bool:
+    given = Headers(raw=scope["headers"]).getlist("if-none-match")
+    if not given or message["status"] != _OK:
+        return False
+    answer = Headers(raw=message["headers"])
+    if entity_tags(given) is ANY:
+        return True
+    # What may not be stored is never the same: a status changes within a version, its ETag.
+    stored = "no-store" not in answer.get("cache-control", "")
+    return stored and "etag" in answer and unchanged(given, answer["etag"])
+
+
+def _not_modified(message: Message) -> Message:
+    headers = MutableHeaders(raw=list(message["headers"]))
+    for name in _OF_CONTENT:
+        del headers[name]
+    return {**message, "status": _NOT_MODIFIED, "headers": headers.raw}
