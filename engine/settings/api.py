@@ -67,6 +67,9 @@ class ApiSettings(Section):
     """For a request's head, be it a connection's first or next; the connection is closed then."""
     max_connections: PositiveInt = 500
     """Open at once; more are answered 503. Each is a file that the process has open."""
+    max_connections_per_address: PositiveInt = 100
+    """Of those, from one IPv4 address or IPv6 /64 network; more are answered 503. Proxies in
+    `forwarded_allow_ips` may hold them all."""
     forwarded_allow_ips: tuple[str, ...] = ()
     """Addresses and networks of the proxies whose `X-Forwarded-For` and `-Proto` are believed, and
     so whom the rate limit counts; none: whoever connects."""

@@ -1,20 +1,22 @@
 """Connections to the API: so many at once, and none that keeps us waiting for its request.
 
 uvicorn bounds neither how long a request's head may take nor what trickles in behind an answer, and
-refuses connections over its limit only once they have sent a request. How long a body may take that
+refuses connections over its limit only once they have sent a request. It has no public way to add
+this, so what is used of its inside is held by `tests/contract/test_uvicorn.py`, and its version is
+pinned (docs/adr/0014-connections.md). How long a body may take that
 is being read is the app's business (`search_api/http/body_deadline.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from sightline.infra.processes.connection_places import Places
 from sightline.search_api.http.problems import Problem, retry_after
 
 _LINGER_S = 1.0
@@ -28,26 +30,18 @@ class _Awaited(Enum):
     """The rest of a body that was answered already."""
 
 
-@dataclass(slots=True)
-class Room:
-    """Places for connections, of one event loop."""
-
-    places: int
-    taken: int = 0
-
-
 class BoundedConnection(H11Protocol):
     """A connection that is refused where there is no room, and closed where it keeps us waiting.
 
     Args:
-        room: shared by all connections of a server.
+        places: shared by all connections of a server.
         head_timeout_s: for a whole head, and for what follows an answer.
     """
 
-    def __init__(self, *args: Any, room: Room, head_timeout_s: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, places: Places, head_timeout_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._room = room
-        self._has_place = False
+        self._places = places
+        self._place_of: str | None = None
         self._head_timeout_s = head_timeout_s
         self._awaited: _Awaited | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -56,21 +50,21 @@ class BoundedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a place, or answer 503."""
         super().connection_made(transport)
-        if self._room.taken >= self._room.places:
-            detail = "too many connections are open; try again later"
-            self._refuse(Problem("overloaded", detail, {"part": "api"}, retry_after(1)))
+        host = _host_of(transport)
+        refused = self._places.take(host)
+        if refused is not None:
+            self._refuse(Problem("overloaded", str(refused), {"part": "api"}, retry_after(1)))
             return
-        self._room.taken += 1
-        self._has_place = True
+        self._place_of = host
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give the place back."""
         super().connection_lost(exc)
         self._disarm()
-        if self._has_place:
-            self._has_place = False
-            self._room.taken -= 1
+        if self._place_of is not None:
+            self._places.give(self._place_of)
+            self._place_of = None
 
     def data_received(self, data: bytes) -> None:
         """Pass it on, and see what is awaited now."""
@@ -138,3 +132,9 @@ class BoundedConnection(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _host_of(transport: asyncio.Transport) -> str:
+    """The address at the other end, as the socket knows it; "" where it has none."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) and peer else ""

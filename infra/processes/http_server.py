@@ -6,13 +6,15 @@ import socket
 import threading
 from collections.abc import Callable
 from functools import partial
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import ApiSettings
-from sightline.infra.processes.http_connections import BoundedConnection, Room
+from sightline.infra.processes.connection_places import Places
+from sightline.infra.processes.http_connections import BoundedConnection
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -90,7 +92,11 @@ def serve(
 def _config(app: FastAPI, settings: ApiSettings) -> uvicorn.Config:
     connection = partial(
         BoundedConnection,
-        room=Room(settings.max_connections),
+        places=Places(
+            settings.max_connections,
+            settings.max_connections_per_address,
+            [ip_network(proxy) for proxy in settings.forwarded_allow_ips],
+        ),
         head_timeout_s=settings.head_timeout_s,
     )
     return uvicorn.Config(

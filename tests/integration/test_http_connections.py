@@ -44,10 +44,12 @@ def app() -> FastAPI:
 
 
 @contextmanager
-def connected(url: str) -> Iterator[socket.socket]:
-    """A bare connection."""
+def connected(url: str, *, source: str = "127.0.0.1") -> Iterator[socket.socket]:
+    """A bare connection from an address of this machine."""
     place = urlsplit(url)
-    with socket.create_connection((place.hostname, place.port or 80), timeout=LONG_S) as connection:
+    with socket.create_connection(
+        (place.hostname, place.port or 80), timeout=LONG_S, source_address=(source, 0)
+    ) as connection:
         yield connection
 
 
@@ -97,6 +99,29 @@ def test_connections_over_the_limit_are_answered_503() -> None:
             assert is_served(second)
         eventually(lambda: is_answered(url), timeout_s=LONG_S)
         assert is_served(first)
+
+
+def test_one_address_does_not_hold_all_connections() -> None:
+    """Over its share it is told so; who comes from another address is served meanwhile."""
+    limits = ApiSettings(max_connections=9, max_connections_per_address=2)
+    with serving(app(), limits) as url, ExitStack() as idle:
+        for _ in range(2):
+            assert is_served(idle.enter_context(connected(url)))
+        with connected(url) as third:
+            status, document = problem(answer_on(third))
+        assert (status, document["part"]) == (503, "api")
+        assert "your address" in str(document["detail"])
+        with connected(url, source="127.0.0.2") as elsewhere:
+            elsewhere.sendall(GET)
+            assert elsewhere.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_proxys_share_is_everybodys() -> None:
+    """Behind one address that is named as a proxy there are many people."""
+    limits = ApiSettings(max_connections_per_address=1, forwarded_allow_ips=("127.0.0.1",))
+    with serving(app(), limits) as url, ExitStack() as idle:
+        for _ in range(3):
+            assert is_served(idle.enter_context(connected(url)))
 
 
 def test_a_head_that_trickles_is_408_and_silence_is_closed() -> None:
