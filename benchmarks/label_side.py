@@ -24,6 +24,7 @@ from confluent_kafka import Consumer, Producer
 
 from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.event_log.kafka.config import consumer_config, producer_config
+from sightline.engine.event_log.kafka.event_log import KafkaEventLog
 from sightline.engine.garbage_collection import collect_garbage_seldom
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.labels import Stage
@@ -97,6 +98,7 @@ def _stage(told: Told) -> None:
     """Runs until killed; the figures are written whenever `expected` records have been applied."""
     process = _Timed(
         kafka=told.kafka,
+        log=KafkaEventLog(told.kafka),
         labels=told.labels,
         producer=KafkaEventProducer(told.kafka),
         interactions=told.interactions,

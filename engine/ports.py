@@ -200,7 +200,7 @@ class EventLog(Protocol):
         """Per partition the offset that the group committed, never below the log's start."""
 
     def offsets_since(self, topic: str, since: datetime | None) -> dict[int, int]:
-        """Per partition the offset of the first record from a moment on, else the end; None: 0."""
+        """Per partition an offset from which everything since a moment is read; None: 0."""
 
     def last_records(self, topic: str) -> dict[int, Message | None]:
         """Per partition of a topic that is not compacted, its last record; None: it is empty.

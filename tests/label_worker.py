@@ -16,6 +16,7 @@ from pathlib import Path
 
 import faust
 
+from sightline.engine.event_log.kafka.event_log import KafkaEventLog
 from sightline.engine.event_log.kafka.producer import KafkaEventProducer
 from sightline.engine.ports import EventBatch
 from sightline.engine.records import Message
@@ -111,6 +112,7 @@ def main() -> None:
     producer = DyingProducer(KafkaEventProducer(kafka), told["dies_before"], told["hangs_on"])
     process = StageProcess(
         kafka=kafka,
+        log=KafkaEventLog(kafka),
         labels=LabelSettings(**told["labels"]),
         producer=producer,
         interactions=told["interactions"],

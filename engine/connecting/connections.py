@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from sightline.engine.connecting import owner
 from sightline.engine.errors import RefusedToStart
 from sightline.engine.settings import KafkaSettings, Mode, Settings
+from sightline.schemas.topics import TOPICS
 
 if TYPE_CHECKING:
-    from sightline.engine.ports import EventProducer, ObjectStore
+    from sightline.engine.ports import BatchEventProducer, EventLog, EventProducer, ObjectStore
 
 OBJECTS = "objects"
 """Folder of the embedded stack's objects in its data directory."""
@@ -33,6 +34,45 @@ def open_event_producer(settings: Settings) -> EventProducer:
     from sightline.engine.event_log.kafka import KafkaEventProducer  # noqa: PLC0415 - one of two
 
     return KafkaEventProducer(settings.kafka)
+
+
+def open_log_producer(settings: Settings) -> BatchEventProducer:
+    """Appends to the log itself, past the owner's API, which takes image events alone.
+
+    Raises:
+        RefusedToStart: embedded mode, and nothing runs.
+    """
+    from sightline.engine.event_log.kafka import KafkaEventProducer  # noqa: PLC0415 - light install
+
+    return KafkaEventProducer(reachable_kafka(settings))
+
+
+def open_event_log(settings: Settings) -> EventLog:
+    """Reads Kafka; in embedded mode, the broker of the process that owns the stack.
+
+    Raises:
+        RefusedToStart: embedded mode, and nothing runs.
+    """
+    return event_log_on(reachable_kafka(settings), settings.mode)
+
+
+def event_log_on(kafka: KafkaSettings, mode: Mode) -> EventLog:
+    """Reads the log of a broker that is known already."""
+    from sightline.engine.event_log.kafka.event_log import KafkaEventLog  # noqa: PLC0415 - light
+
+    return KafkaEventLog(kafka, finds_times=mode is Mode.SERVICES)
+
+
+def ensure_topics(settings: Settings) -> None:
+    """Create the topics that the cluster lacks.
+
+    Raises:
+        TopicDrift: topics are missing, and must not be created here.
+        PartUnavailable: the broker did not answer.
+    """
+    from sightline.engine.event_log.kafka.topics import KafkaTopics  # noqa: PLC0415 - light install
+
+    KafkaTopics(settings.kafka).ensure(TOPICS)
 
 
 def open_object_store(settings: Settings) -> ObjectStore:

@@ -8,16 +8,18 @@ from typing import Annotated
 import typer
 
 from sightline.engine.clock import SystemClock
+from sightline.engine.connecting.connections import (
+    ensure_topics,
+    open_event_log,
+    open_log_producer,
+)
 from sightline.engine.errors import SettingsInvalid, SightlineError
-from sightline.engine.event_log.kafka import KafkaEventProducer
-from sightline.engine.event_log.kafka.last_records import last_records
-from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import Mode, Settings, load_settings
 from sightline.producers.connect import signing_ids
 from sightline.producers.interactions.history.import_log import Imported, InteractionImporter
 from sightline.producers.interactions.history.records import HistoryRecord, records_of
 from sightline.producers.interactions.history.rows import RowRefused, read_log
-from sightline.schemas.topics import INTERACTIONS_IMPORTED, TOPICS
+from sightline.schemas.topics import INTERACTIONS_IMPORTED
 
 app = typer.Typer()
 interactions = typer.Typer(no_args_is_help=True, help="What people did: imported from logs.")
@@ -86,9 +88,9 @@ def _tell(refused: list[RowRefused], place: str) -> None:
 def _write(
     records: list[HistoryRecord], settings: Settings, *, resume: bool, more_follows: bool
 ) -> Imported:
-    KafkaTopics(settings.kafka).ensure(TOPICS)
-    ends = last_records(settings.kafka, INTERACTIONS_IMPORTED.name)
-    producer = KafkaEventProducer(settings.kafka)
+    ensure_topics(settings)
+    ends = open_event_log(settings).last_records(INTERACTIONS_IMPORTED.name)
+    producer = open_log_producer(settings)
     try:
         return InteractionImporter(
             producer,

@@ -13,9 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.connecting.connections import open_event_producer, reachable_kafka
+from sightline.engine.connecting.connections import open_event_log, open_event_producer
 from sightline.engine.errors import NotFound, SightlineError
-from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import Mode, load_settings
 from sightline.schemas.topics import TOPICS
@@ -56,7 +55,7 @@ def status() -> None:
     )
 
     settings, clock = load_settings(), SystemClock()
-    found = read_status(settings, reachable_kafka(settings), clock=clock)
+    found = read_status(settings, open_event_log(settings), clock=clock)
     console = Console()
     console.print(table(found))
     console.print(f"generation: {generation_of(settings)}")
@@ -169,7 +168,7 @@ def replay_letters(
 
 def _letters(wanted: Wanted) -> list[DeadLetter]:
     names = [topic.name for topic in TOPICS if topic.dead_letters_of is not None]
-    return list(dead_letters(read_topics(reachable_kafka(load_settings()), names), wanted))
+    return list(dead_letters(open_event_log(load_settings()).read(names), wanted))
 
 
 def _told(one: Replayed) -> None:

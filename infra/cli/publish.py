@@ -12,11 +12,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.connecting.connections import owner_headers, reachable_kafka
+from sightline.engine.connecting.connections import open_event_log, owner_headers
 from sightline.engine.connecting.owner import find
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.object_store.catalogue import Catalogue
-from sightline.engine.settings import Mode, Settings, load_settings
+from sightline.engine.settings import Settings, load_settings
 from sightline.infra.cli.stopping import stop_on_signals
 from sightline.infra.commands.index_through_owner import known_through
 from sightline.producers.backfill.files import SCHEME
@@ -105,11 +105,10 @@ def upload(
 def _applied(settings: Settings, published: list[Published], timeout_s: float) -> int:
     """How many the index has; says of each what became of it."""
     ended = await_outcomes(
-        reachable_kafka(settings),
+        open_event_log(settings),
         published,
         timeout_s=timeout_s,
         clock=SystemClock(),
-        by_time=settings.mode is Mode.SERVICES,
         told=_tell_end,
     )
     silent = {one.image_id for one in published} - {end.published.image_id for end in ended}

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sightline.engine.connecting.connections import reachable_kafka, running_owner
+from sightline.engine.connecting.connections import open_event_log, running_owner
 from sightline.engine.errors import SightlineError
 from sightline.engine.search_ids import claimed
-from sightline.engine.settings import Mode, load_settings
+from sightline.engine.settings import load_settings
 
 app = typer.Typer()
 
@@ -37,10 +37,10 @@ def trace(
     from sightline.infra.reporting.trace_table import table  # noqa: PLC0415 - heavy
 
     settings, console = load_settings(), Console()
-    kafka = reachable_kafka(settings)
+    log = open_event_log(settings)
     if search_id is not None:
-        claim = claimed(search_id) if settings.mode is Mode.SERVICES else None
-        known = hops(kafka, search_id, since=None if claim is None else claim.issued_at - MARGIN)
+        claim = claimed(search_id)
+        known = hops(log, search_id, since=None if claim is None else claim.issued_at - MARGIN)
         console.print(table(known))
         missing = unknown(known)
         if missing is not None:
@@ -52,9 +52,8 @@ def trace(
             console.print(f"search {journey.search_id}", soft_wrap=True)
             console.print(f"its epoch closes at {journey.closes:%H:%M:%S} UTC; Ctrl-C, and")
             console.print("`sightline trace` with that id shows later what came of it")
-            # The in-process broker cannot look up times, and holds little.
-            since = journey.began if settings.mode is Mode.SERVICES else None
-            found = wait_for_triple(kafka, journey, since=since and since - timedelta(minutes=1))
+            since = journey.began - timedelta(minutes=1)
+            found = wait_for_triple(log, journey, since=since)
         finally:
             if not keep:
                 traveller.forget(journey.image_id)

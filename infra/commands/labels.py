@@ -16,13 +16,13 @@ from pyarrow import csv, parquet
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import (
+    ensure_topics,
     object_directory,
+    open_event_log,
+    open_log_producer,
     open_object_store,
-    reachable_kafka,
 )
 from sightline.engine.errors import NotFound, RefusedToStart, SettingsInvalid
-from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
-from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.label_data.propensity import PropensityCurve, picture_key, store_curve
 from sightline.engine.label_data.triple_manifest import FileKind, TripleManifest
 from sightline.engine.label_data.triple_table import read_triples
@@ -35,7 +35,7 @@ from sightline.engine.settings import Mode, Settings
 from sightline.infra.supervision.loops import run_together
 from sightline.infra.supervision.metrics_port import serve_metrics
 from sightline.infra.wiring.label_data import LabelData
-from sightline.schemas.topics import TOPICS, TRAINING_TRIPLES
+from sightline.schemas.topics import TRAINING_TRIPLES
 from sightline.stream_workers.labels.explain.evidence import (
     CLOSED_TOPICS,
     INTERACTION_TOPICS,
@@ -69,14 +69,14 @@ def run_sink(
             '`sightline sink` alone needs mode = "services": embedded, `sightline up` runs it'
         )
     configure_logs()
-    KafkaTopics(settings.kafka).ensure(TOPICS)
+    ensure_topics(settings)
     metrics = Metrics()
     serve_metrics(metrics, settings.sink.metrics_port, setting="sink.metrics_port")
-    store, producer = open_object_store(settings), KafkaEventProducer(settings.kafka)
+    store, producer = open_object_store(settings), open_log_producer(settings)
     try:
         data = LabelData(
             settings,
-            kafka=settings.kafka,
+            log=open_event_log(settings),
             store=store,
             producer=producer,
             clock=SystemClock(),
@@ -135,7 +135,7 @@ class LabelCommands:
         with self._producer() as producer:
             return LabelData(
                 self._settings,
-                kafka=reachable_kafka(self._settings),
+                log=open_event_log(self._settings),
                 store=self._store,
                 producer=producer,
                 clock=self._clock,
@@ -234,8 +234,7 @@ class LabelCommands:
 
     @contextmanager
     def _producer(self) -> Iterator[EventProducer]:
-        # Embedded, too: the owner's API takes image events alone.
-        producer = KafkaEventProducer(reachable_kafka(self._settings))
+        producer = open_log_producer(self._settings)
         try:
             yield producer
         finally:
@@ -244,6 +243,4 @@ class LabelCommands:
     def _read(
         self, topics: Sequence[str], *, key: str | None = None, since: datetime | None = None
     ) -> Iterable[Message]:
-        # The in-process broker cannot look up times, and holds little.
-        since = since if self._settings.mode is Mode.SERVICES else None
-        return read_topics(reachable_kafka(self._settings), topics, key=key, since=since)
+        return open_event_log(self._settings).read(topics, key=key, since=since)

@@ -12,9 +12,9 @@ from random import Random
 
 import httpx
 
-from sightline.engine.connecting.connections import reachable_kafka
-from sightline.engine.event_log.kafka import read_topics
-from sightline.engine.settings import KafkaSettings, LabelSettings, Settings
+from sightline.engine.connecting.connections import open_event_log
+from sightline.engine.ports import EventLog
+from sightline.engine.settings import LabelSettings, Settings
 from sightline.infra.sample_photos.photo_folder import PhotoFolder
 from sightline.infra.sample_photos.synthetic_photos import KINDS
 from sightline.producers.click_simulator.api_driver import ApiDriver
@@ -122,29 +122,30 @@ def _when_mined(
     settings: Settings, feedback: Feedback, theirs: Collection[str], stop: threading.Event
 ) -> Feedback:
     """Polls the miner's done epochs; what there is when the deadline passes."""
-    kafka, rules = reachable_kafka(settings), LabelRules.of(settings.labels)
+    log, rules = open_event_log(settings), LabelRules.of(settings.labels)
     started = time.monotonic()
     epoch = rules.epoch_of(round(time.time() * 1_000))
     closes_in_s = rules.closes_at(epoch) / 1_000 - time.time()
     deadline = started + closes_in_s + _PATIENCE_S
-    while not _mined(kafka, epoch) and time.monotonic() < deadline and not stop.wait(_POLL_S):
+    while not _mined(log, epoch) and time.monotonic() < deadline and not stop.wait(_POLL_S):
         pass
-    shown, clicked = _pages(kafka, theirs)
+    shown, clicked = _pages(log, theirs)
     return Feedback(
         searches=feedback.searches,
         acts=feedback.acts,
         shown=shown,
         clicked=clicked,
-        triples=_triples(kafka),
+        triples=_triples(log),
         waited_s=time.monotonic() - started,
     )
 
 
-def _mined(kafka: KafkaSettings, epoch: int) -> bool:
-    found = list(read_topics(kafka, [EPOCHS_DONE.name]))
+def _mined(log: EventLog, epoch: int) -> bool:
+    found = list(log.read([EPOCHS_DONE.name]))
+    partitions = log.partition_count(SEARCHES_CLOSED.name)
     runs = {_run_of(message.value) for message in found}
     return any(
-        len(done) == kafka.partitions and all(max(d).epoch >= epoch for d in done.values())
+        len(done) == partitions and all(max(d).epoch >= epoch for d in done.values())
         for run in runs
         for done in [done_ranges(found, Stage.MINE, SEARCHES_CLOSED.name, run_id=run)]
     )
@@ -155,9 +156,9 @@ def _run_of(value: bytes | None) -> str | None:
     return getattr(data, "run_id", None)
 
 
-def _pages(kafka: KafkaSettings, theirs: Collection[str]) -> tuple[int, int]:
+def _pages(log: EventLog, theirs: Collection[str]) -> tuple[int, int]:
     shown = clicked = 0
-    for message in read_topics(kafka, [SEARCHES_CLOSED.name]):
+    for message in log.read([SEARCHES_CLOSED.name]):
         data = decode(message.value).data
         for search in data.searches if isinstance(data, SearchesClosed) else ():
             if search.verdict is Verdict.PERSON and search.search_id in theirs:
@@ -166,6 +167,6 @@ def _pages(kafka: KafkaSettings, theirs: Collection[str]) -> tuple[int, int]:
     return shown, clicked
 
 
-def _triples(kafka: KafkaSettings) -> int:
-    events = (decode(m.value) for m in read_topics(kafka, [TRAINING_TRIPLES.name]))
+def _triples(log: EventLog) -> int:
+    events = (decode(m.value) for m in log.read([TRAINING_TRIPLES.name]))
     return len({event.id for event in events if isinstance(event.data, TripleMined)})

@@ -8,7 +8,7 @@ from sightline.engine.connecting import owner
 from sightline.engine.errors import SightlineError
 from sightline.engine.event_log.kafka.diagnosis import BrokerAnswer, Trouble, ask_broker
 from sightline.engine.event_log.kafka.topics import KafkaTopics
-from sightline.engine.settings import KafkaSettings, Mode, Settings
+from sightline.engine.settings import Mode, Settings
 from sightline.infra.doctor.findings import Finding, bad, fine
 from sightline.schemas.topics import TOPICS
 
@@ -30,17 +30,17 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
         yield _embedded(settings)
         return
     try:
-        answer = ask_broker(settings.kafka, timeout_s=_patience_s(settings.kafka))
+        answer = ask_broker(settings.kafka, timeout_s=_patience_s(settings))
     except SightlineError as error:
         yield bad("broker", str(error), "correct the kafka settings (docs/settings.md)")
         return
-    yield _reached(settings.kafka, answer)
+    yield _reached(settings, answer)
     if answer.trouble is None:
-        yield from _topics(settings.kafka, answer)
+        yield from _topics(settings, answer)
 
 
-def _patience_s(kafka: KafkaSettings) -> float:
-    return min(PATIENCE_S, kafka.request_timeout_s)
+def _patience_s(settings: Settings) -> float:
+    return min(PATIENCE_S, settings.kafka.request_timeout_s)
 
 
 def _embedded(settings: Settings) -> Finding:
@@ -51,21 +51,21 @@ def _embedded(settings: Settings) -> Finding:
     return fine("broker", f"in-process, in process {running.pid}, API at {running.url}")
 
 
-def _reached(kafka: KafkaSettings, answer: BrokerAnswer) -> Finding:
+def _reached(settings: Settings, answer: BrokerAnswer) -> Finding:
     if answer.trouble is None:
-        return fine("broker", f"{answer.brokers} at {kafka.bootstrap_servers}")
-    told = f"{kafka.bootstrap_servers}: {answer.trouble}: {answer.message}"
+        return fine("broker", f"{answer.brokers} at {settings.kafka.bootstrap_servers}")
+    told = f"{settings.kafka.bootstrap_servers}: {answer.trouble}: {answer.message}"
     return bad("broker", told, _REMEDIES[answer.trouble])
 
 
-def _topics(kafka: KafkaSettings, answer: BrokerAnswer) -> Iterator[Finding]:
-    missing = [t.name for t in TOPICS if kafka.topic_prefix + t.name not in answer.topics]
+def _topics(settings: Settings, answer: BrokerAnswer) -> Iterator[Finding]:
+    missing = [t.name for t in TOPICS if settings.kafka.topic_prefix + t.name not in answer.topics]
     if missing:
-        yield _missing(kafka, missing)
+        yield _missing(settings, missing)
     drifted = []
     try:
         there = [t for t in TOPICS if t.name not in missing]
-        drifted = KafkaTopics(kafka).drift(there) if there else []
+        drifted = KafkaTopics(settings.kafka).drift(there) if there else []
     except SightlineError as error:
         yield bad("topics", str(error), "grant DESCRIBE_CONFIGS on our topics to this user")
         return
@@ -75,8 +75,8 @@ def _topics(kafka: KafkaSettings, answer: BrokerAnswer) -> Iterator[Finding]:
         yield fine("topics", f"all {len(TOPICS)} are as the contracts say")
 
 
-def _missing(kafka: KafkaSettings, missing: list[str]) -> Finding:
-    told = f"missing: {', '.join(kafka.topic_prefix + name for name in missing)}"
-    if kafka.create_topics:
+def _missing(settings: Settings, missing: list[str]) -> Finding:
+    told = f"missing: {', '.join(settings.kafka.topic_prefix + name for name in missing)}"
+    if settings.kafka.create_topics:
         return fine("topics", f"{told}; the first start creates them")
     return bad("topics", told, "have them created as docs/topics says, or set kafka.create_topics")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from sightline.engine.settings import ApiSettings, KafkaSettings, Scope, Settings, StoreSettings
+from sightline.engine.settings import ApiSettings, Scope, Settings, StoreSettings
 from sightline.infra.doctor.findings import Finding, bad, fine
 
 PART = "settings"
@@ -16,7 +16,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
     """Files that are named exist, secrets come in pairs, an open API stays on this machine."""
     found = [
         *_files(settings),
-        *_kafka(settings.kafka),
+        *_kafka(settings),
         *_store(settings.store),
         *_api(settings.api),
     ]
@@ -38,7 +38,8 @@ def _files(settings: Settings) -> Iterator[Finding]:
             yield bad(PART, f"{name} names {path}, which is not a file", f"correct {name}")
 
 
-def _kafka(kafka: KafkaSettings) -> Iterator[Finding]:
+def _kafka(settings: Settings) -> Iterator[Finding]:
+    kafka = settings.kafka
     sasl = kafka.security_protocol.startswith("SASL")
     if kafka.sasl_username is not None and not sasl:
         yield bad(

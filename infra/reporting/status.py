@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sightline.engine.event_log.kafka.lag import LagReader
 from sightline.engine.records import PartitionLag
 from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import (
@@ -24,8 +23,8 @@ from sightline.schemas.topics import (
 from sightline.stream_workers.labels.groups import join_group, mine_group
 
 if TYPE_CHECKING:
-    from sightline.engine.ports import Clock
-    from sightline.engine.settings import KafkaSettings, Settings
+    from sightline.engine.ports import Clock, EventLog
+    from sightline.engine.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +105,7 @@ def _stages(
 
 def read_status(
     settings: Settings,
-    kafka: KafkaSettings,
+    log: EventLog,
     *,
     clock: Clock,
     window_s: float = 1.0,
@@ -117,19 +116,14 @@ def read_status(
     Raises:
         PartUnavailable: the broker did not answer.
     """
-    readers = {hop: LagReader(kafka, group=hop.group) for hop in hops_of(settings)}
-    try:
-        first = {hop: reader.read([hop.topic], ages=False) for hop, reader in readers.items()}
-        before = {hop: _committed(lags) for hop, lags in first.items() if _is_told(hop, lags)}
-        wait(window_s)
-        hops = tuple(
-            _hop_status(hop, readers[hop].read([hop.topic]), committed, window_s, clock)
-            for hop, committed in before.items()
-        )
-        return Status(hops=hops, dead_letters=_dead_letters(next(iter(readers.values()))))
-    finally:
-        for reader in readers.values():
-            reader.close()
+    first = {hop: log.lag(hop.group, [hop.topic], ages=False) for hop in hops_of(settings)}
+    before = {hop: _committed(lags) for hop, lags in first.items() if _is_told(hop, lags)}
+    wait(window_s)
+    hops = tuple(
+        _hop_status(hop, log.lag(hop.group, [hop.topic]), committed, window_s, clock)
+        for hop, committed in before.items()
+    )
+    return Status(hops=hops, dead_letters=_dead_letters(log))
 
 
 def _is_told(hop: Hop, lags: Iterable[PartitionLag]) -> bool:
@@ -152,10 +146,10 @@ def _committed(lags: Iterable[PartitionLag]) -> int:
     return sum(lag.committed if lag.committed is not None else lag.start for lag in lags)
 
 
-def _dead_letters(reader: LagReader) -> dict[str, int]:
+def _dead_letters(log: EventLog) -> dict[str, int]:
     names = [topic.name for topic in TOPICS if topic.dead_letters_of is not None]
     counts: dict[str, int] = {}
-    for lag in reader.read(names, ages=False):
+    for lag in log.lag("status", names, ages=False):
         if lag.end > lag.start:
             counts[lag.topic] = counts.get(lag.topic, 0) + lag.end - lag.start
     return counts

@@ -11,7 +11,8 @@ from typing import Any, Self
 import httpx
 
 from sightline.engine.errors import NotFound, SightlineError
-from sightline.engine.settings import KafkaSettings, LabelSettings
+from sightline.engine.ports import EventLog
+from sightline.engine.settings import LabelSettings
 from sightline.infra.reporting.trace_hops import Hop, hops, is_whole
 from sightline.infra.sample_photos.synthetic_photos import synthetic_photos
 from sightline.stream_workers.labels.rules import LabelRules
@@ -112,7 +113,7 @@ def _stay_with(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def wait_for_triple(
-    kafka: KafkaSettings,
+    log: EventLog,
     journey: Journey,
     *,
     since: datetime | None,
@@ -121,7 +122,7 @@ def wait_for_triple(
     """The hops once a triple is there, else those that there were when the time was over."""
     deadline = journey.closes + timedelta(seconds=LATEST_S)
     while True:
-        found = hops(kafka, journey.search_id, since=since)
+        found = hops(log, journey.search_id, since=since)
         if is_whole(found) or datetime.now(UTC) > deadline:
             return found
         until_closed_s = (journey.closes - datetime.now(UTC)).total_seconds()

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sightline.engine.errors import NotFound
-from sightline.engine.event_log.kafka import read_topics
+from sightline.engine.ports import EventLog
 from sightline.engine.records import Message
 from sightline.engine.search_ids import claimed
-from sightline.engine.settings import KafkaSettings
 from sightline.schemas.envelope import ContractError, Event, EventData
 from sightline.schemas.images import ImageState
 from sightline.schemas.indexed import ImageIndexed
@@ -60,7 +59,7 @@ def is_whole(found: Sequence[Hop]) -> bool:
     return any(hop.name == TRIPLE for hop in found)
 
 
-def hops(kafka: KafkaSettings, search_id: str, *, since: datetime | None = None) -> list[Hop]:
+def hops(log: EventLog, search_id: str, *, since: datetime | None = None) -> list[Hop]:
     """What the log knows of a search and of the image that it asked by; see `in_order`.
 
     Args:
@@ -71,7 +70,7 @@ def hops(kafka: KafkaSettings, search_id: str, *, since: datetime | None = None)
     """
     claim = claimed(search_id)
     actor = None if claim is None else claim.actor_id
-    told = list(_events(kafka, [INTERACTIONS.name], search_id, key=actor, since=since))
+    told = list(_events(log, [INTERACTIONS.name], search_id, key=actor, since=since))
     anchor = next(
         (
             event.data.anchor_id
@@ -82,8 +81,8 @@ def hops(kafka: KafkaSettings, search_id: str, *, since: datetime | None = None)
     )
     if anchor is None:
         raise NotFound(f"the log knows no search {search_id[:40]}…")
-    told += _events(kafka, _OF_IMAGES, anchor, key=anchor)
-    told += _events(kafka, _OF_SEARCHES, search_id, key=anchor, since=since)
+    told += _events(log, _OF_IMAGES, anchor, key=anchor)
+    told += _events(log, _OF_SEARCHES, search_id, key=anchor, since=since)
     found: dict[str, datetime] = {}
     for message, event in told:
         for hop in _hops_of(message, event, anchor, search_id):
@@ -114,7 +113,7 @@ def unknown(found: Sequence[Hop]) -> str | None:
 
 
 def _events(
-    kafka: KafkaSettings,
+    log: EventLog,
     topics: Sequence[str],
     word: str,
     *,
@@ -123,7 +122,7 @@ def _events(
 ) -> Iterator[tuple[Message, Event[EventData]]]:
     """Events whose bytes hold a word: all others need no decoding."""
     wanted = word.encode()
-    for message in read_topics(kafka, topics, key=key, since=since):
+    for message in log.read(topics, key=key, since=since):
         if wanted in (message.value or b""):
             try:
                 yield message, decode(message.value)

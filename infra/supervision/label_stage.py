@@ -7,9 +7,10 @@ import os
 import sys
 import threading
 
+from sightline.engine.connecting.connections import ensure_topics
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.event_log.kafka import KafkaEventProducer
-from sightline.engine.event_log.kafka.topics import KafkaTopics
+from sightline.engine.event_log.kafka.event_log import KafkaEventLog
 from sightline.engine.logs import configure_logs
 from sightline.engine.metrics import Metrics
 from sightline.engine.settings import LabelSettings, Mode, Settings
@@ -21,7 +22,6 @@ from sightline.schemas.topics import (
     INTERACTIONS_IMPORTED,
     SEARCHES_CLOSED,
     SEARCHES_CLOSED_IMPORTED,
-    TOPICS,
 )
 from sightline.stream_workers.labels.stage.process import StageProcess
 
@@ -45,7 +45,7 @@ def run_stage(settings: Settings, stage: Stage, *, imported: bool = False) -> No
             "runs join and miner as its children"
         )
     configure_logs()
-    KafkaTopics(settings.kafka).ensure(TOPICS)
+    ensure_topics(settings)
     metrics, (port, name) = Metrics(), _metrics_port(settings.labels, stage)
     serve_metrics(metrics, port, setting=name)
     child = StageChild(
@@ -75,6 +75,7 @@ def _work(child: StageChild, metrics: Metrics, *, imported: bool = False) -> Non
     _log.info("%s begins", child.stage)
     process = StageProcess(
         kafka=child.kafka,
+        log=KafkaEventLog(child.kafka),
         labels=child.labels,
         producer=KafkaEventProducer(child.kafka),
         interactions=interactions.name,

@@ -8,9 +8,6 @@ from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from sightline.engine.event_log.kafka import read_topics
-from sightline.engine.event_log.kafka.follower import KafkaFollower
-from sightline.engine.event_log.kafka.offsets import partition_count, start_offsets
 from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
 from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
 from sightline.infra.supervision.loops import Loop
@@ -41,9 +38,9 @@ from sightline.stream_workers.labels.sink.retraction_rounds import RetractionRou
 
 if TYPE_CHECKING:
     from sightline.engine.metrics import Metrics
-    from sightline.engine.ports import Clock, EventProducer, ObjectStore
+    from sightline.engine.ports import Clock, EventLog, EventProducer, LogFollower, ObjectStore
     from sightline.engine.records import Message
-    from sightline.engine.settings import KafkaSettings, Settings
+    from sightline.engine.settings import Settings
 
 PIPELINES = (
     (INTERACTIONS, SEARCHES_CLOSED),
@@ -57,7 +54,7 @@ class LabelData:
 
     Args:
         settings: groups, bounds, rules, bucket.
-        kafka: how to reach the broker.
+        log: read by all of it.
         store: ours.
         producer: of metrics, retractions and dead letters.
         clock: of their times.
@@ -70,7 +67,7 @@ class LabelData:
         self,
         settings: Settings,
         *,
-        kafka: KafkaSettings,
+        log: EventLog,
         store: ObjectStore,
         producer: EventProducer,
         clock: Clock,
@@ -79,7 +76,7 @@ class LabelData:
         remembered_images: Callable[[], Iterable[Message]] = tuple,
     ) -> None:
         self._settings = settings
-        self._kafka = kafka
+        self._log = log
         self._producer = producer
         self._clock = clock
         self._metrics = metrics
@@ -136,10 +133,10 @@ class LabelData:
     def sink(self, partitions: Sequence[int] = ()) -> LabelSink:
         """The sink of these partitions; none given: of all."""
         topic = TRAINING_TRIPLES.name
-        every = partitions or range(partition_count(self._kafka, topic))
+        every = partitions or range(self._log.partition_count(topic))
         group = self._settings.sink.group
         return LabelSink(
-            follow=lambda starts: KafkaFollower(self._kafka, topic, group=group, starts=starts),
+            follow=lambda starts: self._log.follow(topic, starts, group=group),
             partitions=tuple(every),
             manifest=self.manifest,
             producer=self._producer,
@@ -152,12 +149,12 @@ class LabelData:
     def search_metrics(self, interactions: Topic, closed: Topic) -> SearchMetrics:
         """The fold of one topic of closed searches."""
         group = f"{self._settings.sink.metrics_group}-{closed.name}"
-        targets = partition_count(self._kafka, closed.name)
+        targets = self._log.partition_count(closed.name)
         rules = LabelRules.of(self._settings.labels)
 
-        def follow() -> KafkaFollower:
-            starts = start_offsets(self._kafka, group, closed.name, range(targets))
-            return KafkaFollower(self._kafka, closed.name, group=group, starts=starts)
+        def follow() -> LogFollower:
+            starts = self._log.start_offsets(group, closed.name, range(targets))
+            return self._log.follow(closed.name, starts, group=group)
 
         return SearchMetrics(
             follow=follow,
@@ -170,7 +167,7 @@ class LabelData:
 
     def stats(self) -> SearchStatsFollower:
         """The reader of the metrics, for the API; the topic exists."""
-        return stats_follower(self._kafka, clock=self._clock, metrics=self._metrics)
+        return stats_follower(self._log, clock=self._clock, metrics=self._metrics)
 
     def causes(self) -> Causes:
         """Every erasure and every hidden image that the log still knows."""
@@ -196,14 +193,14 @@ class LabelData:
 
     def read(self, topics: Sequence[str]) -> Iterable[Message]:
         """Whole topics."""
-        return read_topics(self._kafka, topics)
+        return self._log.read(topics)
 
 
-def stats_follower(kafka: KafkaSettings, *, clock: Clock, metrics: Metrics) -> SearchStatsFollower:
+def stats_follower(log: EventLog, *, clock: Clock, metrics: Metrics) -> SearchStatsFollower:
     """Follows `search-metrics.v1` from its beginning."""
 
-    def follow() -> KafkaFollower:
-        starts = dict.fromkeys(range(partition_count(kafka, SEARCH_METRICS.name)), 0)
-        return KafkaFollower(kafka, SEARCH_METRICS.name, group="search-stats", starts=starts)
+    def follow() -> LogFollower:
+        starts = dict.fromkeys(range(log.partition_count(SEARCH_METRICS.name)), 0)
+        return log.follow(SEARCH_METRICS.name, starts, group="search-stats")
 
     return SearchStatsFollower(follow, clock=clock, metrics=metrics)

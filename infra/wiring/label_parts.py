@@ -28,12 +28,12 @@ class LabelParts:
     def search_stats(self) -> SearchStatsFollower:
         """What closed searches came to."""
         parts = self._parts
-        return stats_follower(parts.kafka, clock=parts.clock, metrics=parts.metrics)
+        return stats_follower(parts.log, clock=parts.clock, metrics=parts.metrics)
 
     @cached_property
     def recent_triples(self) -> RecentTriplesFollower:
         """The last training triples."""
-        return triples_follower(self._parts.kafka)
+        return triples_follower(self._parts.log)
 
     def api_loops(self) -> dict[str, Loop]:
         """What the API's statistics and last triples need."""
@@ -59,7 +59,7 @@ class LabelParts:
         ]
         data = LabelData(
             settings,
-            kafka=parts.kafka,
+            log=parts.log,
             store=parts.store,
             producer=parts.producer,
             clock=parts.clock,

@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING, Self
 from prometheus_client import start_http_server
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.connecting.connections import open_event_producer, open_object_store
+from sightline.engine.connecting.connections import (
+    event_log_on,
+    open_event_producer,
+    open_object_store,
+)
 from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.event_log.kafka import KafkaEventConsumer, read_topics
+from sightline.engine.event_log.kafka import KafkaEventConsumer
 from sightline.engine.event_log.kafka.diagnosis import BrokerAnswer, ask_broker
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.health import Health
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
         Clock,
         Embedder,
         EventConsumer,
+        EventLog,
         EventProducer,
         ObjectStore,
         VectorIndex,
@@ -77,6 +82,11 @@ class Parts:
     def kafka(self) -> KafkaSettings:
         """How to reach the broker."""
         return self.settings.kafka
+
+    @property
+    def log(self) -> EventLog:
+        """Reads the log outside of any group."""
+        return event_log_on(self.kafka, self.settings.mode)
 
     @cached_property
     def producer(self) -> EventProducer:
@@ -304,4 +314,4 @@ class Parts:
 
     def read_images(self) -> Iterable[Message]:
         """Every image event there is: both topics, up to now."""
-        return read_topics(self.kafka, [IMAGES.name, IMAGES_BACKFILL.name])
+        return self.log.read([IMAGES.name, IMAGES_BACKFILL.name])

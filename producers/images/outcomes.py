@@ -7,11 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sightline.engine.event_log.kafka.follower import KafkaFollower
-from sightline.engine.event_log.kafka.offsets import offsets_since
-from sightline.engine.ports import Clock
+from sightline.engine.ports import Clock, EventLog
 from sightline.engine.records import Message
-from sightline.engine.settings import KafkaSettings
 from sightline.producers.images.published import Published
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.indexed import ImageIndexed, ImageRejected, Outcome
@@ -44,12 +41,11 @@ class Ended:
 
 
 def await_outcomes(
-    kafka: KafkaSettings,
+    log: EventLog,
     published: Sequence[Published],
     *,
     timeout_s: float,
     clock: Clock,
-    by_time: bool = True,
     told: Callable[[Ended], object] | None = None,
 ) -> list[Ended]:
     """Read outcomes until every version has one or the time is over; those that came, in order.
@@ -58,11 +54,10 @@ def await_outcomes(
     the topic goes back.
 
     Args:
-        kafka: the cluster.
+        log: where outcomes are told.
         published: what to wait for; versions, not images.
         timeout_s: for all of them.
         clock: the time.
-        by_time: whether the broker finds records by their time; the in-process one cannot.
         told: called at each end, as it comes.
 
     Raises:
@@ -72,13 +67,9 @@ def await_outcomes(
     if not open_ends:
         return []
     deadline = clock.monotonic() + timeout_s
-    since = min(one.appended for one in published) - SKEW if by_time else None
-    follower = KafkaFollower(
-        kafka,
-        IMAGES_INDEXED.name,
-        group=f"outcomes-{uuid.uuid4().hex}",
-        starts=offsets_since(kafka, IMAGES_INDEXED.name, since),
-    )
+    since = min(one.appended for one in published) - SKEW
+    starts = log.offsets_since(IMAGES_INDEXED.name, since)
+    follower = log.follow(IMAGES_INDEXED.name, starts, group=f"outcomes-{uuid.uuid4().hex}")
     ended: list[Ended] = []
     try:
         while open_ends and clock.monotonic() < deadline:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.event_log.kafka import read_topics
+from sightline.engine.event_log.kafka.event_log import KafkaEventLog
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIds
@@ -221,7 +222,9 @@ def test_an_import_says_what_comes_next_and_status_shows_it(
     """The stages of imported logs are told once there are any; sink and metrics always."""
 
     def names() -> set[str]:
-        found = read_status(settings, settings.kafka, clock=SystemClock(), wait=lambda _: None)
+        found = read_status(
+            settings, KafkaEventLog(settings.kafka), clock=SystemClock(), wait=lambda _: None
+        )
         return {hop.hop.name for hop in found.hops}
 
     KafkaTopics(settings.kafka).ensure(TOPICS)

@@ -18,6 +18,7 @@ import pytest
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
+from sightline.engine.event_log.kafka.event_log import KafkaEventLog
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.label_data.search_stats import Period
 from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
@@ -73,7 +74,7 @@ class World:
         """What runs after the miner."""
         return LabelData(
             self.settings,
-            kafka=self.settings.kafka,
+            log=KafkaEventLog(self.settings.kafka),
             store=self.store,
             producer=self.producer,
             clock=SystemClock(),

@@ -15,12 +15,16 @@ import typer.main
 from typer.testing import CliRunner
 
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import ApiSettings, Settings, StoreSettings
 from sightline.infra.cli import labels
 from sightline.infra.commands import labels as label_commands
 from sightline.infra.commands.labels import LabelCommands, run_sink
+from sightline.schemas.topics import SEARCHES_CLOSED
 from sightline.search_api.app import create_app
 from tests.api_parts import BASE_URL, KEYS, ApiWorld
 from tests.label_rows import closed, closed_message, counted, graded, marker, search
@@ -164,9 +168,11 @@ def test_a_fit_that_says_nothing_new_says_so(
     """The second is the first version again."""
     DirectoryObjectStore(tmp_path).ensure_bucket(StoreSettings().bucket)
     page = search("s1", *(graded(f"p{place}", place) for place in range(1, 89)))
-    log = [closed_message(closed(0, 7, page), 0, 0), closed_message(marker(0, 7), 1, 0)]
-    monkeypatch.setattr(label_commands, "read_topics", lambda *_, **__: log)
-    monkeypatch.setattr(label_commands, "reachable_kafka", lambda settings: settings.kafka)
+    broker = MemoryBroker([SEARCHES_CLOSED], 1)
+    for data in (closed(0, 7, page), marker(0, 7)):
+        told = closed_message(data, 0, 0)
+        MemoryEventProducer(broker).append(SEARCHES_CLOSED.name, "0-7", told.value)
+    monkeypatch.setattr(label_commands, "open_event_log", lambda _: MemoryEventLog(broker))
     monkeypatch.setenv("SIGHTLINE_STORE__DIRECTORY", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     first, second = (

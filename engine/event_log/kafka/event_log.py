@@ -24,16 +24,20 @@ class KafkaEventLog:
 
     Args:
         settings: the cluster; topics and groups are prefixed on the wire only.
+        finds_times: whether the broker finds records by their time; the in-process one, which keeps
+            little, is read from its beginning instead.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, *, finds_times: bool = True) -> None:
         self._settings = settings
+        self._finds_times = finds_times
 
     def read(
         self, topics: Sequence[str], *, key: str | None = None, since: datetime | None = None
     ) -> Iterator[Message]:
-        """See `EventLog.read`; the in-process broker cannot tell what was appended before."""
-        return read_topics(self._settings, topics, key=key, since=since)
+        """See `EventLog.read`."""
+        found = read_topics(self._settings, topics, key=key, since=self._searched(since))
+        return (m for m in found if since is None or m.timestamp >= since)
 
     def follow(self, topic: str, starts: Mapping[int, int], *, group: str) -> KafkaFollower:
         """See `EventLog.follow`."""
@@ -48,8 +52,8 @@ class KafkaEventLog:
         return start_offsets(self._settings, group, topic, partitions)
 
     def offsets_since(self, topic: str, since: datetime | None) -> dict[int, int]:
-        """See `EventLog.offsets_since`; the in-process broker knows no beginning but the log's."""
-        return offsets_since(self._settings, topic, since)
+        """See `EventLog.offsets_since`."""
+        return offsets_since(self._settings, topic, self._searched(since))
 
     def last_records(self, topic: str) -> dict[int, Message | None]:
         """See `EventLog.last_records`."""
@@ -63,3 +67,6 @@ class KafkaEventLog:
         """See `EventLog.lag`."""
         with closing(LagReader(self._settings, group=group)) as reader:
             return reader.read(topics, ages=ages)
+
+    def _searched(self, since: datetime | None) -> datetime | None:
+        return since if self._finds_times else None

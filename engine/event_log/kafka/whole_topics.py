@@ -37,7 +37,7 @@ def read_topics(
         settings: the cluster.
         topics: names without prefix.
         key: only the one partition of each topic that this key falls on; all of it.
-        since: records that were appended before are left out; the in-process broker cannot tell.
+        since: start at the first record of each partition that was appended since.
 
     Raises:
         PartUnavailable: the broker did not answer for `request_timeout_s`.
@@ -49,9 +49,7 @@ def read_topics(
         **{"enable.partition.eof": True, "fetch.wait.max.ms": 10},
     )
     try:
-        for message in _read(consumer, settings, topics, key, since):
-            if since is None or message.timestamp >= since:
-                yield message
+        yield from _read(consumer, settings, topics, key, since)
     except KafkaException as error:
         raise error_of(error, "reading") from error
     finally:

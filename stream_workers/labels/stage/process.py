@@ -13,11 +13,9 @@ from typing import Any, NamedTuple, NoReturn
 import faust
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.event_log.kafka.offsets import partition_count, start_offsets
-from sightline.engine.event_log.kafka.whole_topics import read_topics
 from sightline.engine.garbage_collection import collect_garbage_seldom
 from sightline.engine.metrics import Metrics
-from sightline.engine.ports import BatchEventProducer
+from sightline.engine.ports import BatchEventProducer, EventLog
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.envelope import Event
 from sightline.schemas.interactions import ClockTicked
@@ -66,7 +64,8 @@ class StageProcess:
     """Builds the Faust app of one stage over one pair of topics.
 
     Args:
-        kafka: the cluster.
+        kafka: how Faust, which has a client of its own, reaches the cluster.
+        log: what else is read of it.
         labels: rules, groups and times.
         producer: of everything that is sent.
         interactions: the source topic of the pipeline, without prefix.
@@ -81,6 +80,7 @@ class StageProcess:
         self,
         *,
         kafka: KafkaSettings,
+        log: EventLog,
         labels: LabelSettings,
         producer: BatchEventProducer,
         interactions: str,
@@ -91,6 +91,7 @@ class StageProcess:
         metrics: Metrics | None = None,
     ) -> None:
         self._kafka = kafka
+        self._log = log
         self._labels = labels
         self._rules = LabelRules.of(labels)
         self._producer = producer
@@ -102,8 +103,8 @@ class StageProcess:
         self._metrics = metrics if metrics is not None else Metrics()
         self._letters = LetterRate(labels.dead_letter_limit, labels.dead_letter_window_s)
         self._clock = SystemClock()
-        self._sources = partition_count(kafka, interactions)
-        self._targets = partition_count(kafka, closed)
+        self._sources = log.partition_count(interactions)
+        self._targets = log.partition_count(closed)
         self._destinations = {
             Destination.CLOSED: closed,
             Destination.OMITTED: INTERACTIONS_LATE.name,
@@ -165,8 +166,8 @@ class StageProcess:
         First where to start, then what is done: an offset that is newer than the list of done
         epochs would lie in the middle of one of them.
         """
-        starts = start_offsets(self._kafka, work.group, work.topic, partitions)
-        told = read_topics(self._kafka, [EPOCHS_DONE.name])
+        starts = self._log.start_offsets(work.group, work.topic, partitions)
+        told = self._log.read([EPOCHS_DONE.name])
         done = done_ranges(told, work.stage, work.topic, run_id=self._run_id)
 
         def make(number: int) -> PartitionStage:

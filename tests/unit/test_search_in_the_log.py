@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from sightline.engine.errors import NotFound
-from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
-from sightline.engine.event_log.kafka.topics import KafkaTopics
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.records import Message
 from sightline.engine.search_ids import IssuedSearch, SearchIds
-from sightline.engine.settings import KafkaSettings
 from sightline.infra.reporting.trace_hops import PLACES, UPLOAD, hops, in_order, unknown
 from sightline.schemas.documents.examples import example
 from sightline.schemas.images import ImageUploaded
@@ -24,7 +24,6 @@ from sightline.schemas.topics import (
     IMAGES_BACKFILL,
     INTERACTIONS,
     SEARCHES_CLOSED,
-    TOPICS,
     TRAINING_TRIPLES,
 )
 from sightline.stream_workers.labels.explain.evidence import Evidence, gather
@@ -40,14 +39,13 @@ PARTITIONS = 3
 class Log:
     """Searches of many people by many images, of now: impression, closing, triple, retraction."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self.kafka = kafka
+    def __init__(self) -> None:
         self.now = datetime.now(UTC)
         self.read_count = 0
-        KafkaTopics(kafka).ensure(TOPICS)
-        self._producer = KafkaEventProducer(kafka)
+        broker = MemoryBroker(partitions=PARTITIONS)
+        self.log = MemoryEventLog(broker)
+        self._producer = MemoryEventProducer(broker)
         self.search_ids = [self._search(number) for number in range(SEARCHES)]
-        self._producer.close()
 
     def _search(self, number: int) -> str:
         anchor_id, actor_id = f"a{number % 10}", f"u{number % 12}"
@@ -84,21 +82,25 @@ class Log:
         value = encoded(data, name or f"e{key}", self.now)
         self._producer.append(topic, key, value, partition=partition)
 
+    def tell(self, topic: str, key: str, value: bytes) -> None:
+        """Append one more."""
+        self._producer.append(topic, key, value).result(0)
+
     def whole(self, topics: Sequence[str], **_: Any) -> Iterable[Message]:
         """All of the topics, whatever is asked for."""
-        return read_topics(self.kafka, topics)
+        return self.log.read(topics)
 
     def near(self, topics: Sequence[str], **bounds: Any) -> Iterable[Message]:
         """As they are read."""
-        for message in read_topics(self.kafka, topics, **bounds):
+        for message in self.log.read(topics, **bounds):
             self.read_count += 1
             yield message
 
 
 @pytest.fixture
-def log(kafka_settings: KafkaSettings) -> Log:
+def log() -> Log:
     """A log of its own."""
-    return Log(kafka_settings)
+    return Log()
 
 
 def told_of(found: Evidence) -> tuple[Any, ...]:
@@ -142,14 +144,12 @@ def test_an_earlier_log_is_not_read(log: Log) -> None:
 def test_a_trace_finds_a_backfilled_image(log: Log, number: int) -> None:
     """Its upload is in the other topic; where no topic has it, that is said."""
     search_id, anchor_id = log.search_ids[number], f"a{number}"
-    before = hops(log.kafka, search_id)
+    before = hops(log.log, search_id)
     assert [hop.name for hop in before if hop.name == UPLOAD] == []
     assert "unknown" in (unknown(before) or "")
     upload = example(ImageUploaded.TYPE).data.model_copy(update={"image_id": anchor_id})
-    producer = KafkaEventProducer(log.kafka)
-    producer.append(IMAGES_BACKFILL.name, anchor_id, encoded(upload, "up")).result(30)
-    producer.close()
-    after = hops(log.kafka, search_id, since=log.now - timedelta(hours=1))
+    log.tell(IMAGES_BACKFILL.name, anchor_id, encoded(upload, "up"))
+    after = hops(log.log, search_id, since=log.now - timedelta(hours=1))
     assert {hop.name for hop in after} - {hop.name for hop in before} == {PLACES[0], UPLOAD}
     assert unknown(after) is None
 
@@ -157,7 +157,7 @@ def test_a_trace_finds_a_backfilled_image(log: Log, number: int) -> None:
 def test_a_trace_of_nothing_says_so(log: Log) -> None:
     """A search that the log does not know."""
     with pytest.raises(NotFound, match="knows no search"):
-        hops(log.kafka, "nobody's")
+        hops(log.log, "nobody's")
 
 
 def test_hops_of_one_millisecond_are_in_the_order_of_the_loop() -> None:

@@ -1,17 +1,16 @@
-"""Waiting for what became of uploads, on the real broker, the worker's answers written by hand."""
+"""Waiting for what became of uploads, the worker's answers written by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.event_log.kafka import KafkaEventProducer
-from sightline.engine.event_log.kafka.topics import KafkaTopics
-from sightline.engine.settings import KafkaSettings
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.producers.images.ids import new_id
 from sightline.producers.images.outcomes import Ended, await_outcomes
 from sightline.producers.images.published import Published
@@ -26,10 +25,19 @@ DAY = timedelta(days=1)
 class Answers:
     """The topic of outcomes, written as the index worker does."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self.kafka = kafka
-        self._log = KafkaEventProducer(kafka)
-        KafkaTopics(kafka).ensure([IMAGES_INDEXED])
+    def __init__(self) -> None:
+        self._at = datetime.now(UTC)
+        broker = MemoryBroker([IMAGES_INDEXED], 3, clock=self)
+        self.log = MemoryEventLog(broker)
+        self._producer = MemoryEventProducer(broker)
+
+    def now(self) -> datetime:
+        """The time of the answer that is being written: the broker stamps it."""
+        return self._at
+
+    def monotonic(self) -> float:
+        """See `Clock`; nobody asks."""
+        return 0.0
 
     def say(
         self,
@@ -61,25 +69,18 @@ class Answers:
             else ImageRejected(reason=reason, message="it is none", **told)
         )
         event: Event[Any] = Event.of(data, event_id=new_id(), source="/test", time=at)
-        self._log.append(
-            IMAGES_INDEXED.name, published.image_id, event.encode(), timestamp=at
-        ).result(LONG_S)
+        self._at = at
+        self._producer.append(IMAGES_INDEXED.name, published.image_id, event.encode()).result(0)
 
     def wait(self, *published: Published, timeout_s: float = LONG_S) -> list[Ended]:
         """What `await_outcomes` tells."""
-        return await_outcomes(self.kafka, published, timeout_s=timeout_s, clock=SystemClock())
-
-    def close(self) -> None:
-        """Let go."""
-        self._log.close()
+        return await_outcomes(self.log, published, timeout_s=timeout_s, clock=SystemClock())
 
 
 @pytest.fixture
-def answers(kafka_settings: KafkaSettings) -> Iterator[Answers]:
+def answers() -> Answers:
     """A topic of this test's own."""
-    answers = Answers(kafka_settings)
-    yield answers
-    answers.close()
+    return Answers()
 
 
 def upload(image_id: str, version: int = 1, *, appended: datetime | None = None) -> Published:
@@ -119,7 +120,7 @@ def test_an_answer_that_never_comes_ends_the_wait(answers: Answers) -> None:
     """What came is told; the rest is missing when the time is over."""
     cat, dog = upload("cat"), upload("dog")
     answers.say(cat)
-    [end] = answers.wait(cat, dog, timeout_s=2.0)
+    [end] = answers.wait(cat, dog, timeout_s=0.2)
     assert end.published == cat
 
 
@@ -146,7 +147,7 @@ def test_an_answer_that_comes_while_waiting_is_seen(answers: Answers) -> None:
             answers.say(dog, Outcome.HIDDEN)
 
     ended = await_outcomes(
-        answers.kafka,
+        answers.log,
         [cat, dog],
         timeout_s=LONG_S,
         clock=SystemClock(),
@@ -158,5 +159,7 @@ def test_an_answer_that_comes_while_waiting_is_seen(answers: Answers) -> None:
 
 def test_nothing_to_wait_for_asks_nobody() -> None:
     """No upload, no question: no broker is needed."""
-    nobody = KafkaSettings(bootstrap_servers="127.0.0.1:9")
+    broker = MemoryBroker([IMAGES_INDEXED])
+    broker.down = True
+    nobody = MemoryEventLog(broker)
     assert await_outcomes(nobody, [], timeout_s=0, clock=SystemClock()) == []
