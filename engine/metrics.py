@@ -153,6 +153,11 @@ class Metrics:
             "Winners appended again after a lower version, so that compaction keeps them.",
             ("topic",),
         )
+        self.swept = self._counter(
+            "swept_total",
+            "Removed for good: objects that no image needs, and tombstones past their retention.",
+            ("what",),
+        )
         self.notifications = self._counter(
             "bucket_notifications_total",
             "Bucket notifications by result.",

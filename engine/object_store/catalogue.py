@@ -18,7 +18,7 @@ from sightline.engine.errors import Conflict, ObjectMissing, Overloaded, Part, P
 from sightline.engine.ports import ObjectStore
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.fields import Contract
-from sightline.schemas.images import ImageState
+from sightline.schemas.images import ImageDeleted, ImageState
 from sightline.schemas.registry import decode
 
 PREFIX = "catalogue/"
@@ -121,6 +121,19 @@ class Catalogue:
             except Conflict:
                 continue
         raise Overloaded(Part.STORE, f"too many writers of image {image_id} at once")
+
+    def forget(self, image_id: str) -> None:
+        """Remove an entry that says deleted, after its retention; any other stays.
+
+        A write in the moment between look and removal loses its entry; the next one goes on from
+        the version that the index knows.
+
+        Raises:
+            PartUnavailable: the store did not answer; a repeat is safe.
+        """
+        entry = self.read(image_id)
+        if entry is not None and isinstance(entry.state, ImageDeleted):
+            self._store.delete(self._bucket, PREFIX + image_id + _SUFFIX)
 
     def scan(self, *, start_after: str = "") -> Iterator[CatalogueEntry]:
         """Every entry, by image id.

@@ -17,6 +17,7 @@ from sightline.engine.settings import Mode, Settings
 from sightline.infra.processes.http_server import bind, serve, url_of
 from sightline.infra.processes.owner_routes import owner_router
 from sightline.infra.processes.reconciling import reconcile, unpublished_loops
+from sightline.infra.processes.sweeping import sweep_loops
 from sightline.infra.supervision.loops import Loop, run_together
 from sightline.infra.wiring.embedded_parts import EmbeddedParts
 from sightline.infra.wiring.parts import Parts
@@ -94,7 +95,7 @@ def run_bridge(settings: Settings, stop: threading.Event) -> None:
 def _api_loops(parts: Parts, listener: socket.socket, announce: Announce) -> dict[str, Loop]:
     retention = QueryRetention(parts.store, parts.settings.store.bucket, parts.clock)
     loops = {"api": _api_loop(parts, listener, announce), "query-retention": retention.run}
-    return loops | unpublished_loops(parts) | parts.labels.api_loops()
+    return loops | unpublished_loops(parts) | sweep_loops(parts) | parts.labels.api_loops()
 
 
 def _api_loop(parts: Parts, listener: socket.socket, announce: Announce) -> Loop:

@@ -62,21 +62,27 @@ def from_document(document: dict[str, Any]) -> Report:
 
 def reconcile(parts: Parts, *, repair: bool) -> Report:
     """Compare the catalogue and the index of a process, and mend on request; see `Reconciler`."""
+    comparing = reconciler(parts)
+    report = comparing.check()
+    if repair:
+        comparing.repair(report)
+    return report
+
+
+def reconciler(parts: Parts) -> Reconciler:
+    """What compares log, catalogue and index of a process."""
     catalogued = parts.catalogued
-    reconciler = Reconciler(
+    return Reconciler(
         read_images=parts.read_images,
         index=parts.index,
         producer=parts.producer,
         # What a crash may have kept from the log.
         unpublished=lambda: [e.event for e in parts.catalogue.scan() if e.published is None],
         publish_unpublished=catalogued.publish_unpublished,
+        forget=parts.catalogue.forget,
         settle=lambda: time.sleep(_SETTLE_S),
         clock=parts.clock,
     )
-    report = reconciler.check()
-    if repair:
-        reconciler.repair(report)
-    return report
 
 
 def unpublished_loops(parts: Parts) -> dict[str, Loop]:

@@ -154,6 +154,7 @@ class Reconciler:
         read_images: all records of both image topics, up to now.
         unpublished: events of the `sightline` authority whose publication was never noted.
         publish_unpublished: publishes them, `CataloguedImages.publish_unpublished`.
+        forget: removes an image's entry from the `sightline` catalogue if it says deleted.
         settle: waits a moment, so that what workers are just applying is not taken for lost.
     """
 
@@ -165,6 +166,7 @@ class Reconciler:
         producer: EventProducer,
         unpublished: Callable[[], Iterable[Event[ImageState]]],
         publish_unpublished: Callable[[], object],
+        forget: Callable[[str], None],
         settle: Callable[[], None],
         clock: Clock,
     ) -> None:
@@ -173,6 +175,7 @@ class Reconciler:
         self._producer = producer
         self._unpublished = unpublished
         self._publish_unpublished = publish_unpublished
+        self._forget = forget
         self._settle = settle
         self._clock = clock
         self._winners: Winners = {}
@@ -242,7 +245,10 @@ class Reconciler:
         for image_id in self._still_expired(ids):
             for topic in (IMAGES, IMAGES_BACKFILL):
                 self._producer.append(topic.name, image_id, None).result()
-        self._index.purge(self._still_expired(ids))
+        gone = self._still_expired(ids)
+        for image_id in gone:
+            self._forget(image_id)
+        self._index.purge(gone)
 
     def _still_expired(self, ids: Sequence[str]) -> list[str]:
         """Those that no upload has brought back meanwhile."""

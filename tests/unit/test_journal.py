@@ -123,3 +123,14 @@ def test_nothing_acknowledged_is_lost_to_a_kill(tmp_path: Path) -> None:
     assert {w.image_id for w in journal.winners()} >= {f"i{n}" for n in range(acknowledged)}
     journal.record([record("after", 1)])
     journal.close()
+
+
+def test_what_was_compacted_away_is_in_no_file(tmp_path: Path) -> None:
+    """A deleted image's title is overwritten, in the database and in its write-ahead log."""
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.record([record("a", version, value=b"a person's title") for version in range(200)])
+    journal.record([record("a", 1_000, tie=DELETED, value=b"deleted")])
+    assert journal.compact() == 200
+    files = [path for path in tmp_path.iterdir() if b"person" in path.read_bytes()]
+    assert files == []
+    journal.close()

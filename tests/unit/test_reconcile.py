@@ -24,6 +24,7 @@ class Reconciled:
         for data in PICTURES:
             self.world.store.put("pictures", reference(data).key, data)
         self.unpublished: list[Event[ImageState]] = []
+        self.forgotten: list[str] = []
         self.reconciler = Reconciler(
             read_images=lambda: [
                 *self.world.log.records[IMAGES.name],
@@ -33,6 +34,7 @@ class Reconciled:
             producer=self.world.log,
             unpublished=lambda: self.unpublished,
             publish_unpublished=self.publish_unpublished,
+            forget=self.forgotten.append,
             settle=lambda: None,
             clock=self.world.clock,
         )
@@ -128,6 +130,7 @@ def test_an_expired_tombstone_is_purged_and_nulled(here: Reconciled) -> None:
     here.reconciler.repair(here.check())
     here.world.run_to_the_end()
     assert "a" not in here.world.index.images
+    assert here.forgotten == ["a"]
     for topic in (IMAGES, IMAGES_BACKFILL):
         assert here.world.log.records[topic.name][-1].value is None
     assert here.kinds() == {}, "compaction has not run: the delete still lies before the null"

@@ -117,8 +117,13 @@ class Journal:
 
     def compact(self) -> int:
         """Keep only the winner of each image; how many records went. A repeat does nothing."""
-        with _reported("compacting the journal"), self._lock, self._writer:
-            return self._writer.execute(_LOSERS).rowcount
+        with _reported("compacting the journal"), self._lock:
+            with self._writer:
+                gone = self._writer.execute(_LOSERS).rowcount
+            if gone:
+                # The write-ahead log holds what was just overwritten until it is cut.
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return gone
 
     def forget(self, image_ids: Collection[str]) -> None:
         """Remove tombstones for good, after their retention; what is alive again stays."""

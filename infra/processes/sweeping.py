@@ -1,0 +1,53 @@
+"""The sweep of a process that has the index: which parts it looks at, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sightline.infra.processes.reconciling import reconciler
+from sightline.stream_workers.reconciling.reconcile import Kind, merge
+from sightline.stream_workers.sweeping.loop import SweepLoop
+from sightline.stream_workers.sweeping.sweep import Sweeper
+
+if TYPE_CHECKING:
+    from sightline.infra.supervision.loops import Loop
+    from sightline.infra.wiring.parts import Parts
+
+
+def sweep_loops(parts: Parts) -> dict[str, Loop]:
+    """What removes, now and then, what deletes and newer bytes left behind.
+
+    None where `store.sweep_every_s` is 0.
+    """
+    settings = parts.settings.store
+    if not settings.sweep_every_s:
+        return {}
+    sweeper = Sweeper(
+        parts.store,
+        settings.bucket,
+        index=parts.index,
+        catalogue=parts.catalogue,
+        logged=lambda: merge(parts.read_images()).keys(),
+        keep=timedelta(days=settings.keep_deleted_days),
+        clock=parts.clock,
+    )
+    loop = SweepLoop(
+        sweeper,
+        lambda: expire(parts),
+        store=parts.store,
+        bucket=settings.bucket,
+        every_s=settings.sweep_every_s,
+        clock=parts.clock,
+        metrics=parts.metrics,
+    )
+    return {"sweep": loop.run}
+
+
+def expire(parts: Parts) -> int:
+    """Remove the tombstones that are past their retention, and mend nothing else; how many."""
+    comparing = reconciler(parts)
+    report = comparing.check()
+    due = tuple(found for found in report.differences if found.kind is Kind.EXPIRED)
+    return comparing.repair(replace(report, differences=due))

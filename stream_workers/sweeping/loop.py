@@ -1,0 +1,91 @@
+"""Sweeps now and then: expired tombstones first, then the bytes that nothing needs any more."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from sightline.engine.errors import ObjectMissing, SightlineError
+from sightline.engine.metrics import Metrics
+from sightline.engine.ports import Clock, ObjectStore
+from sightline.stream_workers.sweeping.sweep import Sweeper
+
+SWEPT_KEY = "catalogue/.swept"
+"""When the last whole sweep began, by whichever process; no image has this key."""
+_LOOK_EVERY_S = 3_600.0
+"""Between two looks at whether a sweep is due: another process may have done it."""
+
+_log = logging.getLogger(__name__)
+
+
+class SweepLoop:
+    """Any number of processes may run it; the first that finds a sweep due does it.
+
+    Args:
+        sweeper: removes bytes and renditions.
+        expire: removes tombstones past their retention, with their catalogue entries; how many.
+        store: keeps when the last sweep was.
+        bucket: ours.
+        every_s: seconds between two sweeps.
+        clock: the time.
+        metrics: counts what was removed.
+    """
+
+    def __init__(
+        self,
+        sweeper: Sweeper,
+        expire: Callable[[], int],
+        *,
+        store: ObjectStore,
+        bucket: str,
+        every_s: float,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._sweeper = sweeper
+        self._expire = expire
+        self._store = store
+        self._bucket = bucket
+        self._every_s = every_s
+        self._clock = clock
+        self._metrics = metrics
+
+    def run(self, stop: threading.Event) -> None:
+        """Sweep until `stop` is set; a sweep that fails is made again after the interval."""
+        while not stop.is_set():
+            try:
+                if self._is_due():
+                    self.sweep()
+            except SightlineError as error:
+                _log.warning("the bucket could not be swept: %s", error)
+            stop.wait(min(self._every_s, _LOOK_EVERY_S))
+
+    def sweep(self) -> None:
+        """Sweep once, and note that it was done.
+
+        Raises:
+            PartUnavailable: broker, store or index did not answer; a repeat goes on.
+        """
+        began = self._clock.now()
+        expired = self._expire()
+        swept = self._sweeper.sweep()
+        self._store.put(
+            self._bucket,
+            SWEPT_KEY,
+            began.astimezone(UTC).isoformat().encode(),
+            content_type="text/plain",
+        )
+        self._metrics.swept.labels("tombstones").inc(expired)
+        self._metrics.swept.labels("objects").inc(swept.removed)
+        if expired or swept.removed:
+            facts = {"tombstones": expired, "objects": swept.removed, "bytes": swept.removed_bytes}
+            _log.info("removed what no image needs any more", extra=facts)
+
+    def _is_due(self) -> bool:
+        try:
+            last = datetime.fromisoformat(self._store.get(self._bucket, SWEPT_KEY).decode())
+        except (ObjectMissing, ValueError):
+            return True
+        return self._clock.now() - last >= timedelta(seconds=self._every_s)

@@ -1,0 +1,48 @@
+"""After a delete, and after its days: every place is looked into (docs/privacy.md)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sightline.engine.event_log.embedded.journal import Journal
+from sightline.engine.object_store.directory import DirectoryObjectStore
+from sightline.engine.settings import Settings, StoreSettings
+from sightline.infra.local.node_process import NodeProcess
+from tests.asking import Asking, drawn, embedded, ok
+from tests.waiting import eventually
+
+TITLE = "of-a-person-1979"
+
+
+def settings_of(folder: Path) -> Settings:
+    """An embedded stack that keeps deleted bytes for no time, and sweeps every second."""
+    store = StoreSettings(keep_deleted_days=0, sweep_every_s=1)
+    return embedded(folder).model_copy(update={"store": store})
+
+
+def test_a_deleted_image_leaves_its_id_version_and_owner(tmp_path: Path) -> None:
+    """Bytes, renditions, title and tags are gone from the store, the catalogue and the status."""
+    settings = settings_of(tmp_path / "data")
+    (doomed, kept) = drawn(2, seed=77)
+    with NodeProcess(settings, tmp_path / "node.log") as node, Asking(node.url) as api:
+        for image_id, data in (("doomed", doomed), ("kept", kept)):
+            ok(api.upload(image_id, data, tags=TITLE, attributes=json.dumps({"title": TITLE})))
+            for rendition in ("content", "thumbnail"):
+                assert api.get(f"/v1/images/{image_id}/{rendition}").status_code == 200
+        ok(api.remove("doomed"))
+        status = api.status("doomed")
+        assert (status["tags"], status["attributes"]) == ([], {})
+        store = DirectoryObjectStore(tmp_path / "data" / "objects")
+
+        def left(image_id: str) -> list[str]:
+            return [item.key for item in store.list("sightline", "") if image_id in item.key]
+
+        eventually(lambda: left("doomed") == ["catalogue/doomed.json"])
+        assert TITLE.encode() not in store.get("sightline", "catalogue/doomed.json")
+        assert len(left("kept")) == 4
+    journal = Journal(tmp_path / "data" / "journal.sqlite")
+    journal.compact()
+    held = {record.image_id: TITLE.encode() in record.value for record in journal.winners()}
+    journal.close()
+    assert held == {"doomed": False, "kept": True}
