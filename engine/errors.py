@@ -14,7 +14,9 @@
     │   ├── ObjectChanged         size or SHA-256 differs from what the event promised
     │   ├── Conflict              a compare-and-set lost: the stored value is another one
     │   ├── NotFound              no such image, or none that the caller may see
-    │   └── TooLarge              a message or object over its bound
+    │   ├── TooLarge              a message or object over its bound
+    │   ├── Unreadable            a stored record that we cannot read (any more)
+    │   └── IdReserved            an image id whose form belongs to who derives it
     └── RefusedToStart            a misconfiguration; the process must not run
         ├── SettingsInvalid       unreadable or contradictory settings
         ├── GenerationMismatch    the index was made by another model
@@ -134,6 +136,14 @@ class NotFound(PermanentError):
 
 class TooLarge(PermanentError):
     """A message or an object is over its bound."""
+
+
+class Unreadable(PermanentError):
+    """A stored record cannot be read: damaged, or written under other bounds. It is passed over."""
+
+
+class IdReserved(PermanentError):
+    """An image id has the form of a derived one (`s3-`, `f-`, `q-`), and is not the writer's."""
 
 
 class RefusedToStart(SightlineError):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from sightline.engine.records import (
     GenerationSpec,
     Hit,
+    IndexedDecision,
     IndexedImage,
     Message,
     PartitionLag,
@@ -285,7 +286,7 @@ class VectorIndex(Protocol):
 
         Atomic per image, idempotent, safe against concurrent writers of the same image. Several
         entries for one image in a call end in the highest. When it returns, `search` shows the
-        effect; `flush` makes it durable.
+        effect; `flush` makes it durable. The operator's decision about an image stays as it is.
 
         Raises:
             PartUnavailable: it may be half applied; repeat it whole.
@@ -298,27 +299,53 @@ class VectorIndex(Protocol):
             PartUnavailable: repeat it whole.
         """
 
+    def moderate(self, decisions: Sequence[IndexedDecision]) -> None:
+        """Write each decision iff its fence (version, tie) is above the stored decision's.
+
+        As `apply`, of which it is independent: whatever writes come to the image before, after or
+        at the same time, both the image and the decision end in their highest. One about an image
+        that is not known is kept, and holds when the image comes.
+
+        Raises:
+            PartUnavailable: it may be half applied; repeat it whole.
+        """
+
+    def relocate_decisions(self, decisions: Sequence[IndexedDecision]) -> None:
+        """Store only where the winning decision lies now, iff the fence is equal.
+
+        Raises:
+            PartUnavailable: repeat it whole.
+        """
+
+    def decisions(self, image_ids: Collection[str]) -> dict[str, IndexedDecision]:
+        """The stored decisions, about known images and others. Raises `PartUnavailable`."""
+
+    def scan_decisions(self, *, batch: int = 1_000) -> Iterator[IndexedDecision]:
+        """Every stored decision once, in no particular order. Raises `PartUnavailable`."""
+
     def get(self, image_ids: Collection[str], *, vectors: bool = False) -> dict[str, IndexedImage]:
         """The stored images, whatever their visibility; unknown ids are absent.
+
+        One that cannot be read is there as `unreadable`.
 
         Raises:
             PartUnavailable: the index did not answer.
         """
 
     def search(self, request: SearchRequest) -> list[Hit]:
-        """The nearest *listed* images: public, allowed, not deleted, not rejected.
+        """The nearest *listed* images: public, not blocked, not deleted, not rejected.
 
         By descending score, ties by image id. Raises `PartUnavailable`, `Overloaded`.
         """
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
-        """Every stored image once, in no particular order. Raises `PartUnavailable`."""
+        """Every readable image once, in no particular order. Raises `PartUnavailable`."""
 
     def count(self, *, listed_only: bool = False) -> int:
         """How many images are stored, or only those that a search can return."""
 
     def purge(self, image_ids: Collection[str]) -> None:
-        """Remove tombstones for good, after their retention."""
+        """Remove tombstones for good, after their retention; decisions about the images stay."""
 
     def flush(self) -> None:
         """Return when everything applied before this call survives a crash.

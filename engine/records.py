@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from sightline.schemas.envelope import Event
+from sightline.schemas.fields import Moderation
 from sightline.schemas.images import (
     Authority,
     ImageDeleted,
@@ -15,6 +17,7 @@ from sightline.schemas.images import (
     hiding_rank,
 )
 from sightline.schemas.indexed import Outcome
+from sightline.schemas.moderation import ImageModerated, decision_tie
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,12 +102,73 @@ class Fence(NamedTuple):
     stage: int
 
 
+class DecisionFence(NamedTuple):
+    """The order of the operator's decisions about one image; apart from the image's own fence."""
+
+    version: int
+    tie: int
+
+
 class WinnerLocation(NamedTuple):
     """Where in the log the winning event lies, so that it can be appended there again."""
 
     topic: str
     partition: int
     offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedDecision:
+    """The operator's newest decision about an image as the index keeps it, image or none."""
+
+    decision: ImageModerated
+    tie: int
+    event_id: str
+    event_source: str
+    occurred: datetime
+    appended: datetime
+    winner: WinnerLocation
+    """Where its event lies."""
+
+    @classmethod
+    def of(
+        cls, event: Event[ImageModerated], *, appended: datetime, winner: WinnerLocation
+    ) -> IndexedDecision:
+        """What to keep of an event that was read from the log."""
+        return cls(
+            decision=event.data,
+            tie=decision_tie(event.data, event.id),
+            event_id=event.id,
+            event_source=event.source,
+            occurred=event.time,
+            appended=appended,
+            winner=winner,
+        )
+
+    @property
+    def image_id(self) -> str:
+        """The image, known or not."""
+        return self.decision.image_id
+
+    @property
+    def fence(self) -> DecisionFence:
+        """What decides whether it overwrites the decision that is stored."""
+        return DecisionFence(self.decision.version, self.tie)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it hides the image."""
+        return self.decision.moderation is Moderation.BLOCKED
+
+    @property
+    def event(self) -> Event[ImageModerated]:
+        """The event as it was: the same id, so the same tie."""
+        return Event[ImageModerated].of(
+            self.decision,
+            event_id=self.event_id,
+            source=self.event_source,
+            time=self.occurred,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +195,10 @@ class IndexedImage:
     perceptual_hash: str | None = None
     width: int | None = None
     height: int | None = None
+    decision: IndexedDecision | None = None
+    """The operator's; read with the image, never written with it: `VectorIndex.moderate` does."""
+    unreadable: bool = False
+    """Whether what is stored cannot be read: only id, version and fence are true of it."""
     vector: NDArray[np.float32] | None = None
 
     @property
@@ -159,8 +227,18 @@ class IndexedImage:
         return Fence(self.version, self.tie, int(self.stage))
 
     @property
+    def blocked(self) -> bool:
+        """Whether the operator hides it, whatever its owner says."""
+        return self.decision is not None and self.decision.blocks
+
+    @property
     def listed(self) -> bool:
-        """Whether a search may return it."""
+        """Whether a search may return it: public by its owner, and not blocked by the operator."""
+        return self.listed_by_owner and not self.blocked
+
+    @property
+    def listed_by_owner(self) -> bool:
+        """Whether a search may return it as far as its own events say."""
         return (
             self.outcome is Outcome.INDEXED
             and self.vector is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, NewType
 
@@ -13,6 +13,10 @@ MAX_VERSION = 2**53 - 1
 """Vector stores compare ranges as float64 and JavaScript reads no further (docs/images.md)."""
 MAX_TAGS = 64
 MAX_ATTRIBUTES_BYTES = 4096
+MAX_ATTRIBUTES_DEPTH = 32
+"""Objects and lists in one another, the outermost counted. JSON readers give up at about 200, and
+each wraps attributes in some levels of its own (event, catalogue, form, result): below this bound
+none of them can be the first that cannot read what another one accepted (docs/adr/0011)."""
 ID_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -80,9 +84,31 @@ class NamedImage(Contract):
     """The image."""
 
 
+def is_deeper_than(document: object, bound: int) -> bool:
+    """Whether objects and lists nest deeper; level by level, so that no depth ends the stack."""
+    level = [document]
+    for _ in range(bound):
+        level = [inner for outer in level for inner in _inside(outer) if _is_container(inner)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(outer: object) -> Collection[object]:
+    if isinstance(outer, dict):
+        return outer.values()
+    return outer if isinstance(outer, list | tuple) else ()
+
+
+def _is_container(inner: object) -> bool:
+    return isinstance(inner, dict | list | tuple)
+
+
 def _bounded(attributes: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if not attributes:
         return attributes  # as most: every result of a search is read through here
+    if is_deeper_than(attributes, MAX_ATTRIBUTES_DEPTH):
+        raise ValueError(f"attributes nest deeper than {MAX_ATTRIBUTES_DEPTH} levels")
     text = json.dumps(attributes, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     size = len(text.encode())
     if size > MAX_ATTRIBUTES_BYTES:
@@ -93,8 +119,13 @@ def _bounded(attributes: dict[str, JsonValue]) -> dict[str, JsonValue]:
 Attributes = Annotated[
     dict[str, JsonValue],
     AfterValidator(_bounded),
-    Field(json_schema_extra={"x-max-bytes": MAX_ATTRIBUTES_BYTES}),
+    Field(
+        json_schema_extra={
+            "x-max-bytes": MAX_ATTRIBUTES_BYTES,
+            "x-max-depth": MAX_ATTRIBUTES_DEPTH,
+        }
+    ),
 ]
-"""Opaque to us, returned with results: at most 4 KiB of JSON."""
+"""Opaque to us, returned with results: at most 4 KiB of JSON, at most 32 levels deep."""
 
 Data = Mapping[str, Any]

@@ -72,7 +72,7 @@ class ImageState(EventData):
     group_id: Id | None = None
     """Several photos of one thing share it."""
     attributes: Attributes = Field(default_factory=dict)
-    """Opaque to us, returned with results: at most 4 KiB of JSON."""
+    """Opaque to us, returned with results: at most 4 KiB of JSON, at most 32 levels deep."""
 
     @property
     def subject(self) -> str:

@@ -22,6 +22,7 @@ from sightline.schemas.labels import (
     TripleRetracted,
 )
 from sightline.schemas.late import InteractionsOmitted
+from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.search_metrics import SearchMetricsCounted
 from sightline.schemas.searches import ResultsShown
 
@@ -126,6 +127,17 @@ def _dead_letters(of: Topic) -> Topic:
 IMAGES = _image_topic("images.v1", "The live lane: what happens to images now.")
 IMAGES_BACKFILL = _image_topic(
     "images.backfill.v1", "The low-priority lane: catalogues that were there before."
+)
+IMAGES_MODERATION = Topic(
+    name="images.moderation.v1",
+    events=(ImageModerated,),
+    key="image_id",
+    summary="What the operator decided about images: blocked, or allowed again.",
+    cleanup=Cleanup.COMPACT,
+    min_compaction_lag_ms=DAY_MS,
+    delete_retention_ms=DELETE_RETENTION_MS,
+    producers=("search API (admins)", "sightline moderate", "classifiers", "re-appended winners"),
+    consumers=("moderation loop", "reindex", "reconcile", "sink (retraction)"),
 )
 IMAGES_INDEXED = Topic(
     name="images.indexed.v1",
@@ -246,6 +258,7 @@ SEARCH_METRICS = Topic(
 
 IMAGES_DLQ = _dead_letters(IMAGES)
 IMAGES_BACKFILL_DLQ = _dead_letters(IMAGES_BACKFILL)
+IMAGES_MODERATION_DLQ = _dead_letters(IMAGES_MODERATION)
 BUCKET_NOTIFICATIONS_DLQ = _dead_letters(BUCKET_NOTIFICATIONS)
 INTERACTIONS_DLQ = _dead_letters(INTERACTIONS)
 INTERACTIONS_IMPORTED_DLQ = _dead_letters(INTERACTIONS_IMPORTED)
@@ -257,6 +270,7 @@ TRAINING_TRIPLES_DLQ = _dead_letters(TRAINING_TRIPLES)
 TOPICS: tuple[Topic, ...] = (
     IMAGES,
     IMAGES_BACKFILL,
+    IMAGES_MODERATION,
     IMAGES_INDEXED,
     BUCKET_NOTIFICATIONS,
     INTERACTIONS,
@@ -270,6 +284,7 @@ TOPICS: tuple[Topic, ...] = (
     SEARCH_METRICS,
     IMAGES_DLQ,
     IMAGES_BACKFILL_DLQ,
+    IMAGES_MODERATION_DLQ,
     BUCKET_NOTIFICATIONS_DLQ,
     INTERACTIONS_DLQ,
     INTERACTIONS_IMPORTED_DLQ,

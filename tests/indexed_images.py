@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from sightline.engine.records import (
     GenerationSpec,
+    IndexedDecision,
     IndexedImage,
     SearchRequest,
     Stage,
     TagFilter,
     WinnerLocation,
 )
+from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (
     ImageChanged,
@@ -28,6 +30,7 @@ from sightline.schemas.images import (
     tie,
 )
 from sightline.schemas.indexed import Outcome
+from sightline.schemas.moderation import ImageModerated
 
 DIMENSIONS = 16
 SPEC = GenerationSpec(
@@ -149,3 +152,17 @@ def same_image(one: IndexedImage, other: IndexedImage) -> bool:
     else:
         close = True
     return close and replace(one, vector=None) == replace(other, vector=None)
+
+
+def decision(
+    image_id: str = "img", version: int = 1, moderation: Moderation = Moderation.BLOCKED
+) -> IndexedDecision:
+    """A decision of the operator as the index would be handed it."""
+    said = ImageModerated(
+        image_id=image_id, version=version, moderation=moderation, decided_by="admin", reason="why"
+    )
+    event = Event[ImageModerated].of(
+        said, event_id=f"{image_id}-{version}-{moderation}", source="tests", time=NOON
+    )
+    place = WinnerLocation("images.moderation.v1", 0, version)
+    return IndexedDecision.of(event, appended=NOON, winner=place)

@@ -25,6 +25,7 @@ from sightline.engine.ports import Clock, RebalanceListener
 from sightline.engine.records import (
     GenerationSpec,
     Hit,
+    IndexedDecision,
     IndexedImage,
     Message,
     SearchRequest,
@@ -197,7 +198,8 @@ class MemoryIndex:
 
     def __init__(self) -> None:
         self.images: dict[str, IndexedImage] = {}
-        self._durable: dict[str, IndexedImage] = {}
+        self.decided: dict[str, IndexedDecision] = {}
+        self._durable: tuple[dict[str, IndexedImage], dict[str, IndexedDecision]] = ({}, {})
         self.spec = SPEC
 
     def apply(self, images: Sequence[IndexedImage]) -> None:
@@ -205,7 +207,32 @@ class MemoryIndex:
         for image in images:
             stored = self.images.get(image.image_id)
             if stored is None or stored.fence < image.fence:
-                self.images[image.image_id] = image
+                self.images[image.image_id] = replace(image, decision=None)
+
+    def moderate(self, decisions: Sequence[IndexedDecision]) -> None:
+        """See `VectorIndex.moderate`."""
+        for decision in decisions:
+            stored = self.decided.get(decision.image_id)
+            if stored is None or stored.fence < decision.fence:
+                self.decided[decision.image_id] = decision
+
+    def relocate_decisions(self, decisions: Sequence[IndexedDecision]) -> None:
+        """See `VectorIndex.relocate_decisions`."""
+        for decision in decisions:
+            stored = self.decided.get(decision.image_id)
+            if stored is not None and stored.fence == decision.fence:
+                self.decided[decision.image_id] = replace(
+                    stored, winner=decision.winner, appended=decision.appended
+                )
+
+    def decisions(self, image_ids: Collection[str]) -> dict[str, IndexedDecision]:
+        """See `VectorIndex.decisions`."""
+        return {i: self.decided[i] for i in image_ids if i in self.decided}
+
+    def scan_decisions(self, *, batch: int = 1_000) -> Iterator[IndexedDecision]:
+        """See `VectorIndex.scan_decisions`."""
+        del batch
+        yield from list(self.decided.values())
 
     def relocate(self, images: Sequence[IndexedImage]) -> None:
         """See `VectorIndex.relocate`."""
@@ -216,14 +243,14 @@ class MemoryIndex:
 
     def get(self, image_ids: Collection[str], *, vectors: bool = False) -> dict[str, IndexedImage]:
         """See `VectorIndex.get`."""
-        found = {i: self.images[i] for i in image_ids if i in self.images}
+        found = {i: self._whole(i) for i in image_ids if i in self.images}
         return found if vectors else {i: replace(m, vector=None) for i, m in found.items()}
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """See `VectorIndex.search`; ignores tags."""
         hits = [
             Hit(image=image, score=float(image.vector @ request.vector))
-            for image in self.images.values()
+            for image in map(self._whole, self.images)
             if image.listed and image.vector is not None
         ]
         return sorted(hits, key=lambda hit: (-hit.score, hit.image.image_id))[: request.limit]
@@ -235,7 +262,7 @@ class MemoryIndex:
 
     def count(self, *, listed_only: bool = False) -> int:
         """See `VectorIndex.count`."""
-        return sum(image.listed or not listed_only for image in self.images.values())
+        return sum(self._whole(i).listed or not listed_only for i in self.images)
 
     def purge(self, image_ids: Collection[str]) -> None:
         """See `VectorIndex.purge`."""
@@ -244,11 +271,15 @@ class MemoryIndex:
 
     def flush(self) -> None:
         """See `VectorIndex.flush`."""
-        self._durable = dict(self.images)
+        self._durable = dict(self.images), dict(self.decided)
 
     def crash(self) -> None:
         """Come back with what was flushed."""
-        self.images = dict(self._durable)
+        images, decided = self._durable
+        self.images, self.decided = dict(images), dict(decided)
+
+    def _whole(self, image_id: str) -> IndexedImage:
+        return replace(self.images[image_id], decision=self.decided.get(image_id))
 
     def close(self) -> None:
         """Nothing to let go."""

@@ -1,126 +1,217 @@
-"""The catalogue: the whole state of each image whose versions we count, by compare-and-set.
+"""Catalogues: the newest event of each image in our bucket, changed by compare-and-set.
 
-One object per image, `catalogue/{image id}.json`, holds the image's newest event, whether and where
-it was published, and for watched buckets what was seen of the object (docs/images.md).
+`catalogue/{image id}.json` holds the whole state of each image whose versions we count, whether and
+where it was published, and for watched buckets what was seen of the object; `moderation/…` the
+operator's newest decision about an image (docs/images.md).
 """
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import ClassVar, Generic
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from sightline.engine.errors import Conflict, ObjectMissing, Overloaded, Part, PermanentError
+from sightline.engine.errors import Conflict, ObjectMissing, Overloaded, Part, Unreadable
+from sightline.engine.object_store.entries import (
+    D,
+    Entry,
+    Origin,
+    Place,
+    decode_entry,
+    encode_entry,
+)
 from sightline.engine.ports import ObjectStore
-from sightline.schemas.envelope import ContractError, Event
-from sightline.schemas.fields import Contract
 from sightline.schemas.images import ImageDeleted, ImageState
-from sightline.schemas.registry import decode
+from sightline.schemas.moderation import ImageModerated
+
+__all__ = [
+    "Catalogue",
+    "CatalogueEntry",
+    "Decisions",
+    "Entries",
+    "Entry",
+    "Looked",
+    "Origin",
+    "Place",
+]
 
 PREFIX = "catalogue/"
+MODERATION_PREFIX = "moderation/"
 _SUFFIX = ".json"
 _MAX_BYTES = 1_048_576
 _ATTEMPTS = 200
 """Writers of one image that may overtake us in one update before it counts as overload."""
 
-
-class Place(Contract):
-    """Where in the log an event lies."""
-
-    topic: str
-    partition: int
-    offset: int
-    appended: datetime
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatalogueEntry:
-    """What the catalogue says of one image."""
+@dataclass(frozen=True, kw_only=True)
+class Looked(Generic[D]):
+    """What a look at one image's entry found."""
 
-    event: Event[ImageState]
-    """The newest event, as it was or will be published."""
-    published: Place | None = None
-    """None: written, but no acknowledgement of its publication has been noted."""
-    seen: str | None = None
-    """What the bridge last saw of the object in a watched bucket; none for other images."""
+    entry: Entry[D] | None = None
+    """None: nothing is stored, or it cannot be read."""
     etag: str | None = None
-    """Of the stored object; None: not stored yet."""
+    """Of what is stored, readable or not; None: nothing is."""
 
     @property
-    def state(self) -> ImageState:
-        """The image's whole state."""
-        return self.event.data
+    def unreadable(self) -> bool:
+        """Whether something is stored that cannot be read."""
+        return self.entry is None and self.etag is not None
 
 
-class _Stored(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    event: dict[str, Any]
-    published: Place | None = None
-    seen: str | None = None
-
-
-class Catalogue:
-    """The images whose versions Sightline counts; safe across threads and processes.
+class Entries(Generic[D]):
+    """One catalogue; safe across threads and processes.
 
     Args:
         store: with compare-and-set.
         bucket: our own.
     """
 
+    prefix: ClassVar[str]
+    kind: type[D]
+
     def __init__(self, store: ObjectStore, bucket: str) -> None:
         self._store = store
         self._bucket = bucket
 
-    def read(self, image_id: str) -> CatalogueEntry | None:
-        """The image's entry; None: we do not count its versions.
+    def look(self, image_id: str) -> Looked[D]:
+        """The image's entry, or that one is there which cannot be read; that is logged.
 
         Raises:
             PartUnavailable: the store did not answer.
         """
-        return self._read(PREFIX + image_id + _SUFFIX)
+        key = self._key(image_id)
+        try:
+            # First the etag: if the bytes are newer than it, the compare-and-set fails, as it must.
+            etag = self._store.stat(self._bucket, key).etag
+            data = self._store.get(self._bucket, key, max_bytes=_MAX_BYTES)
+        except ObjectMissing:
+            return Looked()
+        try:
+            return Looked(entry=decode_entry(data, self.kind, key=key, etag=etag), etag=etag)
+        except Unreadable as error:
+            _log.error("passed over: %s", error, extra={"image": image_id})
+            return Looked(etag=etag)
 
-    def write(self, entry: CatalogueEntry) -> CatalogueEntry:
+    def read(self, image_id: str) -> Entry[D] | None:
+        """The image's entry; None: there is none.
+
+        Raises:
+            Unreadable: there is one that cannot be read.
+            PartUnavailable: the store did not answer.
+        """
+        return self._read(image_id, self.look(image_id))
+
+    def _read(self, image_id: str, found: Looked[D]) -> Entry[D] | None:
+        if found.unreadable:
+            raise Unreadable(f"what is kept of image {image_id} cannot be read")
+        return found.entry
+
+    def write(self, entry: Entry[D]) -> Entry[D]:
         """Store iff what is stored still has `entry.etag`; the entry with its new etag.
 
         Raises:
             Conflict: someone else wrote it meanwhile.
             PartUnavailable: the store did not answer; it may be written.
         """
-        key = PREFIX + entry.state.image_id + _SUFFIX
-        stored = self._store.put_if(self._bucket, key, _encode(entry), expected_etag=entry.etag)
+        key = self._key(entry.state.subject)
+        data = encode_entry(entry)
+        stored = self._store.put_if(self._bucket, key, data, expected_etag=entry.etag)
         return replace(entry, etag=stored.etag)
 
     def update(
-        self, image_id: str, decide: Callable[[CatalogueEntry | None], CatalogueEntry | None]
-    ) -> CatalogueEntry | None:
+        self,
+        image_id: str,
+        decide: Callable[[Entry[D] | None], Entry[D] | None],
+        *,
+        mend: bool = False,
+    ) -> Entry[D] | None:
         """Read, decide and write, again from the start when somebody wrote in between.
 
         Args:
             image_id: the image.
             decide: from the stored entry to the new one, None to leave it; called once per try.
+            mend: treat an entry that cannot be read as none, and replace it.
 
         Returns:
             What is stored now, None if nothing is.
 
         Raises:
+            Unreadable: something is stored that cannot be read, and `mend` is not asked for.
             Overloaded: overtaken by too many writers.
             PartUnavailable: the store did not answer; it may be written.
         """
         for _ in range(_ATTEMPTS):
-            found = self.read(image_id)
-            wanted = decide(found)
+            found = self.look(image_id)
+            wanted = decide(found.entry if mend else self._read(image_id, found))
             if wanted is None:
-                return found
+                return found.entry
             try:
-                return self.write(replace(wanted, etag=None if found is None else found.etag))
+                return self.write(replace(wanted, etag=found.etag))
             except Conflict:
                 continue
         raise Overloaded(Part.STORE, f"too many writers of image {image_id} at once")
+
+    def scan(self, *, start_after: str = "") -> Iterator[Entry[D]]:
+        """Every entry that can be read, by image id; the others are logged and passed over.
+
+        Raises:
+            PartUnavailable: the store did not answer.
+        """
+        for _, looked in self.look_at_all(start_after=start_after):
+            if looked.entry is not None:
+                yield looked.entry
+
+    def look_at_all(self, *, start_after: str = "") -> Iterator[tuple[str, Looked[D]]]:
+        """Every image id with what is stored of it, readable or not, by id.
+
+        Raises:
+            PartUnavailable: the store did not answer.
+        """
+        after = self._key(start_after) if start_after else ""
+        for item in self._store.list(self._bucket, self.prefix, start_after=after):
+            if item.key.endswith(_SUFFIX):
+                image_id = self._image_id(item.key)
+                looked = self.look(image_id)
+                if looked.etag is not None:
+                    yield image_id, looked
+
+    def ids(
+        self, *, changed_since: datetime | None = None, changed_before: datetime | None = None
+    ) -> Iterator[str]:
+        """Images whose entry was last written in that time, by the store's clock; none is read.
+
+        Raises:
+            PartUnavailable: the store did not answer.
+        """
+        for item in self._store.list(self._bucket, self.prefix):
+            if not item.key.endswith(_SUFFIX):
+                continue
+            if item.modified is not None and (
+                (changed_since is not None and item.modified < changed_since)
+                or (changed_before is not None and item.modified > changed_before)
+            ):
+                continue
+            yield self._image_id(item.key)
+
+    def _key(self, image_id: str) -> str:
+        return self.prefix + image_id + _SUFFIX
+
+    def _image_id(self, key: str) -> str:
+        return key.removeprefix(self.prefix).removesuffix(_SUFFIX)
+
+
+CatalogueEntry = Entry[ImageState]
+
+
+class Catalogue(Entries[ImageState]):
+    """The images whose versions Sightline counts."""
+
+    prefix = PREFIX
+    kind = ImageState
 
     def forget(self, image_id: str) -> None:
         """Remove an entry that says deleted, after its retention; any other stays.
@@ -131,68 +222,13 @@ class Catalogue:
         Raises:
             PartUnavailable: the store did not answer; a repeat is safe.
         """
-        entry = self.read(image_id)
+        entry = self.look(image_id).entry
         if entry is not None and isinstance(entry.state, ImageDeleted):
-            self._store.delete(self._bucket, PREFIX + image_id + _SUFFIX)
-
-    def scan(self, *, start_after: str = "") -> Iterator[CatalogueEntry]:
-        """Every entry, by image id.
-
-        Raises:
-            PartUnavailable: the store did not answer.
-        """
-        after = PREFIX + start_after + _SUFFIX if start_after else ""
-        for item in self._store.list(self._bucket, PREFIX, start_after=after):
-            entry = self._read(item.key) if item.key.endswith(_SUFFIX) else None
-            if entry is not None:
-                yield entry
-
-    def ids(
-        self, *, changed_since: datetime | None = None, changed_before: datetime | None = None
-    ) -> Iterator[str]:
-        """Images whose entry was last written in that time, by the store's clock; none is read.
-
-        Raises:
-            PartUnavailable: the store did not answer.
-        """
-        for item in self._store.list(self._bucket, PREFIX):
-            if not item.key.endswith(_SUFFIX):
-                continue
-            if item.modified is not None and (
-                (changed_since is not None and item.modified < changed_since)
-                or (changed_before is not None and item.modified > changed_before)
-            ):
-                continue
-            yield item.key.removeprefix(PREFIX).removesuffix(_SUFFIX)
-
-    def _read(self, key: str) -> CatalogueEntry | None:
-        try:
-            # First the etag: if the bytes are newer than it, the compare-and-set fails, as it must.
-            etag = self._store.stat(self._bucket, key).etag
-            data = self._store.get(self._bucket, key, max_bytes=_MAX_BYTES)
-        except ObjectMissing:
-            return None
-        return _decode(data, key, etag)
+            self._store.delete(self._bucket, self._key(image_id))
 
 
-def _encode(entry: CatalogueEntry) -> bytes:
-    return (
-        _Stored(
-            event=entry.event.model_dump(mode="json", exclude_none=True),
-            published=entry.published,
-            seen=entry.seen,
-        )
-        .model_dump_json(exclude_none=True)
-        .encode()
-    )
+class Decisions(Entries[ImageModerated]):
+    """The operator's decisions, each image's newest: it counts their versions."""
 
-
-def _decode(data: bytes, key: str, etag: str) -> CatalogueEntry:
-    try:
-        stored = _Stored.model_validate_json(data)
-        event = decode(json.dumps(stored.event).encode())
-    except (ValidationError, ContractError) as error:
-        raise PermanentError(f"{key} is damaged: {error}") from error
-    if not isinstance(event.data, ImageState):
-        raise PermanentError(f"{key} is damaged: not an image's event")
-    return CatalogueEntry(event=event, published=stored.published, seen=stored.seen, etag=etag)
+    prefix = MODERATION_PREFIX
+    kind = ImageModerated

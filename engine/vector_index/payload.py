@@ -1,23 +1,25 @@
 """An indexed image as a point of the vector store, and back: the same for every adapter.
 
-The fields that filters read are plain (`listing`, `tags`, `type`, `version`, `tie`, `stage`); all
-else is JSON text, so that no store's own idea of numbers (integers above 2⁶³, 1.0 against 1)
-changes attributes that are opaque to us.
+The fields that filters read are plain (`listing`, `tags`, `type`, `version`, `tie`, `stage`, and of
+the operator's decision `moderated` with its fence); all else is JSON text, so that no store's own
+idea of numbers (integers above 2⁶³, 1.0 against 1) changes attributes that are opaque to us.
+
+A point has two halves, fenced apart: the image, written whole, and the decision, written into it.
+A decision about an image that is not known yet has a point whose image half is empty.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 import numpy as np
 
-from sightline.engine.records import GenerationSpec, IndexedImage, Stage, WinnerLocation
-from sightline.schemas.images import ImageChanged, ImageDeleted, ImageState, ImageUploaded
-from sightline.schemas.indexed import Outcome
+from sightline.engine.records import GenerationSpec, IndexedDecision, IndexedImage
+from sightline.schemas.fields import Moderation
+from sightline.schemas.images import ImageDeleted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,19 +27,23 @@ if TYPE_CHECKING:
 LISTED = "listed"
 """What every search asks of `listing`; a keyword, since the engine's boolean matches are a trap."""
 UNLISTED = "unlisted"
-KEYWORDS = ("listing", "tags", "type")
+KEYWORDS = ("listing", "tags", "type", "moderated")
 """Payload fields with a keyword index."""
 SEARCH_KEYWORDS = ("listing", "tags")
-"""Those of them that searches filter on; only these get edges in the graph."""
+"""Those of them that searches ask for; only these get edges in the graph. (They bar `moderated`,
+which holds of few points.)"""
 NUMBERS = ("version", "tie", "stage")
 """Payload fields with a numeric index: the fence."""
 TOMBSTONE_TYPE = ImageDeleted.TYPE
+NO_IMAGE_TYPE = "none"
+"""`type` of a point that holds a decision only."""
+BLOCKED = str(Moderation.BLOCKED)
+"""What every search bars of `moderated`."""
+DECIDED = tuple(map(str, Moderation))
+"""The values of `moderated` where there is a decision; without one the field is absent."""
 
 _NAMESPACE = UUID("6f1c1f5e-2d0a-5f3e-9b58-1f0c3a6b7d21")
-_STATES: dict[str, type[ImageState]] = {
-    state.TYPE: state for state in (ImageUploaded, ImageChanged, ImageDeleted)
-}
-_PLAIN = ("reason", "message", "content_sha256", "perceptual_hash", "width", "height")
+PLAIN = ("reason", "message", "content_sha256", "perceptual_hash", "width", "height")
 _NORM_TOLERANCE = 1e-3
 
 
@@ -48,7 +54,7 @@ def point_id(image_id: str) -> str:
 
 def to_payload(image: IndexedImage) -> dict[str, Any]:
     """Everything about the image but its vector, as the JSON object stored with the point."""
-    entry = {name: getattr(image, name) for name in _PLAIN} | {
+    entry = {name: getattr(image, name) for name in PLAIN} | {
         "event_id": image.event_id,
         "event_source": image.event_source,
         "outcome": str(image.outcome),
@@ -57,7 +63,7 @@ def to_payload(image: IndexedImage) -> dict[str, Any]:
         "applied": image.applied.isoformat(),
     }
     return {
-        "listing": LISTED if image.listed else UNLISTED,
+        "listing": LISTED if image.listed_by_owner else UNLISTED,
         "tags": list(image.state.tags),
         "type": image.state.TYPE,
         "version": image.version,
@@ -66,34 +72,52 @@ def to_payload(image: IndexedImage) -> dict[str, Any]:
         "winner": winner_payload(image),
         "state": image.state.model_dump_json(),
         "entry": json.dumps(entry, ensure_ascii=False, separators=(",", ":")),
+    } | ({} if image.decision is None else decision_payload(image.decision))
+
+
+def decision_payload(decision: IndexedDecision) -> dict[str, Any]:
+    """The half of a payload that is the operator's."""
+    return {
+        "moderated": str(decision.decision.moderation),
+        "moderation_version": decision.fence.version,
+        "moderation_tie": decision.fence.tie,
+        "decision": decision.event.encode().decode(),
+        "decision_place": decision_place(decision),
     }
+
+
+def decision_place(decision: IndexedDecision) -> dict[str, Any]:
+    """Where the winning decision lies, and since when; it may change by itself."""
+    return decision.winner._asdict() | {"appended": decision.appended.isoformat()}
+
+
+def no_image(decision: IndexedDecision) -> dict[str, Any]:
+    """The payload of a point that holds a decision only: every image is above its fence."""
+    return EMPTY_IMAGE | decision_payload(decision)
+
+
+FENCES = (
+    *("version", "tie", "stage"),
+    *("moderated", "moderation_version", "moderation_tie", "decision", "decision_place"),
+)
+"""What tells whether a write went through, and the decision that it must bring."""
+EMPTY_IMAGE: dict[str, Any] = {
+    "listing": UNLISTED,
+    "tags": [],
+    "type": NO_IMAGE_TYPE,
+    "version": -1,
+    "tie": -1,
+    "stage": -1,
+    "winner": {},
+    "state": "",
+    "entry": "",
+}
+"""The image half of a point that holds a decision only."""
 
 
 def winner_payload(image: IndexedImage) -> dict[str, Any]:
     """Where the winning event lies; the one part of a payload that may change by itself."""
     return image.winner._asdict()
-
-
-def from_payload(
-    payload: Mapping[str, Any], vector: NDArray[np.float32] | None = None
-) -> IndexedImage:
-    """The image that `to_payload` was given; its vector only where one is handed in."""
-    entry = json.loads(payload["entry"])
-    winner = payload["winner"]
-    return IndexedImage(
-        state=_STATES[payload["type"]].model_validate_json(payload["state"]),
-        event_id=entry["event_id"],
-        event_source=entry["event_source"],
-        tie=int(payload["tie"]),
-        stage=Stage(int(payload["stage"])),
-        outcome=Outcome(entry["outcome"]),
-        occurred=datetime.fromisoformat(entry["occurred"]),
-        appended=datetime.fromisoformat(entry["appended"]),
-        applied=datetime.fromisoformat(entry["applied"]),
-        winner=WinnerLocation(winner["topic"], int(winner["partition"]), int(winner["offset"])),
-        vector=vector,
-        **{name: entry[name] for name in _PLAIN},
-    )
 
 
 def highest(images: Iterable[IndexedImage]) -> list[IndexedImage]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sightline.engine.records import Hit
-from sightline.engine.vector_index.payload import from_payload
+from sightline.engine.vector_index.stored_points import StoredPoint, images_of
 
 SLACK = 8
 """Fetched beyond the page, so that a tie at its edge is seen whole."""
@@ -34,7 +34,12 @@ def ranked_page(fetch: Callable[[int], Sequence[ScoredPayload]], limit: int) -> 
         n = min(4 * n, MOST_TIED)
         found = fetch(n)
     edge = _edge_score(found, limit)
-    hits = [Hit(image=from_payload(p.payload), score=p.score) for p in found if p.score >= edge]
+    hits = [
+        Hit(image=image, score=point.score)
+        for point in found
+        if point.score >= edge
+        for image in images_of([StoredPoint(point.payload)])
+    ]
     return sorted(hits, key=lambda hit: (-hit.score, hit.image.image_id))[:limit]
 
 

@@ -98,7 +98,9 @@ _KINDS: dict[str, tuple[BreakKind, BreakKind]] = {
 """What an aspect is called where new reads old, and where old reads new."""
 
 _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems")
-_UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "x-max-bytes")
+_UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "x-max-bytes", "x-max-depth")
+_NEW_BOUNDS = frozenset({"x-max-depth"})
+"""Bounds that held before they were stated: the older contract may be silent of them."""
 
 
 def schema_breaks(old: Schema, new: Schema) -> list[Break]:
@@ -196,7 +198,7 @@ def _bound_fits(read: Schema, written: Schema, name: str) -> bool:
     if name not in read:
         return True
     if name not in written:
-        return False
+        return name in _NEW_BOUNDS
     lower = name in _LOWER
     return bool(read[name] <= written[name] if lower else read[name] >= written[name])
 

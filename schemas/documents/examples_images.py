@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from sightline.schemas.envelope import EventData
-from sightline.schemas.fields import Visibility
+from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (
     Authority,
     ImageChanged,
@@ -14,6 +14,7 @@ from sightline.schemas.images import (
     ObjectReference,
 )
 from sightline.schemas.indexed import ImageIndexed, ImageRejected, Lane, Outcome, StageTimes
+from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.searches import CropBox, ResultsShown, ShownImage, UploadQuery
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -108,10 +109,19 @@ _SHOWN = ResultsShown(
     generation=GENERATION,
 )
 
+_MODERATED = ImageModerated(
+    image_id=IMAGE,
+    version=1,
+    moderation=Moderation.BLOCKED,
+    decided_by="admin",
+    reason="Reported as counterfeit.",
+)
+
 IMAGE_EXAMPLES: tuple[EventData, ...] = (
     _UPLOADED,
     _CHANGED,
     _DELETED,
+    _MODERATED,
     _INDEXED,
     _REJECTED,
     _SHOWN,

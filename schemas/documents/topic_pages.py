@@ -21,6 +21,7 @@ _BOUNDS = {
     "maxLength": "≤ {} chars",
     "maxItems": "≤ {} items",
     "x-max-bytes": "≤ {} bytes of JSON",
+    "x-max-depth": "≤ {} levels deep",
     "pattern": "`{}`",
     "const": "always `{}`",
 }

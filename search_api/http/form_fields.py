@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from sightline.schemas.fields import MAX_ATTRIBUTES_DEPTH, is_deeper_than
 from sightline.search_api.http.form_reading import MAX_TOLD_CHARS, PICTURE, Form
 from sightline.search_api.http.problems import Problem, invalid
 from sightline.search_api.http.request_fields import Asked
@@ -97,11 +98,13 @@ def _box(text: str) -> str:
 def _document(name: str, text: str) -> str:
     """The same text, if it is JSON: so no number changes on the way."""
     try:
-        json.loads(text, parse_constant=_no_constant, object_pairs_hook=once_each)
+        said = json.loads(text, parse_constant=_no_constant, object_pairs_hook=once_each)
     except Doubled as error:
         raise invalid(name, f"{name}: {error}") from None
     except (ValueError, RecursionError):
         raise invalid(name, f"{name} must be JSON") from None
+    if is_deeper_than(said, MAX_ATTRIBUTES_DEPTH):
+        raise invalid(name, f"{name} nests deeper than {MAX_ATTRIBUTES_DEPTH} levels")
     return text
 
 

@@ -115,7 +115,7 @@ class ImageFields(Asked):
     group_id: Id | None = None
     """Several photos of one thing share it."""
     attributes: Attributes = Field(default_factory=dict)
-    """Returned with results, at most 4 KiB of JSON."""
+    """Returned with results: at most 4 KiB of JSON, at most 32 levels deep."""
     version: Version | None = None
     """Given: you count this image's versions (authority `owner`). None: Sightline does."""
 

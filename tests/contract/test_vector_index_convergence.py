@@ -21,12 +21,13 @@ from hypothesis.stateful import (
 from qdrant_client import QdrantClient
 
 from sightline.engine.ports import VectorIndex
-from sightline.engine.records import IndexedImage, Stage, TagFilter, WinnerLocation
+from sightline.engine.records import IndexedDecision, IndexedImage, Stage, TagFilter, WinnerLocation
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.engine.vector_index.qdrant.index import QdrantVectorIndex
+from sightline.schemas.fields import Moderation
 from sightline.schemas.images import ImageDeleted
-from tests.indexed_images import SPEC, Kind, image, query, same_image, unit_vector
+from tests.indexed_images import SPEC, Kind, decision, image, query, same_image, unit_vector
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect"),
@@ -42,6 +43,11 @@ EVENTS: st.SearchStrategy[Event] = st.tuples(
     st.sampled_from(Stage),
     st.sampled_from(("images.v1", "images.backfill.v1")),
 )
+DECISIONS = st.tuples(
+    st.integers(0, 3),  # image
+    st.integers(0, 3),  # version
+    st.sampled_from(Moderation),
+)
 EXAMPLES = count()
 
 
@@ -54,6 +60,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.example = f"x{next(EXAMPLES)}"
         self.held: dict[str, IndexedImage] = {}
+        self.decided: dict[str, IndexedDecision] = {}
 
     def _image(self, event: Event, winner: WinnerLocation | None = None) -> IndexedImage:
         number, version, kind, which, stage, lane = event
@@ -80,6 +87,18 @@ class Machine(RuleBasedStateMachine):
         for index in self.indexes:
             for _ in range(repeats):
                 index.apply(batch)
+
+    @rule(decisions=st.lists(DECISIONS, min_size=1, max_size=4), repeats=st.integers(1, 2))
+    def moderate(self, decisions: list[tuple[int, int, Moderation]], repeats: int) -> None:
+        """The operator's, about known images and others, perhaps redelivered."""
+        batch = [decision(f"{self.example}-{n}", version, said) for n, version, said in decisions]
+        for new in batch:
+            known = self.decided.get(new.image_id)
+            if known is None or new.fence > known.fence:
+                self.decided[new.image_id] = new
+        for index in self.indexes:
+            for _ in range(repeats):
+                index.moderate(batch)
 
     @rule(event=EVENTS, offset=st.integers(0, 2**40))
     def relocate(self, event: Event, offset: int) -> None:
@@ -116,11 +135,16 @@ class Machine(RuleBasedStateMachine):
         """Each adapter holds what the dictionary holds, and lists what is listed."""
         names = [f"{self.example}-{number}" for number in range(4)]
         own = TagFilter(all_of=(self.example,))
-        listed = {name for name, known in self.held.items() if known.listed}
+        held = {
+            name: replace(known, decision=self.decided.get(name))
+            for name, known in self.held.items()
+        }
+        listed = {name for name, known in held.items() if known.listed}
         for index in self.indexes:
             stored = index.get(names, vectors=True)
-            assert set(stored) == set(self.held)
-            assert all(same_image(stored[name], self.held[name]) for name in stored)
+            assert set(stored) == set(held)
+            assert all(same_image(stored[name], held[name]) for name in stored)
+            assert index.decisions(names) == self.decided
             for exact in (False, True):
                 hits = index.search(query(limit=10, tags=own, exact=exact))
                 assert {hit.image.image_id for hit in hits} == listed

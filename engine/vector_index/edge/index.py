@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import qdrant_edge as edge
 
 from sightline.engine.errors import NotFound
-from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest
+from sightline.engine.records import (
+    GenerationSpec,
+    Hit,
+    IndexedDecision,
+    IndexedImage,
+    SearchRequest,
+    TagFilter,
+)
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.edge.directory import (
     OwnedDirectory,
@@ -26,19 +34,22 @@ from sightline.engine.vector_index.edge.optimiser import Optimiser
 from sightline.engine.vector_index.edge.translation import (
     OVERSAMPLING,
     SEARCH_BREADTH,
+    any_image,
     create_shard,
-    has_keyword,
+    decide,
+    decided,
+    forget_tombstones,
+    insert_undecided,
     is_at,
+    relocate_decision,
     upsert,
     visible,
 )
 from sightline.engine.vector_index.generations import check_name, open_serving
 from sightline.engine.vector_index.payload import (
-    LISTED,
-    TOMBSTONE_TYPE,
+    FENCES,
     check_vectors,
     checked_vector,
-    from_payload,
     highest,
     point_id,
     spec_from_json,
@@ -46,6 +57,13 @@ from sightline.engine.vector_index.payload import (
     winner_payload,
 )
 from sightline.engine.vector_index.ranking import ScoredPayload, ranked_page
+from sightline.engine.vector_index.stored_points import (
+    StoredPoint,
+    decisions_of,
+    images_of,
+    keep_decisions,
+    known_images,
+)
 
 _BATCH = 16
 """Points to one operation. The engine holds the interpreter's lock while it writes, so a search
@@ -95,9 +113,36 @@ class EdgeVectorIndex:
         winners = highest(images)
         check_vectors(winners, self._spec.dimensions)
         for start in range(0, len(winners), _BATCH):
-            batch = winners[start : start + _BATCH]
-            self._store.write(upsert(batch), [point_id(image.image_id) for image in batch])
+            keep_decisions(winners[start : start + _BATCH], self._upsert, self._payloads)
         self._optimiser.wrote(len(winners))
+
+    def _upsert(self, batch: Sequence[IndexedImage]) -> None:
+        self._store.write(upsert(batch), [point_id(image.image_id) for image in batch])
+
+    def moderate(self, decisions: Sequence[IndexedDecision]) -> None:
+        """Write each decision iff it is above the stored one; see `VectorIndex.moderate`."""
+        for decision in decisions:
+            points = [point_id(decision.image_id)]
+            self._store.write(insert_undecided(decision), points)
+            self._store.write(decide(decision), points)
+
+    def relocate_decisions(self, decisions: Sequence[IndexedDecision]) -> None:
+        """Store only where the winning decision lies now, iff the fence is equal."""
+        for decision in decisions:
+            self._store.write(relocate_decision(decision), [point_id(decision.image_id)])
+
+    def decisions(self, image_ids: Collection[str]) -> dict[str, IndexedDecision]:
+        """The stored decisions, about known images and others."""
+        payloads = self._payloads(image_ids).values()
+        found = decisions_of(StoredPoint(payload) for payload in payloads)
+        return {decision.image_id: decision for decision in found}
+
+    def _payloads(self, image_ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
+        """Fences and decisions as they are stored, by point."""
+        points: list[edge.PointId] = [point_id(image_id) for image_id in image_ids]
+        with self._store.reading("get") as shard:
+            records = shard.retrieve(points, with_payload=list(FENCES), with_vector=False)
+        return {str(record.id): record.payload or {} for record in records}
 
     def relocate(self, images: Sequence[IndexedImage]) -> None:
         """Store only where the winning event lies now, iff the fence is equal."""
@@ -112,8 +157,7 @@ class EdgeVectorIndex:
         points: list[edge.PointId] = [point_id(image_id) for image_id in image_ids]
         with self._store.reading("get") as shard:
             records = shard.retrieve(points, with_payload=True, with_vector=vectors)
-        images = (_image(record) for record in records)
-        return {image.image_id: image for image in images}
+        return known_images(((str(r.id), _point(r)) for r in records), image_ids)
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """The nearest listed images; see `VectorIndex.search`."""
@@ -133,32 +177,39 @@ class EdgeVectorIndex:
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
         """Every stored image once, by point id; what is written meanwhile may or may not show."""
+        return images_of(self._scroll(None, vectors=vectors, batch=batch))
+
+    def scan_decisions(self, *, batch: int = 1_000) -> Iterator[IndexedDecision]:
+        """Every stored decision once, by point id."""
+        return decisions_of(self._scroll(decided(), vectors=False, batch=batch))
+
+    def _scroll(
+        self, wanted: edge.Filter | None, *, vectors: bool, batch: int
+    ) -> Iterator[StoredPoint]:
         offset: edge.PointId | None = None
         while True:
             asked = edge.ScrollRequest(
-                offset=offset, limit=batch, with_payload=True, with_vector=vectors
+                offset=offset, limit=batch, filter=wanted, with_payload=True, with_vector=vectors
             )
             with self._store.reading("scan") as shard:
                 records, offset = shard.scroll(asked)
-            yield from (_image(record) for record in records)
+            yield from (_point(record) for record in records)
             if offset is None:
                 return
 
     def count(self, *, listed_only: bool = False) -> int:
         """How many images are stored, or only those that a search can return."""
-        listed = edge.Filter(must=[has_keyword("listing", LISTED)]) if listed_only else None
+        wanted = visible(TagFilter(), ()) if listed_only else any_image()
         with self._store.reading("count") as shard:
-            return shard.count(edge.CountRequest(exact=True, filter=listed))
+            return shard.count(edge.CountRequest(exact=True, filter=wanted))
 
     def purge(self, image_ids: Collection[str]) -> None:
         """Remove tombstones for good; what is not a tombstone (any more) stays."""
         points = [point_id(image_id) for image_id in image_ids]
         if not points:
             return
-        tombstones = edge.Filter(
-            must=[edge.HasIdCondition(set(points)), has_keyword("type", TOMBSTONE_TYPE)]
-        )
-        self._store.write(edge.UpdateOperation.delete_points_by_filter(tombstones), points)
+        for operation in forget_tombstones(points):
+            self._store.write(operation, points)
 
     def flush(self) -> None:
         """Return when everything applied before this call survives a crash."""
@@ -187,9 +238,9 @@ def _search_params(*, exact: bool) -> edge.SearchParams:
     return edge.SearchParams(hnsw_ef=SEARCH_BREADTH, quantization=rescoring)
 
 
-def _image(record: edge.Record) -> IndexedImage:
+def _point(record: edge.Record) -> StoredPoint:
     vector = np.asarray(record.vector, dtype=np.float32) if record.vector else None
-    return from_payload(record.payload or {}, vector)
+    return StoredPoint(record.payload or {}, vector)
 
 
 class EdgeGenerations:

@@ -10,12 +10,26 @@ from pathlib import Path
 import qdrant_edge as edge
 
 from sightline.engine.errors import DiskFull, Part, PartUnavailable, SightlineError
-from sightline.engine.records import Fence, GenerationSpec, IndexedImage, TagFilter
+from sightline.engine.records import (
+    Fence,
+    GenerationSpec,
+    IndexedDecision,
+    IndexedImage,
+    TagFilter,
+)
 from sightline.engine.vector_index.payload import (
+    BLOCKED,
+    DECIDED,
+    EMPTY_IMAGE,
     KEYWORDS,
     LISTED,
+    NO_IMAGE_TYPE,
     NUMBERS,
     SEARCH_KEYWORDS,
+    TOMBSTONE_TYPE,
+    decision_payload,
+    decision_place,
+    no_image,
     point_id,
     to_payload,
 )
@@ -29,6 +43,7 @@ _BUILD_BREADTH = 200
 _FULL_SCAN_KB = 25_000
 """Filters that pass less than this are scanned: faster and exact."""
 _SMALLEST_GRAPH_KB = 1_000
+_DECISION_VERSION, _DECISION_TIE = "moderation_version", "moderation_tie"
 
 
 def shard_config(spec: GenerationSpec) -> edge.EdgeConfig:
@@ -66,12 +81,7 @@ def create_shard(path: Path, spec: GenerationSpec) -> None:
     path.mkdir(parents=True)
     with edge_errors("create"):
         shard = edge.EdgeShard.create(str(path), shard_config(spec))
-        for name in KEYWORDS:
-            params = edge.KeywordIndexParams(enable_hnsw=name in SEARCH_KEYWORDS)
-            shard.update(edge.UpdateOperation.create_field_index(name, params))
-        for name in NUMBERS:
-            numeric = edge.IntegerIndexParams(lookup=False, range=True, enable_hnsw=False)
-            shard.update(edge.UpdateOperation.create_field_index(name, numeric))
+        _index_fields(shard)
         shard.flush()
         shard.close()
 
@@ -79,11 +89,30 @@ def create_shard(path: Path, spec: GenerationSpec) -> None:
 def load_shard(path: Path) -> edge.EdgeShard:
     """Open a shard; never twice at once. Raises `PartUnavailable` where its files are damaged."""
     with edge_errors("open"):
-        return edge.EdgeShard.load(str(path))
+        shard = edge.EdgeShard.load(str(path))
+        _index_fields(shard)
+        return shard
+
+
+def _index_fields(shard: edge.EdgeShard) -> None:
+    """Make the payload indexes that are missing: an older release did not know all of them."""
+    known = shard.info().payload_schema
+    for name in KEYWORDS:
+        if name not in known:
+            params = edge.KeywordIndexParams(enable_hnsw=name in SEARCH_KEYWORDS)
+            shard.update(edge.UpdateOperation.create_field_index(name, params))
+    for name in NUMBERS:
+        if name not in known:
+            numeric = edge.IntegerIndexParams(lookup=False, range=True, enable_hnsw=False)
+            shard.update(edge.UpdateOperation.create_field_index(name, numeric))
 
 
 def upsert(images: Sequence[IndexedImage]) -> edge.UpdateOperation:
-    """Write those of the images whose fence is above the stored one, in one operation."""
+    """Write those of the images whose fence is above the stored one, in one operation.
+
+    A write replaces a point whole, the decision too: so only where the stored decision is the one
+    that the image brings.
+    """
     points = [
         edge.Point(
             point_id(i.image_id), {} if i.vector is None else i.vector.tolist(), to_payload(i)
@@ -104,14 +133,89 @@ def _is_below(image: IndexedImage) -> edge.Filter:
             edge.Filter(must=[*_event_equal(fence), _below("stage", fence.stage)]),
         ]
     )
-    return edge.Filter(must=[edge.HasIdCondition({point_id(image.image_id)}), older])
+    same_decision = _decision_is(image.decision)
+    return edge.Filter(must=[_point_of(image.image_id), older, same_decision])
+
+
+def _decision_is(decision: IndexedDecision | None) -> edge.Filter:
+    """Matches points that hold this decision, or none."""
+    if decision is None:
+        return edge.Filter(must_not=[_decided()])
+    fence = decision.fence
+    version, tie = _equal(_DECISION_VERSION, fence.version), _equal(_DECISION_TIE, fence.tie)
+    return edge.Filter(must=[version, tie])
+
+
+def _decided() -> edge.FieldCondition:
+    return edge.FieldCondition("moderated", match=edge.MatchAny(list(DECIDED)))
+
+
+def decided() -> edge.Filter:
+    """Matches points that hold a decision."""
+    return edge.Filter(must=[_decided()])
+
+
+def insert_undecided(decision: IndexedDecision) -> edge.UpdateOperation:
+    """A point for an image that is not known; where there is a point, nothing."""
+    never = edge.Filter(must=[_below("version", -1)])
+    point = edge.Point(point_id(decision.image_id), {}, no_image(decision))
+    return edge.UpdateOperation.upsert_points([point], condition=never)
+
+
+def decide(decision: IndexedDecision) -> edge.UpdateOperation:
+    """Write the decision into the image's point, iff it is above the stored one."""
+    fence = decision.fence
+    older = edge.Filter(
+        should=[
+            edge.Filter(must_not=[_decided()]),
+            _below(_DECISION_VERSION, fence.version),
+            edge.Filter(
+                must=[_equal(_DECISION_VERSION, fence.version), _below(_DECISION_TIE, fence.tie)]
+            ),
+        ]
+    )
+    below = edge.Filter(must=[_point_of(decision.image_id), older])
+    return edge.UpdateOperation.set_payload_by_filter(below, decision_payload(decision))
+
+
+def relocate_decision(decision: IndexedDecision) -> edge.UpdateOperation:
+    """Write where the decision lies, iff it is the stored one."""
+    same = edge.Filter(must=[_point_of(decision.image_id), _decision_is(decision)])
+    return edge.UpdateOperation.set_payload_by_filter(
+        same, {"decision_place": decision_place(decision)}
+    )
+
+
+def any_image() -> edge.Filter:
+    """Matches points that hold an image, not a decision only."""
+    return edge.Filter(must_not=[has_keyword("type", NO_IMAGE_TYPE)])
+
+
+def forget_tombstones(points: Sequence[str]) -> list[edge.UpdateOperation]:
+    """Remove those of the points that are tombstones; where a decision is, it stays alone."""
+    dead: list[edge.ConditionType] = [
+        edge.HasIdCondition(set(points)),
+        has_keyword("type", TOMBSTONE_TYPE),
+    ]
+    undecided = edge.Filter(must=dead, must_not=[_decided()])
+    return [
+        edge.UpdateOperation.delete_points_by_filter(undecided),
+        edge.UpdateOperation.set_payload_by_filter(
+            edge.Filter(must=[*dead, decided()]), EMPTY_IMAGE
+        ),
+    ]
+
+
+def _point_of(image_id: str) -> edge.HasIdCondition:
+    return edge.HasIdCondition({point_id(image_id)})
 
 
 def is_at(image: IndexedImage) -> edge.Filter:
     """Matches the image's point while its stored fence is the image's."""
     fence = image.fence
-    point = edge.HasIdCondition({point_id(image.image_id)})
-    return edge.Filter(must=[point, *_event_equal(fence), _equal("stage", fence.stage)])
+    return edge.Filter(
+        must=[_point_of(image.image_id), *_event_equal(fence), _equal("stage", fence.stage)]
+    )
 
 
 def _event_equal(fence: Fence) -> list[edge.ConditionType]:
@@ -132,12 +236,13 @@ def has_keyword(name: str, value: str) -> edge.FieldCondition:
 
 
 def visible(tags: TagFilter, exclude_ids: Sequence[str]) -> edge.Filter:
-    """The filter of every search: listed, then what the caller asked for."""
+    """The filter of every search: listed and not blocked, then what the caller asked for."""
     must: list[edge.ConditionType] = [has_keyword("listing", LISTED)]
     must += [has_keyword("tags", tag) for tag in tags.all_of]
     if tags.any_of:
         must.append(edge.FieldCondition("tags", match=edge.MatchAny(list(tags.any_of))))
-    barred: list[edge.ConditionType] = [has_keyword("tags", tag) for tag in tags.none_of]
+    barred: list[edge.ConditionType] = [has_keyword("moderated", BLOCKED)]
+    barred += [has_keyword("tags", tag) for tag in tags.none_of]
     if exclude_ids:
         barred.append(edge.HasIdCondition({point_id(name) for name in exclude_ids}))
     return edge.Filter(must=must, must_not=barred)

@@ -10,12 +10,20 @@ from dataclasses import replace
 import numpy as np
 
 from sightline.engine.errors import NotFound, Part, PartUnavailable
-from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest, TagFilter
+from sightline.engine.records import (
+    GenerationSpec,
+    Hit,
+    IndexedDecision,
+    IndexedImage,
+    SearchRequest,
+    TagFilter,
+)
 from sightline.engine.vector_index.generations import check_name, open_serving
 from sightline.engine.vector_index.payload import check_vectors, checked_vector, highest
 from sightline.schemas.images import ImageDeleted
 
 Images = dict[str, IndexedImage]
+Decided = dict[str, IndexedDecision]
 
 
 class Generation:
@@ -29,7 +37,8 @@ class Generation:
         self.spec = spec
         self.lock = threading.RLock()
         self.images: Images = {}
-        self.durable: Images = {}
+        self.decided: Decided = {}
+        self.durable: tuple[Images, Decided] = {}, {}
 
 
 class MemoryVectorIndex:
@@ -70,7 +79,7 @@ class MemoryVectorIndex:
             for image in winners:
                 stored = held.get(image.image_id)
                 if stored is None or stored.fence < image.fence:
-                    held[image.image_id] = image
+                    held[image.image_id] = replace(image, decision=None)
 
     def relocate(self, images: Sequence[IndexedImage]) -> None:
         """See `VectorIndex.relocate`."""
@@ -80,17 +89,48 @@ class MemoryVectorIndex:
                 if stored is not None and stored.fence == image.fence:
                     held[image.image_id] = replace(stored, winner=image.winner)
 
+    def moderate(self, decisions: Sequence[IndexedDecision]) -> None:
+        """See `VectorIndex.moderate`."""
+        with self._open():
+            for decision in decisions:
+                stored = self._decided.get(decision.image_id)
+                if stored is None or stored.fence < decision.fence:
+                    self._decided[decision.image_id] = decision
+
+    def relocate_decisions(self, decisions: Sequence[IndexedDecision]) -> None:
+        """See `VectorIndex.relocate_decisions`."""
+        with self._open():
+            for decision in decisions:
+                stored = self._decided.get(decision.image_id)
+                if stored is not None and stored.fence == decision.fence:
+                    self._decided[decision.image_id] = replace(
+                        stored, winner=decision.winner, appended=decision.appended
+                    )
+
+    def decisions(self, image_ids: Collection[str]) -> Decided:
+        """See `VectorIndex.decisions`."""
+        with self._open():
+            return {name: self._decided[name] for name in image_ids if name in self._decided}
+
+    def scan_decisions(self, *, batch: int = 1_000) -> Iterator[IndexedDecision]:
+        """See `VectorIndex.scan_decisions`."""
+        del batch
+        with self._open():
+            decided = list(self._decided.values())
+        yield from decided
+
     def get(self, image_ids: Collection[str], *, vectors: bool = False) -> Images:
         """See `VectorIndex.get`."""
         with self._open() as held:
-            found = [held[image_id] for image_id in image_ids if image_id in held]
+            found = [self._whole(held[image_id]) for image_id in image_ids if image_id in held]
         return {image.image_id: _shown(image, vectors=vectors) for image in found}
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """See `VectorIndex.search`; always exact."""
         vector = checked_vector(request.vector, self.spec.dimensions, of="the query")
         with self._open() as held:
-            listed = [image for image in held.values() if _asked_for(image, request)]
+            images = map(self._whole, held.values())
+            listed = [image for image in images if _asked_for(image, request)]
         hits = [
             Hit(image=replace(image, vector=None), score=float(np.dot(image.vector, vector)))
             for image in listed
@@ -102,14 +142,14 @@ class MemoryVectorIndex:
         """See `VectorIndex.scan`; what is there when the first image is asked for."""
         del batch
         with self._open() as held:
-            images = list(held.values())
+            images = list(map(self._whole, held.values()))
         for image in images:
             yield _shown(image, vectors=vectors)
 
     def count(self, *, listed_only: bool = False) -> int:
         """See `VectorIndex.count`."""
         with self._open() as held:
-            return sum(image.listed or not listed_only for image in held.values())
+            return sum(self._whole(one).listed or not listed_only for one in held.values())
 
     def purge(self, image_ids: Collection[str]) -> None:
         """See `VectorIndex.purge`; what is not a tombstone (any more) stays."""
@@ -120,18 +160,26 @@ class MemoryVectorIndex:
     def flush(self) -> None:
         """See `VectorIndex.flush`."""
         with self._open() as held:
-            self._generation.durable = dict(held)
+            self._generation.durable = dict(held), dict(self._decided)
 
     def crash(self) -> None:
         """Come back with what was flushed, as after the end of a process."""
         with self._generation.lock:
-            self._generation.images = dict(self._generation.durable)
+            images, decided = self._generation.durable
+            self._generation.images, self._generation.decided = dict(images), dict(decided)
 
     def close(self) -> None:
         """See `VectorIndex.close`."""
         if not self._closed:
             self.flush()
             self._closed = True
+
+    @property
+    def _decided(self) -> Decided:
+        return self._generation.decided
+
+    def _whole(self, image: IndexedImage) -> IndexedImage:
+        return replace(image, decision=self._decided.get(image.image_id))
 
     @contextmanager
     def _open(self) -> Iterator[Images]:

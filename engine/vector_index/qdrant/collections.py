@@ -53,10 +53,15 @@ class QdrantCollections:
         collection = self.collection(spec.name)
         if spec.name not in self.names():
             self._create_collection(collection, spec)
-        for name in KEYWORDS:
-            self._create_field_index(collection, name, keyword_index(name))
-        for name in NUMBERS:
-            self._create_field_index(collection, name, number_index())
+        self.index_fields(spec.name)
+
+    def index_fields(self, name: str) -> None:
+        """Make the payload indexes that are missing: an older release did not know all of them."""
+        collection = self.collection(name)
+        for field in KEYWORDS:
+            self._create_field_index(collection, field, keyword_index(field))
+        for field in NUMBERS:
+            self._create_field_index(collection, field, number_index())
 
     def _create_collection(self, collection: str, spec: GenerationSpec) -> None:
         try:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
 from sightline.engine.errors import NotFound
-from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest
+from sightline.engine.records import (
+    GenerationSpec,
+    Hit,
+    IndexedDecision,
+    IndexedImage,
+    SearchRequest,
+    TagFilter,
+)
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.generations import open_serving
 from sightline.engine.vector_index.payload import (
-    LISTED,
-    TOMBSTONE_TYPE,
+    EMPTY_IMAGE,
+    FENCES,
     check_vectors,
     checked_vector,
-    from_payload,
+    decision_payload,
+    decision_place,
     highest,
     point_id,
     to_payload,
@@ -28,13 +37,25 @@ from sightline.engine.vector_index.qdrant.client import QdrantCalls, connect
 from sightline.engine.vector_index.qdrant.collections import QdrantCollections
 from sightline.engine.vector_index.qdrant.translation import (
     any_below,
-    has_ids,
-    has_keyword,
+    any_image,
+    below_decision,
+    decided,
     is_at,
+    is_decision,
+    never,
     search_params,
+    tombstones,
+    undecided_point,
     visible,
 )
 from sightline.engine.vector_index.ranking import ScoredPayload, ranked_page
+from sightline.engine.vector_index.stored_points import (
+    StoredPoint,
+    decisions_of,
+    images_of,
+    keep_decisions,
+    known_images,
+)
 
 _BATCH = 64
 
@@ -82,8 +103,10 @@ class QdrantVectorIndex:
         winners = highest(images)
         check_vectors(winners, self._spec.dimensions)
         for start in range(0, len(winners), _BATCH):
-            batch = winners[start : start + _BATCH]
-            self._calls("upsert", partial(self._upsert, batch=batch))
+            keep_decisions(winners[start : start + _BATCH], self._write, self._payloads)
+
+    def _write(self, batch: Sequence[IndexedImage]) -> None:
+        self._calls("upsert", partial(self._upsert, batch=batch))
 
     def _upsert(self, client: QdrantClient, *, batch: Sequence[IndexedImage]) -> None:
         points = [
@@ -105,17 +128,61 @@ class QdrantVectorIndex:
         payload = {"winner": winner_payload(image)}
         client.set_payload(self._collection, payload, points=is_at(image), wait=True)
 
-    def get(self, image_ids: Collection[str], *, vectors: bool = False) -> dict[str, IndexedImage]:
-        """The stored images, whatever their visibility; unknown ids are absent."""
+    def moderate(self, decisions: Sequence[IndexedDecision]) -> None:
+        """Write each decision iff it is above the stored one; see `VectorIndex.moderate`."""
+        for decision in decisions:
+            self._calls("moderate", partial(self._moderate, decision=decision))
+
+    def _moderate(self, client: QdrantClient, *, decision: IndexedDecision) -> None:
+        point = undecided_point(decision)
+        client.upsert(self._collection, [point], wait=True, update_filter=never())
+        client.set_payload(
+            self._collection,
+            decision_payload(decision),
+            points=below_decision(decision),
+            wait=True,
+        )
+
+    def relocate_decisions(self, decisions: Sequence[IndexedDecision]) -> None:
+        """Store only where the winning decision lies now, iff the fence is equal."""
+        for decision in decisions:
+            self._calls("relocate", partial(self._relocate_decision, decision=decision))
+
+    def _relocate_decision(self, client: QdrantClient, *, decision: IndexedDecision) -> None:
+        payload = {"decision_place": decision_place(decision)}
+        client.set_payload(self._collection, payload, points=is_decision(decision), wait=True)
+
+    def decisions(self, image_ids: Collection[str]) -> dict[str, IndexedDecision]:
+        """The stored decisions, about known images and others."""
+        payloads = self._payloads(image_ids).values()
+        found = decisions_of(StoredPoint(payload) for payload in payloads)
+        return {decision.image_id: decision for decision in found}
+
+    def _payloads(self, image_ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
+        """Fences and decisions as they are stored, by point."""
+        records = self._retrieve(image_ids, payload=FENCES)
+        return {str(record.id): record.payload or {} for record in records}
+
+    def _retrieve(
+        self,
+        image_ids: Collection[str],
+        *,
+        payload: Sequence[str] | None = None,
+        vectors: bool = False,
+    ) -> list[models.Record]:
+        wanted = True if payload is None else list(payload)
         points = [point_id(image_id) for image_id in image_ids]
-        records = self._calls(
+        return self._calls(
             "get",
             lambda client: client.retrieve(
-                self._collection, points, with_payload=True, with_vectors=vectors
+                self._collection, points, with_payload=wanted, with_vectors=vectors
             ),
         )
-        images = (_image(record) for record in records)
-        return {image.image_id: image for image in images}
+
+    def get(self, image_ids: Collection[str], *, vectors: bool = False) -> dict[str, IndexedImage]:
+        """The stored images, whatever their visibility; unknown ids are absent."""
+        records = self._retrieve(image_ids, vectors=vectors)
+        return known_images(((str(r.id), _point(r)) for r in records), image_ids)
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """The nearest listed images; see `VectorIndex.search`."""
@@ -141,36 +208,62 @@ class QdrantVectorIndex:
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
         """Every stored image once, by point id; what is written meanwhile may or may not show."""
+        return images_of(self._points(None, vectors=vectors, batch=batch))
+
+    def scan_decisions(self, *, batch: int = 1_000) -> Iterator[IndexedDecision]:
+        """Every stored decision once, by point id."""
+        return decisions_of(self._points(decided(), vectors=False, batch=batch))
+
+    def _points(
+        self, wanted: models.Filter | None, *, vectors: bool, batch: int
+    ) -> Iterator[StoredPoint]:
         offset: models.ExtendedPointId | None = None
         while True:
-            records, offset = self._calls("scan", self._scroll(offset, vectors=vectors, n=batch))
-            yield from (_image(record) for record in records)
+            scroll = self._scroll(wanted, offset, vectors=vectors, n=batch)
+            records, offset = self._calls("scan", scroll)
+            yield from (_point(record) for record in records)
             if offset is None:
                 return
 
     def _scroll(
-        self, offset: models.ExtendedPointId | None, *, vectors: bool, n: int
+        self,
+        wanted: models.Filter | None,
+        offset: models.ExtendedPointId | None,
+        *,
+        vectors: bool,
+        n: int,
     ) -> Callable[[QdrantClient], tuple[list[models.Record], models.ExtendedPointId | None]]:
         return lambda client: client.scroll(
-            self._collection, limit=n, offset=offset, with_payload=True, with_vectors=vectors
+            self._collection,
+            wanted,
+            limit=n,
+            offset=offset,
+            with_payload=True,
+            with_vectors=vectors,
         )
 
     def count(self, *, listed_only: bool = False) -> int:
         """How many images are stored, or only those that a search can return."""
-        listed = models.Filter(must=[has_keyword("listing", LISTED)]) if listed_only else None
+        wanted = visible(TagFilter(), ()) if listed_only else any_image()
         return self._calls(
             "count",
-            lambda client: client.count(self._collection, count_filter=listed, exact=True),
+            lambda client: client.count(self._collection, count_filter=wanted, exact=True),
         ).count
 
     def purge(self, image_ids: Collection[str]) -> None:
         """Remove tombstones for good; what is not a tombstone (any more) stays."""
         if not image_ids:
             return
-        tombstones = models.Filter(
-            must=[has_ids(list(image_ids)), has_keyword("type", TOMBSTONE_TYPE)]
+        self._calls("purge", partial(self._purge, image_ids=list(image_ids)))
+
+    def _purge(self, client: QdrantClient, *, image_ids: Sequence[str]) -> None:
+        client.delete(self._collection, tombstones(image_ids, decided_too=False), wait=True)
+        client.set_payload(
+            self._collection,
+            EMPTY_IMAGE,
+            points=tombstones(image_ids, decided_too=True),
+            wait=True,
         )
-        self._calls("purge", lambda client: client.delete(self._collection, tombstones, wait=True))
 
     def flush(self) -> None:
         """Nothing to do: the server answers an upsert after it is in its write-ahead log."""
@@ -180,9 +273,9 @@ class QdrantVectorIndex:
         self._calls.close()
 
 
-def _image(record: models.Record) -> IndexedImage:
+def _point(record: models.Record) -> StoredPoint:
     vector = np.asarray(record.vector, dtype=np.float32) if record.vector else None
-    return from_payload(record.payload or {}, vector)
+    return StoredPoint(record.payload or {}, vector)
 
 
 class QdrantGenerations(QdrantCollections):
@@ -201,4 +294,5 @@ class QdrantGenerations(QdrantCollections):
         spec = self.spec(name)
         if spec is None:
             raise NotFound(f"index: no generation {name!r} on the server")
+        self.index_fields(name)
         return QdrantVectorIndex(self.calls.share(), self.collection(name), spec)

@@ -7,8 +7,17 @@ from typing import Any
 
 from qdrant_client import models
 
-from sightline.engine.records import GenerationSpec, IndexedImage, TagFilter
-from sightline.engine.vector_index.payload import LISTED, SEARCH_KEYWORDS, point_id
+from sightline.engine.records import GenerationSpec, IndexedDecision, IndexedImage, TagFilter
+from sightline.engine.vector_index.payload import (
+    BLOCKED,
+    DECIDED,
+    LISTED,
+    NO_IMAGE_TYPE,
+    SEARCH_KEYWORDS,
+    TOMBSTONE_TYPE,
+    no_image,
+    point_id,
+)
 
 SEARCH_BREADTH = 256
 """`ef` of the graph walk: what recall hangs on (at 30,000 clustered points of inner dimension 13:
@@ -18,6 +27,7 @@ _GRAPH_DEGREE = 16
 _BUILD_BREADTH = 200
 _FULL_SCAN_KB = 25_000
 """Filters that pass less than this are scanned: faster and exact."""
+_DECISION_VERSION, _DECISION_TIE = "moderation_version", "moderation_tie"
 
 
 def collection_config(spec: GenerationSpec) -> dict[str, Any]:
@@ -79,7 +89,11 @@ def search_params(*, exact: bool) -> models.SearchParams:
 
 
 def any_below(images: Sequence[IndexedImage]) -> models.Filter:
-    """Matches the points of the images while their stored fences are below the images'."""
+    """Matches the points of the images while their stored fences are below the images'.
+
+    A write replaces a point whole, the decision too: so only where the stored decision is the one
+    that the image brings.
+    """
     return models.Filter(should=[_is_below(image) for image in images])
 
 
@@ -93,7 +107,66 @@ def _is_below(image: IndexedImage) -> models.Filter:
             models.Filter(must=[*event, _below("stage", fence.stage)]),
         ]
     )
-    return models.Filter(must=[has_ids([image.image_id]), older])
+    return models.Filter(must=[has_ids([image.image_id]), older, _decision_is(image.decision)])
+
+
+def _decision_is(decision: IndexedDecision | None) -> models.Filter:
+    """Matches points that hold this decision, or none."""
+    if decision is None:
+        return models.Filter(must_not=[_decided()])
+    fence = decision.fence
+    version, tie = _equal(_DECISION_VERSION, fence.version), _equal(_DECISION_TIE, fence.tie)
+    return models.Filter(must=[version, tie])
+
+
+def _decided() -> models.FieldCondition:
+    return models.FieldCondition(key="moderated", match=models.MatchAny(any=list(DECIDED)))
+
+
+def decided() -> models.Filter:
+    """Matches points that hold a decision."""
+    return models.Filter(must=[_decided()])
+
+
+def any_image() -> models.Filter:
+    """Matches points that hold an image, not a decision only."""
+    return models.Filter(must_not=[has_keyword("type", NO_IMAGE_TYPE)])
+
+
+def never() -> models.Filter:
+    """Matches no point: a write under it only inserts."""
+    return models.Filter(must=[_below("version", -1)])
+
+
+def undecided_point(decision: IndexedDecision) -> models.PointStruct:
+    """The point of an image that is not known, with its decision."""
+    return models.PointStruct(id=point_id(decision.image_id), vector={}, payload=no_image(decision))
+
+
+def below_decision(decision: IndexedDecision) -> models.Filter:
+    """Matches the image's point while its stored decision is below this one."""
+    fence = decision.fence
+    older = models.Filter(
+        should=[
+            models.Filter(must_not=[_decided()]),
+            _below(_DECISION_VERSION, fence.version),
+            models.Filter(
+                must=[_equal(_DECISION_VERSION, fence.version), _below(_DECISION_TIE, fence.tie)]
+            ),
+        ]
+    )
+    return models.Filter(must=[has_ids([decision.image_id]), older])
+
+
+def is_decision(decision: IndexedDecision) -> models.Filter:
+    """Matches the image's point while it holds this decision."""
+    return models.Filter(must=[has_ids([decision.image_id]), _decision_is(decision)])
+
+
+def tombstones(image_ids: Sequence[str], *, decided_too: bool) -> models.Filter:
+    """Matches those of the images that are tombstones, with a decision or without one."""
+    held = decided() if decided_too else models.Filter(must_not=[_decided()])
+    return models.Filter(must=[has_ids(image_ids), has_keyword("type", TOMBSTONE_TYPE), held])
 
 
 def is_at(image: IndexedImage) -> models.Filter:
@@ -122,13 +195,14 @@ def _equal(name: str, value: int) -> models.FieldCondition:
 
 
 def visible(tags: TagFilter, exclude_ids: Sequence[str]) -> models.Filter:
-    """The filter of every search: listed, then what the caller asked for."""
+    """The filter of every search: listed and not blocked, then what the caller asked for."""
     must: list[models.Condition] = [has_keyword("listing", LISTED)]
     must += [has_keyword("tags", tag) for tag in tags.all_of]
     if tags.any_of:
         any_of = models.MatchAny(any=list(tags.any_of))
         must.append(models.FieldCondition(key="tags", match=any_of))
-    barred: list[models.Condition] = [has_keyword("tags", tag) for tag in tags.none_of]
+    barred: list[models.Condition] = [has_keyword("moderated", BLOCKED)]
+    barred += [has_keyword("tags", tag) for tag in tags.none_of]
     if exclude_ids:
         barred.append(has_ids(exclude_ids))
-    return models.Filter(must=must, must_not=barred or None)
+    return models.Filter(must=must, must_not=barred)

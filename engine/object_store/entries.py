@@ -1,0 +1,123 @@
+"""Entries of a catalogue: one newest event each, as JSON in our bucket and back.
+
+Every writer bounds what strangers send (`schemas/fields.py`), but an entry outlives its writer's
+release, and a disk may damage it: what cannot be read is `Unreadable`, never a reason to stop.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sightline.engine.errors import Unreadable
+from sightline.schemas.envelope import ContractError, Event, EventData
+from sightline.schemas.fields import Contract
+from sightline.schemas.registry import decode
+
+D = TypeVar("D", bound=EventData)
+
+
+class Origin(StrEnum):
+    """Who brought an image into being, where its id is one that is derived (docs/images.md)."""
+
+    BRIDGE = "bridge"
+    """The bucket bridge, from a notification."""
+    ADMIN = "admin"
+    """An operator: an `admin` key, or the command line."""
+
+
+class Place(Contract):
+    """Where in the log an event lies."""
+
+    topic: str
+    partition: int
+    offset: int
+    appended: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry(Generic[D]):
+    """What a catalogue says of one image."""
+
+    event: Event[D]
+    """The newest event, as it was or will be published."""
+    published: Place | None = None
+    """None: written, but no acknowledgement of its publication has been noted."""
+    seen: str | None = None
+    """What the bridge last saw of the object in a watched bucket; none for other images."""
+    origin: Origin | None = None
+    """Who brought the image into being; None: an owner, or it was not noted yet then."""
+    etag: str | None = None
+    """Of the stored object; None: not stored yet."""
+
+    @property
+    def state(self) -> D:
+        """What the newest event says."""
+        return self.event.data
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    event: dict[str, Any]
+    published: Place | None = None
+    seen: str | None = None
+    origin: Origin | None = None
+
+
+def encode_entry(entry: Entry[D]) -> bytes:
+    """The entry as it is stored."""
+    return (
+        _Stored(
+            event=entry.event.model_dump(mode="json", exclude_none=True),
+            published=entry.published,
+            seen=entry.seen,
+            origin=entry.origin,
+        )
+        .model_dump_json(exclude_none=True)
+        .encode()
+    )
+
+
+def decode_entry(data: bytes, kind: type[D], *, key: str, etag: str) -> Entry[D]:
+    """The entry that was stored; its attributes are left out where they alone are over the bound.
+
+    Raises:
+        Unreadable: it is damaged, or of another kind.
+    """
+    try:
+        try:
+            return _decoded(data, kind, etag)
+        except (ValidationError, ContractError):
+            return _decoded(_without_attributes(data), kind, etag)
+    except (ValidationError, ContractError, ValueError, RecursionError) as error:
+        raise Unreadable(f"{key} is damaged: {str(error)[:200]}") from error
+
+
+def _decoded(data: bytes, kind: type[D], etag: str) -> Entry[D]:
+    stored = _Stored.model_validate_json(data)
+    event = decode(json.dumps(stored.event).encode())
+    if not isinstance(event.data, kind):
+        raise ContractError("type", f"{event.type} does not belong here")
+    return Entry(
+        event=event,
+        published=stored.published,
+        seen=stored.seen,
+        origin=stored.origin,
+        etag=etag,
+    )
+
+
+def _without_attributes(data: bytes) -> bytes:
+    """Written before attributes had a bound on their depth: the image matters more than they do."""
+    document = json.loads(data)
+    if isinstance(document, dict) and isinstance(document.get("event"), dict):
+        said = document["event"].get("data")
+        if isinstance(said, dict):
+            said.pop("attributes", None)
+    return json.dumps(document).encode()

@@ -1,0 +1,244 @@
+"""Points as a store returns them in, images and decisions out: the reading side of `payload.py`.
+
+What cannot be read costs itself only: a search and a scan pass over it, and a look at it by its id
+finds that it is there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import ValidationError
+
+from sightline.engine.errors import Part, PartUnavailable, Unreadable
+from sightline.engine.records import (
+    Fence,
+    IndexedDecision,
+    IndexedImage,
+    Stage,
+    WinnerLocation,
+)
+from sightline.engine.vector_index.payload import NO_IMAGE_TYPE, PLAIN, point_id
+from sightline.schemas.envelope import Event
+from sightline.schemas.fields import Moderation
+from sightline.schemas.images import (
+    Authority,
+    ImageChanged,
+    ImageDeleted,
+    ImageState,
+    ImageUploaded,
+)
+from sightline.schemas.indexed import Outcome
+from sightline.schemas.moderation import ImageModerated
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_STATES: dict[str, type[ImageState]] = {
+    state.TYPE: state for state in (ImageUploaded, ImageChanged, ImageDeleted)
+}
+_DECISION = Event[ImageModerated]
+_ATTEMPTS = 20
+_UNREADABLE = "unreadable"
+_NOWHERE = WinnerLocation("", -1, -1)
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+_log = logging.getLogger(__name__)
+
+
+class StoredPoint(NamedTuple):
+    """What a store returns for one point."""
+
+    payload: Mapping[str, Any]
+    vector: NDArray[np.float32] | None = None
+
+
+def images_of(points: Iterable[StoredPoint]) -> Iterator[IndexedImage]:
+    """The images of points; one that cannot be read is logged and passed over."""
+    for payload, vector in points:
+        if payload.get("type") == NO_IMAGE_TYPE:
+            continue
+        try:
+            yield from_payload(payload, vector)
+        except Unreadable as error:
+            _log.error("passed over: %s", error)
+
+
+def known_images(
+    points: Iterable[tuple[str, StoredPoint]], image_ids: Iterable[str]
+) -> dict[str, IndexedImage]:
+    """The images among points, given by point id, that were asked for by image id.
+
+    One that cannot be read is there all the same, as `unreadable`: its fence still decides.
+    """
+    names = {point_id(image_id): image_id for image_id in image_ids}
+    found = {}
+    for point, (payload, vector) in points:
+        image_id = names[point]
+        if payload.get("type") == NO_IMAGE_TYPE:
+            continue
+        try:
+            found[image_id] = from_payload(payload, vector)
+        except Unreadable as error:
+            _log.error("image %s: %s", image_id, error)
+            found[image_id] = _unreadable(image_id, payload)
+    return found
+
+
+def keep_decisions(
+    images: Sequence[IndexedImage],
+    write: Callable[[Sequence[IndexedImage]], None],
+    read: Callable[[Collection[str]], Mapping[str, Mapping[str, Any]]],
+) -> None:
+    """Write images over points that may hold decisions, which must stay.
+
+    `write` replaces points whole, each only where its image is below and its decision is the one
+    that the image brings. So what was not written is written again with the decision that is there.
+
+    Args:
+        images: at most one per id.
+        write: see above; it does not say what it wrote.
+        read: the stored payloads of images, by point.
+
+    Raises:
+        PartUnavailable: decisions kept coming; repeat it whole.
+    """
+    left = list(images)
+    for _ in range(_ATTEMPTS):
+        write(left)
+        stored = read([image.image_id for image in left])
+        left = [
+            replace(image, decision=decision_of(payload, image.image_id))
+            for image in left
+            if (payload := stored.get(point_id(image.image_id))) is not None
+            and fence_of(payload) < image.fence
+        ]
+        if not left:
+            return
+    raise PartUnavailable(Part.INDEX, f"{len(left)} images were decided on again and again")
+
+
+def decisions_of(points: Iterable[StoredPoint]) -> Iterator[IndexedDecision]:
+    """The decisions of points; one that cannot be read is logged and passed over."""
+    for payload, _ in points:
+        if "moderated" not in payload:
+            continue
+        try:
+            yield _decision(payload)
+        except Unreadable as error:
+            _log.error("passed over: %s", error)
+
+
+def fence_of(payload: Mapping[str, Any]) -> Fence:
+    """The image half's fence."""
+    return Fence(int(payload["version"]), int(payload["tie"]), int(payload["stage"]))
+
+
+def from_payload(
+    payload: Mapping[str, Any], vector: NDArray[np.float32] | None = None
+) -> IndexedImage:
+    """The image that `to_payload` was given; its vector only where one is handed in.
+
+    Attributes are left out where they alone are out of bounds.
+
+    Raises:
+        Unreadable: it is damaged.
+    """
+    try:
+        try:
+            return _from_payload(payload, vector)
+        except ValidationError:
+            state = json.loads(payload["state"])
+            state.pop("attributes", None)
+            return _from_payload({**payload, "state": json.dumps(state)}, vector)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Unreadable(f"a point of the index is damaged: {str(error)[:200]}") from error
+
+
+def decision_of(payload: Mapping[str, Any], image_id: str) -> IndexedDecision | None:
+    """The decision in an image's point, if there is one.
+
+    Of one that cannot be read the plain fields still hold: it hides what it hid.
+    """
+    if "moderated" not in payload:
+        return None
+    try:
+        return _decision(payload)
+    except Unreadable as error:
+        _log.error("image %s: %s", image_id, error)
+    said = ImageModerated(
+        image_id=image_id,
+        version=int(payload["moderation_version"]),
+        moderation=Moderation(payload["moderated"]),
+        decided_by=_UNREADABLE,
+    )
+    return IndexedDecision(
+        decision=said,
+        tie=int(payload["moderation_tie"]),
+        event_id=_UNREADABLE,
+        event_source=_UNREADABLE,
+        occurred=_LONG_AGO,
+        appended=_LONG_AGO,
+        winner=_NOWHERE,
+    )
+
+
+def _decision(payload: Mapping[str, Any]) -> IndexedDecision:
+    try:
+        event = _DECISION.model_validate_json(payload["decision"], strict=True)
+        place = payload["decision_place"]
+        return IndexedDecision.of(
+            event,
+            appended=datetime.fromisoformat(place["appended"]),
+            winner=WinnerLocation(place["topic"], int(place["partition"]), int(place["offset"])),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unreadable(f"a decision in the index is damaged: {str(error)[:200]}") from error
+
+
+def _unreadable(image_id: str, payload: Mapping[str, Any]) -> IndexedImage:
+    """What is still known of it: nobody sees it, and what comes next must be above its fence."""
+    fence = fence_of(payload)
+    return IndexedImage(
+        state=ImageDeleted(image_id=image_id, version=fence.version, authority=Authority.SIGHTLINE),
+        event_id=_UNREADABLE,
+        event_source=_UNREADABLE,
+        tie=fence.tie,
+        stage=Stage(fence.stage),
+        outcome=Outcome.REJECTED,
+        occurred=_LONG_AGO,
+        appended=_LONG_AGO,
+        applied=_LONG_AGO,
+        winner=_NOWHERE,
+        reason=_UNREADABLE,
+        message="What the index holds of this image cannot be read: upload it again, or delete it.",
+        unreadable=True,
+        decision=decision_of(payload, image_id),
+    )
+
+
+def _from_payload(payload: Mapping[str, Any], vector: NDArray[np.float32] | None) -> IndexedImage:
+    entry = json.loads(payload["entry"])
+    winner = payload["winner"]
+    state = _STATES[payload["type"]].model_validate_json(payload["state"])
+    return IndexedImage(
+        state=state,
+        event_id=entry["event_id"],
+        event_source=entry["event_source"],
+        tie=int(payload["tie"]),
+        stage=Stage(int(payload["stage"])),
+        outcome=Outcome(entry["outcome"]),
+        occurred=datetime.fromisoformat(entry["occurred"]),
+        appended=datetime.fromisoformat(entry["appended"]),
+        applied=datetime.fromisoformat(entry["applied"]),
+        winner=WinnerLocation(winner["topic"], int(winner["partition"]), int(winner["offset"])),
+        decision=decision_of(payload, state.image_id),
+        vector=vector,
+        **{name: entry[name] for name in PLAIN},
+    )
