@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
@@ -34,14 +35,17 @@ from sightline.search_api.images.status import ImageStatus
 from sightline.search_api.images.writes import ImageWrites
 from sightline.search_api.learning.stats_routes import stats_router
 from sightline.search_api.learning.triples_routes import triples_router
-from sightline.search_api.operations.readiness import Readiness, index_probe, store_probe
+from sightline.search_api.operations.readiness import Probe, Readiness, index_probe, store_probe
 from sightline.search_api.operations.routes import operations_router
 from sightline.search_api.page.routes import page_router
 from sightline.search_api.search.impressions import Impressions
 from sightline.search_api.search.query_vectors import QueryVectors
 from sightline.search_api.search.routes import search_router
 from sightline.search_api.search.searching import Searching
+from sightline.search_api.threads.pools import ApiThreads
 
+IMPRESSIONS_END_S = 5.0
+"""For what was shown to be recorded when the API stops; the rest is counted as dropped."""
 DESCRIPTION = """Visual search that is always fresh: upload an image, and moments later find it.
 
 Failures are problem documents (RFC 9457). What a caller may not see does not exist: not as a
@@ -52,8 +56,8 @@ query, a result, a status, an image or a count."""
 class _Built:
     """The parts of the graph that start and stop with the app."""
 
+    threads: ApiThreads
     impressions: Impressions
-    vectors: QueryVectors
     renditions: Renditions
     searching: Searching
     intake: Intake
@@ -91,12 +95,20 @@ def create_app(deps: ApiDependencies) -> FastAPI:
 
 
 def _build(deps: ApiDependencies) -> _Built:
-    visible, pending = VisibleIndex(deps.index), PendingImages()
-    status = ImageStatus(visible, pending, deps.catalogue, deps.clock)
+    probes = _probes(deps)
+    threads = ApiThreads.made(
+        searches=deps.api.max_concurrent_searches,
+        decoding=deps.decode_threads,
+        embedding=deps.embed_threads,
+        probed=probes,
+    )
+    visible, pending = VisibleIndex(deps.index), PendingImages(deps.clock)
+    status = ImageStatus(visible, pending, deps.catalogue, deps.clock, threads)
     impressions = Impressions(
         deps.store,
         deps.bucket,
         deps.producer,
+        threads.impressions,
         source=deps.source,
         health=deps.health,
         metrics=deps.metrics,
@@ -115,8 +127,8 @@ def _build(deps: ApiDependencies) -> _Built:
     vectors = QueryVectors(
         deps.embedder,
         deps.decode,
-        decode_threads=deps.decode_threads,
-        embed_threads=deps.embed_threads,
+        decoding=threads.decoding,
+        embedding=threads.embedding,
     )
     searching = Searching(
         visible=visible,
@@ -129,6 +141,7 @@ def _build(deps: ApiDependencies) -> _Built:
         health=deps.health,
         metrics=deps.metrics,
         variant=deps.variant,
+        threads=threads.searches,
     )
     writes = ImageWrites(
         status=status,
@@ -140,6 +153,7 @@ def _build(deps: ApiDependencies) -> _Built:
         bucket=deps.bucket,
         clock=deps.clock,
         metrics=deps.metrics,
+        threads=threads.writes,
     )
     renditions = Renditions(
         deps.store,
@@ -148,21 +162,35 @@ def _build(deps: ApiDependencies) -> _Built:
         health=deps.health,
         metrics=deps.metrics,
         at_once=deps.api.max_concurrent_renditions,
+        threads=threads.renditions,
     )
     return _Built(
-        impressions, vectors, renditions, searching, intake, status, writes, _readiness(deps)
+        threads,
+        impressions,
+        renditions,
+        searching,
+        intake,
+        status,
+        writes,
+        _readiness(deps, probes, threads),
     )
 
 
-def _readiness(deps: ApiDependencies) -> Readiness:
-    probes = {
+def _probes(deps: ApiDependencies) -> dict[Part, Probe]:
+    return {
         Part.STORE: store_probe(deps.store, deps.bucket),
         Part.INDEX: index_probe(deps.index),
         **deps.probes,
     }
+
+
+def _readiness(
+    deps: ApiDependencies, probes: Mapping[Part, Probe], threads: ApiThreads
+) -> Readiness:
     return Readiness(
         deps.health,
         probes,
+        threads.probes,
         embedder=deps.embedder,
         spec=deps.index.spec,
         learning=deps.stats is not None and deps.triples is not None,
@@ -206,15 +234,10 @@ def _add_middleware(app: FastAPI, deps: ApiDependencies) -> None:
 def _lifespan(built: _Built) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        built.vectors.start()
-        built.impressions.start()
+        forgetting = asyncio.create_task(built.status.forget_arrived(), name="forget-arrived")
         yield
-        await built.impressions.close()
-        built.searching.close()
-        built.writes.close()
-        built.status.close()
-        built.readiness.close()
-        built.vectors.close()
-        built.renditions.close()
+        forgetting.cancel()
+        await built.impressions.drain(IMPRESSIONS_END_S)
+        await asyncio.to_thread(built.threads.close)
 
     return lifespan

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Self
 
+from sightline.engine.ports import Clock
 from sightline.engine.records import IndexedImage
 from sightline.schemas.images import Authority, ImageState, tie
 
 MAX_PENDING = 100_000
+MAX_BYTES = 64 * 1024 * 1024
+"""Of all entries: some 80,000 of an ordinary image, 5,000 with everything at its bound."""
+ENTRY_BYTES = 350
+"""Of an entry beside its state: the record, its key and its place in the order (measured)."""
+MAX_AGE = timedelta(hours=24)
+"""What has not arrived by then, as a dead letter never does, is told as unknown or as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,35 +43,91 @@ class Pending:
         return applied.tie >= tie(self.state, self.event_id)
 
 
-class PendingImages:
-    """The newest published event per image, bounded, the oldest forgotten; safe across threads.
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A pending event as it is kept: a parsed state of many tags takes eight times its JSON."""
 
-    An entry stays until the index has it or what supersedes it, or until it is forgotten.
+    kind: type[ImageState]
+    state: bytes
+    version: int
+    event_id: str
+    published: datetime
+
+    @classmethod
+    def of(cls, pending: Pending) -> Self:
+        """The event, its state as JSON."""
+        state = pending.state
+        encoded = state.model_dump_json().encode()
+        return cls(type(state), encoded, state.version, pending.event_id, pending.published)
+
+    def pending(self) -> Pending:
+        """The event as it was."""
+        state = self.kind.model_validate_json(self.state)
+        return Pending(state=state, event_id=self.event_id, published=self.published)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it takes, within a tenth."""
+        return len(self.state) + len(self.event_id) + ENTRY_BYTES
+
+
+class PendingImages:
+    """The newest published event per image; safe across threads.
+
+    An entry stays until the index has it or what supersedes it. The oldest are forgotten before
+    that when they are `MAX_AGE` old, or when there are more than `MAX_PENDING` or `MAX_BYTES`.
+
+    Args:
+        clock: the time.
     """
 
-    def __init__(self) -> None:
-        self._images: OrderedDict[str, Pending] = OrderedDict()
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._images: OrderedDict[str, _Held] = OrderedDict()
+        self._bytes = 0
         self._lock = threading.Lock()
 
     def add(self, pending: Pending) -> None:
         """Remember an event, unless a higher version is known already."""
-        image_id = pending.state.image_id
+        image_id, held = pending.state.image_id, _Held.of(pending)
         with self._lock:
             known = self._images.get(image_id)
-            if known is not None and known.state.version > pending.state.version:
+            if known is not None and known.version > held.version:
                 return
-            self._images[image_id] = pending
-            self._images.move_to_end(image_id)
-            if len(self._images) > MAX_PENDING:
-                self._images.popitem(last=False)
+            self._forget(image_id)
+            self._images[image_id] = held
+            self._bytes += held.size_bytes
+            self._keep_bounds()
 
     def newer_than(self, image_id: str, applied: IndexedImage | None) -> Pending | None:
         """What is on its way beyond what is applied; forgets what has arrived."""
         with self._lock:
-            known = self._images.get(image_id)
-            if known is None:
+            held = self._images.get(image_id)
+            if held is None:
                 return None
+            known = held.pending()
             if applied is not None and known.has_arrived(applied):
-                del self._images[image_id]
+                self._forget(image_id)
                 return None
             return known
+
+    def chunks(self, size: int) -> Iterator[Sequence[str]]:
+        """The images of all entries that are there now, so many at a time."""
+        with self._lock:
+            image_ids = list(self._images)
+        for start in range(0, len(image_ids), size):
+            yield image_ids[start : start + size]
+
+    def _keep_bounds(self) -> None:
+        oldest_kept = self._clock.now() - MAX_AGE
+        while self._images:
+            image_id, oldest = next(iter(self._images.items()))
+            many = len(self._images) > MAX_PENDING or self._bytes > MAX_BYTES
+            if not many and oldest.published >= oldest_kept:
+                return
+            self._forget(image_id)
+
+    def _forget(self, image_id: str) -> None:
+        held = self._images.pop(image_id, None)
+        if held is not None:
+            self._bytes -= held.size_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from enum import IntEnum
 from hashlib import sha256
 
@@ -50,14 +50,14 @@ class Renditions:
         health: Health,
         metrics: Metrics,
         at_once: int,
-        threads: int = 2,
+        threads: Executor,
     ) -> None:
         self._store = store
         self._bucket = bucket
         self._limits = limits
         self._health = health
         self._gate = Gate(at_once, metrics.renditions_in_flight)
-        self._threads = ThreadPoolExecutor(threads, "rendition")
+        self._threads = threads
 
     async def of(self, image: IndexedImage, rendition: Rendition) -> bytes:
         """JPEG bytes, equal for equal originals.
@@ -74,10 +74,6 @@ class Renditions:
             raise NotFound(f"image {image.image_id} has no bytes that can be shown")
         async with self._gate.enter(Part.STORE):
             return await self._shown(image, image.object, content, rendition)
-
-    def close(self) -> None:
-        """End the threads; repeated calls do nothing."""
-        self._threads.shutdown()
 
     async def _shown(
         self, image: IndexedImage, source: ObjectReference, content: str, rendition: Rendition

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
-from sightline.engine.errors import NotFound
+from sightline.engine.errors import NotFound, SightlineError
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.ports import Clock
 from sightline.engine.records import IndexedImage, Stage
@@ -16,12 +17,16 @@ from sightline.schemas.images import Authority, ImageDeleted
 from sightline.schemas.topics import DELETE_RETENTION_MS
 from sightline.search_api.images.known_image import Standing, may_change
 from sightline.search_api.images.pending import Pending, PendingImages
+from sightline.search_api.threads.pools import ApiThreads
 
+_LOG = logging.getLogger(__name__)
 FIRST_LOOK_S = 0.002
 LAST_LOOK_S = 0.05
 """A waiting request looks again after 2 ms, then ever more seldom, at last every 50 ms."""
-READERS = 8
-"""Threads that ask the index; the store has others, so that it does not hold up what needs none."""
+FORGET_EVERY_S = 30.0
+"""Between two rounds that ask the index what has arrived of all that is on its way."""
+CHUNK = 500
+"""Images asked for at once in such a round."""
 EVERYTHING = Caller(scopes=frozenset({Scope.ADMIN}))
 """For decisions about an image, never for an answer."""
 
@@ -30,17 +35,20 @@ class ImageStatus:
     """Looks images up for callers, and waits for them."""
 
     def __init__(
-        self, visible: VisibleIndex, pending: PendingImages, catalogue: Catalogue, clock: Clock
+        self,
+        visible: VisibleIndex,
+        pending: PendingImages,
+        catalogue: Catalogue,
+        clock: Clock,
+        threads: ApiThreads,
     ) -> None:
         self._visible = visible
         self._pending = pending
         self._catalogue = catalogue
         self._clock = clock
-        self._readers = ThreadPoolExecutor(READERS, "image-status")
-
-    def close(self) -> None:
-        """End the threads; repeated calls do nothing."""
-        self._readers.shutdown()
+        self._readers = threads.image_reads
+        # Others than the index's: a store that hangs must not hold up what needs none.
+        self._catalogue_readers = threads.catalogue_reads
 
     async def of(self, image_id: str, caller: Caller) -> Standing:
         """The image's standing, as far as the caller may know.
@@ -115,6 +123,23 @@ class ImageStatus:
             pause_s = min(LAST_LOOK_S, pause_s * 1.5)
         return True
 
+    async def forget_arrived(self) -> None:
+        """Forget what is on its way no longer, though nobody has asked for it; until cancelled."""
+        while True:
+            await asyncio.sleep(FORGET_EVERY_S)
+            try:
+                for image_ids in self._pending.chunks(CHUNK):
+                    await asyncio.get_running_loop().run_in_executor(
+                        self._readers, self._forget, image_ids
+                    )
+            except SightlineError as error:
+                _LOG.warning("what has been indexed could not be looked up: %s", error)
+
+    def _forget(self, image_ids: Sequence[str]) -> None:
+        for image_id, image in self._visible.get_many(image_ids, EVERYTHING).items():
+            if image.stage is Stage.FINAL:
+                self._pending.newer_than(image_id, image)
+
     async def _applied(self, image_id: str, caller: Caller) -> IndexedImage | None:
         try:
             return await asyncio.get_running_loop().run_in_executor(
@@ -133,7 +158,9 @@ class ImageStatus:
     async def _published_elsewhere(
         self, image_id: str, applied: IndexedImage | None
     ) -> Standing | None:
-        entry = await asyncio.to_thread(self._catalogue.read, image_id)
+        entry = await asyncio.get_running_loop().run_in_executor(
+            self._catalogue_readers, self._catalogue.read, image_id
+        )
         if entry is None:
             return None
         pending = Pending(state=entry.state, event_id=entry.event.id, published=entry.event.time)

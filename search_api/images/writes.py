@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, cast
@@ -42,14 +42,11 @@ from sightline.search_api.images.write_rules import (
     refuse_other_authority,
 )
 from sightline.search_api.search.query_vectors import QueryVectors
+from sightline.search_api.threads.pools import MAX_WRITES
 
 T = TypeVar("T")
 Put = Callable[[Original, ImageFacts], Written]
 """Writes an upload whose version Sightline counts."""
-MAX_WRITES = 16
-"""At once, each with its thread and perhaps a picture in memory; as many again wait. Threads of
-their own, since a write waits for the broker as long as it must, and nothing else may wait with it.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +74,7 @@ class ImageWrites:
         bucket: str,
         clock: Clock,
         metrics: Metrics,
+        threads: Executor,
     ) -> None:
         self._status = status
         self._pending = pending
@@ -88,11 +86,7 @@ class ImageWrites:
         self._clock = clock
         self._locks = ImageLocks()
         self._gate = Gate(MAX_WRITES, metrics.writes_in_flight)
-        self._threads = ThreadPoolExecutor(MAX_WRITES, "image-write")
-
-    def close(self) -> None:
-        """End the threads; repeated calls do nothing."""
-        self._threads.shutdown()
+        self._threads = threads
 
     async def create(
         self, image_id: str, fields: ImageFields, picture: Uploaded, caller: Caller

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any
 
 from sightline.engine.errors import ObjectMissing, Part, SightlineError
@@ -51,6 +51,7 @@ class Readiness:
     Args:
         health: what every part of this process reports to.
         probes: by part; a part without one is as it was last seen by whoever talked to it.
+        threads: by part, for its probe alone: one that hangs must not make the others look down.
         learning: whether this API tells what was learned.
     """
 
@@ -58,6 +59,7 @@ class Readiness:
         self,
         health: Health,
         probes: Mapping[Part, Probe],
+        threads: Mapping[Part, Executor],
         *,
         embedder: Embedder,
         spec: GenerationSpec,
@@ -69,8 +71,7 @@ class Readiness:
         self._spec = spec
         self._learning = learning
         self._told: dict[Part, str] = {}  # in the log
-        # A thread a part: one that hangs must not make the others look down.
-        self._threads = {part: ThreadPoolExecutor(1, f"probe-{part}") for part in probes}
+        self._threads = threads
         self._asked: dict[Part, asyncio.Future[object]] = {}
         self._probing: asyncio.Task[None] | None = None
         self._probed_at = -math.inf
@@ -91,11 +92,6 @@ class Readiness:
             "generation": self._spec.name,
             "learning": self._learning,
         }
-
-    def close(self) -> None:
-        """End the threads, but for one that hangs; repeated calls do nothing."""
-        for threads in self._threads.values():
-            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _probed(self) -> None:
         """Wait until the parts have been asked lately, by whomever."""

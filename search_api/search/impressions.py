@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +20,7 @@ from sightline.schemas.envelope import Event
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.searches import ResultsShown
 from sightline.schemas.topics import INTERACTIONS
+from sightline.search_api.threads.work_room import WorkRoom
 
 _LOG = logging.getLogger(__name__)
 QUERY_PREFIX = "queries/"
@@ -52,11 +51,19 @@ class Impression:
 
 
 class Impressions:
-    """Records impressions behind the answers, bounded, in `workers` threads.
+    """Records impressions behind the answers, in threads, within bounds.
 
-    Threads, and nothing that wakes the event loop: there each impression would stand before the
-    next request. What dies with the process was never acknowledged: its clicks show up as orphans
-    (docs/api.md).
+    Nothing here wakes the event loop: there each impression would stand before the next request.
+    What dies with the process was never acknowledged: its clicks show up as orphans (docs/api.md).
+
+    Args:
+        store: keeps query pictures.
+        bucket: ours.
+        producer: appends `ResultsShown`.
+        threads: where they are stored and appended.
+        source: CloudEvents `source`.
+        health: is told when store or broker are down.
+        metrics: count what became of them.
     """
 
     def __init__(
@@ -64,85 +71,59 @@ class Impressions:
         store: ObjectStore,
         bucket: str,
         producer: EventProducer,
+        threads: Executor,
         *,
         source: str,
         health: Health,
         metrics: Metrics,
-        workers: int = 4,
     ) -> None:
         self._store = store
         self._bucket = bucket
         self._producer = producer
+        self._threads = threads
         self._source = source
         self._health = health
         self._metrics = metrics
-        self._queue: queue.SimpleQueue[Impression | None] = queue.SimpleQueue()
-        self._changed = threading.Condition()
-        self._unfinished = 0
-        self._unfinished_bytes = 0
-        self._threads = [
-            threading.Thread(target=self._work, name=f"impressions-{n}", daemon=True)
-            for n in range(workers)
-        ]
-
-    def start(self) -> None:
-        """Start the threads."""
-        for thread in self._threads:
-            thread.start()
+        self._room = WorkRoom(MAX_WAITING, MAX_WAITING_BYTES)
 
     def accepts(self, *, picture_bytes: int) -> bool:
         """Whether an impression would probably be recorded: room, and the parts it needs are up."""
         store = picture_bytes == 0 or self._health.is_up(Part.STORE)
-        return self._room_for(picture_bytes) and store and self._health.is_up(Part.BROKER)
+        return self._room.fits(picture_bytes) and store and self._health.is_up(Part.BROKER)
 
     async def record(self, impression: Impression) -> None:
-        """Queue one; without room it is dropped and counted."""
-        with self._changed:
-            room = self._room_for(impression.size)
-            if room:
-                self._unfinished += 1
-                self._unfinished_bytes += impression.size
-        if room:
-            self._queue.put(impression)
+        """Hand one to the threads; without room it is dropped and counted."""
+        if not self._room.take(impression.size):
+            self._dropped()
+            return
+        try:
+            work = self._threads.submit(self._record, impression)
+        except RuntimeError:  # the API stops
+            self._room.give(impression.size)
+            self._dropped()
         else:
-            self._metrics.feedback.labels("dropped").inc()
+            work.add_done_callback(partial(self._left, impression))
 
-    async def drain(self) -> None:
-        """Return when nothing waits any more."""
-        await asyncio.to_thread(self._wait_finished, None)
+    async def drain(self, timeout_s: float | None = None) -> bool:
+        """Return when all are acknowledged or failed; false: some were not after `timeout_s`."""
+        return await asyncio.to_thread(self._room.wait_empty, timeout_s)
 
-    async def close(self, timeout_s: float = 5.0) -> None:
-        """Record what waits, for at most `timeout_s`, and stop; the rest is counted as dropped."""
-        if not await asyncio.to_thread(self._wait_finished, timeout_s):
-            self._metrics.feedback.labels("dropped").inc(self._emptied())
-        for _ in self._threads:
-            self._queue.put(None)
+    def _left(self, impression: Impression, work: Future[None]) -> None:
+        """The threads were closed before its turn came."""
+        if work.cancelled():
+            self._room.give(impression.size)
+            self._dropped()
 
-    def _room_for(self, picture_bytes: int) -> bool:
-        return (
-            self._unfinished < MAX_WAITING
-            and self._unfinished_bytes + picture_bytes <= MAX_WAITING_BYTES
-        )
+    def _dropped(self) -> None:
+        self._metrics.feedback.labels("dropped").inc()
 
-    def _wait_finished(self, timeout_s: float | None) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: self._unfinished == 0, timeout_s)
-
-    def _emptied(self) -> int:
-        count = 0
-        while not self._queue.empty():
-            self._queue.get()
-            count += 1
-        return count
-
-    def _work(self) -> None:
-        while (impression := self._queue.get()) is not None:
-            try:
-                acknowledged = self._append(impression)
-            except (SightlineError, ValidationError) as error:
-                self._finished(impression, error)
-            else:
-                acknowledged.add_done_callback(partial(self._acknowledged, impression))
+    def _record(self, impression: Impression) -> None:
+        try:
+            acknowledged = self._append(impression)
+        except (SightlineError, ValidationError) as error:
+            self._finished(impression, error)
+        else:
+            acknowledged.add_done_callback(partial(self._acknowledged, impression))
 
     def _append(self, impression: Impression) -> Future[Message]:
         shown = impression.shown(self._kept(impression))
@@ -171,10 +152,7 @@ class Impressions:
                 self._health.down(Part.BROKER, str(error))
             self._metrics.feedback.labels("failed").inc()
             _LOG.warning("an impression was not published: %s", error)
-        with self._changed:
-            self._unfinished -= 1
-            self._unfinished_bytes -= impression.size
-            self._changed.notify_all()
+        self._room.give(impression.size)
 
     def _kept(self, impression: Impression) -> ObjectReference | None:
         """Store the query; where that fails the impression counts, but makes no triples."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,31 +31,23 @@ class _Asked:
 
 
 class QueryVectors:
-    """Decodes and embeds uploads between `start` and `close`.
+    """Decodes and embeds uploads.
 
     Args:
         embedder: gives a crop the same vector whatever it is batched with.
         limits: of decoding.
-        decode_threads: pictures decoded at once; each may take 3 bytes a pixel of `limits`.
-        embed_threads: forward passes at once.
+        decoding: threads that decode; each may take 3 bytes a pixel of `limits`.
+        embedding: threads of forward passes.
     """
 
     def __init__(
-        self, embedder: Embedder, limits: DecodeSettings, *, decode_threads: int, embed_threads: int
+        self, embedder: Embedder, limits: DecodeSettings, *, decoding: Executor, embedding: Executor
     ) -> None:
         self._embedder = embedder
         self._limits = limits
-        self._decoders = ThreadPoolExecutor(decode_threads, "query-decode")
-        self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._embed_forever, name=f"query-embed-{n}", daemon=True)
-            for n in range(embed_threads)
-        ]
-
-    def start(self) -> None:
-        """Start the embedding threads."""
-        for thread in self._threads:
-            thread.start()
+        self._decoding = decoding
+        self._embedding = embedding
+        self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
 
     async def prepared(self, data: bytes, box: CropBox | None = None) -> PreparedImage:
         """Decode, crop and hash one picture.
@@ -64,7 +56,7 @@ class QueryVectors:
             BadImage: it is not a picture that we accept.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, self._prepare, data, box)
+        return await loop.run_in_executor(self._decoding, self._prepare, data, box)
 
     async def vector(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed one crop.
@@ -74,38 +66,20 @@ class QueryVectors:
         """
         asked = _Asked(crop, Future())
         self._asked.put(asked)
+        self._embedding.submit(self._embed_waiting)
         return await asyncio.wrap_future(asked.done)
-
-    def close(self) -> None:
-        """End the threads once what is queued is done; repeated calls do nothing."""
-        for _ in self._threads:
-            self._asked.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._threads.clear()
-        self._decoders.shutdown()
 
     def _prepare(self, data: bytes, box: CropBox | None) -> PreparedImage:
         return prepare(data, limits=self._limits, size=self._embedder.input_size, box=box)
 
-    def _embed_forever(self) -> None:
-        while (first := self._asked.get()) is not None:
-            batch = self._with_company(first)
-            # A caller that went away has cancelled its future.
-            self._embed([asked for asked in batch if asked.done.set_running_or_notify_cancel()])
-
-    def _with_company(self, first: _Asked) -> list[_Asked]:
-        batch = [first]
-        while len(batch) < MAX_BATCH:
-            try:
-                more = self._asked.get_nowait()
-            except queue.Empty:
-                break
-            if more is None:
-                self._asked.put(None)
-                break
-            batch.append(more)
-        return batch
+    def _embed_waiting(self) -> None:
+        """Embed what waits, up to a batch; nothing, where another thread has taken it along."""
+        batch: list[_Asked] = []
+        with contextlib.suppress(queue.Empty):
+            while len(batch) < MAX_BATCH:
+                batch.append(self._asked.get_nowait())
+        # A caller that went away has cancelled its future.
+        self._embed([asked for asked in batch if asked.done.set_running_or_notify_cancel()])
 
     def _embed(self, batch: list[_Asked]) -> None:
         if not batch:

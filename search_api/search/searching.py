@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -63,7 +63,7 @@ class Asking:
 
 
 class Searching:
-    """Answers searches; `close` ends its threads."""
+    """Answers searches, by a picture or by an image that is indexed."""
 
     def __init__(
         self,
@@ -78,6 +78,7 @@ class Searching:
         health: Health,
         metrics: Metrics,
         variant: str,
+        threads: Executor,
     ) -> None:
         self._visible = visible
         self._spec = spec
@@ -90,7 +91,7 @@ class Searching:
         self._metrics = metrics
         self._variant = variant
         self._gate = Gate(settings.max_concurrent_searches, metrics.searches_in_flight)
-        self._readers = ThreadPoolExecutor(settings.max_concurrent_searches, "search")
+        self._readers = threads
 
     async def by_image(self, fields: ImageSearch, request: Asking) -> Response:
         """Search by an indexed image: no store, no embedder.
@@ -125,10 +126,6 @@ class Searching:
             keep = fields.store_query and self._settings.store_queries
             kept = (data, uploaded.content_type) if keep else None
             return await self._read(self._of_vector, fields, vector, anchor, request, kept)
-
-    def close(self) -> None:
-        """End the threads; repeated calls do nothing."""
-        self._readers.shutdown()
 
     async def _embedded(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:

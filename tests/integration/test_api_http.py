@@ -13,6 +13,7 @@ import pytest
 from sightline.engine.errors import Part
 from sightline.search_api.http.form_reading import MAX_FIELD_BYTES, MAX_OTHER_BYTES, MAX_PARTS
 from sightline.search_api.operations.readiness import Readiness
+from sightline.search_api.threads.pools import ApiThreads
 from tests.api_parts import KEYS, ApiWorld, app_of, client_of, picture
 
 pytestmark = pytest.mark.integration
@@ -298,8 +299,13 @@ def test_many_who_ask_for_readiness_cost_one_probe(tmp_path: Path) -> None:
         asked += 1
 
     async def main() -> None:
+        threads = ApiThreads.made(searches=1, decoding=1, embedding=1, probed=[Part.BROKER])
         readiness = Readiness(
-            world.health, {Part.BROKER: probe}, embedder=world.embedder, spec=world.index.spec
+            world.health,
+            {Part.BROKER: probe},
+            threads.probes,
+            embedder=world.embedder,
+            spec=world.index.spec,
         )
         first = asyncio.create_task(readiness.document(insider=True))
         await asyncio.sleep(0)
@@ -309,7 +315,7 @@ def test_many_who_ask_for_readiness_cost_one_probe(tmp_path: Path) -> None:
         assert all(one["parts"]["broker"]["up"] for one in await told)
         await readiness.document(insider=True)
         assert asked == 1
-        readiness.close()
+        threads.close()
 
     asyncio.run(main())
     world.index.close()

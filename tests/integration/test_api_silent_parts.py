@@ -14,7 +14,7 @@ import pytest
 
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.records import Message, StoredObject
-from sightline.search_api.images.writes import MAX_WRITES
+from sightline.search_api.threads.pools import MAX_WRITES
 from tests.api_parts import ApiWorld, app_of, client_of, picture
 
 PUBLIC = {"visibility": "public"}

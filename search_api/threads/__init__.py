@@ -1,0 +1,1 @@
+"""The threads of the API, and room for what they do."""
