@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.ports import Embedder, EventConsumer, ObjectStore, VectorIndex
-from sightline.engine.records import IndexedImage, Message
+from sightline.engine.records import IndexedImage, Message, TopicPartition
 from sightline.engine.settings import IndexSettings, KafkaSettings, StoreSettings, WorkerSettings
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.schemas.envelope import Event
@@ -44,8 +44,9 @@ FAST = WorkerSettings(
 class RunningWorker:
     """A worker in a thread; `stop` is the graceful one, `vanish` leaves everything as it lies."""
 
-    def __init__(self, worker: IndexWorker) -> None:
+    def __init__(self, worker: IndexWorker, vanished: threading.Event) -> None:
         self.worker = worker
+        self.vanished = vanished
         self.failure: BaseException | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -68,16 +69,22 @@ class RunningWorker:
         return not self._thread.is_alive()
 
     def vanish(self) -> None:
-        """Stop as a killed process does: nothing is drained, flushed or committed any more."""
-        for poller in self.worker._pollers.values():
-            poller._commit = _nothing  # type: ignore[method-assign, assignment]
-        self.worker._durability.settle = lambda: None  # type: ignore[method-assign]
-        self.worker._patience.giving_up.set()
+        """Stop as a killed process does: nothing is committed any more."""
+        self.vanished.set()
         self.stop()
 
 
-def _nothing(*_: object) -> None:
-    """In place of what a killed process no longer does."""
+class Mortal(KafkaEventConsumer):
+    """A consumer whose commits do nothing once its worker has vanished."""
+
+    def __init__(self, kafka: KafkaSettings, group: str, vanished: threading.Event) -> None:
+        super().__init__(kafka, group=group)
+        self._vanished = vanished
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """See `EventConsumer.commit`."""
+        if not self._vanished.is_set():
+            super().commit(offsets)
 
 
 class Indexing:
@@ -123,9 +130,10 @@ class Indexing:
         max_bytes: int = 1_000_000,
     ) -> RunningWorker:
         """Start one more worker of the same group on the same index."""
+        vanished = threading.Event()
 
         def consumer(lane: Lane) -> EventConsumer:
-            return KafkaEventConsumer(self.kafka, group=f"{settings.group}-{lane}")
+            return Mortal(self.kafka, f"{settings.group}-{lane}", vanished)
 
         running = RunningWorker(
             IndexWorker(
@@ -141,7 +149,8 @@ class Indexing:
                 clock=self.clock,
                 metrics=self.metrics,
                 health=self.health,
-            )
+            ),
+            vanished,
         )
         self._running.append(running)
         return running

@@ -28,7 +28,7 @@ from sightline.search_api.http.admission import OperatorOf
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers
 from sightline.search_api.http.problems import Problem, invalid
-from sightline.stream_workers.indexing.decisions import event_of
+from sightline.stream_workers.image_log.winners import event_of
 
 LANES = (IMAGES.name, IMAGES_BACKFILL.name)
 _REFUSALS = ("unauthorized", "forbidden", "invalid", "unavailable")

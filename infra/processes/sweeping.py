@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sightline.infra.processes.reconciling import reconciler
-from sightline.stream_workers.reconciling.reconcile import Kind, merge
+from sightline.stream_workers.image_log.winners import merge
+from sightline.stream_workers.reconciling.reconcile import Kind
 from sightline.stream_workers.sweeping.loop import SweepLoop
 from sightline.stream_workers.sweeping.sweep import Sweeper
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import logging
 import threading
 from collections.abc import Callable
 
-from sightline.engine.ports import Clock
 from sightline.stream_workers.delivery.retries import GaveUp
 
 _log = logging.getLogger(__name__)
@@ -24,7 +21,7 @@ class Crew:
         self.failed = threading.Event()
         self.failure: BaseException | None = None
 
-    def start(self, name: str, turn: Callable[[], None], *, threads: int = 1) -> None:
+    def start(self, name: str, turn: Callable[[], object], *, threads: int = 1) -> None:
         """Run `turn` again and again, in so many threads."""
         for number in range(threads):
             self.spawn(f"{name}-{number}", lambda: self._repeat(turn))
@@ -43,7 +40,7 @@ class Crew:
             if thread is not threading.current_thread():
                 thread.join(timeout_s)
 
-    def _repeat(self, turn: Callable[[], None]) -> None:
+    def _repeat(self, turn: Callable[[], object]) -> None:
         while not self.stopping.is_set():
             turn()
 
@@ -58,44 +55,3 @@ class Crew:
             if not self.stopping.is_set():
                 _log.error("a stage failed, the worker stops", exc_info=error)
             self.failed.set()
-
-
-class Later:
-    """Things to do after a while, so that no thread sleeps on one item's behalf."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-        self._changed = threading.Condition()
-
-    def after(self, delay_s: float, action: Callable[[], None]) -> None:
-        """Do it once, that much later, on the thread that calls `turn`."""
-        with self._changed:
-            due = self._clock.monotonic() + delay_s
-            heapq.heappush(self._heap, (due, next(self._order), action))
-            self._changed.notify_all()
-
-    def hurry(self) -> None:
-        """What was waited for is back: everything is due now."""
-        with self._changed:
-            self._heap = [(0.0, order, action) for _, order, action in self._heap]
-            heapq.heapify(self._heap)
-            self._changed.notify_all()
-
-    def turn(self, longest_s: float = 0.1) -> None:
-        """Do what is due; wait up to `longest_s` for the next to become so."""
-        for action in self._due(longest_s):
-            action()
-
-    def _due(self, longest_s: float) -> list[Callable[[], None]]:
-        with self._changed:
-            wait_s = longest_s
-            if self._heap:
-                wait_s = min(longest_s, self._heap[0][0] - self._clock.monotonic())
-            if wait_s > 0:
-                self._changed.wait(wait_s)
-            due = []
-            while self._heap and self._heap[0][0] <= self._clock.monotonic():
-                due.append(heapq.heappop(self._heap)[2])
-            return due

@@ -1,118 +1,147 @@
-"""Decided events to the index, in batches; then what became of each is read back and told."""
+"""Decided events to the index, in batches; then what became of each is read back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from sightline.engine.errors import Part
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, VectorIndex
 from sightline.engine.records import IndexedImage, Stage
-from sightline.schemas.indexed import Outcome
+from sightline.schemas.images import ImageDeleted
+from sightline.schemas.indexed import Outcome, StageTimes
 from sightline.stream_workers.delivery.retries import Patience
-from sightline.stream_workers.indexing.decisions import (
-    Standing,
-    final_outcome,
-    may_write,
-    standing,
-)
-from sightline.stream_workers.indexing.lane_queue import LaneQueue
-from sightline.stream_workers.indexing.outcome_events import Applied, times_of_repeat
-from sightline.stream_workers.indexing.task import ImageTask
-
-_APPLY_AT_ONCE = 64
-
-
-class Write(NamedTuple):
-    """One write that waits: the provisional one that hides, or the final one."""
-
-    task: ImageTask
-    stage: Stage
-
-
-class ApplyRoutes(NamedTuple):
-    """Where applied events go."""
-
-    applied: Callable[[Applied], None]
-    plan_again: Callable[[ImageTask], None]
-    """The index neither has it nor something higher."""
+from sightline.stream_workers.indexing.decisions import Standing, final_outcome, standing
+from sightline.stream_workers.indexing.moves import Again, Applied, End, Hide, Move, Write
+from sightline.stream_workers.indexing.task import ImageTask, Judged, PictureFacts, Rejection
 
 
 class Applier:
-    """One turn writes what is queued, what hides first; run it in one thread."""
+    """Writes what hides and what is final in one batch; run it in one thread.
+
+    Args:
+        again_s: seconds until an event is planned again that another write overtook.
+    """
 
     def __init__(
         self,
-        queue: LaneQueue[Write],
         index: VectorIndex,
         *,
+        again_s: float,
         patience: Patience,
         clock: Clock,
         metrics: Metrics,
-        routes: ApplyRoutes,
     ) -> None:
-        self._queue = queue
         self._index = index
+        self._again_s = again_s
         self._patience = patience
         self._clock = clock
         self._metrics = metrics
-        self._routes = routes
+        self._hidden: WeakKeyDictionary[ImageTask, datetime] = WeakKeyDictionary()
+        """When a task's provisional write took its image out of the results."""
 
-    def turn(self) -> None:
-        """Apply up to 64 writes."""
-        writes = self._queue.take(_APPLY_AT_ONCE, 0.1)
-        if not writes:
-            return
+    def apply(self, writes: Sequence[Hide | Write]) -> list[Move]:
+        """Return how each final write ended; a provisional one goes on elsewhere meanwhile."""
         self._write(writes)
         searchable = self._clock.now()
         final = []
-        for task, stage in writes:
-            if stage is Stage.PROVISIONAL:
-                task.hidden = task.hidden or searchable
+        for write in writes:
+            if isinstance(write, Hide):
+                self._hidden.setdefault(write.task, searchable)
             else:
-                final.append(task)
-        self._settle(final, searchable)
+                final.append(write)
+        return self._settle(final, searchable)
 
-    def _write(self, writes: list[Write]) -> None:
+    def _write(self, writes: Sequence[Hide | Write]) -> None:
         now = self._clock.now()
-        images = [_image(write, now) for write in writes if may_write(write.task, write.stage)]
+        images = [image for write in writes if (image := _image(write, now)) is not None]
         if not images:
             return
         started_s = self._clock.monotonic()
         self._patience.until_it_works(Part.INDEX, lambda: self._index.apply(images))
         self._metrics.apply_seconds.observe(self._clock.monotonic() - started_s)
 
-    def _settle(self, tasks: list[ImageTask], searchable: datetime) -> None:
-        if not tasks:
-            return
-        ids = {task.image_id for task in tasks}
+    def _settle(self, writes: Sequence[Write], searchable: datetime) -> list[Move]:
+        if not writes:
+            return []
+        ids = {write.judged.task.image_id for write in writes}
         stored = self._patience.until_it_works(Part.INDEX, lambda: self._index.get(ids))
-        for task in tasks:
-            self._end(task, stored.get(task.image_id), searchable)
+        return [self._end(w, stored.get(w.judged.task.image_id), searchable) for w in writes]
 
-    def _end(self, task: ImageTask, stored: IndexedImage | None, searchable: datetime) -> None:
-        stands = standing(task, stored)
+    def _end(self, write: Write, stored: IndexedImage | None, searchable: datetime) -> Move:
+        known = write.judged
+        stands = standing(known.task, stored)
         if stands is Standing.MISSING or stored is None:
-            self._routes.plan_again(task)
-            return
+            # another write won; the index may show it in a moment
+            return Again(known, self._again_s)
         if stands is Standing.LOST:
-            self._routes.applied(Applied(task, Outcome.SUPERSEDED, stored, task.times()))
-        elif task.settled:
-            times = times_of_repeat(task, stored)
-            self._routes.applied(Applied(task, stored.outcome, stored, times, repeated=True))
+            applied = Applied(known, Outcome.SUPERSEDED, stored, _times(known))
+        elif write.settled:
+            times = _times_of_repeat(known.task, stored)
+            applied = Applied(known, stored.outcome, stored, times, repeated=True)
         else:
-            task.searchable = _effective(task, stored.outcome, searchable)
-            self._routes.applied(Applied(task, stored.outcome, stored, task.times()))
+            if (
+                stored.outcome is Outcome.HIDDEN
+            ):  # no query returns it from the provisional write on
+                searchable = self._hidden.get(known.task, searchable)
+            applied = Applied(known, stored.outcome, stored, _times(known, searchable))
+        return End(known.task, applied)
 
 
-def _image(write: Write, now: datetime) -> IndexedImage:
-    if write.stage is Stage.PROVISIONAL:
-        return write.task.image(Outcome.HIDDEN, Stage.PROVISIONAL, now)
-    return write.task.image(final_outcome(write.task), Stage.FINAL, now)
+def _image(write: Hide | Write, now: datetime) -> IndexedImage | None:
+    """Return what to write; None: nothing, as the index is past it or its verdict is not known."""
+    if isinstance(write, Hide):
+        return _indexed(Judged(write.task), Outcome.HIDDEN, Stage.PROVISIONAL, now)
+    known = write.judged
+    decided = known.verdict is not None or isinstance(known.task.state, ImageDeleted)
+    if write.settled or not decided:
+        return None
+    return _indexed(known, final_outcome(known), Stage.FINAL, now)
 
 
-def _effective(task: ImageTask, outcome: Outcome, searchable: datetime) -> datetime:
-    """From when on no query returns a hidden image: from the provisional write."""
-    return task.hidden if outcome is Outcome.HIDDEN and task.hidden else searchable
+def _indexed(known: Judged, outcome: Outcome, stage: Stage, applied: datetime) -> IndexedImage:
+    task = known.task
+    facts = known.verdict if isinstance(known.verdict, PictureFacts) else None
+    no = known.verdict if isinstance(known.verdict, Rejection) else None
+    return IndexedImage(
+        state=task.state,
+        event_id=task.event.id,
+        event_source=task.event.source,
+        tie=task.fence.tie,
+        stage=stage,
+        outcome=outcome,
+        occurred=task.event.time,
+        appended=task.polled.message.timestamp,
+        applied=applied,
+        winner=task.polled.location,
+        reason=no.reason if no else None,
+        message=no.message if no else None,
+        content_sha256=facts.content_sha256 if facts else None,
+        perceptual_hash=facts.perceptual_hash if facts else None,
+        width=facts.width if facts else None,
+        height=facts.height if facts else None,
+        vector=facts.vector if facts else None,
+    )
+
+
+def _times(known: Judged, searchable: datetime | None = None) -> StageTimes:
+    return StageTimes(
+        occurred=known.task.event.time,
+        appended=known.task.polled.message.timestamp,
+        consumed=known.task.polled.consumed,
+        fetched=known.fetched.at if known.fetched else None,
+        embedded=known.embedded,
+        searchable=searchable,
+    )
+
+
+def _times_of_repeat(task: ImageTask, stored: IndexedImage) -> StageTimes:
+    """Return the stage times of an event that had been applied before this delivery of it."""
+    return StageTimes(
+        occurred=stored.occurred,
+        appended=stored.appended,
+        consumed=min(task.polled.consumed, stored.applied),
+        searchable=stored.applied,
+    )

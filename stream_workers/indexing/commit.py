@@ -3,53 +3,57 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from sightline.engine.errors import Part
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, VectorIndex
 from sightline.engine.records import IndexedImage, WinnerLocation
-from sightline.stream_workers.delivery.offsets import LaneOffsets, PartitionLedger
+from sightline.schemas.indexed import Lane
+from sightline.stream_workers.delivery.offsets import LaneOffsets
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
 from sightline.stream_workers.delivery.retries import Patience
-from sightline.stream_workers.indexing.decisions import (
+from sightline.stream_workers.image_log.winners import (
+    Passed,
     event_of,
     winners_that_moved,
     winners_to_append_again,
 )
-from sightline.stream_workers.indexing.task import Passed
+from sightline.stream_workers.indexing.task import Polled
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class Finished(NamedTuple):
     """One polled record that has had its effect, save for durability."""
 
-    ledger: PartitionLedger
-    offset: int
-    offsets: LaneOffsets
-    passed: Passed | None = None
+    polled: Polled
+    passed: Passed | None
     """None: it was no image event."""
-    letter: Letter | None = None
+    letter: Letter | None
     """Its outcome event or dead letter."""
 
 
 class Durability:
-    """Gathers what is finished; once an interval makes it durable and its offsets committable."""
+    """Gathers what is finished; once an interval makes it durable and its offsets committable.
+
+    Args:
+        offsets: of each lane's consumer, where an offset is finished once it is durable.
+    """
 
     def __init__(
         self,
         index: VectorIndex,
         outbox: Outbox,
         *,
-        interval_s: float,
+        offsets: Mapping[Lane, LaneOffsets],
         patience: Patience,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
         self._index = index
         self._outbox = outbox
-        self._interval_s = interval_s
+        self._offsets = offsets
         self._patience = patience
         self._clock = clock
         self._metrics = metrics
@@ -59,22 +63,22 @@ class Durability:
         self._adding = threading.Lock()
 
     def add(self, finished: Finished) -> None:
-        """Its effect is applied and its letter on the way."""
+        """Take a record whose effect is applied and whose letter is on the way."""
         with self._adding:
             self._finished.append(finished)
 
     def hurry(self) -> None:
-        """Make durable what is there now, instead of at the end of the interval."""
+        """Begin the next round now, instead of at the end of the interval."""
         self._hurry.set()
 
-    def turn(self) -> None:
-        """One interval, then one round."""
-        self._hurry.wait(self._interval_s)
+    def turn(self, interval_s: float) -> bool:
+        """Wait for one interval, or until hurried, then do one round; returns as `settle` does."""
+        self._hurry.wait(interval_s)
         self._hurry.clear()
-        self.settle()
+        return self.settle()
 
-    def settle(self) -> None:
-        """Make everything added so far durable.
+    def settle(self) -> bool:
+        """Make everything added so far durable; returns whether there was anything.
 
         Raises:
             GaveUp: the worker stops while a part is away; what was not settled stays uncommitted.
@@ -84,6 +88,7 @@ class Durability:
                 batch, self._finished = self._finished, []
             if batch:
                 self._settle(batch)
+            return bool(batch)
 
     def _settle(self, batch: Sequence[Finished]) -> None:
         for finished in batch:
@@ -94,10 +99,11 @@ class Durability:
         self._patience.until_it_works(Part.INDEX, self._index.flush)
         self._metrics.flush_seconds.observe(self._clock.monotonic() - started_s)
         for finished in batch:
-            finished.offsets.finish([(finished.ledger, finished.offset)])
+            polled = finished.polled
+            self._offsets[polled.lane].finish([(polled.ledger, polled.message.offset)])
 
     def _keep_winners(self, passed: Sequence[Passed]) -> None:
-        """What compaction would drop is appended again; where winners lie now is stored."""
+        """Append again what compaction would drop, and store where winners lie now."""
         if not passed:
             return
         ids = {one.image_id for one in passed}

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 from sightline.engine.errors import BadImage, Part
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, Embedder
+from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.retries import GaveUp, Patience
-from sightline.stream_workers.indexing.fetch import ByteBudget
-from sightline.stream_workers.indexing.lane_queue import LaneQueue, LaneRoom
-from sightline.stream_workers.indexing.task import ImageTask, PictureFacts, Rejection
+from sightline.stream_workers.indexing.lane_room import LaneRoom
+from sightline.stream_workers.indexing.moves import End, Move, Share, Unforeseen
+from sightline.stream_workers.indexing.task import Fetched, Judged, PictureFacts, Rejection
 
 _log = logging.getLogger(__name__)
 _LIVE_MEMORY_S = 5.0
@@ -30,7 +32,7 @@ _LIVE_MEMORY_S = 5.0
 
 
 class Prepared(Protocol):
-    """What decoding gives."""
+    """What decoding a picture gives: the network's input and the picture's facts."""
 
     @property
     def crop(self) -> NDArray[np.uint8]:
@@ -42,11 +44,11 @@ class Prepared(Protocol):
 
     @property
     def width(self) -> int:
-        """Of the upright picture, pixels."""
+        """Pixels of the upright picture."""
 
     @property
     def height(self) -> int:
-        """Of the upright picture, pixels."""
+        """Pixels of the upright picture."""
 
 
 class BackfillThreads:
@@ -64,107 +66,94 @@ class BackfillThreads:
         self._lock = threading.Lock()
 
     def most(self) -> int:
-        """How many a thread may take now."""
+        """Return how many backfill images a thread may take now."""
         with self._lock:
             if not self._room.live_within(_LIVE_MEMORY_S):
                 return self._max_batch
             return 1 if self._busy < max(1, self._threads - 1) else 0
 
-    def busy(self, change: int) -> None:
-        """One more thread works on backfill, or one less."""
+    @contextmanager
+    def working_on(self, batch: Sequence[Fetched]) -> Iterator[None]:
+        """Count the thread as busy with backfill while it works on a batch of nothing else."""
+        change = int(bool(batch) and all(one.lane is Lane.BACKFILL for one in batch))
         with self._lock:
             self._busy += change
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= change
 
 
-class EmbedRoutes(NamedTuple):
-    """Where embedded events go."""
-
-    embedded: Callable[[ImageTask, PictureFacts], None]
-    refused: Callable[[ImageTask, Rejection], None]
-    """Looking at the bytes showed that they are no picture; equal bytes are none either."""
-    failed: Callable[[ImageTask, str, BaseException], None]
-    """Something unforeseen, at that stage: the item is dead-lettered."""
+Decoded = tuple[Fetched, Prepared]
 
 
-class EmbeddingStage:
-    """One turn takes a batch, decodes it and forwards it; run in several threads."""
+class Embedding:
+    """Decodes and forwards batches; run in several threads.
+
+    Args:
+        backfill: is told which threads work on backfill.
+        decode: encoded bytes to the network's crop and the picture's facts.
+    """
 
     def __init__(
         self,
-        queue: LaneQueue[ImageTask],
         embedder: Embedder,
         decode: Callable[[bytes], Prepared],
         *,
-        max_batch: int,
         backfill: BackfillThreads,
-        budget: ByteBudget,
         patience: Patience,
         clock: Clock,
         metrics: Metrics,
-        taken: Callable[[], None],
-        routes: EmbedRoutes,
     ) -> None:
-        self._queue = queue
         self._embedder = embedder
         self._decode = decode
-        self._max_batch = max_batch
         self._backfill = backfill
-        self._budget = budget
         self._patience = patience
         self._clock = clock
         self._metrics = metrics
-        self._taken = taken
-        self._routes = routes
 
-    def turn(self) -> None:
-        """Embed what is queued, live first."""
-        tasks = self._queue.take(self._max_batch, 0.1, backfill_most=self._backfill.most)
-        if not tasks:
-            return
-        self._taken()
-        is_backfill = all(task.lane == "backfill" for task in tasks)
-        self._backfill.busy(int(is_backfill))
-        try:
-            self._embed(self._decoded(tasks))
-        finally:
-            self._backfill.busy(-int(is_backfill))
+    def embed(self, batch: Sequence[Fetched]) -> list[Move]:
+        """Return the verdict on each one's bytes, to be shared, or that something failed."""
+        with self._backfill.working_on(batch):
+            return self._embed(batch)
 
-    def _decoded(self, tasks: Iterable[ImageTask]) -> list[tuple[ImageTask, Prepared]]:
+    def _embed(self, batch: Sequence[Fetched]) -> list[Move]:
         started_s = self._clock.monotonic()
-        decoded = [(task, prepared) for task in tasks if (prepared := self._one(task)) is not None]
+        looked_at = [self._look(fetched) for fetched in batch]
         self._metrics.embed_seconds.labels("decode").observe(self._clock.monotonic() - started_s)
-        return decoded
+        moves = [one for one in looked_at if not isinstance(one, tuple)]
+        return moves + self._vectors([one for one in looked_at if isinstance(one, tuple)])
 
-    def _one(self, task: ImageTask) -> Prepared | None:
-        data, task.data = task.data or b"", None
+    def _look(self, fetched: Fetched) -> Decoded | Move:
         try:
-            return self._decode(data)
+            return fetched, self._decode(fetched.held.data or b"")
         except BadImage as error:
-            self._routes.refused(task, Rejection(error.reason, str(error)))
+            rejection = Rejection(error.reason, str(error))
+            return Share(Judged(fetched.task, rejection, fetched))
         except Exception as error:  # noqa: BLE001  one bad item never fails its batch (docs/adr/0005)
             _log.exception("decoding failed in an unforeseen way")
-            self._routes.failed(task, "decode", error)
+            return End(fetched.task, Unforeseen("decode", error))
         finally:
-            self._budget.release(len(data))
-        return None
+            fetched.held.let_go()
 
-    def _embed(self, batch: list[tuple[ImageTask, Prepared]]) -> None:
+    def _vectors(self, batch: Sequence[Decoded]) -> list[Move]:
         if not batch:
-            return
+            return []
         started_s = self._clock.monotonic()
         try:
             vectors = self._forward([prepared for _, prepared in batch])
         except GaveUp:
             raise
         except Exception as error:  # noqa: BLE001  one bad item never fails its batch (docs/adr/0005)
-            self._alone(batch, error)
-            return
+            return self._alone(batch, error)
         self._metrics.batch_size.observe(len(batch))
         self._metrics.embed_seconds.labels("forward").observe(self._clock.monotonic() - started_s)
         now = self._clock.now()
-        for (task, prepared), vector in zip(batch, vectors, strict=True):
-            task.embedded, task.paid = now, True
-            self._routes.embedded(task, _facts(task, prepared, vector))
+        return [
+            Share(Judged(fetched.task, _facts(fetched, prepared, vector), fetched, embedded=now))
+            for (fetched, prepared), vector in zip(batch, vectors, strict=True)
+        ]
 
     def _forward(self, batch: list[Prepared]) -> NDArray[np.float32]:
         crops = np.stack([prepared.crop for prepared in batch])
@@ -173,19 +162,15 @@ class EmbeddingStage:
             raise ValueError("the embedder gave numbers that are not finite")
         return vectors
 
-    def _alone(self, batch: list[tuple[ImageTask, Prepared]], error: Exception) -> None:
-        """Find the one that the batch failed for."""
+    def _alone(self, batch: Sequence[Decoded], error: Exception) -> list[Move]:
+        """Forward one by one, to find the one that the batch failed for."""
         if len(batch) == 1:
             _log.error("embedding failed in an unforeseen way", exc_info=error)
-            self._routes.failed(batch[0][0], "embed", error)
-            return
-        for one in batch:
-            self._embed([one])
+            return [End(batch[0][0].task, Unforeseen("embed", error))]
+        return [move for one in batch for move in self._vectors([one])]
 
 
-def _facts(task: ImageTask, prepared: Prepared, vector: NDArray[np.float32]) -> PictureFacts:
-    if task.content_sha256 is None:
-        raise AssertionError("what was fetched was hashed")
+def _facts(fetched: Fetched, prepared: Prepared, vector: NDArray[np.float32]) -> PictureFacts:
     return PictureFacts(
-        task.content_sha256, prepared.perceptual_hash, prepared.width, prepared.height, vector
+        fetched.content_sha256, prepared.perceptual_hash, prepared.width, prepared.height, vector
     )

@@ -1,155 +1,113 @@
-"""Polled messages to decided events: read, compared with the index, sent to the stage they need."""
+"""Polled records to moves: read, compared with the index, sent to the stage that they need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from sightline.engine.errors import Part
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import IndexedImage
 from sightline.schemas.envelope import ContractError
+from sightline.schemas.images import ImageDeleted
 from sightline.stream_workers.delivery.retries import Patience
-from sightline.stream_workers.indexing.decisions import Next, decide, facts_of, hides, reuses_vector
-from sightline.stream_workers.indexing.lane_queue import LaneQueue
-from sightline.stream_workers.indexing.task import (
-    ImageTask,
-    PictureFacts,
-    Polled,
-    Rejection,
-    read_image_event,
+from sightline.stream_workers.image_log.events import read_image_event
+from sightline.stream_workers.indexing.decisions import Next, decide, facts_of, reuses_vector
+from sightline.stream_workers.indexing.moves import (
+    Embed,
+    End,
+    Expired,
+    Fetch,
+    Hide,
+    Move,
+    Unforeseen,
+    Wait,
+    Write,
 )
-from sightline.stream_workers.indexing.turns import SharedEmbeddings, Turns
+from sightline.stream_workers.indexing.task import ImageTask, Judged, Planned, Polled, known_of
+from sightline.stream_workers.indexing.turns import Turns
 
-_PLAN_AT_ONCE = 64
-
-
-class Routes(NamedTuple):
-    """Where the planner sends events."""
-
-    write: Callable[[ImageTask], None]
-    """Apply what the task has a verdict for, or only learn how it stands."""
-    hide: Callable[[ImageTask], None]
-    """Apply its provisional state at once."""
-    fetch: Callable[[ImageTask], None]
-    embed: Callable[[ImageTask], None]
-    wait: Callable[[Polled | ImageTask], None]
-    """It waits for another event: `Turns` or `SharedEmbeddings` give it back."""
-    malformed: Callable[[Polled, ContractError], None]
-    ignore: Callable[[Polled], None]
+Stored = dict[str, IndexedImage]
 
 
 class Planner:
-    """One turn takes what is queued, asks the index once, and routes each event."""
+    """Asks the index once for all that it is given; run it in one thread."""
 
-    def __init__(
-        self,
-        queue: LaneQueue[Polled | ImageTask],
-        index: VectorIndex,
-        *,
-        turns: Turns,
-        shared: SharedEmbeddings,
-        patience: Patience,
-        routes: Routes,
-    ) -> None:
-        self._queue = queue
+    def __init__(self, index: VectorIndex, *, turns: Turns, patience: Patience) -> None:
         self._index = index
         self._turns = turns
-        self._shared = shared
         self._patience = patience
-        self._routes = routes
 
-    def turn(self) -> None:
-        """Plan up to 64 events."""
-        items = self._queue.take(_PLAN_AT_ONCE, 0.1)
-        tasks = [task for item in items if (task := self._read(item)) and self._enter(task)]
-        if not tasks:
-            return
-        stored = self._get({task.image_id for task in tasks})
-        self._reuse(tasks, stored)
-        for task in tasks:
-            self._route(task, stored.get(task.image_id))
+    def plan(self, items: Sequence[Polled | Planned]) -> list[Move]:
+        """Return what each of them needs next, in their order; those that wait come first."""
+        moves: list[Move] = []
+        ready: list[Judged] = []
+        for item in items:
+            entered = self._enter(item)
+            if isinstance(entered, Judged):
+                ready.append(entered)
+            else:
+                moves.append(entered)
+        if ready:
+            stored = self._get({known.task.image_id for known in ready})
+            for known in self._reuse(ready, stored):
+                moves += _needs(known, stored.get(known.task.image_id))
+        return moves
 
-    def _enter(self, task: ImageTask) -> bool:
-        entered = self._turns.enter(task)
-        if not entered:
-            self._routes.wait(task)
-        return entered
+    def _enter(self, item: Polled | Planned) -> Judged | Move:
+        """Return what is known of it if it may go on now."""
+        if isinstance(item, Polled):
+            if item.message.value is None:
+                return End(item, Expired()) if self._turns.may_pass(item) else Wait(item)
+            try:
+                item = ImageTask(item, read_image_event(item.message))
+            except ContractError as error:
+                return End(item, Unforeseen("read", error))
+        known = known_of(item)
+        return known if self._turns.enter(known.task, item) else Wait(item)
 
-    def _read(self, item: Polled | ImageTask) -> ImageTask | None:
-        if isinstance(item, ImageTask):
-            return item
-        if item.message.value is None:
-            passes = self._turns.may_pass(item)
-            (self._routes.ignore if passes else self._routes.wait)(item)
-            return None
-        try:
-            event = read_image_event(item.message)
-        except ContractError as error:
-            self._routes.malformed(item, error)
-            return None
-        return ImageTask(
-            message=item.message,
-            lane=item.lane,
-            event=event,
-            ledger=item.ledger,
-            consumed=item.consumed,
-        )
-
-    def _get(self, ids: set[str], *, vectors: bool = False) -> dict[str, IndexedImage]:
+    def _get(self, ids: set[str], *, vectors: bool = False) -> Stored:
         return self._patience.until_it_works(
             Part.INDEX, lambda: self._index.get(ids, vectors=vectors)
         )
 
-    def _reuse(self, tasks: Iterable[ImageTask], stored: dict[str, IndexedImage]) -> None:
+    def _reuse(self, ready: Sequence[Judged], stored: Stored) -> list[Judged]:
         """Give a verdict to those whose bytes the index has already looked at."""
         equal = [
-            task
-            for task in tasks
-            if decide(task, stored.get(task.image_id)) is Next.WRITE
-            and task.verdict is None
-            and reuses_vector(task, stored.get(task.image_id))
+            known
+            for known in ready
+            if known.verdict is None
+            and decide(known, stored.get(known.task.image_id)) is Next.WRITE
+            and reuses_vector(known, stored.get(known.task.image_id))
         ]
         if not equal:
-            return
-        whole = self._get({task.image_id for task in equal}, vectors=True)
-        for task in equal:
-            image = whole.get(task.image_id)
-            if image is not None and reuses_vector(task, image):
-                task.verdict = facts_of(image)
+            return list(ready)
+        whole = self._get({known.task.image_id for known in equal}, vectors=True)
+        return [
+            _reused(known, whole.get(known.task.image_id)) if known in equal else known
+            for known in ready
+        ]
 
-    def _route(self, task: ImageTask, stored: IndexedImage | None) -> None:
-        needs = decide(task, stored)
-        task.settled = needs is Next.NOTHING
-        if needs is Next.WRITE and task.verdict is None and task.state.object is not None:
-            needs = Next.BYTES  # the equal bytes' vector was overwritten between the two reads
-        if needs is Next.BYTES:
-            self._bytes(task)
-        else:
-            self._routes.write(task)
 
-    def _bytes(self, task: ImageTask) -> None:
-        if hides(task) and not task.hide_sent:
-            task.hide_sent = True
-            self._routes.hide(task)
-        if task.data is None:
-            self._routes.fetch(task)
-        else:
-            self.share(task)
+def _reused(known: Judged, whole: IndexedImage | None) -> Judged:
+    if whole is None or not reuses_vector(known, whole):
+        return known
+    return known._replace(verdict=facts_of(whole))
 
-    def share(self, task: ImageTask) -> None:
-        """Its bytes are here and are what was promised: embed them, unless equal ones are.
 
-        Only bytes that were read count as equal: a digest that an event merely claims would let a
-        publisher end up with the verdict, and the renditions, of pictures that it does not have.
-        """
-        if task.content_sha256 is None:
-            raise AssertionError("only verified bytes are shared")
-        joined = self._shared.join(task, task.content_sha256)
-        if isinstance(joined, PictureFacts | Rejection):
-            task.verdict = joined
-            self._routes.write(task)
-        elif joined:
-            self._routes.embed(task)
-        else:
-            self._routes.wait(task)
+def _needs(known: Judged, stored: IndexedImage | None) -> list[Move]:
+    needs = decide(known, stored)
+    if needs is Next.NOTHING:
+        return [Write(known, settled=True)]
+    if known.verdict is not None or isinstance(known.task.state, ImageDeleted):
+        return [Write(known)]
+    # needs bytes, or the equal bytes' vector was overwritten between the two reads
+    return _bytes(known)
+
+
+def _bytes(known: Judged) -> list[Move]:
+    """Return the moves that get the bytes looked at; what hides is hidden before the first look."""
+    if known.fetched is None:
+        hide: list[Move] = [Hide(known.task)] if known.task.hides else []
+        return [*hide, Fetch(known.task)]
+    held = known.fetched.held.data is not None
+    return [Embed(known.fetched) if held else Fetch(known.task)]

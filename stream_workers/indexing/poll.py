@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 
 from sightline.engine.errors import Part, TransientError
 from sightline.engine.metrics import Metrics
@@ -14,8 +15,9 @@ from sightline.engine.settings import WorkerSettings
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.offsets import LaneOffsets
 from sightline.stream_workers.delivery.retries import Patience
-from sightline.stream_workers.indexing.lane_queue import LANE_TOPICS, LaneQueue, LaneRoom
-from sightline.stream_workers.indexing.task import ImageTask, Polled
+from sightline.stream_workers.indexing.lane_queue import LANE_TOPICS, LaneQueue
+from sightline.stream_workers.indexing.lane_room import LaneRoom
+from sightline.stream_workers.indexing.task import Planned, Polled
 
 _log = logging.getLogger(__name__)
 _POLL_S = 0.1
@@ -30,14 +32,21 @@ class LanePoller:
 
     Is the consumer's rebalance listener: what is revoked is drained and committed in bounded time,
     what is lost is forgotten.
+
+    Args:
+        consumer: makes the consumer; the first turn calls it and joins the group.
+        queue: takes what was polled.
+        offsets: which offset of which partition may be committed.
+        hurry: asks that what has ended be made durable now.
     """
 
     def __init__(
         self,
         lane: Lane,
-        consumer: EventConsumer,
-        queue: LaneQueue[Polled | ImageTask],
+        consumer: Callable[[], EventConsumer],
+        queue: LaneQueue[Polled | Planned],
         *,
+        offsets: LaneOffsets,
         settings: WorkerSettings,
         room: LaneRoom,
         hurry: Callable[[], None],
@@ -46,7 +55,7 @@ class LanePoller:
         metrics: Metrics,
     ) -> None:
         self._lane = lane
-        self._consumer = consumer
+        self._make_consumer = consumer
         self._queue = queue
         self._settings = settings
         self._room = room
@@ -56,18 +65,23 @@ class LanePoller:
         self._metrics = metrics
         self._backoff = patience.backoff()
         self._full_since_s: float | None = None
+        self._joined = False
         self._paused = False
         self._pause_again = False
         self._lag_at_s = 0.0
-        self.offsets = LaneOffsets()
+        self.offsets = offsets
         self.draining = threading.Event()
         self.closing = threading.Event()
         self.closed = threading.Event()
 
+    @cached_property
+    def _consumer(self) -> EventConsumer:
+        """The consumer, made at its first use, on the thread that then owns it."""
+        return self._make_consumer()
+
     def run(self) -> None:
         """Join the group, poll until told to close, then commit and leave."""
         try:
-            self._consumer.subscribe([LANE_TOPICS[self._lane]], self)
             while not self.closing.is_set():
                 self.turn()
             self._commit()
@@ -76,13 +90,13 @@ class LanePoller:
             self.closed.set()
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """Start their ledgers."""
+        """Start a ledger for each partition that is ours now."""
         self._count("assigned", partitions)
         self.offsets.assign(partitions)
         self._pause_again = True
 
     def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        """Drain what is in flight, in bounded time, and commit it."""
+        """Drain what is in flight of them, in bounded time, and commit it."""
         self._count("revoked", partitions)
         if not self.closing.is_set():
             self._drain(partitions)
@@ -101,37 +115,47 @@ class LanePoller:
             if self.offsets.wait_durable(partitions, _POLL_S):
                 return
 
-    def turn(self) -> None:
-        """Poll once, commit what became durable, tell the lag."""
+    def turn(self, wait_s: float = _POLL_S) -> bool:
+        """Poll once, commit what became durable, tell the lag; returns whether anything came."""
+        came = 0
         try:
-            self._poll()
+            self._join()
+            came = self._poll(wait_s)
             self._backoff.reset()
         except TransientError as error:
             self._patience.failed(Part.BROKER, error)
             self.closing.wait(self._backoff.next_s())
         self._commit()
         self._observe()
+        return came > 0
 
-    def _poll(self) -> None:
+    def _join(self) -> None:
+        if not self._joined:
+            self._joined = True
+            self._consumer.subscribe([LANE_TOPICS[self._lane]], self)
+
+    def _poll(self, wait_s: float) -> int:
+        """Poll as many records as there is room for; returns how many were taken in."""
         if self.draining.is_set():
-            self.closing.wait(_POLL_S / 4)
-            return
-        free = self._room.free(self._lane, _POLL_S)
+            self.closing.wait(wait_s / 4)
+            return 0
+        free = self._room.free(self._lane, wait_s)
         if free == 0:
             self._stay_full()
-            return
+            return 0
         self._full_since_s = None
         self._pause(paused=False)
-        messages = self._consumer.poll(free, _POLL_S)
+        messages = self._consumer.poll(free, wait_s)
         if not messages and self._patience.is_down(Part.BROKER):
             self._consumer.ask()  # a broker that is gone gives empty polls, too
         if self.offsets.held():
             self._patience.worked(Part.BROKER)
         self._take_in(messages)
+        return len(messages)
 
     def _take_in(self, messages: Sequence[Message]) -> None:
         now = self._clock.now()
-        polled: list[Polled | ImageTask] = [
+        polled: list[Polled | Planned] = [
             Polled(message, self._lane, ledger, now)
             for message in messages
             if (ledger := self.offsets.start(message)) is not None

@@ -1,113 +1,188 @@
-"""Tasks from stage to stage: what each stage of the index worker hands on, and to which queue."""
+"""The router: every arrow of the index worker, from stage to stage, in one match statement."""
 
 from __future__ import annotations
 
-from sightline.engine.records import Stage
-from sightline.stream_workers.delivery.threads import Later
-from sightline.stream_workers.indexing.apply import Write
-from sightline.stream_workers.indexing.decisions import hides
-from sightline.stream_workers.indexing.fetch import ByteBudget
-from sightline.stream_workers.indexing.lane_queue import LaneQueue, LaneRoom
-from sightline.stream_workers.indexing.task import ImageTask, PictureFacts, Polled, Rejection
-from sightline.stream_workers.indexing.turns import SharedEmbeddings
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from sightline.engine.ports import Clock
+from sightline.schemas.indexed import Lane
+from sightline.stream_workers.indexing.commit import Durability, Finished
+from sightline.stream_workers.indexing.equal_bytes import SharedEmbeddings
+from sightline.stream_workers.indexing.lane_queue import LaneQueue
+from sightline.stream_workers.indexing.lane_room import LaneRoom
+from sightline.stream_workers.indexing.moves import (
+    Again,
+    Embed,
+    End,
+    Fetch,
+    Hide,
+    Move,
+    Share,
+    Unforeseen,
+    Wait,
+    Write,
+)
+from sightline.stream_workers.indexing.outcomes import Outcomes
+from sightline.stream_workers.indexing.task import (
+    Fetched,
+    ImageTask,
+    Judged,
+    Planned,
+    Polled,
+    known_of,
+    passed_of,
+)
+from sightline.stream_workers.indexing.turns import Turns
+
+T = TypeVar("T")
 
 
-class HandingOn:
-    """The arrows between planning, fetching, embedding and applying.
+class Router:
+    """Carries out the moves that stages return; safe from the threads of all stages.
 
     Args:
-        to_plan, to_fetch, to_embed, to_write: the queues of the stages.
-        budget: of the bytes that tasks hold; what is let go of is released there.
-        room: places between poll and apply; a waiting task is parked there.
-        later: a timer, for what must be planned again after `again_s` seconds.
-        shared: tasks that wait for the verdict on equal bytes.
+        embedders: threads among which what waits to be embedded is shared out.
+        room: counts who is between poll and commit; one that waits is parked there.
+        turns: gives back who waited for an event that has ended.
+        outcomes: tells what became of an event.
+        durability: takes what has ended, to commit its offset once it is durable.
     """
 
     def __init__(
         self,
         *,
-        to_plan: LaneQueue[Polled | ImageTask],
-        to_fetch: LaneQueue[ImageTask],
-        to_embed: LaneQueue[ImageTask],
-        to_write: LaneQueue[Write],
-        budget: ByteBudget,
+        clock: Clock,
+        embedders: int,
         room: LaneRoom,
-        later: Later,
-        again_s: float,
-        shared: SharedEmbeddings,
+        turns: Turns,
+        outcomes: Outcomes,
+        durability: Durability,
     ) -> None:
-        self._to_plan = to_plan
-        self._to_fetch = to_fetch
-        self._to_embed = to_embed
-        self._to_write = to_write
-        self._budget = budget
+        self.to_plan: LaneQueue[Polled | Planned] = LaneQueue(clock)
+        self.to_fetch: LaneQueue[Fetch] = LaneQueue(clock)
+        self.to_embed: LaneQueue[Fetched] = LaneQueue(clock, takers=embedders)
+        self.to_write: LaneQueue[Hide | Write] = LaneQueue(clock)
         self._room = room
-        self._later = later
-        self._again_s = again_s
-        self._shared = shared
+        self._turns = turns
+        self._shared = SharedEmbeddings()
+        self._outcomes = outcomes
+        self._durability = durability
 
-    def fetch(self, task: ImageTask) -> None:
-        """Its bytes are needed."""
-        self._to_fetch.put(task.lane, [task])
+    @property
+    def queues(self) -> dict[str, LaneQueue[Any]]:
+        """The queue of each stage, by the stage's name."""
+        return {
+            "plan": self.to_plan,
+            "fetch": self.to_fetch,
+            "embed": self.to_embed,
+            "apply": self.to_write,
+        }
 
-    def embed(self, task: ImageTask) -> None:
-        """Its bytes are here."""
-        self._to_embed.put(task.lane, [task])
+    def turn(
+        self, take: Callable[[float], list[T]], work: Callable[[list[T]], Iterable[Move]]
+    ) -> Callable[[float], bool]:
+        """Return a stage's turn: wait so long for work, do it, route it; false if none came."""
 
-    def write(self, task: ImageTask) -> None:
-        """It is decided; what hides goes first."""
-        self._let_go(task)
-        urgent = hides(task) and not task.settled
-        self._to_write.put(task.lane, [Write(task, Stage.FINAL)], urgent=urgent)
+        def turn(wait_s: float) -> bool:
+            items = take(wait_s)
+            if items:
+                self.route(work(items))
+            return bool(items)
 
-    def wait(self, item: Polled | ImageTask) -> None:
-        """Without its bytes: what waits must not keep others from being fetched."""
-        if isinstance(item, ImageTask):
-            self._let_go(item)
-        self._room.park(item.lane)
+        return turn
 
-    def hide(self, task: ImageTask) -> None:
-        """Out of sight at once, decided or not."""
-        self._to_write.put(task.lane, [Write(task, Stage.PROVISIONAL)], urgent=True)
+    def take_to_fetch(self, backfill_ahead: int, wait_s: float) -> list[Fetch]:
+        """Take one object to read; of backfill, while fewer than so many wait to be embedded."""
+        fetches = self.to_fetch.take(
+            1,
+            wait_s,
+            backfill_most=lambda: int(self.to_embed.depth(Lane.BACKFILL) < backfill_ahead),
+        )
+        for fetch in fetches:
+            if fetch.attempts:
+                self._room.unpark(fetch.task.lane)
+        return fetches
 
-    def plan_again(self, item: Polled | ImageTask) -> None:
-        """What it was planned by has changed."""
-        self._to_plan.put(item.lane, [item])
+    def take_to_embed(
+        self, most: int, backfill_most: Callable[[], int], wait_s: float
+    ) -> list[Fetched]:
+        """Take a batch to embed, which makes room for more backfill to be fetched."""
+        batch = self.to_embed.take(most, wait_s, backfill_most=backfill_most)
+        if batch:
+            self.to_fetch.kick()
+        return batch
 
-    def resume(self, item: Polled | ImageTask) -> None:
-        """What it waited for is over."""
-        self._room.unpark(item.lane)
-        self.plan_again(item)
+    def route(self, moves: Iterable[Move]) -> None:
+        """Carry out moves, in their order."""
+        for move in moves:
+            self._carry_out(move)
 
-    def plan_later(self, task: ImageTask) -> None:
-        """Another write won; the index may show it in a moment."""
-        self._later.after(self._again_s, lambda: self.plan_again(task))
+    def _carry_out(self, move: Move) -> None:  # noqa: C901  every arrow on one screen
+        match move:
+            case Hide(task):
+                self.to_write.put(task.lane, [move], urgent=True)
+            case Fetch(task):
+                if move.attempts:
+                    self._room.park(task.lane)  # until it is taken
+                self.to_fetch.put(task.lane, [move], after_s=move.after_s)
+            case Embed(fetched):
+                self._lead_or_follow(fetched)
+            case Share(judged):
+                self._carry_out(Write(judged))
+                self._write_followers(judged)
+            case Write(judged, settled):
+                _let_go(judged)
+                urgent = judged.task.hides and not settled
+                self.to_write.put(judged.lane, [move], urgent=urgent)
+            case Wait(item):
+                _let_go(item)
+                self._room.park(item.lane)
+            case Again(item, after_s):
+                self.to_plan.put(item.lane, [item], after_s=after_s)
+            case End():
+                self._end(move)
 
-    def judged(self, task: ImageTask, verdict: PictureFacts | Rejection) -> None:
-        """The bytes were looked at: the verdict is that of all who wait for equal bytes."""
-        task.verdict = verdict
-        self.write(task)
-        if task.content_sha256 is None:
-            return
-        for follower in self._shared.resolve(task.content_sha256, verdict):
+    def _lead_or_follow(self, fetched: Fetched) -> None:
+        """Embed the bytes, unless equal ones are."""
+        joined = self._shared.join(fetched)
+        if joined is True:
+            self.to_embed.put(fetched.lane, [fetched])
+        elif joined is False:
+            self._carry_out(Wait(fetched))
+        else:
+            self._carry_out(Write(Judged(fetched.task, joined, fetched)))
+
+    def _write_followers(self, judged: Judged) -> None:
+        """Write all who waited for the verdict on equal bytes."""
+        if judged.fetched is None or judged.verdict is None:
+            raise AssertionError("only a verdict on bytes that were read is shared")
+        followers = self._shared.resolve(judged.fetched.content_sha256, judged.verdict)
+        for follower in followers:
             self._room.unpark(follower.lane)
-            follower.verdict = verdict
-            self.write(follower)
+            self._carry_out(Write(Judged(follower.task, judged.verdict, follower)))
 
-    def reject_unseen(self, task: ImageTask, rejection: Rejection) -> None:
-        """Its bytes were never seen: no verdict on those of others."""
-        task.verdict = rejection
-        self.write(task)
-        self.release_followers(task)
+    def _end(self, end: End) -> None:
+        item = end.item
+        letter = self._outcomes.tell(end)
+        self._durability.add(
+            Finished(item if isinstance(item, Polled) else item.polled, passed_of(item), letter)
+        )
+        if isinstance(item, ImageTask):
+            if isinstance(end.ending, Unforeseen):  # it may lead others, and came to no verdict
+                self._resume(self._shared.abandon(item))
+            self._resume(self._turns.leave(item))
+        self._room.leave(item.lane)
 
-    def release_followers(self, task: ImageTask) -> None:
-        """Those who waited for its verdict look for themselves."""
-        if task.promised_sha256 is not None:
-            for follower in self._shared.abandon(task, task.promised_sha256):
-                self.resume(follower)
+    def _resume(self, waiting: Iterable[Polled | Planned]) -> None:
+        """Plan again what waited for an event that has ended."""
+        for item in waiting:
+            self._room.unpark(item.lane)
+            self.to_plan.put(item.lane, [item])
 
-    def _let_go(self, task: ImageTask) -> None:
-        """Of bytes that were read, and then need not be decoded for it."""
-        data, task.data = task.data, None
-        if data is not None:
-            self._budget.release(len(data))
+
+def _let_go(item: Polled | Planned) -> None:
+    """Release the item's bytes from the budget, so that it keeps no other from being fetched."""
+    fetched = None if isinstance(item, Polled) else known_of(item).fetched
+    if fetched is not None:
+        fetched.held.let_go()

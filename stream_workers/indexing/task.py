@@ -1,4 +1,4 @@
-"""One message of an image topic on its way through the worker, from poll to commit."""
+"""One image event on its way through the worker: what each step has found out, never changed."""
 
 from __future__ import annotations
 
@@ -6,23 +6,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import ValidationError
-
-from sightline.engine.records import Fence, IndexedImage, Message, Stage, WinnerLocation
-from sightline.schemas.envelope import ContractError, Event
-from sightline.schemas.fields import NamedImage
-from sightline.schemas.images import ImageState, tie
-from sightline.schemas.indexed import Lane, Outcome, StageTimes
-from sightline.schemas.registry import decode
+from sightline.engine.records import Fence, Message, Stage, WinnerLocation
+from sightline.schemas.envelope import Event
+from sightline.schemas.images import ImageState, hiding_rank, tie
+from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.offsets import PartitionLedger
+from sightline.stream_workers.image_log.events import image_id_of
+from sightline.stream_workers.image_log.winners import Passed, location_of
+from sightline.stream_workers.indexing.byte_budget import HeldBytes
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
+class TaskKey(NamedTuple):
+    """Names the events of one image in one partition, which take turns."""
+
+    topic: str
+    partition: int
+    image_id: str
+
+
 class Polled(NamedTuple):
-    """A message as it came, with the ledger to finish it in."""
+    """A record as it was polled, with the ledger that its offset is finished in."""
 
     message: Message
     lane: Lane
@@ -31,9 +38,68 @@ class Polled(NamedTuple):
 
     @property
     def key(self) -> TaskKey:
-        """Of the events of the same image and partition."""
-        image_id = (self.message.key or b"").decode(errors="replace")
-        return TaskKey(self.message.topic, self.message.partition, image_id)
+        """What the record takes turns with."""
+        return TaskKey(self.message.topic, self.message.partition, image_id_of(self.message))
+
+    @property
+    def location(self) -> WinnerLocation:
+        """Where the record lies in the log."""
+        return location_of(self.message)
+
+
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
+class ImageTask:
+    """One delivery of an image event: the same object from its first planning to its end.
+
+    Told apart by identity, since two deliveries of one event are two tasks.
+    """
+
+    polled: Polled
+    event: Event[ImageState]
+
+    @property
+    def lane(self) -> Lane:
+        """The lane that the event came on."""
+        return self.polled.lane
+
+    @property
+    def state(self) -> ImageState:
+        """The whole state of the image that the event carries."""
+        return self.event.data
+
+    @property
+    def image_id(self) -> str:
+        """The id of the image that the event is about."""
+        return self.state.image_id
+
+    @property
+    def key(self) -> TaskKey:
+        """What the task takes turns with."""
+        return self.polled.key
+
+    @property
+    def fence(self) -> Fence:
+        """The fence of the task's final write."""
+        return Fence(self.state.version, tie(self.state, self.event.id), int(Stage.FINAL))
+
+    @property
+    def hides(self) -> bool:
+        """Whether the event takes its image out of the results whatever its bytes are."""
+        return hiding_rank(self.state) > 0
+
+
+class Fetched(NamedTuple):
+    """A task whose object was read and is what the event promised."""
+
+    task: ImageTask
+    content_sha256: str
+    held: HeldBytes
+    at: datetime
+
+    @property
+    def lane(self) -> Lane:
+        """The lane that the event came on."""
+        return self.task.lane
 
 
 class PictureFacts(NamedTuple):
@@ -53,140 +119,51 @@ class Rejection(NamedTuple):
     message: str
 
 
-class TaskKey(NamedTuple):
-    """Events of one image in one partition take turns."""
-
-    topic: str
-    partition: int
-    image_id: str
+Verdict = PictureFacts | Rejection
 
 
-class Passed(NamedTuple):
-    """A record of an image topic that has had its effect: an event, or a Kafka null."""
+class Judged(NamedTuple):
+    """A task and all that is known of its bytes when it is planned or written."""
 
-    image_id: str
-    location: WinnerLocation
-    fence: Fence | None
-    """None: a null, which makes compaction forget the image."""
-
-
-@dataclass(eq=False, slots=True, kw_only=True)
-class ImageTask:
-    """An image event being applied. One thread holds it at a time."""
-
-    message: Message
-    lane: Lane
-    event: Event[ImageState]
-    ledger: PartitionLedger
-    consumed: datetime
-    fetched: datetime | None = None
+    task: ImageTask
+    verdict: Verdict | None = None
+    """None: not known, or not needed, as for a delete."""
+    fetched: Fetched | None = None
+    """None: the bytes were not read for this task."""
     embedded: datetime | None = None
-    hidden: datetime | None = None
-    """When the provisional write took the image out of the results."""
-    searchable: datetime | None = None
-    paid: bool = False
-    """Whether this task made the embedding itself."""
-    verdict: PictureFacts | Rejection | None = None
-    data: bytes | None = None
-    content_sha256: str | None = None
-    fetch_attempts: int = 0
-    missing_since_s: float | None = None
-    """Monotonic time of the first look that found the object missing or different."""
-    settled: bool = False
-    """Whether the index was at or past it when it was planned: nothing to write."""
-    hide_sent: bool = False
-    """Whether its provisional write is under way or done."""
+    """When this task's own embedding was made; None: another's was taken, or there is none."""
 
     @property
-    def state(self) -> ImageState:
-        """The whole state that the event carries."""
-        return self.event.data
+    def lane(self) -> Lane:
+        """The lane that the event came on."""
+        return self.task.lane
 
     @property
-    def image_id(self) -> str:
-        """The image."""
-        return self.state.image_id
-
-    @property
-    def fence(self) -> Fence:
-        """Of its final write."""
-        return Fence(self.state.version, tie(self.state, self.event.id), int(Stage.FINAL))
-
-    @property
-    def promised_sha256(self) -> str | None:
-        """Of its bytes: as they were read, else as the event says; None: unknown until read."""
-        promised = self.state.object.sha256 if self.state.object else None
-        return self.content_sha256 or promised
-
-    @property
-    def key(self) -> TaskKey:
-        """What it takes turns with."""
-        return TaskKey(self.message.topic, self.message.partition, self.image_id)
-
-    @property
-    def location(self) -> WinnerLocation:
-        """Where it lies in the log."""
-        return location_of(self.message)
-
-    def passed(self) -> Passed:
-        """What its having been here means for compaction."""
-        return Passed(self.image_id, self.location, self.fence)
-
-    def times(self) -> StageTimes:
-        """When it passed each stage."""
-        return StageTimes(
-            occurred=self.event.time,
-            appended=self.message.timestamp,
-            consumed=self.consumed,
-            fetched=self.fetched,
-            embedded=self.embedded,
-            searchable=self.searchable,
-        )
-
-    def image(self, outcome: Outcome, stage: Stage, applied: datetime) -> IndexedImage:
-        """What to write for it; picture facts and rejection come from its verdict."""
-        facts = self.verdict if isinstance(self.verdict, PictureFacts) else None
-        no = self.verdict if isinstance(self.verdict, Rejection) else None
-        return IndexedImage(
-            state=self.state,
-            event_id=self.event.id,
-            event_source=self.event.source,
-            tie=self.fence.tie,
-            stage=stage,
-            outcome=outcome,
-            occurred=self.event.time,
-            appended=self.message.timestamp,
-            applied=applied,
-            winner=self.location,
-            reason=no.reason if no else None,
-            message=no.message if no else None,
-            content_sha256=facts.content_sha256 if facts else None,
-            perceptual_hash=facts.perceptual_hash if facts else None,
-            width=facts.width if facts else None,
-            height=facts.height if facts else None,
-            vector=facts.vector if facts else None,
-        )
+    def sha256(self) -> str | None:
+        """The bytes' SHA-256 as read, else as the event promises; None: unknown until read."""
+        promised = self.task.state.object.sha256 if self.task.state.object else None
+        return self.fetched.content_sha256 if self.fetched else promised
 
 
-def location_of(message: Message) -> WinnerLocation:
-    """Where a message lies in the log."""
-    return WinnerLocation(message.topic, message.partition, message.offset)
+Planned = ImageTask | Fetched | Judged
+"""A task that was planned before and may have to be planned again, with what is known by then."""
 
 
-def read_image_event(message: Message) -> Event[ImageState]:
-    """The image event of a message.
+def known_of(item: Planned) -> Judged:
+    """Return what is known of a task, whatever step it comes from."""
+    match item:
+        case ImageTask():
+            return Judged(item)
+        case Fetched():
+            return Judged(item.task, fetched=item)
+        case Judged():
+            return item
 
-    Raises:
-        ContractError: it breaks the contract, is no image event, its key is not its image id
-            (compaction would then keep or drop the wrong ones), or no URL can hold its image id.
-    """
-    event = decode(message.value)
-    if not isinstance(event.data, ImageState):
-        raise ContractError("type", f"{event.type} is not an image event")
-    if message.key != event.data.image_id.encode():
-        raise ContractError("key", "the record's key is not the event's image_id")
-    try:
-        NamedImage(image_id=event.data.image_id)
-    except ValidationError as error:
-        raise ContractError("data.image_id", ContractError.of(error).reason) from error
-    return event
+
+def passed_of(item: Polled | ImageTask) -> Passed | None:
+    """Return what a record's having been here means for compaction; None: it is no image event."""
+    if isinstance(item, ImageTask):
+        return Passed(item.image_id, item.polled.location, item.fence)
+    if item.message.value is None:
+        return Passed(item.key.image_id, item.location, None)
+    return None

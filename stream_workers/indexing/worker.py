@@ -5,8 +5,8 @@
     poll (per lane) ─▶ plan ─▶ fetch (threads) ─▶ embed (threads) ─▶ apply ─▶ durable ─▶ commit
                         └─── hides, deletes, unchanged bytes ─────▶┘
 
-Every arrow is a `LaneQueue`: urgent before live before backfill. `LaneRoom` bounds what is
-between poll and apply; a lane without room pauses.
+Stages return moves, `Router` carries them out; every arrow is a `LaneQueue`: urgent before live
+before backfill. `LaneRoom` bounds what is between poll and apply; a lane without room pauses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 from sightline.engine.errors import SightlineError
 from sightline.engine.health import Health
@@ -32,31 +33,38 @@ from sightline.engine.settings import WorkerSettings
 from sightline.engine.vector_index.generations import refuse_other_model
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.dead_letters import DeadLetters
+from sightline.stream_workers.delivery.offsets import LaneOffsets
 from sightline.stream_workers.delivery.outbox import Outbox
 from sightline.stream_workers.delivery.retries import GaveUp, Patience
-from sightline.stream_workers.delivery.threads import Crew, Later
-from sightline.stream_workers.indexing.apply import Applier, ApplyRoutes, Write
+from sightline.stream_workers.delivery.threads import Crew
+from sightline.stream_workers.indexing.apply import Applier
+from sightline.stream_workers.indexing.byte_budget import ByteBudget
 from sightline.stream_workers.indexing.commit import Durability
-from sightline.stream_workers.indexing.embed import (
-    BackfillThreads,
-    EmbeddingStage,
-    EmbedRoutes,
-    Prepared,
-)
-from sightline.stream_workers.indexing.fetch import ByteBudget, Fetcher, FetchRoutes, backfill_share
-from sightline.stream_workers.indexing.lane_queue import LaneQueue, LaneRoom
-from sightline.stream_workers.indexing.outcomes import Endings
-from sightline.stream_workers.indexing.plan import Planner, Routes
+from sightline.stream_workers.indexing.embed import BackfillThreads, Embedding, Prepared
+from sightline.stream_workers.indexing.fetch import Fetcher
+from sightline.stream_workers.indexing.lane_room import LaneRoom
+from sightline.stream_workers.indexing.outcomes import Outcomes
+from sightline.stream_workers.indexing.plan import Planner
 from sightline.stream_workers.indexing.poll import LanePoller
-from sightline.stream_workers.indexing.router import HandingOn
-from sightline.stream_workers.indexing.task import (
-    ImageTask,
-    Polled,
-)
-from sightline.stream_workers.indexing.turns import SharedEmbeddings, Turns
+from sightline.stream_workers.indexing.router import Router
+from sightline.stream_workers.indexing.turns import Turns
 
 _log = logging.getLogger(__name__)
 _JOIN_S = 5.0
+_AT_ONCE = 64
+"""Most events that are planned, or written, together: one question to the index for all."""
+_TURN_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class StageLoop:
+    """What the threads of a stage repeat: take what is queued, work on it, route its moves."""
+
+    name: str
+    turn: Callable[[float], bool]
+    """Waits so many seconds for work; returns whether there was any."""
+    threads: int = 1
+    wait_s: float = _TURN_S
 
 
 class IndexWorker:
@@ -92,127 +100,97 @@ class IndexWorker:
     ) -> None:
         refuse_other_model(index.spec, embedder)
         threads = embed_threads or len(os.sched_getaffinity(0))
+        offsets = {lane: LaneOffsets() for lane in Lane}
+        turns = Turns()
         self._settings = settings
-        self._clock = clock
         self._metrics = metrics
-        self._index = index
-        self._threads = threads
-        self._consumers = consumers
         self._crew = Crew()
-        self._patience = Patience(settings, health, metrics)
-        self._outbox = Outbox(producer, self._patience)
-        self._dead_letters = DeadLetters(
-            self._outbox,
-            clock=clock,
-            metrics=metrics,
-            limit=settings.dead_letter_limit,
-            window_s=settings.dead_letter_window_s,
-        )
+        self._patience = patience = Patience(settings, health, metrics)
+        self._budget = ByteBudget(settings.fetched_bytes)
         self._room = LaneRoom(
             {Lane.LIVE: settings.live_in_flight, Lane.BACKFILL: settings.backfill_in_flight},
             parked_limit=settings.waiting_for_bytes,
             live_share=threads,
             clock=clock,
         )
-        self._later = Later(clock)
-        self._turns = Turns()
-        self._shared = SharedEmbeddings()
-        self._budget = ByteBudget(settings.fetched_bytes)
-        self._to_plan: LaneQueue[Polled | ImageTask] = LaneQueue()
-        self._to_fetch: LaneQueue[ImageTask] = LaneQueue()
-        self._to_embed: LaneQueue[ImageTask] = LaneQueue(takers=1 if embedder.batched else threads)
-        self._to_write: LaneQueue[Write] = LaneQueue()
-        self._handing = HandingOn(
-            to_plan=self._to_plan,
-            to_fetch=self._to_fetch,
-            to_embed=self._to_embed,
-            to_write=self._to_write,
-            budget=self._budget,
-            room=self._room,
-            later=self._later,
-            again_s=settings.backoff_initial_s,
-            shared=self._shared,
+        outbox = Outbox(producer, patience)
+        dead_letters = DeadLetters(
+            outbox,
+            clock=clock,
+            metrics=metrics,
+            limit=settings.dead_letter_limit,
+            window_s=settings.dead_letter_window_s,
         )
-        self._pollers: dict[Lane, LanePoller] = {}
         self._durability = Durability(
             index,
-            self._outbox,
-            interval_s=settings.commit_interval_s,
-            patience=self._patience,
+            outbox,
+            offsets=offsets,
+            patience=patience,
             clock=clock,
             metrics=metrics,
         )
-        self._endings = Endings(
-            outbox=self._outbox,
-            dead_letters=self._dead_letters,
-            durability=self._durability,
-            turns=self._turns,
+        self._router = Router(
+            clock=clock,
+            embedders=1 if embedder.batched else threads,
             room=self._room,
-            clock=clock,
-            metrics=metrics,
-            spec=lambda: index.spec,
-            offsets=lambda lane: self._pollers[lane].offsets,
-            resume=self._handing.resume,
-            release_followers=self._handing.release_followers,
-        )
-        self._planner = Planner(
-            self._to_plan,
-            index,
-            turns=self._turns,
-            shared=self._shared,
-            patience=self._patience,
-            routes=Routes(
-                write=self._handing.write,
-                hide=self._handing.hide,
-                fetch=self._handing.fetch,
-                embed=self._handing.embed,
-                wait=self._handing.wait,
-                malformed=self._endings.malformed,
-                ignore=self._endings.ignore,
+            turns=turns,
+            outcomes=Outcomes(
+                outbox, dead_letters, spec=lambda: index.spec, clock=clock, metrics=metrics
             ),
+            durability=self._durability,
         )
-        self._fetcher = Fetcher(
-            self._to_fetch,
+        planner = Planner(index, turns=turns, patience=patience)
+        fetcher = Fetcher(
             store,
             settings=settings,
             max_bytes=max_bytes,
             budget=self._budget,
-            room=self._room,
-            later=self._later,
-            patience=self._patience,
+            patience=patience,
             clock=clock,
             metrics=metrics,
-            backfill_most=backfill_share(self._to_embed.depth, 2 * settings.max_batch * threads),
-            routes=FetchRoutes(
-                share=self._planner.share,
-                plan=self._handing.plan_again,
-                reject=self._handing.reject_unseen,
-            ),
+            store_is_back=self._router.to_fetch.hurry,
         )
-        self._embedding = EmbeddingStage(
-            self._to_embed,
-            embedder,
-            decode,
-            max_batch=settings.max_batch,
-            backfill=BackfillThreads(self._room, threads=threads, max_batch=settings.max_batch),
-            budget=self._budget,
-            patience=self._patience,
-            clock=clock,
-            metrics=metrics,
-            taken=self._to_fetch.kick,
-            routes=EmbedRoutes(
-                embedded=self._handing.judged,
-                refused=self._handing.judged,
-                failed=self._endings.undecidable,
-            ),
+        backfill = BackfillThreads(self._room, threads=threads, max_batch=settings.max_batch)
+        embedding = Embedding(
+            embedder, decode, backfill=backfill, patience=patience, clock=clock, metrics=metrics
         )
-        self._applier = Applier(
-            self._to_write,
+        applier = Applier(
             index,
-            patience=self._patience,
+            again_s=settings.backoff_initial_s,
+            patience=patience,
             clock=clock,
             metrics=metrics,
-            routes=ApplyRoutes(applied=self._endings.applied, plan_again=self._handing.plan_later),
+        )
+        self.pollers = {
+            lane: LanePoller(
+                lane,
+                partial(consumers, lane),
+                self._router.to_plan,
+                offsets=offsets[lane],
+                settings=settings,
+                room=self._room,
+                hurry=self._durability.hurry,
+                patience=patience,
+                clock=clock,
+                metrics=metrics,
+            )
+            for lane in Lane
+        }
+        turn, most = self._router.turn, settings.max_batch
+        self.loops = (
+            StageLoop("durability", self._durability.turn, wait_s=settings.commit_interval_s),
+            StageLoop("apply", turn(partial(self._router.to_write.take, _AT_ONCE), applier.apply)),
+            StageLoop(
+                "embed",
+                turn(partial(self._router.take_to_embed, most, backfill.most), embedding.embed),
+                threads=threads,
+            ),
+            StageLoop(
+                "fetch",
+                turn(partial(self._router.take_to_fetch, 2 * most * threads), fetcher.fetch),
+                threads=settings.fetch_threads,
+            ),
+            StageLoop("plan", turn(partial(self._router.to_plan.take, _AT_ONCE), planner.plan)),
         )
 
     def run(self, stop: threading.Event) -> None:
@@ -222,7 +200,10 @@ class IndexWorker:
             DeadLetterLimit: too many dead letters; nothing past the last one is committed.
             SightlineError: anything else that a thread could not go on from.
         """
-        self._start()
+        for loop in self.loops:
+            self._crew.start(loop.name, partial(loop.turn, loop.wait_s), threads=loop.threads)
+        for lane, poller in self.pollers.items():
+            self._crew.spawn(f"poll-{lane}", poller.run)
         while not stop.wait(0.1) and not self._crew.failed.is_set():
             self._observe()
         self._drain()
@@ -230,47 +211,28 @@ class IndexWorker:
         if self._crew.failure is not None:
             raise self._crew.failure
 
-    def _start(self) -> None:
-        crew = self._crew
-        crew.start("durability", self._durability.turn)
-        crew.start("apply", self._applier.turn)
-        crew.start("embed", self._embedding.turn, threads=self._threads)
-        crew.start("fetch", self._fetcher.turn, threads=self._settings.fetch_threads)
-        crew.start("later", self._later.turn)
-        crew.start("plan", self._planner.turn)
-        for lane, poller in self.make_pollers().items():
-            crew.spawn(f"poll-{lane}", poller.run)
+    @property
+    def in_flight(self) -> int:
+        """Events that were polled and have not ended yet, those that wait included."""
+        return sum(self._room.in_flight(lane) for lane in Lane)
 
-    def make_pollers(self) -> dict[Lane, LanePoller]:
-        """One consumer a lane, not yet subscribed."""
-        for lane in Lane:
-            self._pollers[lane] = LanePoller(
-                lane,
-                self._consumers(lane),
-                self._to_plan,
-                settings=self._settings,
-                room=self._room,
-                hurry=self._durability.hurry,
-                patience=self._patience,
-                clock=self._clock,
-                metrics=self._metrics,
-            )
-        return self._pollers
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of pictures that were fetched and are not decoded yet."""
+        return self._budget.held
+
+    def depth(self, stage: str, lane: Lane) -> int:
+        """Return how many events of a lane wait for a stage: plan, fetch, embed or apply."""
+        return self._router.queues[stage].depth(lane)
 
     def _observe(self) -> None:
-        queues: dict[str, LaneQueue[Any]] = {
-            "plan": self._to_plan,
-            "fetch": self._to_fetch,
-            "embed": self._to_embed,
-            "apply": self._to_write,
-        }
-        for lane in Lane:
-            for stage, queue in queues.items():
-                self._metrics.queue_depth.labels(lane, stage).set(queue.depth(lane))
+        for stage in self._router.queues:
+            for lane in Lane:
+                self._metrics.queue_depth.labels(lane, stage).set(self.depth(stage, lane))
 
     def _drain(self) -> None:
         """Finish what is being worked on, in bounded time; nothing new comes in."""
-        for poller in self._pollers.values():
+        for poller in self.pollers.values():
             poller.draining.set()
         if not self._crew.failed.is_set():
             self._room.wait_active_done(self._settings.drain_s)
@@ -288,11 +250,11 @@ class IndexWorker:
         self._patience.giving_up.set()
 
     def _close(self) -> None:
-        for poller in self._pollers.values():
+        for poller in self.pollers.values():
             poller.closing.set()
-        for poller in self._pollers.values():
+        for poller in self.pollers.values():
             poller.closed.wait(_JOIN_S)
-        for queue in (self._to_plan, self._to_fetch, self._to_embed, self._to_write):
+        for queue in self._router.queues.values():
             queue.close()
         self._durability.hurry()
         self._crew.stop(_JOIN_S)

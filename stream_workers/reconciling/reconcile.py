@@ -6,7 +6,6 @@ The catalogue is both image topics merged by version, and the entries of the `si
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,12 +13,11 @@ from enum import StrEnum
 
 from sightline.engine.ports import Clock, EventProducer, VectorIndex
 from sightline.engine.records import IndexedImage, Message, Stage
-from sightline.schemas.envelope import ContractError, Event
-from sightline.schemas.images import ImageState, tie
+from sightline.schemas.envelope import Event
+from sightline.schemas.images import ImageState
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.topics import DELETE_RETENTION_MS, IMAGES, IMAGES_BACKFILL
-from sightline.stream_workers.indexing.decisions import event_of
-from sightline.stream_workers.indexing.task import read_image_event
+from sightline.stream_workers.image_log.winners import Winners, event_of, merge, order
 
 _AT_ONCE = 500
 
@@ -64,43 +62,6 @@ class Report:
     def count(self, kind: Kind) -> int:
         """How many differ in that way."""
         return sum(difference.kind is kind for difference in self.differences)
-
-
-Winners = Mapping[str, Event[ImageState]]
-
-
-def merge(messages: Iterable[Message]) -> dict[str, Event[ImageState]]:
-    """The winner of each image, whatever the order of versions; what is malformed is passed over.
-
-    A null ends what lies before it in its topic, as compaction will. Records of one image and topic
-    come in the order of the log.
-    """
-    topics: dict[str, dict[str, Event[ImageState]]] = defaultdict(dict)
-    for message in messages:
-        if message.value is None:
-            topics[message.topic].pop((message.key or b"").decode(errors="replace"), None)
-            continue
-        try:
-            event = read_image_event(message)
-        except ContractError:
-            continue
-        _keep_higher(topics[message.topic], event)
-    winners: dict[str, Event[ImageState]] = {}
-    for found in topics.values():
-        for event in found.values():
-            _keep_higher(winners, event)
-    return winners
-
-
-def _keep_higher(winners: dict[str, Event[ImageState]], event: Event[ImageState]) -> None:
-    known = winners.get(event.data.image_id)
-    if known is None or order(known) < order(event):
-        winners[event.data.image_id] = event
-
-
-def order(event: Event[ImageState]) -> tuple[int, int]:
-    """What decides between two events of one image: (version, tie)."""
-    return event.data.version, tie(event.data, event.id)
 
 
 def compare(

@@ -13,7 +13,7 @@ from sightline.schemas.images import ImageDeleted, ImageState
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
 from sightline.stream_workers.reconciling.reconcile import Kind, Reconciler, Report
-from tests.unit.test_worker_convergence import PICTURES, World, public, reference
+from tests.worker_world import World, public
 
 
 class Reconciled:
@@ -21,8 +21,6 @@ class Reconciled:
 
     def __init__(self) -> None:
         self.world = World(max_batch=8)
-        for data in PICTURES:
-            self.world.store.put("pictures", reference(data).key, data)
         self.unpublished: list[Event[ImageState]] = []
         self.forgotten: list[str] = []
         self.reconciler = Reconciler(
@@ -158,7 +156,7 @@ def test_a_tombstone_stays_where_older_uploads_may_still_be_read(here: Reconcile
     world.index.purge(["a", "b"])
     world.log.committed.clear()
     world.start()
-    for step in ("poll live", "plan", "apply", "settle"):
+    for step in ("poll live", "plan", "apply", "durability"):
         world.step(step)
     assert "b" not in here.kinds(), "its upload waits on the backfill topic"
     here.reconciler.repair(here.check())

@@ -2,211 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
 
-from sightline.engine.clock import ManualClock
-from sightline.engine.health import Health
-from sightline.engine.metrics import Metrics
-from sightline.engine.records import Message, Stage, TopicPartition
-from sightline.engine.settings import WorkerSettings
-from sightline.schemas.envelope import Event
+from sightline.engine.records import Stage, TopicPartition
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (
     ImageChanged,
     ImageDeleted,
     ImageState,
     ImageUploaded,
-    ObjectReference,
     hiding_rank,
     tie,
 )
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.registry import decode
-from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_INDEXED
-from sightline.stream_workers.indexing.lane_queue import LaneQueue
-from sightline.stream_workers.indexing.task import ImageTask
-from sightline.stream_workers.indexing.worker import IndexWorker
-from tests.worker_parts import (
-    MemoryConsumer,
-    MemoryIndex,
-    MemoryLog,
-    MemoryStore,
-    TinyEmbedder,
-    tiny_decode,
-)
-
-STEPS = (
-    *("poll live", "poll backfill", "plan", "fetch", "embed", "apply", "settle", "time"),
-    *("crash", "power cut"),
-)
-PICTURES = (b"one", b"two", b"bad three")
-
-
-Published = tuple[ImageState, str, Lane]
-
-
-class Null(NamedTuple):
-    """A Kafka null of an image on a lane's topic."""
-
-    image_id: str
-    lane: Lane
-
-
-class World:
-    """A worker whose stages take their turns when told to, so that any interleaving can be had."""
-
-    def __init__(self, *, max_batch: int = 2) -> None:
-        self.clock = ManualClock()
-        self.log = MemoryLog(self.clock)
-        self.store = MemoryStore()
-        self.index = MemoryIndex()
-        self.embedder = TinyEmbedder()
-        self._max_batch = max_batch
-        self.start()
-
-    def start(self) -> None:
-        """A new worker on what is left of the world."""
-        self.metrics = Metrics(CollectorRegistry())
-        self.worker = IndexWorker(
-            consumers=lambda lane: MemoryConsumer(self.log, f"g-{lane}"),
-            producer=self.log,
-            store=self.store,
-            index=self.index,
-            embedder=self.embedder,
-            decode=tiny_decode,
-            settings=WorkerSettings(max_batch=self._max_batch, dead_letter_limit=3),
-            max_bytes=1_000,
-            embed_threads=2,
-            clock=self.clock,
-            metrics=self.metrics,
-            health=Health(self.clock),
-        )
-        self.pollers = self.worker.make_pollers()
-        for lane, poller in self.pollers.items():
-            topic = {Lane.LIVE: IMAGES, Lane.BACKFILL: IMAGES_BACKFILL}[lane].name
-            poller._consumer.subscribe([topic], poller)
-
-    def publish(self, state: ImageState, event_id: str, lane: Lane = Lane.LIVE) -> None:
-        """Append the event of a state."""
-        topic = IMAGES if lane is Lane.LIVE else IMAGES_BACKFILL
-        event = Event[ImageState](
-            id=event_id,
-            source="/test",
-            type=state.TYPE,
-            subject=state.image_id,
-            time=self.clock.now(),
-            data=state,
-        )
-        self.log.append(topic.name, state.image_id, event.encode())
-
-    def add(self, item: Published | Null) -> None:
-        """Publish, or append what reconciling writes of an expired tombstone."""
-        if isinstance(item, Null):
-            topic = IMAGES if item.lane is Lane.LIVE else IMAGES_BACKFILL
-            self.log.append(topic.name, item.image_id, None)
-        else:
-            self.publish(*item)
-
-    def step(self, name: str) -> bool:
-        """One stage's turn, if there is anything for it to do."""
-        w = self.worker
-        queues: dict[str, tuple[LaneQueue[Any], Callable[[], None]]] = {
-            "plan": (w._to_plan, w._planner.turn),
-            "fetch": (w._to_fetch, w._fetcher.turn),
-            "embed": (w._to_embed, w._embedding.turn),
-            "apply": (w._to_write, w._applier.turn),
-        }
-        if name in queues:
-            queue, turn = queues[name]
-            if not queue._urgent and not any(queue.depth(lane) for lane in Lane):
-                return False
-            turn()
-            return True
-        return self._other(name)
-
-    def _other(self, name: str) -> bool:
-        if name.startswith("poll"):
-            poller = self.pollers[Lane(name.removeprefix("poll "))]
-            if poller._room.free(poller._lane) == 0 or not sum(poller._consumer.lag().values()):
-                return False
-            poller.turn()
-        elif name == "settle":
-            self.worker._durability.settle()
-            for poller in self.pollers.values():
-                poller._commit()
-            return False
-        elif name == "time":
-            self.clock.advance(1.0)
-            waiting = bool(self.worker._later._heap)
-            self.worker._later.turn(0.0)
-            return waiting
-        else:
-            if name == "power cut":
-                self.index.crash()
-            self.start()
-        return True
-
-    def run_to_the_end(self) -> None:
-        """Until nothing is left to do and everything is committed."""
-        calm = [step for step in STEPS if step not in ("crash", "power cut")]
-        for _ in range(1_000):
-            moved = [self.step(step) for step in calm]
-            if not any(moved):
-                break
-        for lane, topic in ((Lane.LIVE, IMAGES), (Lane.BACKFILL, IMAGES_BACKFILL)):
-            done = [o for (g, p), o in self.log.committed.items() if g == f"g-{lane}"]
-            assert sum(done) == len(self.log.records[topic.name]), f"{lane} is not committed"
-        assert self.worker._budget.held == 0, "bytes that nobody decodes are held"
-
-    def compacted(self) -> dict[str, Event[ImageState]]:
-        """What re-index would read: each topic's last record per key, merged by version and tie."""
-        merged: dict[str, Event[ImageState]] = {}
-        for topic in (IMAGES, IMAGES_BACKFILL):
-            last: dict[bytes | None, Message] = {m.key: m for m in self.log.records[topic.name]}
-            for message in last.values():
-                if message.value is None:
-                    continue
-                event: Event[ImageState] = decode(message.value)
-                known = merged.get(event.data.image_id)
-                if known is None or fence(known) < fence(event):
-                    merged[event.data.image_id] = event
-        return merged
-
-    def outcomes(self) -> dict[tuple[str, int], set[Outcome]]:
-        """Every outcome that was told of each version."""
-        told: dict[tuple[str, int], set[Outcome]] = defaultdict(set)
-        for message in self.log.records[IMAGES_INDEXED.name]:
-            data = decode(message.value).data
-            told[data.image_id, data.version].add(data.outcome)
-        return told
-
-
-def fence(event: Event[ImageState]) -> tuple[int, int]:
-    """The order of events of one image (docs/images.md)."""
-    return event.data.version, tie(event.data, event.id)
-
-
-def reference(data: bytes, *, promised: bool = True) -> ObjectReference:
-    """Where those bytes lie in the tests' bucket."""
-    digest = hashlib.sha256(data).hexdigest()
-    return ObjectReference(
-        bucket="pictures",
-        key=f"images/{digest}",
-        size_bytes=len(data),
-        sha256=digest if promised else None,
-    )
+from sightline.schemas.topics import IMAGES
+from sightline.stream_workers.indexing import commit
+from sightline.stream_workers.indexing.moves import Hide, Move
+from sightline.stream_workers.indexing.router import Router
+from sightline.stream_workers.indexing.turns import Turns
+from tests.worker_parts import MemoryIndex
+from tests.worker_world import PICTURES, STEPS, Null, Published, World, public, reference
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[tuple[ImageState, str, Lane]]:
+def histories(draw: st.DrawFn) -> list[Published]:
     """Events of two images, versions in any order, some sent twice, on both lanes."""
     events = []
     for number in range(draw(st.integers(1, 7))):
@@ -237,18 +61,22 @@ def histories_with_nulls(draw: st.DrawFn) -> list[Published | Null]:
     return history
 
 
-@settings(max_examples=150)
-@given(histories_with_nulls(), st.lists(st.sampled_from(STEPS), max_size=60))
+def interleavings() -> st.SearchStrategy[list[str]]:
+    """Draw turns of stages in any order; at least half of the time enough to get through."""
+    step = st.sampled_from(STEPS)
+    return st.lists(step, max_size=60) | st.lists(step, min_size=12, max_size=60)
+
+
+@settings(max_examples=100)
+@given(histories_with_nulls(), interleavings())
 def test_no_null_makes_a_living_image_be_forgotten(
     history: list[Published | Null], steps: list[str]
 ) -> None:
     """Wherever nulls of an older life lie: where the winner is no delete, compaction keeps it."""
     world = World(max_batch=2)
-    for data in PICTURES:
-        world.store.put("pictures", reference(data).key, data)
     feed = iter(history)
     for step in steps:
-        if step.startswith("poll") and (item := next(feed, None)) is not None:
+        if step.startswith(("poll", "round")) and (item := next(feed, None)) is not None:
             world.add(item)
         world.step(step)
     for item in feed:
@@ -262,18 +90,21 @@ def test_no_null_makes_a_living_image_be_forgotten(
             assert kept[image_id] == event_id
 
 
-@settings(max_examples=300)
-@given(histories(), st.lists(st.sampled_from(STEPS), max_size=60), st.integers(1, 3))
+@settings(max_examples=200)
+@given(histories(), interleavings(), st.integers(1, 3))
 def test_any_history_ends_in_the_highest_version_everywhere(
-    history: list[tuple[ImageState, str, Lane]], steps: list[str], max_batch: int
+    history: list[Published], steps: list[str], max_batch: int
 ) -> None:
     """Index and compacted topics agree on the winner, and each version has been told an outcome."""
+    assert_converges(history, steps, max_batch)
+
+
+def assert_converges(history: list[Published], steps: Sequence[str], max_batch: int = 2) -> None:
+    """Feed the history while the steps are taken, then run to the end, and look at it all."""
     world = World(max_batch=max_batch)
-    for data in PICTURES:
-        world.store.put("pictures", reference(data).key, data)
     feed = iter(history)
     for step in steps:
-        if step.startswith("poll") and (event := next(feed, None)) is not None:
+        if step.startswith(("poll", "round")) and (event := next(feed, None)) is not None:
             world.publish(*event)
         world.step(step)
         assert_nothing_hidden_is_listed(world)
@@ -296,7 +127,7 @@ def test_any_history_ends_in_the_highest_version_everywhere(
 
 
 def winners_of(
-    history: list[tuple[ImageState, str, Lane]],
+    history: list[Published],
 ) -> dict[str, tuple[ImageState, str]]:
     """The highest (version, tie) of each image."""
     winners: dict[str, tuple[ImageState, str]] = {}
@@ -323,7 +154,7 @@ def assert_nothing_hidden_is_listed(world: World) -> None:
     assert all(hiding_rank(i.state) == 0 for i in world.index.images.values() if i.listed)
 
 
-def assert_outcomes(world: World, history: list[tuple[ImageState, str, Lane]]) -> None:
+def assert_outcomes(world: World, history: list[Published]) -> None:
     """Each version has an outcome, and at most one besides superseded per event of it."""
     told = world.outcomes()
     assert set(told) == {(state.image_id, state.version) for state, _, _ in history}
@@ -333,27 +164,19 @@ def assert_outcomes(world: World, history: list[tuple[ImageState, str, Lane]]) -
             assert len(outcomes - {Outcome.SUPERSEDED}) <= 1
 
 
-def public(image_id: str, version: int, data: bytes) -> ImageUploaded:
-    """A public upload."""
-    return ImageUploaded(
-        image_id=image_id,
-        version=version,
-        object=reference(data),
-        visibility=Visibility.PUBLIC,
-    )
-
-
 @pytest.fixture
 def world() -> World:
-    """A world with two pictures in its store."""
-    made = World(max_batch=8)
-    for data in PICTURES:
-        made.store.put("pictures", reference(data).key, data)
-    return made
+    """A world with pictures in its store."""
+    return World(max_batch=8)
 
 
 def test_private_leaves_the_results_before_its_bytes_are_looked_at(world: World) -> None:
     """A private version with other bytes hides the image while the store is down."""
+    assert_hidden_before_its_bytes_are_read(world)
+
+
+def assert_hidden_before_its_bytes_are_read(world: World) -> None:
+    """Publish an image, then a private version of it that cannot be read."""
     world.publish(public("a", 1, b"one"), "e1")
     world.run_to_the_end()
     assert world.index.images["a"].listed
@@ -364,6 +187,72 @@ def test_private_leaves_the_results_before_its_bytes_are_looked_at(world: World)
         world.step(step)
     assert not world.index.images["a"].listed
     assert world.index.images["a"].stage is Stage.PROVISIONAL
+
+
+def without_hiding_first(router: Router, moves: Iterable[Move]) -> None:
+    """Carry out all moves but those that hide."""
+    for move in moves:
+        if not isinstance(move, Hide):
+            router._carry_out(move)
+
+
+STAGES = ("plan", "fetch", "embed", "apply")
+LOWER_BEHIND = [
+    (public("a", 5, b"one"), "e5", Lane.LIVE),
+    (ImageDeleted(image_id="a", version=3), "e3", Lane.LIVE),
+]
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "instead", "check"),
+    [
+        pytest.param(
+            commit,
+            "winners_to_append_again",
+            lambda *_: [],
+            lambda: assert_converges(LOWER_BEHIND, ()),
+            id="appending the winner again",
+        ),
+        pytest.param(
+            Turns,
+            "enter",
+            lambda *_: True,
+            lambda: assert_converges(
+                LOWER_BEHIND, ("poll live", "poll live", "plan", "apply", "durability")
+            ),
+            id="taking turns",
+        ),
+        pytest.param(
+            Router,
+            "route",
+            without_hiding_first,
+            lambda: assert_hidden_before_its_bytes_are_read(World()),
+            id="hiding first",
+        ),
+        pytest.param(
+            MemoryIndex,
+            "flush",
+            lambda _: None,
+            lambda: assert_converges(
+                LOWER_BEHIND[:1],
+                ("poll live", *STAGES, "durability", "poll live", "power cut"),
+            ),
+            id="committing after the flush",
+        ),
+    ],
+)
+def test_these_tests_notice_when_a_guard_is_switched_off(
+    monkeypatch: pytest.MonkeyPatch,
+    where: object,
+    name: str,
+    instead: Callable[..., object],
+    check: Callable[[], None],
+) -> None:
+    """With the guard all is well, without it the same history ends wrongly."""
+    check()
+    monkeypatch.setattr(where, name, instead)
+    with pytest.raises(AssertionError):
+        check()
 
 
 def test_unchanged_bytes_are_embedded_once(world: World) -> None:
@@ -450,13 +339,31 @@ def test_a_late_lower_version_makes_the_winner_be_appended_again_once(world: Wor
     assert world.index.images["a"].winner.offset == 3
 
 
-def test_an_offset_is_committed_only_after_the_flush(world: World) -> None:
-    """What a power cut takes from the index is delivered again."""
+def test_an_offset_is_committed_only_after_the_flush(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the index flushes, a poller has nothing to commit; afterwards no power cut hurts."""
+    flush, committed = world.index.flush, []
+
+    def slow_flush() -> None:
+        world.step("poll live")
+        committed.append(dict(world.log.committed))
+        flush()
+
+    monkeypatch.setattr(world.index, "flush", slow_flush)
     world.publish(public("a", 1, b"one"), "e1")
-    for step in ("poll live", "plan", "fetch", "embed", "apply"):
+    for step in ("poll live", *STAGES, "durability", "poll live", "power cut"):
         world.step(step)
-    for poller in world.pollers.values():
-        poller._commit()
+    assert committed == [{}]
+    assert world.log.committed["g-live", TopicPartition(IMAGES.name, 0)] == 1
+    assert world.index.images["a"].listed
+
+
+def test_what_a_power_cut_takes_from_the_index_is_delivered_again(world: World) -> None:
+    """Applied and told, but neither flushed nor committed."""
+    world.publish(public("a", 1, b"one"), "e1")
+    for step in ("poll live", *STAGES, "poll live"):
+        world.step(step)
     assert world.index.images["a"].listed
     world.step("power cut")
     assert not world.index.images
@@ -509,7 +416,7 @@ def test_a_null_waits_for_the_upload_before_it(world: World) -> None:
     world.publish(public("a", 7, b"one"), "e7")
     world.log.append(IMAGES.name, "a", None)
     world.index.purge(["a"])  # as reconciling does, once it has written the null
-    for step in ("poll live", "plan", "settle", "settle"):
+    for step in ("poll live", "plan", "durability", "poll live"):
         world.step(step)
     assert world.log.committed["g-live", TopicPartition(IMAGES.name, 0)] == 1
     world.run_to_the_end()
@@ -521,7 +428,7 @@ def test_a_null_does_not_wait_for_what_comes_after_it(world: World) -> None:
     """An upload behind it needs nothing of it: compaction keeps the upload."""
     world.log.append(IMAGES.name, "a", None)
     world.publish(public("a", 7, b"one"), "e7")
-    for step in ("poll live", "plan", "settle"):
+    for step in ("poll live", "plan", "durability", "poll live"):
         world.step(step)
     assert world.log.committed["g-live", TopicPartition(IMAGES.name, 0)] == 1
     world.run_to_the_end()
@@ -533,15 +440,10 @@ def test_an_upload_under_way_never_survives_a_later_delete(world: World) -> None
     world.publish(public("a", 7, b"late"), "e7")
     world.publish(ImageDeleted(image_id="a", version=8), "e8")
     world.log.append(IMAGES.name, "a", None)
-    for step in ("poll live", "plan", "fetch", "apply", "settle"):
+    for step in ("poll live", "plan", "fetch", "apply", "durability"):
         world.step(step)
     world.store.put("pictures", reference(b"late").key, b"late")
     world.run_to_the_end()
     assert world.index.images["a"].outcome is Outcome.DELETED
     assert world.outcomes()["a", 7] == {Outcome.SUPERSEDED}
     assert world.log.records[IMAGES.name][-1].value is None, "nothing brought it back"
-
-
-def test_the_task_is_told_by_identity() -> None:
-    """Two deliveries of one event are two tasks."""
-    assert ImageTask.__eq__ is object.__eq__

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from sightline.engine.clock import EPOCH, ManualClock
+from sightline.engine.clock import EPOCH, ManualClock, SystemClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
@@ -20,9 +20,10 @@ from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.offsets import LaneOffsets
 from sightline.stream_workers.delivery.outbox import Outbox
 from sightline.stream_workers.delivery.retries import GaveUp, Patience
-from sightline.stream_workers.delivery.threads import Crew, Later
-from sightline.stream_workers.indexing.fetch import ByteBudget
-from sightline.stream_workers.indexing.lane_queue import LaneQueue, LaneRoom
+from sightline.stream_workers.delivery.threads import Crew
+from sightline.stream_workers.indexing.byte_budget import ByteBudget, HeldBytes
+from sightline.stream_workers.indexing.lane_queue import LaneQueue
+from sightline.stream_workers.indexing.lane_room import LaneRoom
 from sightline.stream_workers.indexing.poll import LanePoller
 from tests.worker_parts import MemoryConsumer, MemoryLog
 
@@ -37,7 +38,7 @@ def message(offset: int, topic: str = PLACE.topic) -> Message:
 
 def test_a_queue_gives_urgent_then_live_then_backfill() -> None:
     """In order of arrival within each, and backfill never fills up a live batch."""
-    queue: LaneQueue[str] = LaneQueue()
+    queue: LaneQueue[str] = LaneQueue(ManualClock())
     queue.put(Lane.BACKFILL, ["b1", "b2"])
     queue.put(Lane.LIVE, ["l1", "l2"])
     queue.put(Lane.LIVE, ["hide"], urgent=True)
@@ -51,13 +52,35 @@ def test_a_queue_gives_urgent_then_live_then_backfill() -> None:
 
 def test_takers_share_what_is_queued() -> None:
     """One never takes what another could begin with, nor leaves a last one lying."""
-    queue: LaneQueue[int] = LaneQueue(takers=2)
+    queue: LaneQueue[int] = LaneQueue(ManualClock(), takers=2)
     queue.put(Lane.LIVE, range(5))
     assert queue.take(8, 0) == [0, 1, 2]
     assert queue.take(8, 0) == [3]
     assert queue.take(8, 0) == [4]
     queue.put(Lane.BACKFILL, range(40))
     assert queue.take(8, 0) == list(range(8))
+
+
+def test_what_is_put_off_is_taken_when_it_is_due_or_hurried() -> None:
+    """In order of time, then as if it had been put there at that moment."""
+    clock = ManualClock()
+    queue: LaneQueue[str] = LaneQueue(clock)
+    queue.put(Lane.LIVE, ["second"], after_s=2.0)
+    queue.put(Lane.LIVE, ["first"], after_s=1.0)
+    assert queue.take(8, 0) == []
+    assert queue.depth(Lane.LIVE) == 0, "it waits for its time, not for a taker"
+    clock.advance(1.0)
+    assert queue.take(8, 0) == ["first"]
+    assert queue.take(8, 0) == []
+    queue.hurry()
+    assert queue.take(8, 0) == ["second"]
+
+
+def test_a_taker_that_waits_is_there_when_the_time_comes() -> None:
+    """It waits no longer than until the next item is due, however long its own time-out is."""
+    queue: LaneQueue[str] = LaneQueue(SystemClock())
+    queue.put(Lane.LIVE, ["soon"], after_s=0.01)
+    assert queue.take(1, 60) == ["soon"]
 
 
 def room(clock: ManualClock) -> LaneRoom:
@@ -133,23 +156,6 @@ def test_an_earlier_assignment_cannot_move_the_present_one() -> None:
     assert offsets.oldest() == EPOCH
 
 
-def test_later_does_things_when_they_are_due_or_hurried() -> None:
-    """On the calling thread, in order of time."""
-    clock = ManualClock()
-    later = Later(clock)
-    done: list[str] = []
-    later.after(2.0, lambda: done.append("second"))
-    later.after(1.0, lambda: done.append("first"))
-    later.turn(0)
-    assert done == []
-    clock.advance(1.0)
-    later.turn(0)
-    assert done == ["first"]
-    later.hurry()
-    later.turn(0)
-    assert done == ["first", "second"]
-
-
 def test_the_first_failure_of_a_thread_is_kept() -> None:
     """It stops the worker, whatever it is."""
     crew = Crew()
@@ -183,6 +189,18 @@ def test_the_byte_budget_holds_back_but_passes_a_lone_giant() -> None:
     assert not budget.acquire(1, giving_up)
     budget.release(50)
     assert budget.acquire(1, giving_up)
+
+
+def test_bytes_are_let_go_once() -> None:
+    """Whoever comes second, a follower's verdict or its wait, gives nothing back twice."""
+    budget = ByteBudget(10)
+    assert budget.acquire(3, threading.Event())
+    held = HeldBytes(b"abc", budget.release)
+    assert held.data == b"abc"
+    held.let_go()
+    held.let_go()
+    assert held.data is None
+    assert budget.held == 0
 
 
 class Unsteady(MemoryLog):
@@ -270,8 +288,9 @@ def test_an_empty_poll_is_no_answer_of_a_broker_that_was_down() -> None:
     consumer = Silent(MemoryLog(clock), "group")
     poller = LanePoller(
         Lane.LIVE,
-        consumer,
-        LaneQueue(),
+        lambda: consumer,
+        LaneQueue(ManualClock()),
+        offsets=LaneOffsets(),
         settings=QUICK,
         room=room(clock),
         hurry=lambda: None,
@@ -279,7 +298,6 @@ def test_an_empty_poll_is_no_answer_of_a_broker_that_was_down() -> None:
         clock=clock,
         metrics=metrics,
     )
-    consumer.subscribe([PLACE.topic], poller)
     health.down(Part.BROKER, "somebody saw it")
     poller.turn()
     assert not health.is_up(Part.BROKER)

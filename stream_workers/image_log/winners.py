@@ -1,0 +1,119 @@
+"""Which event of an image wins, over both topics, and what keeps compaction from losing it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from sightline.engine.records import Fence, IndexedImage, Message, WinnerLocation
+from sightline.schemas.envelope import ContractError, Event
+from sightline.schemas.images import ImageDeleted, ImageState, tie
+from sightline.stream_workers.image_log.events import image_id_of, read_image_event
+
+Winners = Mapping[str, Event[ImageState]]
+"""The winning event of each image id."""
+
+
+def order(event: Event[ImageState]) -> tuple[int, int]:
+    """Return what decides between two events of one image: (version, tie)."""
+    return event.data.version, tie(event.data, event.id)
+
+
+def merge(messages: Iterable[Message]) -> dict[str, Event[ImageState]]:
+    """Return the winner of each image, whatever the order of versions; passes malformed records by.
+
+    A null ends what lies before it in its topic, as compaction will. Records of one image and topic
+    come in the order of the log.
+    """
+    topics: dict[str, dict[str, Event[ImageState]]] = defaultdict(dict)
+    for message in messages:
+        if message.value is None:
+            topics[message.topic].pop(image_id_of(message), None)
+            continue
+        try:
+            event = read_image_event(message)
+        except ContractError:
+            continue
+        _keep_higher(topics[message.topic], event)
+    winners: dict[str, Event[ImageState]] = {}
+    for found in topics.values():
+        for event in found.values():
+            _keep_higher(winners, event)
+    return winners
+
+
+def _keep_higher(winners: dict[str, Event[ImageState]], event: Event[ImageState]) -> None:
+    known = winners.get(event.data.image_id)
+    if known is None or order(known) < order(event):
+        winners[event.data.image_id] = event
+
+
+def event_of(image: IndexedImage) -> Event[ImageState]:
+    """Return the winning event as it was: the same id, so the same tie, and the same state."""
+    return Event[ImageState].of(
+        image.state,
+        event_id=image.event_id,
+        source=image.event_source,
+        time=image.occurred,
+    )
+
+
+class Passed(NamedTuple):
+    """A record of an image topic that has had its effect: an event, or a Kafka null."""
+
+    image_id: str
+    location: WinnerLocation
+    fence: Fence | None
+    """None: a null, which makes compaction forget the image."""
+
+
+def location_of(message: Message) -> WinnerLocation:
+    """Return where a record lies in the log."""
+    return WinnerLocation(message.topic, message.partition, message.offset)
+
+
+def lies_after(location: WinnerLocation, other: WinnerLocation) -> bool:
+    """Whether `location` is later in the same partition of the same topic."""
+    return location[:2] == other[:2] and location.offset > other.offset
+
+
+def winners_to_append_again(
+    finished: Iterable[Passed], stored: Mapping[str, IndexedImage]
+) -> list[IndexedImage]:
+    """Return winners that a lower event lies behind, each once: compaction would drop them.
+
+    Compaction keeps the last record of a key, not the highest version. The stored winner is
+    appended to its own topic again before the lower event's offset is committed. Across topics
+    nothing is needed: readers merge the two by version. A tie's loser counts as lower, so that the
+    compacted topic, too, ends in the one winner of a tie. A null is written only for a tombstone
+    that has expired; behind anything else it must not be the last word either.
+    """
+    again: dict[str, IndexedImage] = {}
+    for passed in finished:
+        winner = stored.get(passed.image_id)
+        if winner is None or not _loses(passed, winner):
+            continue
+        if lies_after(passed.location, winner.winner):
+            again[passed.image_id] = winner
+    return list(again.values())
+
+
+def winners_that_moved(
+    finished: Iterable[Passed], stored: Mapping[str, IndexedImage]
+) -> dict[str, WinnerLocation]:
+    """Return where winners lie now, because a later copy of the same event has been read."""
+    moved: dict[str, WinnerLocation] = {}
+    for passed in finished:
+        winner = stored.get(passed.image_id)
+        if winner is None or passed.fence is None or winner.fence[:2] != passed.fence[:2]:
+            continue
+        if lies_after(passed.location, moved.get(passed.image_id, winner.winner)):
+            moved[passed.image_id] = passed.location
+    return moved
+
+
+def _loses(passed: Passed, winner: IndexedImage) -> bool:
+    if passed.fence is None:
+        return not isinstance(winner.state, ImageDeleted)
+    return passed.fence[:2] < winner.fence[:2]
