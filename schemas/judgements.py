@@ -26,7 +26,7 @@ class RelevanceJudged(EventData):
     grade: Grade
     """0 unrelated … 5 the same thing; at least 4 is relevant, at most 1 an explicit negative."""
     judge_id: Id
-    """Who judged, pseudonymous."""
+    """Who judged: what answers for them (an API key's name), `~`, and their pseudonym."""
     judged_at: Time
     """When; of two grades of one judge the later holds, ties by event id."""
     query: Query | None = None

@@ -17,6 +17,7 @@ from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.producers.interactions.publisher import InteractionPublisher
 from sightline.producers.interactions.publisher_async import AsyncInteractionPublisher
 from sightline.search_api.dependencies import ApiDependencies
+from sightline.search_api.feedback.anchors import Anchors
 from sightline.search_api.feedback.intake import Intake
 from sightline.search_api.feedback.routes import interaction_router
 from sightline.search_api.http import openapi, problems
@@ -119,6 +120,7 @@ def _build(deps: ApiDependencies) -> _Built:
             InteractionPublisher(deps.producer, ids, source=deps.source, clock=deps.clock)
         ),
         visible,
+        Anchors(visible, deps.store, deps.bucket, ids),
         settings=deps.api,
         clock=deps.clock,
         health=deps.health,

@@ -89,6 +89,8 @@ KEYS = (
     key_of("searcher", Scope.SEARCH),
     key_of("writer", Scope.WRITE, owner_id="shop"),
     key_of("rival", Scope.WRITE, Scope.SEARCH, owner_id="rival"),
+    key_of("judge", Scope.JUDGE),
+    key_of("site", Scope.SEARCH, Scope.USERS),
     key_of("admin", Scope.ADMIN),
 )
 

@@ -16,6 +16,10 @@ class Scope(StrEnum):
 
     SEARCH = "search"
     WRITE = "write"
+    USERS = "users"
+    """Say which user asks: what is done with the answer counts as theirs."""
+    JUDGE = "judge"
+    """Grade images for one another; the key's name stands in the judge's pseudonym."""
     ADMIN = "admin"
 
 
@@ -29,7 +33,7 @@ class ApiKey(Section):
     owner_id: str | None = None
     """Whose images a `write` key sees and changes."""
     name: str = ""
-    """For the log."""
+    """For the log, and for the pseudonyms of those who judge with it."""
 
 
 class ApiSettings(Section):

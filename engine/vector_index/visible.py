@@ -21,6 +21,8 @@ class Caller:
 
     scopes: frozenset[Scope]
     owner_id: str | None = None
+    key: str = ""
+    """What the key is called, or the first digits of its hash."""
 
     def may_see(self, image: IndexedImage) -> bool:
         """`admin`: all; `search`: what is listed; `write`: what its owner owns (docs/images.md)."""

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from sightline.engine.connecting.connections import open_event_log, running_owner
 from sightline.engine.errors import SightlineError
-from sightline.engine.search_ids import claimed
 from sightline.engine.settings import load_settings
+from sightline.producers.connect import signing_ids
 
 app = typer.Typer()
 
@@ -39,8 +39,9 @@ def trace(
     settings, console = load_settings(), Console()
     log = open_event_log(settings)
     if search_id is not None:
-        claim = claimed(search_id)
-        known = hops(log, search_id, since=None if claim is None else claim.issued_at - MARGIN)
+        issued = signing_ids(settings).opened(search_id)
+        since = None if issued is None else issued.issued_at - MARGIN
+        known = hops(log, search_id, issued=issued, since=since)
         console.print(table(known))
         missing = unknown(known)
         if missing is not None:

@@ -144,15 +144,9 @@ class LabelCommands:
 
     def erase(self, user: str) -> ErasureReport:
         """See `erase_user`; the pseudonym is made with the deployment's secret."""
-        given = self._settings.api.signing_secret
-        secret = (
-            stored_secret(self._store, self._bucket)
-            if given is None
-            else given.get_secret_value().encode()
-        )
         with self._producer() as producer:
             return erase_user(
-                SearchIds(secret).pseudonym(user),
+                self._ids().pseudonym(user),
                 producer=producer,
                 store=self._store,
                 bucket=self._bucket,
@@ -207,7 +201,7 @@ class LabelCommands:
         """
         rules, read = LabelRules.of(self._settings.labels), self._read
         if image_id is not None:
-            found = gather(read, name, rules)
+            found = gather(read, name, rules, told=self._ids().opened(name))
             answer = why_image(found, image_id, rules)
             yield f"{answer.why}: {answer.sentence}"
             yield from answer.triple_ids
@@ -218,7 +212,7 @@ class LabelCommands:
             raise NotFound(
                 f"no triple {name} in the log; for an image of a page give SEARCH_ID IMAGE_ID"
             )
-        yield from triple_story(name, mined, gather(read, mined.search_id, rules, triple=mined))
+        yield from triple_story(name, mined, gather(read, mined.search_id, rules, told=mined))
 
     def fit(self, *, min_pairs: int, min_clicks: int, max_weight: float) -> Fitted:
         """Fit over what happened here and in imported logs, store, draw."""
@@ -231,6 +225,12 @@ class LabelCommands:
             picture=f"{self._bucket}/{picture_key(stored.version)}",
             again=stored.fitted_at != curve.fitted_at,
         )
+
+    def _ids(self) -> SearchIds:
+        given = self._settings.api.signing_secret
+        if given is not None:
+            return SearchIds(given.get_secret_value().encode())
+        return SearchIds(stored_secret(self._store, self._bucket))
 
     @contextmanager
     def _producer(self) -> Iterator[EventProducer]:

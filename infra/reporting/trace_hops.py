@@ -9,7 +9,7 @@ from datetime import datetime
 from sightline.engine.errors import NotFound
 from sightline.engine.ports import EventLog
 from sightline.engine.records import Message
-from sightline.engine.search_ids import claimed
+from sightline.engine.search_ids import IssuedSearch
 from sightline.schemas.envelope import ContractError, Event, EventData
 from sightline.schemas.images import ImageState
 from sightline.schemas.indexed import ImageIndexed
@@ -59,17 +59,23 @@ def is_whole(found: Sequence[Hop]) -> bool:
     return any(hop.name == TRIPLE for hop in found)
 
 
-def hops(log: EventLog, search_id: str, *, since: datetime | None = None) -> list[Hop]:
+def hops(
+    log: EventLog,
+    search_id: str,
+    *,
+    issued: IssuedSearch | None = None,
+    since: datetime | None = None,
+) -> list[Hop]:
     """What the log knows of a search and of the image that it asked by; see `in_order`.
 
     Args:
+        issued: what the id carries: in which partition to look; None: in all of them.
         since: records of the search before are not read; None: from the log's beginning.
 
     Raises:
         NotFound: no impression of this search.
     """
-    claim = claimed(search_id)
-    actor = None if claim is None else claim.actor_id
+    actor = None if issued is None else issued.actor_id
     told = list(_events(log, [INTERACTIONS.name], search_id, key=actor, since=since))
     anchor = next(
         (

@@ -97,6 +97,9 @@ class InteractionPublisher:
             session_id: the visitor's; none: a new one.
             user_id: as the site knows the user; only its pseudonym leaves this call.
             variant: the arm of an A/B test.
+
+        Raises:
+            ValueError: anchor, session or variant is no id.
         """
         session = session_id or new_session_id()
         pseudonym = None if user_id is None else self._ids.pseudonym(user_id)
@@ -217,6 +220,7 @@ class InteractionPublisher:
         image_id: str,
         grade: int,
         *,
+        key: str,
         judge: str,
         judged_at: datetime | None = None,
         query: Query | None = None,
@@ -224,10 +228,11 @@ class InteractionPublisher:
     ) -> Future[Message]:
         """Queue a person's grade; the future ends when it is acknowledged.
 
-        Of several grades of one judge the latest holds.
+        Of several grades of one judge the latest holds. With another key, it is another judge.
 
         Args:
             grade: 0 unrelated … 5 the same thing.
+            key: what answers for the judge: a tool or service, as an id; it can be read.
             judge: who, as the site knows them; only a pseudonym leaves this call.
             judged_at: none: now.
             query: the anchor's, where it was an upload.
@@ -240,7 +245,7 @@ class InteractionPublisher:
             anchor_id=anchor_id,
             image_id=image_id,
             grade=grade,
-            judge_id=self._ids.pseudonym(judge),
+            judge_id=self._ids.judge_pseudonym(key, judge),
             judged_at=judged_at or self._clock.now(),
             query=query,
         )

@@ -80,7 +80,12 @@ _OMITTED = InteractionsOmitted(
     ),
 )
 _JUDGED = RelevanceJudged(
-    anchor_id=_ANCHOR, image_id=IMAGE, grade=5, judge_id="judge-1", judged_at=NOON, query=_QUERY
+    anchor_id=_ANCHOR,
+    image_id=IMAGE,
+    grade=5,
+    judge_id="lab~u-0f343b0931126a20f133d67c2b018a3b",
+    judged_at=NOON,
+    query=_QUERY,
 )
 _CLOSED = SearchesClosed(
     source_partition=4,

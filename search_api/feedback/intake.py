@@ -16,6 +16,8 @@ from sightline.engine.settings import ApiSettings
 from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.producers.interactions.publisher import InteractionRefused
 from sightline.producers.interactions.publisher_async import AsyncInteractionPublisher
+from sightline.schemas.searches import UploadQuery
+from sightline.search_api.feedback.anchors import Anchors
 from sightline.search_api.http.problems import Problem, invalid, retry_after
 from sightline.search_api.http.rate_limit import RateLimit
 from sightline.search_api.http.request_fields import Beacon, Judgement
@@ -26,7 +28,6 @@ BURST_ITEMS = 1_000
 MAX_UNDER_WAY = 1_000
 ACKNOWLEDGED_IN_S = 5.0
 """Beyond, the sender is told to come again: it keeps what it has, and repeats are counted once."""
-UPLOAD_ANCHOR = "q-"
 
 
 class Intake:
@@ -36,6 +37,7 @@ class Intake:
         self,
         publisher: AsyncInteractionPublisher,
         visible: VisibleIndex,
+        anchors: Anchors,
         *,
         settings: ApiSettings,
         clock: Clock,
@@ -44,6 +46,7 @@ class Intake:
     ) -> None:
         self._publisher = publisher
         self._visible = visible
+        self._anchors = anchors
         self._limit = RateLimit(settings.interactions_per_minute, clock, burst=BURST_ITEMS)
         self._clock = clock
         self._health = health
@@ -77,32 +80,38 @@ class Intake:
             self._metrics.interactions.labels(item.kind.value).inc()
         return len(beacon.items)
 
-    async def judgement(self, judgement: Judgement, trace: str | None) -> datetime:
+    async def judgement(self, judgement: Judgement, key: str, trace: str | None) -> datetime:
         """Publish one grade; returns the instant it counts from, once it is acknowledged.
+
+        Args:
+            judgement: as it was sent.
+            key: what the API key is called: it stands in the judge's pseudonym.
+            trace: W3C trace context.
 
         Raises:
             NotFound: image or anchor is none that everybody may see: it must teach nothing.
-            PartUnavailable: index or broker; a repeat is safe.
+            PartUnavailable: index, store or broker; a repeat is safe.
         """
-        await asyncio.to_thread(self._refuse_hidden, judgement)
+        query = await asyncio.to_thread(self._checked, judgement)
         now = self._clock.now()
         await self._acknowledged(
             lambda: self._publisher.judged(
                 judgement.anchor_id,
                 judgement.image_id,
                 judgement.grade,
+                key=key,
                 judge=judgement.judge,
                 judged_at=now,
+                query=query,
                 traceparent=child_traceparent(trace),
             )
         )
         self._metrics.judgements.inc()
         return now
 
-    def _refuse_hidden(self, judgement: Judgement) -> None:
+    def _checked(self, judgement: Judgement) -> UploadQuery | None:
         self._visible.get(judgement.image_id, ANYBODY)
-        if not judgement.anchor_id.startswith(UPLOAD_ANCHOR):
-            self._visible.get(judgement.anchor_id, ANYBODY)
+        return self._anchors.query_of(judgement)
 
     def _refuse_flood(self, actor: str, items: int) -> None:
         wait_s = self._limit.wait_s(actor, items)

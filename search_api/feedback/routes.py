@@ -87,10 +87,12 @@ def interaction_router(intake: Intake) -> APIRouter:
         status_code=202,
     )
     async def judgements(request: Request, caller: CallerOf) -> Response:
-        """Grade how well an image answers another. Scope `write`."""
-        require(caller, Scope.WRITE)
+        """Grade how well an image answers another. Scope `judge`."""
+        require(caller, Scope.JUDGE)
         judgement = await json_body(request, Judgement)
-        judged_at: datetime = await intake.judgement(judgement, request.headers.get("traceparent"))
+        judged_at: datetime = await intake.judgement(
+            judgement, caller.key, request.headers.get("traceparent")
+        )
         return _accepted({"judged_at": judged_at})
 
     return router

@@ -60,6 +60,8 @@ class SearchAnswer(Document):
     """Signed; authorises interactions with these results for 24 h."""
     session_id: str
     """The caller's, or a new one to send with the next search."""
+    actor: Literal["user", "session"]
+    """Whom clicks count for: the user, where one was named by a key with the scope `users`."""
     model: str
     """Digest of the model that made the vectors."""
     generation: str

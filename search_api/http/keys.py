@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -14,7 +15,8 @@ from sightline.engine.settings import ApiKey, ApiSettings, Scope
 from sightline.engine.vector_index.visible import Caller
 from sightline.search_api.http.problems import Problem
 
-_LOCAL = Caller(scopes=frozenset(Scope))
+_LOCAL = Caller(scopes=frozenset(Scope), key="local")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _OF_PROXIES = ("forwarded", "x-forwarded-for")
 
 
@@ -110,13 +112,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def allowed(caller: Caller, scope: Scope) -> bool:
+    """Whether the caller has the scope, or is an admin."""
+    return not caller.scopes.isdisjoint({scope, Scope.ADMIN})
+
+
 def require(caller: Caller, scope: Scope) -> None:
     """The caller has the scope, or is an admin.
 
     Raises:
         Problem: 403, naming the scope.
     """
-    if scope not in caller.scopes and Scope.ADMIN not in caller.scopes:
+    if not allowed(caller, scope):
         raise Problem("forbidden", f"this needs a key with the scope `{scope}`")
 
 
@@ -124,9 +131,13 @@ def _known(key: ApiKey) -> KnownKey:
     if Scope.WRITE in key.scopes and Scope.ADMIN not in key.scopes and key.owner_id is None:
         label = key.name or key.sha256[:8]
         raise SettingsInvalid(f"api key {label} has scope write but no owner_id: give it one")
-    return KnownKey(
-        Caller(scopes=frozenset(key.scopes), owner_id=key.owner_id), f"key:{key.sha256}"
-    )
+    caller = Caller(scopes=frozenset(key.scopes), owner_id=key.owner_id, key=_called(key))
+    return KnownKey(caller, f"key:{key.sha256}")
+
+
+def _called(key: ApiKey) -> str:
+    """Its name where that can be a part of an id."""
+    return key.name if _NAME.fullmatch(key.name) else key.sha256[:8]
 
 
 def _presented(request: Request) -> str | None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sightline.engine.records import TagFilter
+from sightline.engine.search_ids import is_pseudonym
 from sightline.schemas.fields import (
     MAX_TAGS,
     Attributes,
@@ -28,6 +29,16 @@ from sightline.schemas.searches import MAX_SHOWN, CropBox, Location
 
 DEFAULT_LIMIT = 24
 FilterTags = Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)]
+
+
+def _no_pseudonym(session_id: str) -> str:
+    if is_pseudonym(session_id):
+        raise ValueError("`u-` and 32 hex digits are a user's pseudonym, not a session")
+    return session_id
+
+
+SessionId = Annotated[Id, AfterValidator(_no_pseudonym)]
+"""A session by a user's pseudonym would act in that user's name."""
 UserId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -62,10 +73,10 @@ class SearchFields(Asked):
     """Compare with every image instead of walking the graph."""
     near_duplicates: NearDuplicates = NearDuplicates.COLLAPSE
     """`collapse` shows one of several that look the same; `keep` shows all."""
-    session_id: Id | None = None
-    """Of the caller's session; none: one is made."""
+    session_id: SessionId | None = None
+    """Of the caller's session, told to nobody else; none: one is made."""
     user_id: UserId | None = None
-    """Leaves this process only as a pseudonym."""
+    """Leaves this process only as a pseudonym; passed over unless the key has the scope `users`."""
     location: Location | None = None
     """Where the actor is, as coarse as you like."""
 
@@ -169,13 +180,16 @@ class Judgement(Asked):
     """A person's grade of an image for an anchor (JSON)."""
 
     anchor_id: ImageId
-    """What was asked by: an image that everybody may see, or an upload's `q-…`."""
+    """What was asked by: an image that everybody may see, or the `q-…` of an upload that was."""
     image_id: ImageId
     """What is judged; an image that everybody may see."""
     grade: Grade
     """0 unrelated … 5 the same thing; at least 4 is relevant, at most 1 an explicit negative."""
     judge: UserId
-    """Who judged; leaves this process only as a pseudonym."""
+    """Who judged; leaves this process only as a pseudonym, behind the name of the key."""
+    search_id: SearchId | None = None
+    """Of a search by the anchor: needed where the anchor is a part of an upload, or an upload that
+    was not kept."""
 
 
 class WaitQuery(StrEnum):

@@ -62,6 +62,7 @@ class Answered:
         return {
             "search_id": self.search_id,
             "session_id": self.asker.session_id,
+            "actor": "session" if self.asker.pseudonym is None else "user",
             "model": self.spec.model_digest,
             "generation": self.spec.name,
             "feedback": feedback,
@@ -94,9 +95,9 @@ class Answered:
         return UploadQuery(sha256=self.anchor.sha256, object=stored, crop=crop)
 
 
-def asker_of(fields: SearchFields, ids: SearchIds) -> Asker:
-    """The session that the caller named or a new one, and the user's pseudonym."""
-    user = fields.user_id
+def asker_of(fields: SearchFields, ids: SearchIds, *, names_users: bool) -> Asker:
+    """The session that the caller named or a new one, and, if it may name one, the user."""
+    user = fields.user_id if names_users else None
     return Asker(
         session_id=fields.session_id or new_session_id(),
         pseudonym=None if user is None else ids.pseudonym(user),

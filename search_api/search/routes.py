@@ -15,7 +15,7 @@ from sightline.search_api.http.bodies import (
     multipart_body,
 )
 from sightline.search_api.http.documents import SearchAnswer
-from sightline.search_api.http.keys import require
+from sightline.search_api.http.keys import allowed, require
 from sightline.search_api.http.openapi import answers, body, form_of, json_of
 from sightline.search_api.http.problems import Problem
 from sightline.search_api.http.request_fields import ImageSearch, UploadSearch
@@ -51,7 +51,11 @@ def search_router(searching: Searching) -> APIRouter:
     async def search(request: Request, caller: CallerOf) -> Response:
         """Find the images that look most like one. Scope `search`."""
         require(caller, Scope.SEARCH)
-        asking = Asking(Stopwatch(), request.headers.get("traceparent"))
+        asking = Asking(
+            Stopwatch(),
+            request.headers.get("traceparent"),
+            names_users=allowed(caller, Scope.USERS),
+        )
         kind = content_type(request)
         if kind == MULTIPART:
             with asking.watch.stage("receive"):

@@ -60,6 +60,8 @@ class Asking:
     watch: Stopwatch
     trace: str | None
     """W3C trace context that the impression goes on with."""
+    names_users: bool
+    """Whether the key may say which user asks; else that is passed over."""
 
 
 class Searching:
@@ -199,7 +201,8 @@ class Searching:
         request: Asking,
         kept: tuple[bytes, str] | None,
     ) -> Response:
-        now, asker = to_millisecond(self._clock.now()), asker_of(fields, self._ids)
+        now = to_millisecond(self._clock.now())
+        asker = asker_of(fields, self._ids, names_users=request.names_users)
         answered = Answered(
             search_id=issue(self._ids, now=now, asker=asker, anchor=anchor, variant=self._variant),
             issued_at=now,

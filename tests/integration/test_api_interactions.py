@@ -15,11 +15,11 @@ import pytest
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.records import Message
-from sightline.engine.search_ids import IssuedSearch, SearchIds
+from sightline.engine.search_ids import IssuedSearch, SearchIds, upload_ids
 from sightline.schemas.fields import Visibility
 from sightline.schemas.interactions import DAY_MS, ResultsInteracted
 from sightline.schemas.registry import decode
-from sightline.schemas.searches import ResultsShown
+from sightline.schemas.searches import CropBox, ResultsShown
 from sightline.search_api.feedback import intake
 from sightline.search_api.http.problems import PROBLEM_TYPES, URN
 from tests.api_parts import KEYS, SECRET, ApiWorld, app_of, client_of
@@ -317,22 +317,24 @@ def judgement(**facts: Any) -> dict[str, Any]:
 
 
 def test_a_judgement_reaches_the_log_without_the_judge(world: ApiWorld) -> None:
-    """202: keyed by the anchor, the judge a pseudonym."""
-    answer = post(world, judgement(), url=JUDGEMENTS, key="writer", keys=KEYS)
+    """202: keyed by the anchor, the judge a pseudonym that names the key."""
+    answer = post(world, judgement(), url=JUDGEMENTS, key="judge", keys=KEYS)
     assert answer.status_code == 202
     [message] = recorded(world, "judgements.v1")
     said = decode(message.value).data
     assert (message.key, said.image_id, said.grade) == (b"i1", "i2", 5)
-    assert said.judge_id == IDS.pseudonym("anna@example")
+    assert said.judge_id == "judge~" + IDS.pseudonym("anna@example")
     assert datetime.fromisoformat(answer.json()["judged_at"]) == said.judged_at
     assert b"anna" not in (message.value or b"")
 
 
 @pytest.mark.parametrize(
-    ("key", "kind"), [(None, "unauthorized"), ("searcher", "forbidden")], ids=["none", "search"]
+    ("key", "kind"),
+    [(None, "unauthorized"), ("searcher", "forbidden"), ("writer", "forbidden")],
+    ids=["none", "search", "write"],
 )
-def test_judging_needs_the_scope_write(world: ApiWorld, key: str | None, kind: str) -> None:
-    """No key 401, a search key 403."""
+def test_judging_needs_the_scope_judge(world: ApiWorld, key: str | None, kind: str) -> None:
+    """No key 401; one that may search or write 403: whoever sells does not also judge."""
     assert is_problem(post(world, judgement(), url=JUDGEMENTS, key=key, keys=KEYS), kind)
 
 
@@ -347,9 +349,43 @@ def test_what_not_everybody_may_see_is_not_judged(
     assert recorded(world, "judgements.v1") == []
 
 
-def test_an_upload_can_be_the_anchor_of_a_judgement(world: ApiWorld) -> None:
-    """It is in no index, so its id is taken as given."""
-    assert post(world, judgement(anchor_id="q-" + "0" * 32), url=JUDGEMENTS).status_code == 202
+def test_a_kept_upload_can_be_the_anchor_of_a_judgement(world: ApiWorld) -> None:
+    """The judgement says where its picture lies, for the data sets."""
+    digest, anchor = upload_ids(b"asked by")
+    world.store.put("sightline", f"queries/{digest}", b"asked by", content_type="image/jpeg")
+    assert post(world, judgement(anchor_id=anchor), url=JUDGEMENTS).status_code == 202
+    [message] = recorded(world, "judgements.v1")
+    query = decode(message.value).data.query
+    assert (query.sha256, query.object.key) == (digest, f"queries/{digest}")
+
+
+def test_an_upload_that_was_not_kept_is_proved_by_its_search(world: ApiWorld) -> None:
+    """However old the search; one by another anchor, or none of ours, proves nothing."""
+    anchor = upload_ids(b"nobody kept it", CropBox(x=0, y=0, w=0.5, h=0.5))[1]
+    issued = IssuedSearch(
+        issued_at=datetime.now(UTC) - timedelta(days=9),
+        actor_id="ann",
+        anchor_id=anchor,
+        variant="default",
+    )
+    proof = IDS.issue(issued)
+    for proven in (None, search_id(), "1" * 80):
+        body = judgement(anchor_id=anchor) | ({} if proven is None else {"search_id": proven})
+        assert is_problem(post(world, body, url=JUDGEMENTS), "not-found")
+    told = judgement(anchor_id=anchor, search_id=proof)
+    assert post(world, told, url=JUDGEMENTS).status_code == 202
+    assert is_problem(
+        post(world, judgement(anchor_id="q-" + "1" * 32, search_id=proof), url=JUDGEMENTS),
+        "not-found",
+    )
+
+
+@pytest.mark.parametrize("anchor", ["q-hidden", "q-nothing-at-all", "q-" + "0" * 32])
+def test_an_id_like_an_uploads_is_looked_up(world: ApiWorld, anchor: str) -> None:
+    """A private image whose id begins with `q-`, an id that nobody has, an upload never made."""
+    world.add("q-hidden", 4, visibility=Visibility.PRIVATE)
+    assert is_problem(post(world, judgement(anchor_id=anchor), url=JUDGEMENTS), "not-found")
+    assert recorded(world, "judgements.v1") == []
 
 
 @pytest.mark.parametrize(

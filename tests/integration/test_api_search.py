@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -96,6 +96,38 @@ def test_a_search_by_id_needs_neither_store_nor_embedder(
     (event,) = shown(world)
     assert event.query.image_id == event.anchor_id == "i03"
     assert event.user_pseudonym == event.actor_id == SearchIds(SECRET).pseudonym("ann")
+
+
+@pytest.mark.parametrize(
+    ("key", "actor"), [("site", "user"), ("admin", "user"), ("searcher", "session")]
+)
+def test_only_a_key_with_the_scope_users_names_one(world: ApiWorld, key: str, actor: str) -> None:
+    """Another's searches count for its session: nobody acts in somebody's name."""
+
+    async def main() -> dict[str, Any]:
+        app = app_of(world, keys=KEYS)
+        async with client_of(app, key=key) as client:
+            asked = {"image_id": "i03", "user_id": "ann", "session_id": "me"}
+            answer = await client.post("/v1/search", json=asked)
+            await app.state.impressions.drain()
+            return cast("dict[str, Any]", answer.json())
+
+    assert asyncio.run(main())["actor"] == actor
+    (event,) = shown(world)
+    pseudonym = SearchIds(SECRET).pseudonym("ann")
+    named = (pseudonym, pseudonym) if actor == "user" else ("me", None)
+    assert (event.actor_id, event.user_pseudonym) == named
+
+
+def test_a_session_is_nobodys_pseudonym(world: ApiWorld) -> None:
+    """Else who has learned one would act in that user's name."""
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        told = {"image_id": "i03", "session_id": SearchIds(SECRET).pseudonym("ann")}
+        answer = await client.post("/v1/search", json=told)
+        assert (answer.status_code, answer.json()["field"]) == (422, "session_id")
+
+    run(world, scenario)
 
 
 def test_tags_filter(world: ApiWorld) -> None:

@@ -57,13 +57,13 @@ def image_awaited(log: EventProducer) -> Any:
 
 def judgement(log: EventProducer) -> Any:
     """A grade, waited for."""
-    return _interactions(log).judged("cat", "dog", 3, judge="anna").result(LONG_S)
+    return _interactions(log).judged("cat", "dog", 3, key="lab", judge="anna").result(LONG_S)
 
 
 def judgement_awaited(log: EventProducer) -> Any:
     """A grade, awaited."""
     publisher = AsyncInteractionPublisher(_interactions(log))
-    return asyncio.run(publisher.judged("cat", "dog", 3, judge="anna"))
+    return asyncio.run(publisher.judged("cat", "dog", 3, key="lab", judge="anna"))
 
 
 each_way = pytest.mark.parametrize("say", [image, image_awaited, judgement, judgement_awaited])

@@ -128,11 +128,11 @@ def test_a_beacon_has_one_to_a_hundred_items(world: World, count: int) -> None:
 
 def test_a_judgement_is_keyed_by_its_anchor(world: World) -> None:
     """The judge only as a pseudonym; a grade out of bounds is not sent."""
-    judged = world.publisher.judged("a", "p1", 4, judge="curator").result()
+    judged = world.publisher.judged("a", "p1", 4, key="lab", judge="curator").result()
     assert (judged.topic, judged.key) == ("judgements.v1", b"a")
-    assert said(judged).judge_id == IDS.pseudonym("curator")
+    assert said(judged).judge_id == "lab~" + IDS.pseudonym("curator")
     with pytest.raises(ValidationError):
-        world.publisher.judged("a", "p1", 6, judge="curator")
+        world.publisher.judged("a", "p1", 6, key="lab", judge="curator")
 
 
 def test_the_same_awaited(world: World) -> None:
@@ -144,7 +144,7 @@ def test_the_same_awaited(world: World) -> None:
         return [
             await publisher.shown(search, **PAGE),
             await publisher.interacted(search.search_id, [click()]),
-            await publisher.judged("a", "p1", 1, judge="curator"),
+            await publisher.judged("a", "p1", 1, key="lab", judge="curator"),
         ]
 
     acknowledged = asyncio.run(main())

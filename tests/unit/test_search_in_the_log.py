@@ -112,7 +112,7 @@ def test_a_search_is_found_where_its_id_says(log: Log) -> None:
     """The same as by reading everything, of a part of the records."""
     for search_id in log.search_ids[1:6:2]:
         log.read_count = 0
-        found = gather(log.near, search_id, RULES)
+        found = gather(log.near, search_id, RULES, told=IDS.opened(search_id))
         assert told_of(found) == told_of(gather(log.whole, search_id, RULES))
         assert found.closed is not None
         assert len(found.mined) == len(found.retracted) == 1
@@ -126,7 +126,7 @@ def test_a_triple_says_where_its_search_is(log: Log) -> None:
     everything = told_of(gather(log.whole, search_id, RULES))
     [triple] = gather(log.whole, search_id, RULES).mined.values()
     assert isinstance(triple, TripleMined)
-    assert told_of(gather(log.near, search_id, RULES, triple=triple)) == everything
+    assert told_of(gather(log.near, search_id, RULES, told=triple)) == everything
     assert log.read_count < 4 * SEARCHES * 2 / 3
     assert told_of(gather(log.near, search_id, RULES)) == everything
     assert told_of(gather(log.near, "nobody's", RULES)) == told_of(Evidence())
@@ -136,7 +136,7 @@ def test_an_earlier_log_is_not_read(log: Log) -> None:
     """What was appended an hour before the search cannot be about it."""
     issued = log.now + timedelta(days=1)
     later = IssuedSearch(issued_at=issued, actor_id="u1", anchor_id="a1", variant="default")
-    assert gather(log.near, IDS.issue(later), RULES).closed is None
+    assert gather(log.near, IDS.issue(later), RULES, told=later).closed is None
     assert log.read_count == 0
 
 
@@ -144,12 +144,13 @@ def test_an_earlier_log_is_not_read(log: Log) -> None:
 def test_a_trace_finds_a_backfilled_image(log: Log, number: int) -> None:
     """Its upload is in the other topic; where no topic has it, that is said."""
     search_id, anchor_id = log.search_ids[number], f"a{number}"
-    before = hops(log.log, search_id)
+    issued = IDS.opened(search_id)
+    before = hops(log.log, search_id, issued=issued)
     assert [hop.name for hop in before if hop.name == UPLOAD] == []
     assert "unknown" in (unknown(before) or "")
     upload = example(ImageUploaded.TYPE).data.model_copy(update={"image_id": anchor_id})
     log.tell(IMAGES_BACKFILL.name, anchor_id, encoded(upload, "up"))
-    after = hops(log.log, search_id, since=log.now - timedelta(hours=1))
+    after = hops(log.log, search_id, issued=issued, since=log.now - timedelta(hours=1))
     assert {hop.name for hop in after} - {hop.name for hop in before} == {PLACES[0], UPLOAD}
     assert unknown(after) is None
 

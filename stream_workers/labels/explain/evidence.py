@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Protocol, Self
 
 from sightline.engine.records import Message
-from sightline.engine.search_ids import IssuedSearch, claimed
+from sightline.engine.search_ids import IssuedSearch
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.interactions import ResultsInteracted
 from sightline.schemas.labels import TripleMined, TripleRetracted
@@ -89,16 +89,15 @@ def find_triple(read: Read, triple_id: str) -> TripleMined | None:
 
 
 def gather(
-    read: Read, search_id: str, rules: LabelRules, *, triple: TripleMined | None = None
+    read: Read, search_id: str, rules: LabelRules, *, told: IssuedSearch | TripleMined | None = None
 ) -> Evidence:
     """Everything that the topics still hold about a search.
 
-    Its id, or a triple of it, says in which partitions and from when; for an id that does not read
-    like one of ours the topics are read whole until its impression has said so.
+    What its id carries, or a triple of it, tells in which partitions and from when; without that
+    the topics are read whole until its impression has said so.
     """
     found = Evidence()
-    claim = claimed(search_id) if triple is None else triple
-    where = None if claim is None else Whereabouts.of(claim)
+    where = None if told is None else Whereabouts.of(told)
     topics = (*INTERACTION_TOPICS, INTERACTIONS_LATE.name)
     for event in _events(_near(read, where, of_actor=True), topics, search_id):
         _add_interaction(found, event.data, search_id)
