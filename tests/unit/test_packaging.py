@@ -51,6 +51,7 @@ def test_the_base_install_is_light() -> None:
     }
     assert names == {
         "confluent-kafka",
+        "cryptography",
         "minio",
         "pydantic",
         "pydantic-settings",
