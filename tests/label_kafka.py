@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import OFFSET_END, TopicPartition
+from confluent_kafka import OFFSET_END, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from sightline.engine.event_log.kafka.producer import KafkaEventProducer
@@ -77,6 +78,13 @@ def _read_by(stage: Stage) -> Topic:
     return INTERACTIONS_IMPORTED if stage is Stage.JOIN else SEARCHES_CLOSED_IMPORTED
 
 
+def batched(log: Iterable[Recorded], size: int) -> Iterator[list[Recorded]]:
+    """So many records at a time."""
+    left = iter(log)
+    while some := list(islice(left, size)):
+        yield some
+
+
 @dataclass
 class LabelPipeline:
     """Topics of one test, and the processes that work on them."""
@@ -108,6 +116,30 @@ class LabelPipeline:
                 timestamp=moment,
             )
         producer.close()
+
+    def write_in_transactions(
+        self, log: Iterable[Recorded], *, records: int, aborted_every: int
+    ) -> None:
+        """The same by a transactional producer; some transactions are aborted, then repeated."""
+        name = self.kafka.topic_prefix + INTERACTIONS_IMPORTED.name
+        producer = Producer(
+            {"bootstrap.servers": self.kafka.bootstrap_servers, "transactional.id": name}
+        )
+        producer.init_transactions(30)
+        for number, some in enumerate(batched(log, records)):
+            tries = (False, True) if number % aborted_every == 0 else (True,)
+            for committed in tries:
+                producer.begin_transaction()
+                for record in some:
+                    producer.produce(
+                        name,
+                        record.value,
+                        partition=record.partition,
+                        timestamp=record.timestamp_ms,
+                    )
+                producer.flush(30)
+                end = producer.commit_transaction if committed else producer.abort_transaction
+                end(30)
 
     def recorded(self) -> list[Recorded]:
         """The log as it lies in Kafka: what the oracle judges."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class OffsetGap(RuntimeError):
-    """An offset was skipped: something was lost or compacted away, and the state is not whole."""
+    """A record was skipped: something was lost, and the state is not whole."""
 
 
 class SafeOffset:
@@ -33,6 +33,11 @@ class SafeOffset:
         if self._next is not None and offset != self._next:
             raise OffsetGap(f"expected offset {self._next}, got {offset}")
         self._next = offset + 1
+
+    def skip_to(self, offset: int) -> None:
+        """The log holds nothing from the present position up to this offset."""
+        if self._next is not None:
+            self._next = max(self._next, offset)
 
     def hold(self, offset: int) -> None:
         """A row that names this record is on its way."""

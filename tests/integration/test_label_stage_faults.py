@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 
 from sightline.engine.event_log.kafka.producer import KafkaEventProducer
 from sightline.engine.event_log.kafka.whole_topics import read_topics
@@ -55,21 +54,6 @@ def _tick(at_ms: int) -> Recorded:
 
 def _log_of(pipeline: LabelPipeline) -> str:
     return (pipeline.directory / "join-0.log").read_text()
-
-
-def test_a_gap_in_the_offsets_ends_the_process(pipeline: LabelPipeline) -> None:
-    """A transaction's marker takes an offset that no reader sees: exit, and it says where."""
-    name = pipeline.kafka.topic_prefix + INTERACTIONS_IMPORTED.name
-    producer = Producer(
-        {"bootstrap.servers": pipeline.kafka.bootstrap_servers, "transactional.id": name}
-    )
-    producer.init_transactions(30)
-    for number in range(2):
-        producer.begin_transaction()
-        producer.produce(name, _tick(START_MS + number).value, partition=0)
-        producer.commit_transaction(30)
-    assert pipeline.start(Stage.JOIN).wait(ENDS_WITHIN_S) == EXIT_FAILED
-    assert "OffsetGap: expected offset 1, got 2" in _log_of(pipeline)
 
 
 def test_lag_that_nobody_works_on_ends_the_process(pipeline: LabelPipeline) -> None:

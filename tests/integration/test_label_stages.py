@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -85,3 +86,25 @@ def test_two_workers_that_come_and_go_equal_the_oracle(pipeline: LabelPipeline) 
     mines[0].kill()
     pipeline.start(Stage.MINE)
     assert_oracle(pipeline)
+
+
+def test_gaps_that_transactions_leave_are_no_loss(pipeline: LabelPipeline) -> None:
+    """Committed and aborted ones, at the log's start and end: all is mined, nobody waits.
+
+    Both stages start again in the middle, where the committed offset may be such a gap.
+    """
+    pipeline.faults = {"stalled_s": 4.0}
+    log = _world(14).run(1_200)
+    half = len(log) // 2
+    pipeline.write_in_transactions(log[:half], records=150, aborted_every=2)
+    workers = [pipeline.start(Stage.JOIN), pipeline.start(Stage.MINE)]
+    middle = pipeline.last_closed(log[:half], PARTITIONS)
+    pipeline.wait_until_done(Stage.JOIN, PARTITIONS, middle, 90)
+    workers[0].terminate()
+    workers[0].wait(30)
+    pipeline.write_in_transactions(log[half:], records=40, aborted_every=3)
+    workers[0] = pipeline.start(Stage.JOIN)
+    assert_oracle(pipeline)
+    with pytest.raises(subprocess.TimeoutExpired):
+        workers[0].wait(8)  # twice as long as it bears lag: what is left are ends of transactions
+    assert workers[1].poll() is None

@@ -103,6 +103,10 @@ class JoinCore:
             self._take_erasure(offset, timestamp_ms, record.data)
         return effects
 
+    def skip_to(self, offset: int) -> None:
+        """The log holds nothing from the present position up to this offset."""
+        self._offsets.skip_to(offset)
+
     def settle(self, offset: int) -> None:
         """The side row or dead letter of this record is acknowledged."""
         self._offsets.settle(offset)

@@ -104,6 +104,10 @@ class MineCore:
             return []
         return self._take_marker(offset, record.data)
 
+    def skip_to(self, offset: int) -> None:
+        """The log holds nothing from the present position up to this offset."""
+        self._offsets.skip_to(offset)
+
     def settle(self, offset: int) -> None:
         """The dead letter of this record is acknowledged."""
         self._offsets.settle(offset)

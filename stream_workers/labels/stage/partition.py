@@ -28,6 +28,7 @@ from sightline.stream_workers.labels.effects import (
 )
 from sightline.stream_workers.labels.stage.done_topic import done_event
 from sightline.stream_workers.labels.stage.figures import StageFigures
+from sightline.stream_workers.labels.stage.gaps import Gaps, NextRecord
 from sightline.stream_workers.labels.stage.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.labels.stage.sending import Sending
 
@@ -41,6 +42,9 @@ class Core(Protocol):
 
     def apply(self, offset: int, timestamp_ms: int, value: bytes | None) -> list[Effect]:
         """Take the next record."""
+
+    def skip_to(self, offset: int) -> None:
+        """The log holds nothing from the present position up to this offset."""
 
     def settle(self, offset: int) -> None:
         """A row that names this record is acknowledged."""
@@ -66,6 +70,7 @@ class PartitionStage:
         start: the first offset that it accepts; what comes before that is left from an earlier
             assignment.
         core: fresh.
+        next_record: where the log's first record lies from an offset on; blocks.
         producer: acknowledges what is sent.
         destinations: topic names.
         clock: for `EpochDone`.
@@ -83,6 +88,7 @@ class PartitionStage:
         partition: int,
         start: int,
         core: Core,
+        next_record: NextRecord,
         producer: BatchEventProducer,
         destinations: Mapping[Destination, str],
         clock: Clock,
@@ -108,6 +114,7 @@ class PartitionStage:
         self._finished: asyncio.Queue[FinishedEpochs] = asyncio.Queue(MAX_ANNOUNCING)
         self._announcer = asyncio.create_task(self._announce_all())
         self._begun = False
+        self._gaps = Gaps(f"{topic}/{partition}", next_record)
         self.position = start
         self.progressed_at = clock.monotonic()
 
@@ -115,13 +122,17 @@ class PartitionStage:
         """Apply the next record; repeats of earlier ones do nothing.
 
         Raises:
-            OffsetGap: an offset was skipped; the process must end.
+            OffsetGap: a record was skipped; the process must end.
             DeadLetterLimit: too many records break their contract; the process must end.
         """
-        stale = offset < self.position or (not self._begun and offset != self.position)
-        if stale:
+        if offset < self.position:
             return
+        if self._begun:
+            await self._gaps.check(self.position, offset)
+        elif not await self._gaps.is_next(self.position, offset):
+            return  # fetched under an earlier assignment
         self._begun = True
+        self._core.skip_to(offset)
         effects = self._core.apply(offset, timestamp_ms, value)
         self.position = offset + 1
         self.progressed_at = self._clock.monotonic()
@@ -134,6 +145,14 @@ class PartitionStage:
                 self._pending[effect.offset] = await self._send(effect.record)
             else:
                 self._pending[effect.offset] = self._bury(effect, timestamp_ms)
+
+    async def pass_over(self, end: int) -> bool:
+        """Move on to `end` if the log holds nothing that can be read before it."""
+        passed = await self._gaps.is_next(self.position, end)
+        if passed:
+            self.position = max(self.position, end)
+            self._core.skip_to(end)
+        return passed
 
     @property
     def core(self) -> Core:

@@ -16,6 +16,7 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.garbage_collection import collect_garbage_seldom
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import BatchEventProducer, EventLog
+from sightline.engine.records import TopicPartition
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.envelope import Event
 from sightline.schemas.interactions import ClockTicked
@@ -177,6 +178,7 @@ class StageProcess:
                 partition=number,
                 start=starts[number],
                 core=work.core(number, DoneEpochs(done.get(number, ()))),
+                next_record=partial(self._log.next_record, TopicPartition(work.topic, number)),
                 producer=self._producer,
                 destinations=self._destinations,
                 clock=self._clock,

@@ -1,0 +1,170 @@
+"""One partition of a label stage without Faust: which offsets it takes, and which end it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from sightline.engine.clock import ManualClock
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.metrics import Metrics
+from sightline.engine.records import TopicPartition
+from sightline.schemas.labels import Stage
+from sightline.schemas.topics import INTERACTIONS
+from sightline.stream_workers.labels.done_epochs import DoneRange
+from sightline.stream_workers.labels.effects import Effect
+from sightline.stream_workers.labels.safe_offset import OffsetGap, SafeOffset
+from sightline.stream_workers.labels.stage.figures import StageFigures
+from sightline.stream_workers.labels.stage.letter_limit import LetterRate
+from sightline.stream_workers.labels.stage.partition import PartitionStage
+
+AT = TopicPartition(INTERACTIONS.name, 0)
+
+
+@dataclass
+class Taking:
+    """A core that keeps what it is given."""
+
+    taken: list[int] = field(default_factory=list)
+    searches: int = 0
+    offsets: SafeOffset = field(default_factory=SafeOffset)
+
+    def apply(self, offset: int, timestamp_ms: int, value: bytes | None) -> list[Effect]:
+        """Take it."""
+        del timestamp_ms, value
+        self.offsets.accept(offset)
+        self.taken.append(offset)
+        return []
+
+    def skip_to(self, offset: int) -> None:
+        """See `Core`."""
+        self.offsets.skip_to(offset)
+
+    def settle(self, offset: int) -> None:
+        """See `Core`."""
+
+    def finish(self, done: DoneRange) -> None:
+        """See `Core`."""
+
+    def safe_offset(self) -> int | None:
+        """See `Core`."""
+        return self.offsets.safe(())
+
+
+class World:
+    """A log in memory and a partition's stage over it."""
+
+    def __init__(self, start: int = 0) -> None:
+        self.broker = MemoryBroker([INTERACTIONS], 1)
+        self.log = MemoryEventLog(self.broker)
+        self.core = Taking()
+        self._start = start
+
+    def stage(self) -> PartitionStage:
+        """A new one, on the running event loop."""
+        return PartitionStage(
+            stage=Stage.JOIN,
+            topic=AT.topic,
+            partition=AT.partition,
+            start=self._start,
+            core=self.core,
+            next_record=lambda offset: self.log.next_record(AT, offset),
+            producer=MemoryEventProducer(self.broker),
+            destinations={},
+            clock=ManualClock(),
+            fail=_fail,
+            letters=LetterRate(3, 60.0),
+            figures=StageFigures(Metrics(), Stage.JOIN),
+        )
+
+    def append(self, count: int = 1) -> None:
+        """Records without sense."""
+        for _ in range(count):
+            MemoryEventProducer(self.broker).append(AT.topic, "k", b"x", partition=0)
+
+
+def _fail(error: BaseException) -> None:
+    raise error
+
+
+def run(world: World, act: Callable[[PartitionStage], object]) -> None:
+    """Do something with a stage on an event loop."""
+
+    async def main() -> None:
+        stage = world.stage()
+        try:
+            await act(stage)  # type: ignore[misc]
+        finally:
+            stage.drop()
+
+    asyncio.run(main())
+
+
+def take(*offsets: int) -> Callable[[PartitionStage], object]:
+    """Hand these to a stage."""
+
+    async def act(stage: PartitionStage) -> None:
+        for offset in offsets:
+            await stage.take(offset, 0, b"x")
+
+    return act
+
+
+def test_gaps_that_hold_nothing_are_passed_over() -> None:
+    """Ends of transactions, aborted records; at the start, too."""
+    world = World()
+    world.broker.skip(AT, 3)
+    world.append(2)
+    world.broker.skip(AT)
+    world.append()
+    run(world, take(3, 4, 6))
+    assert world.core.taken == [3, 4, 6]
+
+
+def test_a_record_that_never_came_ends_the_stage() -> None:
+    """The log has it: it is lost, and what was counted is not whole."""
+    world = World()
+    world.append(3)
+    with pytest.raises(OffsetGap, match="expected offset 1, got 2"):
+        run(world, take(0, 2))
+
+
+def test_what_was_deleted_below_the_start_is_passed_over() -> None:
+    """Retention was faster than the stage."""
+    world = World(start=1)
+    world.append(5)
+    world.broker.delete_below(AT, 4)
+    run(world, take(4))
+    assert world.core.taken == [4]
+
+
+def test_what_an_earlier_assignment_fetched_is_dropped() -> None:
+    """The first record is the one at the committed offset, whatever comes before it."""
+    world = World(start=1)
+    world.append(5)
+    run(world, take(3, 4, 1, 2))
+    assert world.core.taken == [1, 2]
+
+
+def test_a_log_that_ends_in_a_gap_keeps_nobody_waiting() -> None:
+    """Its end is passed over and may be committed; while a record is there, it is not."""
+    world = World()
+    world.append(2)
+    world.broker.skip(AT)
+
+    async def act(stage: PartitionStage) -> None:
+        await stage.take(0, 0, b"x")
+        assert not await stage.pass_over(3)
+        await stage.take(1, 0, b"x")
+        assert await stage.pass_over(3)
+        assert (stage.position, stage.safe_offset()) == (3, 3)
+        world.append()
+        await stage.take(3, 0, b"x")
+
+    run(world, act)
+    assert world.core.taken == [0, 1, 3]
