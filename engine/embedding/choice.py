@@ -5,16 +5,18 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 
+from sightline.engine.embedding.capabilities import (
+    concrete_precision,
+    fastest_runtime,
+    need_runtime,
+)
 from sightline.engine.embedding.embedder import ProjectingEmbedder, Runtime, load_projection
 from sightline.engine.embedding.model_files import ModelSource, model_source
-from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
 
 _CACHE = Path(".cache", "sightline", "networks")
-_NVIDIA_DEVICE = Path("/dev/nvidiactl")
 
 
 def open_embedder(settings: EmbedderSettings, *, cache: Path | None = None) -> ProjectingEmbedder:
@@ -39,31 +41,17 @@ def open_runtime(
 ) -> Runtime:
     """What gives a model's pooled features here; arguments and errors as `open_embedder`."""
     runtime = fastest_runtime() if settings.runtime == "auto" else settings.runtime
+    need_runtime(runtime)
+    precision = concrete_precision(settings.precision, runtime)
     if runtime == "openvino":
-        if find_spec("openvino") is None:
-            raise SettingsInvalid("embedder.runtime: the package openvino is not installed")
         from sightline.engine.embedding.openvino_runtime import open_openvino
 
         return open_openvino(
             source,
-            precision=settings.precision,
+            precision=precision,
             threads=settings.threads or len(os.sched_getaffinity(0)),
             cache=cache or Path.home() / _CACHE,
         )
     from sightline.engine.embedding.torch_runtime import open_torch
 
-    return open_torch(source, precision=settings.precision, runtime=runtime)
-
-
-def fastest_runtime() -> str:
-    """CUDA, OpenVINO, compiled torch, eager torch: the first that this machine can run."""
-    if _NVIDIA_DEVICE.exists():
-        from sightline.engine.embedding.torch_runtime import has_cuda
-
-        if has_cuda():
-            return "cuda"
-    if find_spec("openvino") is not None:
-        return "openvino"
-    from sightline.engine.embedding.torch_runtime import has_compiler
-
-    return "torch-compiled" if has_compiler() else "torch-eager"
+    return open_torch(source, precision=precision, runtime=runtime)

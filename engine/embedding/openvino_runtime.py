@@ -2,10 +2,8 @@
 
 One image per inference and one stream per thread: on this network batches gain nothing (measured),
 and a vector cannot depend on what it was batched with. The converted network is kept in the
-user's cache, so that only the first process pays for torch.
+user's cache, so that only the first process pays for torch, and that in a child.
 """
-
-# ruff: noqa: PLC0415 - a process imports only the framework that it runs
 
 from __future__ import annotations
 
@@ -13,10 +11,10 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 import threading
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,15 +23,15 @@ import numpy as np
 import openvino as ov  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from sightline.engine.embedding.conversion import BIN, XML, convert_in_child
 from sightline.engine.embedding.model_files import ModelSource
-from sightline.engine.errors import SettingsInvalid
 
 _CONVERSION = 1
 """Counts up when the networks or their conversion change, so that old entries are not used."""
 _PRECISIONS = {"bf16": "bf16", "fp32": "f32"}
 _NICENESS = 10
 """About a tenth of the weight of a normal thread, and only where both want the same core."""
-_XML, _BIN, _SUMS = "model.xml", "model.bin", "sha256.json"
+_SUMS = "sha256.json"
 
 
 class OpenVinoRuntime:
@@ -102,58 +100,24 @@ def _in_the_background(start: Callable[[], None]) -> None:
 
 def _lower_priority() -> None:
     if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+        thread = threading.get_native_id()
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-
-
-def cpu_precision(wanted: str) -> str:
-    """`auto` made concrete: bf16 where the processor computes in it, else fp32.
-
-    Raises:
-        SettingsInvalid: bf16 is asked for on a processor without it.
-    """
-    capable = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if wanted == "bf16" and not capable:
-        raise SettingsInvalid(
-            "embedder.precision: this processor does not compute in bf16; set it to fp32 (another "
-            "vector space: index again) or to auto"
-        )
-    if wanted == "auto":
-        return "bf16" if capable else "fp32"
-    return wanted
+            niceness = os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS
+            os.setpriority(os.PRIO_PROCESS, thread, niceness)  # above 19 it is 19
 
 
 def open_openvino(
     source: ModelSource, *, precision: str, threads: int, cache: Path
 ) -> OpenVinoRuntime:
-    """The runtime of a model, converted by torch once and then read from `cache`.
+    """The runtime of a model, converted by a child process once and then read from `cache`.
 
     Raises:
-        SettingsInvalid: the model's files do not fit, or bf16 is asked for where there is none.
+        SettingsInvalid: the model's files do not fit.
+        RefusedToStart: its weights cannot be downloaded, or it cannot be converted.
     """
-    precision = cpu_precision(precision)
     directory = cache / _cache_key(source)
-    network = _cached(directory)
-    if network is None:
-        network = convert(source)
-        _keep(network, directory)
+    network = _cached(directory) or _converted(source, directory)
     return OpenVinoRuntime(network, precision=precision, threads=threads)
-
-
-def convert(source: ModelSource) -> ov.Model:
-    """The torch network as an OpenVINO one: uint8 (1, size, size, 3) to float32 (1, features)."""
-    import torch
-
-    from sightline.engine.embedding.networks import build_network, from_crops
-
-    network = from_crops(build_network(source.model, source.weights, source.normalisation))
-    example = torch.zeros(1, source.input_size, source.input_size, 3, dtype=torch.uint8)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the converter traces with what torch calls deprecated
-        converted: ov.Model = ov.convert_model(
-            network, example_input=example, input=[ov.PartialShape(list(example.shape))]
-        )
-    return converted
 
 
 def _cache_key(source: ModelSource) -> str:
@@ -170,24 +134,33 @@ def _cached(directory: Path) -> ov.Model | None:
             return None
     except (OSError, ValueError):
         return None
-    return ov.Core().read_model(directory / _XML)
+    return ov.Core().read_model(directory / XML)
 
 
 def _sums(directory: Path) -> dict[str, str]:
     return {
-        name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in (_XML, _BIN)
+        name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in (XML, BIN)
     }
 
 
-def _keep(network: ov.Model, directory: Path) -> None:
-    """Write to a directory of its own, then rename: readers see all or nothing."""
+def _converted(source: ModelSource, directory: Path) -> ov.Model:
+    """The network converted now, and kept in the cache where that can be written to."""
+    with tempfile.TemporaryDirectory(prefix="sightline-network-") as scratch:
+        written = Path(scratch)
+        convert_in_child(source, written)
+        _keep(written, directory)
+        # It is mapped into memory, where it stays readable after the files have gone.
+        return ov.Core().read_model(written / XML)
+
+
+def _keep(written: Path, directory: Path) -> None:
+    """Copy beside the cache's entry, then rename: readers see all or nothing."""
     with contextlib.suppress(OSError):  # no cache is slower to start, not wrong
         directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
-            written = Path(scratch) / "network"
-            written.mkdir()
-            ov.save_model(network, written / _XML, compress_to_fp16=False)
-            (written / _SUMS).write_text(json.dumps(_sums(written)))
+            copy = Path(scratch) / "network"
+            shutil.copytree(written, copy)
+            (copy / _SUMS).write_text(json.dumps(_sums(copy)))
             if directory.exists():
                 directory.replace(Path(scratch) / "stale")
-            written.replace(directory)
+            copy.replace(directory)

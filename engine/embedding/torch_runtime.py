@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,11 +9,9 @@ from torch import nn
 
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.embedding.networks import build_network, from_crops
-from sightline.engine.errors import SettingsInvalid
 
 _CUDA_BATCH = 16
 """CUDA picks its kernels by batch size: one size, filled up, keeps a vector its own."""
-_COMPILERS = ("c++", "g++", "clang++")
 
 
 class TorchRuntime:
@@ -60,26 +56,14 @@ class TorchRuntime:
         return features
 
 
-def has_cuda() -> bool:
-    """Whether torch can use a GPU here."""
-    return torch.cuda.is_available()
-
-
-def has_compiler() -> bool:
-    """Whether torch.compile finds a C++ compiler here."""
-    return any(shutil.which(name) for name in _COMPILERS)
-
-
 def open_torch(source: ModelSource, *, precision: str, runtime: str) -> TorchRuntime:
     """A torch runtime of a model. Sets torch to one thread per call in this process (not CUDA).
 
     Raises:
-        SettingsInvalid: the model's files do not fit, or the runtime cannot run here.
+        SettingsInvalid: the model's files do not fit.
     """
-    _check(runtime)
     if runtime != "cuda":
         torch.set_num_threads(1)
-    precision = _precision(precision, runtime)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     network = build_network(source.model, source.weights, source.normalisation)
     taken: nn.Module = from_crops(network, dtype=dtype)
@@ -89,25 +73,3 @@ def open_torch(source: ModelSource, *, precision: str, runtime: str) -> TorchRun
     return TorchRuntime(
         taken, name=runtime, precision=precision, size=source.input_size, batch=batch
     )
-
-
-def _check(runtime: str) -> None:
-    if runtime == "cuda" and not has_cuda():
-        raise SettingsInvalid("embedder.runtime: torch sees no CUDA device here; set it to auto")
-    if runtime == "torch-compiled" and not has_compiler():
-        raise SettingsInvalid(
-            "embedder.runtime: torch-compiled needs a C++ compiler on this machine; set it to auto"
-        )
-
-
-def _precision(wanted: str, runtime: str) -> str:
-    if runtime == "cuda":
-        capable = torch.cuda.is_bf16_supported()
-    else:
-        capable = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - the only way to ask
-    if wanted == "bf16" and not capable:
-        raise SettingsInvalid(
-            "embedder.precision: this machine does not compute in bf16; set it to fp32 (another "
-            "vector space: index again) or to auto"
-        )
-    return ("bf16" if capable else "fp32") if wanted == "auto" else wanted

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from sightline.engine.settings import (
     EmbedderSettings,
@@ -42,11 +44,14 @@ def test_an_index_directory_that_is_in_use_is_left_alone(node: NodeProcess) -> N
 
 
 def test_a_generation_of_another_model_is_not_opened(tmp_path: Path) -> None:
-    """An index made in bf16 is not served in fp32: the line says what differs and what to do."""
+    """An index made by one model is not served by another: what differs, and what to do."""
     settings = embedded(tmp_path / "data")
-    with NodeProcess(_in_precision(settings, "fp32"), tmp_path / "node.log") as node:
+    with NodeProcess(settings, tmp_path / "node.log") as node:
         assert node.stop() == 0
-    line = _refusal(_in_precision(settings, "bf16"))
+    projection = tmp_path / "projection.safetensors"
+    save_file({"mean": np.zeros(1280, np.float32), "matrix": np.eye(1280, 512)}, projection)
+    other = EmbedderSettings(projection=projection)
+    line = _refusal(settings.model_copy(update={"embedder": other}))
     assert "model_digest is" in line
     assert "go back to the settings that made it" in line
 
@@ -159,11 +164,6 @@ def _line_of(ended: subprocess.CompletedProcess[str]) -> str:
 
 def _without_settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("SIGHTLINE_")}
-
-
-def _in_precision(settings: Settings, precision: str) -> Settings:
-    embedder = EmbedderSettings.model_validate({"precision": precision})
-    return settings.model_copy(update={"embedder": embedder})
 
 
 def _with_reserve(settings: Settings, reserve_bytes: int) -> Settings:
