@@ -16,6 +16,7 @@ from sightline.engine.settings import KafkaSettings, StoreSettings
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.infra.local.toolchain import CHROMIUM, locate
+from tests.nasty_files import add_nasty_files, make_nasty_files
 
 pytest_plugins = ["tests.measured"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,25 +101,45 @@ def chromium() -> Path:
 
 @pytest.fixture(scope="session")
 def photos() -> Path:
-    """The folder of 4,403 labelled photos (`manifest.csv`, `images/`)."""
-    return _data("photos")
+    """A folder of labelled photos (`manifest.csv`, `images/`): 4,403, or the checkout's own 150."""
+    return _given("photos") or ROOT / "tests" / "data" / "photos"
 
 
 @pytest.fixture(scope="session")
-def nasty() -> Path:
-    """The folder of hostile and broken files with the verdict each must get."""
-    return _data("nasty")
-
-
-@pytest.fixture(scope="session")
-def weights() -> Path:
-    """The folder of reference networks and the embeddings that they must reproduce."""
-    return _data("weights")
-
-
-def _data(name: str) -> Path:
-    root = Path(os.environ.get(DATA_VARIABLE) or ROOT.parent / "shared")
-    folder = root / name
-    if not folder.is_dir():
-        pytest.skip(f"no {folder}: set {DATA_VARIABLE} to the folder that holds {name}/")
+def nasty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of hostile and broken files with the verdict that each must get."""
+    folder = tmp_path_factory.mktemp("nasty")
+    make_nasty_files(folder)
+    given = _given("nasty")
+    if given is not None:
+        add_nasty_files(given, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of reference networks and the embeddings that they must reproduce."""
+    given = _given("weights")
+    if given is not None:
+        return given
+    # torch and torchvision take seconds to import
+    from tests.reference_networks import make_reference_networks  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("weights")
+    make_reference_networks(folder)
+    return folder
+
+
+def _given(name: str) -> Path | None:
+    """A folder of the larger test data, where this machine has them.
+
+    Raises:
+        pytest.UsageError: `SIGHTLINE_TEST_DATA` names a folder without it.
+    """
+    named = os.environ.get(DATA_VARIABLE)
+    folder = Path(named or ROOT.parent / "shared") / name
+    if folder.is_dir():
+        return folder
+    if named:
+        raise pytest.UsageError(f"{DATA_VARIABLE}: {folder} is not there")
+    return None

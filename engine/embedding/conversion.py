@@ -16,7 +16,8 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 
-from sightline.engine.embedding.model_files import ModelSource, Normalisation
+from sightline.engine.embedding.model_files import ModelSource
+from sightline.engine.embedding.normalisation import Normalisation
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
 
 XML, BIN = "model.xml", "model.bin"

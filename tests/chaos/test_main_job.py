@@ -1,6 +1,7 @@
 """The main job on real input, with everything killed.
 
-`SIGHTLINE_TEST_PHOTOS=300` takes so many photos instead of all, for working on this test.
+`SIGHTLINE_TEST_PHOTOS=300` takes so many photos instead of all, for working on this test. A small
+collection is taken four times, every time turned further, so that there is work to kill.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 from pydantic import SecretStr
 
 from sightline.engine.clock import SystemClock
@@ -43,6 +45,9 @@ WORKER_KILLS = 10
 FEWER_VARIABLE = "SIGHTLINE_TEST_PHOTOS"
 MEMORY_LIMIT_KIB = 2 * 1024 * 1024
 SEED = 20_261_121
+ENOUGH = 600
+"""So many that a worker which is killed ten times has work left each time."""
+TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 
 
 @pytest.fixture
@@ -67,7 +72,7 @@ def test_every_photo_is_found_as_its_own_nearest_neighbour_whatever_is_killed(
     tmp_path: Path,
     tell: Tell,
 ) -> None:
-    """4,403 photos through Kafka and MinIO: worker killed ten times, broker and store once each."""
+    """Photos through Kafka and MinIO: worker killed ten times, broker and store once each."""
     kafka = KafkaSettings(
         bootstrap_servers=own_kafka.bootstrap_servers,
         topic_prefix="main.",
@@ -81,7 +86,8 @@ def test_every_photo_is_found_as_its_own_nearest_neighbour_whatever_is_killed(
         secret_key=SecretStr(own_minio.secret_key),
     )
     KafkaTopics(kafka).ensure(TOPICS)
-    names = _publish(photos, kafka, store_settings)
+    names = _files(photos, tmp_path / "turned")
+    _publish(names, kafka, store_settings)
     settings = Settings(
         mode=Mode.SERVICES,
         data_directory=tmp_path / "node",
@@ -108,10 +114,24 @@ def test_every_photo_is_found_as_its_own_nearest_neighbour_whatever_is_killed(
     assert not list(read_topics(kafka, [IMAGES_DLQ.name]))
 
 
-def _publish(photos: Path, kafka: KafkaSettings, settings: StoreSettings) -> dict[str, Path]:
+def _files(photos: Path, folder: Path) -> dict[str, Path]:
+    """Image id to file: all photos or as many as are asked for, and turned ones of a few."""
     with (photos / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))[: int(os.environ.get(FEWER_VARIABLE, "0")) or None]
     files = {Path(row["image"]).stem: photos / row["image"] for row in rows}
+    if len(files) >= ENOUGH or FEWER_VARIABLE in os.environ:
+        return files
+    folder.mkdir()
+    turned = {}
+    for name, path in files.items():
+        for turn in TURNS:
+            turned[f"{name}-{turn.name}"] = folder / f"{name}-{turn.name}.jpg"
+            with Image.open(path) as photo:
+                photo.transpose(turn).save(turned[f"{name}-{turn.name}"], quality=85)
+    return files | turned
+
+
+def _publish(files: dict[str, Path], kafka: KafkaSettings, settings: StoreSettings) -> None:
     store = S3ObjectStore(settings)
     store.ensure_bucket(settings.bucket)
     producer = KafkaEventProducer(kafka)
@@ -128,7 +148,6 @@ def _publish(photos: Path, kafka: KafkaSettings, settings: StoreSettings) -> dic
         list(pool.map(upload, files.items()))
     producer.close()
     store.close()
-    return files
 
 
 def _kill_things(

