@@ -9,8 +9,9 @@ import httpx
 
 from sightline.engine.settings import ApiSettings, Mode, Settings
 from sightline.infra.sample_photos.synthetic_photos import synthetic_photos
+from tests.patience import patient
 
-WAIT: dict[str, str] = {"wait": "searchable", "timeout_s": "30"}
+WAIT: dict[str, str] = {"wait": "searchable", "timeout_s": "60"}
 MANY_A_MINUTE = 1_000_000
 
 
@@ -29,7 +30,7 @@ class Asking(httpx.Client):
     """An HTTP client with the few requests that the tests repeat."""
 
     def __init__(self, url: str, *, timeout_s: float = 60.0) -> None:
-        super().__init__(base_url=url, timeout=timeout_s)
+        super().__init__(base_url=url, timeout=patient(timeout_s))
 
     def upload(
         self, image_id: str, data: bytes, *, wait: bool = True, **fields: str

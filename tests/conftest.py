@@ -17,10 +17,13 @@ from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.infra.local.toolchain import CHROMIUM, locate
 from tests.nasty_files import add_nasty_files, make_nasty_files
+from tests.patience import patient
 
 pytest_plugins = ["tests.measured"]
 ROOT = Path(__file__).resolve().parent.parent
 DATA_VARIABLE = "SIGHTLINE_TEST_DATA"
+TIMEOUT_S = 300
+"""Of a test that names no other, on a quiet machine."""
 TIERS = ("unit", "contract", "integration", "e2e", "chaos")
 COMPACT_SOON = {
     # Compaction is part of what is tested; a session has no 15 s to wait for the cleaner.
@@ -40,8 +43,11 @@ settings.load_profile("sightline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the tier whose folder it lies in."""
+    """Mark each test with the tier whose folder it lies in, and stretch its time limit."""
     for item in items:
+        limit = item.get_closest_marker("timeout")
+        limit_s = limit.args[0] if limit else TIMEOUT_S
+        item.add_marker(pytest.mark.timeout(patient(limit_s)), append=False)
         tier = item.path.relative_to(ROOT / "tests").parts[0]
         if tier in TIERS:
             item.add_marker(tier)

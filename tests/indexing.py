@@ -29,6 +29,7 @@ from sightline.schemas.topics import IMAGES_INDEXED, TOPICS, dead_letters_of
 from sightline.stream_workers.indexing.embed import Prepared
 from sightline.stream_workers.indexing.lane_queue import LANE_TOPICS
 from sightline.stream_workers.indexing.worker import IndexWorker
+from tests.patience import patient
 from tests.waiting import eventually
 from tests.worker_parts import SPEC, TinyEmbedder, tiny_decode
 
@@ -191,7 +192,7 @@ class Indexing:
 
     def append(self, key: str, value: bytes | None, lane: Lane = Lane.LIVE) -> None:
         """Append any bytes, acknowledged."""
-        self.producer.append(LANE_TOPICS[lane], key, value).result(30)
+        self.producer.append(LANE_TOPICS[lane], key, value).result(patient(30))
 
     def image(self, image_id: str) -> IndexedImage | None:
         """What the index keeps."""

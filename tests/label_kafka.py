@@ -38,6 +38,7 @@ from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.stage.done_topic import done_ranges
 from tests.label_shell import StreamedTopics
 from tests.oracle_labels import Recorded
+from tests.patience import patient
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -216,7 +217,7 @@ class LabelPipeline:
         for removed in admin.delete_consumer_groups(names).values():
             removed.result()
         topics = [t for t in TOPICS if t is not INTERACTIONS_IMPORTED]
-        known = admin.list_topics(timeout=10).topics
+        known = admin.list_topics(timeout=patient(10)).topics
         everything = [
             TopicPartition(name, number, OFFSET_END)
             for name in (self.kafka.topic_prefix + topic.name for topic in topics)

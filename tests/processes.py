@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sightline.engine.settings import Settings
 from sightline.infra.local.node_process import environment_of
+from tests.patience import patient
 
 
 def sightline(
@@ -24,7 +25,7 @@ def sightline(
         env={**os.environ, **environment_of(settings), **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=patient(timeout_s),
         check=False,
     )
 
@@ -45,7 +46,7 @@ def stopped(process: subprocess.Popen[bytes], *, timeout_s: float = 30.0) -> int
     """Ask it to end (SIGTERM) and wait: the exit code; killed, if it does not listen."""
     process.terminate()
     try:
-        return process.wait(timeout_s)
+        return process.wait(patient(timeout_s))
     finally:
         process.kill()
         process.wait()

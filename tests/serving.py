@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from sightline.engine.settings import ApiSettings
 from sightline.infra.processes.http_server import bind, serve, url_of
+from tests.patience import patient
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def serving(app: FastAPI, settings: ApiSettings | None = None) -> Iterator[str]:
     thread = threading.Thread(target=serve, args=(app, listener, stop), kwargs=more)
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(patient(30))
         yield url_of(listener)
     finally:
         stop.set()

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.patience import patient
+
 T = TypeVar("T")
 INTERVAL_S = 0.02
 
@@ -19,14 +21,23 @@ def eventually(
 ) -> T:
     """The predicate's first truthy answer.
 
+    Args:
+        predicate: asked again and again.
+        timeout_s: on a quiet machine; on others longer, see `tests/patience.py`.
+        interval_s: between two questions.
+        reason: what is waited for, said when it does not come.
+
     Raises:
         AssertionError: it stayed falsy until the deadline; the last answer is quoted.
     """
+    timeout_s = patient(timeout_s)
     deadline = time.monotonic() + timeout_s
     while True:
         answer = predicate()
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"{reason} did not hold within {timeout_s} s; last: {answer!r}")
+            raise AssertionError(
+                f"{reason} did not hold within {timeout_s:.0f} s; last: {answer!r}"
+            )
         time.sleep(interval_s)

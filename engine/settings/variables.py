@@ -18,6 +18,7 @@ NOT_SETTINGS = frozenset(
         "CHROMIUM",  # for the tests of the page
         "TRACE_KEY",  # of `sightline trace`
         "TEST_DATA",  # of the tests
+        "TEST_PATIENCE",
         "TEST_PHOTOS",
         "API_KEYS",  # of infra/.env, which compose turns into settings
         "SIGNING_SECRET",

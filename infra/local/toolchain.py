@@ -21,7 +21,7 @@ from sightline.engine.errors import RefusedToStart
 
 CACHE_VARIABLE = "SIGHTLINE_CACHE"
 APT_TIMEOUT_S = 900
-VERSION_TIMEOUT_S = 60
+VERSION_TIMEOUT_S = 600
 
 
 class ToolMissing(RefusedToStart):

@@ -44,8 +44,8 @@ class PhotoFolder:
 
 
 def synthetic_folder(path: Path) -> PhotoFolder:
-    """A new folder of drawn pictures."""
-    path.mkdir(parents=True)
+    """A folder of drawn pictures: the same ones whenever it is called, also in a folder of them."""
+    path.mkdir(parents=True, exist_ok=True)
     for photo in synthetic_photos(DRAWN_PHOTOS):
         (path / photo.name).write_bytes(photo.jpeg)
     return PhotoFolder(path)

@@ -25,6 +25,7 @@ from tests.label_kafka import LabelPipeline
 from tests.label_shell import StreamedTopics, assert_equal
 from tests.label_world import SMALL_RULES, World
 from tests.oracle_labels import Expected, Recorded, expected
+from tests.patience import patient
 from tests.waiting import eventually
 
 PARTITIONS = 3
@@ -137,7 +138,10 @@ def _kill_often(pipeline: LabelPipeline, stage: Stage) -> None:
     for number in range(KILLS):
         if number % 2:
             sends = SENDS_OF_A_LIFE[stage]
-            assert pipeline.start(stage, dies_before=sends).wait(DEADLINE_S) == -signal.SIGKILL
+            assert (
+                pipeline.start(stage, dies_before=sends).wait(patient(DEADLINE_S))
+                == -signal.SIGKILL
+            )
         else:
             before = _done(pipeline, stage)
             process = pipeline.start(stage)
@@ -159,7 +163,7 @@ def test_one_worker_each_and_a_replay_from_the_start(pipeline: LabelPipeline) ->
     first = _finish(pipeline)
     for worker in workers:
         worker.terminate()
-        worker.wait(60)
+        worker.wait(patient(60))
     pipeline.forget()
     assert not pipeline.streamed(PARTITIONS).triples
     pipeline.start(Stage.JOIN)

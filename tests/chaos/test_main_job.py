@@ -39,6 +39,7 @@ from sightline.schemas.indexed import Outcome
 from sightline.schemas.topics import IMAGES_DLQ, IMAGES_INDEXED, TOPICS
 from tests.measured import Tell
 from tests.outcomes import counts, outcomes_by_version
+from tests.patience import patient
 from tests.waiting import eventually
 
 WORKER_KILLS = 10
@@ -105,7 +106,7 @@ def test_every_photo_is_found_as_its_own_nearest_neighbour_whatever_is_killed(
             reason="an outcome for every photo",
         )
         assert counts(outcomes_by_version(kafka)) == {Outcome.INDEXED: len(names)}
-        with httpx.Client(base_url=node.url, timeout=30) as client:
+        with httpx.Client(base_url=node.url, timeout=patient(30)) as client:
             assert _strangers_first(client, names) == []
         peak = _peak_memory_kib(node.pid)
         tell("peak memory of worker and API since the last kill", f"{peak // 1024} MiB")

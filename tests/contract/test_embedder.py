@@ -20,6 +20,7 @@ from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import Embedder
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
 from tests.conftest import ROOT
+from tests.patience import patient
 
 Name = Literal["torch-eager", "torch-compiled", "openvino", "cuda"]
 Precision = Literal["fp32", "bf16"]
@@ -160,7 +161,7 @@ def test_all_of_this_holds_without_bf16_and_without_a_compiler(tmp_path: Path) -
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patient(300),
         check=False,
     )
     assert ended.returncode == 0, ended.stdout[-3000:]

@@ -31,6 +31,7 @@ from sightline.engine.ports import BatchEventProducer, EventConsumer, EventLog, 
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, INTERACTIONS
+from tests.patience import patient
 from tests.waiting import eventually
 
 TOPICS = (IMAGES, IMAGES_BACKFILL, INTERACTIONS)
@@ -206,7 +207,7 @@ class KafkaGaps:
         admin = AdminClient(client_config(self._settings))
         place = KafkaPartition(self._settings.topic_prefix + at.topic, at.partition, offset)
         for answer in admin.delete_records([place]).values():
-            answer.result(15)
+            answer.result(patient(15))
 
     def _append(self, at: TopicPartition, values: tuple[bytes, ...]) -> Producer:
         name = f"{self._settings.topic_prefix}{uuid.uuid4().hex}"
@@ -259,7 +260,9 @@ with_gaps = pytest.mark.parametrize("deployment", ["kafka", "memory"], indirect=
 def test_an_acknowledgement_says_where_and_when(producer: BatchEventProducer) -> None:
     """The future carries the unprefixed topic, the place and the log's time."""
     before = datetime.now(UTC)
-    message = producer.append(TOPIC, "cat", b"1", headers=[("traceparent", b"x")]).result(15)
+    message = producer.append(TOPIC, "cat", b"1", headers=[("traceparent", b"x")]).result(
+        patient(15)
+    )
     assert (message.topic, message.offset, message.value) == (TOPIC, 0, b"1")
     assert message.partition in range(3)
     assert abs((message.timestamp - before).total_seconds()) < 60
@@ -269,8 +272,10 @@ def test_what_was_appended_is_read_back(
     producer: BatchEventProducer, consume: Callable[..., EventConsumer]
 ) -> None:
     """Key, value, headers, nulls and time survive the trip; the topic comes back unprefixed."""
-    sent = producer.append(TOPIC, "cat", b"\x00\xff", headers=[("a", b"1"), ("a", b"2")]).result(15)
-    null = producer.append(TOPIC, "cat", None).result(15)
+    sent = producer.append(TOPIC, "cat", b"\x00\xff", headers=[("a", b"1"), ("a", b"2")]).result(
+        patient(15)
+    )
+    null = producer.append(TOPIC, "cat", None).result(patient(15))
     first, second = drain(consume(), 2)
     assert first == sent
     assert (second.offset, second.value) == (null.offset, None)
@@ -329,7 +334,7 @@ def test_a_paused_partition_waits(
     producer: BatchEventProducer, consume: Callable[..., EventConsumer]
 ) -> None:
     """Nothing comes from a paused partition; everything, in order, once it is resumed."""
-    producer.append(TOPIC, "cat", b"0").result(15)
+    producer.append(TOPIC, "cat", b"0").result(patient(15))
     consumer = consume()
     at = drain(consumer, 1)[0].topic_partition
     consumer.pause([at])
@@ -357,8 +362,8 @@ def test_lag_is_what_is_left_to_read(
 def test_a_message_over_the_bound_is_refused(producer: BatchEventProducer) -> None:
     """A message that is larger than any topic allows ends as `TooLarge`; the next one passes."""
     with pytest.raises(TooLarge):
-        producer.append(TOPIC, "cat", b"x" * 4_000_000).result(15)
-    assert producer.append(TOPIC, "cat", b"y").result(15).value == b"y"
+        producer.append(TOPIC, "cat", b"x" * 4_000_000).result(patient(15))
+    assert producer.append(TOPIC, "cat", b"y").result(patient(15)).value == b"y"
 
 
 def test_a_batch_ends_when_all_of_it_is_acknowledged(
@@ -368,7 +373,7 @@ def test_a_batch_ends_when_all_of_it_is_acknowledged(
     batch = producer.batch()
     for n in range(500):
         batch.append(TOPIC, f"k{n}", str(n).encode(), partition=n % 3)
-    assert batch.seal().result(15) == 500
+    assert batch.seal().result(patient(15)) == 500
     found = {(m.key, m.value, m.partition) for m in log.read([TOPIC])}
     assert found == {(b"k%d" % n, b"%d" % n, n % 3) for n in range(500)}
     assert producer.batch().seal().result(0) == 0
@@ -380,10 +385,10 @@ def test_one_refused_message_fails_its_batch_only(producer: BatchEventProducer) 
     for value in (b"1", b"x" * 4_000_000, b"2"):
         batch.append(TOPIC, "cat", value)
     with pytest.raises(TooLarge):
-        batch.seal().result(15)
+        batch.seal().result(patient(15))
     after = producer.batch()
     after.append(TOPIC, "cat", b"3")
-    assert after.seal().result(15) == 1
+    assert after.seal().result(patient(15)) == 1
 
 
 def test_a_batch_tells_when_the_queue_is_full(
@@ -408,7 +413,7 @@ def test_a_batch_tells_when_the_queue_is_full(
 
     with pytest.raises(Overloaded):
         fill()
-    assert batch.seal().result(15) == next(fitted)
+    assert batch.seal().result(patient(15)) == next(fitted)
     producer.close()
 
 
@@ -440,7 +445,8 @@ def test_a_whole_topic_is_read_to_its_present_end(
 def test_a_partition_can_be_named(producer: BatchEventProducer, lane: Literal[1] | None) -> None:
     """Markers go to every partition by number; without one the key decides, the same each time."""
     places = {
-        producer.append(TOPIC, "cat", b"1", partition=lane).result(15).partition for _ in "ab"
+        producer.append(TOPIC, "cat", b"1", partition=lane).result(patient(15)).partition
+        for _ in "ab"
     }
     assert len(places) == 1
     assert lane is None or places == {lane}
@@ -450,7 +456,7 @@ def test_one_key_is_read_from_its_partition(log: EventLog, producer: BatchEventP
     """All of that partition, in order, and nothing of the others."""
     for n in range(30):
         producer.append(TOPIC, f"k{n}", str(n).encode())
-    at = producer.append(TOPIC, "k7", b"last").result(15)
+    at = producer.append(TOPIC, "k7", b"last").result(patient(15))
     found = list(log.read([TOPIC, "no-such-topic"], key="k7"))
     assert {m.partition for m in found} == {at.partition}
     assert found == [m for m in log.read([TOPIC]) if m.partition == at.partition]
@@ -459,7 +465,7 @@ def test_one_key_is_read_from_its_partition(log: EventLog, producer: BatchEventP
 
 def test_what_was_appended_before_is_left_out(log: EventLog, producer: BatchEventProducer) -> None:
     """`since` is compared with the log's own times; later than all of them nothing is left."""
-    told = [producer.append(TOPIC, "cat", str(n).encode()).result(15) for n in range(3)]
+    told = [producer.append(TOPIC, "cat", str(n).encode()).result(patient(15)) for n in range(3)]
     since = told[0].timestamp
     assert {m.value for m in log.read([TOPIC], since=since)} >= {b"0", b"1", b"2"}
     assert list(log.read([TOPIC], since=told[-1].timestamp + timedelta(hours=1))) == []
@@ -483,7 +489,7 @@ def test_a_follower_reads_on_from_where_it_was_told(
     with closing(log.follow(TOPIC, {1: 2}, group="followers")) as follower:
         assert [m.value for m in drain(follower, 2)] == [b"2", b"3"]
         assert follower.poll(10, 0.2) == []
-        producer.append(TOPIC, "cat", b"4", partition=1).result(15)
+        producer.append(TOPIC, "cat", b"4", partition=1).result(patient(15))
         assert [m.value for m in drain(follower, 1)] == [b"4"]
 
 
@@ -491,7 +497,7 @@ def test_a_start_outside_of_the_log_is_its_beginning(
     log: EventLog, producer: BatchEventProducer
 ) -> None:
     """Of an offset that is not there yet; the caller sees it by the first offset that comes."""
-    producer.append(TOPIC, "cat", b"0", partition=1).result(15)
+    producer.append(TOPIC, "cat", b"0", partition=1).result(patient(15))
     with closing(log.follow(TOPIC, {1: 77}, group="followers")) as follower:
         assert drain(follower, 1)[0].offset == 0
 
@@ -514,7 +520,7 @@ def test_offsets_are_found_by_time(
     request: pytest.FixtureRequest, log: EventLog, producer: BatchEventProducer
 ) -> None:
     """None is the beginning; a moment that is yet to come is the end; no topic, no partitions."""
-    told = producer.append(TOPIC, "cat", b"x", partition=1).result(15)
+    told = producer.append(TOPIC, "cat", b"x", partition=1).result(patient(15))
     assert log.offsets_since(TOPIC, None) == {0: 0, 1: 0, 2: 0}
     assert log.offsets_since("no-such-topic", None) == {}
     later = told.timestamp + timedelta(hours=1)
@@ -529,7 +535,7 @@ def test_the_last_record_of_each_partition_is_found(
 ) -> None:
     """None of an empty partition; nothing at all of a topic that is not there."""
     for n in range(3):
-        last = producer.append(TOPIC, "cat", str(n).encode(), partition=1).result(15)
+        last = producer.append(TOPIC, "cat", str(n).encode(), partition=1).result(patient(15))
     assert log.last_records(TOPIC) == {0: None, 1: last, 2: None}
     assert log.last_records("no-such-topic") == {}
 
@@ -537,7 +543,7 @@ def test_the_last_record_of_each_partition_is_found(
 def test_the_next_record_is_found(log: EventLog, producer: BatchEventProducer) -> None:
     """The offset itself where there is a record, else the end, also for what lies beyond it."""
     for _ in range(3):
-        producer.append(TOPIC, "cat", b"x", partition=1).result(15)
+        producer.append(TOPIC, "cat", b"x", partition=1).result(patient(15))
     at = TopicPartition(TOPIC, 1)
     assert [log.next_record(at, offset) for offset in range(5)] == [0, 1, 2, 3, 3]
     assert log.next_record(TopicPartition(TOPIC, 0), 0) == 0
@@ -545,7 +551,7 @@ def test_the_next_record_is_found(log: EventLog, producer: BatchEventProducer) -
 
 def test_lag_is_seen_from_outside(log: EventLog, producer: BatchEventProducer) -> None:
     """What a group has not committed, and since when it waits."""
-    told = [producer.append(TOPIC, "cat", b"x", partition=1).result(15) for _ in range(3)]
+    told = [producer.append(TOPIC, "cat", b"x", partition=1).result(patient(15)) for _ in range(3)]
     [_, before, _] = log.lag("followers", [TOPIC, "no-such-topic"])
     assert (before.lag, before.committed, before.oldest_waiting) == (3, None, told[0].timestamp)
     with closing(log.follow(TOPIC, {1: 0}, group="followers")) as follower:
@@ -573,7 +579,7 @@ def test_a_gap_of_a_committed_transaction_is_known(
         follower.commit({at: 2})
     [_, lag, _] = log.lag("followers", [TOPIC])
     assert (lag.lag, lag.oldest_waiting) == (0, None)
-    producer.append(TOPIC, "cat", b"c", partition=1).result(15)
+    producer.append(TOPIC, "cat", b"c", partition=1).result(patient(15))
     assert [m.offset for m in log.read([TOPIC])] == [0, 1, 3]
     assert log.next_record(at, 2) == 3
 
@@ -587,7 +593,7 @@ def test_a_gap_of_an_aborted_transaction_is_known(
     at = TopicPartition(TOPIC, 1)
     assert log.next_record(at, 0) == 3
     assert log.last_records(TOPIC)[1] is None
-    producer.append(TOPIC, "cat", b"c", partition=1).result(15)
+    producer.append(TOPIC, "cat", b"c", partition=1).result(patient(15))
     assert [(m.offset, m.value) for m in log.read([TOPIC])] == [(3, b"c")]
     assert log.next_record(at, 0) == 3
 
@@ -599,7 +605,7 @@ def test_a_gap_of_a_deletion_is_known(
     """Below the log's start there is nothing to wait for."""
     at = TopicPartition(INTERACTIONS.name, 1)  # no compacted topic can be cut off like this
     for n in range(4):
-        producer.append(at.topic, "cat", str(n).encode(), partition=1).result(15)
+        producer.append(at.topic, "cat", str(n).encode(), partition=1).result(patient(15))
     gaps.delete_below(at, 3)
     assert log.next_record(at, 0) == 3
     assert log.start_offsets("followers", at.topic, [1]) == {1: 3}

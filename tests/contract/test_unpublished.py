@@ -14,6 +14,7 @@ from sightline.engine.ports import ObjectStore
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.unpublished import GRACE, LOOKED_KEY, SKEW, Unpublished
 from tests.catalogued_parts import Log, authority
+from tests.patience import patient
 from tests.waiting import eventually
 
 LATER_S = 2 * (GRACE + SKEW).total_seconds()
@@ -155,5 +156,5 @@ def test_it_looks_at_start_and_again(
     log.down = False
     eventually(log.states, timeout_s=30, reason="the event")
     stop.set()
-    looking.join(30)
+    looking.join(patient(30))
     assert not looking.is_alive()

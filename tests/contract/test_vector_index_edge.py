@@ -24,6 +24,7 @@ from sightline.engine.vector_index.edge.index import EdgeGenerations, EdgeVector
 from sightline.engine.vector_index.edge.live_shard import EdgeStore
 from sightline.engine.vector_index.edge.optimiser import Optimiser
 from tests.indexed_images import SPEC, Kind, image, query, same_image, unit_vector
+from tests.patience import patient
 from tests.waiting import eventually
 
 DIMENSIONS = 256
@@ -114,7 +115,7 @@ def test_the_index_optimises_itself_while_it_is_written_and_read(index: EdgeVect
     reader = threading.Thread(target=read)
     reader.start()
     number = 0
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + patient(150)
     while read_current(_generation(index)) == live or number < 200:
         index.apply([wide_image(number % 1_000, 2, Kind.PRIVATE), wide_image(40_000 + number)])
         index.flush()
@@ -253,7 +254,7 @@ def test_flushes_beside_writers_and_a_close_end(
     eventually(lambda: len(durable) >= 60, timeout_s=60)
     index.close()
     for writer in writers:
-        writer.join(60)
+        writer.join(patient(60))
     assert not any(writer.is_alive() for writer in writers)
     with closing(EdgeVectorIndex.open(tmp_path, WIDE, settings)) as again:
         assert set(durable) <= {i.image_id for i in again.scan()}

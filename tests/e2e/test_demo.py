@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from sightline.infra.cli.main import INTERRUPTED
+from tests.patience import patient
 from tests.waiting import eventually
 
 PHOTOS = 60
@@ -72,7 +73,7 @@ def test_ctrl_c_stops_the_demo_cleanly(few_photos: Path, tmp_path: Path, moment:
         assert found is not None
         assert httpx.get(found[0] + "/healthz").is_success
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(60) in (0, INTERRUPTED)
+        assert demo.wait(patient(60)) in (0, INTERRUPTED)
     finally:
         demo.kill()
         demo.wait()
@@ -88,7 +89,7 @@ def _demo(*arguments: str, temporary: Path) -> subprocess.CompletedProcess[str]:
         env=_environment(temporary),
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=patient(TIMEOUT_S),
         check=False,
     )
 

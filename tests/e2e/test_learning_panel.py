@@ -13,6 +13,7 @@ from sightline.schemas.searches import ImageQuery
 from sightline.search_api.app import create_app
 from tests.api_parts import ApiWorld
 from tests.label_rows import counted, encoded, message, mined
+from tests.patience import patient
 from tests.serving import serving
 
 
@@ -32,7 +33,7 @@ def test_the_page_shows_what_was_learned(tmp_path: Path, chromium: Path) -> None
         page = browser.new_page()
         page.goto(url)
         panel = page.locator("#learning")
-        expect(panel).to_be_visible(timeout=30_000)
+        expect(panel).to_be_visible(timeout=patient(30_000))
         expect(panel).to_contain_text("12.5 % of the pictures shown were clicked, in 10 searches.")
         names = [f"{role}: i{n}" for n, role in enumerate(("Asked by", "Chosen", "Passed over"), 1)]
         for name in names:

@@ -12,10 +12,11 @@ from playwright.sync_api import BrowserContext, Page, Request, expect, sync_play
 from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, ok
 from tests.conftest import ROOT
+from tests.patience import patient
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 SHOWN = 30
-TIMEOUT_MS = 30_000
+TIMEOUT_MS = patient(30_000)
 QUIET = (
     "--no-sandbox",  # in a container Chromium's own sandbox has no rights
     "--disable-gpu",

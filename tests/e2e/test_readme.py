@@ -19,6 +19,7 @@ from sightline.infra.local.free_ports import free_port
 from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking
 from tests.conftest import ROOT
+from tests.patience import patient
 from tests.waiting import eventually
 
 PHOTOS = 60
@@ -90,6 +91,6 @@ def _run(
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=patient(TIMEOUT_S),
         check=False,
     )

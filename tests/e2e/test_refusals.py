@@ -25,6 +25,7 @@ from sightline.engine.settings import (
 )
 from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, drawn, embedded, ok
+from tests.patience import patient
 from tests.processes import sightline
 from tests.waiting import eventually
 
@@ -94,7 +95,7 @@ def test_unreadable_settings_are_named(tmp_path: Path, content: str | None, expe
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patient(120),
         check=False,
     )
     assert expected in _line_of(ended)

@@ -24,6 +24,7 @@ from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_INDEXED
 from tests.asking import drawn, embedded
+from tests.patience import patient
 from tests.waiting import eventually
 
 QDRANT_URL = "QDRANT_URL"
@@ -111,7 +112,7 @@ def _wait_for_a_share(node: NodeProcess, partitions: int = 1) -> None:
 
 
 def _held(node: NodeProcess) -> int:
-    text = httpx.get(f"{node.url}/metrics", timeout=30).text
+    text = httpx.get(f"{node.url}/metrics", timeout=patient(30)).text
     counted: dict[str, float] = {}
     for kind in ("assigned", "revoked", "lost"):
         pattern = rf'rebalances_total{{kind="{kind}",lane="{Lane.LIVE}"}} ([0-9.]+)'

@@ -31,6 +31,7 @@ from sightline.search_api.http.request_fields import (
 )
 from sightline.search_api.http.validation_words import PATTERNS, WORDS
 from tests.api_parts import KEYS, ApiWorld, app_of, client_of, picture
+from tests.patience import patient
 
 SEARCH, IMAGES = "/v1/search", "/v1/images"
 JSON = {"content-type": "application/json"}
@@ -461,7 +462,7 @@ def test_nothing_generated_from_the_openapi_is_answered_with_500(world: ApiWorld
         @given(case=cases)
         @bounded
         def check(case: Any) -> None:
-            answer = asyncio.run_coroutine_threadsafe(call(case), loop).result(60)
+            answer = asyncio.run_coroutine_threadsafe(call(case), loop).result(patient(60))
             assert answer.status_code < 500 or answer.status_code == 503, answer.text
             assert answer.status_code in documented | {405}, (case, answer.text)
 

@@ -16,6 +16,7 @@ from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.records import Message, StoredObject
 from sightline.search_api.threads.pools import MAX_WRITES
 from tests.api_parts import ApiWorld, app_of, client_of, picture
+from tests.patience import patient
 
 PUBLIC = {"visibility": "public"}
 PRIVATE = {"visibility": "private"}
@@ -104,7 +105,7 @@ def test_writes_that_wait_for_the_broker_hold_up_nothing_else(
                 for _ in range(2 * MAX_WRITES + 8)
             ]
             refused, waiting = await asyncio.wait(writes, return_when=asyncio.FIRST_COMPLETED)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patient(20)):
                 while len(refused) < 8:  # the others can only end with the broker
                     more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                     refused |= more
@@ -128,7 +129,7 @@ def test_a_silent_store_holds_up_only_what_needs_it(
     stat = world.store.stat
 
     def silent(bucket: str, key: str) -> StoredObject:
-        answers.wait(60)
+        answers.wait(patient(60))
         return stat(bucket, key)
 
     async def scenario(client: httpx.AsyncClient) -> None:
@@ -136,7 +137,7 @@ def test_a_silent_store_holds_up_only_what_needs_it(
         waiting = [asyncio.create_task(client.get(f"/v1/images/no{n}")) for n in range(40)]
         await asyncio.sleep(0)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patient(20)):
                 assert (await client.get("/v1/images/mine")).json()["status"] == "indexed"
                 parts = (await client.get("/readyz")).json()["parts"]
             assert [name for name, part in parts.items() if not part["up"]] == ["store"]
@@ -156,7 +157,7 @@ def test_too_many_pictures_are_told_to_come_back(
 
     def silent(bucket: str, key: str, **bounds: Any) -> bytes:
         asked.set()
-        answers.wait(60)
+        answers.wait(patient(60))
         return get(bucket, key, **bounds)
 
     async def scenario(client: httpx.AsyncClient) -> None:
@@ -164,7 +165,7 @@ def test_too_many_pictures_are_told_to_come_back(
         kinds = ("content", "thumbnail", "thumbnail")
         asks = [asyncio.create_task(client.get(f"/v1/images/mine/{kind}")) for kind in kinds]
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patient(20)):
                 (refused,), waiting = await asyncio.wait(asks, return_when=asyncio.FIRST_COMPLETED)
                 assert await asyncio.to_thread(asked.wait, 20)
         finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import NAMES
+from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,7 +21,7 @@ def test_a_benchmark_runs_at_tiny_size(name: str, tmp_path: Path) -> None:
     """It ends well and writes figures that are numbers; what they are means nothing here."""
     command = [sys.executable, "-m", "benchmarks", "--tiny", "--results", str(tmp_path), name]
     ended = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=patient(280), check=False
     )
     assert ended.returncode == 0, ended.stderr[-3_000:]
     figures = json.loads((tmp_path / f"{name}.json").read_text())["figures"]
@@ -36,7 +37,7 @@ def test_an_unknown_benchmark_is_named() -> None:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patient(60),
             check=False,
         )
         assert ended.returncode == 2

@@ -40,6 +40,7 @@ from sightline.schemas.topics import (
     TOPICS,
 )
 from sightline.stream_workers.bucket_bridge.bridge import BucketBridge
+from tests.patience import patient
 from tests.waiting import eventually
 
 
@@ -113,7 +114,7 @@ class Bridged:
     def close(self) -> None:
         """Stop the bridge."""
         self._stop.set()
-        self._thread.join(20)
+        self._thread.join(patient(20))
         self.producer.close()
         self.store.close()
 
@@ -206,7 +207,9 @@ def test_notifications_of_nothing_change_nothing_and_malformed_ones_are_dead_let
 
     removed, created = note("s3:ObjectRemoved:Delete"), note("s3:ObjectCreated:Put")
     for value in (removed, created, removed, b"{}"):
-        bridged.producer.append(BUCKET_NOTIFICATIONS.name, "theirs/k.jpg", value).result(30)
+        bridged.producer.append(BUCKET_NOTIFICATIONS.name, "theirs/k.jpg", value).result(
+            patient(30)
+        )
     (letter,) = (
         eventually(lambda: list(read_topics(bridged.kafka, [BUCKET_NOTIFICATIONS_DLQ.name]))) or []
     )

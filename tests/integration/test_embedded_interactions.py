@@ -19,6 +19,7 @@ from sightline.infra.wiring.embedded_parts import EmbeddedParts
 from sightline.schemas.topics import INTERACTIONS
 from sightline.stream_workers.labels.groups import join_group
 from tests.asking import embedded
+from tests.patience import patient
 from tests.waiting import eventually
 
 ACTOR = "ann"
@@ -56,7 +57,7 @@ def accepted(parts: EmbeddedParts, actor: str, *, at_most: int) -> list[Future[M
         except Overloaded:
             break
     for future in taken:
-        future.result(30)
+        future.result(patient(30))
     return taken
 
 

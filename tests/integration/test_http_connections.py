@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from sightline.engine.settings import ApiSettings
 from sightline.search_api.http import problems
 from tests.api_parts import ApiWorld, app_of
+from tests.patience import patient
 from tests.serving import serving
 from tests.waiting import eventually
 
@@ -48,7 +49,7 @@ def connected(url: str, *, source: str = "127.0.0.1") -> Iterator[socket.socket]
     """A bare connection from an address of this machine."""
     place = urlsplit(url)
     with socket.create_connection(
-        (place.hostname, place.port or 80), timeout=LONG_S, source_address=(source, 0)
+        (place.hostname, place.port or 80), timeout=patient(LONG_S), source_address=(source, 0)
     ) as connection:
         yield connection
 

@@ -21,6 +21,7 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageChanged, ImageDeleted
 from sightline.schemas.indexed import Lane, Outcome
 from tests.indexing import FAST, Indexing
+from tests.patience import patient
 from tests.waiting import eventually
 from tests.worker_parts import SIZE, TinyEmbedder, TinyPicture, tiny_decode
 
@@ -161,7 +162,7 @@ def test_live_goes_before_backfill(indexing: Indexing) -> None:
     gate = threading.Semaphore(0)
 
     def slow(data: bytes) -> TinyPicture:
-        assert gate.acquire(timeout=15)
+        assert gate.acquire(timeout=patient(15))
         return tiny_decode(data)
 
     for number in range(40):

@@ -50,10 +50,10 @@ from tests.label_rows import (
     triple,
     triple_id,
 )
+from tests.patience import patient
 from tests.waiting import eventually
 
 PARTITIONS = 3
-ISSUED = datetime.now(UTC) - timedelta(hours=1)
 
 
 class World:
@@ -84,7 +84,10 @@ class World:
     def mine(self, numbers: range, **changes: object) -> None:
         """Triples appear in the topic, some of them twice."""
         for number in numbers:
-            facts = {"issued_at": ISSUED, "anchor_id": f"a{number % 7}"} | changes
+            facts = {
+                "issued_at": datetime.now(UTC) - timedelta(hours=1),
+                "anchor_id": f"a{number % 7}",
+            } | changes
             for _ in range(1 + (number % 5 == 0)):
                 self.append(TRAINING_TRIPLES.name, str(facts["anchor_id"]), triple(number, **facts))
         self.producer.flush(20)
@@ -137,7 +140,7 @@ def running(world: World, *, sinks: int) -> Iterator[None]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(patient(30))
             assert not thread.is_alive()
 
 
@@ -213,7 +216,7 @@ def test_a_killed_sink_goes_on_where_the_manifest_ends(world: World, tmp_path: P
             )
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(patient(10))
         written = world.ends()
     process = sink_process(world, log)
     world.mine(range(300, 320))
@@ -221,7 +224,7 @@ def test_a_killed_sink_goes_on_where_the_manifest_ends(world: World, tmp_path: P
     try:
         eventually(lambda: world.ends() == total, timeout_s=60, reason="all is in the manifest")
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(patient(30)) == 0
     finally:
         process.kill()
     assert world.ids() == wanted(range(320))
@@ -299,7 +302,7 @@ def test_closed_searches_become_metrics_over_restarts(world: World) -> None:
             )
         finally:
             stop.set()
-            thread.join(30)
+            thread.join(patient(30))
 
     random = Random(1)
     closing(world, random, range(100, 102))
@@ -325,7 +328,7 @@ def test_closed_searches_become_metrics_over_restarts(world: World) -> None:
         )
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(patient(30))
     with LabelCommands.open(world.settings) as commands:
         fitted = commands.fit(min_pairs=1, min_clicks=1, max_weight=10)
     assert fitted.curve.searches == 80

@@ -30,6 +30,7 @@ from sightline.stream_workers.labels.stage.process import EXIT_FAILED
 from tests.label_kafka import LabelPipeline
 from tests.label_world import SMALL_RULES, START_MS, far_hash, instant
 from tests.oracle_labels import Recorded
+from tests.patience import patient
 from tests.waiting import eventually
 
 ENDS_WITHIN_S = 90
@@ -60,7 +61,7 @@ def test_lag_that_nobody_works_on_ends_the_process(pipeline: LabelPipeline) -> N
     """`EpochDone` is never acknowledged, so taking stops: the watchdog ends the process."""
     pipeline.faults = {"stalled_s": 2.0}
     pipeline.write([_tick(START_MS + 10_000 * number) for number in range(60)])
-    ended = pipeline.start(Stage.JOIN, hangs_on=EPOCHS_DONE.name).wait(ENDS_WITHIN_S)
+    ended = pipeline.start(Stage.JOIN, hangs_on=EPOCHS_DONE.name).wait(patient(ENDS_WITHIN_S))
     assert ended == EXIT_FAILED
     assert f"Stalled: {pipeline.kafka.topic_prefix}{INTERACTIONS_IMPORTED.name}/0: at" in _log_of(
         pipeline
@@ -72,7 +73,7 @@ def test_too_many_dead_letters_end_the_process(pipeline: LabelPipeline) -> None:
     pipeline.faults = {"dead_letter_limit": 3}
     pipeline.write([Recorded(0, n, START_MS + n, b"nonsense") for n in range(9)])
     for _ in range(2):
-        assert pipeline.start(Stage.JOIN).wait(ENDS_WITHIN_S) == EXIT_FAILED
+        assert pipeline.start(Stage.JOIN).wait(patient(ENDS_WITHIN_S)) == EXIT_FAILED
     assert "labels.dead_letter_limit" in _log_of(pipeline)
     letters = read_topics(pipeline.kafka, [INTERACTIONS_IMPORTED_DLQ.name])
     assert {DeadLetterFacts.parse(list(letter.headers)).offset for letter in letters} <= {0, 1, 2}
@@ -98,7 +99,7 @@ def test_on_a_live_topic_ticks_alone_close_epochs(
             event: Event[EventData] = Event.of(
                 data, event_id=data.TYPE, source="urn:t", time=page.issued_at
             )
-            producer.append(INTERACTIONS.name, page.actor_id, event.encode()).result(30)
+            producer.append(INTERACTIONS.name, page.actor_id, event.encode()).result(patient(30))
         pipeline.start(Stage.JOIN)
         pipeline.start(Stage.MINE)
         triples = eventually(

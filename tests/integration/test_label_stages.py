@@ -15,6 +15,7 @@ from tests.label_kafka import LabelPipeline
 from tests.label_shell import assert_equal
 from tests.label_world import SMALL_RULES, World
 from tests.oracle_labels import expected
+from tests.patience import patient
 
 PARTITIONS = 3
 RULES = replace(SMALL_RULES, epoch_ms=10_000, bot_acts=40, bot_coverage_shown=40)
@@ -62,9 +63,9 @@ def test_killed_right_before_a_send_it_still_equals_the_oracle(pipeline: LabelPi
     """Both stages are killed with half of an epoch sent; something was sent twice."""
     pipeline.write(_world(12).run(2_000))
     for dies_before in (40, 150):
-        assert pipeline.start(Stage.JOIN, dies_before=dies_before).wait(60) == -9
+        assert pipeline.start(Stage.JOIN, dies_before=dies_before).wait(patient(60)) == -9
     pipeline.start(Stage.JOIN)
-    assert pipeline.start(Stage.MINE, dies_before=30).wait(60) == -9
+    assert pipeline.start(Stage.MINE, dies_before=30).wait(patient(60)) == -9
     pipeline.start(Stage.MINE)
     assert_oracle(pipeline)
     topics = pipeline.streamed(PARTITIONS)
@@ -101,10 +102,12 @@ def test_gaps_that_transactions_leave_are_no_loss(pipeline: LabelPipeline) -> No
     middle = pipeline.last_closed(log[:half], PARTITIONS)
     pipeline.wait_until_done(Stage.JOIN, PARTITIONS, middle, 90)
     workers[0].terminate()
-    workers[0].wait(30)
+    workers[0].wait(patient(30))
     pipeline.write_in_transactions(log[half:], records=40, aborted_every=3)
     workers[0] = pipeline.start(Stage.JOIN)
     assert_oracle(pipeline)
     with pytest.raises(subprocess.TimeoutExpired):
-        workers[0].wait(8)  # twice as long as it bears lag: what is left are ends of transactions
+        workers[0].wait(
+            patient(8)
+        )  # twice as long as it bears lag: what is left are ends of transactions
     assert workers[1].poll() is None

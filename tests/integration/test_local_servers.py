@@ -18,6 +18,7 @@ from sightline.engine.event_log.kafka.diagnosis import broker_answers
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.infra.local.server_process import ServerDidNotStart
+from tests.patience import patient
 from tests.waiting import eventually
 
 
@@ -59,7 +60,7 @@ def test_kafka_keeps_what_it_acknowledged_over_a_kill_and_a_stop(tmp_path: Path)
     with LocalKafka(tmp_path / "broker") as broker:
         servers = broker.bootstrap_servers
         admin = AdminClient({"bootstrap.servers": servers})
-        admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(30)
+        admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(patient(30))
         produce(servers, "kept", b"before the kill")
         killed = broker.pid
         broker.kill()
@@ -123,7 +124,7 @@ def test_minio_notifies_the_broker_of_new_and_removed_objects(tmp_path: Path, ka
     """A bucket bound to a target sends one message for each object, keyed by bucket and key."""
     topic = f"notified-{os.urandom(4).hex()}"
     admin = AdminClient({"bootstrap.servers": kafka})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(patient(30))
     with LocalMinio(tmp_path, notify={"images": (kafka, topic)}) as server:
         client = Minio(
             server.endpoint,

@@ -22,6 +22,7 @@ from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.stream_workers.reconciling.reconcile import Report
 from tests.api_parts import BUCKET, KEYS, ApiWorld, app_of
+from tests.patience import patient
 
 FEW = 20
 
@@ -40,7 +41,7 @@ class Owner:
             target=serve, args=(app, listener, self._stop), kwargs={"ready": ready.set}
         )
         self._thread.start()
-        assert ready.wait(20)
+        assert ready.wait(patient(20))
 
     def close(self) -> None:
         """Stop serving."""

@@ -12,6 +12,7 @@ from faust.transport.drivers.aiokafka import Producer as FaustProducer
 
 from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.settings import KafkaSettings
+from tests.patience import patient
 
 KEYS = 600
 PARTITIONS = 12
@@ -29,7 +30,7 @@ def by_ours(settings: KafkaSettings, topic: str, sent: Sequence[str]) -> dict[st
     producer = KafkaEventProducer(settings)
     try:
         pending = {key: producer.append(topic, key, b"{}") for key in sent}
-        return {key: future.result(30).partition for key, future in pending.items()}
+        return {key: future.result(patient(30)).partition for key, future in pending.items()}
     finally:
         producer.close()
 
@@ -46,7 +47,7 @@ def test_a_key_lands_on_one_partition_whoever_sends_it(kafka_settings: KafkaSett
     topic = "partitioner"
     named = f"{kafka_settings.topic_prefix}{topic}"
     admin = AdminClient({"bootstrap.servers": kafka_settings.bootstrap_servers})
-    admin.create_topics([NewTopic(named, PARTITIONS, 1)])[named].result(30)
+    admin.create_topics([NewTopic(named, PARTITIONS, 1)])[named].result(patient(30))
     sent = keys()
     ours = by_ours(kafka_settings, topic, sent)
     assert ours == asyncio.run(by_aiokafka(kafka_settings.bootstrap_servers, named, sent))

@@ -27,6 +27,7 @@ from sightline.producers.interactions.publisher_async import AsyncInteractionPub
 from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.topics import IMAGES, JUDGEMENTS
 from tests.broker_faults import FaultyBroker, Request
+from tests.patience import patient
 from tests.worker_parts import MemoryStore
 
 LONG_S = 60.0
@@ -188,7 +189,7 @@ def test_appending_while_it_is_closed_is_never_silent(log: KafkaEventProducer) -
     threads = [threading.Thread(target=append) for _ in range(4)]
     for thread in threads:
         thread.start()
-    assert going.wait(LONG_S)
+    assert going.wait(patient(LONG_S))
     log.close()
     for thread in threads:
         thread.join()

@@ -30,6 +30,7 @@ from tests.contract.test_event_log import Listener
 from tests.integration.test_label_stages import PARTITIONS, RULES, assert_oracle
 from tests.label_kafka import LabelPipeline
 from tests.label_world import World
+from tests.patience import patient
 from tests.secured import Authority, SecuredKafka, secured_kafka, secured_minio
 from tests.waiting import eventually
 
@@ -116,7 +117,7 @@ def test_a_wrong_password_is_named_and_never_told(broker: SecuredKafka, mechanis
     assert "SIGHTLINE_KAFKA__SASL_PASSWORD" in str(finding)
     assert "not-the-one" not in str(finding)
     with closing(KafkaEventProducer(wrong)) as producer, pytest.raises(PartUnavailable):
-        producer.append(IMAGES.name, "k", b"{}").result(30)
+        producer.append(IMAGES.name, "k", b"{}").result(patient(30))
 
 
 def test_an_authority_that_is_not_trusted_is_named(broker: SecuredKafka, s3: StoreSettings) -> None:
@@ -149,6 +150,6 @@ def test_prefixes_keep_deployments_apart(broker: SecuredKafka) -> None:
     for kafka in (mine, theirs):
         KafkaTopics(kafka).ensure([IMAGES])
     with closing(KafkaEventProducer(mine)) as producer:
-        producer.append(IMAGES.name, "k", b"{}").result(30)
+        producer.append(IMAGES.name, "k", b"{}").result(patient(30))
     assert len(list(read_topics(mine, [IMAGES.name]))) == 1
     assert list(read_topics(theirs, [IMAGES.name])) == []

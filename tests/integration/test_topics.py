@@ -18,6 +18,7 @@ from sightline.engine.errors import TopicDrift
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import TOPICS
+from tests.patience import patient
 from tests.waiting import eventually
 
 NAMES = sorted(topic.name for topic in TOPICS)
@@ -42,7 +43,7 @@ def test_a_created_topic_can_be_used_at_once(kafka_settings: KafkaSettings) -> N
             for partition in range(kafka_settings.partitions or 1)
         }
     )
-    assert {answer.result(30).offset for answer in asked.values()} == {0}
+    assert {answer.result(patient(30)).offset for answer in asked.values()} == {0}
 
 
 def test_missing_topics_are_told_where_they_must_not_be_created(
@@ -60,7 +61,7 @@ def test_drift_names_topic_setting_and_both_values(kafka_settings: KafkaSettings
     prefix = kafka_settings.topic_prefix
     admin = AdminClient({"bootstrap.servers": kafka_settings.bootstrap_servers})
     narrow = f"{prefix}images.v1"
-    admin.create_topics([NewTopic(narrow, 1, 1)])[narrow].result(30)
+    admin.create_topics([NewTopic(narrow, 1, 1)])[narrow].result(patient(30))
     topics = KafkaTopics(kafka_settings)
     topics.ensure(TOPICS)
     eventually(lambda: len(topics.drift(TOPICS)) < len(TOPICS), reason="the topics are listed")
@@ -71,7 +72,7 @@ def test_drift_names_topic_setting_and_both_values(kafka_settings: KafkaSettings
             ConfigEntry("retention.ms", "1000", incremental_operation=AlterConfigOpType.SET)
         ],
     )
-    admin.incremental_alter_configs([changed])[changed].result(30)
+    admin.incremental_alter_configs([changed])[changed].result(patient(30))
     wanted = {
         f"topic {narrow} has 1 partitions, the code says 3",
         f"topic {narrow} has cleanup.policy=delete, the code says compact",

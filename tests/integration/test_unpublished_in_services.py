@@ -18,6 +18,7 @@ from sightline.producers.images.unpublished import GRACE
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES
 from tests.catalogued_parts import Log, authority
+from tests.patience import patient
 from tests.waiting import eventually
 
 
@@ -56,7 +57,7 @@ def test_it_is_published_without_being_asked_for(
 
         eventually(lambda: published() == ["left"], timeout_s=60, reason="the event")
         stop.set()
-        looking.join(60)
+        looking.join(patient(60))
         assert not looking.is_alive()
 
 

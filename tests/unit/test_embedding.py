@@ -21,6 +21,7 @@ from sightline.engine.embedding.networks import build_network, from_crops
 from sightline.engine.embedding.normalisation import Normalisation
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
+from tests.patience import patient
 from tests.reference_networks import CROPS, NETWORKS
 
 PLAIN = Normalisation((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
@@ -213,7 +214,9 @@ def converted_networks(directory: Path) -> Path:
 
 def _said(program: str, argument: Path) -> str:
     command = [sys.executable, "-c", program, str(argument)]
-    ended = subprocess.run(command, capture_output=True, check=True, text=True, timeout=120)
+    ended = subprocess.run(
+        command, capture_output=True, check=True, text=True, timeout=patient(120)
+    )
     assert ended.stderr == ""
     return ended.stdout
 

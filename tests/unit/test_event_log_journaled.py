@@ -20,6 +20,7 @@ from sightline.engine.records import Message, TopicPartition
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageUploaded, ObjectReference
 from sightline.schemas.topics import IMAGES, IMAGES_INDEXED
+from tests.patience import patient
 from tests.waiting import eventually
 from tests.worker_parts import MemoryLog
 
@@ -84,7 +85,7 @@ def test_an_image_event_is_journaled_before_it_is_acknowledged(journal: Journal)
     assert not future.done()
     acknowledged, message = log.unanswered[0]
     acknowledged.set_result(message)
-    assert future.result(5) == message
+    assert future.result(patient(5)) == message
     producer.close()
 
 
@@ -94,7 +95,7 @@ def test_a_broken_journal_acknowledges_nothing(journal: Journal) -> None:
     producer = JournaledEventProducer(log, journal, clock=CLOCK)
     journal.close()
     with pytest.raises(PartUnavailable):
-        producer.append(IMAGE, "a", event("a")).result(5)
+        producer.append(IMAGE, "a", event("a")).result(patient(5))
     assert not log.unanswered
     producer.close()
 
@@ -105,7 +106,7 @@ def test_a_broken_log_is_told(journal: Journal) -> None:
     log.down = True
     producer = JournaledEventProducer(log, journal, clock=CLOCK)
     with pytest.raises(PartUnavailable):
-        producer.append(IMAGE, "a", event("a")).result(5)
+        producer.append(IMAGE, "a", event("a")).result(patient(5))
     assert journal.count() == 1
     producer.close()
 
@@ -127,14 +128,14 @@ def test_only_image_events_are_journaled(journal: Journal) -> None:
     """Other topics and what is no event pass through; a null makes it forget what is deleted."""
     log = MemoryLog(CLOCK)
     producer = JournaledEventProducer(log, journal, clock=CLOCK)
-    producer.append(IMAGES_INDEXED.name, "a", b"1").result(5)
-    producer.append(IMAGE, "a", b"not json").result(5)
+    producer.append(IMAGES_INDEXED.name, "a", b"1").result(patient(5))
+    producer.append(IMAGE, "a", b"not json").result(patient(5))
     assert journal.count() == 0
-    producer.append(IMAGE, "a", event("a")).result(5)
-    producer.append(IMAGE, "a", None).result(5)
+    producer.append(IMAGE, "a", event("a")).result(patient(5))
+    producer.append(IMAGE, "a", None).result(patient(5))
     assert journal.count() == 1
-    producer.append(IMAGE, "a", deletion("a", 2)).result(5)
-    producer.append(IMAGE, "a", None).result(5)
+    producer.append(IMAGE, "a", deletion("a", 2)).result(patient(5))
+    producer.append(IMAGE, "a", None).result(patient(5))
     assert journal.count() == 0
     assert [m.value for m in log.records[IMAGE]][::2] == [b"not json", None, None]
     with pytest.raises(TooLarge):

@@ -23,6 +23,7 @@ from sightline.engine.logs import JsonFormatter
 from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettings
 from sightline.infra.local.free_ports import LOOPBACK, free_port
 from sightline.schemas.topics import IMAGES
+from tests.patience import patient
 from tests.processes import sightline
 from tests.waiting import eventually
 
@@ -73,7 +74,7 @@ def test_a_producer_says_nothing_on_standard_error(
     settings = nobody()
     producer = KafkaEventProducer(settings)
     with pytest.raises(PartUnavailable):
-        producer.append(IMAGES.name, "cat", b"1").result(30)
+        producer.append(IMAGES.name, "cat", b"1").result(patient(30))
     producer.close()
     assert capfd.readouterr().err == ""
     [line] = caplog.messages

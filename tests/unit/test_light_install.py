@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patient
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 HEAVY = (
@@ -93,7 +95,7 @@ def test_the_base_install_needs_no_extra(names: list[str]) -> None:
         [sys.executable, "-c", BLOCKER, json.dumps([names, HEAVY])],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-2_000:]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sightline.engine.errors import BadImage, RejectReason
 from sightline.engine.pictures.prepare import prepare, render
 from sightline.engine.settings import DecodeSettings
+from tests.patience import patient
 
 MEMORY_BYTES = 3 * 512 * 1024**2
 DECODE_ALL = """
@@ -45,7 +46,7 @@ def test_every_nasty_file_gets_its_verdict_in_bounded_memory(nasty: Path) -> Non
         [sys.executable, "-c", DECODE_ALL, str(nasty / "files"), str(MEMORY_BYTES)],
         capture_output=True,
         check=True,
-        timeout=120,
+        timeout=patient(120),
     )
     told = json.loads(done.stdout)
     with (nasty / "manifest.csv").open(newline="") as file:

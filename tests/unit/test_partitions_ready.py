@@ -13,6 +13,7 @@ from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.event_log.kafka.ready import await_partitions
 from sightline.schemas.topics import IMAGES
 from tests.broker_faults import FaultyBroker, Request
+from tests.patience import patient
 
 TOPIC = IMAGES.name
 PARTITIONS = 3
@@ -46,7 +47,7 @@ def test_a_leader_that_does_not_know_yet_is_asked_again(
     broker.refuse(Request.LIST_OFFSETS, *[KafkaError.NOT_LEADER_FOR_PARTITION] * 2)
     await_partitions(admin, [TOPIC], timeout_s=30)
     place = TopicPartition(TOPIC, 0)
-    assert admin.list_offsets({place: END})[place].result(30).offset == 0
+    assert admin.list_offsets({place: END})[place].result(patient(30)).offset == 0
 
 
 def test_a_partition_without_a_leader_is_named(broker: FaultyBroker, admin: AdminClient) -> None:

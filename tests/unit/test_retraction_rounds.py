@@ -26,6 +26,7 @@ from sightline.stream_workers.labels.sink.last_retraction import (
 from sightline.stream_workers.labels.sink.retraction import RetractionReport
 from sightline.stream_workers.labels.sink.retraction_rounds import RetractionRounds
 from tests.label_rows import at
+from tests.patience import patient
 from tests.waiting import eventually
 
 BUCKET = "sightline"
@@ -86,7 +87,7 @@ def running(*loops: Callable[[threading.Event], None]) -> Iterator[None]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(patient(10))
             assert not thread.is_alive()
 
 

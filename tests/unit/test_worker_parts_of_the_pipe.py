@@ -25,6 +25,7 @@ from sightline.stream_workers.indexing.byte_budget import ByteBudget, HeldBytes
 from sightline.stream_workers.indexing.lane_queue import LaneQueue
 from sightline.stream_workers.indexing.lane_room import LaneRoom
 from sightline.stream_workers.indexing.poll import LanePoller
+from tests.patience import patient
 from tests.worker_parts import MemoryConsumer, MemoryLog
 
 PLACE = TopicPartition("images.v1", 0)
@@ -165,7 +166,7 @@ def test_the_first_failure_of_a_thread_is_kept() -> None:
         raise error
 
     crew.spawn("fails", fail)
-    assert crew.failed.wait(10)
+    assert crew.failed.wait(patient(10))
     assert crew.failure is error
     crew.stop(1)
 
@@ -177,7 +178,7 @@ def test_a_thread_that_gave_up_is_no_failure() -> None:
     def give_up() -> None:
         raise GaveUp("stopping")
 
-    crew.spawn("waits", give_up).join(10)
+    crew.spawn("waits", give_up).join(patient(10))
     assert not crew.failed.is_set()
 
 
