@@ -53,7 +53,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Leave it, without its bytes, to `Turns`, which gives it back when another event has ended."""
+    """Let it wait, without its bytes, for another event, whose end or verdict gives it back."""
 
     item: Polled | Planned
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 
 from sightline.engine.metrics import Metrics
-from sightline.engine.ports import Clock
+from sightline.engine.ports import Clock, VectorIndex
 from sightline.engine.records import GenerationSpec
 from sightline.engine.trace_context import child_traceparent, traceparent_header, traceparent_of
 from sightline.schemas.envelope import Event
@@ -16,12 +15,7 @@ from sightline.schemas.topics import IMAGES_INDEXED
 from sightline.stream_workers.delivery.dead_letters import DeadLetters
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
 from sightline.stream_workers.indexing.moves import Applied, End, Unforeseen
-from sightline.stream_workers.indexing.task import (
-    ImageTask,
-    PictureFacts,
-    Polled,
-    Rejection,
-)
+from sightline.stream_workers.indexing.task import ImageTask, PictureFacts, Polled, Rejection
 
 SOURCE = "/sightline/index-worker"
 _MESSAGE_CHARS = 512
@@ -32,7 +26,7 @@ class Outcomes:
     """Sends one message for each ending and counts it; safe from several threads.
 
     Args:
-        spec: gives the generation that is written.
+        index: says which generation is written.
     """
 
     def __init__(
@@ -40,13 +34,13 @@ class Outcomes:
         outbox: Outbox,
         dead_letters: DeadLetters,
         *,
-        spec: Callable[[], GenerationSpec],
+        index: VectorIndex,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
         self._outbox = outbox
         self._dead_letters = dead_letters
-        self._spec = spec
+        self._index = index
         self._clock = clock
         self._metrics = metrics
 
@@ -67,7 +61,7 @@ class Outcomes:
 
     def _applied(self, applied: Applied) -> Letter:
         task = applied.judged.task
-        event = outcome_event(applied, self._spec(), self._clock.now())
+        event = outcome_event(applied, self._index.spec, self._clock.now())
         trace = child_traceparent(traceparent_of(task.polled.message.headers))
         letter = self._outbox.send(
             IMAGES_INDEXED.name, task.image_id, event.encode(), [traceparent_header(trace)]

@@ -144,7 +144,7 @@ class Router:
                 self._end(move)
 
     def _lead_or_follow(self, fetched: Fetched) -> None:
-        """Embed the bytes, unless equal ones are."""
+        """Embed the bytes, unless equal ones are embedded or about to be."""
         joined = self._shared.join(fetched)
         if joined is True:
             self.to_embed.put(fetched.lane, [fetched])

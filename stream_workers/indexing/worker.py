@@ -122,21 +122,14 @@ class IndexWorker:
             window_s=settings.dead_letter_window_s,
         )
         self._durability = Durability(
-            index,
-            outbox,
-            offsets=offsets,
-            patience=patience,
-            clock=clock,
-            metrics=metrics,
+            index, outbox, offsets=offsets, patience=patience, clock=clock, metrics=metrics
         )
         self._router = Router(
             clock=clock,
             embedders=1 if embedder.batched else threads,
             room=self._room,
             turns=turns,
-            outcomes=Outcomes(
-                outbox, dead_letters, spec=lambda: index.spec, clock=clock, metrics=metrics
-            ),
+            outcomes=Outcomes(outbox, dead_letters, index=index, clock=clock, metrics=metrics),
             durability=self._durability,
         )
         planner = Planner(index, turns=turns, patience=patience)

@@ -79,9 +79,12 @@ def test_what_is_put_off_is_taken_when_it_is_due_or_hurried() -> None:
 
 def test_a_taker_that_waits_is_there_when_the_time_comes() -> None:
     """It waits no longer than until the next item is due, however long its own time-out is."""
-    queue: LaneQueue[str] = LaneQueue(SystemClock())
+    clock = SystemClock()
+    queue: LaneQueue[str] = LaneQueue(clock)
+    started_s = clock.monotonic()
     queue.put(Lane.LIVE, ["soon"], after_s=0.01)
     assert queue.take(1, 60) == ["soon"]
+    assert clock.monotonic() - started_s < 55
 
 
 def room(clock: ManualClock) -> LaneRoom:

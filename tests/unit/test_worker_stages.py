@@ -1,0 +1,395 @@
+"""Each stage of the index worker: values in, the moves that it returns out."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from sightline.engine.clock import ManualClock
+from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
+from sightline.engine.records import Stage
+from sightline.engine.settings import WorkerSettings
+from sightline.schemas.envelope import Event
+from sightline.schemas.fields import Visibility
+from sightline.schemas.images import ImageDeleted, ImageState
+from sightline.schemas.indexed import Lane, Outcome
+from sightline.schemas.topics import IMAGES
+from sightline.stream_workers.delivery.dead_letters import DeadLetters
+from sightline.stream_workers.delivery.offsets import LaneOffsets, PartitionLedger
+from sightline.stream_workers.delivery.outbox import Outbox
+from sightline.stream_workers.delivery.retries import Patience
+from sightline.stream_workers.indexing.apply import Applier
+from sightline.stream_workers.indexing.byte_budget import ByteBudget, HeldBytes
+from sightline.stream_workers.indexing.commit import Durability
+from sightline.stream_workers.indexing.embed import BackfillThreads, Embedding
+from sightline.stream_workers.indexing.fetch import Fetcher
+from sightline.stream_workers.indexing.lane_room import LaneRoom
+from sightline.stream_workers.indexing.moves import (
+    Again,
+    Applied,
+    Embed,
+    End,
+    Expired,
+    Fetch,
+    Hide,
+    Move,
+    Share,
+    Unforeseen,
+    Wait,
+    Write,
+)
+from sightline.stream_workers.indexing.outcomes import Outcomes
+from sightline.stream_workers.indexing.plan import Planner
+from sightline.stream_workers.indexing.router import Router
+from sightline.stream_workers.indexing.task import (
+    Fetched,
+    ImageTask,
+    Judged,
+    PictureFacts,
+    Polled,
+    Rejection,
+)
+from sightline.stream_workers.indexing.turns import Turns
+from tests.worker_parts import MemoryIndex, MemoryLog, MemoryStore, TinyEmbedder, tiny_decode
+from tests.worker_world import public, reference
+
+SETTINGS = WorkerSettings(object_grace_s=5.0)
+
+
+class Bench:
+    """One of each stage, none of which knows another, on parts in memory."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        metrics = Metrics(CollectorRegistry())
+        self.index = MemoryIndex()
+        self.store = MemoryStore()
+        self.log = MemoryLog(self.clock)
+        self.budget = ByteBudget(1_000)
+        self.turns = Turns()
+        self.back: list[str] = []
+        patience = Patience(SETTINGS, Health(self.clock), metrics)
+        self.room = LaneRoom(dict.fromkeys(Lane, 9), parked_limit=9, live_share=2, clock=self.clock)
+        self.planner = Planner(self.index, turns=self.turns, patience=patience)
+        self.fetcher = Fetcher(
+            self.store,
+            settings=SETTINGS,
+            max_bytes=100,
+            budget=self.budget,
+            patience=patience,
+            clock=self.clock,
+            metrics=metrics,
+            store_is_back=lambda: self.back.append("back"),
+        )
+        self.embedding = Embedding(
+            TinyEmbedder(),
+            tiny_decode,
+            backfill=BackfillThreads(self.room, threads=2, max_batch=8),
+            patience=patience,
+            clock=self.clock,
+            metrics=metrics,
+        )
+        self.applier = Applier(
+            self.index, again_s=0.1, patience=patience, clock=self.clock, metrics=metrics
+        )
+        outbox = Outbox(self.log, patience)
+        dead_letters = DeadLetters(
+            outbox, clock=self.clock, metrics=metrics, limit=9, window_s=60.0
+        )
+        self.router = Router(
+            clock=self.clock,
+            embedders=1,
+            room=self.room,
+            turns=self.turns,
+            outcomes=Outcomes(
+                outbox, dead_letters, index=self.index, clock=self.clock, metrics=metrics
+            ),
+            durability=Durability(
+                self.index,
+                outbox,
+                offsets={lane: LaneOffsets() for lane in Lane},
+                patience=patience,
+                clock=self.clock,
+                metrics=metrics,
+            ),
+        )
+
+    def polled(self, key: str, value: bytes | None, *, lane: Lane = Lane.LIVE) -> Polled:
+        """Append a record and poll it."""
+        message = self.log.append(IMAGES.name, key, value).result()
+        return Polled(message, lane, PartitionLedger(), self.clock.now())
+
+    def upload(self, state: ImageState, *, lane: Lane = Lane.LIVE) -> Polled:
+        """Append the event of a state and poll it."""
+        event = Event[ImageState].of(
+            state, event_id=f"e{state.version}", source="/test", time=self.clock.now()
+        )
+        return self.polled(state.image_id, event.encode(), lane=lane)
+
+    def task(self, state: ImageState, *, lane: Lane = Lane.LIVE) -> ImageTask:
+        """Make the task of a state's event, not planned yet."""
+        polled = self.upload(state, lane=lane)
+        event = Event[ImageState].of(
+            state, event_id=f"e{state.version}", source="/test", time=self.clock.now()
+        )
+        return ImageTask(polled, event)
+
+    def fetched(self, task: ImageTask, data: bytes) -> Fetched:
+        """Give a task its bytes, counted in the budget."""
+        self.budget.acquire(len(data), threading.Event())
+        held = HeldBytes(data, self.budget.release)
+        digest = reference(data).sha256
+        assert digest is not None
+        return Fetched(task, digest, held, self.clock.now())
+
+    def indexed(self, state: ImageState, data: bytes) -> ImageTask:
+        """Bring a state into the index."""
+        task = self.task(state)
+        moves = self.embedding.embed([self.fetched(task, data)])
+        self.applier.apply([Write(share.judged) for share in moves if isinstance(share, Share)])
+        return task
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Stages on parts in memory, nothing stored, nothing indexed."""
+    return Bench()
+
+
+def kinds(moves: list[Move]) -> list[type]:
+    """Name what each move is."""
+    return [type(move) for move in moves]
+
+
+def private(image_id: str, version: int, data: bytes) -> ImageState:
+    """Make a private upload."""
+    return public(image_id, version, data).model_copy(update={"visibility": Visibility.PRIVATE})
+
+
+@pytest.mark.parametrize("move", get_args(Move))
+def test_every_move_is_explained(move: type) -> None:
+    """The architecture's table says who returns it and what the router does with it."""
+    page = (Path(__file__).resolve().parents[2] / "docs/architecture.md").read_text()
+    assert f"| `{move.__name__}(" in page
+
+
+def test_new_bytes_are_fetched_and_what_hides_is_hidden_first(bench: Bench) -> None:
+    """A public upload asks for its bytes; a private one leaves the results before that."""
+    moves = bench.planner.plan([bench.upload(public("a", 1, b"one"))])
+    assert kinds(moves) == [Fetch]
+    hide, fetch = bench.planner.plan([bench.upload(private("b", 1, b"one"))])
+    assert isinstance(hide, Hide)
+    assert fetch == Fetch(hide.task)
+
+
+def test_a_delete_needs_no_bytes(bench: Bench) -> None:
+    """Its final state is written at once, whether or not the image is known."""
+    (move,) = bench.planner.plan([bench.upload(ImageDeleted(image_id="a", version=1))])
+    assert isinstance(move, Write)
+    assert (move.judged.verdict, move.settled) == (None, False)
+
+
+def test_what_the_index_is_past_is_settled(bench: Bench) -> None:
+    """Nothing is written, but how it stands is read back and told."""
+    bench.indexed(public("a", 2, b"one"), b"one")
+    (move,) = bench.planner.plan([bench.upload(public("a", 1, b"two"))])
+    assert isinstance(move, Write)
+    assert move.settled
+
+
+def test_bytes_that_the_index_has_looked_at_are_not_fetched(bench: Bench) -> None:
+    """A change of tags takes the stored facts and vector as its verdict."""
+    bench.indexed(public("a", 1, b"one"), b"one")
+    (move,) = bench.planner.plan([bench.upload(public("a", 2, b"one"))])
+    assert isinstance(move, Write)
+    assert isinstance(move.judged.verdict, PictureFacts)
+
+
+def test_a_lower_version_waits_for_a_higher_one_before_it(bench: Bench) -> None:
+    """It is given back, as it was planned, when the higher one has ended."""
+    first, second = public("a", 5, b"one"), public("a", 3, b"two")
+    fetch, wait = reversed(bench.planner.plan([bench.upload(first), bench.upload(second)]))
+    assert isinstance(fetch, Fetch)
+    assert isinstance(wait, Wait)
+    assert bench.turns.leave(fetch.task) == [wait.item]
+
+
+def test_a_null_passes_unless_an_event_of_its_image_is_before_it(bench: Bench) -> None:
+    """Only then is known whether it lies behind a living image."""
+    alone = bench.polled("b", None)
+    assert bench.planner.plan([alone]) == [End(alone, Expired())]
+    upload, null = bench.upload(public("a", 1, b"one")), bench.polled("a", None)
+    assert Wait(null) in bench.planner.plan([upload, null])
+
+
+def test_a_record_that_breaks_its_contract_ends_there(bench: Bench) -> None:
+    """It is no image event, so a dead letter tells of it."""
+    polled = bench.polled("a", b"{")
+    (end,) = bench.planner.plan([polled])
+    assert isinstance(end, End)
+    assert end.item is polled
+    assert isinstance(end.ending, Unforeseen)
+    assert end.ending.stage == "read"
+
+
+def test_bytes_in_hand_are_embedded_and_bytes_let_go_fetched_again(bench: Bench) -> None:
+    """Planned again, it does not hide a second time."""
+    task = bench.task(private("a", 1, b"one"))
+    fetched = bench.fetched(task, b"one")
+    assert bench.planner.plan([fetched]) == [Embed(fetched)]
+    fetched.held.let_go()
+    assert bench.planner.plan([fetched]) == [Fetch(task)]
+
+
+def test_fetched_bytes_are_embedded_or_planned_with(bench: Bench) -> None:
+    """Where the event did not promise the digest, the index may know what was read."""
+    bench.store.put("pictures", reference(b"one").key, b"one")
+    (embed,) = bench.fetcher.fetch([Fetch(bench.task(public("a", 1, b"one")))])
+    assert isinstance(embed, Embed)
+    assert embed.fetched.held.data == b"one"
+    unsaid = public("b", 1, b"one").model_copy(update={"object": reference(b"one", promised=False)})
+    (again,) = bench.fetcher.fetch([Fetch(bench.task(unsaid))])
+    assert isinstance(again, Again)
+    assert isinstance(again.item, Fetched)
+    assert again.item.content_sha256 == reference(b"one").sha256
+    assert bench.budget.held == 2 * len(b"one")
+
+
+def test_a_missing_object_is_looked_for_until_its_grace_is_over(bench: Bench) -> None:
+    """Then it is rejected; meanwhile no bytes are counted for it."""
+    task = bench.task(public("a", 1, b"late"))
+    (later,) = bench.fetcher.fetch([Fetch(task)])
+    assert isinstance(later, Fetch)
+    assert (later.task, later.attempts, later.missing_since_s) == (task, 1, 0.0)
+    assert 0 < later.after_s <= 0.5
+    bench.clock.advance(SETTINGS.object_grace_s)
+    (write,) = bench.fetcher.fetch([later])
+    assert isinstance(write, Write)
+    assert isinstance(write.judged.verdict, Rejection)
+    assert write.judged.verdict.reason == "object_missing"
+    assert bench.budget.held == 0
+
+
+def test_a_store_that_is_down_is_tried_later_and_its_return_told(bench: Bench) -> None:
+    """An outage takes nothing from the grace of a missing object."""
+    bench.store.put("pictures", reference(b"one").key, b"one")
+    bench.store.down = True
+    (later,) = bench.fetcher.fetch([Fetch(bench.task(public("a", 1, b"one")))])
+    assert isinstance(later, Fetch)
+    assert later.missing_since_s is None
+    assert (bench.budget.held, bench.back) == (0, [])
+    bench.store.down = False
+    assert kinds(bench.fetcher.fetch([later])) == [Embed]
+    assert bench.back == ["back"]
+
+
+def test_a_file_that_is_too_large_is_rejected_unread(bench: Bench) -> None:
+    """The event says how large it is."""
+    (write,) = bench.fetcher.fetch([Fetch(bench.task(public("a", 1, b"x" * 101)))])
+    assert isinstance(write, Write)
+    assert isinstance(write.judged.verdict, Rejection)
+    assert bench.store.reads == 0
+
+
+def test_a_batch_gives_each_its_own_verdict(bench: Bench) -> None:
+    """One is no picture, one fails in an unforeseen way, one is embedded; all bytes are let go."""
+    datas = (b"bad", b"poison", b"one")
+    tasks = [bench.task(public(f"i{n}", 1, data)) for n, data in enumerate(datas)]
+    batch = [bench.fetched(task, data) for task, data in zip(tasks, datas, strict=True)]
+    refused, failed, embedded = bench.embedding.embed(batch)
+    assert isinstance(refused, Share)
+    assert isinstance(refused.judged.verdict, Rejection)
+    assert isinstance(failed, End)
+    assert failed.item is tasks[1]
+    assert isinstance(embedded, Share)
+    assert isinstance(embedded.judged.verdict, PictureFacts)
+    assert embedded.judged.embedded == bench.clock.now()
+    assert bench.budget.held == 0
+
+
+def test_a_provisional_write_ends_nothing_and_a_final_one_does(bench: Bench) -> None:
+    """A private image counts as hidden from its provisional write on."""
+    task = bench.task(private("a", 1, b"one"))
+    assert bench.applier.apply([Hide(task)]) == []
+    assert bench.index.images["a"].stage is Stage.PROVISIONAL
+    hidden = bench.clock.now()
+    bench.clock.advance(3.0)
+    (share,) = bench.embedding.embed([bench.fetched(task, b"one")])
+    assert isinstance(share, Share)
+    (end,) = bench.applier.apply([Write(share.judged)])
+    assert isinstance(end, End)
+    assert isinstance(end.ending, Applied)
+    assert (end.ending.outcome, end.ending.times.searchable) == (Outcome.HIDDEN, hidden)
+
+
+def test_what_a_higher_version_overtook_is_superseded(bench: Bench) -> None:
+    """The index keeps the higher one, and the lower one is told as superseded."""
+    bench.indexed(public("a", 2, b"one"), b"one")
+    (end,) = bench.applier.apply([Write(Judged(bench.task(ImageDeleted(image_id="a", version=1))))])
+    assert isinstance(end, End)
+    assert isinstance(end.ending, Applied)
+    assert end.ending.outcome is Outcome.SUPERSEDED
+
+
+def test_what_the_index_does_not_show_is_planned_again(bench: Bench) -> None:
+    """Settled when it was planned, and purged since."""
+    known = Judged(bench.task(public("a", 1, b"one")))
+    assert bench.applier.apply([Write(known, settled=True)]) == [Again(known, 0.1)]
+
+
+def test_equal_bytes_are_embedded_once_and_the_verdict_is_shared(bench: Bench) -> None:
+    """The second waits without its bytes, and is written with the first one's verdict."""
+    first, second = (bench.fetched(bench.task(public(i, 1, b"one")), b"one") for i in "ab")
+    bench.router.route([Embed(first), Embed(second)])
+    batch = bench.router.to_embed.take(8, 0)
+    assert batch == [first]
+    assert second.held.data is None
+    bench.router.route(bench.embedding.embed(batch))
+    writes = bench.router.to_write.take(8, 0)
+    assert [write.judged.task for write in writes if isinstance(write, Write)] == [
+        first.task,
+        second.task,
+    ]
+    assert bench.budget.held == 0
+
+
+def test_followers_of_one_that_came_to_no_verdict_look_for_themselves(bench: Bench) -> None:
+    """The dead letter is that of the leader alone."""
+    first, second = (bench.fetched(bench.task(public(i, 1, b"one")), b"one") for i in "ab")
+    error = ZeroDivisionError("once")
+    bench.router.route([Embed(first), Embed(second), End(first.task, Unforeseen("embed", error))])
+    assert bench.router.to_plan.take(8, 0) == [second]
+    assert len(bench.log.records["images.dlq.v1"]) == 1
+
+
+def test_a_live_upload_does_not_follow_a_backfill_one(bench: Bench) -> None:
+    """Which may wait long: it takes the lead over."""
+    old = bench.fetched(bench.task(public("a", 1, b"one"), lane=Lane.BACKFILL), b"one")
+    new = bench.fetched(bench.task(public("b", 1, b"one")), b"one")
+    bench.router.route([Embed(old), Embed(new)])
+    assert bench.router.to_embed.take(8, 0) == [new]
+
+
+def test_a_read_that_is_put_off_is_parked_until_it_is_taken(bench: Bench) -> None:
+    """So that what waits for the store keeps nothing from coming in."""
+    task = bench.task(public("a", 1, b"one"))
+    bench.room.enter(Lane.LIVE, 1)
+    bench.router.route([Fetch(task, attempts=1, after_s=2.0)])
+    assert bench.room.free(Lane.LIVE) == 9
+    assert bench.router.take_to_fetch(9, 0) == []
+    bench.clock.advance(2.0)
+    assert [fetch.task for fetch in bench.router.take_to_fetch(9, 0)] == [task]
+    assert bench.room.free(Lane.LIVE) == 8
+
+
+def test_what_hides_goes_before_what_was_there(bench: Bench) -> None:
+    """Both its provisional and its final write."""
+    shown = Write(Judged(bench.task(public("a", 1, b"one"))))
+    hidden = bench.task(private("b", 1, b"one"))
+    bench.router.route([shown, Hide(hidden), Write(Judged(hidden))])
+    assert bench.router.to_write.take(8, 0) == [Hide(hidden), Write(Judged(hidden)), shown]
