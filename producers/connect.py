@@ -10,9 +10,10 @@ from sightline.engine.connecting.connections import (
     open_event_producer,
     open_object_store,
     reachable_kafka,
+    signing_secret,
 )
 from sightline.engine.event_log.kafka import KafkaEventProducer
-from sightline.engine.search_ids import SearchIds, stored_secret
+from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import Settings, load_settings
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.interactions.publisher import InteractionPublisher
@@ -70,12 +71,12 @@ def connect_interactions(
 
 
 def signing_ids(settings: Settings) -> SearchIds:
-    """Signs and pseudonymises as the deployment's API does. Raises `PartUnavailable`."""
+    """Seals and pseudonymises as the deployment's API does. Raises `PartUnavailable`."""
     given = settings.api.signing_secret
-    if given is not None:
+    if given is not None:  # then without a store: a service may have none
         return SearchIds(given.get_secret_value().encode())
     store = open_object_store(settings)
     try:
-        return SearchIds(stored_secret(store, settings.store.bucket))
+        return SearchIds(signing_secret(settings, store))
     finally:
         store.close()

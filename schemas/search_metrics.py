@@ -59,8 +59,8 @@ class SearchMetricsCounted(EventData):
     dwells: Count
     """How many such images."""
     actors: Annotated[tuple[ActorDigest, ...], Field(max_length=MAX_ACTORS)]
-    """Distinct people, each as the first 16 hex digits of SHA-256(actor id), sorted: distinct
-    user-days need their union."""
+    """Distinct people, each by 16 hex digits that name them on the day of `epoch_start` alone,
+    sorted: distinct user-days need their union."""
     actors_omitted: Count = 0
     """People beyond the bound of `actors`."""
 

@@ -191,11 +191,11 @@ INTERACTIONS_LATE = Topic(
 )
 JUDGEMENTS = Topic(
     name="judgements.v1",
-    events=(RelevanceJudged,),
+    events=(RelevanceJudged, UserErased),
     key="anchor_id",
-    summary="Grades that a person gave, at any time.",
+    summary="Grades that a person gave, at any time; of erased judges none that they gave before.",
     retention_ms=FOREVER_MS,
-    producers=("search API",),
+    producers=("search API", "sightline erase-user"),
     consumers=("training",),
 )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sightline.engine.connecting import owner
 from sightline.engine.errors import RefusedToStart
+from sightline.engine.search_ids import stored_secret
 from sightline.engine.settings import KafkaSettings, Mode, Settings
 from sightline.schemas.topics import TOPICS
 
@@ -98,6 +99,18 @@ def connect_object_store(settings: Settings) -> ObjectStore:
     from sightline.engine.object_store.s3 import S3ObjectStore  # noqa: PLC0415 - one of two
 
     return S3ObjectStore(settings.store)
+
+
+def signing_secret(settings: Settings, store: ObjectStore) -> bytes:
+    """What seals search ids and makes pseudonyms: the setting's, else the one in the store.
+
+    Raises:
+        PartUnavailable: the store did not answer.
+    """
+    given = settings.api.signing_secret
+    if given is not None:
+        return given.get_secret_value().encode()
+    return stored_secret(store, settings.store.bucket)
 
 
 def object_directory(settings: Settings) -> Path | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightline.engine.settings import load_settings
+from sightline.schemas.topics import DAY_MS, FOREVER_MS
+from sightline.schemas.topics import topic as topic_named
 
 if TYPE_CHECKING:
     from sightline.infra.commands.labels import LabelCommands
@@ -70,11 +72,24 @@ def erase(
     with _commands() as commands:
         report = commands.erase(user)
     typer.echo(f"erased {report.user_pseudonym} at {report.erased_at.isoformat()}")
-    typer.echo(f"{report.searches} of their searches are in the log, which forgets in 30 days")
     typer.echo(f"{len(report.queries_removed)} query pictures removed")
     if report.queries_shared:
         typer.echo(f"{len(report.queries_shared)} kept: somebody else asked by the same picture")
+    for topic, count in sorted(report.searches.items()):
+        typer.echo(f"{count} of their searches stay in {topic}, which {_forgets(topic)}")
+    if report.judgements:
+        typer.echo(
+            f"{report.judgements} grades of theirs stay in judgements.v1; data sets omit them"
+        )
+    typer.echo("metrics count them by names that held for a day each, tied to nobody")
     typer.echo("the next retraction takes back what was mined from them; `sightline retract`: now")
+    typer.echo("what was exported, and models trained before: docs/privacy.md")
+
+
+def _forgets(topic: str) -> str:
+    if topic_named(topic).retention_ms == FOREVER_MS:
+        return "forgets nothing: delete it, and import logs without them (docs/privacy.md)"
+    return f"forgets in {topic_named(topic).retention_ms // DAY_MS} days"
 
 
 @triples.command()

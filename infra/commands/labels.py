@@ -21,6 +21,7 @@ from sightline.engine.connecting.connections import (
     open_event_log,
     open_log_producer,
     open_object_store,
+    signing_secret,
 )
 from sightline.engine.errors import NotFound, RefusedToStart, SettingsInvalid
 from sightline.engine.label_data.propensity import PropensityCurve, picture_key, store_curve
@@ -30,12 +31,12 @@ from sightline.engine.logs import configure_logs
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import EventProducer, ObjectStore
 from sightline.engine.records import Message
-from sightline.engine.search_ids import SearchIds, stored_secret
+from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.supervision.loops import run_together
 from sightline.infra.supervision.metrics_port import serve_metrics
 from sightline.infra.wiring.label_data import LabelData
-from sightline.schemas.topics import TRAINING_TRIPLES
+from sightline.schemas.topics import JUDGEMENTS, TRAINING_TRIPLES
 from sightline.stream_workers.labels.explain.evidence import (
     CLOSED_TOPICS,
     INTERACTION_TOPICS,
@@ -151,6 +152,7 @@ class LabelCommands:
                 store=self._store,
                 bucket=self._bucket,
                 interactions=self._read(INTERACTION_TOPICS),
+                judgements=self._read((JUDGEMENTS.name,)),
                 now=self._clock.now(),
             )
 
@@ -227,10 +229,7 @@ class LabelCommands:
         )
 
     def _ids(self) -> SearchIds:
-        given = self._settings.api.signing_secret
-        if given is not None:
-            return SearchIds(given.get_secret_value().encode())
-        return SearchIds(stored_secret(self._store, self._bucket))
+        return SearchIds(signing_secret(self._settings, self._store))
 
     @contextmanager
     def _producer(self) -> Iterator[EventProducer]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from sightline.engine.connecting.connections import signing_secret
 from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
 from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
 from sightline.infra.supervision.loops import Loop
@@ -23,6 +24,7 @@ from sightline.schemas.topics import (
     TRAINING_TRIPLES_V1,
     Topic,
 )
+from sightline.stream_workers.labels.metrics.daily_actors import DailyActors
 from sightline.stream_workers.labels.metrics.fold import MetricsFold
 from sightline.stream_workers.labels.metrics.loop import SearchMetrics
 from sightline.stream_workers.labels.rules import LabelRules
@@ -151,6 +153,7 @@ class LabelData:
         group = f"{self._settings.sink.metrics_group}-{closed.name}"
         targets = self._log.partition_count(closed.name)
         rules = LabelRules.of(self._settings.labels)
+        actors = DailyActors(signing_secret(self._settings, self.manifest.store))
 
         def follow() -> LogFollower:
             starts = self._log.start_offsets(group, closed.name, range(targets))
@@ -159,7 +162,9 @@ class LabelData:
         return SearchMetrics(
             follow=follow,
             closed_topic=closed.name,
-            fold=MetricsFold(interactions.name, targets=targets, epoch_ms=rules.epoch_ms),
+            fold=MetricsFold(
+                interactions.name, targets=targets, epoch_ms=rules.epoch_ms, actors=actors
+            ),
             producer=self._producer,
             clock=self._clock,
             metrics=self._metrics,

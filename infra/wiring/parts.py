@@ -19,6 +19,7 @@ from sightline.engine.connecting.connections import (
     event_log_on,
     open_event_producer,
     open_object_store,
+    signing_secret,
 )
 from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.errors import Part, PartUnavailable
@@ -30,7 +31,6 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.pictures.prepare import prepare, preprocess_digest
 from sightline.engine.records import GenerationSpec, Message
-from sightline.engine.search_ids import stored_secret
 from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
 from sightline.infra.supervision.loops import Loop
 from sightline.infra.wiring.label_parts import LabelParts
@@ -271,7 +271,7 @@ class Parts:
             clock=self.clock,
             metrics=self.metrics,
             health=self.health,
-            secret=self._secret(),
+            secret=signing_secret(self.settings, self.store),
             probes={Part.BROKER: self._ask_broker},
             source=SOURCE,
             stats=self.labels.search_stats.stats,
@@ -279,12 +279,6 @@ class Parts:
             embed_threads=cores,
             decode_threads=cores,
         )
-
-    def _secret(self) -> bytes:
-        given = self.settings.api.signing_secret
-        if given is not None:
-            return given.get_secret_value().encode()
-        return stored_secret(self.store, self.settings.store.bucket)
 
     def _ask_broker(self, timeout_s: float = _PROBE_S) -> BrokerAnswer:
         answer = ask_broker(self.kafka, timeout_s=timeout_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,10 +23,18 @@ from sightline.schemas.envelope import EventData
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import ImageChanged, ImageDeleted, ObjectReference
 from sightline.schemas.interactions import UserErased
+from sightline.schemas.judgements import RelevanceJudged
 from sightline.schemas.labels import RetractionCause, TripleRetracted
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ImageQuery, ResultsShown, UploadQuery
-from sightline.schemas.topics import IMAGES, INTERACTIONS, TRAINING_TRIPLES, TRAINING_TRIPLES_V1
+from sightline.schemas.topics import (
+    IMAGES,
+    INTERACTIONS,
+    INTERACTIONS_IMPORTED,
+    JUDGEMENTS,
+    TRAINING_TRIPLES,
+    TRAINING_TRIPLES_V1,
+)
 from sightline.stream_workers.labels.sink.causes import Causes, TripleSubject, causes_in
 from sightline.stream_workers.labels.sink.erasure import erase_user
 from sightline.stream_workers.labels.sink.partition import PartitionSink
@@ -365,6 +374,13 @@ def shown(search_id: str, actor: str, *, key: str | None, when: datetime = THEN)
     return message(encoded(page, search_id), 0, topic=INTERACTIONS.name)
 
 
+def judged(judge_id: str) -> RelevanceJudged:
+    """A grade before noon."""
+    data = example(RelevanceJudged.TYPE).data
+    assert isinstance(data, RelevanceJudged)
+    return data.model_copy(update={"judge_id": judge_id, "judged_at": THEN})
+
+
 def test_erasing_a_user_says_so_and_removes_what_only_they_asked_by(world: World) -> None:
     """A picture that somebody else asked by, too, stays; a repeat does no harm."""
     for key in ("queries/mine", "queries/shared", "queries/later", "queries/other"):
@@ -378,6 +394,12 @@ def test_erasing_a_user_says_so_and_removes_what_only_they_asked_by(world: World
         shown("s6", "bob", key="queries/other"),
         message(b"nonsense", 9, topic=INTERACTIONS.name),
     ]
+    imported = shown("s7", "ann", key=None)
+    pages.append(replace(imported, topic=INTERACTIONS_IMPORTED.name))
+    grades = [
+        message(encoded(judged(judge), judge), 0, topic=JUDGEMENTS.name)
+        for judge in ("lab~ann", "shop~ann", "lab~bob")
+    ]
     for _ in range(2):
         report = erase_user(
             "ann",
@@ -385,9 +407,11 @@ def test_erasing_a_user_says_so_and_removes_what_only_they_asked_by(world: World
             store=world.store,
             bucket=BUCKET,
             interactions=pages,
+            judgements=grades,
             now=at(20),
         )
-    assert report.searches == 3
+    assert report.searches == {INTERACTIONS.name: 3, INTERACTIONS_IMPORTED.name: 1}
+    assert report.judgements == 2
     assert report.queries_removed == ["queries/mine"]
     assert report.queries_shared == ["queries/shared"]
     left = [o.key for o in world.store.list(BUCKET, "queries/")]
@@ -395,3 +419,4 @@ def test_erasing_a_user_says_so_and_removes_what_only_they_asked_by(world: World
     said = [decode(record.value).data for record in world.log.records[INTERACTIONS.name]]
     assert said == [UserErased(user_pseudonym="ann", erased_at=at(20))] * 2
     assert {record.key for record in world.log.records[INTERACTIONS.name]} == {b"ann"}
+    assert len(world.log.records[JUDGEMENTS.name]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from random import Random
 from typing import Any
 
@@ -18,6 +19,7 @@ from sightline.engine.records import Message, TopicPartition
 from sightline.schemas.labels import EpochClosed, SearchesClosed, Verdict
 from sightline.schemas.registry import decode
 from sightline.schemas.search_metrics import SearchMetricsCounted
+from sightline.stream_workers.labels.metrics.daily_actors import DailyActors
 from sightline.stream_workers.labels.metrics.fold import MetricsFold
 from tests.label_rows import (
     EPOCH_MS,
@@ -36,7 +38,8 @@ TARGETS = 2
 
 def fold_of() -> MetricsFold:
     """A fresh one."""
-    return MetricsFold("interactions.v1", targets=TARGETS, epoch_ms=EPOCH_MS)
+    actors = DailyActors(b"a secret")
+    return MetricsFold("interactions.v1", targets=TARGETS, epoch_ms=EPOCH_MS, actors=actors)
 
 
 def read(
@@ -92,6 +95,17 @@ def test_nothing_is_told_before_every_partition_has_said_it_is_closed() -> None:
     told = read(fold, [(1, 1, closed(0, EPOCH, search("s2"))), (1, 2, marker(0, EPOCH))])
     assert [one.searches for one in told] == [2]
     assert fold.open_searches == 0
+
+
+def test_a_name_in_the_metrics_holds_for_a_day() -> None:
+    """The same person in two epochs of a day is one, the next day another; the secret decides."""
+    noon = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    actors = DailyActors(b"a secret")
+    today = {actors.name("ann", noon + timedelta(hours=hours)) for hours in (-12, 0, 11)}
+    assert len(today) == 1
+    assert today.isdisjoint({actors.name("ann", noon + timedelta(hours=12))})
+    assert today.isdisjoint({actors.name("bob", noon), DailyActors(b"another").name("ann", noon)})
+    assert today.isdisjoint({sha256(b"ann").hexdigest()[:16]})
 
 
 def test_bots_are_counted_apart_and_empty_pages_are_counted() -> None:

@@ -13,14 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import NamedTuple
 
 from sightline.schemas.labels import EpochClosed, SearchClosed, SearchesClosed, Verdict
 from sightline.schemas.search_metrics import MAX_ACTORS, SearchMetricsCounted
+from sightline.stream_workers.labels.metrics.daily_actors import DailyActors
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-DIGEST_CHARS = 16
 
 
 class Counted(NamedTuple):
@@ -62,12 +61,16 @@ class MetricsFold:
         source_topic: of the interactions, without prefix.
         targets: how many partitions the topic of closed searches has.
         epoch_ms: length of an epoch.
+        actors: names people for a day.
     """
 
-    def __init__(self, source_topic: str, *, targets: int, epoch_ms: int) -> None:
+    def __init__(
+        self, source_topic: str, *, targets: int, epoch_ms: int, actors: DailyActors
+    ) -> None:
         self._source_topic = source_topic
         self._targets = targets
         self._epoch_ms = epoch_ms
+        self._actors = actors
         self._sources: defaultdict[int, _Source] = defaultdict(_Source)
 
     @property
@@ -82,8 +85,10 @@ class MetricsFold:
         if floor is None or closed.epoch <= max(floor, source.done):
             return
         held = source.epochs[closed.epoch]
+        start = self._start_of(closed.epoch)
         for search in closed.searches:
-            held.setdefault(search.search_id, counted(search))
+            actor = self._actors.name(search.actor_id, start)
+            held.setdefault(search.search_id, counted(search, actor))
 
     def take_marker(
         self, partition: int, offset: int, marker: EpochClosed
@@ -128,6 +133,9 @@ class MetricsFold:
                 safe[partition] = min(safe.get(partition, marks[0].offset), marks[0].offset)
         return safe
 
+    def _start_of(self, epoch: int) -> datetime:
+        return _EPOCH + timedelta(milliseconds=epoch * self._epoch_ms)
+
     @staticmethod
     def _ended(source: _Source) -> int:
         """The newest epoch of which every partition has said that it is closed."""
@@ -144,21 +152,26 @@ class MetricsFold:
                 variant=variant,
                 model_digest=model_digest,
                 epoch=epoch,
-                epoch_start=_EPOCH + timedelta(milliseconds=epoch * self._epoch_ms),
+                epoch_start=self._start_of(epoch),
                 source_topic=self._source_topic,
                 source_partition=source_partition,
                 **_sums(group),
             )
 
 
-def counted(search: SearchClosed) -> Counted:
-    """What one closed search adds: an image that was clicked twice is one clicked image."""
+def counted(search: SearchClosed, actor: str) -> Counted:
+    """What one closed search adds: an image that was clicked twice is one clicked image.
+
+    Args:
+        search: as the join closed it.
+        actor: its actor's name of the day.
+    """
     clicked = [image for image in search.shown if image.clicks]
     dwells = [image.dwell_ms for image in clicked if image.dwell_ms is not None]
     return Counted(
         variant=search.variant,
         model_digest=search.model_digest,
-        actor=sha256(search.actor_id.encode()).hexdigest()[:DIGEST_CHARS],
+        actor=actor,
         is_person=search.verdict is Verdict.PERSON,
         images_shown=len(search.shown),
         images_clicked=len(clicked),

@@ -1,23 +1,29 @@
-"""Somebody asks to be forgotten: says so in the log, removes the pictures that they asked by."""
+"""Somebody asks to be forgotten: says so in the log, removes the pictures that they asked by.
+
+What it cannot remove, since a log forgets by time alone, it counts and names (docs/privacy.md).
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 from uuid import uuid4
 
 from sightline.engine.ports import EventProducer, ObjectStore
 from sightline.engine.records import Message
-from sightline.schemas.envelope import ContractError, Event
+from sightline.schemas.envelope import ContractError, Event, EventData
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.interactions import UserErased
+from sightline.schemas.judgements import RelevanceJudged
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown, UploadQuery
-from sightline.schemas.topics import INTERACTIONS
+from sightline.schemas.topics import INTERACTIONS, JUDGEMENTS, Topic
 
 SOURCE = "urn:sightline:erase-user"
+_D = TypeVar("_D", bound=EventData)
 
 
 @dataclass(slots=True)
@@ -26,8 +32,10 @@ class ErasureReport:
 
     user_pseudonym: str
     erased_at: datetime
-    searches: int = 0
-    """Of theirs, still in the log; they age out of it, and make no more triples."""
+    searches: Counter[str] = field(default_factory=Counter)
+    """Of theirs, by the topic that still holds them; they make no more triples."""
+    judgements: int = 0
+    """Grades of theirs, as a judge; data sets leave them out from now on."""
     queries_removed: list[str] = field(default_factory=list)
     """Keys of their stored query pictures."""
     queries_shared: list[str] = field(default_factory=list)
@@ -41,6 +49,7 @@ def erase_user(
     store: ObjectStore,
     bucket: str,
     interactions: Iterable[Message],
+    judgements: Iterable[Message],
     now: datetime,
 ) -> ErasureReport:
     """Publish `UserErased` and remove the stored queries of this user.
@@ -53,17 +62,24 @@ def erase_user(
         store: where query pictures lie.
         bucket: our own; pictures elsewhere are not ours to remove.
         interactions: the interaction topics, from their beginning; names the stored queries.
+        judgements: the topic of grades, from its beginning.
         now: searches issued before this instant are forgotten.
 
     Raises:
         PartUnavailable: the log or the store did not answer; repeat it.
     """
     report = ErasureReport(user_pseudonym=pseudonym, erased_at=now)
-    _publish(pseudonym, now, producer)
+    _publish(INTERACTIONS, pseudonym, now, producer)
+    report.judgements = sum(
+        data.judge_id.endswith(pseudonym) and data.judged_at < now
+        for _, data in _told(judgements, RelevanceJudged)
+    )
+    if report.judgements:
+        _publish(JUDGEMENTS, pseudonym, now, producer)
     askers: defaultdict[str, set[bool]] = defaultdict(set)
-    for shown in _pages(interactions):
+    for topic, shown in _told(interactions, ResultsShown):
         theirs = pseudonym in (shown.actor_id, shown.user_pseudonym) and shown.issued_at < now
-        report.searches += theirs
+        report.searches.update([topic] * theirs)
         picture = _picture(shown)
         if picture is not None and picture.bucket == bucket:
             askers[picture.key].add(theirs)
@@ -76,24 +92,25 @@ def erase_user(
     return report
 
 
-def _publish(pseudonym: str, now: datetime, producer: EventProducer) -> None:
+def _publish(topic: Topic, pseudonym: str, now: datetime, producer: EventProducer) -> None:
     event = Event[UserErased].of(
         UserErased(user_pseudonym=pseudonym, erased_at=now),
         event_id=uuid4().hex,
         source=SOURCE,
         time=now,
     )
-    producer.append(INTERACTIONS.name, pseudonym, event.encode()).result()
+    producer.append(topic.name, pseudonym, event.encode()).result()
 
 
-def _pages(messages: Iterable[Message]) -> Iterable[ResultsShown]:
+def _told(messages: Iterable[Message], kind: type[_D]) -> Iterator[tuple[str, _D]]:
+    """Events of one type with the topic that holds them; what cannot be read is passed over."""
     for message in messages:
         try:
             data = decode(message.value).data
         except ContractError:
             continue
-        if isinstance(data, ResultsShown):
-            yield data
+        if isinstance(data, kind):
+            yield message.topic, data
 
 
 def _picture(shown: ResultsShown) -> ObjectReference | None:
