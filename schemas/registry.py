@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from sightline.schemas import strict_json
 from sightline.schemas.envelope import ContractError, Event, EventData
 from sightline.schemas.topics import ALL_TOPICS
 
@@ -26,11 +27,12 @@ class _Peek(BaseModel):
 def decode(value: bytes | None) -> Event[Any]:
     """The typed event of a message.
 
-    Known fields are strict: a number is no date, `"1"` is no number. Unknown fields are ignored.
+    Known fields are strict: a number is no date, `"1"` is no number. Unknown fields are ignored. A
+    key that an object has twice is malformed: readers differ in which of the two they believe.
 
     Raises:
-        ContractError: not JSON, not a CloudEvent, of an unknown type or version, out of bounds, or
-            about something else than its subject.
+        ContractError: not JSON, a doubled key, not a CloudEvent, of an unknown type or version, out
+            of bounds, or about something else than its subject.
     """
     if value is None:
         raise ContractError("", "the message has no value")
@@ -44,6 +46,15 @@ def decode(value: bytes | None) -> Event[Any]:
         event = model.model_validate_json(value, strict=True)
     except ValidationError as error:
         raise ContractError.of(error) from error
+    _refuse_doubled_keys(value)
     if event.subject != event.data.subject:
         raise ContractError("subject", "differs from what the data is about")
     return event
+
+
+def _refuse_doubled_keys(value: bytes) -> None:
+    # Asked last: of a message that breaks its contract otherwise too, the field is the better news.
+    try:
+        strict_json.loads(value.decode())
+    except ValueError as error:
+        raise ContractError("", str(error)) from error

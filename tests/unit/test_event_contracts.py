@@ -266,6 +266,27 @@ def test_no_bytes_make_the_decoder_raise_anything_else(value: bytes) -> None:
         decode(value)
 
 
+DOUBLED = {
+    "a known field": ('"visibility":"public"', '"visibility":"private","visibility":"public"'),
+    "of the envelope": ('"specversion":"1.0"', '"specversion":"1.0","specversion":"1.0"'),
+    "the data": ('"data":', '"data":{"visibility":"private"},"data":'),
+    "written another way": ('"visibility":', '"visib\\u0069lity":"private","visibility":'),
+    "of the object": ('"bucket":', '"bucket":"other","bucket":'),
+    "inside an attribute": ('"attributes":{', '"attributes":{"deep":[{"a":1,"a":2}],'),
+    "that nobody knows": ('"data":{', '"data":{"new":1,"new":2,'),
+}
+
+
+@pytest.mark.parametrize("case", DOUBLED)
+def test_a_doubled_key_is_malformed(case: str) -> None:
+    """One reader takes the first, another the last: of private and public neither may win."""
+    event = example(UPLOADED).encode()
+    once, twice = DOUBLED[case]
+    assert once.encode() in event
+    with pytest.raises(ContractError, match="is there twice"):
+        decode(event.replace(once.encode(), twice.encode(), 1))
+
+
 @pytest.mark.parametrize("wrong", ["sightline.image.uploaded.v2", "com.example.thing", ""])
 def test_an_unknown_type_or_version_is_named(wrong: str) -> None:
     """A type that this release does not know is refused as such."""
