@@ -97,6 +97,12 @@ class Metrics:
         self.rejections = self._counter(
             "rejections_total", "Image versions whose bytes were refused, by reason.", ("reason",)
         )
+        self.pictures = self._counter(
+            "pictures_total",
+            "Pictures decoded, by what was done with their colour profile: none, srgb, converted, "
+            "ignored.",
+            ("profile",),
+        )
         self.embeddings = self._counter(
             "embeddings_total", "Embeddings made, and those saved by unchanged bytes.", ("result",)
         )

@@ -313,6 +313,7 @@ class TinyPicture:
     perceptual_hash: str
     width: int = SIZE
     height: int = SIZE
+    colours: str = "none"
 
 
 def tiny_decode(data: bytes) -> TinyPicture:

@@ -9,19 +9,24 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from sightline.engine.pictures.colour import AS_STORED, Conversion
+
 _COLUMNS, _ROWS = 16, 16
 Box = tuple[float, float, float, float]
 
 
-def perceptual_hash(image: Image.Image, box: Box | None = None) -> str:
+def perceptual_hash(
+    image: Image.Image, box: Box | None = None, to_srgb: Conversion = AS_STORED
+) -> str:
     """64 lower-case hex digits, row by row, most significant bit leftmost.
 
     Args:
         image: an upright RGB picture of any size.
         box: left, top, right, bottom in pixels of `image`; none: all of it.
+        to_srgb: what its colours mean.
     """
     small = image.resize(
         (_COLUMNS + 1, _ROWS), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0
-    ).convert("L")
-    grey = np.asarray(small, dtype=np.int16)
+    )
+    grey = np.asarray(to_srgb.applied(small).convert("L"), dtype=np.int16)
     return np.packbits(grey[:, :-1] > grey[:, 1:]).tobytes().hex()

@@ -1,4 +1,4 @@
-"""Encoded bytes in, upright RGB pixels out, in no more detail than asked: the only decoder.
+"""Encoded bytes in, upright sRGB pixels out, in no more detail than asked: the only decoder.
 
 JPEG goes through libjpeg-turbo's scaled decoding (simplejpeg, releases the GIL); whatever that
 refuses, and every other format, goes through Pillow or libheif. Hostile bytes end in `BadImage`,
@@ -20,14 +20,16 @@ import simplejpeg  # type: ignore[import-untyped]
 from PIL import Image
 
 from sightline.engine.errors import BadImage, RejectReason
-from sightline.engine.pictures.header import ImageHeader, read_header
+from sightline.engine.pictures.colour import AS_STORED, ColourUse, Conversion, conversion_of
+from sightline.engine.pictures.formats.claims import ImageHeader
+from sightline.engine.pictures.formats.exif import UPRIGHT
+from sightline.engine.pictures.formats.signature import ImageFormat
+from sightline.engine.pictures.header import read_header
 from sightline.engine.pictures.orientation import (
     TRANSPOSITIONS,
-    UPRIGHT,
     orientation_of_decoded,
     swaps_sides,
 )
-from sightline.engine.pictures.signature import ImageFormat
 from sightline.engine.pictures.to_rgb import rgb_on_white
 from sightline.engine.settings import DecodeSettings
 
@@ -51,10 +53,14 @@ class Pixels:
     width: int
     height: int
     orientation: int = UPRIGHT
+    colours: ColourUse = ColourUse.NONE
+    """What is done with its embedded colour profile."""
+    to_srgb: Conversion = AS_STORED
+    """What is still to be done: whoever makes the picture smaller converts afterwards, for less."""
 
 
 def decode_upright(data: bytes, *, limits: DecodeSettings, detail: float) -> Pixels:
-    """Decode safely, upright, in RGB, alpha on white; the first frame of an animation.
+    """Decode safely: upright, sRGB, alpha on white; the first frame of an animation.
 
     Args:
         data: the encoded file.
@@ -63,6 +69,17 @@ def decode_upright(data: bytes, *, limits: DecodeSettings, detail: float) -> Pix
 
     Raises:
         BadImage: with the reason and a sentence for a person.
+    """
+    pixels = decode_stored(data, limits=limits, detail=detail)
+    image = pixels.to_srgb.applied(pixels.image)
+    return Pixels(image, pixels.width, pixels.height, colours=pixels.colours)
+
+
+def decode_stored(data: bytes, *, limits: DecodeSettings, detail: float) -> Pixels:
+    """As `decode_upright`, with the conversion of the colours still to be done.
+
+    Raises:
+        BadImage: as `decode_upright`.
     """
     header = checked_header(data, limits)
     large = header.width * header.height > _LARGE_PIXELS
@@ -163,12 +180,17 @@ def _decode_jpeg(data: bytes, header: ImageHeader, detail: float) -> Pixels | No
         )
     except ValueError:
         return None
-    return Pixels(Image.fromarray(pixels), header.width, header.height, header.orientation)
+    conversion = conversion_of(header.icc_profile, "L" if header.channels == 1 else "RGB")
+    size = (header.width, header.height, header.orientation)
+    return Pixels(Image.fromarray(pixels), *size, conversion.use, conversion)
 
 
 def _decode_with_pillow(
     data: bytes, header: ImageHeader, limits: DecodeSettings, detail: float
 ) -> Pixels:
+    if header.format is ImageFormat.JPEG:
+        # Pillow reads metadata in Python, at a cost that grows with their square: it gets none.
+        data = b"".join(data[start:end] for start, end in header.picture_at)
     with Image.open(io.BytesIO(data), formats=[header.format]) as image:
         width, height = image.size
         _check_size(width, height, limits)
@@ -178,10 +200,27 @@ def _decode_with_pillow(
         image.draft(None, (int(width / ratio), int(height / ratio)))
         image.load()  # once: a second load of a broken PNG would succeed
         if header.format is ImageFormat.JPEG:
-            orientation = header.orientation
+            orientation, profile = header.orientation, header.icc_profile
         else:
-            orientation = orientation_of_decoded(image)
-        return Pixels(rgb_on_white(image, detail=detail), width, height, orientation)
+            orientation, profile = orientation_of_decoded(image), image.info.get("icc_profile")
+        if header.format is ImageFormat.PNG:
+            _in_eight_bits(image, header.bits)
+        conversion = conversion_of(profile, image.mode)
+        rgb, to_srgb = rgb_on_white(image, detail=detail, conversion=conversion)
+        return Pixels(rgb, width, height, orientation, conversion.use, to_srgb)
+
+
+def _in_eight_bits(image: Image.Image, bits: int) -> None:
+    """Tell a PNG's transparent colour in the levels that Pillow made of its samples.
+
+    Of 16-bit colours it keeps the upper halves: a colour that differs in the lower one only is
+    taken for the same, as it looks.
+    """
+    clear = image.info.get("transparency")
+    if bits == 16 and isinstance(clear, tuple):  # noqa: PLR2004 - bits of a sample
+        image.info["transparency"] = tuple(level >> 8 for level in clear)
+    if bits in {2, 4} and image.mode == "L" and isinstance(clear, int):
+        image.info["transparency"] = clear * (255 // (2**bits - 1))
 
 
 def _decode_heif(data: bytes, limits: DecodeSettings, detail: float) -> Pixels:
@@ -190,13 +229,16 @@ def _decode_heif(data: bytes, limits: DecodeSettings, detail: float) -> Pixels:
     _check_frames(len(heif), limits)
     _check_size(heif.size[0], heif.size[1], limits)
     image = heif.to_pillow()  # libheif has turned it upright
-    return Pixels(rgb_on_white(image, detail=detail), *image.size)
+    conversion = conversion_of(image.info.get("icc_profile"), image.mode)
+    rgb, to_srgb = rgb_on_white(image, detail=detail, conversion=conversion)
+    return Pixels(rgb, *image.size, UPRIGHT, conversion.use, to_srgb)
 
 
 def _upright(stored: Pixels) -> Pixels:
     if stored.orientation not in TRANSPOSITIONS:
         return stored
     image = stored.image.transpose(TRANSPOSITIONS[stored.orientation])
+    sides = (stored.width, stored.height)
     if swaps_sides(stored.orientation):
-        return Pixels(image, stored.height, stored.width)
-    return Pixels(image, stored.width, stored.height)
+        sides = sides[::-1]
+    return Pixels(image, *sides, UPRIGHT, stored.colours, stored.to_srgb)

@@ -1,6 +1,6 @@
 """Uploaded bytes in; the network's crop, or a clean rendition for browsers, out.
 
-The preprocess of every model (its digest is part of the vector space): upright, RGB on white,
+The preprocess of every model (its digest is part of the vector space): upright, sRGB on white,
 short side to size · 256/224, antialiased bilinear, centre crop of `size`, as torchvision's
 evaluation transforms do. One resize of the crop's own region gives the same pixels as resizing
 all and cropping then.
@@ -16,12 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sightline.engine.pictures.colour import ColourUse
 from sightline.engine.pictures.perceptual_hash import Box, perceptual_hash
-from sightline.engine.pictures.pixels import decode_upright
+from sightline.engine.pictures.pixels import decode_stored
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
 
-PREPROCESS = "upright;rgb-on-white;short-side=256/224;bilinear-antialias;centre-crop;detail=2"
+PREPROCESS = (
+    "upright;srgb-by-profile;on-white;short-side=256/224;bilinear-antialias;centre-crop;detail=2"
+)
 """What `preprocess_digest` names; a change of the pixels that come out changes this line."""
 _SHORT_SIDE = 256 / 224
 _DETAIL = 2.0
@@ -41,6 +44,8 @@ class PreparedImage:
     """Of the whole upright picture, pixels."""
     height: int
     """Of the whole upright picture, pixels."""
+    colours: ColourUse = ColourUse.NONE
+    """What was done with its embedded colour profile."""
 
 
 def preprocess_digest(size: int) -> str:
@@ -63,28 +68,30 @@ def prepare(
         BadImage: with the machine-readable reason and a sentence for a person.
     """
     part = 1.0 if box is None else min(box.w, box.h)
-    pixels = decode_upright(data, limits=limits, detail=_DETAIL * size / part)
+    pixels = decode_stored(data, limits=limits, detail=_DETAIL * size / part)
     region = _region(pixels.image, box)
     crop = pixels.image.resize((size, size), Image.Resampling.BILINEAR, box=_centre(region, size))
     return PreparedImage(
-        crop=np.array(crop, dtype=np.uint8),
-        perceptual_hash=perceptual_hash(pixels.image, region),
+        crop=np.array(pixels.to_srgb.applied(crop), dtype=np.uint8),
+        perceptual_hash=perceptual_hash(pixels.image, region, pixels.to_srgb),
         width=pixels.width,
         height=pixels.height,
+        colours=pixels.colours,
     )
 
 
 def render(data: bytes, *, limits: DecodeSettings, max_side: int) -> bytes:
-    """A JPEG for browsers: upright, at most `max_side` long, no metadata, nothing trailing.
+    """A JPEG for browsers: upright, sRGB, at most `max_side` long, no metadata, nothing trailing.
 
     Never enlarges; equal arguments give equal bytes.
 
     Raises:
         BadImage: as `prepare`.
     """
-    pixels = decode_upright(data, limits=limits, detail=float(max_side))
+    pixels = decode_stored(data, limits=limits, detail=float(max_side))
     image = pixels.image
     image.thumbnail((max_side, max_side), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    image = pixels.to_srgb.applied(image)
     out = io.BytesIO()
     image.info.clear()
     image.save(out, "JPEG", quality=_RENDITION_QUALITY, optimize=True)

@@ -1,4 +1,4 @@
-"""A decoded picture of any mode in, RGB out: alpha on white, 16-bit scaled, large ones reduced.
+"""A decoded picture of any mode in, sRGB out: alpha on white, 16-bit scaled, large ones reduced.
 
 Works in horizontal bands, so that a large picture is never held twice in a wider mode.
 """
@@ -8,45 +8,88 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from sightline.engine.pictures.colour import AS_STORED, Conversion
+
 _BAND_PIXELS = 4_000_000
 _ALPHA_MODES = {"RGBA", "RGBa", "LA", "La", "PA"}
 _EIGHT_BIT, _SIXTEEN_BIT = 255.0, 65535.0
 
 
-def rgb_on_white(image: Image.Image, *, detail: float) -> Image.Image:
-    """RGB, reduced by a whole factor while the short side keeps at least `detail` pixels."""
+def rgb_on_white(
+    image: Image.Image, *, detail: float, conversion: Conversion
+) -> tuple[Image.Image, Conversion]:
+    """RGB, reduced by a whole factor while the short side keeps `detail` pixels.
+
+    Args:
+        image: decoded, of any mode.
+        detail: pixels that the short side must keep.
+        conversion: of the stored colours to sRGB.
+
+    Returns:
+        The picture, and what of the conversion is still to be done: all of it for plain RGB, which
+        its user makes smaller yet; nothing for other modes.
+    """
+    if image.mode == "RGB" and not _has_alpha(image):
+        return _in_bands(image, detail, AS_STORED), conversion
+    return _in_bands(image, detail, conversion), AS_STORED
+
+
+def _in_bands(image: Image.Image, detail: float, conversion: Conversion) -> Image.Image:
     width, height = image.size
     factor = max(1, int(min(width, height) // max(1.0, detail)))
     if width * height <= _BAND_PIXELS:
-        return _reduced(_flat(image), factor)
+        return _band(image, factor, conversion, None)
     deep = _scale_of(image)
     out = Image.new("RGB", (-(-width // factor), -(-height // factor)))
     rows = max(1, _BAND_PIXELS // width // factor) * factor
     for top in range(0, height, rows):
         band = image.crop((0, top, width, min(top + rows, height)))
-        out.paste(_reduced(_flat(band, deep), factor), (0, top // factor))
+        out.paste(_band(band, factor, conversion, deep), (0, top // factor))
     return out
+
+
+def _band(
+    image: Image.Image, factor: int, conversion: Conversion, scale: float | None
+) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _eight_bit(image, scale if scale is not None else _scale_of(image))
+    if _has_alpha(image):
+        return _reduced(_on_white(image, conversion), factor)
+    if conversion.transform is None:
+        return _reduced(conversion.applied(image), factor)
+    stored = image if image.mode == conversion.mode else image.convert(conversion.mode)
+    return conversion.applied(_reduced(stored, factor))
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in _ALPHA_MODES or "transparency" in image.info
 
 
 def _reduced(image: Image.Image, factor: int) -> Image.Image:
     return image if factor == 1 else image.reduce(factor)
 
 
-def _flat(image: Image.Image, scale: float | None = None) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return _from_deep(image, scale if scale is not None else _scale_of(image))
-    if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        pixels = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(pixels, mask=pixels.getchannel("A"))
-        return white
-    return image if image.mode == "RGB" else image.convert("RGB")
+def _on_white(image: Image.Image, conversion: Conversion) -> Image.Image:
+    """Colours are converted before they mix with white, and mixed before they are reduced."""
+    pixels = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(conversion.applied(pixels.convert("RGB")), mask=pixels.getchannel("A"))
+    return white
 
 
-def _from_deep(image: Image.Image, scale: float) -> Image.Image:
-    """Grey of 16 or more bits; Pillow's own conversion clips it to white."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32)) * np.float32(scale)
-    return Image.fromarray(np.clip(values, 0, _EIGHT_BIT).astype(np.uint8)).convert("RGB")
+def _eight_bit(image: Image.Image, scale: float) -> Image.Image:
+    """Grey of 16 or more bits in 8, with alpha where one of its levels means transparent.
+
+    Pillow's own conversion clips it to white.
+    """
+    stored = np.asarray(image)
+    values = np.nan_to_num(stored.astype(np.float32)) * np.float32(scale)
+    grey = Image.fromarray(np.clip(values, 0, _EIGHT_BIT).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if not isinstance(clear, int):
+        return grey
+    alpha = np.where(stored == clear, 0, 255).astype(np.uint8)
+    return Image.merge("LA", (grey, Image.fromarray(alpha)))
 
 
 def _scale_of(image: Image.Image) -> float:

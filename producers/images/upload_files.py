@@ -10,7 +10,7 @@ from typing import Unpack
 from pydantic import ValidationError
 
 from sightline.engine.errors import SightlineError
-from sightline.engine.pictures.signature import NO_PICTURE, sniff
+from sightline.engine.pictures.formats.signature import NO_PICTURE, sniff
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.content_types import content_type_of
 from sightline.producers.images.ids import new_id

@@ -50,6 +50,10 @@ class Prepared(Protocol):
     def height(self) -> int:
         """Pixels of the upright picture."""
 
+    @property
+    def colours(self) -> str:
+        """What was done with its embedded colour profile."""
+
 
 class BackfillThreads:
     """How much backfill a free embedding thread may take, so that live need not wait for it.
@@ -127,7 +131,7 @@ class Embedding:
 
     def _look(self, fetched: Fetched) -> Decoded | Move:
         try:
-            return fetched, self._decode(fetched.held.data or b"")
+            prepared = self._decode(fetched.held.data or b"")
         except BadImage as error:
             rejection = Rejection(error.reason, str(error))
             return Share(Judged(fetched.task, rejection, fetched))
@@ -136,6 +140,8 @@ class Embedding:
             return End(fetched.task, Unforeseen("decode", error))
         finally:
             fetched.held.let_go()
+        self._metrics.pictures.labels(prepared.colours).inc()
+        return fetched, prepared
 
     def _vectors(self, batch: Sequence[Decoded]) -> list[Move]:
         if not batch:

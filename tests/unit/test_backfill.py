@@ -14,7 +14,7 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.engine.pictures.signature import NO_PICTURE
+from sightline.engine.pictures.formats.signature import NO_PICTURE
 from sightline.engine.records import Message
 from sightline.producers.backfill.files import BackfillRefused
 from sightline.producers.backfill.record import BackfillSummary, End, FileFailed

@@ -13,6 +13,7 @@ from PIL import Image
 
 from sightline.engine.errors import BadImage, RejectReason
 from sightline.engine.pictures.near_duplicates import distance as hamming
+from sightline.engine.pictures.pixels import decode_upright
 from sightline.engine.pictures.prepare import prepare, preprocess_digest, render
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
@@ -90,6 +91,60 @@ def test_orientation_is_undone(image_format: str, orientation: int) -> None:
     assert hamming(prepared.perceptual_hash, upright.perceptual_hash) <= 8
 
 
+SIX = {
+    "SHORT": (3, b"\x06\0\0\0", b"\0\x06\0\0"),
+    "LONG": (4, b"\x06\0\0\0", b"\0\0\0\x06"),
+    "SSHORT": (8, b"\x06\0\0\0", b"\0\x06\0\0"),
+    "SLONG": (9, b"\x06\0\0\0", b"\0\0\0\x06"),
+}
+"""An orientation of 6 in each whole-number type of TIFF, little-endian and big-endian."""
+
+
+def exif_of(order: str, kind: int, value: bytes, tag: int = 0x0112) -> bytes:
+    """An EXIF block of one entry."""
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    return head + struct.pack(order + "IHHHI", 8, 1, tag, kind, 1) + value + bytes(4)
+
+
+def with_exif(*blocks: bytes) -> bytes:
+    """A lying JPEG of 320 x 240 with these EXIF segments."""
+    jpeg = encoded(scene(), "JPEG")
+    bodies = [b"Exif\0\0" + block for block in blocks]
+    segments = [b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body for body in bodies]
+    return jpeg[:2] + b"".join(segments) + jpeg[2:]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", SIX)
+def test_orientation_is_read_in_every_whole_number_type(kind: str, order: str) -> None:
+    """Phones write LONG where EXIF says SHORT."""
+    code, little, big = SIX[kind]
+    exif = exif_of(order, code, little if order == "<" else big)
+    assert prepare(with_exif(exif), limits=LIMITS, size=SIZE).width == 240
+    for image_format in ("PNG", "WEBP", "AVIF"):
+        data = encoded(scene(), image_format, exif=b"Exif\0\0" + exif)
+        assert prepare(data, limits=LIMITS, size=SIZE).width == 240
+
+
+def test_the_first_exif_segment_counts() -> None:
+    """As for libvips and Pillow; what a second one says or leaves out changes nothing."""
+    six, one = exif_of("<", 3, b"\x06\0\0\0"), exif_of("<", 3, b"\x01\0\0\0")
+    other = exif_of("<", 3, b"\x05\0\0\0", tag=0x0100)
+    for second in (one, other, b"garbage"):
+        assert prepare(with_exif(six, second), limits=LIMITS, size=SIZE).width == 240
+        assert prepare(with_exif(second, six), limits=LIMITS, size=SIZE).width == 320
+
+
+def test_exif_that_says_upright_outweighs_xmp() -> None:
+    """XMP is asked only where EXIF says nothing."""
+    xmp = b"<x:xmpmeta tiff:Orientation='6'/>"
+    said = exif_of("<", 3, b"\x01\0\0\0")
+    silent = exif_of("<", 3, b"\x05\0\0\0", tag=0x0100)
+    for exif, width in ((said, 320), (silent, 240)):
+        data = encoded(scene(), "WEBP", exif=b"Exif\0\0" + exif, xmp=xmp)
+        assert prepare(data, limits=LIMITS, size=SIZE).width == width
+
+
 def test_crop_is_that_of_the_textbook() -> None:
     """Short side to 256, antialiased bilinear, centre crop 224, within a level of rounding."""
     picture = scene(1000, 700)
@@ -125,6 +180,34 @@ def test_sixteen_bit_colour_keeps_its_colours() -> None:
     """16-bit RGB is scaled to 8 bits."""
     row = b"\0" + struct.pack(">HHH", 65535, 32768, 0) * 64
     assert crop_of(png(64, 64, 16, 2, row * 64))[10, 10].tolist() == [255, 128, 0]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_a_transparent_grey_is_white_at_every_depth(depth: int) -> None:
+    """One level of the stored samples means transparent; its neighbours do not."""
+    clear, other = 1, 0
+    bits = "".join(f"{level:0{depth}b}" for level in [clear, other] * 32)
+    row = b"\0" + int(bits, 2).to_bytes(8 * depth, "big")
+    transparent = chunk(b"tRNS", struct.pack(">H", clear))
+    seen = decode_upright(
+        png(64, 64, depth, 0, row * 64, transparent), limits=LIMITS, detail=448.0
+    ).image
+    assert [seen.getpixel((0, 0)), seen.getpixel((1, 0))] == [(255, 255, 255), (0, 0, 0)]
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_transparent_colour_is_white_at_every_depth(depth: int) -> None:
+    """One colour of the stored samples means transparent."""
+    code = ">3B" if depth == 8 else ">3H"
+    clear, other = (0x1234, 0x5678, 0x9ABC), (0x2234, 0x5678, 0x9ABC)
+    levels = [tuple(x >> (16 - depth) for x in colour) for colour in (clear, other)]
+    row = b"\0" + b"".join(struct.pack(code, *colour) for colour in levels) * 32
+    transparent = chunk(b"tRNS", struct.pack(">3H", *levels[0]))
+    seen = decode_upright(
+        png(64, 64, depth, 2, row * 64, transparent), limits=LIMITS, detail=448.0
+    ).image
+    assert seen.getpixel((0, 0)) == (255, 255, 255)
+    assert seen.getpixel((1, 0)) == (0x22, 0x56, 0x9A)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -292,6 +375,7 @@ def test_decoding_changes_no_filter_of_warnings() -> None:
 def test_odd_metadata_warns_nobody() -> None:
     """Not even where a process makes errors of warnings: the picture is whole."""
     script = f"""
+from sightline.engine.pictures.pixels import decode_upright
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings
 prepare({ODD_PNG!r}, limits=DecodeSettings(), size=32)

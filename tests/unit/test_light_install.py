@@ -45,7 +45,7 @@ BASE_OF_ENGINE = (
     "clock",
     "object_store.catalogue",
     "connecting.connections",
-    "pictures.signature",
+    "pictures.formats.signature",
     "event_log.kafka",
     "event_log.kafka.topics",
     "object_store.directory",

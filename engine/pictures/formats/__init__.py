@@ -1,0 +1,1 @@
+"""Walkers over the headers of image files, one module a format; none decodes anything."""

@@ -1,0 +1,102 @@
+"""JPEG: markers up to the first scan, in which decoders look for everything but pixels."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from sightline.engine.errors import BadImage, RejectReason
+from sightline.engine.pictures.formats.budget import HeaderBudget
+from sightline.engine.pictures.formats.claims import ImageHeader
+from sightline.engine.pictures.formats.exif import UPRIGHT, orientation_of_exif
+from sightline.engine.pictures.formats.signature import ImageFormat
+
+_FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_STANDALONE = {0x00, 0x01, *range(0xD0, 0xD9)}
+_START_OF_SCAN = 0xDA
+_APP1, _APP2, _APP14, _COMMENT = 0xE1, 0xE2, 0xEE, 0xFE
+_METADATA = {*range(0xE1, 0xF0), _COMMENT} - {_APP14}
+"""Segments that change no pixel; Adobe's says how colours are stored, JFIF's is kept for order."""
+_FILL = re.compile(rb"\xff+")
+_EXIF = b"Exif\x00\x00"
+_MOST_PARTS = 255
+_ICC = b"ICC_PROFILE\x00"
+
+
+class _Segment(NamedTuple):
+    marker: int
+    start: int
+    """Of the marker."""
+    end: int
+
+
+def read_jpeg(data: bytes, max_frames: int, budget: HeaderBudget) -> ImageHeader:
+    """Size, orientation, profile and scans. Raises `BadImage`, `struct.error`, `IndexError`."""
+    del max_frames  # of a multi-picture object only the first is ever decoded
+    frame: _Segment | None = None
+    exif: bytes | None = None
+    icc: list[bytes] = []
+    spans: list[tuple[int, int]] = [(0, 2)]
+    for segment in _segments(data, budget):
+        body = segment.start + 4
+        if segment.marker in _FRAME_MARKERS:
+            frame = frame or segment
+        if segment.marker == _APP1 and exif is None and data.startswith(_EXIF, body):
+            exif = data[body + len(_EXIF) : segment.end]
+        if segment.marker == _APP2 and data.startswith(_ICC, body):
+            icc.append(data[body + len(_ICC) : segment.end])
+        if segment.marker not in _METADATA:
+            spans.append((segment.start, segment.end))
+    if frame is None:
+        raise BadImage(RejectReason.CORRUPT, "the JPEG has no frame header")
+    height, width, channels = struct.unpack_from(">HHB", data, frame.start + 5)
+    return ImageHeader(
+        ImageFormat.JPEG,
+        width,
+        height,
+        orientation=UPRIGHT if exif is None else orientation_of_exif(exif) or UPRIGHT,
+        channels=channels,
+        scans=_scans(data, frame.start, budget) if frame.marker in _PROGRESSIVE else 1,
+        icc_profile=_joined(icc) if icc else None,
+        picture_at=tuple(spans),
+    )
+
+
+def _segments(data: bytes, budget: HeaderBudget) -> Iterator[_Segment]:
+    """Each segment before the first scan; the last one reaches to the end of the file."""
+    at = 2
+    while True:
+        found = data.find(b"\xff", at)
+        fill = _FILL.match(data, found) if found >= 0 else None
+        if fill is None:
+            raise BadImage(RejectReason.TRUNCATED, "the JPEG ends before its first scan")
+        budget.step(fill.end() - at)
+        at, marker = fill.end(), data[fill.end()]
+        if marker in _STANDALONE:
+            continue
+        if marker == _START_OF_SCAN:
+            yield _Segment(marker, at - 1, len(data))
+            return
+        (length,) = struct.unpack_from(">H", data, at + 1)
+        yield _Segment(marker, at - 1, at + 1 + length)
+        at += 1 + max(length, 2)
+
+
+def _scans(data: bytes, start: int, budget: HeaderBudget) -> int:
+    """Scans up to the end of the picture; compressed data never holds the two bytes of a marker."""
+    end = data.find(b"\xff\xd9", start)
+    budget.step(len(data) - start)
+    return max(data.count(b"\xff\xda", start, len(data) if end < 0 else end), 1)
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    """A profile from its numbered parts; nothing where one is missing or there twice."""
+    if len(parts) > _MOST_PARTS:
+        return b""
+    parts = sorted(parts)
+    if [part[:2] for part in parts] != [bytes((n, len(parts))) for n in range(1, len(parts) + 1)]:
+        return b""
+    return b"".join(part[2:] for part in parts)

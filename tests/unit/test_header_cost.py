@@ -1,0 +1,206 @@
+"""Hostile headers: what they cost in lines of Python, ours and the decoders', for each MiB."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import zlib
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sightline.engine.errors import BadImage, RejectReason
+from sightline.engine.pictures.formats.budget import BASE_STEPS, HeaderBudget
+from sightline.engine.pictures.formats.signature import ImageFormat
+from sightline.engine.pictures.pixels import decode_upright
+from sightline.engine.settings import DecodeSettings
+from tests.pictures import encoded, scene
+
+LIMITS = DecodeSettings()
+MIB = 1024 * 1024
+LINES = 600_000
+"""Of the first MiB, most of them the fixed part of the budget: some 50 ms. Without one the worst
+took 0.4 s."""
+
+
+def lines_of(action: Callable[[], object]) -> int:
+    """How many lines of Python an action runs, in whatever module."""
+    count = 0
+
+    def local(_frame: FrameType, event: str, _argument: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return local
+
+    before = sys.gettrace()
+    sys.settrace(lambda *_: local)
+    try:
+        action()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def decode(data: bytes) -> None:
+    """To pixels or to a refusal."""
+    try:
+        decode_upright(data, limits=LIMITS, detail=64.0)
+    except BadImage as error:
+        assert error.reason is not RejectReason.EMPTY  # noqa: PT017 - any other will do
+
+
+def chunk(kind: bytes, body: bytes = b"") -> bytes:
+    """One PNG chunk."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def box(kind: bytes, body: bytes = b"") -> bytes:
+    """One ISO box."""
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+IHDR = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0))
+IDAT = chunk(b"IDAT", zlib.compress(bytes(25 * 8)))
+SOF = b"\xff\xc0\x00\x11\x08\x00\x10\x00\x10\x03\x01\x11\x00\x02\x11\x00\x03\x11\x00"
+JPEG = encoded(scene(16, 16), "JPEG")
+GIF = encoded(scene(16, 16), "GIF")
+WEBP = b"RIFF\0\0\0\1WEBPVP8X\x0a\0\0\0\0\0\0\0\x07\0\0\x07\0\0"
+AVIF = box(b"ftyp", b"avif\0\0\0\0")
+
+
+def many(part: bytes, before: bytes = b"", after: bytes = b"") -> bytes:
+    """A MiB of that part."""
+    return before + part * (MIB // len(part)) + after
+
+
+def tags(count: int, size: int) -> bytes:
+    """A TIFF whose entries all name the same bytes."""
+    entries = ((256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 8))
+    sane = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in (*entries, (279, 64))]
+    odd = [struct.pack("<HHII", 1_000 + n, 7, size, 8) for n in range(count)]
+    body = b"".join(sane + odd)
+    return b"II*\0" + struct.pack("<IH", 8, count + 9) + body + bytes(4) + bytes(size)
+
+
+HOSTILE = {
+    "jpeg: fill bytes": many(b"\xff", b"\xff\xd8\xff"),
+    "jpeg: stuffed bytes": many(b"\xff\x00", b"\xff\xd8\xff\xe0\x00\x02"),
+    "jpeg: restart markers": many(b"\xff\xd0", b"\xff\xd8\xff\xe0\x00\x02"),
+    "jpeg: empty segments": many(b"\xff\xe0\x00\x02", b"\xff\xd8"),
+    "jpeg: segments behind the frame": many(b"\xff\xe0\x00\x02", b"\xff\xd8" + SOF, JPEG[2:]),
+    "jpeg: frames": many(SOF, b"\xff\xd8", JPEG[2:]),
+    "jpeg: scans": many(b"\xff\xda", b"\xff\xd8" + SOF.replace(b"\xc0", b"\xc2")),
+    "jpeg: EXIF": many(b"\xff\xe1\x00\x0aExif\0\0II", b"\xff\xd8", JPEG[2:] + b"\0"),
+    "jpeg: Photoshop": many(
+        b"\xff\xed\xff\xfe" + b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\0" * 5_459 + bytes(12),
+        b"\xff\xd8",
+        JPEG[2:-2],  # cut: so that Pillow is asked too
+    ),
+    "jpeg: comments": many(b"\xff\xfe\x00\x04ab", b"\xff\xd8", JPEG[2:-2]),
+    "png: empty chunks": many(chunk(b"teSt"), IHDR),
+    "png: chunks before the picture": many(chunk(b"teSt"), IHDR, IDAT + chunk(b"IEND")),
+    "png: chunks behind the picture": many(chunk(b"tEXt", b"a\0b"), IHDR + IDAT, chunk(b"IEND")),
+    "png: chunks of an animation": many(
+        chunk(b"teSt"), IHDR + chunk(b"acTL", struct.pack(">II", 1, 0)), IDAT + chunk(b"IEND")
+    ),
+    "png: empty pictures": many(chunk(b"IDAT"), IHDR, IDAT + chunk(b"IEND")),
+    "gif: sub-blocks of a byte": many(b"\x01x", b"GIF89a\1\0\1\0\0\0\0!\xff"),
+    "gif: bytes that mean nothing": many(b"\xff", b"GIF89a\1\0\1\0\0\0\0"),
+    "gif: empty extensions": many(b"!\xff\0", b"GIF89a\1\0\1\0\0\0\0"),
+    "gif: a long comment": many(b"\xff" + bytes(255), GIF[:781] + b"!\xfe", b"\0" + GIF[781:]),
+    "gif: frames": many(b",\0\0\0\0\1\0\1\0\0\2\0", b"GIF89a\1\0\1\0\0\0\0"),
+    "webp: empty chunks": many(b"JUNK\0\0\0\0", WEBP),
+    "tiff: entries": tags(60_000, 16),
+    "tiff: entries that share their bytes": tags(3_000, MIB),
+    "avif: sizes": AVIF + box(b"meta", many(b"ispe" + bytes(4) + b"\0\0\0\1\0\0\0\1")),
+    "avif: overlapping sizes": AVIF + box(b"meta", many(b"ispe")),
+    "avif: empty boxes": many(box(b"free"), AVIF),
+    "avif: boxes of no size": many(b"\0\0\0\1free\0\0\0\0\0\0\0\0", AVIF),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_header_costs_little(case: str) -> None:
+    """However many parts a MiB claims to have."""
+    assert lines_of(lambda: decode(HOSTILE[case])) < LINES * len(HOSTILE[case]) / MIB
+
+
+HEADS = {
+    ImageFormat.JPEG: (b"\xff\xd8", b"\xff\xd8" + SOF, JPEG[:-2]),
+    ImageFormat.PNG: (IHDR, IHDR + IDAT),
+    ImageFormat.GIF: (GIF[:13], GIF[:-1]),
+    ImageFormat.WEBP: (WEBP,),
+    ImageFormat.TIFF: (b"II*\0\x08\0\0\0", b"MM\0+\0\x08\0\0\0\0\0\0\0\0\0\x10"),
+    ImageFormat.AVIF: (AVIF, AVIF + b"\0\0\0\0meta"),
+    ImageFormat.HEIF: (
+        box(b"ftyp", b"heic\0\0\0\0"),
+        box(b"ftyp", b"heic\0\0\0\0") + b"\0\0\0\0meta",
+    ),
+    ImageFormat.BMP: (b"BM" + bytes(12), encoded(scene(16, 16), "BMP")),
+}
+TOKENS: tuple[bytes, ...] = (
+    b"\xff",
+    b"\0",
+    b"\1",
+    b"\xe1",
+    b"\xda",
+    b"!",
+    b",",
+    b"Exif\0\0",
+    b"ICC_PROFILE\0\1\1",
+)
+TOKENS += (
+    b"tEXt",
+    b"iTXt",
+    b"acTL",
+    b"IDAT",
+    b"ANMF",
+    b"ispe",
+    b"free",
+    b"meta",
+    b"\0\2",
+    b"\0\0\0\x08",
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), image_format=st.sampled_from(sorted(HEADS)))
+def test_no_header_costs_more(data: st.DataObject, image_format: ImageFormat) -> None:
+    """A sound beginning of any format, and then any few bytes over and over."""
+    head = data.draw(st.sampled_from(HEADS[image_format]))
+    piece = st.sampled_from(TOKENS) | st.binary(min_size=1, max_size=6)
+    part = b"".join(data.draw(st.lists(piece, min_size=1, max_size=6)))
+    hostile = head + part * (MIB // 4 // len(part))
+    assert lines_of(lambda: decode(hostile)) < LINES
+
+
+def test_a_larger_file_costs_no_more_where_pixels_are_one_part() -> None:
+    """A JPEG of 8 MiB of segments is given up on after as many as one of 1 MiB."""
+    small = HOSTILE["jpeg: empty segments"]
+    assert lines_of(lambda: decode(small * 8)) < LINES
+
+
+def test_the_budget_grows_with_the_file_and_ends() -> None:
+    """Steps and bytes are both bounded."""
+    budget = HeaderBudget(MIB, of_small_parts=True)
+    steps = budget.steps
+    assert BASE_STEPS < steps <= BASE_STEPS + MIB // 128
+    for _ in range(steps):
+        budget.step()
+    with pytest.raises(BadImage, match="more parts"):
+        budget.step()
+    with pytest.raises(BadImage, match="more parts"):
+        HeaderBudget(MIB, of_small_parts=False).step(4 * MIB)
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "PNG", "WEBP"])
+def test_a_long_honest_animation_fits(image_format: str) -> None:
+    """1,000 small frames, each with its own parts."""
+    frames = [scene(12, 12, seed) for seed in range(1_000)]
+    lossless = {"lossless": True} if image_format == "WEBP" else {}
+    data = encoded(frames[0], image_format, save_all=True, append_images=frames[1:], **lossless)
+    assert decode_upright(data, limits=LIMITS, detail=64.0).width == 12
