@@ -1,4 +1,4 @@
-"""Which parts are up: told by whoever talks to them, read by `/readyz` and the metrics."""
+"""Which parts are up and which loops stopped: told by them, read by `/readyz` and the metrics."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class Health:
         self._changed = changed
         self._parts: dict[Part, PartHealth] = {}
         self._notes: dict[Part, str] = {}
+        self._stopped: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def up(self, part: Part, note: str = "") -> None:
@@ -61,6 +62,16 @@ class Health:
         """Every part that was reported on, by name."""
         with self._lock:
             return tuple(self._parts[part] for part in sorted(self._parts))
+
+    def stop(self, loop: str, reason: str) -> None:
+        """A loop of this process has stopped for good; the rest of it goes on."""
+        with self._lock:
+            self._stopped[loop] = reason
+
+    def stopped(self) -> dict[str, str]:
+        """The loops that have stopped, and why."""
+        with self._lock:
+            return dict(self._stopped)
 
     def ready(self) -> bool:
         """Whether no part is down."""

@@ -154,6 +154,9 @@ class Metrics:
         self.dead_letters = self._counter(
             "dead_letters_total", "Messages dead-lettered.", ("topic", "error")
         )
+        self.loops_stopped = self._gauge(
+            "loop_stopped", "1: a loop of this process met too many dead letters.", ("loop",)
+        )
         self.reappended = self._counter(
             "winners_reappended_total",
             "Winners appended again after a lower version, so that compaction keeps them.",

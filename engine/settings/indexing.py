@@ -63,9 +63,10 @@ class WorkerSettings(Section):
     backoff_max_s: Seconds = 10.0
     """Longest wait after a transient error."""
     dead_letter_limit: PositiveInt = 100
-    """Dead letters within `dead_letter_window_s` after which the worker stops."""
+    """More dead letters of one partition within `dead_letter_window_s` stop the worker, not the
+    API."""
     dead_letter_window_s: Seconds = 60.0
-    """The window of `dead_letter_limit`."""
+    """By the records' own timestamps."""
     commit_interval_s: Seconds = 1.0
     """At most this long between an applied event and its flush and commit."""
     drain_s: Seconds = 10.0

@@ -56,7 +56,7 @@ class LabelSettings(Section):
     stalled_s: Annotated[float, Field(gt=0)] = 30.0
     """A partition with lag where nothing was applied for so long ends the process."""
     dead_letter_limit: PositiveInt = 100
-    """More dead letters of one partition within `dead_letter_window_s` end the process."""
+    """More dead letters of one partition within `dead_letter_window_s` stop the stage."""
     dead_letter_window_s: Seconds = 60.0
     """By the records' own timestamps."""
     supervised: bool = True
@@ -96,6 +96,8 @@ class SinkSettings(Section):
     """How often triples of erased users and hidden images are taken back, by whichever sink finds
     it due; 0: only by `sightline retract`."""
     dead_letter_limit: PositiveInt = 100
-    """More unreadable records in one file's worth stop the sink."""
+    """More unreadable records of one partition within `dead_letter_window_s` stop the sink."""
+    dead_letter_window_s: Seconds = 60.0
+    """By the records' own timestamps."""
     metrics_port: int | None = 9467
     """Prometheus port of a sink process of its own; none: no endpoint."""

@@ -60,8 +60,11 @@ def status() -> None:
     console.print(table(found))
     console.print(f"generation: {generation_of(settings)}")
     console.print(f"last retraction: {retraction_of(settings, clock.now())}")
-    for topic, count in found.dead_letters.items():
-        console.print(f"dead letters: {count} in {topic} (`sightline dlq list`)")
+    for topic, letters in found.dead_letters.items():
+        causes = ", ".join(f"{count} {error}" for error, count in letters.latest.items())
+        console.print(
+            f"dead letters: {letters.messages} in {topic}, lately {causes} (`sightline dlq list`)"
+        )
 
 
 @app.command()

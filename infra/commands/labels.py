@@ -84,7 +84,7 @@ def run_sink(
             metrics=metrics,
         )
         loops = data.sink_loops(partitions) if partitions else data.loops()
-        run_together(loops, stop)
+        run_together(loops, stop, stopped=lambda name, _: metrics.loops_stopped.labels(name).set(1))
     finally:
         producer.close()
         store.close()

@@ -57,7 +57,7 @@ def run_node(
         loops = {"worker": parts.worker().run} | _api_loops(parts, listener, announce)
         if settings.mode is Mode.SERVICES:
             loops["bridge"] = parts.bridge().run
-        _run(loops | parts.loops() | parts.label_stage_loops(), stop)
+        _run(loops | parts.loops() | parts.label_stage_loops(), stop, parts)
 
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
@@ -67,7 +67,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     with Parts(settings) as parts:
         parts.ensure_topics()
         parts.serve_metrics(settings.worker.metrics_port)
-        _run({"worker": parts.worker().run} | parts.loops(), stop)
+        _run({"worker": parts.worker().run} | parts.loops(), stop, parts)
 
 
 def run_api(settings: Settings, stop: threading.Event, *, announce: Announce) -> None:
@@ -79,7 +79,7 @@ def run_api(settings: Settings, stop: threading.Event, *, announce: Announce) ->
         Parts(settings) as parts,
     ):
         parts.ensure_topics()
-        _run(_api_loops(parts, listener, announce) | parts.loops(), stop)
+        _run(_api_loops(parts, listener, announce) | parts.loops(), stop, parts)
 
 
 def run_bridge(settings: Settings, stop: threading.Event) -> None:
@@ -89,7 +89,7 @@ def run_bridge(settings: Settings, stop: threading.Event) -> None:
     configure_logs()
     with Parts(settings) as parts:
         parts.ensure_topics()
-        _run({"bridge": parts.bridge().run}, stop)
+        _run({"bridge": parts.bridge().run}, stop, parts)
 
 
 def _api_loops(parts: Parts, listener: socket.socket, announce: Announce) -> dict[str, Loop]:
@@ -123,9 +123,14 @@ def _api_loop(parts: Parts, listener: socket.socket, announce: Announce) -> Loop
     return loop
 
 
-def _run(loops: dict[str, Loop], stop: threading.Event) -> None:
+def _run(loops: dict[str, Loop], stop: threading.Event, parts: Parts) -> None:
     collect_garbage_seldom()
-    run_together(loops, stop)
+
+    def stopped(name: str, reason: str) -> None:
+        parts.health.stop(name, reason)
+        parts.metrics.loops_stopped.labels(name).set(1)
+
+    run_together(loops, stop, stopped=stopped)
 
 
 def _need_shared_index(settings: Settings, command: str) -> None:

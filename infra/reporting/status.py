@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sightline.engine.records import PartitionLag
+from sightline.engine.records import Message, PartitionLag
+from sightline.schemas.dead_letters import DeadLetterFacts
+from sightline.schemas.envelope import ContractError
 from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import (
     BUCKET_NOTIFICATIONS,
@@ -25,6 +29,13 @@ from sightline.stream_workers.labels.groups import join_group, mine_group
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock, EventLog
     from sightline.engine.settings import Settings
+
+
+READER = "status"
+"""Group under whose name we look; it never commits."""
+LATEST = 1_000
+"""Dead letters of a partition that are read for their causes."""
+POLL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +67,17 @@ class Status:
     """Every hop, and what was dead-lettered."""
 
     hops: tuple[HopStatus, ...]
-    dead_letters: dict[str, int]
-    """Messages in each dead-letter topic that is not empty."""
+    dead_letters: dict[str, DeadLetterCount]
+    """By dead-letter topic, where it is not empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterCount:
+    """What lies in one dead-letter topic."""
+
+    messages: int
+    latest: dict[str, int]
+    """Of the last `LATEST` of them: how many by kind of error, the most frequent first."""
 
 
 def hops_of(settings: Settings) -> tuple[Hop, ...]:
@@ -146,10 +166,31 @@ def _committed(lags: Iterable[PartitionLag]) -> int:
     return sum(lag.committed if lag.committed is not None else lag.start for lag in lags)
 
 
-def _dead_letters(log: EventLog) -> dict[str, int]:
+def _dead_letters(log: EventLog) -> dict[str, DeadLetterCount]:
     names = [topic.name for topic in TOPICS if topic.dead_letters_of is not None]
-    counts: dict[str, int] = {}
-    for lag in log.lag("status", names, ages=False):
+    found: dict[str, list[PartitionLag]] = {}
+    for lag in log.lag(READER, names, ages=False):
         if lag.end > lag.start:
-            counts[lag.topic] = counts.get(lag.topic, 0) + lag.end - lag.start
-    return counts
+            found.setdefault(lag.topic, []).append(lag)
+    return {
+        topic: DeadLetterCount(
+            messages=sum(lag.end - lag.start for lag in lags), latest=_causes(log, topic, lags)
+        )
+        for topic, lags in found.items()
+    }
+
+
+def _causes(log: EventLog, topic: str, lags: Iterable[PartitionLag]) -> dict[str, int]:
+    starts = {lag.partition: max(lag.start, lag.end - LATEST) for lag in lags}
+    causes: Counter[str] = Counter()
+    with closing(log.follow(topic, starts, group=READER)) as follower:
+        while letters := follower.poll(LATEST, POLL_S):
+            causes.update(_error_of(letter) for letter in letters)
+    return dict(causes.most_common())
+
+
+def _error_of(letter: Message) -> str:
+    try:
+        return DeadLetterFacts.parse(list(letter.headers)).error
+    except ContractError:
+        return "unknown"

@@ -8,7 +8,7 @@ import urllib3
 from pydantic import ValidationError
 from rich.table import Table
 
-from sightline.engine.connecting.connections import connect_object_store
+from sightline.engine.connecting.connections import connect_object_store, owner_headers
 from sightline.engine.connecting.owner import find
 from sightline.engine.errors import TransientError
 from sightline.engine.settings import Settings
@@ -39,7 +39,7 @@ def generation_of(settings: Settings) -> str:
         return f"unknown: no API runs on {settings.data_directory}, and api.url names none"
     try:
         answer = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False).request(
-            "GET", f"{url.rstrip('/')}/readyz"
+            "GET", f"{url.rstrip('/')}/readyz", headers=owner_headers(settings)
         )
     except urllib3.exceptions.HTTPError as error:
         return f"unknown: {url} does not answer ({error})"
@@ -52,6 +52,7 @@ def generation_of(settings: Settings) -> str:
 def _said(told: ReadinessDocument) -> str:
     down = [name for name, part in told.parts.items() if not part.up]
     state = "ready" if told.ready else f"down: {', '.join(down)}"
+    state += "".join(f"; {name} stopped: {why}" for name, why in told.stopped.items())
     return f"{told.generation} of model {told.model} on {told.runtime}, {state}"
 
 

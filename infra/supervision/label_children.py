@@ -17,10 +17,12 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from sightline.engine.backoff import Backoff
+from sightline.engine.errors import DeadLetterLimit
 from sightline.engine.ports import Clock
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.infra.supervision.loops import Loop
 from sightline.schemas.labels import Stage
+from sightline.stream_workers.delivery.letter_limit import EXIT_DEAD_LETTER_LIMIT
 
 FOLDER = "labels"
 """Of the stages' few files in the data directory."""
@@ -84,7 +86,10 @@ def _plain(values: dict[str, object]) -> dict[str, object]:
 
 
 def supervised(child: StageChild, clock: Clock) -> Loop:
-    """A loop that keeps one child running: started again, with a growing delay, when it ends."""
+    """A loop that keeps one child running: started again, with a growing delay, when it ends.
+
+    But for one that met too many dead letters: it would bury more of them at each start.
+    """
 
     def loop(stop: threading.Event) -> None:
         backoff = Backoff(initial_s=0.5, maximum_s=30.0)
@@ -93,6 +98,11 @@ def supervised(child: StageChild, clock: Clock) -> Loop:
             code = _run(child, stop)
             if clock.monotonic() - started > STEADY_S:
                 backoff.reset()
+            if code == EXIT_DEAD_LETTER_LIMIT:
+                raise DeadLetterLimit(
+                    f"{child.stage} met more dead letters than labels.dead_letter_limit; its last "
+                    "log line says which: look with `sightline dlq list`, then start again"
+                )
             if code is not None:
                 delay_s = backoff.next_s()
                 _log.warning("%s ended with %s, again in %.1f s", child.stage, code, delay_s)

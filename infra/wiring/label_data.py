@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from sightline.engine.connecting.connections import signing_secret
+from sightline.engine.health import Health
 from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
 from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
 from sightline.infra.supervision.loops import Loop
@@ -61,6 +62,7 @@ class LabelData:
         producer: of metrics, retractions and dead letters.
         clock: of their times.
         metrics: of the process.
+        health: of the process; none: one of its own.
         run_id: embedded, where offsets begin at 0 again; else None.
         remembered_images: image events that the log may have forgotten: the embedded journal's.
     """
@@ -74,6 +76,7 @@ class LabelData:
         producer: EventProducer,
         clock: Clock,
         metrics: Metrics,
+        health: Health | None = None,
         run_id: str | None = None,
         remembered_images: Callable[[], Iterable[Message]] = tuple,
     ) -> None:
@@ -82,6 +85,7 @@ class LabelData:
         self._producer = producer
         self._clock = clock
         self._metrics = metrics
+        self._health = health or Health(clock, changed=metrics.part)
         self._run_id = run_id
         self._remembered_images = remembered_images
         bucket = settings.store.bucket
@@ -145,6 +149,7 @@ class LabelData:
             settings=self._settings.sink,
             clock=self._clock,
             metrics=self._metrics,
+            health=self._health,
             log=self._run_id or LOG,
         )
 
@@ -168,6 +173,7 @@ class LabelData:
             producer=self._producer,
             clock=self._clock,
             metrics=self._metrics,
+            health=self._health,
         )
 
     def stats(self) -> SearchStatsFollower:

@@ -64,6 +64,7 @@ class LabelParts:
             producer=parts.producer,
             clock=parts.clock,
             metrics=parts.metrics,
+            health=parts.health,
             run_id=parts.run_id,
             remembered_images=parts.remembered_images,
         )

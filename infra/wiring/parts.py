@@ -297,7 +297,6 @@ class Parts:
             own_bucket=settings.store.bucket,
             settings=settings.bridge,
             limits=settings.worker,
-            clock=self.clock,
             metrics=self.metrics,
             health=self.health,
         )

@@ -193,6 +193,8 @@ class ReadinessDocument(Document):
     """What runs the model."""
     learning: bool
     """Whether `/v1/stats` and `/v1/triples` are there."""
+    stopped: dict[str, str] = {}
+    """Loops beside the API, such as `worker`, `bridge` or `join`, that stopped alone, and why."""
     model: str
     """The model's digest."""
     generation: str

@@ -42,6 +42,10 @@ def index_probe(index: VectorIndex) -> Probe:
     return lambda: index.get(["readyz"])
 
 
+STOPPED = "it met more dead letters than its limit: `sightline dlq list`, the log says which"
+"""What everybody is told of a loop that stopped."""
+
+
 class Readiness:
     """Probes the parts and tells what `Health` knows of them; on one event loop.
 
@@ -91,6 +95,10 @@ class Readiness:
             "model": self._embedder.digest,
             "generation": self._spec.name,
             "learning": self._learning,
+            "stopped": {
+                name: reason if insider else STOPPED
+                for name, reason in self._health.stopped().items()
+            },
         }
 
     async def _probed(self) -> None:

@@ -20,11 +20,10 @@ from sightline.engine.errors import (
     ObjectMissing,
     Part,
     PermanentError,
-    TransientError,
 )
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.ports import Clock, EventConsumer, EventProducer, ObjectStore
+from sightline.engine.ports import EventConsumer, EventProducer, ObjectStore
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import BridgeSettings, WorkerSettings
 from sightline.producers.images.catalogue_writes import BucketObject
@@ -36,7 +35,8 @@ from sightline.stream_workers.bucket_bridge.notifications import (
     read_notification,
 )
 from sightline.stream_workers.bucket_bridge.seen import seen_object
-from sightline.stream_workers.delivery.dead_letters import DeadLetters
+from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetters
+from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
 from sightline.stream_workers.delivery.retries import GaveUp, Patience
 
@@ -66,7 +66,6 @@ class BucketBridge:
         own_bucket: str,
         settings: BridgeSettings,
         limits: WorkerSettings,
-        clock: Clock,
         metrics: Metrics,
         health: Health,
     ) -> None:
@@ -77,15 +76,8 @@ class BucketBridge:
         self._settings = settings
         self._metrics = metrics
         self._patience = Patience(limits, health, metrics)
-        self._backoff = self._patience.backoff()
         self._outbox = Outbox(producer, self._patience)
-        self._dead_letters = DeadLetters(
-            self._outbox,
-            clock=clock,
-            metrics=metrics,
-            limit=limits.dead_letter_limit,
-            window_s=limits.dead_letter_window_s,
-        )
+        self._dead_letters = DeadLetters(self._outbox, LetterLimit(LetterRate.of(limits)), metrics)
 
     def run(self, stop: threading.Event) -> None:
         """Bridge until `stop` is set; what was not finished is delivered again. Runs once.
@@ -98,7 +90,7 @@ class BucketBridge:
             self._consumer.subscribe([BUCKET_NOTIFICATIONS.name], self)
             with ThreadPoolExecutor(_THREADS, "bridge") as pool:
                 while not stop.is_set():
-                    self._turn(pool, stop)
+                    self._turn(pool)
         except GaveUp:
             _log.info("stopped before a batch was finished; it will be delivered again")
         finally:
@@ -113,14 +105,9 @@ class BucketBridge:
     def lost(self, partitions: Collection[TopicPartition]) -> None:
         """Nothing is kept between batches."""
 
-    def _turn(self, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
-        try:
-            messages = self._consumer.poll(_AT_ONCE, _POLL_S)
-            self._backoff.reset()
-        except TransientError as error:
-            self._patience.failed(Part.BROKER, error)
-            stop.wait(self._backoff.next_s())
-            return
+    def _turn(self, pool: ThreadPoolExecutor) -> None:
+        poll = partial(self._consumer.poll, _AT_ONCE, _POLL_S)
+        messages = self._patience.until_it_works(Part.BROKER, poll)
         if messages:
             self._bridge(pool, messages)
             self._commit(messages)
@@ -142,7 +129,7 @@ class BucketBridge:
         try:
             said = read_notification(message.value)
         except ContractError as error:
-            letters.append(self._refuse(message, "read", error))
+            letters.append(self._refuse(message, "read", error, by_sender=False))
             return ()
         letters += [self._refuse(message, "read", error) for error in said.refused]
         if said.ignored:
@@ -183,11 +170,14 @@ class BucketBridge:
             ) from error
         return seen_object(found, self._settings.visibility)
 
-    def _refuse(self, message: Message, stage: str, error: Exception) -> Letter:
+    def _refuse(
+        self, message: Message, stage: str, error: Exception, *, by_sender: bool = True
+    ) -> Letter:
+        """The dead letter; what one record says is up to whoever may put objects into a bucket."""
         self._count("dead_lettered")
-        return self._dead_letters.send(
-            message, stage=stage, error=type(error).__name__, reason=str(error)
-        )
+        kind = type(error).__name__
+        cause = Cause(stage=stage, error=kind, reason=str(error), by_sender=by_sender)
+        return self._dead_letters.send(message, cause)
 
     def _count(self, result: str, number: int = 1) -> None:
         self._metrics.notifications.labels(result).inc(number)

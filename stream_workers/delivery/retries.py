@@ -5,16 +5,36 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from sightline.engine.backoff import Backoff, retry_transient
 from sightline.engine.errors import Part, PartUnavailable, TransientError
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.settings import WorkerSettings
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+
+
+class Delays(Protocol):
+    """How long is waited between two attempts; `WorkerSettings` is one."""
+
+    @property
+    def backoff_initial_s(self) -> float:
+        """After the first failure."""
+
+    @property
+    def backoff_max_s(self) -> float:
+        """At most."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsualDelays:
+    """Of loops that have no setting for it."""
+
+    backoff_initial_s: float = 0.1
+    backoff_max_s: float = 10.0
 
 
 class GaveUp(Exception):
@@ -24,8 +44,8 @@ class GaveUp(Exception):
 class Patience:
     """Repeats what fails transiently until it works or the worker gives up; tells health."""
 
-    def __init__(self, settings: WorkerSettings, health: Health, metrics: Metrics) -> None:
-        self._settings = settings
+    def __init__(self, delays: Delays, health: Health, metrics: Metrics) -> None:
+        self._delays = delays
         self._health = health
         self._metrics = metrics
         self.giving_up = threading.Event()
@@ -33,7 +53,7 @@ class Patience:
     def backoff(self) -> Backoff:
         """A fresh chain of delays."""
         return Backoff(
-            initial_s=self._settings.backoff_initial_s, maximum_s=self._settings.backoff_max_s
+            initial_s=self._delays.backoff_initial_s, maximum_s=self._delays.backoff_max_s
         )
 
     def until_it_works(self, part: Part, action: Callable[[], T]) -> T:
@@ -42,25 +62,28 @@ class Patience:
         Raises:
             GaveUp: the worker stops while the part is away.
         """
+        waited_for = {part}
         try:
             value = retry_transient(
                 action,
                 backoff=self.backoff(),
                 stop=self.giving_up,
-                failed=lambda error: self.failed(part, error),
+                failed=lambda error: waited_for.add(self.failed(part, error)),
             )
         except TransientError as error:
             raise GaveUp(str(error)) from error
-        self._health.up(part)
+        for one in waited_for:
+            self._health.up(one)
         return value
 
-    def failed(self, part: Part, error: TransientError) -> None:
-        """One attempt failed: count it and mark the part down."""
+    def failed(self, part: Part, error: TransientError) -> Part:
+        """One attempt failed: count it, mark down the part that it was about and return that."""
         down = error.part if isinstance(error, PartUnavailable) else part
         if self._health.is_up(down):
             _log.warning("waiting for a part", extra={"part": down, "reason": str(error)})
         self._health.down(down, str(error))
         self._metrics.retried(down)
+        return down
 
     def is_down(self, part: Part) -> bool:
         """Whether the part was down when last seen."""

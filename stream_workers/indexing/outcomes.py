@@ -12,7 +12,7 @@ from sightline.engine.trace_context import child_traceparent, traceparent_header
 from sightline.schemas.envelope import Event
 from sightline.schemas.indexed import ImageIndexed, ImageRejected, Outcome
 from sightline.schemas.topics import IMAGES_INDEXED
-from sightline.stream_workers.delivery.dead_letters import DeadLetters
+from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetters
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
 from sightline.stream_workers.indexing.moves import Applied, End, Unforeseen
 from sightline.stream_workers.indexing.task import ImageTask, PictureFacts, Polled, Rejection
@@ -81,9 +81,8 @@ class Outcomes:
     def _bury(self, item: Polled | ImageTask, stage: str, error: BaseException) -> Letter:
         message = item.message if isinstance(item, Polled) else item.polled.message
         kind = type(error).__name__
-        letter = self._dead_letters.send(
-            message, stage=stage, error=kind, reason=str(error) or kind
-        )
+        cause = Cause(stage=stage, error=kind, reason=str(error) or kind)
+        letter = self._dead_letters.send(message, cause)
         self._metrics.outcomes.labels(item.lane, Outcome.DEAD_LETTERED).inc()
         return letter
 

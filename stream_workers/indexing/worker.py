@@ -33,6 +33,7 @@ from sightline.engine.settings import WorkerSettings
 from sightline.engine.vector_index.generations import refuse_other_model
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.dead_letters import DeadLetters
+from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.delivery.offsets import LaneOffsets
 from sightline.stream_workers.delivery.outbox import Outbox
 from sightline.stream_workers.delivery.retries import GaveUp, Patience
@@ -114,13 +115,7 @@ class IndexWorker:
             clock=clock,
         )
         outbox = Outbox(producer, patience)
-        dead_letters = DeadLetters(
-            outbox,
-            clock=clock,
-            metrics=metrics,
-            limit=settings.dead_letter_limit,
-            window_s=settings.dead_letter_window_s,
-        )
+        dead_letters = DeadLetters(outbox, LetterLimit(LetterRate.of(settings)), metrics)
         self._durability = Durability(
             index, outbox, offsets=offsets, patience=patience, clock=clock, metrics=metrics
         )

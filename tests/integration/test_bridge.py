@@ -77,7 +77,6 @@ class Bridged:
             own_bucket=settings.bucket,
             settings=BridgeSettings(),
             limits=WorkerSettings(),
-            clock=clock,
             metrics=self.metrics,
             health=Health(clock),
         )

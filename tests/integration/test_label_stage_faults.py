@@ -26,6 +26,7 @@ from sightline.schemas.topics import (
     SEARCHES_CLOSED,
     TRAINING_TRIPLES,
 )
+from sightline.stream_workers.delivery.letter_limit import EXIT_DEAD_LETTER_LIMIT
 from sightline.stream_workers.labels.stage.process import EXIT_FAILED
 from tests.label_kafka import LabelPipeline
 from tests.label_world import SMALL_RULES, START_MS, far_hash, instant
@@ -73,7 +74,7 @@ def test_too_many_dead_letters_end_the_process(pipeline: LabelPipeline) -> None:
     pipeline.faults = {"dead_letter_limit": 3}
     pipeline.write([Recorded(0, n, START_MS + n, b"nonsense") for n in range(9)])
     for _ in range(2):
-        assert pipeline.start(Stage.JOIN).wait(patient(ENDS_WITHIN_S)) == EXIT_FAILED
+        assert pipeline.start(Stage.JOIN).wait(patient(ENDS_WITHIN_S)) == EXIT_DEAD_LETTER_LIMIT
     assert "labels.dead_letter_limit" in _log_of(pipeline)
     letters = read_topics(pipeline.kafka, [INTERACTIONS_IMPORTED_DLQ.name])
     assert {DeadLetterFacts.parse(list(letter.headers)).offset for letter in letters} <= {0, 1, 2}

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from sightline.engine.clock import ManualClock
-from sightline.engine.errors import ObjectDenied
+from sightline.engine.errors import DeadLetterLimit, ObjectDenied
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue
@@ -80,7 +80,6 @@ class Bridged:
             own_bucket=OURS,
             settings=BridgeSettings(),
             limits=WorkerSettings(),
-            clock=clock,
             metrics=self.metrics,
             health=Health(clock),
         )
@@ -98,6 +97,12 @@ class Bridged:
         finally:
             stop.set()
             thread.join()
+
+    def run_over(self, *values: bytes) -> None:
+        """Bridge these until the bridge ends by itself."""
+        for value in values:
+            self.log.append(BUCKET_NOTIFICATIONS.name, "k", value)
+        self._bridge.run(threading.Event())
 
     def states(self, key: str) -> list[ImageState]:
         """What was published of one object's image."""
@@ -216,3 +221,20 @@ def test_a_bucket_that_may_not_be_read_is_a_dead_letter_and_no_outage(bridged: B
     bridged.hear(told(CREATED, "b.jpg"), told(REMOVED, "a.jpg"))
     assert bridged.letters() == 1
     assert isinstance(bridged.states("a.jpg")[-1], ImageDeleted)
+
+
+def test_strangers_objects_never_stop_the_bridge(bridged: Bridged) -> None:
+    """Far more of them than the limit: each is a dead letter, the next image is bridged."""
+    bridged.store.denied.add("My_Photos")
+    many = [told(CREATED, f"{number}.jpg", bucket="My_Photos") for number in range(130)]
+    bridged.hear(*many, told(CREATED, "a.jpg"))
+    assert bridged.letters() == bridged.counted("dead_lettered") == 130
+    assert len(bridged.states("a.jpg")) == 1
+
+
+def test_a_topic_of_something_else_stops_the_bridge(bridged: Bridged) -> None:
+    """What is no notification at all comes of a misconfiguration: it is not buried whole."""
+    with pytest.raises(DeadLetterLimit, match=r"worker\.dead_letter_limit"):
+        bridged.run_over(*[b"no notification"] * 130)
+    assert bridged.letters() == WorkerSettings().dead_letter_limit
+    assert bridged.log.committed[GROUP, PLACE] <= WorkerSettings().dead_letter_limit

@@ -6,15 +6,23 @@ import pytest
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import DeadLetterLimit
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.topics import IMAGES, IMAGES_DLQ
 from sightline.stream_workers.delivery.dead_letter_replay import Wanted, dead_letters, replay
-from sightline.stream_workers.delivery.dead_letters import DeadLetters
+from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetters
+from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.delivery.outbox import Outbox
 from sightline.stream_workers.delivery.retries import Patience
 from tests.worker_parts import MemoryLog
+
+
+def cause(error: str, *, by_sender: bool = False) -> Cause:
+    """Why something was dead-lettered."""
+    return Cause(stage="read", error=error, reason="type: unknown", by_sender=by_sender)
 
 
 class Letters:
@@ -25,18 +33,15 @@ class Letters:
         self.log = MemoryLog(self.clock)
         self.metrics = Metrics()
         patience = Patience(WorkerSettings(), Health(self.clock), self.metrics)
-        self.sender = DeadLetters(
-            Outbox(self.log, patience),
-            clock=self.clock,
-            metrics=self.metrics,
-            limit=3,
-            window_s=60.0,
-        )
+        rate = LetterRate(limit=3, window_s=60.0, setting="worker.dead_letter_limit")
+        self.sender = DeadLetters(Outbox(self.log, patience), LetterLimit(rate), self.metrics)
 
-    def rubbish(self, value: bytes, error: str = "ContractError") -> None:
+    def rubbish(
+        self, value: bytes, error: str = "ContractError", *, by_sender: bool = False
+    ) -> None:
         """Append it, and dead-letter it."""
         sent = self.log.append(IMAGES.name, "a", value, headers=[("traceparent", b"00-1-2-01")])
-        self.sender.send(sent.result(), stage="read", error=error, reason="type: unknown")
+        self.sender.send(sent.result(), cause(error, by_sender=by_sender))
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def test_each_original_is_listed_once(letters: Letters) -> None:
     """A worker that died before its commit sent the same letter again."""
     letters.rubbish(b"x")
     again = letters.log.records[IMAGES.name][0]
-    letters.sender.send(again, stage="read", error="ContractError", reason="type: unknown")
+    letters.sender.send(again, cause("ContractError"))
     (found,) = dead_letters(letters.log.records[IMAGES_DLQ.name], Wanted())
     assert found.place == "images.v1/0/0"
     assert found.facts.message == "type: unknown"
@@ -85,9 +90,43 @@ def test_too_many_letters_in_the_window_are_refused(letters: Letters) -> None:
     """The limit counts the last minute only, and the refused one is not sent."""
     for _ in range(3):
         letters.rubbish(b"x")
-    with pytest.raises(DeadLetterLimit, match="more than 3 dead letters within 60 s"):
+    with pytest.raises(DeadLetterLimit, match=r"more than 3 dead letters of images\.v1/0 "):
         letters.rubbish(b"y")
     assert len(letters.log.records[IMAGES_DLQ.name]) == 3
     letters.clock.advance(61)
     letters.rubbish(b"z")
     assert len(letters.log.records[IMAGES_DLQ.name]) == 4
+
+
+def test_what_senders_bring_about_stops_nothing(letters: Letters) -> None:
+    """Any number of them is sent and counted by cause; the limit counts the others alone."""
+    for _ in range(20):
+        letters.rubbish(b"x", error="ValidationError", by_sender=True)
+    for _ in range(3):
+        letters.rubbish(b"y")
+    with pytest.raises(DeadLetterLimit):
+        letters.rubbish(b"z")
+    counter = letters.metrics.dead_letters
+    assert counter.labels(IMAGES.name, "ValidationError")._value.get() == 20
+    assert counter.labels(IMAGES.name, "ContractError")._value.get() == 3
+
+
+def test_a_record_that_is_read_again_is_counted_once(letters: Letters) -> None:
+    """After a failed commit, or by the partition's next assignment."""
+    letters.rubbish(b"x")
+    again = letters.log.records[IMAGES.name][0]
+    for _ in range(20):
+        letters.sender.send(again, cause("ContractError"))
+
+
+def test_each_partition_has_a_limit_of_its_own() -> None:
+    """One that is full of rubbish does not stop another one's few."""
+    limit = LetterLimit(LetterRate(limit=2, window_s=60.0, setting="s"))
+    broker = MemoryBroker([IMAGES], 2, clock=ManualClock())
+    producer = MemoryEventProducer(broker)
+    for partition in (0, 1):
+        for _ in range(2):
+            sent = producer.append(IMAGES.name, "a", b"x", partition=partition)
+            limit.count(sent.result(), "unreadable")
+    with pytest.raises(DeadLetterLimit):
+        limit.count(producer.append(IMAGES.name, "a", b"x", partition=1).result(), "unreadable")

@@ -27,6 +27,7 @@ from sightline.engine.settings import SinkSettings
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.searches import CropBox, UploadQuery
 from sightline.schemas.topics import TRAINING_TRIPLES
+from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.labels.sink.partition import PartitionSink
 from tests.label_rows import records, retracted, triple, triple_id
 
@@ -62,12 +63,19 @@ class Crashing(DirectoryObjectStore):
 def sink_of(store: ObjectStore, buried: list[Message] | None = None) -> PartitionSink:
     """A sink of partition 0."""
     dead = buried if buried is not None else []
+    rate = LetterRate(limit=LIMITS.dead_letter_limit, window_s=60.0, setting="sink")
+    limit = LetterLimit(rate)
+
+    def bury(message: Message, reason: str) -> None:
+        limit.count(message, reason)
+        dead.append(message)
+
     return PartitionSink(
         TripleManifest(store, BUCKET, TRAINING_TRIPLES.name),
         0,
         limits=LIMITS,
         clock=ManualClock(),
-        bury=lambda message, _: dead.append(message),
+        bury=bury,
     )
 
 

@@ -16,13 +16,15 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.records import TopicPartition
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import INTERACTIONS
+from sightline.stream_workers.delivery.dead_letters import DeadLetterDesk
+from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.labels.done_epochs import DoneRange
 from sightline.stream_workers.labels.effects import Effect
 from sightline.stream_workers.labels.safe_offset import OffsetGap, SafeOffset
 from sightline.stream_workers.labels.stage.figures import StageFigures
-from sightline.stream_workers.labels.stage.letter_limit import LetterRate
 from sightline.stream_workers.labels.stage.partition import PartitionStage
 
+RATE = LetterRate(limit=3, window_s=60.0, setting="labels.dead_letter_limit")
 AT = TopicPartition(INTERACTIONS.name, 0)
 
 
@@ -78,7 +80,7 @@ class World:
             destinations={},
             clock=ManualClock(),
             fail=_fail,
-            letters=LetterRate(3, 60.0),
+            letters=DeadLetterDesk(LetterLimit(RATE), Metrics()),
             figures=StageFigures(Metrics(), Stage.JOIN),
         )
 

@@ -70,6 +70,12 @@ def test_what_is_down_is_named(api: Api, tmp_path: Path) -> None:
     assert asked(tmp_path, api.url) == "g-ab of model sha256:ab on openvino, down: index"
 
 
+def test_a_loop_that_stopped_is_named(api: Api, tmp_path: Path) -> None:
+    """With what the API says of it; the API itself is ready."""
+    api.answer = JSONResponse(document(broker=True) | {"stopped": {"bridge": "too many"}})
+    assert asked(tmp_path, api.url).endswith("ready; bridge stopped: too many")
+
+
 @pytest.mark.parametrize(
     "answer",
     [PlainTextResponse("Bad gateway", 502), JSONResponse([1]), JSONResponse({"parts": 1})],

@@ -20,6 +20,7 @@ from sightline.schemas.images import ImageDeleted, ImageState
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.topics import IMAGES
 from sightline.stream_workers.delivery.dead_letters import DeadLetters
+from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.delivery.offsets import LaneOffsets, PartitionLedger
 from sightline.stream_workers.delivery.outbox import Outbox
 from sightline.stream_workers.delivery.retries import Patience
@@ -98,9 +99,8 @@ class Bench:
             self.index, again_s=0.1, patience=patience, clock=self.clock, metrics=metrics
         )
         outbox = Outbox(self.log, patience)
-        dead_letters = DeadLetters(
-            outbox, clock=self.clock, metrics=metrics, limit=9, window_s=60.0
-        )
+        rate = LetterRate(limit=9, window_s=60.0, setting="worker.dead_letter_limit")
+        dead_letters = DeadLetters(outbox, LetterLimit(rate), metrics)
         self.router = Router(
             clock=self.clock,
             embedders=1,

@@ -10,39 +10,26 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from functools import partial
 
-from sightline.engine.backoff import Backoff, retry_transient
-from sightline.engine.errors import TransientError
+from sightline.engine.errors import Part, TransientError
+from sightline.engine.health import Health
 from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
 from sightline.engine.metrics import Metrics
-from sightline.engine.ports import Clock, EventProducer
+from sightline.engine.ports import Clock, EventProducer, LogFollower
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import SinkSettings
-from sightline.schemas.dead_letters import MAX_FACT_CHARS, DeadLetterFacts
-from sightline.schemas.topics import dead_letters_of
+from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetters
+from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
+from sightline.stream_workers.delivery.outbox import Outbox
+from sightline.stream_workers.delivery.retries import GaveUp, Patience, UsualDelays
 from sightline.stream_workers.labels.sink.partition import Flushed, PartitionSink
 
 POLL_MESSAGES, POLL_S = 2_000, 0.25
-FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 10.0
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 
-class Follower(Protocol):
-    """Reads fixed partitions of one topic (`engine.event_log.kafka.follower`)."""
-
-    def poll(self, max_messages: int, timeout_s: float) -> list[Message]:
-        """Up to `max_messages` that are there within `timeout_s`. Raises `PartUnavailable`."""
-
-    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Tell others how far it is. Raises `PartUnavailable`."""
-
-    def close(self) -> None:
-        """Let go; repeated calls do nothing."""
-
-
-Follow = Callable[[Mapping[int, int]], Follower]
+Follow = Callable[[Mapping[int, int]], LogFollower]
 """Opens a follower at the first offset of each partition."""
 
 
@@ -57,6 +44,7 @@ class LabelSink:
         settings: how much is held, for how long.
         clock: monotonic.
         metrics: of the process.
+        health: of the process: told while broker or store are waited for.
         log: the run, where offsets begin at 0 again.
     """
 
@@ -70,15 +58,23 @@ class LabelSink:
         settings: SinkSettings,
         clock: Clock,
         metrics: Metrics,
+        health: Health,
         log: str = LOG,
     ) -> None:
         self._follow = follow
         self._partitions = partitions
         self._manifest = manifest
-        self._producer = producer
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
+        self._patience = Patience(UsualDelays(), health, metrics)
+        self._outbox = Outbox(producer, self._patience)
+        rate = LetterRate(
+            limit=settings.dead_letter_limit,
+            window_s=settings.dead_letter_window_s,
+            setting="sink.dead_letter_limit",
+        )
+        self._letters = DeadLetters(self._outbox, LetterLimit(rate), metrics)
         self._run_log = log
         self._sinks: dict[int, PartitionSink] = {}
 
@@ -90,28 +86,29 @@ class LabelSink:
         Raises:
             RefusedToStart: the topic was made anew, or too much of it is unreadable.
         """
+        self._patience.giving_up = stop
         try:
             self._run(stop)
-        except TransientError as error:
-            # Raised only once told to stop: what was held is read again by the next sink.
-            _log.warning("the sink stops while a part is down: %s", error)
+        except GaveUp as error:
+            _log.warning("the sink stops, the next one reads again what was held: %s", error)
 
     def _run(self, stop: threading.Event) -> None:
-        self._sinks = {number: self._opened(number, stop) for number in self._partitions}
+        self._sinks = {number: self._opened(number) for number in self._partitions}
         follower = self._follow({number: sink.start for number, sink in self._sinks.items()})
         try:
             while not stop.is_set():
-                self._take(follower, stop)
+                self._take(follower)
                 for number, sink in self._sinks.items():
                     if sink.due():
-                        self._flush(number, follower, stop)
+                        self._flush(number, follower)
             for number in self._sinks:
-                self._flush(number, follower, stop)
+                self._flush(number, follower)
         finally:
             follower.close()
 
-    def _opened(self, number: int, stop: threading.Event) -> PartitionSink:
-        return self._patiently(
+    def _opened(self, number: int) -> PartitionSink:
+        return self._patience.until_it_works(
+            Part.STORE,
             lambda: PartitionSink(
                 self._manifest,
                 number,
@@ -120,15 +117,15 @@ class LabelSink:
                 bury=self._bury,
                 log=self._run_log,
             ),
-            stop,
         )
 
-    def _take(self, follower: Follower, stop: threading.Event) -> None:
-        for message in self._patiently(lambda: follower.poll(POLL_MESSAGES, POLL_S), stop):
+    def _take(self, follower: LogFollower) -> None:
+        poll = partial(follower.poll, POLL_MESSAGES, POLL_S)
+        for message in self._patience.until_it_works(Part.BROKER, poll):
             self._sinks[message.partition].take(message)
 
-    def _flush(self, number: int, follower: Follower, stop: threading.Event) -> None:
-        flushed = self._patiently(self._sinks[number].flush, stop)
+    def _flush(self, number: int, follower: LogFollower) -> None:
+        flushed = self._patience.until_it_works(Part.STORE, self._sinks[number].flush)
         if flushed is None:
             return
         self._count(number, flushed)
@@ -148,23 +145,5 @@ class LabelSink:
         metrics.sink_offset.labels(str(number)).set(flushed.next_offset)
 
     def _bury(self, message: Message, reason: str) -> None:
-        facts = DeadLetterFacts(
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            stage="sink",
-            error="ContractError",
-            message=reason[:MAX_FACT_CHARS],
-        )
-        key = (message.key or b"").decode(errors="replace")
-        topic = dead_letters_of(message.topic).name
-        headers = [*message.headers, *facts.headers()]
-        self._producer.append(topic, key, message.value, headers=headers).result()
-        self._metrics.dead_letters.labels(message.topic, "ContractError").inc()
-
-    def _patiently(self, action: Callable[[], _T], stop: threading.Event) -> _T:
-        backoff = Backoff(initial_s=FIRST_RETRY_S, maximum_s=LONGEST_RETRY_S)
-        return retry_transient(action, backoff=backoff, stop=stop, failed=self._failed)
-
-    def _failed(self, error: TransientError) -> None:
-        _log.warning("the sink waits: %s", error)
+        cause = Cause(stage="sink", error="ContractError", reason=reason)
+        self._outbox.settle(self._letters.send(message, cause))

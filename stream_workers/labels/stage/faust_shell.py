@@ -150,7 +150,7 @@ class _Shell:
             partition = self._partitions.get(message.partition)
         if partition is not None:  # else it was revoked, and this is what was fetched before
             timestamp_ms = round(message.timestamp * MS_PER_S)
-            await partition.take(message.offset, timestamp_ms, message.value)
+            await partition.take(message.offset, timestamp_ms, message.value, message.key)
 
     def _assigned(self) -> list[int]:
         """As the consumer knows it: records may come before Faust's signal does."""

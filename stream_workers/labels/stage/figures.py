@@ -27,10 +27,6 @@ class StageFigures:
         """So many records were sent."""
         self._metrics.label_sent.labels(self._stage, topic).inc(count)
 
-    def buried(self, topic: str) -> None:
-        """One record was dead-lettered."""
-        self._metrics.dead_letters.labels(topic, "ContractError").inc()
-
     def finished(self, done: DoneRange, closed_ms: int, now: datetime) -> None:
         """`EpochDone` of these epochs is acknowledged; the closing record is of that instant."""
         self._metrics.label_epochs.labels(self._stage).inc(done.epoch - done.first_epoch + 1)

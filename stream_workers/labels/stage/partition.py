@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from typing import Protocol
 
 from sightline.engine.errors import Overloaded
 from sightline.engine.ports import BatchEventProducer, Clock
 from sightline.engine.records import Message
-from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.labels import Stage
-from sightline.schemas.topics import EPOCHS_DONE, dead_letters_of
+from sightline.schemas.topics import EPOCHS_DONE
+from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetterDesk
 from sightline.stream_workers.labels.done_epochs import DoneRange
 from sightline.stream_workers.labels.effects import (
     Destination,
@@ -29,12 +30,12 @@ from sightline.stream_workers.labels.effects import (
 from sightline.stream_workers.labels.stage.done_topic import done_event
 from sightline.stream_workers.labels.stage.figures import StageFigures
 from sightline.stream_workers.labels.stage.gaps import Gaps, NextRecord
-from sightline.stream_workers.labels.stage.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.labels.stage.sending import Sending
 
 MAX_ANNOUNCING = 16
 """Finished epochs of a partition that wait for their acknowledgements; then taking waits, too."""
 FULL_QUEUE_PAUSE_S = 0.01
+MS_PER_S = 1_000
 
 
 class Core(Protocol):
@@ -75,7 +76,7 @@ class PartitionStage:
         destinations: topic names.
         clock: for `EpochDone`.
         fail: ends the process; called from a task.
-        letters: how many dead letters are too many.
+        letters: makes dead letters, unless there are too many.
         figures: counts what happens here.
         run_id: embedded only.
     """
@@ -93,7 +94,7 @@ class PartitionStage:
         destinations: Mapping[Destination, str],
         clock: Clock,
         fail: Callable[[BaseException], None],
-        letters: LetterRate,
+        letters: DeadLetterDesk,
         figures: StageFigures,
         run_id: str | None = None,
     ) -> None:
@@ -107,7 +108,7 @@ class PartitionStage:
         self._fail = fail
         self._run_id = run_id
         self._figures = figures
-        self._letters = LetterLimit(letters)
+        self._letters = letters
         self._closed_ms: dict[DoneRange, int] = {}
         self._pending: dict[int, Future[Message]] = {}
         self._sending: Sending | None = None
@@ -118,7 +119,9 @@ class PartitionStage:
         self.position = start
         self.progressed_at = clock.monotonic()
 
-    async def take(self, offset: int, timestamp_ms: int, value: bytes | None) -> None:
+    async def take(
+        self, offset: int, timestamp_ms: int, value: bytes | None, key: bytes | None = None
+    ) -> None:
         """Apply the next record; repeats of earlier ones do nothing.
 
         Raises:
@@ -144,7 +147,7 @@ class PartitionStage:
             elif isinstance(effect, SideRow):
                 self._pending[effect.offset] = await self._send(effect.record)
             else:
-                self._pending[effect.offset] = self._bury(effect, timestamp_ms)
+                self._pending[effect.offset] = self._bury(effect, timestamp_ms, key)
 
     async def pass_over(self, end: int) -> bool:
         """Move on to `end` if the log holds nothing that can be read before it."""
@@ -228,21 +231,17 @@ class PartitionStage:
         self._figures.sent(topic)
         return self._producer.append(topic, key, value, partition=partition)
 
-    def _bury(self, undecodable: Undecodable, timestamp_ms: int) -> Future[Message]:
-        place = f"{self._topic}/{self._partition}/{undecodable.offset}"
-        self._letters.count(timestamp_ms, f"{place}: {undecodable.reason}")
-        self._figures.buried(self._topic)
-        facts = DeadLetterFacts(
+    def _bury(
+        self, undecodable: Undecodable, timestamp_ms: int, key: bytes | None
+    ) -> Future[Message]:
+        record = Message(
             topic=self._topic,
             partition=self._partition,
             offset=undecodable.offset,
-            stage=self._stage.value,
-            error="ContractError",
-            message=undecodable.reason[:1024],
+            key=key,
+            value=undecodable.value,
+            timestamp=datetime.fromtimestamp(timestamp_ms / MS_PER_S, UTC),
         )
-        return self._producer.append(
-            dead_letters_of(self._topic).name,
-            f"{self._partition}/{undecodable.offset}",
-            undecodable.value,
-            headers=facts.headers(),
-        )
+        cause = Cause(stage=self._stage, error="ContractError", reason=undecodable.reason)
+        letter = self._letters.letter(record, cause)
+        return self._producer.append(letter.topic, letter.key, letter.value, headers=letter.headers)

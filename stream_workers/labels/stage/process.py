@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import faust
 
 from sightline.engine.clock import SystemClock
+from sightline.engine.errors import DeadLetterLimit
 from sightline.engine.garbage_collection import collect_garbage_seldom
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import BatchEventProducer, EventLog
@@ -28,6 +29,12 @@ from sightline.schemas.topics import (
     TimestampType,
 )
 from sightline.schemas.topics import topic as topic_named
+from sightline.stream_workers.delivery.dead_letters import DeadLetterDesk
+from sightline.stream_workers.delivery.letter_limit import (
+    EXIT_DEAD_LETTER_LIMIT,
+    LetterLimit,
+    LetterRate,
+)
 from sightline.stream_workers.labels.done_epochs import DoneEpochs
 from sightline.stream_workers.labels.effects import Destination
 from sightline.stream_workers.labels.groups import join_group, mine_group
@@ -38,7 +45,6 @@ from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.stage.done_topic import done_ranges
 from sightline.stream_workers.labels.stage.faust_shell import FaustStage, build_app
 from sightline.stream_workers.labels.stage.figures import StageFigures
-from sightline.stream_workers.labels.stage.letter_limit import LetterRate
 from sightline.stream_workers.labels.stage.partition import Core, PartitionStage
 
 EXIT_FAILED = 70
@@ -49,7 +55,7 @@ def exit_now(error: BaseException) -> NoReturn:
     """Say why and end at once: what was not acknowledged is done again after the restart."""
     _log.critical("label stage ends: %s: %s", type(error).__name__, error, exc_info=error)
     sys.stderr.flush()
-    os._exit(EXIT_FAILED)
+    os._exit(EXIT_DEAD_LETTER_LIMIT if isinstance(error, DeadLetterLimit) else EXIT_FAILED)
 
 
 class _Work(NamedTuple):
@@ -102,7 +108,12 @@ class StageProcess:
         self._fail = fail
         self._run_id = run_id
         self._metrics = metrics if metrics is not None else Metrics()
-        self._letters = LetterRate(labels.dead_letter_limit, labels.dead_letter_window_s)
+        rate = LetterRate(
+            limit=labels.dead_letter_limit,
+            window_s=labels.dead_letter_window_s,
+            setting="labels.dead_letter_limit",
+        )
+        self._letters = DeadLetterDesk(LetterLimit(rate), self._metrics)
         self._clock = SystemClock()
         self._sources = log.partition_count(interactions)
         self._targets = log.partition_count(closed)

@@ -1,0 +1,90 @@
+"""Loops side by side: which failure ends which of them, and who hears of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sightline.engine.clock import ManualClock
+from sightline.engine.errors import DeadLetterLimit
+from sightline.engine.health import Health
+from sightline.engine.settings import KafkaSettings, LabelSettings
+from sightline.infra.supervision import label_children
+from sightline.infra.supervision.label_children import StageChild, supervised
+from sightline.infra.supervision.loops import run_together
+from sightline.schemas.labels import Stage
+from sightline.stream_workers.delivery.letter_limit import EXIT_DEAD_LETTER_LIMIT
+from tests.waiting import eventually
+
+
+def raises(error: BaseException) -> Callable[[threading.Event], None]:
+    """A loop that ends at once."""
+
+    def loop(stop: threading.Event) -> None:
+        del stop
+        raise error
+
+    return loop
+
+
+def test_a_loop_that_met_its_limit_stops_alone() -> None:
+    """The API goes on until it is told to stop; the reason is told at once, and at the end."""
+    health, stop = Health(ManualClock()), threading.Event()
+    ended: list[BaseException] = []
+    loops = {"bridge": raises(DeadLetterLimit("too many")), "api": lambda s: s.wait() and None}
+
+    def run() -> None:
+        try:
+            run_together(loops, stop, stopped=health.stop)
+        except DeadLetterLimit as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    eventually(lambda: health.stopped() == {"bridge": "too many"}, timeout_s=10)
+    assert thread.is_alive()
+    assert not stop.is_set()
+    assert health.ready()
+    stop.set()
+    thread.join(10)
+    assert [str(error) for error in ended] == ["too many"]
+
+
+def test_the_only_loop_of_a_process_ends_it() -> None:
+    """Nothing is left that could go on."""
+    with pytest.raises(DeadLetterLimit):
+        run_together({"worker": raises(DeadLetterLimit("too many"))}, threading.Event())
+
+
+def test_any_other_failure_ends_all() -> None:
+    """What we did not foresee is not survived, and comes before what stopped alone."""
+    loops = {
+        "bridge": raises(DeadLetterLimit("too many")),
+        "api": lambda stop: stop.wait() and None,
+        "worker": raises(ZeroDivisionError()),
+    }
+    with pytest.raises(ZeroDivisionError):
+        run_together(loops, threading.Event())
+
+
+def test_a_stage_that_met_its_limit_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each start would bury as many more."""
+    starts: list[int] = []
+
+    def run(child: StageChild, stop: threading.Event) -> int:
+        del child, stop
+        starts.append(1)
+        return EXIT_DEAD_LETTER_LIMIT
+
+    monkeypatch.setattr(label_children, "_run", run)
+    child = StageChild(
+        stage=Stage.JOIN, kafka=KafkaSettings(), labels=LabelSettings(), data_directory=tmp_path
+    )
+    with pytest.raises(DeadLetterLimit, match="join"):
+        supervised(child, ManualClock())(threading.Event())
+    assert len(starts) == 1
