@@ -10,9 +10,10 @@ ROOMS := schemas engine producers stream_workers search_api training infra
 PYTEST_ARGS ?=
 # Most of the slow tests wait for servers, so a few run at once; a file's tests stay together.
 TEST_WORKERS ?= 3
+TEST_OPTIONS := --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --durations=15
 BENCH_ARGS ?=
-# What `demo` indexes: a folder; none: ../shared/photos where it exists, else drawn pictures.
-PHOTOS ?= $(wildcard ../shared/photos)
+# What `demo` indexes: a folder; ../shared/photos where it exists, else the tests' 150 real photos.
+PHOTOS ?= $(firstword $(wildcard ../shared/photos tests/data/photos))
 # 1: the demo checks itself and ends.
 DEMO_EXIT ?=
 export PHOTOS DEMO_EXIT
@@ -53,8 +54,8 @@ format: venv ## Format the code and repair what the linter can
 	$(BIN)/ruff check --fix .
 
 .PHONY: test
-test: venv tools ## Run every test, with the coverage floor (PYTEST_ARGS="-k name")
-	@exec $(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --cov --cov-report=term:skip-covered --durations=15 $(PYTEST_ARGS)
+test: venv ## Run every test, with the coverage floor (PYTEST_ARGS="-k name")
+	@exec $(BIN)/python -m sightline.infra.local.prepare_tools --while $(BIN)/pytest -n $(TEST_WORKERS) $(TEST_OPTIONS) $(PYTEST_ARGS)
 
 .PHONY: quick
 quick: venv ## Run the tests that need no server: seconds

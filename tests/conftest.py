@@ -42,15 +42,29 @@ settings.register_profile(
 settings.load_profile("sightline")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the tier whose folder it lies in, and stretch its time limit."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the task runner say that servers are still being fetched or built."""
+    parser.addoption(
+        "--servers-last", action="store_true", help="Run the tests that need no server first."
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order by tier; mark each test with its own, and stretch its time limit.
+
+    The slowest tiers go first: a file that takes minutes must not be the last one of a run.
+    """
+    first = TIERS if config.getoption("--servers-last") else TIERS[::-1]
+    items.sort(key=lambda item: first.index(_tier(item)))
     for item in items:
         limit = item.get_closest_marker("timeout")
         limit_s = limit.args[0] if limit else TIMEOUT_S
         item.add_marker(pytest.mark.timeout(patient(limit_s)), append=False)
-        tier = item.path.relative_to(ROOT / "tests").parts[0]
-        if tier in TIERS:
-            item.add_marker(tier)
+        item.add_marker(_tier(item))
+
+
+def _tier(item: pytest.Item) -> str:
+    return item.path.relative_to(ROOT / "tests").parts[0]
 
 
 @pytest.fixture(scope="session")

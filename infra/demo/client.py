@@ -47,6 +47,10 @@ class DemoClient:
         counted = (line for line in lines if line.startswith(_OUTCOMES) and _OF_BACKFILL in line)
         return int(sum(float(line.rsplit(" ", 1)[1]) for line in counted))
 
+    def runtime(self) -> str:
+        """What embeds in the running stack, such as `openvino`."""
+        return str(self._checked(self._http.get("/readyz"))["runtime"])
+
     def live_upload(self, number: int) -> float:
         """Upload one drawn picture as anybody would; seconds from log to searchable."""
         del number

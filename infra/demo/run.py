@@ -13,11 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from sightline.engine.errors import SightlineError
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.demo.client import DemoClient
+from sightline.infra.demo.embedding import what_runs
 from sightline.infra.demo.figures import Figures, feedback_table, table
 from sightline.infra.demo.people import Feedback, demo_labels, let_people_search, true_labels
 from sightline.infra.processes.node import run_node
@@ -26,7 +34,8 @@ from sightline.producers.backfill.run import run_backfill
 from sightline.producers.connect import connect
 from sightline.schemas.fields import Visibility
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 600.0
+"""A first start converts the model, which takes 10 s of a quiet core; a bound for what hangs."""
 INGEST_TIMEOUT_S = 1_800.0
 LIVE_UPLOADS = 20
 SEARCHES = 100
@@ -64,7 +73,10 @@ def run_demo(
         own = _throw_away(settings, Path(scratch) / "data", port)
         node = _NodeThread(own, failed=stop.set)
         try:
-            with DemoClient(node.start()) as client:
+            with console.status("starting; for the first time the model is converted, too"):
+                url = node.start()
+            with DemoClient(url) as client:
+                console.print(what_runs(own.embedder, client.runtime()))
                 _show(own, client, folder, console, stop)
                 if not stop.is_set():
                     feedback = _feedback(own, client, folder, console, stop)
@@ -154,12 +166,16 @@ def _show(
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
         console=console,
     ) as progress:
-        task = progress.add_task("photos", total=len(folder))
+        task = progress.add_task("photos", total=len(folder), rate="")
         next_upload = started
         while (done := client.settled()) < len(folder) and not stop.is_set():
-            progress.update(task, completed=done)
+            a_second = done / (time.monotonic() - started)
+            progress.update(task, completed=done, rate=f"{a_second:.0f} a second")
             _check_deadline(started)
             if done and figures.first_search_s is None:
                 client.search_by_upload(folder.sample(0))

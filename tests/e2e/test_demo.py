@@ -40,6 +40,7 @@ def test_without_a_folder_the_demo_draws_its_own(tmp_path: Path) -> None:
     ended = _demo("--exit", temporary=tmp_path)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     assert "600/600" in ended.stdout
+    assert re.search(r"efficientnet_lite0 on \w+ in (bf16|fp32)", ended.stdout)
     for figure in ("live upload, log to searchable", "search by id", "search by uploaded picture"):
         assert figure in ended.stdout
     assert "deleted, it was found no longer" in ended.stdout

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from sightline.engine.event_log.kafka.diagnosis import broker_answers
-from sightline.infra.local import prepare_tools, services
+from sightline.infra.local import services
 from sightline.infra.local.free_ports import LOOPBACK
-from sightline.infra.local.toolchain import ToolMissing
 
 
 def test_up_twice_then_down_twice(
@@ -44,17 +43,3 @@ def test_an_unknown_command_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """Anything but up, down and env is exit code 2 with the usage."""
     assert services.main(["sideways"]) == 2
     assert "up|down|env" in capsys.readouterr().err
-
-
-def test_every_missing_tool_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """`make tools` goes on after a failure, so that one run tells all that is missing."""
-
-    def missing() -> Path:
-        raise ToolMissing("install it")
-
-    steps = {"A": missing, "B": lambda: Path("b"), "C": missing}
-    assert prepare_tools.main(steps) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert told[0] == "A: install it"
-    assert told[1].startswith("B: b (")
-    assert told[2] == "C: install it"

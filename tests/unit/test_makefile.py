@@ -15,11 +15,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A fresh clone's worth of what make looks at."""
+    """A fresh clone's worth of what make looks at, with nothing beside it."""
+    clone = tmp_path / "clone"
+    clone.mkdir()
     for name in ("Makefile", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "infra/requirements", tmp_path / "infra/requirements")
-    return tmp_path
+        shutil.copy(ROOT / name, clone)
+    shutil.copytree(ROOT / "infra/requirements", clone / "infra/requirements")
+    return clone
 
 
 def make(checkout: Path, *arguments: str) -> str:
@@ -58,6 +60,19 @@ def test_the_demo_needs_python_alone(checkout: Path) -> None:
     assert "infra/requirements/dev.txt" not in planned
     assert "prepare_tools" not in planned
     assert planned.rstrip().endswith('.venv/bin/sightline demo --photos "$PHOTOS" --exit')
+
+
+def test_the_demo_shows_real_photos_where_there_are_some(checkout: Path) -> None:
+    """The large collection beside the checkout, else that of the tests, else it draws its own."""
+    assert "--photos" not in make(checkout, "-n", "demo")
+    (checkout / "tests/data/photos").mkdir(parents=True)
+    assert _shown(checkout) == "tests/data/photos"
+    (checkout.parent / "shared/photos").mkdir(parents=True)
+    assert _shown(checkout) == "../shared/photos"
+
+
+def _shown(checkout: Path) -> str:
+    return make(checkout, "-n", "demo", "--eval=shown: ; @echo $(PHOTOS)", "shown").split()[-1]
 
 
 def test_without_uv_a_pinned_one_is_installed_first(checkout: Path) -> None:

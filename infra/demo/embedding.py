@@ -1,0 +1,22 @@
+"""What the demo says of the model that embeds: its runtime, its precision, and what that costs."""
+
+from __future__ import annotations
+
+from sightline.engine.embedding.capabilities import computes_in_bf16, concrete_precision
+from sightline.engine.settings import EmbedderSettings
+
+# A photo's share of one core of an AMD EPYC of 2024, network alone, measured: 6.7 and 10.6 ms.
+_COSTS = "about 11 ms of one core a photo, where bf16 takes 7"
+_SAVES = "about 7 ms of one core a photo, where fp32 takes 11"
+
+
+def what_runs(settings: EmbedderSettings, runtime: str) -> str:
+    """A line for a person: model, runtime, precision and why that, and the cost of a photo."""
+    precision = concrete_precision(settings.precision, runtime)
+    line = f"{settings.model} on {runtime} in {precision}"
+    if runtime != "openvino":
+        return line
+    if precision == "bf16":
+        return f"{line}: {_SAVES}"
+    why = "as set" if computes_in_bf16(runtime) else "this processor does not compute in bf16"
+    return f"{line} ({why}): {_COSTS}"
