@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sightline.engine.settings import Settings
-from sightline.infra.wiring.parts import Parts
+from sightline.infra.wiring.node import Base
+from sightline.infra.wiring.services import services_base
 from sightline.producers.images.published import Written
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference
@@ -52,13 +53,13 @@ class Arrivals:
         return iter(np.cumsum(gaps).tolist())
 
 
-def stored(parts: Parts, pictures: Sequence[bytes]) -> list[ObjectReference]:
+def stored(base: Base, pictures: Sequence[bytes]) -> list[ObjectReference]:
     """Put each picture's bytes into the store once; what events refer to."""
 
     def put(item: tuple[int, bytes]) -> ObjectReference:
         number, picture = item
-        original = parts.publisher.original(f"picture-{number}", picture, "image/jpeg")
-        parts.publisher.keep(original)
+        original = base.publisher.original(f"picture-{number}", picture, "image/jpeg")
+        base.publisher.keep(original)
         return original.reference
 
     with ThreadPoolExecutor(_STORERS) as pool:
@@ -69,9 +70,8 @@ def publish_arrivals(
     settings: Settings, references: Sequence[ObjectReference], arrivals: Arrivals
 ) -> None:
     """Publish them all, each no earlier than it is due; returns when all are acknowledged."""
-    with Parts(settings) as parts:
-        publisher = parts.publisher
-        _ = parts.producer  # connected before the clock starts
+    with services_base(settings) as base:
+        publisher = base.publisher
         waiting: list[Future[Written]] = []
         started = time.perf_counter()
         for number, due_s in enumerate(arrivals.instants()):

@@ -10,7 +10,8 @@ from benchmarks.node import Client, running_node
 from benchmarks.search import BASE, by_id
 from benchmarks.stack import Servers, photo_bytes, run_worker_until, servers
 from sightline.engine.settings import Settings
-from sightline.infra.wiring.parts import Parts
+from sightline.infra.wiring.roles import index_worker
+from sightline.infra.wiring.services import services_base, services_node
 from sightline.schemas.indexed import Lane
 
 
@@ -23,9 +24,8 @@ def measure(size: Size) -> list[Figure]:
 
 def _worker(own: Servers, count: int) -> Figure:
     settings = own.settings()
-    with Parts(settings) as parts:
-        parts.ensure_topics()
-        references = stored(parts, photo_bytes(count, own.scratch))
+    with services_base(settings) as base:
+        references = stored(base, photo_bytes(count, own.scratch))
     publish_arrivals(settings, references, Arrivals(prefix=BASE, count=count))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         before, after = pool.apply(index_all, (settings, count))
@@ -37,10 +37,10 @@ def _worker(own: Servers, count: int) -> Figure:
 
 def index_all(settings: Settings, count: int) -> tuple[float, float]:
     """Index what is there; this process's peak before the first image and after the last, MiB."""
-    with Parts(settings) as parts:
-        worker = parts.worker()
+    with services_node(settings) as node:
+        worker = index_worker(node)
         before = peak_memory_mib()
-        run_worker_until(parts, worker, count)
+        run_worker_until(node, worker, count)
     return before, peak_memory_mib()
 
 

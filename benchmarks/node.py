@@ -19,7 +19,7 @@ from benchmarks.stack import Servers, photo_bytes
 from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import KafkaSettings, Settings
 from sightline.infra.local.node_process import NodeProcess
-from sightline.infra.wiring.parts import Parts
+from sightline.infra.wiring.services import services_base
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.indexed import Lane, StageTimes
 from sightline.schemas.registry import decode
@@ -118,9 +118,8 @@ def running_node(own: Servers, *, pictures: int) -> Iterator[Node]:
     labels = settings.labels.model_copy(update={"supervised": False})
     settings = settings.model_copy(update={"labels": labels})
     photos = photo_bytes(pictures, own.scratch)
-    with Parts(settings) as parts:
-        parts.ensure_topics()
-        references = stored(parts, photos)
+    with services_base(settings) as base:
+        references = stored(base, photos)
     log = own.scratch / f"{settings.kafka.topic_prefix}node.log"
     with NodeProcess(settings, log) as process:
         yield Node(process, settings, photos, references)

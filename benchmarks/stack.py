@@ -19,7 +19,7 @@ from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettin
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.infra.sample_photos.photo_folder import PhotoFolder, synthetic_folder
-from sightline.infra.wiring.parts import Parts
+from sightline.infra.wiring.node import Base
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane
@@ -109,7 +109,7 @@ def publish(
         list(pool.map(upload, enumerate(pictures)))
 
 
-def run_worker_until(parts: Parts, worker: IndexWorker, expected: int) -> None:
+def run_worker_until(base: Base, worker: IndexWorker, expected: int) -> None:
     """Run a worker of these parts until so many image versions are settled, then stop it.
 
     Raises:
@@ -118,20 +118,20 @@ def run_worker_until(parts: Parts, worker: IndexWorker, expected: int) -> None:
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
-    while outcome_count(parts) < expected:
+    while outcome_count(base) < expected:
         if not thread.is_alive():
-            raise RuntimeError(f"the worker ended after {outcome_count(parts)} of {expected}")
+            raise RuntimeError(f"the worker ended after {outcome_count(base)} of {expected}")
         time.sleep(_LOOK_EVERY_S)
     stop.set()
     thread.join()
 
 
-def outcome_count(parts: Parts, lane: Lane | None = None) -> int:
+def outcome_count(base: Base, lane: Lane | None = None) -> int:
     """How many image versions this process's worker has settled."""
     return int(
         sum(
             sample.value
-            for family in parts.metrics.outcomes.collect()
+            for family in base.metrics.outcomes.collect()
             for sample in family.samples
             if sample.name.endswith("_total") and lane in (None, sample.labels["lane"])
         )

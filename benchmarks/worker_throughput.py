@@ -18,7 +18,9 @@ from benchmarks.harness import Figure, Size, median_ratio, ratio
 from benchmarks.node import images_per_s, times_of
 from benchmarks.stack import Servers, photo_bytes, publish, run_worker_until, servers
 from sightline.engine.pictures.prepare import prepare
-from sightline.infra.wiring.parts import Parts
+from sightline.infra.wiring.node import Node
+from sightline.infra.wiring.roles import index_worker
+from sightline.infra.wiring.services import services_node
 
 BATCH = 8
 
@@ -64,19 +66,18 @@ def _pair(own: Servers, size: Size, *, threads: int, directory_store: bool) -> P
     pictures = photo_bytes(pair.photos, own.scratch)
     for _ in range(size.of(3, 1)):
         settings = own.settings(directory_store=directory_store, threads=threads)
-        with Parts(settings) as parts:
-            parts.ensure_topics()
-            publish(parts.publisher, pictures, prefix="p")
-            before = _bare(parts, pictures, threads)
-            pair.worker.append(_worker(parts, len(pictures)))
+        with services_node(settings) as node:
+            publish(node.publisher, pictures, prefix="p")
+            before = _bare(node, pictures, threads)
+            pair.worker.append(_worker(node, len(pictures)))
             # Before and after, so that a machine that gets busier favours neither side.
-            pair.bare.append((before + _bare(parts, pictures, threads)) / 2)
+            pair.bare.append((before + _bare(node, pictures, threads)) / 2)
     return pair
 
 
-def _bare(parts: Parts, pictures: Sequence[bytes], threads: int) -> float:
+def _bare(node: Node, pictures: Sequence[bytes], threads: int) -> float:
     """Images/s of threads that each decode and forward batches, and do nothing else."""
-    embedder, limits = parts.embedder, parts.settings.decode
+    embedder, limits = node.embedder, node.settings.decode
     batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
 
     def embed(batch: Sequence[bytes]) -> None:
@@ -90,7 +91,7 @@ def _bare(parts: Parts, pictures: Sequence[bytes], threads: int) -> float:
         return len(pictures) / (time.perf_counter() - started)
 
 
-def _worker(parts: Parts, expected: int) -> float:
+def _worker(node: Node, expected: int) -> float:
     """Images/s between the first image applied and the last."""
-    run_worker_until(parts, parts.worker(), expected)
-    return images_per_s([times.searchable for times in times_of(parts.kafka, "p")])
+    run_worker_until(node, index_worker(node), expected)
+    return images_per_s([times.searchable for times in times_of(node.kafka, "p")])

@@ -24,10 +24,10 @@ def reconcile_anywhere(settings: Settings, *, repair: bool) -> Report:
         PartUnavailable: broker, store or index did not answer.
     """
     if settings.mode is Mode.SERVICES and settings.index.url is not None:
-        from sightline.infra.wiring.parts import Parts  # noqa: PLC0415 - heavy
+        from sightline.infra.wiring.services import services_node  # noqa: PLC0415 - heavy
 
-        with Parts(settings) as parts:
-            return reconcile(parts, repair=repair)
+        with services_node(settings) as node:
+            return reconcile(node, repair=repair)
     url = f"{running_owner(settings).url}{RECONCILE_PATH}?repair={str(repair).lower()}"
     try:
         pool = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,12 @@ from sightline.infra.processes.owner_routes import owner_router
 from sightline.infra.processes.reconciling import reconcile, unpublished_loops
 from sightline.infra.processes.sweeping import sweep_loops
 from sightline.infra.supervision.loops import Loop, run_together
-from sightline.infra.wiring.embedded_parts import EmbeddedParts
-from sightline.infra.wiring.parts import Parts
+from sightline.infra.wiring.embedded import embedded_node
+from sightline.infra.wiring.labels import LabelFollowers, label_followers, stage_loops
+from sightline.infra.wiring.node import Node
+from sightline.infra.wiring.opening import metrics_served
+from sightline.infra.wiring.roles import api_dependencies, bucket_bridge, index_worker
+from sightline.infra.wiring.services import services_node
 from sightline.search_api.app import create_app
 from sightline.search_api.search.query_retention import QueryRetention
 
@@ -30,9 +34,9 @@ if TYPE_CHECKING:
 Announce = Callable[[str], object]
 
 
-def parts_for(settings: Settings) -> Parts:
+def opened_node(settings: Settings) -> AbstractContextManager[Node]:
     """The parts of this mode: the embedded stack brings its own broker, journal and store."""
-    return EmbeddedParts(settings) if settings.mode is Mode.EMBEDDED else Parts(settings)
+    return (embedded_node if settings.mode is Mode.EMBEDDED else services_node)(settings)
 
 
 def run_node(
@@ -51,23 +55,23 @@ def run_node(
     configure_logs(log_level)
     with (
         closing(bind(settings.api.host, settings.api.port)) as listener,
-        parts_for(settings) as parts,
+        opened_node(settings) as node,
     ):
-        parts.ensure_topics()
-        loops = {"worker": parts.worker().run} | _api_loops(parts, listener, announce)
+        loops = {"worker": index_worker(node).run} | _api_loops(node, listener, announce)
         if settings.mode is Mode.SERVICES:
-            loops["bridge"] = parts.bridge().run
-        _run(loops | parts.loops() | parts.label_stage_loops(), stop, parts)
+            loops["bridge"] = bucket_bridge(node).run
+        _run(loops | dict(node.keepers) | stage_loops(node), stop, node)
 
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
     """The index worker alone; any number of them share the work."""
     _need_shared_index(settings, "worker")
     configure_logs()
-    with Parts(settings) as parts:
-        parts.ensure_topics()
-        parts.serve_metrics(settings.worker.metrics_port)
-        _run({"worker": parts.worker().run} | parts.loops(), stop, parts)
+    with (
+        services_node(settings) as node,
+        metrics_served(node.metrics, settings.worker.metrics_port),
+    ):
+        _run({"worker": index_worker(node).run}, stop, node)
 
 
 def run_api(settings: Settings, stop: threading.Event, *, announce: Announce) -> None:
@@ -76,10 +80,9 @@ def run_api(settings: Settings, stop: threading.Event, *, announce: Announce) ->
     configure_logs()
     with (
         closing(bind(settings.api.host, settings.api.port)) as listener,
-        Parts(settings) as parts,
+        services_node(settings) as node,
     ):
-        parts.ensure_topics()
-        _run(_api_loops(parts, listener, announce) | parts.loops(), stop, parts)
+        _run(_api_loops(node, listener, announce), stop, node)
 
 
 def run_bridge(settings: Settings, stop: threading.Event) -> None:
@@ -87,21 +90,24 @@ def run_bridge(settings: Settings, stop: threading.Event) -> None:
     if settings.mode is not Mode.SERVICES:
         raise SettingsInvalid('the bridge needs mode = "services": the embedded store is a folder')
     configure_logs()
-    with Parts(settings) as parts:
-        parts.ensure_topics()
-        _run({"bridge": parts.bridge().run}, stop, parts)
+    with services_node(settings) as node:
+        _run({"bridge": bucket_bridge(node).run}, stop, node)
 
 
-def _api_loops(parts: Parts, listener: socket.socket, announce: Announce) -> dict[str, Loop]:
-    retention = QueryRetention(parts.store, parts.settings.store.bucket, parts.clock)
-    loops = {"api": _api_loop(parts, listener, announce), "query-retention": retention.run}
-    return loops | unpublished_loops(parts) | sweep_loops(parts) | parts.labels.api_loops()
+def _api_loops(node: Node, listener: socket.socket, announce: Announce) -> dict[str, Loop]:
+    retention = QueryRetention(node.store, node.settings.store.bucket, node.clock)
+    followers = label_followers(node)
+    api = _api_loop(node, followers, listener, announce)
+    loops = {"api": api, "query-retention": retention.run}
+    return loops | unpublished_loops(node) | sweep_loops(node) | followers.loops()
 
 
-def _api_loop(parts: Parts, listener: socket.socket, announce: Announce) -> Loop:
-    settings = parts.settings
-    app = create_app(parts.api())
-    app.include_router(owner_router(parts.producer, parts.index, partial(reconcile, parts)))
+def _api_loop(
+    node: Node, followers: LabelFollowers, listener: socket.socket, announce: Announce
+) -> Loop:
+    settings = node.settings
+    app = create_app(api_dependencies(node, followers))
+    app.include_router(owner_router(node.producer, node.index, partial(reconcile, node)))
 
     def ready() -> None:
         owner.announce(
@@ -109,7 +115,7 @@ def _api_loop(parts: Parts, listener: socket.socket, announce: Announce) -> Loop
             owner.Owner(
                 pid=os.getpid(),
                 url=url_of(listener),
-                bootstrap_servers=parts.kafka.bootstrap_servers,
+                bootstrap_servers=node.kafka.bootstrap_servers,
             ),
         )
         announce(url_of(listener))
@@ -123,12 +129,12 @@ def _api_loop(parts: Parts, listener: socket.socket, announce: Announce) -> Loop
     return loop
 
 
-def _run(loops: dict[str, Loop], stop: threading.Event, parts: Parts) -> None:
+def _run(loops: dict[str, Loop], stop: threading.Event, node: Node) -> None:
     collect_garbage_seldom()
 
     def stopped(name: str, reason: str) -> None:
-        parts.health.stop(name, reason)
-        parts.metrics.loops_stopped.labels(name).set(1)
+        node.health.stop(name, reason)
+        node.metrics.loops_stopped.labels(name).set(1)
 
     run_together(loops, stop, stopped=stopped)
 

@@ -13,7 +13,7 @@ from sightline.stream_workers.reconciling.reconcile import Difference, Kind, Rec
 
 if TYPE_CHECKING:
     from sightline.infra.supervision.loops import Loop
-    from sightline.infra.wiring.parts import Parts
+    from sightline.infra.wiring.node import Base, Node
 
 RECONCILE_PATH = "/v1/reconcile"
 _SETTLE_S = 2.0
@@ -60,45 +60,45 @@ def from_document(document: dict[str, Any]) -> Report:
     )
 
 
-def reconcile(parts: Parts, *, repair: bool) -> Report:
+def reconcile(node: Node, *, repair: bool) -> Report:
     """Compare the catalogue and the index of a process, and mend on request; see `Reconciler`."""
-    comparing = reconciler(parts)
+    comparing = reconciler(node)
     report = comparing.check()
     if repair:
         comparing.repair(report)
     return report
 
 
-def reconciler(parts: Parts) -> Reconciler:
+def reconciler(node: Node) -> Reconciler:
     """What compares log, catalogue and index of a process."""
-    catalogued = parts.catalogued
+    catalogued = node.catalogued
     return Reconciler(
-        read_images=parts.read_images,
-        index=parts.index,
-        producer=parts.producer,
+        read_images=node.read_images,
+        index=node.index,
+        producer=node.producer,
         # What a crash may have kept from the log.
-        unpublished=lambda: [e.event for e in parts.catalogue.scan() if e.published is None],
+        unpublished=lambda: [e.event for e in node.catalogue.scan() if e.published is None],
         publish_unpublished=catalogued.publish_unpublished,
-        forget=parts.catalogue.forget,
+        forget=node.catalogue.forget,
         settle=lambda: time.sleep(_SETTLE_S),
-        clock=parts.clock,
+        clock=node.clock,
     )
 
 
-def unpublished_loops(parts: Parts) -> dict[str, Loop]:
+def unpublished_loops(base: Base) -> dict[str, Loop]:
     """What publishes, at start and now and then, what a crash kept from the log; see `Unpublished`.
 
     None where `api.publish_unpublished_every_s` is 0.
     """
-    every_s = parts.settings.api.publish_unpublished_every_s
+    every_s = base.settings.api.publish_unpublished_every_s
     if not every_s:
         return {}
     looking = Unpublished(
-        parts.catalogue,
-        parts.catalogued,
-        parts.store,
-        parts.settings.store.bucket,
-        clock=parts.clock,
+        base.catalogue,
+        base.new_images,
+        base.store,
+        base.settings.store.bucket,
+        clock=base.clock,
         every_s=every_s,
     )
     return {"unpublished": looking.run}

@@ -14,41 +14,41 @@ from sightline.stream_workers.sweeping.sweep import Sweeper
 
 if TYPE_CHECKING:
     from sightline.infra.supervision.loops import Loop
-    from sightline.infra.wiring.parts import Parts
+    from sightline.infra.wiring.node import Node
 
 
-def sweep_loops(parts: Parts) -> dict[str, Loop]:
+def sweep_loops(node: Node) -> dict[str, Loop]:
     """What removes, now and then, what deletes and newer bytes left behind.
 
     None where `store.sweep_every_s` is 0.
     """
-    settings = parts.settings.store
+    settings = node.settings.store
     if not settings.sweep_every_s:
         return {}
     sweeper = Sweeper(
-        parts.store,
+        node.store,
         settings.bucket,
-        index=parts.index,
-        catalogue=parts.catalogue,
-        logged=lambda: merge(parts.read_images()).keys(),
+        index=node.index,
+        catalogue=node.catalogue,
+        logged=lambda: merge(node.read_images()).keys(),
         keep=timedelta(days=settings.keep_deleted_days),
-        clock=parts.clock,
+        clock=node.clock,
     )
     loop = SweepLoop(
         sweeper,
-        lambda: expire(parts),
-        store=parts.store,
+        lambda: expire(node),
+        store=node.store,
         bucket=settings.bucket,
         every_s=settings.sweep_every_s,
-        clock=parts.clock,
-        metrics=parts.metrics,
+        clock=node.clock,
+        metrics=node.metrics,
     )
     return {"sweep": loop.run}
 
 
-def expire(parts: Parts) -> int:
+def expire(node: Node) -> int:
     """Remove the tombstones that are past their retention, and mend nothing else; how many."""
-    comparing = reconciler(parts)
+    comparing = reconciler(node)
     report = comparing.check()
     due = tuple(found for found in report.differences if found.kind is Kind.EXPIRED)
     return comparing.repair(replace(report, differences=due))

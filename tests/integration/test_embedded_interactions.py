@@ -15,7 +15,8 @@ from sightline.engine.event_log.kafka.offsets import start_offsets
 from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.records import Message
 from sightline.engine.settings import LabelSettings
-from sightline.infra.wiring.embedded_parts import EmbeddedParts
+from sightline.infra.wiring.embedded import embedded_node
+from sightline.infra.wiring.node import Node
 from sightline.schemas.topics import INTERACTIONS
 from sightline.stream_workers.labels.groups import join_group
 from tests.asking import embedded
@@ -41,19 +42,18 @@ class Listener:
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Iterator[EmbeddedParts]:
+def node(tmp_path: Path) -> Iterator[Node]:
     """An owner's parts, of which no stage runs."""
-    with EmbeddedParts(embedded(tmp_path / "data")) as opened:
-        opened.ensure_topics()
+    with embedded_node(embedded(tmp_path / "data")) as opened:
         yield opened
 
 
-def accepted(parts: EmbeddedParts, actor: str, *, at_most: int) -> list[Future[Message]]:
+def accepted(node: Node, actor: str, *, at_most: int) -> list[Future[Message]]:
     """Beacons of one actor that were taken before one was refused."""
     taken: list[Future[Message]] = []
     for _ in range(at_most):
         try:
-            taken.append(parts.producer.append(INTERACTIONS.name, actor, b"x" * SIZE_BYTES))
+            taken.append(node.producer.append(INTERACTIONS.name, actor, b"x" * SIZE_BYTES))
         except Overloaded:
             break
     for future in taken:
@@ -67,35 +67,35 @@ def somebody(wanted: Callable[[int], bool]) -> str:
     return next(name for name in names if wanted(partition_of(name, EMBEDDED_PARTITIONS)))
 
 
-def test_what_the_join_still_needs_is_never_pushed_out(parts: EmbeddedParts) -> None:
+def test_what_the_join_still_needs_is_never_pushed_out(node: Node) -> None:
     """Without a join at work, one is refused before the broker's memory is full; all is there."""
-    taken = accepted(parts, ACTOR, at_most=2 * BROKER_HOLDS)
+    taken = accepted(node, ACTOR, at_most=2 * BROKER_HOLDS)
     assert BROKER_HOLDS // 2 < len(taken) < BROKER_HOLDS
     number = partition_of(ACTOR, EMBEDDED_PARTITIONS)
     assert {future.result().partition for future in taken} == {number}
-    assert len(list(read_topics(parts.kafka, [INTERACTIONS.name]))) == len(taken)
+    assert len(list(read_topics(node.kafka, [INTERACTIONS.name]))) == len(taken)
     other = somebody(lambda place: place != number)
-    assert len(accepted(parts, other, at_most=3)) == 3
+    assert len(accepted(node, other, at_most=3)) == 3
 
 
-def test_commits_of_the_join_make_room(parts: EmbeddedParts) -> None:
+def test_commits_of_the_join_make_room(node: Node) -> None:
     """What its closed epochs no longer need."""
-    taken = accepted(parts, ACTOR, at_most=2 * BROKER_HOLDS)
-    group = join_group(parts.settings.labels, INTERACTIONS.name)
-    consumer = KafkaEventConsumer(parts.kafka, group=group)
+    taken = accepted(node, ACTOR, at_most=2 * BROKER_HOLDS)
+    group = join_group(node.settings.labels, INTERACTIONS.name)
+    consumer = KafkaEventConsumer(node.kafka, group=group)
     consumer.subscribe([INTERACTIONS.name], Listener())
     at = taken[0].result().topic_partition
     eventually(lambda: consumer.poll(10, 0.1), timeout_s=30)
     consumer.commit({at: len(taken)})
     consumer.close()
-    found = start_offsets(parts.kafka, group, INTERACTIONS.name, [at.partition])
+    found = start_offsets(node.kafka, group, INTERACTIONS.name, [at.partition])
     assert found == {at.partition: len(taken)}
-    eventually(lambda: accepted(parts, ACTOR, at_most=1), timeout_s=30)
+    eventually(lambda: accepted(node, ACTOR, at_most=1), timeout_s=30)
 
 
 def test_without_a_join_nothing_is_held_back(tmp_path: Path) -> None:
     """`labels.supervised` off: nobody would ever make room, and nothing is learned anyway."""
     labels = LabelSettings(supervised=False)
     settings = embedded(tmp_path / "data").model_copy(update={"labels": labels})
-    with EmbeddedParts(settings) as parts:
-        assert len(accepted(parts, ACTOR, at_most=2 * BROKER_HOLDS)) == 2 * BROKER_HOLDS
+    with embedded_node(settings) as node:
+        assert len(accepted(node, ACTOR, at_most=2 * BROKER_HOLDS)) == 2 * BROKER_HOLDS

@@ -13,7 +13,7 @@ from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import ApiSettings, KafkaSettings, Mode, Settings, StoreSettings
 from sightline.infra.processes.reconciling import unpublished_loops
-from sightline.infra.wiring.parts import Parts
+from sightline.infra.wiring.services import services_base
 from sightline.producers.images.unpublished import GRACE
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES
@@ -38,16 +38,15 @@ def test_it_is_published_without_being_asked_for(
 ) -> None:
     """A write that got as far as the catalogue is in `images.v1` soon after the API's start."""
     clock = ManualClock(datetime.now(UTC))
-    with Parts(services(kafka_settings, tmp_path, 0.1), clock=clock) as parts:
-        parts.ensure_topics()
+    with services_base(services(kafka_settings, tmp_path, 0.1), clock=clock) as base:
         down = Log(clock)
         down.down = True
-        crashed = authority(parts.catalogue, (parts.store, parts.settings.store.bucket), down)
+        crashed = authority(base.catalogue, (base.store, base.settings.store.bucket), down)
         with pytest.raises(PartUnavailable):
             crashed.put("left", b"1")
         clock.advance(2 * GRACE.total_seconds())
         stop = threading.Event()
-        [loop] = unpublished_loops(parts).values()
+        [loop] = unpublished_loops(base).values()
         looking = threading.Thread(target=loop, args=(stop,))
         looking.start()
 
@@ -63,4 +62,5 @@ def test_it_is_published_without_being_asked_for(
 
 def test_it_can_be_left_to_the_command(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
     """An interval of 0 starts nothing."""
-    assert unpublished_loops(Parts(services(kafka_settings, tmp_path, 0))) == {}
+    with services_base(services(kafka_settings, tmp_path, 0)) as base:
+        assert unpublished_loops(base) == {}

@@ -1,0 +1,132 @@
+"""The embedded stack: broker, journal, store and index of one owner process (docs/adr/0008)."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sightline.engine.connecting.connections import (
+    EMBEDDED_PARTITIONS,
+    embedded_kafka,
+    event_log_on,
+    open_object_store,
+)
+from sightline.engine.event_log.embedded.bounded_producer import (
+    BoundedEventProducer,
+    CommittedOffsets,
+)
+from sightline.engine.event_log.embedded.broker import InProcessBroker
+from sightline.engine.event_log.embedded.journal import Journal
+from sightline.engine.event_log.embedded.journaled_producer import JournaledEventProducer
+from sightline.engine.event_log.kafka import KafkaEventProducer
+from sightline.engine.records import Message
+from sightline.infra.wiring.journal_keeping import keep_journal, say_what_is_lost
+from sightline.infra.wiring.node import Node
+from sightline.infra.wiring.opening import embedder_of, index_of, known_in, publishing, watch
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.schemas.indexed import Lane
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, INTERACTIONS, TOPICS
+from sightline.stream_workers.labels.groups import join_group
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import Clock, EventProducer
+    from sightline.engine.settings import KafkaSettings, Settings
+
+JOURNAL_FILE = "journal.sqlite"
+
+
+@contextmanager
+def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator[Node]:
+    """The owner's parts, closed last first; everything durable lies in the data directory.
+
+    The index comes first: its lock on the directory keeps a second owner out.
+
+    Args:
+        settings: of the embedded mode.
+        clock: none: the system's.
+
+    Raises:
+        IndexOwned: another process owns the directory.
+        GenerationMismatch: another model made the index.
+        OriginMismatch: the index was made from another journal or bucket.
+    """
+    seen = watch(clock)
+    with ExitStack() as opened:
+        embedder = embedder_of(settings, seen.health)
+        index = index_of(settings, embedder, lambda: _log_identity(settings), opened)
+        store = open_object_store(settings)
+        opened.callback(store.close)
+        broker = InProcessBroker(TOPICS, EMBEDDED_PARTITIONS)
+        opened.callback(broker.close)
+        journal = Journal(settings.data_directory / JOURNAL_FILE)
+        opened.callback(journal.close)
+        kafka = embedded_kafka(settings, broker.bootstrap_servers)
+        # Without a bound and without the journal.
+        bare = KafkaEventProducer(kafka)
+        opened.callback(bare.close)
+        journaled = JournaledEventProducer(bare, journal, clock=seen.clock)
+        producer = _bounded(settings, kafka, journaled, opened)
+        made = publishing(settings, producer, store, seen.clock)
+        catalogued = CataloguedImages(made.catalogue, made.publisher, known=known_in(index))
+        lost = {"lost labels": say_what_is_lost} if settings.labels.supervised else {}
+        yield Node(
+            **vars(seen),
+            **vars(made),
+            settings=settings,
+            kafka=kafka,
+            log=event_log_on(kafka, settings.mode),
+            store=store,
+            producer=producer,
+            worker_producer=bare,
+            run_id=uuid.uuid4().hex,
+            # The journal's: the broker keeps about 5 MiB a partition.
+            read_images=partial(_journaled, journal),
+            remembered_images=partial(_journaled, journal),
+            embedder=embedder,
+            index=index,
+            catalogued=catalogued,
+            keepers={"journal": partial(keep_journal, journal, index, producer, catalogued)},
+            label_keepers=lost,
+        )
+
+
+def _log_identity(settings: Settings) -> str:
+    # Relative: both directories may move together.
+    place = os.path.relpath(settings.data_directory.resolve(), settings.index_directory.resolve())
+    return f"the embedded journal in {place}"
+
+
+def _bounded(
+    settings: Settings, kafka: KafkaSettings, inner: EventProducer, opened: ExitStack
+) -> EventProducer:
+    """Refuses what the consumers are too far behind for, else passes it on."""
+    group = settings.worker.group
+    groups = {
+        IMAGES.name: f"{group}-{Lane.LIVE}",
+        IMAGES_BACKFILL.name: f"{group}-{Lane.BACKFILL}",
+    }
+    if settings.labels.supervised:  # else nobody ever commits
+        groups[INTERACTIONS.name] = join_group(settings.labels, INTERACTIONS.name)
+    committed = CommittedOffsets(kafka)
+    opened.callback(committed.close)
+    producer = BoundedEventProducer(inner, groups, committed, partitions=EMBEDDED_PARTITIONS)
+    opened.callback(producer.close)
+    return producer
+
+
+def _journaled(journal: Journal) -> Iterable[Message]:
+    """Every image event that the journal holds."""
+    for offset, record in enumerate(journal.winners()):
+        yield Message(
+            topic=record.topic,
+            partition=0,
+            offset=offset,
+            key=record.image_id.encode(),
+            value=record.value,
+            timestamp=record.appended,
+            headers=record.headers,
+        )

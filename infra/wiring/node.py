@@ -1,0 +1,91 @@
+"""What a process is made of: frozen values that the functions of this folder build and close."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.event_log.kafka import KafkaEventConsumer
+from sightline.engine.event_log.kafka.diagnosis import BrokerAnswer, ask_broker
+
+if TYPE_CHECKING:
+    from sightline.engine.health import Health
+    from sightline.engine.metrics import Metrics
+    from sightline.engine.object_store.catalogue import Catalogue
+    from sightline.engine.ports import (
+        Clock,
+        Embedder,
+        EventConsumer,
+        EventLog,
+        EventProducer,
+        ObjectStore,
+        VectorIndex,
+    )
+    from sightline.engine.records import Message
+    from sightline.engine.settings import KafkaSettings, Settings
+    from sightline.infra.supervision.loops import Loop
+    from sightline.producers.images.catalogued import CataloguedImages
+    from sightline.producers.images.publisher import ImagePublisher
+
+SOURCE = "/sightline"
+"""CloudEvents `source` of what this deployment's own processes publish."""
+PROBE_S = 1.5
+"""For the broker to answer whether it is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """Log and store and what is made of them: enough to publish, without a model or an index."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    health: Health
+    kafka: KafkaSettings
+    """How to reach the log."""
+    log: EventLog
+    """Reads the log outside of any group."""
+    store: ObjectStore
+    """Keeps bytes; our bucket exists."""
+    producer: EventProducer
+    """Appends to the log; embedded, journaled and bounded."""
+    worker_producer: EventProducer
+    """Appends what the worker answers: it must never wait for its own commits."""
+    publisher: ImagePublisher
+    catalogue: Catalogue
+    new_images: CataloguedImages
+    """Writes of images under ids made just now, of which no index can know."""
+    run_id: str | None = None
+    """Of this run, where offsets of the log begin at 0 with it; none: they go on over restarts."""
+    read_images: Callable[[], Iterable[Message]]
+    """Every image event there is, up to now."""
+    remembered_images: Callable[[], Iterable[Message]] = tuple
+    """Image events that the log may have forgotten."""
+
+    def consumer(self, group: str) -> EventConsumer:
+        """A new member of a group; its user closes it."""
+        return KafkaEventConsumer(self.kafka, group=group)
+
+    def ask_broker(self, timeout_s: float = PROBE_S) -> BrokerAnswer:
+        """Ask the broker who it is. Raises `PartUnavailable` where it does not answer."""
+        answer = ask_broker(self.kafka, timeout_s=timeout_s)
+        if answer.trouble is not None:
+            raise PartUnavailable(Part.BROKER, f"{answer.trouble}: {answer.message}")
+        return answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node(Base):
+    """All that worker, API and bridge are made of."""
+
+    embedder: Embedder
+    index: VectorIndex
+    """The generation that serves."""
+    catalogued: CataloguedImages
+    """Writes of images whose versions we count; backfilled ones are known from the index."""
+    keepers: Mapping[str, Loop] = field(default_factory=dict)
+    """What else must run in a process that has these parts."""
+    label_keepers: Mapping[str, Loop] = field(default_factory=dict)
+    """What else must run beside join and miner."""

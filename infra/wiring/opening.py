@@ -1,0 +1,144 @@
+"""What both stacks open in the same way: base, model, index, and the port of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client import start_http_server
+
+from sightline.engine.clock import SystemClock
+from sightline.engine.embedding.choice import open_embedder
+from sightline.engine.errors import Part
+from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.pictures.prepare import preprocess_digest
+from sightline.engine.records import GenerationSpec
+from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
+from sightline.infra.wiring.node import SOURCE
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.publisher import ImagePublisher
+from sightline.schemas.images import ImageState
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import Clock, Embedder, EventProducer, ObjectStore, VectorIndex
+    from sightline.engine.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """How a process sees itself: its clock, its metrics, and which parts are up."""
+
+    clock: Clock
+    metrics: Metrics
+    health: Health
+
+
+def watch(clock: Clock | None) -> Watch:
+    """New metrics and health, on this clock; none: the system's."""
+    metrics, turned = Metrics(), clock or SystemClock()
+    return Watch(clock=turned, metrics=metrics, health=Health(turned, changed=metrics.part))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publishing:
+    """What publishes images on a log and a store."""
+
+    publisher: ImagePublisher
+    catalogue: Catalogue
+    new_images: CataloguedImages
+
+
+def publishing(
+    settings: Settings, producer: EventProducer, store: ObjectStore, clock: Clock
+) -> Publishing:
+    """Publisher and catalogue of this deployment's own processes."""
+    bucket = settings.store.bucket
+    publisher = ImagePublisher(producer, store, bucket=bucket, source=SOURCE, clock=clock)
+    catalogue = Catalogue(store, bucket)
+    new_images = CataloguedImages(catalogue, publisher)
+    return Publishing(publisher=publisher, catalogue=catalogue, new_images=new_images)
+
+
+def embedder_of(settings: Settings, health: Health) -> Embedder:
+    """The model, loaded; health then says that it is up."""
+    embedder = open_embedder(settings.embedder)
+    health.up(Part.EMBEDDER, embedder.runtime)
+    return embedder
+
+
+def index_of(
+    settings: Settings, embedder: Embedder, log_identity: Callable[[], str], opened: ExitStack
+) -> VectorIndex:
+    """The generation that serves, made at first; closed with `opened`.
+
+    Args:
+        settings: where it is.
+        embedder: that it must have been made with.
+        log_identity: names the log that an embedded directory is made from.
+        opened: closes it.
+
+    Raises:
+        GenerationMismatch: another model made it.
+        OriginMismatch: the embedded directory was made from another log or bucket.
+        IndexOwned: another process has the embedded directory.
+    """
+    index = _index_of(settings, _generation(settings, embedder), log_identity)
+    opened.callback(index.close)
+    return index
+
+
+def _index_of(
+    settings: Settings, generation: GenerationSpec, log_identity: Callable[[], str]
+) -> VectorIndex:
+    if settings.index.url is not None:
+        from sightline.engine.vector_index.qdrant.index import QdrantVectorIndex  # noqa: PLC0415 - extra
+
+        return QdrantVectorIndex.open(settings.index, generation)
+    from sightline.engine.vector_index.edge.index import EdgeVectorIndex  # noqa: PLC0415 - extra
+
+    directory = settings.index_directory
+    origin = IndexOrigin(log=log_identity(), bucket=settings.store.bucket)
+    check_origin(directory, origin)
+    index = EdgeVectorIndex.open(directory, generation, settings.index)
+    record_origin(directory, origin)
+    return index
+
+
+def _generation(settings: Settings, embedder: Embedder) -> GenerationSpec:
+    """What the index must have been made with."""
+    digest = embedder.digest
+    return GenerationSpec(
+        name=f"g-{digest.removeprefix('sha256:')[:16]}",
+        model_digest=digest,
+        preprocess_digest=preprocess_digest(embedder.input_size),
+        dimensions=embedder.dimensions,
+        quantisation=settings.index.quantisation,
+    )
+
+
+def known_in(index: VectorIndex) -> Callable[[str], ImageState | None]:
+    """The states of backfilled images, which are in the index and not in the catalogue."""
+
+    def known(image_id: str) -> ImageState | None:
+        found = index.get([image_id]).get(image_id)
+        return None if found is None else found.state
+
+    return known
+
+
+@contextmanager
+def metrics_served(metrics: Metrics, port: int | None) -> Iterator[None]:
+    """Serve metrics to Prometheus on a port of their own, if there is one, while the block runs."""
+    if port is None:
+        yield
+        return
+    server, thread = start_http_server(port, registry=metrics.registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()

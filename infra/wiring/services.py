@@ -1,0 +1,80 @@
+"""The services stack: Kafka, an object store, and an index of this process's or a Qdrant server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from sightline.engine.connecting.connections import (
+    event_log_on,
+    open_event_producer,
+    open_object_store,
+)
+from sightline.engine.event_log.kafka.topics import KafkaTopics
+from sightline.infra.wiring.node import Base, Node
+from sightline.infra.wiring.opening import embedder_of, index_of, known_in, publishing, watch
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, TOPICS
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import Clock
+    from sightline.engine.settings import Settings
+
+
+@contextmanager
+def services_base(settings: Settings, *, clock: Clock | None = None) -> Iterator[Base]:
+    """Log and store, topics made where they are missing; closed, last first, when the block ends.
+
+    Args:
+        settings: of the services mode.
+        clock: none: the system's.
+
+    Raises:
+        TopicDrift: topics are missing and must not be created here.
+        PartUnavailable: broker or store did not answer.
+    """
+    KafkaTopics(settings.kafka).ensure(TOPICS)
+    seen, log = watch(clock), event_log_on(settings.kafka, settings.mode)
+    with ExitStack() as opened:
+        store = open_object_store(settings)
+        opened.callback(store.close)
+        producer = open_event_producer(settings)
+        opened.callback(producer.close)
+        yield Base(
+            **vars(seen),
+            **vars(publishing(settings, producer, store, seen.clock)),
+            settings=settings,
+            kafka=settings.kafka,
+            log=log,
+            store=store,
+            producer=producer,
+            worker_producer=producer,
+            read_images=lambda: log.read([IMAGES.name, IMAGES_BACKFILL.name]),
+        )
+
+
+@contextmanager
+def services_node(settings: Settings, *, clock: Clock | None = None) -> Iterator[Node]:
+    """The base with model and index.
+
+    Raises:
+        TopicDrift, PartUnavailable: as `services_base`.
+        GenerationMismatch: another model made the index.
+        OriginMismatch: the index's directory was made from another log or bucket.
+        IndexOwned: another process has the index's directory.
+    """
+    with ExitStack() as opened:
+        base = opened.enter_context(services_base(settings, clock=clock))
+        embedder = embedder_of(settings, base.health)
+        index = index_of(settings, embedder, lambda: _log_identity(base), opened)
+        catalogued = CataloguedImages(base.catalogue, base.publisher, known=known_in(index))
+        yield Node(**vars(base), embedder=embedder, index=index, catalogued=catalogued)
+
+
+def _log_identity(base: Base) -> str:
+    answer = base.ask_broker(base.kafka.request_timeout_s)
+    prefix = base.kafka.topic_prefix
+    return f"Kafka cluster {answer.cluster_id or 'without id'}" + (
+        f", topics {prefix}*" if prefix else ""
+    )
