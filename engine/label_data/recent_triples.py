@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from sightline.engine.backoff import Backoff, retry_transient
-from sightline.engine.errors import TransientError
-from sightline.engine.label_data.search_stats_follower import Follower
+from sightline.engine.event_log.following import follow_until
+from sightline.engine.ports import LogFollower
 from sightline.engine.records import Message
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.labels import TripleMined, TripleRetracted
@@ -18,8 +17,6 @@ from sightline.schemas.searches import IMPORTED_GENERATION
 
 KEPT = 500
 """Of what people did here, and as many again of imported logs."""
-POLL_MESSAGES, POLL_S = 500, 0.5
-FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -73,33 +70,14 @@ class RecentTriplesFollower:
         follow: opens the topic near its end.
     """
 
-    def __init__(self, follow: Callable[[], Follower]) -> None:
+    def __init__(self, follow: Callable[[], LogFollower]) -> None:
         self._follow = follow
         self.triples = RecentTriples()
 
     def run(self, stop: threading.Event) -> None:
         """Follow; waits out a broker that is down."""
-        backoff = Backoff(initial_s=FIRST_RETRY_S, maximum_s=LONGEST_RETRY_S)
-        try:
-            follower = retry_transient(self._follow, backoff=backoff, stop=stop, failed=_failed)
-        except TransientError:
-            return
-        try:
-            while not stop.is_set():
-                self._read(follower, stop)
-        finally:
-            follower.close()
+        follow_until(stop, self._follow, self._take, who="recent triples")
 
-    def _read(self, follower: Follower, stop: threading.Event) -> None:
-        try:
-            messages = follower.poll(POLL_MESSAGES, POLL_S)
-        except TransientError as error:
-            _failed(error)
-            stop.wait(POLL_S)
-            return
+    def _take(self, messages: Sequence[Message]) -> None:
         for message in messages:
             self.triples.add(message)
-
-
-def _failed(error: TransientError) -> None:
-    _log.warning("recent triples wait: %s", error)

@@ -12,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.engine.clock import ManualClock
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.label_data.search_stats import Folded, Period, SearchStats
 from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
 from sightline.engine.metrics import Metrics
-from sightline.engine.records import Message, TopicPartition
 from sightline.schemas.labels import EpochClosed, SearchesClosed, Verdict
 from sightline.schemas.registry import decode
 from sightline.schemas.search_metrics import SearchMetricsCounted
+from sightline.schemas.topics import SEARCH_METRICS
 from sightline.stream_workers.labels.metrics.daily_actors import DailyActors
 from sightline.stream_workers.labels.metrics.fold import MetricsFold
 from tests.label_rows import (
@@ -28,7 +31,6 @@ from tests.label_rows import (
     encoded,
     graded,
     marker,
-    message,
     search,
 )
 
@@ -308,35 +310,19 @@ def test_nothing_to_divide_by_is_unknown_and_not_zero() -> None:
     assert folded.figures["dwell_mean_s"] is None
 
 
-class OneBatch:
-    """A follower that has one batch."""
-
-    def __init__(self, messages: list[Message]) -> None:
-        self.messages = messages
-
-    def poll(self, max_messages: int, timeout_s: float) -> list[Message]:
-        """See `Follower.poll`."""
-        del max_messages, timeout_s
-        batch, self.messages = self.messages, []
-        return batch
-
-    def commit(self, offsets: dict[TopicPartition, int]) -> None:
-        """Nothing to tell."""
-
-    def close(self) -> None:
-        """Nothing to let go."""
-
-
 def test_the_last_day_is_in_prometheus() -> None:
     """Older epochs are not; unreadable records are passed over."""
     clock = ManualClock(datetime(2026, 3, 3, 12, tzinfo=UTC))
     metrics = Metrics()
     values = [encoded(counted(1), "m1"), encoded(counted(2, images_clicked=10), "m2"), b"{}"]
-    batch = OneBatch([message(value, n) for n, value in enumerate(values)])
-    follower = SearchStatsFollower(lambda: batch, clock=clock, metrics=metrics)
-    for one in batch.poll(10, 0):
-        follower._take(one)
-    follower.show_day()
+    broker = MemoryBroker([SEARCH_METRICS], 1)
+    for value in values:
+        MemoryEventProducer(broker).append(SEARCH_METRICS.name, "k", value)
+    log = MemoryEventLog(broker)
+    follower = SearchStatsFollower(
+        lambda: log.follow(SEARCH_METRICS.name, {0: 0}, group="g"), clock=clock, metrics=metrics
+    )
+    follower.take(broker.records(SEARCH_METRICS.name))
     labels = {"variant": "default", "model": "m1", "figure": "ctr"}
     assert metrics.registry.get_sample_value("sightline_online_day", labels) == 0.5
     assert decode(values[0]).data == counted(1)

@@ -1,0 +1,52 @@
+"""Follows a topic until told to stop: what comes is handed on, a broker that is down waited for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from typing import TypeVar
+
+from sightline.engine.backoff import Backoff, retry_transient
+from sightline.engine.errors import TransientError
+from sightline.engine.ports import LogFollower
+from sightline.engine.records import Message
+
+POLL_MESSAGES, POLL_S = 2_000, 0.5
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 10.0
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+def follow_until(
+    stop: threading.Event,
+    connect: Callable[[], LogFollower],
+    take: Callable[[Sequence[Message]], object],
+    *,
+    who: str,
+) -> None:
+    """Hand on every batch, an empty one where nothing came, until `stop`.
+
+    Args:
+        stop: ends it, also while the broker is away.
+        connect: opens the topic where reading begins.
+        take: called with each batch, at least every `POLL_S` while the broker answers.
+        who: names the reader in the log.
+    """
+
+    def patiently(action: Callable[[], T]) -> T:
+        return retry_transient(
+            action,
+            backoff=Backoff(initial_s=FIRST_RETRY_S, maximum_s=LONGEST_RETRY_S),
+            stop=stop,
+            failed=lambda error: _log.warning("%s wait: %s", who, error),
+        )
+
+    try:
+        with closing(patiently(connect)) as follower:
+            while not stop.is_set():
+                take(patiently(partial(follower.poll, POLL_MESSAGES, POLL_S)))
+    except TransientError as error:
+        _log.info("%s stop while the broker is away: %s", who, error)
