@@ -1,37 +1,45 @@
 """Precision of positives and negatives against the simulator's truth, with and without each guard.
 
-    python benchmarks/label_guards.py [--events 60000] [--write docs/labels.md]
+    python -m benchmarks.label_guards [--events 40000] [--write docs/labels.md]
 
-The join and the miner see the simulated records only; the truth is opened when they are done.
+The join and the miner see the simulated records only; the truth is opened when they are done. One
+attacker is among the visitors: below every bot threshold, for one anchor, in a session of its own.
 """
 
 from __future__ import annotations
 
-import argparse
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import msgspec
 
+from benchmarks.label_replay import (
+    Epochs,
+    Triples,
+    clicked_for,
+    closed_searches,
+    closing_ms,
+    print_table,
+    triples_by_anchor,
+    uncapped,
+)
 from sightline.engine.event_log.partitions import partition_of
+from sightline.producers.click_simulator.attack import Attack
 from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
 from sightline.producers.click_simulator.simulated_log import SimulatedLog, Site
 from sightline.producers.click_simulator.truth import Truth
-from sightline.stream_workers.labels.codecs.searches import ClosedRecord, Search, decode
+from sightline.stream_workers.labels.codecs.searches import Search
 from sightline.stream_workers.labels.codecs.triples import Mined
-from sightline.stream_workers.labels.done_epochs import DoneEpochs
-from sightline.stream_workers.labels.effects import Destination, FinishedEpochs
-from sightline.stream_workers.labels.join.closing import Source
-from sightline.stream_workers.labels.join.core import JoinCore
-from sightline.stream_workers.labels.mine.epoch import clicked_by_people, mine_epoch
+from sightline.stream_workers.labels.mine.epoch import Clicked, clicked_by_people
+from sightline.stream_workers.labels.mine.votes import cap_actors, one_vote_each
 from sightline.stream_workers.labels.rules import LabelRules
 
-PARTITIONS = 4
+EVENTS = 40_000
 SEED = 20_260_301
-BEGIN, END = "<!-- label guards: begin -->", "<!-- label guards: end -->"
-Epochs = dict[int, list[tuple[int, Search]]]
+ATTACKED = 0.03
+"""Of all searches: some 90 in an epoch, one conversion each."""
+TARGETS = 12
+"""Partitions of the closed searches in production: each miner sees one."""
 
 
 @dataclass(frozen=True)
@@ -42,68 +50,34 @@ class Guards:
     near_duplicates: bool = True
     unexamined: bool = True
     others: bool = True
+    votes: bool = True
+    actors: bool = True
 
 
 @dataclass(frozen=True)
 class Precision:
-    """How many triples, and how many of their sides are truly so."""
+    """How many triples, how much of their weight is truly so, and how much is the attacker's."""
 
     triples: int
     positives: float
     negatives: float
     both: float
-
-
-def closed_searches(log: SimulatedLog, events: int, rules: LabelRules) -> Epochs:
-    """What the join makes of a simulated log, in this process."""
-    cores = [
-        JoinCore(rules, Source("interactions.v1", p, PARTITIONS), DoneEpochs())
-        for p in range(PARTITIONS)
-    ]
-    offsets = [0] * PARTITIONS
-    epochs: Epochs = {}
-    span_ms = rules.epoch_ms + rules.window_ms + rules.lateness_ms + 1
-    for record in log.records(events, end_ms=span_ms):
-        keyed = record.key is not None
-        homes = [partition_of(record.key or "", PARTITIONS)] if keyed else range(PARTITIONS)
-        for home in homes:
-            effects = cores[home].apply(offsets[home], record.timestamp_ms, record.value)
-            offsets[home] += 1
-            for effect in effects:
-                if isinstance(effect, FinishedEpochs):
-                    _keep(effect, epochs)
-                    cores[home].finish(effect.done)
-    return epochs
-
-
-def _keep(effect: FinishedEpochs, epochs: Epochs) -> None:
-    for sent in effect.records():
-        if sent.destination is Destination.CLOSED:
-            record = decode(sent.value)
-            assert isinstance(record, ClosedRecord)
-            closed = record.data
-            epochs.setdefault(closed.epoch, []).extend(
-                (closed.source_partition, search) for search in closed.searches
-            )
+    attacker: float
 
 
 def mine(epochs: Epochs, rules: LabelRules, guards: Guards) -> Iterator[Mined]:
-    """Every triple, uncapped, with some guards off."""
-    rules = replace(
-        rules,
-        near_duplicate_bits=rules.near_duplicate_bits if guards.near_duplicates else -1,
-        hot_anchor_triples=10**9,
-        popular_negative_triples=10**9,
-    )
+    """Every triple, with no cap on anchors and negatives, and with some guards off."""
+    rules = uncapped(rules)
+    if not guards.near_duplicates:
+        rules = replace(rules, near_duplicate_bits=-1)
     changed = {epoch: _without(searches, guards) for epoch, searches in epochs.items()}
-    clicked = {
-        epoch: clicked_by_people(search for _, search in searches) if guards.others else {}
-        for epoch, searches in changed.items()
-    }
-    for epoch, searches in changed.items():
-        history = [clicked.get(e, {}) for e in range(epoch - rules.history, epoch + 1)]
-        for _, mined in mine_epoch(searches, history, rules):
-            yield mined
+    for _, triples in triples_by_anchor(changed, rules, others=guards.others):
+        yield from (mined for _, mined in _bounded(triples, rules, guards))
+
+
+def _bounded(triples: Triples, rules: LabelRules, guards: Guards) -> Triples:
+    voted = one_vote_each(triples) if guards.votes else triples
+    return cap_actors(voted, rules) if guards.actors else voted
 
 
 def _without(searches: list[tuple[int, Search]], guards: Guards) -> list[tuple[int, Search]]:
@@ -115,65 +89,104 @@ def _without(searches: list[tuple[int, Search]], guards: Guards) -> list[tuple[i
     return [(source, msgspec.structs.replace(search, **changes)) for source, search in searches]
 
 
-def precision(triples: Iterable[Mined], truth: Truth) -> Precision:
+def two_clicks_away(epochs: Epochs, rules: LabelRules, *, targets: int) -> Iterator[Mined]:
+    """All guards, and no negative that shares a clicked image with its anchor (not in the rules).
+
+    Args:
+        epochs: of the join.
+        rules: the numbers.
+        targets: partitions of the miner, which sees the clicks of its own anchors alone.
+    """
+    clicked = {e: clicked_by_people(s for _, s in searches) for e, searches in epochs.items()}
+    for epoch, triples in triples_by_anchor(epochs, uncapped(rules)):
+        history = [clicked.get(e, {}) for e in range(epoch - rules.history, epoch + 1)]
+        near: frozenset[str] | None = None
+        for _, mined in _bounded(triples, rules, Guards()):
+            if near is None:
+                near = _within_two(mined.anchor_id, _seen(mined.anchor_id, history, targets))
+            if mined.negative_id not in near:
+                yield mined
+
+
+def _seen(anchor_id: str, history: list[Clicked], targets: int) -> Clicked:
+    """The clicks of all anchors of this one's partition."""
+    home = partition_of(anchor_id, targets)
+    anchors = {a for epoch in history for a in epoch if partition_of(a, targets) == home}
+    return {anchor: set(clicked_for(anchor, history)) for anchor in anchors}
+
+
+def _within_two(anchor_id: str, clicked: Clicked) -> frozenset[str]:
+    own = clicked.get(anchor_id, set())
+    alike = (c for anchor, c in clicked.items() if anchor in own or not c.isdisjoint(own))
+    return frozenset(own.union(*alike))
+
+
+def precision(triples: Iterable[Mined], truth: Truth, attack: Attack) -> Precision:
     """Against the labels: a positive should have the anchor's, a negative should not."""
-    total = good = bad = both = 0
+    count, total, good, bad, both, bought = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     for mined in triples:
         positive = truth.is_relevant(mined.anchor_id, mined.positive_id)
         negative = not truth.is_relevant(mined.anchor_id, mined.negative_id)
-        total += 1
-        good += positive
-        bad += negative
-        both += positive and negative
-    share = 1 / max(total, 1)
-    return Precision(total, good * share, bad * share, both * share)
+        weight = mined.sampling_weight
+        count += 1
+        total += weight
+        good += weight * positive
+        bad += weight * negative
+        both += weight * (positive and negative)
+        pair = (mined.anchor_id, mined.positive_id)
+        bought += weight * (pair == (attack.anchor.image_id, attack.target.image_id))
+    share = 1 / max(total, 1e-9)
+    return Precision(count, good * share, bad * share, both * share, bought * share)
 
 
-OFF = Guards(bots=False, near_duplicates=False, unexamined=False, others=False)
+OFF = Guards(*(False for _ in range(6)))
 CASES: tuple[tuple[str, Guards], ...] = (
     ("none", OFF),
     ("+ bots", replace(OFF, bots=True)),
     ("+ unexamined", replace(OFF, bots=True, unexamined=True)),
-    ("+ near-duplicates", Guards(others=False)),
-    ("+ clicked by others (all)", Guards()),
+    ("+ near-duplicates", Guards(others=False, votes=False, actors=False)),
+    ("+ clicked by others", Guards(votes=False, actors=False)),
+    ("+ one vote", Guards(actors=False)),
+    ("+ bounds per actor (all)", Guards()),
     ("all but bots", Guards(bots=False)),
     ("all but unexamined", Guards(unexamined=False)),
     ("all but near-duplicates", Guards(near_duplicates=False)),
+    ("all but clicked by others", Guards(others=False)),
 )
 
 
 def table(events: int) -> str:
     """The table as Markdown."""
-    rules = LabelRules()
-    log = SimulatedLog(SimulatedCatalogue(CatalogueShape(), SEED), Site(), seed=SEED)
-    epochs = closed_searches(log, events, rules)
+    rules, catalogue = LabelRules(), SimulatedCatalogue(CatalogueShape(), SEED)
+    pictures = catalogue.pictures
+    attack = Attack(anchor=pictures[0], target=pictures[-1], share=ATTACKED)
+    log = SimulatedLog(catalogue, Site(attack=attack), seed=SEED)
+    epochs = closed_searches(log.records(events, end_ms=closing_ms(rules)), rules)
     lines = [
-        f"{events:,} simulated records, seed {SEED}, caps off; precision against the labels.",
+        f"{events:,} simulated records, seed {SEED}, no caps on anchors and negatives;",
+        f"{ATTACKED:.0%} of the searches are one attacker's. Precision by weight against labels.",
         "",
-        "| guards | triples | positives | negatives | both right |",
-        "|---|---:|---:|---:|---:|",
+        "| guards | triples | positives | negatives | both right | the attacker's pair |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
-    for name, guards in CASES:
-        found = precision(mine(epochs, rules, guards), log.truth)
-        lines.append(
+
+    def row(name: str, triples: Iterator[Mined]) -> str:
+        found = precision(triples, log.truth, attack)
+        return (
             f"| {name} | {found.triples:,} | {found.positives:.3f} | {found.negatives:.3f} "
-            f"| {found.both:.3f} |"
+            f"| {found.both:.3f} | {found.attacker:.4f} |"
         )
+
+    lines += [row(name, mine(epochs, rules, guards)) for name, guards in CASES]
+    for name, targets in (("all anchors seen", 1), ("a twelfth seen", TARGETS)):
+        beyond = two_clicks_away(epochs, rules, targets=targets)
+        lines.append(row(f"*not in the rules*: all, not within two clicks, {name}", beyond))
     return "\n".join(lines)
 
 
 def main() -> None:
     """Print the table, or put it between its marks in a page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=60_000)
-    parser.add_argument("--write", type=Path)
-    arguments = parser.parse_args()
-    text = table(arguments.events)
-    print(text)
-    if arguments.write:
-        page = arguments.write.read_text()
-        marked = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-        arguments.write.write_text(marked.sub(f"{BEGIN}\n{text}\n{END}", page))
+    print_table(table, "label guards", size=EVENTS, help_text=__doc__ or "")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from itertools import islice
 from random import Random
 from typing import NamedTuple
 
+from sightline.producers.click_simulator.attack import Attack
 from sightline.producers.click_simulator.catalogue import Picture, SimulatedCatalogue
 from sightline.producers.click_simulator.delivery import Network
 from sightline.producers.click_simulator.truth import SearchTruth, Truth
@@ -52,6 +53,8 @@ class Site:
     """Of actors."""
     tick_ms: int = 10_000
     """How often every partition is told the time."""
+    attack: Attack | None = None
+    """What else happens there."""
 
 
 @dataclass
@@ -92,21 +95,40 @@ class SimulatedLog:
             while queue and queue[0][0] <= horizon:
                 arrival_ms, _, key, value = heapq.heappop(queue)
                 while tick_ms <= arrival_ms:
-                    yield self._tick(tick_ms)
+                    yield self.tick(tick_ms)
                     tick_ms += self.site.tick_ms
                 yield SimulatedRecord(arrival_ms, key, value)
                 sent = arrival_ms
-        yield self._tick(sent + end_ms)
+        yield self.tick(sent + end_ms)
 
     def _search(self, now_ms: int) -> Iterator[tuple[int, str, bytes]]:
-        """One search with everything that follows from it: arrival, key, value."""
+        attack = self.site.attack
+        if attack is not None and self._random.random() < attack.share:
+            return self.attacked(now_ms, attack)
         actor, visitor = self._actor()
-        anchor = self._anchor()
+        return self.searched(now_ms, actor, self._anchor(), visitor)
+
+    def searched(
+        self, now_ms: int, actor: str, anchor: Picture, visitor: Visitor = Visitor.PERSON
+    ) -> Iterator[tuple[int, str, bytes]]:
+        """One search with everything that follows from it: arrival, key, value."""
         page = self._page(now_ms, actor, anchor)
         relevant = [self.truth.is_relevant(anchor.image_id, s.image_id) for s in page.shown]
         done = visit(relevant, visitor, self.model, self._random)
+        yield from self._told(now_ms, page, visitor, done)
+
+    def attacked(self, now_ms: int, attack: Attack) -> Iterator[tuple[int, str, bytes]]:
+        """The same of an attacker's search."""
+        page = self._page(now_ms, attack.actor(self._random), attack.anchor)
+        page = page.model_copy(update={"shown": attack.page(page.shown)})
+        done = attack.visit(len(page.shown))
+        yield from self._told(now_ms, page, Visitor.ATTACKER, done)
+
+    def _told(
+        self, now_ms: int, page: ResultsShown, visitor: Visitor, done: Visit
+    ) -> Iterator[tuple[int, str, bytes]]:
         self.truth.searches[page.search_id] = SearchTruth(
-            page.search_id, anchor.image_id, visitor.value, done.examined
+            page.search_id, page.anchor_id, visitor.value, done.examined
         )
         yield from self._deliver(page, now_ms, now_ms, f"{page.search_id}.shown")
         yield from self._beacons(page, done, now_ms)
@@ -178,7 +200,8 @@ class SimulatedLog:
         for arrival_ms in self.network.arrivals(sent_ms, self._random):
             yield arrival_ms, data.actor_id, value
 
-    def _tick(self, at_ms: int) -> SimulatedRecord:
+    def tick(self, at_ms: int) -> SimulatedRecord:
+        """What tells every partition the time."""
         value = _written(ClockTicked(ticker_id="click-simulator"), f"tick-{at_ms}", at_ms)
         return SimulatedRecord(at_ms, None, value)
 

@@ -25,6 +25,8 @@ class Visitor(StrEnum):
     """Opens everything it is shown."""
     HAMMER = "hammer"
     """Clicks a few images over and over."""
+    ATTACKER = "attacker"
+    """Wants one image to be found for what it does not answer (`attack.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ import pytest
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, PermanentError
 from sightline.producers.click_simulator.api_driver import ApiDriver
+from sightline.producers.click_simulator.attack import Attack
 from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
 from sightline.producers.click_simulator.simulated_log import (
     SimulatedLog,
@@ -109,6 +110,38 @@ def test_bots_leave_nothing_out_or_never_stop() -> None:
     assert len(hammer.acts) == 200
     assert len({act.position for act in hammer.acts}) <= 3
     assert all(visit([], visitor, UserModel(), Random(1)).acts == [] for visitor in Visitor)
+
+
+def test_an_attacker_wants_one_image_and_looks_at_all() -> None:
+    """The target stands last on a page of one anchor; a crowd has several names."""
+    catalogue = SimulatedCatalogue(SHAPE, 3)
+    anchor, target = catalogue.pictures[0], catalogue.pictures[-1]
+    attack = Attack(anchor=anchor, target=target, share=1.0, sessions=3, acts=2)
+    log = SimulatedLog(catalogue, Site(attack=attack), seed=1)
+    records = [record for record in log.records(200, end_ms=1) if record.key]
+    told = [decode(record.value).data for record in records]
+    pages = [data for data in told if isinstance(data, ResultsShown)]
+    assert {page.anchor_id for page in pages} == {anchor.image_id}
+    assert {page.shown[-1].image_id for page in pages} == {target.image_id}
+    assert all(
+        [image.position for image in page.shown] == list(range(1, len(page.shown) + 1))
+        and len({image.image_id for image in page.shown}) == len(page.shown)
+        for page in pages
+    )
+    assert {page.actor_id for page in pages} == {"visitor-0", "visitor-1", "visitor-2"}
+    items = [item for data in told if isinstance(data, ResultsInteracted) for item in data.items]
+    wanted = [item.image_id for item in items if item.kind is Kind.CONVERTED]
+    assert set(wanted) == {target.image_id}
+    assert {search.visitor for search in log.truth.searches.values()} == {"attacker"}
+
+
+def test_an_attacker_may_use_a_name() -> None:
+    """What it does counts as another's, where somebody lets it."""
+    catalogue = SimulatedCatalogue(SHAPE, 3)
+    pictures = catalogue.pictures
+    attack = Attack(anchor=pictures[0], target=pictures[-1], in_the_name_of="ann")
+    log = SimulatedLog(catalogue, seed=1)
+    assert {key for _, key, _ in log.attacked(1_000, attack)} == {"ann"}
 
 
 @dataclass

@@ -1,0 +1,180 @@
+"""What an attacker and a crowd of n can move, under rules version 1 and 2.
+
+    python -m benchmarks.label_crowds [--write docs/labels.md]
+
+Twenty people search by one anchor and do what people do; somebody else wants one image of another
+label to be found for it. All within one epoch, below every bot threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from benchmarks.label_replay import (
+    Epochs,
+    Triples,
+    capped_by_version_1,
+    closed_searches,
+    closing_ms,
+    print_table,
+    triples_by_anchor,
+)
+from sightline.producers.click_simulator.attack import Attack
+from sightline.producers.click_simulator.catalogue import (
+    CatalogueShape,
+    Picture,
+    SimulatedCatalogue,
+)
+from sightline.producers.click_simulator.delivery import Network
+from sightline.producers.click_simulator.simulated_log import SimulatedLog, SimulatedRecord, Site
+from sightline.schemas.interactions import Kind
+from sightline.stream_workers.labels.codecs.triples import Mined
+from sightline.stream_workers.labels.mine.epoch import bounded
+from sightline.stream_workers.labels.mine.votes import voters_of
+from sightline.stream_workers.labels.rules import LabelRules
+
+SEED = 20_260_301
+PEOPLE = 20
+MIN_ACTORS = 3
+START_MS = 1_780_000_200_000
+"""Well inside an epoch, which everything fits."""
+PACE_MS = 300
+CALM = Network(delay_ms=0, late=0, repeated=0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What somebody does."""
+
+    told: str
+    searches: int = 0
+    sessions: int = 1
+    anchors: int = 1
+    acts: int = 1
+    kind: Kind = Kind.CONVERTED
+    as_somebody: bool = False
+    """In the name of one of the people; version 2 lets no such key name anybody."""
+
+
+CASES = (
+    Case("nobody"),
+    Case("one session, 1 conversion", searches=1),
+    Case("one session, 10 searches with 1 conversion each", searches=10),
+    Case("one session, 100 searches with 1 conversion each", searches=100),
+    Case("one session, 1 search with 100 conversions", searches=1, acts=100),
+    Case("one session, 100 anchors with 1 conversion each", searches=100, anchors=100),
+    Case("a crowd of 2 sessions, 1 conversion each", searches=2, sessions=2),
+    Case("a crowd of 5", searches=5, sessions=5),
+    Case("a crowd of 20", searches=20, sessions=20),
+    Case("a crowd of 100", searches=100, sessions=100),
+    Case("a crowd of 300", searches=300, sessions=300),
+    Case("121 likes in the name of one of the people", 1, acts=121, kind=Kind.LIKED,
+         as_somebody=True),
+)  # fmt: skip
+
+
+@dataclass
+class World:
+    """One epoch: the people, and what somebody does among them."""
+
+    case: Case
+    names_count: bool
+    """Whether the attacker may say that it is somebody else."""
+    rules: LabelRules = field(default_factory=LabelRules)
+
+    def __post_init__(self) -> None:
+        self.catalogue = SimulatedCatalogue(CatalogueShape(), SEED)
+        self.log = SimulatedLog(self.catalogue, Site(), network=CALM, seed=SEED)
+        self.anchor, self.target = self.catalogue.pictures[0], self.catalogue.pictures[-1]
+
+    def epochs(self) -> Epochs:
+        """What the join makes of it."""
+        return closed_searches(self._records(), self.rules)
+
+    def _records(self) -> Iterator[SimulatedRecord]:
+        told = [record for records in self._searches() for record in records]
+        for arrival_ms, key, value in sorted(told, key=lambda record: record[0]):
+            yield SimulatedRecord(arrival_ms, key, value)
+        last_ms = max(arrival_ms for arrival_ms, _, _ in told)
+        yield self.log.tick(last_ms + closing_ms(self.rules))
+
+    def _searches(self) -> Iterator[Iterator[tuple[int, str, bytes]]]:
+        for number in range(PEOPLE):
+            yield self.log.searched(START_MS + number * PACE_MS, f"person-{number}", self.anchor)
+        for number in range(self.case.searches):
+            yield self.log.attacked(START_MS + number * PACE_MS, self._attack(number))
+
+    def _attack(self, number: int) -> Attack:
+        case = self.case
+        name = f"session-{number % case.sessions}"
+        return Attack(
+            anchor=self._anchor(number % case.anchors),
+            target=self.target,
+            acts=case.acts,
+            kind=case.kind,
+            in_the_name_of="person-0" if case.as_somebody and self.names_count else name,
+        )
+
+    def _anchor(self, number: int) -> Picture:
+        return self.catalogue.pictures[number]
+
+
+def weights(triples: Iterator[Mined], target: str) -> tuple[float, float]:
+    """On the attacker's image, and on all that the people chose."""
+    bought = chosen = 0.0
+    for mined in triples:
+        if mined.positive_id == target:
+            bought += mined.sampling_weight
+        else:
+            chosen += mined.sampling_weight
+    return bought, chosen
+
+
+def version_1(world: World) -> Iterator[Mined]:
+    """Every act teaches; what the cap on hot anchors removes comes back as weight."""
+    for _, triples in triples_by_anchor(world.epochs(), world.rules):
+        yield from _mined(capped_by_version_1(triples, world.rules))
+
+
+def version_2(world: World) -> Iterator[Mined]:
+    """As it is mined."""
+    epochs = world.epochs()
+    for epoch, triples in triples_by_anchor(epochs, world.rules):
+        voters = [voters_of(search for _, search in epochs[epoch])]
+        yield from _mined(bounded(triples, voters, world.rules))
+
+
+def _mined(triples: Triples) -> Iterator[Mined]:
+    return (mined for _, mined in triples)
+
+
+def _row(case: Case) -> str:
+    rules = LabelRules()
+    before, after = World(case, names_count=True), World(case, names_count=False)
+    careful = World(case, names_count=False, rules=replace(rules, min_actors=MIN_ACTORS))
+    told = (version_1(before), version_2(after), version_2(careful))
+    found = [weights(triples, before.target.image_id) for triples in told]
+    return f"| {case.told} | " + " | ".join(f"{b:.0f} : {c:.0f}" for b, c in found) + " |"
+
+
+def table(_: int) -> str:
+    """The table as Markdown."""
+    head = f"| besides {PEOPLE} people | version 1 | version 2 | 2, `min_actors` = {MIN_ACTORS} |"
+    lines = [
+        f"Sampling weight on the attacker's image : on what the people chose; seed {SEED}.",
+        "",
+        head,
+        "|---|---:|---:|---:|",
+        *map(_row, CASES),
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table, or put it between its marks in a page."""
+    print_table(table, "label crowds", size=0, help_text=__doc__ or "")
+
+
+if __name__ == "__main__":
+    main()

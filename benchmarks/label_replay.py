@@ -1,0 +1,126 @@
+"""Simulated records through join and miner in this process; tables into a page between marks."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from sightline.engine.event_log.partitions import partition_of
+from sightline.producers.click_simulator.simulated_log import SimulatedRecord
+from sightline.stream_workers.labels.codecs.searches import ClosedRecord, Search, decode
+from sightline.stream_workers.labels.codecs.triples import Mined
+from sightline.stream_workers.labels.done_epochs import DoneEpochs
+from sightline.stream_workers.labels.effects import Destination, FinishedEpochs
+from sightline.stream_workers.labels.join.closing import Source
+from sightline.stream_workers.labels.join.core import JoinCore
+from sightline.stream_workers.labels.mine.epoch import Clicked, clicked_by_people, mine_search
+from sightline.stream_workers.labels.rules import LabelRules
+
+PARTITIONS = 4
+Epochs = dict[int, list[tuple[int, Search]]]
+"""Of each epoch the searches, each with its source partition."""
+Triples = list[tuple[str, Mined]]
+
+
+def closing_ms(rules: LabelRules) -> int:
+    """How long after the last record a tick closes everything."""
+    return rules.epoch_ms + rules.window_ms + rules.lateness_ms + 1
+
+
+def closed_searches(records: Iterable[SimulatedRecord], rules: LabelRules) -> Epochs:
+    """What the join makes of records; the last of them closes everything."""
+    cores = [
+        JoinCore(rules, Source("interactions.v1", p, PARTITIONS), DoneEpochs())
+        for p in range(PARTITIONS)
+    ]
+    offsets = [0] * PARTITIONS
+    epochs: Epochs = {}
+    for record in records:
+        keyed = record.key is not None
+        homes = [partition_of(record.key or "", PARTITIONS)] if keyed else range(PARTITIONS)
+        for home in homes:
+            effects = cores[home].apply(offsets[home], record.timestamp_ms, record.value)
+            offsets[home] += 1
+            for effect in effects:
+                if isinstance(effect, FinishedEpochs):
+                    _keep(effect, epochs)
+                    cores[home].finish(effect.done)
+    return epochs
+
+
+def _keep(effect: FinishedEpochs, epochs: Epochs) -> None:
+    for sent in effect.records():
+        if sent.destination is Destination.CLOSED:
+            record = decode(sent.value)
+            assert isinstance(record, ClosedRecord)
+            closed = record.data
+            epochs.setdefault(closed.epoch, []).extend(
+                (closed.source_partition, search) for search in closed.searches
+            )
+
+
+def triples_by_anchor(
+    epochs: Epochs, rules: LabelRules, *, others: bool = True
+) -> Iterator[tuple[int, Triples]]:
+    """What single searches make, before votes and caps: per epoch and anchor.
+
+    Args:
+        epochs: of the join.
+        rules: the numbers.
+        others: whether what other people clicked is no negative.
+    """
+    clicked = {
+        epoch: clicked_by_people(search for _, search in searches) if others else {}
+        for epoch, searches in epochs.items()
+    }
+    for epoch, searches in epochs.items():
+        history = [clicked.get(e, {}) for e in range(epoch - rules.history, epoch + 1)]
+        found: defaultdict[str, Triples] = defaultdict(list)
+        for _, search in sorted(searches, key=lambda pair: pair[1].search_id):
+            wanted = clicked_for(search.anchor_id, history)
+            found[search.anchor_id] += mine_search(search, wanted, rules)
+        yield from ((epoch, triples) for triples in found.values())
+
+
+def clicked_for(anchor_id: str, history: Iterable[Clicked]) -> frozenset[str]:
+    """What people clicked for an anchor."""
+    return frozenset().union(*(epoch.get(anchor_id, ()) for epoch in history))
+
+
+def capped_by_version_1(triples: Triples, rules: LabelRules) -> Triples:
+    """The hot anchor of rules version 1: the k smallest ids, each with weight n / k."""
+    kept = sorted(triples, key=lambda pair: pair[0])[: rules.hot_anchor_triples]
+    for _, mined in kept:
+        mined.sampling_weight = len(triples) / len(kept)
+    return kept
+
+
+def uncapped(rules: LabelRules) -> LabelRules:
+    """The same without bounds on anchors and negatives."""
+    return replace(rules, hot_anchor_triples=10**9, popular_negative_triples=10**9)
+
+
+def print_table(table: Callable[[int], str], name: str, *, size: int, help_text: str) -> None:
+    """Print a table, or put it between the marks of that name in a page.
+
+    Args:
+        table: makes it.
+        name: of the marks.
+        size: of the simulation unless `--events` says another.
+        help_text: of the command.
+    """
+    parser = argparse.ArgumentParser(description=help_text)
+    parser.add_argument("--events", type=int, default=size)
+    parser.add_argument("--write", type=Path, help="a page with the marks")
+    arguments = parser.parse_args()
+    text = table(arguments.events)
+    print(text)
+    if arguments.write:
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        page = arguments.write.read_text()
+        marked = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
+        arguments.write.write_text(marked.sub(f"{begin}\n{text}\n{end}", page))

@@ -1,0 +1,60 @@
+"""Somebody who wants one image to be found for an anchor that it does not answer.
+
+Below every bot threshold on purpose: patient, never everything on a page (docs/simulator.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from sightline.producers.click_simulator.catalogue import Picture
+from sightline.producers.click_simulator.user_model import Act, Visit
+from sightline.schemas.interactions import Kind
+from sightline.schemas.searches import ShownImage
+
+VIEW_MS = 1_500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """What the attacker does, on pages of one anchor that all show the target."""
+
+    anchor: Picture
+    target: Picture
+    """Of another label; it stands last on the page."""
+    share: float = 0.0
+    """Of the site's searches."""
+    sessions: int = 1
+    """As how many actors; fresh sessions cost nothing."""
+    acts: int = 1
+    """On the target, in each search."""
+    kind: Kind = Kind.CONVERTED
+    in_the_name_of: str | None = None
+    """An actor whose name the attacker uses, where the API lets it; None: sessions of its own."""
+
+    def actor(self, random: Random) -> str:
+        """Who the attacker says that it is, this time."""
+        return self.in_the_name_of or f"visitor-{random.randrange(self.sessions)}"
+
+    def page(self, shown: Sequence[ShownImage]) -> tuple[ShownImage, ...]:
+        """A ranking with the target in its last place."""
+        others = [image for image in shown if image.image_id != self.target.image_id]
+        last = ShownImage(
+            image_id=self.target.image_id,
+            position=len(shown),
+            score=shown[-1].score,
+            perceptual_hash=self.target.perceptual_hash,
+        )
+        kept = others[: len(shown) - 1]
+        numbered = [
+            image.model_copy(update={"position": place}) for place, image in enumerate(kept, 1)
+        ]
+        return (*numbered, last.model_copy(update={"position": len(numbered) + 1}))
+
+    def visit(self, shown: int) -> Visit:
+        """Everything is in view, so that all the rest can be negatives; the target is wanted."""
+        views = [Act(100, Kind.VIEWED, place, in_view_ms=VIEW_MS) for place in range(1, shown + 1)]
+        acts = [Act(2_000 + 10 * number, self.kind, shown) for number in range(self.acts)]
+        return Visit([*views, *acts], shown)
