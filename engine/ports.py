@@ -21,6 +21,7 @@ from sightline.engine.records import (
     Message,
     PartitionLag,
     SearchRequest,
+    Sight,
     StoredObject,
     TopicPartition,
 )
@@ -323,10 +324,17 @@ class VectorIndex(Protocol):
     def scan_decisions(self, *, batch: int = 1_000) -> Iterator[IndexedDecision]:
         """Every stored decision once, in no particular order. Raises `PartUnavailable`."""
 
-    def get(self, image_ids: Collection[str], *, vectors: bool = False) -> dict[str, IndexedImage]:
-        """The stored images, whatever their visibility; unknown ids are absent.
+    def get(
+        self, image_ids: Collection[str], *, vectors: bool = False, sight: Sight | None = None
+    ) -> dict[str, IndexedImage]:
+        """Those of the images that are stored; unknown ids are absent.
 
-        One that cannot be read is there as `unreadable`.
+        Args:
+            image_ids: the images.
+            vectors: whether they come with their vectors.
+            sight: what the read itself may find, so that what is hidden costs exactly what an
+                unknown id costs; None: every image, whatever its visibility, and one that cannot
+                be read as `unreadable`.
 
         Raises:
             PartUnavailable: the index did not answer.

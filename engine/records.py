@@ -260,6 +260,21 @@ class GenerationSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What of the index a read may find; all else is neither read nor parsed."""
+
+    listed: bool
+    """What everybody may see."""
+    owner_id: str | None = None
+    """And what is this owner's, whatever its state."""
+
+    def shows(self, image: IndexedImage) -> bool:
+        """Whether the read may find the image."""
+        own = self.owner_id is not None and image.state.owner_id == self.owner_id
+        return own or (self.listed and image.listed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TagFilter:
     """All three must hold; empty ones always do."""
 

@@ -29,6 +29,7 @@ from sightline.engine.records import (
     IndexedImage,
     Message,
     SearchRequest,
+    Sight,
     StoredObject,
     TopicPartition,
 )
@@ -241,9 +242,12 @@ class MemoryIndex:
             if stored is not None and stored.fence == image.fence:
                 self.images[image.image_id] = replace(stored, winner=image.winner)
 
-    def get(self, image_ids: Collection[str], *, vectors: bool = False) -> dict[str, IndexedImage]:
+    def get(
+        self, image_ids: Collection[str], *, vectors: bool = False, sight: Sight | None = None
+    ) -> dict[str, IndexedImage]:
         """See `VectorIndex.get`."""
-        found = {i: self._whole(i) for i in image_ids if i in self.images}
+        stored = {i: self._whole(i) for i in image_ids if i in self.images}
+        found = {i: m for i, m in stored.items() if sight is None or sight.shows(m)}
         return found if vectors else {i: replace(m, vector=None) for i, m in found.items()}
 
     def search(self, request: SearchRequest) -> list[Hit]:

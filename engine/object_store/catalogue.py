@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cache
 from typing import ClassVar, Generic
 
 from sightline.engine.errors import Conflict, ObjectMissing, Overloaded, Part, Unreadable
@@ -23,7 +24,8 @@ from sightline.engine.object_store.entries import (
     encode_entry,
 )
 from sightline.engine.ports import ObjectStore
-from sightline.schemas.images import ImageDeleted, ImageState
+from sightline.schemas.envelope import Event
+from sightline.schemas.images import ImageDeleted, ImageState, ImageUploaded, ObjectReference
 from sightline.schemas.moderation import ImageModerated
 
 __all__ = [
@@ -95,6 +97,24 @@ class Entries(Generic[D]):
         except Unreadable as error:
             _log.error("passed over: %s", error, extra={"image": image_id})
             return Looked(etag=etag)
+
+    def peek(self, image_id: str) -> Entry[D] | None:
+        """The image's entry without its etag, for who decides afterwards who may know of it.
+
+        One read of the store and one parse, whether there is an entry or not: else the time would
+        tell strangers which ids are taken.
+
+        Raises:
+            Unreadable: there is one that cannot be read.
+            PartUnavailable: the store did not answer.
+        """
+        key = self._key(image_id)
+        try:
+            data = self._store.get(self._bucket, key, max_bytes=_MAX_BYTES)
+        except ObjectMissing:
+            decode_entry(_some_entry(), ImageState, key=key, etag="")
+            return None
+        return replace(decode_entry(data, self.kind, key=key, etag=""), etag=None)
 
     def read(self, image_id: str) -> Entry[D] | None:
         """The image's entry; None: there is none.
@@ -232,3 +252,15 @@ class Decisions(Entries[ImageModerated]):
 
     prefix = MODERATION_PREFIX
     kind = ImageModerated
+
+
+@cache
+def _some_entry() -> bytes:
+    """An entry of nobody's image, as long as most."""
+    reference = ObjectReference(bucket="sightline", key="images/x", size_bytes=1, sha256="0" * 64)
+    state = ImageUploaded(image_id="x", version=1, object=reference, attributes={"title": "x" * 40})
+    event = Event[ImageState].of(
+        state, event_id="x", source="/sightline", time=datetime.fromtimestamp(0, UTC)
+    )
+    place = Place(topic="images.v1", partition=0, offset=0, appended=event.time)
+    return encode_entry(Entry(event=event, published=place))

@@ -1,8 +1,9 @@
 """An indexed image as a point of the vector store, and back: the same for every adapter.
 
-The fields that filters read are plain (`listing`, `tags`, `type`, `version`, `tie`, `stage`, and of
-the operator's decision `moderated` with its fence); all else is JSON text, so that no store's own
-idea of numbers (integers above 2⁶³, 1.0 against 1) changes attributes that are opaque to us.
+The fields that filters read are plain (`listing`, `owner`, `tags`, `type`, `version`, `tie`,
+`stage`, and of the operator's decision `moderated` with its fence); all else is JSON text, so that
+no store's own idea of numbers (integers above 2⁶³, 1.0 against 1) changes attributes that are
+opaque to us.
 
 A point has two halves, fenced apart: the image, written whole, and the decision, written into it.
 A decision about an image that is not known yet has a point whose image half is empty.
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 LISTED = "listed"
 """What every search asks of `listing`; a keyword, since the engine's boolean matches are a trap."""
 UNLISTED = "unlisted"
+NOBODY = ""
+"""The payload's owner of an image that has none. Points written before there was such a field have
+none at all: reads for an owner look at those themselves."""
 KEYWORDS = ("listing", "tags", "type", "moderated")
 """Payload fields with a keyword index."""
 SEARCH_KEYWORDS = ("listing", "tags")
@@ -64,6 +68,7 @@ def to_payload(image: IndexedImage) -> dict[str, Any]:
     }
     return {
         "listing": LISTED if image.listed_by_owner else UNLISTED,
+        "owner": image.state.owner_id or NOBODY,
         "tags": list(image.state.tags),
         "type": image.state.TYPE,
         "version": image.version,
@@ -103,6 +108,7 @@ FENCES = (
 """What tells whether a write went through, and the decision that it must bring."""
 EMPTY_IMAGE: dict[str, Any] = {
     "listing": UNLISTED,
+    "owner": NOBODY,
     "tags": [],
     "type": NO_IMAGE_TYPE,
     "version": -1,

@@ -1,7 +1,8 @@
 """The only reads of the index that API handlers may use: what a caller may not see does not exist.
 
 `search` returns listed images only, by the index's own filter. `get` returns an image, or says
-`NotFound` exactly as for an id that was never there: no status, count or timing names it.
+`NotFound` exactly as for an id that was never there: no status, count or timing names it, since the
+index is asked only for what the caller may see.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from sightline.engine.errors import NotFound
 from sightline.engine.ports import VectorIndex
-from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest
+from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest, Sight
 from sightline.engine.settings import Scope
 
 
@@ -24,13 +25,19 @@ class Caller:
     key: str = ""
     """What the key is called, or the first digits of its hash."""
 
-    def may_see(self, image: IndexedImage) -> bool:
-        """`admin`: all; `search`: what is listed; `write`: what its owner owns (docs/images.md)."""
+    @property
+    def sight(self) -> Sight | None:
+        """`search`: what is listed; `write`: what its owner owns; `admin`: all, None."""
         if Scope.ADMIN in self.scopes:
-            return True
-        if Scope.SEARCH in self.scopes and image.listed:
-            return True
-        return Scope.WRITE in self.scopes and self._owns(image)
+            return None
+        own = self.owner_id if Scope.WRITE in self.scopes else None
+        return Sight(listed=Scope.SEARCH in self.scopes, owner_id=own)
+
+    @property
+    def sees_nothing(self) -> bool:
+        """Whether no image at all is the caller's to see."""
+        sight = self.sight
+        return sight is not None and not sight.listed and sight.owner_id is None
 
     def may_see_bytes(self, image: IndexedImage) -> bool:
         """What is listed, and what is its owner's own; `admin` sees every status, not every image.
@@ -73,5 +80,7 @@ class VisibleIndex:
 
     def get_many(self, image_ids: Collection[str], caller: Caller) -> dict[str, IndexedImage]:
         """Those of the images that the caller may see. Raises `PartUnavailable`."""
-        found = self._index.get(image_ids, vectors=True)  # `listed` depends on the vector
-        return {name: image for name, image in found.items() if caller.may_see(image)}
+        if caller.sees_nothing:
+            return {}
+        # With vectors: whether an image is listed depends on its having one.
+        return self._index.get(image_ids, vectors=True, sight=caller.sight)

@@ -60,13 +60,9 @@ class ImageStatus:
             PartUnavailable: the index is down.
         """
         applied = await self._applied(image_id, caller)
-        standing = self._standing(image_id, applied)
+        standing = self._standing(image_id, applied, caller)
         if standing is None and caller.scopes & {Scope.WRITE, Scope.ADMIN}:
-            standing = await self._published_elsewhere(image_id, None)
-        if standing is not None and standing.pending is not None:
-            if may_change(caller, standing.state):
-                return standing
-            standing = None if applied is None else Standing(applied=applied, pending=None)
+            standing = await self._published_elsewhere(image_id, None, caller)
         if standing is None:
             raise _unseen(image_id)
         return standing
@@ -83,8 +79,10 @@ class ImageStatus:
             raise _unseen(image_id)
         return applied
 
-    async def known(self, image_id: str) -> Standing | None:
-        """The standing whoever asks, for decisions only; None: unknown.
+    async def known(self, image_id: str, caller: Caller = EVERYTHING) -> Standing | None:
+        """The standing of an image that the caller may change; None: there is none such.
+
+        Without a caller whoever asks, for decisions only.
 
         The catalogue is asked too, as another process may have written there; but not for an
         image whose owner counts its versions, so that it can be hidden while the store is down.
@@ -92,11 +90,11 @@ class ImageStatus:
         Raises:
             PartUnavailable: the index or the store is down.
         """
-        applied = await self._applied(image_id, EVERYTHING)
-        here = self._standing(image_id, applied)
+        applied = await self._applied(image_id, caller)
+        here = self._standing(image_id, applied, caller)
         if here is not None and here.state.authority is Authority.OWNER:
             return here
-        elsewhere = await self._published_elsewhere(image_id, applied)
+        elsewhere = await self._published_elsewhere(image_id, applied, caller)
         if here is None or (elsewhere is not None and elsewhere.version > here.version):
             return elsewhere
         return here
@@ -148,20 +146,24 @@ class ImageStatus:
         except NotFound:
             return None
 
-    def _standing(self, image_id: str, applied: IndexedImage | None) -> Standing | None:
+    def _standing(
+        self, image_id: str, applied: IndexedImage | None, caller: Caller
+    ) -> Standing | None:
         final = applied is not None and applied.stage is Stage.FINAL
         pending = self._pending.newer_than(image_id, applied if final else None)
+        if pending is not None and not may_change(caller, pending.state):
+            pending = None
         if applied is None and pending is None:
             return None
         return Standing(applied=applied, pending=pending)
 
     async def _published_elsewhere(
-        self, image_id: str, applied: IndexedImage | None
+        self, image_id: str, applied: IndexedImage | None, caller: Caller
     ) -> Standing | None:
         entry = await asyncio.get_running_loop().run_in_executor(
-            self._catalogue_readers, self._catalogue.read, image_id
+            self._catalogue_readers, self._catalogue.peek, image_id
         )
-        if entry is None:
+        if entry is None or not may_change(caller, entry.state):
             return None
         pending = Pending(state=entry.state, event_id=entry.event.id, published=entry.event.time)
         purged = applied is None and self._is_past_retention(entry)
@@ -172,7 +174,7 @@ class ImageStatus:
             return False  # of this process, and new: the store need not be asked
         if await self._applied(image_id, EVERYTHING) is not None:
             return False
-        standing = await self._published_elsewhere(image_id, None)
+        standing = await self._published_elsewhere(image_id, None, EVERYTHING)
         return standing is not None and standing.purged
 
     def _is_past_retention(self, entry: CatalogueEntry) -> bool:

@@ -32,7 +32,7 @@ from sightline.search_api.http.request_fields import ImageFields, ImagePatch
 from sightline.search_api.images.known_image import Standing, may_change
 from sightline.search_api.images.locks import ImageLocks
 from sightline.search_api.images.pending import Pending, PendingImages
-from sightline.search_api.images.status import ImageStatus
+from sightline.search_api.images.status import EVERYTHING, ImageStatus
 from sightline.search_api.images.write_rules import (
     allowed,
     next_version,
@@ -124,9 +124,12 @@ class ImageWrites:
         async with self._gate.enter(Part.BROKER), self._locks.of(image_id):
             data = await picture.read()
             await self._pictures.prepared(data)
-            standing = await self._finished(image_id)
+            # Whoever names a version speaks of an image of their own: another's is none, whoever
+            # names none learns that an id is taken.
+            asking = EVERYTHING if expected(wanted) is None else caller
+            standing = await self._finished(image_id, asking)
             if standing is not None and not may_change(caller, standing.state):
-                check(wanted, None)  # as for an id that never was, else the answer would tell
+                check(wanted, None)
                 raise NotFound(f"no image {image_id} that you may see")
             check(wanted, None if standing is None else standing.version)
             original = await self._original(image_id, data, picture.content_type)
@@ -190,18 +193,18 @@ class ImageWrites:
             return await self._counted(terms, delete_it)
 
     async def _known(self, image_id: str, caller: Caller) -> Standing:
-        standing = await self._finished(image_id)
+        standing = await self._finished(image_id, caller)
         if standing is None or not may_change(caller, standing.state):
             raise NotFound(f"no image {image_id} that you may change")
         return standing
 
-    async def _finished(self, image_id: str) -> Standing | None:
-        """The standing whoever asks, once what a failed write left in the catalogue is published.
+    async def _finished(self, image_id: str, caller: Caller) -> Standing | None:
+        """As `ImageStatus.known`, once what a failed write left in the catalogue is published.
 
         Else a repeated delete would find nothing to do, and a caller with the ETag that it read
         would be told to read again for ever.
         """
-        standing = await self._status.known(image_id)
+        standing = await self._status.known(image_id, caller)
         if standing is None or standing.pending is None:
             return standing
         if standing.pending != self._pending.newer_than(image_id, None):  # the catalogue's

@@ -21,6 +21,7 @@ from sightline.engine.ports import VectorIndex
 from sightline.engine.records import (
     GenerationSpec,
     IndexedImage,
+    Sight,
     Stage,
     TagFilter,
     WinnerLocation,
@@ -191,6 +192,33 @@ def test_get_leaves_vectors_out_unless_asked(index: VectorIndex) -> None:
     """A status read does not pay for vectors."""
     index.apply([image("i")])
     assert index.get(["i"])["i"].vector is None
+
+
+SIGHTS = [
+    (Sight(listed=True), lambda kind, _: kind in LISTED),
+    (Sight(listed=False, owner_id="ann"), lambda _, owner: owner == "ann"),
+    (Sight(listed=True, owner_id="ann"), lambda kind, owner: owner == "ann" or kind in LISTED),
+    (Sight(listed=False, owner_id="nobody"), lambda *_: False),
+]
+LISTED = {Kind.PUBLIC, Kind.CHANGED}
+
+
+@pytest.mark.parametrize(("sight", "shows"), SIGHTS, ids=["listed", "own", "both", "nothing"])
+@pytest.mark.parametrize("vectors", [False, True])
+def test_a_read_finds_what_its_sight_shows(
+    index: VectorIndex, sight: Sight, shows: Callable[[Kind, str | None], bool], *, vectors: bool
+) -> None:
+    """All else is like an id that never was; what is found is whole."""
+    owned = [(kind, owner) for kind in Kind for owner in ("ann", "bob", None)]
+    stored = {f"{kind}-{owner}": image(f"{kind}-{owner}", kind=kind, owner_id=owner)
+              for kind, owner in owned}  # fmt: skip
+    index.apply(list(stored.values()))
+    found = index.get([*stored, "unknown"], vectors=vectors, sight=sight)
+    assert set(found) == {f"{kind}-{owner}" for kind, owner in owned if shows(kind, owner)}
+    for name, back in found.items():
+        wanted = stored[name] if vectors else replace(stored[name], vector=None)
+        assert same_image(wanted, back)
+    assert index.get([], sight=sight) == {}
 
 
 @pytest.mark.parametrize("kind", [k for k in Kind if k not in {Kind.PUBLIC, Kind.CHANGED}])

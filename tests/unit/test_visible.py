@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sightline.engine.errors import NotFound
+from sightline.engine.records import IndexedImage
 from sightline.engine.settings import IndexSettings, Scope
+from sightline.engine.vector_index.edge import translation
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
+from sightline.engine.vector_index.payload import to_payload
 from sightline.engine.vector_index.visible import Caller, VisibleIndex
 from tests.indexed_images import SPEC, Kind, image, query
 
@@ -64,3 +68,21 @@ def test_a_caller_sees_what_its_scopes_allow(
 def test_a_search_returns_listed_images_to_everyone(visible: VisibleIndex) -> None:
     """Visibility is inside the index read; no caller widens it."""
     assert {hit.image.image_id for hit in visible.search(query())} == LISTED
+
+
+def test_points_of_an_earlier_release_are_their_owners_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have no owner that a filter could read; the owner still sees them, a rival does not."""
+
+    def of_old(one: IndexedImage) -> dict[str, Any]:
+        return {name: value for name, value in to_payload(one).items() if name != "owner"}
+
+    monkeypatch.setattr(translation, "to_payload", of_old)
+    with closing(EdgeVectorIndex.open(tmp_path, SPEC, IndexSettings())) as index:
+        index.apply([image("old", kind=Kind.PRIVATE, owner_id="ann")])
+        seen = VisibleIndex(index)
+        assert seen.get("old", ANN).image_id == "old"
+        for stranger in (BOB, SEARCH):
+            with pytest.raises(NotFound):
+                seen.get("old", stranger)

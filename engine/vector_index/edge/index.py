@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sightline.engine.records import (
     IndexedDecision,
     IndexedImage,
     SearchRequest,
+    Sight,
     TagFilter,
 )
 from sightline.engine.settings import IndexSettings
@@ -42,6 +44,7 @@ from sightline.engine.vector_index.edge.translation import (
     insert_undecided,
     is_at,
     relocate_decision,
+    seen,
     upsert,
     visible,
 )
@@ -152,12 +155,34 @@ class EdgeVectorIndex:
             )
             self._store.write(operation, [point_id(image.image_id)])
 
-    def get(self, image_ids: Collection[str], *, vectors: bool = False) -> dict[str, IndexedImage]:
-        """The stored images, whatever their visibility; unknown ids are absent."""
+    def get(
+        self, image_ids: Collection[str], *, vectors: bool = False, sight: Sight | None = None
+    ) -> dict[str, IndexedImage]:
+        """Those of the images that are stored; see `VectorIndex.get`."""
+        if sight is not None:
+            return self._seen(list(image_ids), sight, vectors=vectors)
         points: list[edge.PointId] = [point_id(image_id) for image_id in image_ids]
         with self._store.reading("get") as shard:
             records = shard.retrieve(points, with_payload=True, with_vector=vectors)
         return known_images(((str(r.id), _point(r)) for r in records), image_ids)
+
+    def _seen(
+        self, image_ids: list[str], sight: Sight, *, vectors: bool
+    ) -> dict[str, IndexedImage]:
+        if not image_ids:
+            return {}
+        asked = edge.ScrollRequest(
+            filter=seen(image_ids, sight),
+            limit=len(image_ids),
+            with_payload=True,
+            with_vector=True,  # whether an image is listed depends on it
+        )
+        with self._store.reading("get") as shard:
+            records, _ = shard.scroll(asked)
+        points = ((str(record.id), _point(record)) for record in records)
+        images = known_images(points, image_ids)
+        found = {name: image for name, image in images.items() if sight.shows(image)}
+        return found if vectors else {i: replace(m, vector=None) for i, m in found.items()}
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """The nearest listed images; see `VectorIndex.search`."""

@@ -15,6 +15,7 @@ from sightline.engine.records import (
     GenerationSpec,
     IndexedDecision,
     IndexedImage,
+    Sight,
     TagFilter,
 )
 from sightline.engine.vector_index.payload import (
@@ -233,6 +234,18 @@ def _equal(name: str, value: int) -> edge.FieldCondition:
 def has_keyword(name: str, value: str) -> edge.FieldCondition:
     """Matches points whose keyword field holds the value."""
     return edge.FieldCondition(name, match=edge.MatchValue(value))
+
+
+def seen(image_ids: Sequence[str], sight: Sight) -> edge.Filter:
+    """Matches those of the images' points that a read with this sight may find."""
+    found: list[edge.ConditionType] = []
+    if sight.listed:
+        unblocked = edge.Filter(must_not=[has_keyword("moderated", BLOCKED)])
+        found.append(edge.Filter(must=[has_keyword("listing", LISTED), unblocked]))
+    if sight.owner_id is not None:
+        found += [has_keyword("owner", sight.owner_id), edge.IsEmptyCondition("owner")]
+    points = edge.HasIdCondition({point_id(image_id) for image_id in image_ids})
+    return edge.Filter(must=[points, edge.Filter(should=found)])
 
 
 def visible(tags: TagFilter, exclude_ids: Sequence[str]) -> edge.Filter:

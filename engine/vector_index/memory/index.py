@@ -16,6 +16,7 @@ from sightline.engine.records import (
     IndexedDecision,
     IndexedImage,
     SearchRequest,
+    Sight,
     TagFilter,
 )
 from sightline.engine.vector_index.generations import check_name, open_serving
@@ -119,10 +120,13 @@ class MemoryVectorIndex:
             decided = list(self._decided.values())
         yield from decided
 
-    def get(self, image_ids: Collection[str], *, vectors: bool = False) -> Images:
+    def get(
+        self, image_ids: Collection[str], *, vectors: bool = False, sight: Sight | None = None
+    ) -> Images:
         """See `VectorIndex.get`."""
         with self._open() as held:
-            found = [self._whole(held[image_id]) for image_id in image_ids if image_id in held]
+            stored = [self._whole(held[image_id]) for image_id in image_ids if image_id in held]
+        found = [image for image in stored if sight is None or sight.shows(image)]
         return {image.image_id: _shown(image, vectors=vectors) for image in found}
 
     def search(self, request: SearchRequest) -> list[Hit]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from sightline.engine.records import (
     IndexedDecision,
     IndexedImage,
     SearchRequest,
+    Sight,
     TagFilter,
 )
 from sightline.engine.settings import IndexSettings
@@ -44,6 +46,7 @@ from sightline.engine.vector_index.qdrant.translation import (
     is_decision,
     never,
     search_params,
+    seen,
     tombstones,
     undecided_point,
     visible,
@@ -179,10 +182,34 @@ class QdrantVectorIndex:
             ),
         )
 
-    def get(self, image_ids: Collection[str], *, vectors: bool = False) -> dict[str, IndexedImage]:
-        """The stored images, whatever their visibility; unknown ids are absent."""
+    def get(
+        self, image_ids: Collection[str], *, vectors: bool = False, sight: Sight | None = None
+    ) -> dict[str, IndexedImage]:
+        """Those of the images that are stored; see `VectorIndex.get`."""
+        if sight is not None:
+            return self._seen(list(image_ids), sight, vectors=vectors)
         records = self._retrieve(image_ids, vectors=vectors)
         return known_images(((str(r.id), _point(r)) for r in records), image_ids)
+
+    def _seen(
+        self, image_ids: list[str], sight: Sight, *, vectors: bool
+    ) -> dict[str, IndexedImage]:
+        if not image_ids:
+            return {}
+        records, _ = self._calls(
+            "get",
+            lambda client: client.scroll(
+                self._collection,
+                scroll_filter=seen(image_ids, sight),
+                limit=len(image_ids),
+                with_payload=True,
+                with_vectors=True,  # whether an image is listed depends on it
+            ),
+        )
+        points = ((str(record.id), _point(record)) for record in records)
+        images = known_images(points, image_ids)
+        found = {name: image for name, image in images.items() if sight.shows(image)}
+        return found if vectors else {i: replace(m, vector=None) for i, m in found.items()}
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """The nearest listed images; see `VectorIndex.search`."""

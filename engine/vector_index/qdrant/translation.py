@@ -7,7 +7,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from sightline.engine.records import GenerationSpec, IndexedDecision, IndexedImage, TagFilter
+from sightline.engine.records import GenerationSpec, IndexedDecision, IndexedImage, Sight, TagFilter
 from sightline.engine.vector_index.payload import (
     BLOCKED,
     DECIDED,
@@ -192,6 +192,18 @@ def _below(name: str, value: int) -> models.FieldCondition:
 
 def _equal(name: str, value: int) -> models.FieldCondition:
     return models.FieldCondition(key=name, range=models.Range(gte=value, lte=value))
+
+
+def seen(image_ids: Sequence[str], sight: Sight) -> models.Filter:
+    """Matches those of the images' points that a read with this sight may find."""
+    found: list[models.Condition] = []
+    if sight.listed:
+        blocked = has_keyword("moderated", BLOCKED)
+        found.append(models.Filter(must=[has_keyword("listing", LISTED)], must_not=[blocked]))
+    if sight.owner_id is not None:
+        unsaid = models.IsEmptyCondition(is_empty=models.PayloadField(key="owner"))
+        found += [has_keyword("owner", sight.owner_id), unsaid]
+    return models.Filter(must=[has_ids(image_ids), models.Filter(should=found)])
 
 
 def visible(tags: TagFilter, exclude_ids: Sequence[str]) -> models.Filter:
