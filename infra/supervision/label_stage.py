@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import threading
 
 from sightline.engine.connecting.connections import ensure_topics
 from sightline.engine.errors import SettingsInvalid
@@ -14,6 +12,7 @@ from sightline.engine.event_log.kafka.event_log import KafkaEventLog
 from sightline.engine.logs import configure_logs
 from sightline.engine.metrics import Metrics
 from sightline.engine.settings import LabelSettings, Mode, Settings
+from sightline.infra.supervision.child_process import end_with_parent, leave, read_line
 from sightline.infra.supervision.label_children import FOLDER, StageChild
 from sightline.infra.supervision.metrics_port import serve_metrics, serve_metrics_if_free
 from sightline.schemas.labels import Stage
@@ -90,21 +89,14 @@ def _work(child: StageChild, metrics: Metrics, *, imported: bool = False) -> Non
         _log.info("%s ends", child.stage)
 
 
-def _end_with_parent() -> None:
-    """Standard input ends when the parent does."""
-    while sys.stdin.buffer.read(1):
-        pass
-    os._exit(0)
-
-
 def main() -> None:
-    """A child of `label_children.supervised`."""
-    child = StageChild.of(sys.stdin.buffer.readline())
+    """Run as a child of `label_children.supervised`."""
+    child = StageChild.of(read_line(sys.stdin.fileno()))
     configure_logs(child.log_level)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    end_with_parent(sys.stdin.fileno())
     metrics, (port, name) = Metrics(), _metrics_port(child.labels, child.stage)
     serve_metrics_if_free(metrics, port, setting=name, host=child.metrics_host)
-    _work(child, metrics)
+    leave(lambda: _work(child, metrics))
 
 
 if __name__ == "__main__":

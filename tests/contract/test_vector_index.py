@@ -194,13 +194,13 @@ def test_get_leaves_vectors_out_unless_asked(index: VectorIndex) -> None:
     assert index.get(["i"])["i"].vector is None
 
 
-SIGHTS = [
+LISTED = {Kind.PUBLIC, Kind.CHANGED}
+SIGHTS: list[tuple[Sight, Callable[[Kind, str | None], bool]]] = [
     (Sight(listed=True), lambda kind, _: kind in LISTED),
     (Sight(listed=False, owner_id="ann"), lambda _, owner: owner == "ann"),
     (Sight(listed=True, owner_id="ann"), lambda kind, owner: owner == "ann" or kind in LISTED),
-    (Sight(listed=False, owner_id="nobody"), lambda *_: False),
+    (Sight(listed=False, owner_id="nobody"), lambda _kind, _owner: False),
 ]
-LISTED = {Kind.PUBLIC, Kind.CHANGED}
 
 
 @pytest.mark.parametrize(("sight", "shows"), SIGHTS, ids=["listed", "own", "both", "nothing"])

@@ -90,7 +90,7 @@ def _requests(image_id: str) -> list[tuple[str, str, dict[str, Any]]]:
 def counted(world: ApiWorld, calls: Counter[str]) -> FastAPI:
     """The app over the world, with its reads counted."""
     store = Counting(world.store, calls)
-    catalogue = Catalogue(store, BUCKET)  # type: ignore[arg-type]  # it passes every call on
+    catalogue = Catalogue(store, BUCKET)
     stranger = {
         "sha256": sha256(b"stranger").hexdigest(),
         "scopes": ["write"],
@@ -100,8 +100,8 @@ def counted(world: ApiWorld, calls: Counter[str]) -> FastAPI:
     return create_app(
         replace(
             deps,
-            index=Counting(world.index, calls),  # type: ignore[arg-type]
-            store=store,  # type: ignore[arg-type]
+            index=Counting(world.index, calls),
+            store=store,
             catalogue=catalogue,
             catalogued=CataloguedImages(catalogue, world.publisher),
         )
