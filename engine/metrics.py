@@ -208,6 +208,19 @@ class Metrics:
             "Items of beacons by kind, and those refused or over an actor's rate.",
             ("kind",),
         )
+        self.refused = self._counter(
+            "api_refused_total", "Requests without a valid key, without the scope, or too often.",
+            ("status",),
+        )
+        self.audit_records = self._counter(
+            "audit_records_total", "Records of the audit log, by whether the topic took them.",
+            ("result",),
+        )
+        self.key_last_used = self._gauge(
+            "api_key_last_used_timestamp_seconds",
+            "When an API key was last used here, by name and first digits of its hash; Unix time.",
+            ("key", "sha256"),
+        )
         self.judgements = self._counter("judgements_total", "Grades taken.", ())
 
     def _label_metrics(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sightline.schemas.audit import AccessRecorded
 from sightline.schemas.envelope import EventData
 from sightline.schemas.images import ImageChanged, ImageDeleted, ImageUploaded
 from sightline.schemas.indexed import ImageIndexed, ImageRejected
@@ -255,6 +256,16 @@ SEARCH_METRICS = Topic(
     producers=("search metrics",),
     consumers=("GET /v1/stats", "A/B reports"),
 )
+AUDIT = Topic(
+    name="audit.v1",
+    events=(AccessRecorded,),
+    key="who: a key's name, else an address",
+    summary="Who acted as an operator, and who was refused.",
+    partitions=3,
+    retention_ms=90 * DAY_MS,
+    producers=("search API",),
+    consumers=("operators",),
+)
 
 IMAGES_DLQ = _dead_letters(IMAGES)
 IMAGES_BACKFILL_DLQ = _dead_letters(IMAGES_BACKFILL)
@@ -282,6 +293,7 @@ TOPICS: tuple[Topic, ...] = (
     TRAINING_TRIPLES,
     EPOCHS_DONE,
     SEARCH_METRICS,
+    AUDIT,
     IMAGES_DLQ,
     IMAGES_BACKFILL_DLQ,
     IMAGES_MODERATION_DLQ,

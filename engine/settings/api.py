@@ -20,20 +20,29 @@ class Scope(StrEnum):
     """Say which user asks: what is done with the answer counts as theirs."""
     JUDGE = "judge"
     """Grade images for one another; the key's name stands in the judge's pseudonym."""
+    METRICS = "metrics"
+    """Read `/metrics`."""
     ADMIN = "admin"
+
+
+KeyHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ApiKey(Section):
     """One API key; only its hash is in the settings."""
 
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: KeyHash
     """SHA-256 of the key."""
+    also_sha256: tuple[KeyHash, ...] = ()
+    """SHA-256 of further keys of this name, all valid: to change a key, add the new one's, hand it
+    out, and take the old one's out once the metrics tell that nobody uses it."""
     scopes: tuple[Scope, ...]
     """What it may do."""
     owner_id: str | None = None
     """Whose images a `write` key sees and changes."""
-    name: str = ""
-    """For the log, and for the pseudonyms of those who judge with it."""
+    name: Annotated[str, Field(max_length=64, pattern=r"^[ -~]*$")] = ""
+    """In logs, metrics, the audit log, and the pseudonyms of those who judge with it; none: the first
+    8 digits of its hash."""
 
 
 class ApiSettings(Section):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from hashlib import sha256
 
 from sightline.schemas.documents.examples_images import GENERATION, HASH, IMAGE, MODEL, NOON
+from sightline.schemas.audit import AccessRecorded, Decision
 from sightline.schemas.envelope import EventData
 from sightline.schemas.interactions import (
     ClockTicked,
@@ -166,8 +167,20 @@ _COUNTED = SearchMetricsCounted(
     actors=(sha256(_ACTOR.encode()).hexdigest()[:16],),
 )
 
+_REFUSED = AccessRecorded(
+    decision=Decision.REFUSED,
+    who="address 192.0.2.7",
+    address="192.0.2.7",
+    action="GET /v1/images/{image_id}",
+    status=401,
+    count=299,
+    first_at=NOON,
+    last_at=NOON,
+)
+
 LABEL_EXAMPLES: tuple[EventData, ...] = (
     _INTERACTED,
+    _REFUSED,
     ClockTicked(ticker_id="label-join-1"),
     UserErased(user_pseudonym=_ACTOR, erased_at=NOON),
     _OMITTED,

@@ -6,19 +6,31 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from sightline.engine.metrics import Metrics
+from sightline.engine.ports import Clock
 from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
+from sightline.search_api.http.audited import STATE
 from sightline.search_api.http.keys import KeyRing, require
 from sightline.search_api.http.problems import Problem, retry_after
 from sightline.search_api.http.rate_limit import RateLimit
 
 
 class Admission:
-    """Decides whether a request is heard at all, and as whom."""
+    """Decides whether a request is heard at all, and as whom.
 
-    def __init__(self, keys: KeyRing, limit: RateLimit) -> None:
+    Args:
+        keys: the configured keys.
+        limit: how often a key or an address may ask.
+        clock: when a key was last used.
+        metrics: tells it.
+    """
+
+    def __init__(self, keys: KeyRing, limit: RateLimit, clock: Clock, metrics: Metrics) -> None:
         self._keys = keys
         self._limit = limit
+        self._clock = clock
+        self._last_used = metrics.key_last_used
 
     def caller(self, request: Request) -> Caller:
         """Who asks.
@@ -26,6 +38,7 @@ class Admission:
         Raises:
             Problem: 401, 403, or 429 with `Retry-After`.
         """
+        self._remember(request)
         self.hear(request)
         return self._keys.caller(request)
 
@@ -35,6 +48,7 @@ class Admission:
         Raises:
             Problem: 401, 403, or 429 with `Retry-After`.
         """
+        self._remember(request)
         try:
             caller = self._keys.caller(request)
         except Problem:
@@ -50,6 +64,14 @@ class Admission:
             return Scope.ADMIN in self._keys.caller(request).scopes
         except Problem:
             return False
+
+    def _remember(self, request: Request) -> None:
+        """Which known key is shown: for the audit log, and for who wants to take an old one out."""
+        known = self._keys.known(request)
+        if known is not None:
+            setattr(request.state, STATE, known)
+            used = self._last_used.labels(known.name, known.digits)
+            used.set(self._clock.now().timestamp())
 
     def hear(self, request: Request) -> None:
         """Count a request that needs no key. Raises `Problem`: 429 with `Retry-After`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -17,28 +18,42 @@ from sightline.search_api.http.problems import Problem
 
 _LOCAL = Caller(scopes=frozenset(Scope), key="local")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TOLD_DIGITS = 8
 _OF_PROXIES = ("forwarded", "x-forwarded-for")
 
 
 @dataclass(frozen=True, slots=True)
 class KnownKey:
-    """One configured key: the caller that it makes, and what the rate limit calls it."""
+    """One configured key: the caller that it makes, and what it is called."""
 
     caller: Caller
-    bucket: str
+    name: str
+    """Of all keys that are valid under it."""
+    digits: str
+    """The first of its hash: tells an old key from its successor."""
+
+    @property
+    def bucket(self) -> str:
+        """What the rate limit counts by: a key and its successor are one caller."""
+        return f"key:{self.name}"
+
+    @property
+    def operator(self) -> bool:
+        """Whether it may do everything."""
+        return Scope.ADMIN in self.caller.scopes
 
 
 class KeyRing:
     """The configured keys; without any, everything is allowed, from this machine only.
 
     Raises:
-        SettingsInvalid: no keys and an address that others can reach, or a `write` key that names
-            no owner (it would see every image that has none).
+        SettingsInvalid: no keys and an address that others can reach, a `write` key that names no
+            owner (it would see every image that has none), or a name or a hash that two keys have.
     """
 
     def __init__(self, settings: ApiSettings) -> None:
         refuse_open_binding(settings)
-        self._keys = {key.sha256: _known(key) for key in settings.keys}
+        self._keys = _by_hash(settings.keys)
         self._origins = frozenset(settings.cors_origins)
 
     @property
@@ -48,7 +63,7 @@ class KeyRing:
 
     def bucket(self, request: Request) -> str:
         """Whose rate limit a request counts against: its key's, else its address's."""
-        known = self._known(request)
+        known = self.known(request)
         return known.bucket if known is not None else _address(request)
 
     def caller(self, request: Request) -> Caller:
@@ -59,14 +74,15 @@ class KeyRing:
                 another machine, or from a page of another site in this machine's browser.
         """
         if self._keys:
-            known = self._known(request)
+            known = self.known(request)
             if known is None:
                 raise _unauthorized()
             return known.caller
         self._refuse_strangers(request)
         return _LOCAL
 
-    def _known(self, request: Request) -> KnownKey | None:
+    def known(self, request: Request) -> KnownKey | None:
+        """The configured key that a request shows; None: it shows none."""
         presented = _presented(request)
         if presented is None or not self._keys:
             return None
@@ -127,17 +143,30 @@ def require(caller: Caller, scope: Scope) -> None:
         raise Problem("forbidden", f"this needs a key with the scope `{scope}`")
 
 
-def _known(key: ApiKey) -> KnownKey:
+def _by_hash(keys: Iterable[ApiKey]) -> dict[str, KnownKey]:
+    known, names = dict[str, KnownKey](), set[str]()
+    for key in keys:
+        name = key.name or key.sha256[:_TOLD_DIGITS]
+        if name in names:
+            raise SettingsInvalid(f"two api keys are named {name}: use also_sha256 for a successor")
+        names.add(name)
+        caller = _caller(key, name)
+        for digest in (key.sha256, *key.also_sha256):
+            if digest in known:
+                raise SettingsInvalid(f"api key {name} has a hash that is there already: remove it")
+            known[digest] = KnownKey(caller, name, digest[:_TOLD_DIGITS])
+    return known
+
+
+def _caller(key: ApiKey, name: str) -> Caller:
     if Scope.WRITE in key.scopes and Scope.ADMIN not in key.scopes and key.owner_id is None:
-        label = key.name or key.sha256[:8]
-        raise SettingsInvalid(f"api key {label} has scope write but no owner_id: give it one")
-    caller = Caller(scopes=frozenset(key.scopes), owner_id=key.owner_id, key=_called(key))
-    return KnownKey(caller, f"key:{key.sha256}")
+        raise SettingsInvalid(f"api key {name} has scope write but no owner_id: give it one")
+    return Caller(scopes=frozenset(key.scopes), owner_id=key.owner_id, key=_called(key))
 
 
 def _called(key: ApiKey) -> str:
     """Its name where that can be a part of an id."""
-    return key.name if _NAME.fullmatch(key.name) else key.sha256[:8]
+    return key.name if _NAME.fullmatch(key.name) else key.sha256[:_TOLD_DIGITS]
 
 
 def _presented(request: Request) -> str | None:

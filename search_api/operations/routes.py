@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/metrics`: for balancers, operators and Prometheus; no key needed."""
+"""`/healthz` and `/readyz` for balancers, without a key; `/metrics` for Prometheus, with one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from sightline.engine.metrics import Metrics
-from sightline.search_api.http.admission import InsiderOf
+from sightline.engine.settings import Scope
+from sightline.search_api.http.admission import CallerOf, InsiderOf
 from sightline.search_api.http.documents import ReadinessDocument
-from sightline.search_api.http.openapi import json_of
+from sightline.search_api.http.keys import require
+from sightline.search_api.http.openapi import answers, json_of
 from sightline.search_api.operations.readiness import Readiness
 
 _READINESS: dict[int | str, dict[str, Any]] = {
@@ -39,9 +41,14 @@ def operations_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
         document = await readiness.document(insider=insider)
         return _json(document, 200 if document["ready"] else 503)
 
-    @router.get("/metrics", response_class=Response, responses={200: {"description": "Metrics."}})
-    def exposition() -> Response:
-        """The metrics, in Prometheus' text format."""
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        responses=answers({200: "Metrics."}, "unauthorized", "forbidden"),
+    )
+    def exposition(caller: CallerOf) -> Response:
+        """Tell the metrics, in Prometheus' text format. Scope `metrics`."""
+        require(caller, Scope.METRICS)
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -1,0 +1,50 @@
+"""Who used the search API as an operator, and who was refused."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from sightline.schemas.envelope import EventData
+from sightline.schemas.fields import ImageId, Time
+
+
+class Decision(StrEnum):
+    """What became of a request."""
+
+    ACTED = "acted"
+    """An operator's key asked, and was answered."""
+    REFUSED = "refused"
+    """No valid key, not allowed with this key, or too often."""
+
+
+class AccessRecorded(EventData):
+    """An operator acted, or somebody was refused; alike ones within a minute are one record more."""
+
+    TYPE: ClassVar[str] = "sightline.access.recorded.v1"
+
+    decision: Decision
+    """What became of it."""
+    who: Annotated[str, Field(min_length=1, max_length=128)]
+    """`key NAME`, or `address 192.0.2.7` where no known key was shown; the Kafka key."""
+    address: Annotated[str, Field(max_length=64)]
+    """Where the first of the requests came from, as the API saw it."""
+    action: Annotated[str, Field(min_length=1, max_length=128)]
+    """Method and route, such as `DELETE /v1/images/{image_id}`."""
+    image_id: ImageId | None = None
+    """The image, where an operator's request named one."""
+    status: Annotated[int, Field(strict=True, ge=100, le=599)]
+    """Of the answer."""
+    count: Annotated[int, Field(strict=True, ge=1)]
+    """How many requests this record stands for, beyond those of earlier records."""
+    first_at: Time
+    """Of the first of them."""
+    last_at: Time
+    """Of the last of them."""
+
+    @property
+    def subject(self) -> str:
+        """Who it was."""
+        return self.who
