@@ -209,11 +209,13 @@ class Metrics:
             ("kind",),
         )
         self.refused = self._counter(
-            "api_refused_total", "Requests without a valid key, without the scope, or too often.",
+            "api_refused_total",
+            "Requests without a valid key, without the scope, or too often.",
             ("status",),
         )
         self.audit_records = self._counter(
-            "audit_records_total", "Records of the audit log, by whether the topic took them.",
+            "audit_records_total",
+            "Records of the audit log, by whether the topic took them.",
             ("result",),
         )
         self.key_last_used = self._gauge(

@@ -21,7 +21,7 @@ class Decision(StrEnum):
 
 
 class AccessRecorded(EventData):
-    """An operator acted, or somebody was refused; alike ones within a minute are one record more."""
+    """An operator acted, or somebody was refused; further ones alike follow once a minute."""
 
     TYPE: ClassVar[str] = "sightline.access.recorded.v1"
 

@@ -22,6 +22,7 @@ from sightline.search_api.feedback.intake import Intake
 from sightline.search_api.feedback.routes import interaction_router
 from sightline.search_api.http import openapi, problems
 from sightline.search_api.http.admission import Admission
+from sightline.search_api.http.audited import Audited
 from sightline.search_api.http.body_deadline import BodyDeadline
 from sightline.search_api.http.body_limit import BodyLimit
 from sightline.search_api.http.keys import KeyRing
@@ -36,6 +37,7 @@ from sightline.search_api.images.status import ImageStatus
 from sightline.search_api.images.writes import ImageWrites
 from sightline.search_api.learning.stats_routes import stats_router
 from sightline.search_api.learning.triples_routes import triples_router
+from sightline.search_api.operations.audit import AuditLog
 from sightline.search_api.operations.readiness import Probe, Readiness, index_probe, store_probe
 from sightline.search_api.operations.routes import operations_router
 from sightline.search_api.page.routes import page_router
@@ -77,19 +79,21 @@ def create_app(deps: ApiDependencies) -> FastAPI:
     keys = KeyRing(deps.api)
     refuse_other_model(deps.index.spec, deps.embedder)
     built = _build(deps)
+    audit = AuditLog(deps.producer, deps.clock, deps.metrics, source=deps.source)
     app = FastAPI(
         title="Sightline",
         version="1",
         description=DESCRIPTION,
         docs_url=None,  # FastAPI's pages load from another host
         redoc_url=None,
-        lifespan=_lifespan(built),
+        lifespan=_lifespan(built, audit),
         redirect_slashes=False,
     )
-    app.state.admission = Admission(keys, RateLimit(deps.api.requests_per_minute, deps.clock))
+    limit = RateLimit(deps.api.requests_per_minute, deps.clock)
+    app.state.admission = Admission(keys, limit, deps.clock, deps.metrics)
     app.state.impressions = built.impressions
     _add_routes(app, deps, built)
-    _add_middleware(app, deps)
+    _add_middleware(app, deps, audit)
     problems.install(app)
     openapi.install(app, open_to_all=keys.open)
     return app
@@ -211,7 +215,7 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     app.include_router(page_router())
 
 
-def _add_middleware(app: FastAPI, deps: ApiDependencies) -> None:
+def _add_middleware(app: FastAPI, deps: ApiDependencies, audit: AuditLog) -> None:
     """The last one added is the outermost."""
     app.add_middleware(BodyDeadline, timeout_s=deps.api.body_timeout_s)
     app.add_middleware(BodyLimit, max_bytes=deps.api.max_body_bytes)
@@ -230,14 +234,18 @@ def _add_middleware(app: FastAPI, deps: ApiDependencies) -> None:
             expose_headers=["ETag", "Location", "Retry-After", "Server-Timing"],
         )
     app.add_middleware(Reads)
+    app.add_middleware(Audited, audit=audit)
     app.add_middleware(Observed, metrics=deps.metrics)
 
 
-def _lifespan(built: _Built) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    built: _Built, audit: AuditLog
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         forgetting = asyncio.create_task(built.status.forget_arrived(), name="forget-arrived")
-        yield
+        async with audit.running():
+            yield
         forgetting.cancel()
         await built.impressions.drain(IMPRESSIONS_END_S)
         await asyncio.to_thread(built.threads.close)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from hashlib import sha256
 
-from sightline.schemas.documents.examples_images import GENERATION, HASH, IMAGE, MODEL, NOON
 from sightline.schemas.audit import AccessRecorded, Decision
+from sightline.schemas.documents.examples_images import GENERATION, HASH, IMAGE, MODEL, NOON
 from sightline.schemas.envelope import EventData
 from sightline.schemas.interactions import (
     ClockTicked,

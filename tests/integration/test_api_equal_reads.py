@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.settings import ApiSettings
-from sightline.engine.vector_index.payload import from_payload
+from sightline.engine.vector_index.stored_points import from_payload
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.search_api.app import create_app
@@ -146,5 +146,5 @@ def test_hidden_and_unknown_ids_are_read_alike(
                     assert await asked(client, image_id, at) == wanted, (method, url, image_id)
                     assert image_id not in parsed, (method, url)
 
-    monkeypatch.setattr("sightline.engine.vector_index.edge.index.from_payload", watched)
+    monkeypatch.setattr("sightline.engine.vector_index.stored_points.from_payload", watched)
     asyncio.run(main())
