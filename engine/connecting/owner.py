@@ -8,6 +8,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sightline.engine.private_files import FILE_MODE, make_private_folders
+
 _FILE = "owner.json"
 _START_TIME = 19
 """Field 22 of proc_pid_stat(5), counted from what follows the command's name."""
@@ -24,8 +26,9 @@ class Owner:
 
 def announce(data_directory: Path, owner: Owner) -> None:
     """Write the owner's address, all at once."""
-    data_directory.mkdir(parents=True, exist_ok=True)
+    make_private_folders(data_directory)
     draft = data_directory / f"{_FILE}.{owner.pid}"
+    draft.touch(mode=FILE_MODE)
     draft.write_text(json.dumps(asdict(owner) | {"birth": _birth(owner.pid)}))
     draft.replace(data_directory / _FILE)
 

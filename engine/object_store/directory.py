@@ -24,6 +24,7 @@ from sightline.engine.errors import (
     PartUnavailable,
     TooLarge,
 )
+from sightline.engine.private_files import make_private_folders, open_private
 from sightline.engine.records import StoredObject
 
 _BYTES = ".bytes"
@@ -44,7 +45,7 @@ as `PartUnavailable` and be repeated."""
 
 
 class DirectoryObjectStore:
-    """An `ObjectStore` under a directory, made if it is not there.
+    """An `ObjectStore` under a directory, made if it is not there; what is new is ours alone.
 
     An object is one file: a line of JSON (content type, etag), then its bytes; written aside,
     synced, renamed over the old one, so that a reader sees one or the other, whole, also after a
@@ -59,7 +60,7 @@ class DirectoryObjectStore:
         self._root = root
         with _reported("opening"):
             for folder in (_DRAFTS, _LOCKS):
-                (root / folder).mkdir(parents=True, exist_ok=True)
+                make_private_folders(root / folder)
             _remove_old_files(root / _DRAFTS, untouched_for_s=_DRAFT_AGE_S)
 
     def put(
@@ -127,7 +128,7 @@ class DirectoryObjectStore:
         about = {"content_type": content_type, "etag": secrets.token_hex(16)}
         draft = self._root / _DRAFTS / about["etag"]
         try:
-            with draft.open("wb") as file:
+            with open_private(draft) as file:
                 file.write(json.dumps(about).encode() + b"\n")
                 file.write(data)
                 file.flush()

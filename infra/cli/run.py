@@ -14,6 +14,7 @@ import typer
 
 from sightline.engine.connecting import owner
 from sightline.engine.errors import RefusedToStart
+from sightline.engine.private_files import make_private_folders
 from sightline.engine.settings import Settings, load_settings
 from sightline.infra.cli.stopping import stop_on_signals
 
@@ -63,7 +64,7 @@ def _detach(settings: Settings) -> None:
     if (running := owner.find(settings.data_directory)) is not None:
         typer.echo(f"already running: {running.url} (process {running.pid})")
         return
-    settings.data_directory.mkdir(parents=True, exist_ok=True)
+    make_private_folders(settings.data_directory)
     log = settings.data_directory / "sightline.log"
     with log.open("ab") as output:
         process = subprocess.Popen(

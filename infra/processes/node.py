@@ -13,6 +13,7 @@ from sightline.engine.connecting import owner
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.garbage_collection import collect_garbage_seldom
 from sightline.engine.logs import configure_logs
+from sightline.engine.private_files import keep_private
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.processes.http_server import bind, serve, url_of
 from sightline.infra.processes.owner_routes import owner_router
@@ -35,8 +36,14 @@ Announce = Callable[[str], object]
 
 
 def opened_node(settings: Settings) -> AbstractContextManager[Node]:
-    """The parts of this mode: the embedded stack brings its own broker, journal and store."""
-    return (embedded_node if settings.mode is Mode.EMBEDDED else services_node)(settings)
+    """The parts of this mode: the embedded stack brings its own broker, journal and store.
+
+    What an embedded node writes from then on is its user's alone.
+    """
+    if settings.mode is not Mode.EMBEDDED:
+        return services_node(settings)
+    keep_private()
+    return embedded_node(settings)
 
 
 def run_node(

@@ -7,12 +7,14 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightline.engine.connecting.connections import (
     EMBEDDED_PARTITIONS,
     embedded_kafka,
     event_log_on,
+    object_directory,
     open_object_store,
 )
 from sightline.engine.event_log.embedded.bounded_producer import (
@@ -23,6 +25,7 @@ from sightline.engine.event_log.embedded.broker import InProcessBroker
 from sightline.engine.event_log.embedded.journal import Journal
 from sightline.engine.event_log.embedded.journaled_producer import JournaledEventProducer
 from sightline.engine.event_log.kafka import KafkaEventProducer
+from sightline.engine.private_files import private_folder
 from sightline.engine.records import Message
 from sightline.infra.wiring.journal_keeping import keep_journal, say_what_is_lost
 from sightline.infra.wiring.node import Node
@@ -50,10 +53,13 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
         clock: none: the system's.
 
     Raises:
+        RefusedToStart: other users of the machine can enter a directory of it.
         IndexOwned: another process owns the directory.
         GenerationMismatch: another model made the index.
         OriginMismatch: the index was made from another journal or bucket.
     """
+    for folder in _outermost(settings):
+        private_folder(folder)
     seen = watch(clock)
     with ExitStack() as opened:
         embedder = embedder_of(settings, seen.health)
@@ -92,6 +98,13 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
             keepers={"journal": partial(keep_journal, journal, index, producer, catalogued)},
             label_keepers=lost,
         )
+
+
+def _outermost(settings: Settings) -> list[Path]:
+    """The data directory, and what the settings keep outside of it."""
+    data = settings.data_directory
+    named = (settings.index_directory, object_directory(settings))
+    return [data, *(one for one in named if one is not None and data not in one.parents)]
 
 
 def _log_identity(settings: Settings) -> str:

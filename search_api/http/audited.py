@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightline.schemas.audit import Decision
+from sightline.schemas.fields import ID_PATTERN
 from sightline.search_api.operations.audit import Access, AuditLog
 
 _REFUSALS = frozenset({401, 403, 429})
@@ -48,8 +50,13 @@ class Audited:
         if status in _REFUSALS:
             self._audit.note(Access(Decision.REFUSED, who, action, None, status), address)
         elif key is not None and key.operator and _is_an_act(route, message):
-            named = scope.get("path_params", {}).get("image_id")
-            self._audit.note(Access(Decision.ACTED, who, action, named, status), address)
+            self._audit.note(Access(Decision.ACTED, who, action, _image_id(scope), status), address)
+
+
+def _image_id(scope: Scope) -> str | None:
+    """The image that the address names; what can be no image's id is none."""
+    named = str(scope.get("path_params", {}).get("image_id", ""))
+    return named if re.fullmatch(ID_PATTERN, named) else None
 
 
 def _is_an_act(route: str, message: Any) -> bool:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.private_files import FILE_MODE, make_private_folders
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -80,7 +81,8 @@ class Journal:
         self._file = file
         self._lock = threading.Lock()
         with _reported("opening the journal"):
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folders(file.parent)
+            file.touch(mode=FILE_MODE)  # the log and index that SQLite puts beside it follow
             self._writer = self._connect()
             # WAL with FULL syncs the log at each commit: what is committed survives a power cut.
             self._writer.execute("PRAGMA journal_mode=WAL")
