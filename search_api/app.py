@@ -16,13 +16,14 @@ from sightline.engine.vector_index.generations import refuse_other_model
 from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.producers.interactions.publisher import InteractionPublisher
 from sightline.producers.interactions.publisher_async import AsyncInteractionPublisher
+from sightline.search_api.audit.audit_log import AuditLog
+from sightline.search_api.audit.audited import Audited
 from sightline.search_api.dependencies import ApiDependencies
 from sightline.search_api.feedback.anchors import Anchors
 from sightline.search_api.feedback.intake import Intake
 from sightline.search_api.feedback.routes import interaction_router
 from sightline.search_api.http import openapi, problems
 from sightline.search_api.http.admission import Admission
-from sightline.search_api.http.audited import Audited
 from sightline.search_api.http.body_deadline import BodyDeadline
 from sightline.search_api.http.body_limit import BodyLimit
 from sightline.search_api.http.keys import KeyRing
@@ -37,7 +38,6 @@ from sightline.search_api.images.status import ImageStatus
 from sightline.search_api.images.writes import ImageWrites
 from sightline.search_api.learning.stats_routes import stats_router
 from sightline.search_api.learning.triples_routes import triples_router
-from sightline.search_api.operations.audit import AuditLog
 from sightline.search_api.operations.readiness import Probe, Readiness, index_probe, store_probe
 from sightline.search_api.operations.routes import operations_router
 from sightline.search_api.page.routes import page_router

@@ -41,8 +41,8 @@ class ApiKey(Section):
     owner_id: str | None = None
     """Whose images a `write` key sees and changes."""
     name: Annotated[str, Field(max_length=64, pattern=r"^[ -~]*$")] = ""
-    """In logs, metrics, the audit log, and the pseudonyms of those who judge with it; none: the first
-    8 digits of its hash."""
+    """In logs, metrics, the audit log and the pseudonyms of those who judge with it; none: the
+    first 8 digits of its hash."""
 
 
 class ApiSettings(Section):

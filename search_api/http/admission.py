@@ -10,7 +10,7 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
-from sightline.search_api.http.audited import STATE
+from sightline.search_api.audit.audited import STATE
 from sightline.search_api.http.keys import KeyRing, require
 from sightline.search_api.http.problems import Problem, retry_after
 from sightline.search_api.http.rate_limit import RateLimit

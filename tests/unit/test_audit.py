@@ -12,7 +12,7 @@ from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.metrics import Metrics
 from sightline.schemas.audit import AccessRecorded, Decision
 from sightline.schemas.registry import decode
-from sightline.search_api.operations.audit import MANY, MAX_KINDS, WINDOW_S, Access, AuditLog
+from sightline.search_api.audit.audit_log import MANY, MAX_KINDS, WINDOW_S, Access, AuditLog
 from tests.worker_parts import MemoryLog
 
 

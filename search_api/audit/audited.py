@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightline.schemas.audit import Decision
 from sightline.schemas.fields import ID_PATTERN
-from sightline.search_api.operations.audit import Access, AuditLog
+from sightline.search_api.audit.audit_log import Access, AuditLog
 
 _REFUSALS = frozenset({401, 403, 429})
 _EVERYBODYS = frozenset({"/v1/search", "/v1/interactions", "/v1/judgements"})
