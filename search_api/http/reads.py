@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightline.search_api.http.entity_tags import ANY, entity_tags
 
-_OK, _NOT_MODIFIED = 200, 304
+_OK, _NOT_MODIFIED, _REFUSED = 200, 304, 400
 _OF_CONTENT = ("content-length", "content-type", "content-language", "content-encoding")
 _TOLD_OUTSIDE = ("route", "endpoint", "path_params")
 """What the router finds out, and what is around us counts by."""
@@ -30,12 +30,14 @@ class Reads:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             return await self._app(scope, receive, send)
         inner = {**scope, "method": "GET"}
-        bodiless = scope["method"] == "HEAD"
+        bodiless = False
 
         async def shortened(message: Message) -> None:
             nonlocal bodiless
             if message["type"] == "http.response.start":
                 scope.update({name: inner[name] for name in _TOLD_OUTSIDE if name in inner})
+                # A refusal goes on whole: a server sends no body to HEAD, whatever it is handed.
+                bodiless = scope["method"] == "HEAD" and message["status"] < _REFUSED
                 if _is_unchanged(scope, message):
                     bodiless = True
                     message = _not_modified(message)
