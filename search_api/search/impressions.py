@@ -32,7 +32,7 @@ MAX_WAITING_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Impression:
+class ShownAnswer:
     """One answer to record."""
 
     shown: Callable[[ObjectReference | None], ResultsShown]
@@ -91,7 +91,7 @@ class Impressions:
         store = picture_bytes == 0 or self._health.is_up(Part.STORE)
         return self._room.fits(picture_bytes) and store and self._health.is_up(Part.BROKER)
 
-    async def record(self, impression: Impression) -> None:
+    async def record(self, impression: ShownAnswer) -> None:
         """Hand one to the threads; without room it is dropped and counted."""
         if not self._room.take(impression.size):
             self._dropped()
@@ -108,7 +108,7 @@ class Impressions:
         """Return when all are acknowledged or failed; false: some were not after `timeout_s`."""
         return await asyncio.to_thread(self._room.wait_empty, timeout_s)
 
-    def _left(self, impression: Impression, work: Future[None]) -> None:
+    def _left(self, impression: ShownAnswer, work: Future[None]) -> None:
         """The threads were closed before its turn came."""
         if work.cancelled():
             self._room.give(impression.size)
@@ -117,7 +117,7 @@ class Impressions:
     def _dropped(self) -> None:
         self._metrics.feedback.labels("dropped").inc()
 
-    def _record(self, impression: Impression) -> None:
+    def _record(self, impression: ShownAnswer) -> None:
         try:
             acknowledged = self._append(impression)
         except (SightlineError, ValidationError) as error:
@@ -125,7 +125,7 @@ class Impressions:
         else:
             acknowledged.add_done_callback(partial(self._acknowledged, impression))
 
-    def _append(self, impression: Impression) -> Future[Message]:
+    def _append(self, impression: ShownAnswer) -> Future[Message]:
         shown = impression.shown(self._kept(impression))
         event = Event[ResultsShown](
             id=shown.search_id[:64],
@@ -140,10 +140,10 @@ class Impressions:
             INTERACTIONS.name, shown.actor_id, event.encode(), headers=[trace]
         )
 
-    def _acknowledged(self, impression: Impression, appended: Future[Message]) -> None:
+    def _acknowledged(self, impression: ShownAnswer, appended: Future[Message]) -> None:
         self._finished(impression, appended.exception())
 
-    def _finished(self, impression: Impression, error: BaseException | None) -> None:
+    def _finished(self, impression: ShownAnswer, error: BaseException | None) -> None:
         if error is None:
             self._health.up(Part.BROKER)
             self._metrics.feedback.labels("published").inc()
@@ -154,7 +154,7 @@ class Impressions:
             _LOG.warning("an impression was not published: %s", error)
         self._room.give(impression.size)
 
-    def _kept(self, impression: Impression) -> ObjectReference | None:
+    def _kept(self, impression: ShownAnswer) -> ObjectReference | None:
         """Store the query; where that fails the impression counts, but makes no triples."""
         if impression.picture is None:
             return None

@@ -38,7 +38,7 @@ from sightline.search_api.search.answers import (
     issue,
     to_millisecond,
 )
-from sightline.search_api.search.impressions import Impression, Impressions
+from sightline.search_api.search.impressions import Impressions, ShownAnswer
 from sightline.search_api.search.query_vectors import QueryVectors
 from sightline.search_api.search.rerank import Page, Policy, duplicate_policies, page_of
 from sightline.search_api.search.stopwatch import Stopwatch
@@ -215,7 +215,7 @@ class Searching:
         )
         picture, content_type = kept or (None, "")
         feedback = self._impressions.accepts(picture_bytes=len(picture or b""))
-        impression = Impression(
+        impression = ShownAnswer(
             shown=answered.shown,
             picture=picture,
             content_type=content_type,
