@@ -60,13 +60,13 @@ class RunningWorker:
             self.failure = error
 
     def stop(self, timeout_s: float = 20.0) -> None:
-        """End it and wait."""
+        """Ask the worker to stop, and wait until it has."""
         self._stop.set()
         self._thread.join(timeout_s)
         assert not self._thread.is_alive(), "the worker did not stop"
 
     def ended(self) -> bool:
-        """Whether it stopped by itself."""
+        """Whether the worker stopped, asked or by itself."""
         return not self._thread.is_alive()
 
     def vanish(self) -> None:
@@ -157,7 +157,7 @@ class Indexing:
         return running
 
     def put(self, data: bytes) -> ObjectReference:
-        """Store bytes where an upload would."""
+        """Store bytes where an upload would put them."""
         digest = hashlib.sha256(data).hexdigest()
         self.store.put(self.bucket, f"images/{digest}", data)
         return self.reference(data)
@@ -170,7 +170,7 @@ class Indexing:
         )
 
     def public(self, image_id: str, version: int, data: bytes) -> ImageUploaded:
-        """A public upload of stored bytes."""
+        """Store bytes and make a public upload of them."""
         return ImageUploaded(
             image_id=image_id,
             version=version,
@@ -191,11 +191,11 @@ class Indexing:
         self.append(state.image_id, event.encode(), lane)
 
     def append(self, key: str, value: bytes | None, lane: Lane = Lane.LIVE) -> None:
-        """Append any bytes, acknowledged."""
+        """Append any bytes to a lane's topic, and wait for the acknowledgement."""
         self.producer.append(LANE_TOPICS[lane], key, value).result(patient(30))
 
     def image(self, image_id: str) -> IndexedImage | None:
-        """What the index keeps."""
+        """Return what the index keeps of an image."""
         return self.index.get([image_id]).get(image_id)
 
     def wait_listed(self, count: int, timeout_s: float = 15.0) -> None:
@@ -218,9 +218,9 @@ class Indexing:
         return found
 
     def told(self) -> list[ImageIndexed | ImageRejected]:
-        """Everything on the topic of outcomes."""
+        """Return everything on the topic of outcomes, decoded."""
         return [decode(m.value).data for m in read_topics(self.kafka, [IMAGES_INDEXED.name])]
 
     def dead_letters(self, lane: Lane = Lane.LIVE) -> list[Message]:
-        """Everything on a lane's dead-letter topic."""
+        """Return every record of a lane's dead-letter topic."""
         return list(read_topics(self.kafka, [dead_letters_of(LANE_TOPICS[lane]).name]))

@@ -82,7 +82,7 @@ class World:
         }
 
     def publish(self, state: ImageState, event_id: str, lane: Lane = Lane.LIVE) -> None:
-        """Append the event of a state."""
+        """Append the event of a state to its lane's topic."""
         event = Event[ImageState](
             id=event_id,
             source="/test",
@@ -164,7 +164,7 @@ def reference(data: bytes, *, promised: bool = True) -> ObjectReference:
 
 
 def public(image_id: str, version: int, data: bytes) -> ImageUploaded:
-    """A public upload."""
+    """Make a public upload of some bytes, stored or not."""
     return ImageUploaded(
         image_id=image_id,
         version=version,

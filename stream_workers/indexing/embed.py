@@ -36,19 +36,19 @@ class Prepared(Protocol):
 
     @property
     def crop(self) -> NDArray[np.uint8]:
-        """(size, size, 3), RGB."""
+        """The network's input: (size, size, 3) bytes, RGB."""
 
     @property
     def perceptual_hash(self) -> str:
-        """64 hex digits."""
+        """The picture's perceptual hash: 256 bits as 64 hex digits."""
 
     @property
     def width(self) -> int:
-        """Pixels of the upright picture."""
+        """Width of the picture in pixels, once it is turned upright."""
 
     @property
     def height(self) -> int:
-        """Pixels of the upright picture."""
+        """Height of the picture in pixels, once it is turned upright."""
 
     @property
     def colours(self) -> str:

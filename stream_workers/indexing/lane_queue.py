@@ -85,7 +85,8 @@ class LaneQueue(Generic[T]):
         return max(0.0, self._put_off[0][0] - self._clock.monotonic())
 
     def _now(self, most: int, backfill_most: Callable[[], int] | None) -> list[T]:
-        self._let_in(self._clock.monotonic())
+        if self._put_off:
+            self._let_in(self._clock.monotonic())
         taken = _pop(self._urgent, most)
         taken += self._part(Lane.LIVE, most - len(taken))
         if taken or not self._lanes[Lane.BACKFILL]:

@@ -114,7 +114,7 @@ class Router:
         return batch
 
     def route(self, moves: Iterable[Move]) -> None:
-        """Carry out moves, in their order."""
+        """Carry out the moves that a stage returned, in their order."""
         for move in moves:
             self._carry_out(move)
 

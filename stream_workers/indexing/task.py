@@ -38,7 +38,7 @@ class Polled(NamedTuple):
 
     @property
     def key(self) -> TaskKey:
-        """What the record takes turns with."""
+        """The image and partition whose events the record takes turns with."""
         return TaskKey(self.message.topic, self.message.partition, image_id_of(self.message))
 
     @property
@@ -74,7 +74,7 @@ class ImageTask:
 
     @property
     def key(self) -> TaskKey:
-        """What the task takes turns with."""
+        """The image and partition whose events the task takes turns with."""
         return self.polled.key
 
     @property

@@ -23,7 +23,7 @@ _AT_ONCE = 500
 
 
 class Kind(StrEnum):
-    """How an image differs."""
+    """How an image in the catalogue differs from the one in the index."""
 
     MISSING = "missing"
     """The catalogue has it, the index does not: its event is published again."""
@@ -39,7 +39,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One image that differs."""
+    """One image that differs between catalogue and index, and how."""
 
     image_id: str
     kind: Kind
@@ -51,7 +51,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a comparison found."""
+    """How many images a comparison looked at, and which of them differ."""
 
     catalogued: int
     """Images in the catalogue."""
@@ -60,14 +60,14 @@ class Report:
     differences: tuple[Difference, ...]
 
     def count(self, kind: Kind) -> int:
-        """How many differ in that way."""
+        """Return how many images differ in that way."""
         return sum(difference.kind is kind for difference in self.differences)
 
 
 def compare(
     winners: Winners, indexed: Mapping[str, IndexedImage], *, expired_before: datetime
 ) -> list[Difference]:
-    """Every image that differs, by id."""
+    """Return every image that differs, in the order of their ids."""
     found = []
     for image_id in sorted(winners.keys() | indexed.keys()):
         event, image = winners.get(image_id), indexed.get(image_id)
