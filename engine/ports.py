@@ -23,6 +23,7 @@ from sightline.engine.records import (
     SearchRequest,
     Sight,
     StoredObject,
+    TagFilter,
     TopicPartition,
 )
 
@@ -344,6 +345,12 @@ class VectorIndex(Protocol):
         """The nearest *listed* images: public, not blocked, not deleted, not rejected.
 
         By descending score, ties by image id. Raises `PartUnavailable`, `Overloaded`.
+        """
+
+    def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
+        """The listed images of a cluster whose bytes were published first, earliest first.
+
+        Of equal times any may come first. Raises `PartUnavailable`.
         """
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:

@@ -195,6 +195,10 @@ class IndexedImage:
     perceptual_hash: str | None = None
     width: int | None = None
     height: int | None = None
+    cluster: str | None = None
+    """Look-alikes share it; None: no vector, or embedded before there were clusters."""
+    since: datetime | None = None
+    """From when on the image has had these bytes: among equal pictures the first stays."""
     decision: IndexedDecision | None = None
     """The operator's; read with the image, never written with it: `VectorIndex.moderate` does."""
     unreadable: bool = False
@@ -292,7 +296,11 @@ class SearchRequest:
     limit: int
     tags: TagFilter = TagFilter()
     exclude_ids: tuple[str, ...] = ()
+    exclude_clusters: tuple[str, ...] = ()
+    """Look-alikes of pictures that the caller has seen already."""
     exact: bool = False
+    settle_ties: bool = True
+    """False: equal scores may come in any order, which is cheaper where there are many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

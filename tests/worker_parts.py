@@ -31,6 +31,7 @@ from sightline.engine.records import (
     SearchRequest,
     Sight,
     StoredObject,
+    TagFilter,
     TopicPartition,
 )
 
@@ -258,6 +259,10 @@ class MemoryIndex:
             if image.listed and image.vector is not None
         ]
         return sorted(hits, key=lambda hit: (-hit.score, hit.image.image_id))[: request.limit]
+
+    def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
+        """See `VectorIndex.earliest`: nobody asks for it here."""
+        raise NotImplementedError
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
         """See `VectorIndex.scan`."""

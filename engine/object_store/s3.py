@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import urllib3
 from minio import Minio
@@ -36,15 +36,17 @@ _SIGNED_FOR = timedelta(minutes=5)
 _LOST_STATUS = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT)
 
 
-def _mapped(call: Callable[P, R]) -> Callable[P, R]:
+def _mapped(
+    call: Callable[Concatenate[S3ObjectStore, P], R],
+) -> Callable[Concatenate[S3ObjectStore, P], R]:
     """Raise our errors where the client raises its own."""
 
     @functools.wraps(call)
-    def mapped(*args: P.args, **kwargs: P.kwargs) -> R:
+    def mapped(store: S3ObjectStore, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return call(*args, **kwargs)
+            return call(store, *args, **kwargs)
         except VENDOR_ERRORS as error:
-            raise error_of(error, call.__name__) from error
+            raise error_of(error, call.__name__, own_bucket=store.own_bucket) from error
 
     return mapped
 
@@ -57,6 +59,7 @@ class S3ObjectStore:
     """
 
     def __init__(self, settings: StoreSettings) -> None:
+        self.own_bucket = settings.bucket
         self._pool = _pool(settings)
         self._client = Minio(
             settings.endpoint,
@@ -144,7 +147,7 @@ class S3ObjectStore:
             ):
                 yield _stored(item)
         except VENDOR_ERRORS as error:
-            raise error_of(error, "list") from error
+            raise error_of(error, "list", own_bucket=self.own_bucket) from error
 
     @_mapped
     def ensure_bucket(self, bucket: str) -> None:

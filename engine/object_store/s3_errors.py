@@ -66,15 +66,16 @@ Keys of a key service (`KMS.…`) are not either: somebody will enable them agai
 """
 
 
-def error_of(error: Exception, doing: str) -> SightlineError:
+def error_of(error: Exception, doing: str, *, own_bucket: str) -> SightlineError:
     """The one place where the vendor's errors become ours.
 
     Args:
         error: one of `VENDOR_ERRORS`.
         doing: the name of the call; only a read can be refused because of the object's own state.
+        own_bucket: ours; if even that is closed to us, the store as a whole is.
     """
     if isinstance(error, S3Error):
-        return _answer(error, doing)
+        return _answer(error, doing, own_bucket)
     if isinstance(error, ValueError) and not isinstance(error, MinioException):
         return ObjectRefused(f"{doing}: no object can have that name: {error}")
     if isinstance(error, ServerError):
@@ -89,7 +90,7 @@ def is_vague(error: S3Error | ServerError) -> bool:
     return error.code in _VAGUE
 
 
-def _answer(error: S3Error, doing: str) -> SightlineError:
+def _answer(error: S3Error, doing: str, own_bucket: str) -> SightlineError:
     place = f"{error.bucket_name}/{error.object_name or ''}"
     writes = doing.startswith(("put", "delete", "ensure"))
     if error.code in _MISSING and not writes:
@@ -98,7 +99,7 @@ def _answer(error: S3Error, doing: str) -> SightlineError:
         return Conflict(f"{place} is no longer what was read")
     if error.code in _IMPOSSIBLE_NAMES or (not writes and _is_refusal(error)):
         return ObjectRefused(f"{place}: {error.code}")
-    if error.code in _DENIED and not writes:
+    if error.code in _DENIED and not writes and error.bucket_name != own_bucket:
         return ObjectDenied(f"{doing} {place}: {error.code}")
     return PartUnavailable(Part.STORE, f"{doing} {place}: {error.code}")
 

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 HASH_BITS = 256
+_FLAT = "flat-"
+
+
+class Clustered(Protocol):
+    """A picture that may have its cluster already."""
+
+    @property
+    def perceptual_hash(self) -> str | None:
+        """Hex dHash."""
+
+    @property
+    def cluster(self) -> str | None:
+        """The hash that names its cluster."""
 
 
 def hash_bits(hex_hash: str | None) -> int:
@@ -35,6 +49,35 @@ def near_any(mine: int, others: Iterable[int], *, bits: int) -> bool:
         if (mine ^ other).bit_count() <= bits:
             return True
     return False
+
+
+def cluster_of(
+    perceptual_hash: str, content_sha256: str, neighbours: Iterable[Clustered], *, bits: int
+) -> str:
+    """The cluster of look-alikes that a picture belongs to, named by the picture that began it.
+
+    A cluster is a star: each member is within `bits` of the hash that names it, so no chain of
+    small changes leads from one picture to an unlike one. Equal pictures always share a cluster.
+
+    Args:
+        perceptual_hash: hex dHash.
+        content_sha256: names the cluster of a flat picture, whose hash says nothing.
+        neighbours: pictures like it that have their cluster already, in any order.
+        bits: distance up to which two pictures look the same.
+    """
+    mine = hash_bits(perceptual_hash)
+    if not mine:
+        return _FLAT + content_sha256
+    near: list[tuple[int, str]] = []
+    for other in neighbours:
+        if other.cluster is None or other.cluster.startswith(_FLAT):
+            continue
+        if other.perceptual_hash == perceptual_hash:
+            return other.cluster
+        away = (mine ^ hash_bits(other.cluster)).bit_count()
+        if away <= bits:
+            near.append((away, other.cluster))
+    return min(near, default=(0, perceptual_hash))[1]
 
 
 def near_duplicates(left: str | None, right: str | None, *, bits: int) -> bool:

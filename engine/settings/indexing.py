@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from sightline.engine.settings.section import PositiveInt, Seconds, Section
 from sightline.schemas.fields import Visibility
@@ -62,6 +64,9 @@ class WorkerSettings(Section):
     """First wait after a transient error; doubles, with jitter."""
     backoff_max_s: Seconds = 10.0
     """Longest wait after a transient error."""
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=256)] = 40
+    """Of a 256-bit dHash: how far a picture may be from the one that began a cluster of look-alikes
+    to join it, decided when it is embedded; searches compare with `api.near_duplicate_bits`."""
     dead_letter_limit: PositiveInt = 100
     """More dead letters of one partition within `dead_letter_window_s` stop the worker, not the
     API."""

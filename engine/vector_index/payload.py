@@ -1,9 +1,9 @@
 """An indexed image as a point of the vector store, and back: the same for every adapter.
 
-The fields that filters read are plain (`listing`, `owner`, `tags`, `type`, `version`, `tie`,
-`stage`, and of the operator's decision `moderated` with its fence); all else is JSON text, so that
-no store's own idea of numbers (integers above 2⁶³, 1.0 against 1) changes attributes that are
-opaque to us.
+The fields that filters read are plain (`listing`, `owner`, `tags`, `type`, `cluster`, `version`,
+`tie`, `stage`, and of the operator's decision `moderated` with its fence), and so are those that
+order equal scores; all else is JSON text, so that no store's own idea of numbers (integers above
+2⁶³, 1.0 against 1) changes attributes that are opaque to us.
 
 A point has two halves, fenced apart: the image, written whole, and the decision, written into it.
 A decision about an image that is not known yet has a point whose image half is empty.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -31,13 +32,13 @@ UNLISTED = "unlisted"
 NOBODY = ""
 """The payload's owner of an image that has none. Points written before there was such a field have
 none at all: reads for an owner look at those themselves."""
-KEYWORDS = ("listing", "tags", "type", "moderated")
+KEYWORDS = ("listing", "tags", "type", "moderated", "cluster")
 """Payload fields with a keyword index."""
 SEARCH_KEYWORDS = ("listing", "tags")
-"""Those of them that searches ask for; only these get edges in the graph. (They bar `moderated`,
-which holds of few points.)"""
-NUMBERS = ("version", "tie", "stage")
-"""Payload fields with a numeric index: the fence."""
+"""Those of them that searches ask for; only these get edges in the graph. (They bar `moderated` and
+`cluster`, which hold of few points.)"""
+NUMBERS = ("version", "tie", "stage", "since")
+"""Payload fields with a numeric index: the fence, and what orders copies."""
 TOMBSTONE_TYPE = ImageDeleted.TYPE
 NO_IMAGE_TYPE = "none"
 """`type` of a point that holds a decision only."""
@@ -74,10 +75,23 @@ def to_payload(image: IndexedImage) -> dict[str, Any]:
         "version": image.version,
         "tie": image.tie,
         "stage": int(image.stage),
+        "image_id": image.image_id,
+        **_likeness(image),
         "winner": winner_payload(image),
         "state": image.state.model_dump_json(),
         "entry": json.dumps(entry, ensure_ascii=False, separators=(",", ":")),
     } | ({} if image.decision is None else decision_payload(image.decision))
+
+
+def _likeness(image: IndexedImage) -> dict[str, Any]:
+    """What tells copies apart; absent where the image has no picture."""
+    said = {} if image.cluster is None else {"cluster": image.cluster}
+    return said if image.since is None else said | {"since": to_millisecond(image.since)}
+
+
+def to_millisecond(instant: datetime) -> int:
+    """Milliseconds since 1970: exact in every store."""
+    return round(instant.timestamp() * 1_000)
 
 
 def decision_payload(decision: IndexedDecision) -> dict[str, Any]:

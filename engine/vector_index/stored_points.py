@@ -223,6 +223,10 @@ def _unreadable(image_id: str, payload: Mapping[str, Any]) -> IndexedImage:
     )
 
 
+def _instant(milliseconds: Any) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1_000, UTC)
+
+
 def _from_payload(payload: Mapping[str, Any], vector: NDArray[np.float32] | None) -> IndexedImage:
     entry = json.loads(payload["entry"])
     winner = payload["winner"]
@@ -238,6 +242,8 @@ def _from_payload(payload: Mapping[str, Any], vector: NDArray[np.float32] | None
         appended=datetime.fromisoformat(entry["appended"]),
         applied=datetime.fromisoformat(entry["applied"]),
         winner=WinnerLocation(winner["topic"], int(winner["partition"]), int(winner["offset"])),
+        cluster=payload.get("cluster"),
+        since=_instant(payload.get("since")),
         decision=decision_of(payload, state.image_id),
         vector=vector,
         **{name: entry[name] for name in PLAIN},

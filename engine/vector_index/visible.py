@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 from sightline.engine.errors import NotFound
 from sightline.engine.ports import VectorIndex
-from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest, Sight
+from sightline.engine.records import (
+    GenerationSpec,
+    Hit,
+    IndexedImage,
+    SearchRequest,
+    Sight,
+    TagFilter,
+)
 from sightline.engine.settings import Scope
 
 
@@ -65,6 +72,10 @@ class VisibleIndex:
     def search(self, request: SearchRequest) -> list[Hit]:
         """The nearest listed images, the same for every caller. See `VectorIndex.search`."""
         return self._index.search(request)
+
+    def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
+        """The first of a cluster that are listed. See `VectorIndex.earliest`."""
+        return self._index.earliest(cluster, tags, limit)
 
     def get(self, image_id: str, caller: Caller) -> IndexedImage:
         """The image with its vector, if the caller may see it.

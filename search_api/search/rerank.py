@@ -7,20 +7,31 @@ it hides is never counted (docs/api.md).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
 
 from sightline.engine.pictures.near_duplicates import hash_bits, near_any
 from sightline.engine.records import Hit, IndexedImage
 
-MAX_FETCHED = 1_000
-"""Most hits that one page is picked from."""
+MAX_UNCLUSTERED = 1_000
+"""Most images without a cluster that one page is picked from: an older release indexed them."""
+SPARE_ROUNDS = 8
+"""Rounds beyond one a result; a round nearly always adds a result, or ends the search."""
 SLACK = 4
 """Hits beyond the page at first, with an eighth of it; more are rarely needed, and cost time."""
 
-Fetch = Callable[[int], list[Hit]]
-"""The nearest `n` hits, in stable order."""
+
+class Passed(NamedTuple):
+    """What a page has already looked at, and need not be shown again."""
+
+    clusters: frozenset[str] = frozenset()
+    image_ids: frozenset[str] = frozenset()
+    """Images that are in no cluster."""
+
+
+Fetch = Callable[[int, Passed], list[Hit]]
+"""The nearest `n` hits beyond what is passed, in stable order."""
 
 
 class Policy(Protocol):
@@ -55,22 +66,31 @@ class ExactDuplicates:
 
 @dataclass(slots=True)
 class NearDuplicates:
-    """Of pictures that look the same, the nearest to the query."""
+    """Of pictures that look the same, the nearest to the query.
+
+    The worker put look-alikes into one cluster when it embedded them; two that came at the same
+    moment may be in two, and their hashes tell.
+    """
 
     bits: int
     reason: str = "near_duplicate"
-    _seen: list[int] = field(default_factory=list)
+    _hashes: list[int] = field(default_factory=list)
+    _clusters: set[str] = field(default_factory=set)
 
     def takes_out(self, candidate: IndexedImage) -> bool:
-        """Within `bits` of something kept; flat pictures (all-zero hashes) are never near."""
+        """Of a cluster on the page, or within `bits` of a hash on it; flat pictures have none."""
         mine = hash_bits(candidate.perceptual_hash)
-        return mine != 0 and near_any(mine, self._seen, bits=self.bits)
+        return candidate.cluster in self._clusters or (
+            mine != 0 and near_any(mine, self._hashes, bits=self.bits)
+        )
 
     def keeps(self, candidate: IndexedImage) -> None:
-        """Its hash is on the page."""
+        """Its hash and its cluster are on the page."""
+        if candidate.cluster is not None:
+            self._clusters.add(candidate.cluster)
         mine = hash_bits(candidate.perceptual_hash)
         if mine:
-            self._seen.append(mine)
+            self._hashes.append(mine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +99,8 @@ class Page:
 
     hits: tuple[Hit, ...]
     removed: dict[str, int]
-    """Counts by reason, of those above the last result only: no count depends on over-fetching."""
+    """Counts by reason, of those that were looked at above the last result: a cluster of many
+    copies is passed over whole, once some of it were."""
 
 
 def duplicate_policies(*, bits: int, anchor: IndexedImage | None) -> list[Policy]:
@@ -91,35 +112,81 @@ def duplicate_policies(*, bits: int, anchor: IndexedImage | None) -> list[Policy
     return policies
 
 
-def page_of(fetch: Fetch, limit: int, policies: Callable[[], Sequence[Policy]]) -> Page:
-    """The first `limit` hits that every policy leaves in, fetching more until the page is full.
+First = Callable[[str], Sequence[IndexedImage]]
+"""The images of a cluster that were there first, earliest first."""
+
+
+def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) -> Page:
+    """The first `limit` hits that every policy leaves in.
+
+    While the page is not full, the clusters that were looked at are passed over whole, so that the
+    time does not grow with the number of copies: at most `limit` + 8 reads of the index.
 
     Args:
         limit: results wanted.
-        fetch: the nearest so many; asked again for more while the page is not full.
-        policies: made anew for each pass, since they remember what they kept.
+        fetch: the nearest so many beyond what has been looked at.
+        policies: none: the nearest as they are.
+        first: of a cluster that has copies on the page: among equal pictures the first published
+            stays, whoever copied it and under whatever id.
     """
-    chain = policies()
-    wanted = limit + (SLACK + limit // 8 if chain else 0)
-    while True:
-        hits = fetch(wanted)
-        page = _pick(hits, limit, chain)
-        if len(page.hits) == limit or len(hits) < wanted or wanted >= MAX_FETCHED:
-            return page
-        wanted, chain = min(4 * wanted, MAX_FETCHED), policies()
-
-
-def _pick(hits: Sequence[Hit], limit: int, policies: Sequence[Policy]) -> Page:
-    kept: list[Hit] = []
-    removed: Counter[str] = Counter()
-    for hit in hits:
-        reason = next((p.reason for p in policies if p.takes_out(hit.image)), None)
-        if reason is not None:
-            removed[reason] += 1
-            continue
-        for policy in policies:
-            policy.keeps(hit.image)
-        kept.append(hit)
-        if len(kept) == limit:
+    if not policies:
+        return Page(hits=tuple(fetch(limit, Passed())), removed={})
+    picking, passed = _Picking(limit, policies), Passed()
+    for _ in range(limit + SPARE_ROUNDS):
+        wanted = picking.missing + SLACK + limit // 8
+        hits = fetch(wanted, passed)
+        picking.take(hits)
+        if not picking.missing or len(hits) < wanted:
             break
-    return Page(hits=tuple(kept), removed=dict(removed))
+        passed = _beyond(passed, hits)
+        if len(passed.image_ids) > MAX_UNCLUSTERED:
+            break
+    kept = (_first_published(hit, picking.crowded, first) for hit in picking.kept)
+    return Page(hits=tuple(kept), removed=dict(picking.removed))
+
+
+def _first_published(hit: Hit, crowded: Collection[str], first: First) -> Hit:
+    mine = hit.image
+    if mine.cluster is None or mine.cluster not in crowded:
+        return hit
+    equal = (one for one in first(mine.cluster) if one.content_sha256 == mine.content_sha256)
+    return replace(hit, image=next(equal, mine))
+
+
+def _beyond(passed: Passed, hits: Sequence[Hit]) -> Passed:
+    images = [hit.image for hit in hits]
+    return Passed(
+        passed.clusters | {image.cluster for image in images if image.cluster is not None},
+        passed.image_ids | {image.image_id for image in images if image.cluster is None},
+    )
+
+
+class _Picking:
+    """A page while it is being filled."""
+
+    def __init__(self, limit: int, policies: Sequence[Policy]) -> None:
+        self._limit = limit
+        self._policies = policies
+        self.kept: list[Hit] = []
+        self.removed: Counter[str] = Counter()
+        self.crowded: set[str] = set()
+        """Clusters of which something was left out."""
+
+    @property
+    def missing(self) -> int:
+        """How many results the page lacks."""
+        return self._limit - len(self.kept)
+
+    def take(self, hits: Iterable[Hit]) -> None:
+        """Keep or count each hit, in order, until the page is full."""
+        for hit in hits:
+            if not self.missing:
+                return
+            reason = next((p.reason for p in self._policies if p.takes_out(hit.image)), None)
+            if reason is not None:
+                self.removed[reason] += 1
+                self.crowded.add(hit.image.cluster or "")
+                continue
+            for policy in self._policies:
+                policy.keeps(hit.image)
+            self.kept.append(hit)

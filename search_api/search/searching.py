@@ -40,7 +40,13 @@ from sightline.search_api.search.answers import (
 )
 from sightline.search_api.search.impressions import Impressions, ShownAnswer
 from sightline.search_api.search.query_vectors import QueryVectors
-from sightline.search_api.search.rerank import Page, Policy, duplicate_policies, page_of
+from sightline.search_api.search.rerank import (
+    Page,
+    Passed,
+    Policy,
+    duplicate_policies,
+    page_of,
+)
 from sightline.search_api.search.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -48,6 +54,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
+_FIRST_OF_A_CLUSTER = 8
+"""Looked at for the first of equal pictures; look-alikes that came before it are among them."""
 ANYBODY = Caller(scopes=frozenset({Scope.SEARCH}))
 """Queries see what anybody may see, whoever asks: a private image is no query, not even its
 owner's, since what is asked by goes into the log that models learn from."""
@@ -173,25 +181,32 @@ class Searching:
         anchor: IndexedImage | None,
         watch: Stopwatch,
     ) -> Page:
-        def fetch(limit: int) -> list[Hit]:
+        keep = fields.near_duplicates is NearDuplicates.KEEP
+        mine = frozenset(() if anchor is None else (anchor.image_id,))
+
+        def fetch(limit: int, passed: Passed) -> list[Hit]:
             with watch.stage("index"):
                 return self._visible.search(
                     SearchRequest(
                         vector=vector,
                         limit=limit,
                         tags=fields.tags,
-                        exclude_ids=() if anchor is None else (anchor.image_id,),
+                        exclude_ids=tuple(sorted(mine | passed.image_ids)),
+                        exclude_clusters=tuple(sorted(passed.clusters)),
+                        settle_ties=keep,
                         exact=fields.exact,
                     )
                 )
 
-        def policies() -> list[Policy]:
-            if fields.near_duplicates is NearDuplicates.KEEP:
-                return []
-            return duplicate_policies(bits=self._settings.near_duplicate_bits, anchor=anchor)
+        def first(cluster: str) -> list[IndexedImage]:
+            with watch.stage("index"):
+                return self._visible.earliest(cluster, fields.tags, _FIRST_OF_A_CLUSTER)
 
+        policies: list[Policy] = []
+        if not keep:
+            policies = duplicate_policies(bits=self._settings.near_duplicate_bits, anchor=anchor)
         with watch.stage("rerank"):
-            return page_of(fetch, fields.limit, policies)
+            return page_of(fetch, fields.limit, policies, first)
 
     def _answer(
         self,

@@ -122,6 +122,8 @@ def _indexed(known: Judged, outcome: Outcome, stage: Stage, applied: datetime) -
         perceptual_hash=facts.perceptual_hash if facts else None,
         width=facts.width if facts else None,
         height=facts.height if facts else None,
+        cluster=facts.cluster if facts else None,
+        since=(facts.since or task.polled.message.timestamp) if facts else None,
         vector=facts.vector if facts else None,
     )
 

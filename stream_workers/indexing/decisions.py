@@ -53,7 +53,13 @@ def facts_of(stored: IndexedImage) -> PictureFacts | None:
     ):
         return None
     return PictureFacts(
-        stored.content_sha256, stored.perceptual_hash, stored.width, stored.height, stored.vector
+        content_sha256=stored.content_sha256,
+        perceptual_hash=stored.perceptual_hash,
+        width=stored.width,
+        height=stored.height,
+        cluster=stored.cluster,
+        since=stored.since or stored.appended,
+        vector=stored.vector,
     )
 
 

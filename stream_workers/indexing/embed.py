@@ -22,6 +22,7 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, Embedder
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.retries import GaveUp, Patience
+from sightline.stream_workers.indexing.clusters import Clusters
 from sightline.stream_workers.indexing.lane_room import LaneRoom
 from sightline.stream_workers.indexing.moves import End, Move, Share, Unforeseen
 from sightline.stream_workers.indexing.task import Fetched, Judged, PictureFacts, Rejection
@@ -96,6 +97,7 @@ class Embedding:
     """Decodes and forwards batches; run in several threads.
 
     Args:
+        clusters: says which look-alikes a picture belongs to.
         backfill: is told which threads work on backfill.
         decode: encoded bytes to the network's crop and the picture's facts.
     """
@@ -105,6 +107,7 @@ class Embedding:
         embedder: Embedder,
         decode: Callable[[bytes], Prepared],
         *,
+        clusters: Clusters,
         backfill: BackfillThreads,
         patience: Patience,
         clock: Clock,
@@ -112,6 +115,7 @@ class Embedding:
     ) -> None:
         self._embedder = embedder
         self._decode = decode
+        self._clusters = clusters
         self._backfill = backfill
         self._patience = patience
         self._clock = clock
@@ -157,7 +161,9 @@ class Embedding:
         self._metrics.embed_seconds.labels("forward").observe(self._clock.monotonic() - started_s)
         now = self._clock.now()
         return [
-            Share(Judged(fetched.task, _facts(fetched, prepared, vector), fetched, embedded=now))
+            Share(
+                Judged(fetched.task, self._facts(fetched, prepared, vector), fetched, embedded=now)
+            )
             for (fetched, prepared), vector in zip(batch, vectors, strict=True)
         ]
 
@@ -175,8 +181,16 @@ class Embedding:
             return [End(batch[0][0].task, Unforeseen("embed", error))]
         return [move for one in batch for move in self._vectors([one])]
 
-
-def _facts(fetched: Fetched, prepared: Prepared, vector: NDArray[np.float32]) -> PictureFacts:
-    return PictureFacts(
-        fetched.content_sha256, prepared.perceptual_hash, prepared.width, prepared.height, vector
-    )
+    def _facts(
+        self, fetched: Fetched, prepared: Prepared, vector: NDArray[np.float32]
+    ) -> PictureFacts:
+        looks = prepared.perceptual_hash
+        return PictureFacts(
+            content_sha256=fetched.content_sha256,
+            perceptual_hash=looks,
+            width=prepared.width,
+            height=prepared.height,
+            cluster=self._clusters.of(vector, looks, fetched.content_sha256),
+            since=None,
+            vector=vector,
+        )

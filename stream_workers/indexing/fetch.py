@@ -8,7 +8,9 @@ from hashlib import sha256
 
 from sightline.engine.errors import (
     ObjectChanged,
+    ObjectDenied,
     ObjectMissing,
+    ObjectRefused,
     Part,
     RejectReason,
     TooLarge,
@@ -77,9 +79,15 @@ class Fetcher:
     def _look(self, wanted: Fetch, promised: ObjectReference) -> Move:
         try:
             fetched = self._read(wanted, promised)
+        except ObjectDenied:
+            # The store answers, and somebody has to let us in: this object waits, no other part.
+            self._store_answered()
+            return self._later(wanted, self._settings.backoff_max_s)
         except TransientError as error:
             self._patience.failed(Part.STORE, error)
             return self._later(wanted, self._settings.backoff_max_s)
+        except ObjectRefused as error:
+            return self._missing(wanted, RejectReason.OBJECT_REFUSED, f"the store refuses {error}")
         except ObjectMissing:
             place = f"{promised.bucket}/{promised.key}"
             reason = RejectReason.OBJECT_MISSING

@@ -109,6 +109,10 @@ class PictureFacts(NamedTuple):
     perceptual_hash: str
     width: int
     height: int
+    cluster: str | None
+    """Look-alikes share it; None: a release that knew no clusters looked at them."""
+    since: datetime | None
+    """From when on the image has had these bytes; None: from this event on."""
     vector: NDArray[np.float32]
 
 

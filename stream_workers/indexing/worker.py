@@ -40,6 +40,7 @@ from sightline.stream_workers.delivery.retries import GaveUp, Patience
 from sightline.stream_workers.delivery.threads import Crew
 from sightline.stream_workers.indexing.apply import Applier
 from sightline.stream_workers.indexing.byte_budget import ByteBudget
+from sightline.stream_workers.indexing.clusters import Clusters
 from sightline.stream_workers.indexing.commit import Durability
 from sightline.stream_workers.indexing.embed import BackfillThreads, Embedding, Prepared
 from sightline.stream_workers.indexing.fetch import Fetcher
@@ -140,7 +141,13 @@ class IndexWorker:
         )
         backfill = BackfillThreads(self._room, threads=threads, max_batch=settings.max_batch)
         embedding = Embedding(
-            embedder, decode, backfill=backfill, patience=patience, clock=clock, metrics=metrics
+            embedder,
+            decode,
+            clusters=Clusters(index, bits=settings.near_duplicate_bits, patience=patience),
+            backfill=backfill,
+            patience=patience,
+            clock=clock,
+            metrics=metrics,
         )
         applier = Applier(
             index,

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -31,7 +32,7 @@ from sightline.engine.vector_index.edge.index import EdgeGenerations, EdgeVector
 from sightline.engine.vector_index.generations import Generations
 from sightline.engine.vector_index.memory.index import MemoryGenerations, MemoryVectorIndex
 from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex
-from tests.indexed_images import DIMENSIONS, SPEC, Kind, image, query, same_image, unit_vector
+from tests.indexed_images import DIMENSIONS, NOON, SPEC, Kind, image, query, same_image, unit_vector
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect"),
@@ -371,6 +372,56 @@ def _towards(vector: np.ndarray[Any, Any], cosine: float) -> np.ndarray[Any, Any
     across = drawn - vector * float(drawn @ vector)
     other = across / np.linalg.norm(across)
     return np.asarray(cosine * vector + np.sqrt(1 - cosine**2) * other, dtype=np.float32)
+
+
+def test_of_equal_pictures_the_first_published_comes_first(index: VectorIndex) -> None:
+    """Whatever its id, and however many others there are."""
+    copies = [
+        replace(
+            image(f"-{n:03d}", vector=unit_vector(1)),
+            cluster="c",
+            since=NOON + timedelta(milliseconds=1_000 - n),
+        )
+        for n in range(300)
+    ]
+    first = replace(image("shoe", vector=unit_vector(1)), cluster="c", since=NOON)
+    index.apply([*copies[:150], first, *copies[150:]])
+    found = [hit.image for hit in index.search(query(unit_vector(1), limit=3))]
+    assert [one.image_id for one in found] == ["shoe", "-299", "-298"]
+    assert (found[0].cluster, found[0].since) == ("c", NOON)
+
+
+def test_the_earliest_of_a_cluster_are_found(index: VectorIndex) -> None:
+    """Only listed ones that have the tags; what has no time is not among them."""
+    for n, (kind, cluster, tags) in enumerate(
+        [
+            (Kind.PRIVATE, "c", ()),
+            (Kind.PUBLIC, "other", ()),
+            (Kind.PUBLIC, "c", ("red",)),
+            (Kind.PUBLIC, "c", ()),
+            (Kind.DELETED, "c", ()),
+            (Kind.PUBLIC, "c", ("red", "old")),
+        ]
+    ):
+        at = NOON + timedelta(seconds=n)
+        index.apply([replace(image(f"i{n}", kind=kind, tags=tags), cluster=cluster, since=at)])
+    index.apply([replace(image("timeless"), cluster="c")])
+
+    def found(limit: int = 9, tags: TagFilter = TagFilter()) -> list[str]:  # noqa: B008
+        return [one.image_id for one in index.earliest("c", tags, limit)]
+
+    assert found() == ["i2", "i3", "i5"]
+    assert found(limit=1) == ["i2"]
+    assert found(tags=TagFilter(all_of=("red",))) == ["i2", "i5"]
+    assert found(tags=TagFilter(none_of=("old",))) == ["i2", "i3"]
+
+
+def test_excluded_clusters_are_left_out(index: VectorIndex) -> None:
+    """What is in no cluster stays."""
+    for name, cluster in (("a", "one"), ("b", "one"), ("c", "two"), ("d", None)):
+        index.apply([replace(image(name), cluster=cluster)])
+    found = index.search(replace(query(unit_vector(1), limit=9), exclude_clusters=("one", "three")))
+    assert {hit.image.image_id for hit in found} == {"c", "d"}
 
 
 def test_scores_agree_with_numpy(index: VectorIndex) -> None:

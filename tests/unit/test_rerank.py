@@ -1,23 +1,28 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.engine.pictures.near_duplicates import distance, near_duplicates
+from sightline.engine.pictures.near_duplicates import cluster_of, distance, near_duplicates
 from sightline.engine.records import Hit, IndexedImage, Stage, WinnerLocation
 from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Outcome
-from sightline.search_api.search.rerank import Page, duplicate_policies, page_of
+from sightline.search_api.search.rerank import (
+    SPARE_ROUNDS,
+    Page,
+    Passed,
+    duplicate_policies,
+    page_of,
+)
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 BITS = 40
 
 
-def hit(name: str, content: int, look: int, score: float = 0.5) -> Hit:
-    """A result with these bytes and this dHash."""
+def hit(name: str, content: int, look: int, score: float = 0.5, cluster: int | None = None) -> Hit:
+    """A result with these bytes, this dHash and this cluster."""
     state = ImageUploaded(
         image_id=name,
         version=1,
@@ -36,6 +41,7 @@ def hit(name: str, content: int, look: int, score: float = 0.5) -> Hit:
         winner=WinnerLocation("images.v1", 0, 0),
         content_sha256=f"{content:064x}",
         perceptual_hash=f"{look:064x}",
+        cluster=None if cluster is None else f"{cluster:064x}",
     )
     return Hit(image=image, score=score)
 
@@ -45,10 +51,36 @@ def spread(number: int) -> int:
     return int(f"{number % 16:x}" * 64, 16) ^ (2**256 - 1 if number % 16 == 0 else 0)
 
 
+class Reads:
+    """An index over hits in order of score; counts how often and how much it is asked."""
+
+    def __init__(self, hits: list[Hit]) -> None:
+        self._hits = hits
+        self.calls = 0
+        self.returned = 0
+
+    def first(self, cluster: str) -> list[IndexedImage]:
+        """The images of the cluster, the one of the lowest number first."""
+        images = [hit.image for hit in self._hits if hit.image.cluster == cluster]
+        return sorted(images, key=lambda image: int(image.image_id.rpartition("-")[2]))
+
+    def fetch(self, limit: int, passed: Passed) -> list[Hit]:
+        """The first that are not passed."""
+        left = [
+            hit
+            for hit in self._hits
+            if hit.image.cluster not in passed.clusters
+            and hit.image.image_id not in passed.image_ids
+        ][:limit]
+        self.calls, self.returned = self.calls + 1, self.returned + len(left)
+        return left
+
+
 def collapsed(hits: list[Hit], limit: int, anchor: IndexedImage | None = None) -> Page:
     """The page with duplicates collapsed."""
-    fetch: Callable[[int], list[Hit]] = lambda n: hits[:n]  # noqa: E731
-    return page_of(fetch, limit, lambda: duplicate_policies(bits=BITS, anchor=anchor))
+    reads = Reads(hits)
+    policies = duplicate_policies(bits=BITS, anchor=anchor)
+    return page_of(reads.fetch, limit, policies, reads.first)
 
 
 def test_the_same_bytes_are_shown_once() -> None:
@@ -110,3 +142,60 @@ def test_a_page_is_refilled_and_counts_do_not_depend_on_fetching(
     page = collapsed(hits, limit)
     assert [h.image.image_id for h in page.hits] == kept
     assert sum(page.removed.values()) == removed
+
+
+@given(copies=st.lists(st.integers(1, 400), min_size=1, max_size=12), limit=st.integers(1, 30))
+def test_any_number_of_copies_leaves_a_full_page_in_few_reads(
+    copies: list[int], limit: int
+) -> None:
+    """One of each cluster, the best, however many there are of it."""
+    hits = [
+        hit(f"{cluster}-{n}", 1_000 * cluster + n, spread(cluster), cluster=spread(cluster))
+        for cluster, count in enumerate(copies, 1)
+        for n in range(count)
+    ]
+    reads = Reads(hits)
+    page = page_of(reads.fetch, limit, duplicate_policies(bits=BITS, anchor=None), reads.first)
+    wanted = [f"{cluster}-0" for cluster in range(1, len(copies) + 1)][:limit]
+    assert [h.image.image_id for h in page.hits] == wanted
+    assert reads.calls <= len(wanted) + 1 <= limit + SPARE_ROUNDS
+    assert reads.returned <= reads.calls * (2 * limit + 8)
+
+
+def test_copies_of_the_anchor_do_not_empty_the_page() -> None:
+    """Searching by one of a thousand copies finds what is like it and is no copy."""
+    hits = [hit(f"copy-{n}", n, spread(1), cluster=spread(1)) for n in range(1_050)]
+    hits += [hit("other", 5_000, spread(2), cluster=spread(2))]
+    page = collapsed(hits[1:], 24, hits[0].image)
+    assert [h.image.image_id for h in page.hits] == ["other"]
+
+
+def test_among_equal_pictures_the_first_published_stays() -> None:
+    """However many copies come before it, and whatever order they come in."""
+    copies = [hit(f"copy-{n}", 1, spread(1), cluster=spread(1)) for n in range(900, 0, -1)]
+    other = hit("other", 2, spread(2), cluster=spread(2))
+    page = collapsed([*copies, other], 2)
+    assert [h.image.image_id for h in page.hits] == ["copy-1", "other"]
+
+
+def test_a_picture_joins_the_nearest_cluster_and_equal_ones_always_the_same() -> None:
+    """A star round the picture that began it: no chain leads from one picture to an unlike one."""
+    first, near, far = spread(1), spread(1) ^ (2**30 - 1), spread(1) ^ (2**60 - 1)
+
+    def of(look: int, *others: Hit) -> int:
+        neighbours = [other.image for other in others]
+        return int(cluster_of(f"{look:064x}", "0" * 64, neighbours, bits=BITS), 16)
+
+    assert of(first) == first
+    begun = hit("a", 1, first, cluster=first)
+    joined = hit("b", 2, near, cluster=of(near, begun))
+    assert of(near, begun) == first
+    assert of(far, begun, joined) == far, "near a member is not near the cluster"
+    assert of(near, joined, hit("c", 3, near ^ 1, cluster=near ^ 1)) == first, "as its equal did"
+
+
+def test_flat_pictures_share_a_cluster_only_with_equal_bytes() -> None:
+    """Their hash says nothing."""
+    red, blue = (cluster_of("0" * 64, f"{n:064x}", [], bits=BITS) for n in (1, 2))
+    assert red != blue
+    assert red == cluster_of("0" * 64, f"{1:064x}", [hit("x", 1, 0).image], bits=BITS)

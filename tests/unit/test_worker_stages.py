@@ -10,9 +10,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from sightline.engine.clock import ManualClock
+from sightline.engine.errors import ObjectDenied, ObjectRefused, Part
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.records import Stage
+from sightline.engine.records import IndexedImage, Stage
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Visibility
@@ -26,6 +27,7 @@ from sightline.stream_workers.delivery.outbox import Outbox
 from sightline.stream_workers.delivery.retries import Patience
 from sightline.stream_workers.indexing.apply import Applier
 from sightline.stream_workers.indexing.byte_budget import ByteBudget, HeldBytes
+from sightline.stream_workers.indexing.clusters import Clusters
 from sightline.stream_workers.indexing.commit import Durability
 from sightline.stream_workers.indexing.embed import BackfillThreads, Embedding
 from sightline.stream_workers.indexing.fetch import Fetcher
@@ -62,6 +64,18 @@ from tests.worker_world import public, reference
 SETTINGS = WorkerSettings(object_grace_s=5.0)
 
 
+class AnsweringStore(MemoryStore):
+    """A store that answers every read with an error about the object, if it has one."""
+
+    answer: Exception | None = None
+
+    def get(self, bucket: str, key: str, *, max_bytes: int | None = None) -> bytes:
+        """See `ObjectStore.get`."""
+        if self.answer is not None:
+            raise self.answer
+        return super().get(bucket, key, max_bytes=max_bytes)
+
+
 class Bench:
     """One of each stage, none of which knows another, on parts in memory."""
 
@@ -69,12 +83,12 @@ class Bench:
         self.clock = ManualClock()
         metrics = Metrics(CollectorRegistry())
         self.index = MemoryIndex()
-        self.store = MemoryStore()
+        self.store = AnsweringStore()
         self.log = MemoryLog(self.clock)
         self.budget = ByteBudget(1_000)
         self.turns = Turns()
         self.back: list[str] = []
-        patience = Patience(SETTINGS, Health(self.clock), metrics)
+        self.patience = patience = Patience(SETTINGS, Health(self.clock), metrics)
         self.room = LaneRoom(dict.fromkeys(Lane, 9), parked_limit=9, live_share=2, clock=self.clock)
         self.planner = Planner(self.index, turns=self.turns, patience=patience)
         self.fetcher = Fetcher(
@@ -90,6 +104,7 @@ class Bench:
         self.embedding = Embedding(
             TinyEmbedder(),
             tiny_decode,
+            clusters=Clusters(self.index, bits=40, patience=patience),
             backfill=BackfillThreads(self.room, threads=2, max_batch=8),
             patience=patience,
             clock=self.clock,
@@ -273,6 +288,55 @@ def test_a_missing_object_is_looked_for_until_its_grace_is_over(bench: Bench) ->
     assert isinstance(write.judged.verdict, Rejection)
     assert write.judged.verdict.reason == "object_missing"
     assert bench.budget.held == 0
+
+
+def test_an_answer_about_one_object_ends_it_and_is_no_outage(bench: Bench) -> None:
+    """Archived, or an impossible name: rejected after the grace, and the store counts as up."""
+    bench.store.answer = ObjectRefused("pictures/k: InvalidObjectState")
+    (later,) = bench.fetcher.fetch([Fetch(bench.task(public("a", 1, b"one")))])
+    assert isinstance(later, Fetch)
+    bench.clock.advance(SETTINGS.object_grace_s)
+    (write,) = bench.fetcher.fetch([later])
+    assert isinstance(write, Write)
+    assert isinstance(write.judged.verdict, Rejection)
+    assert write.judged.verdict.reason == "object_refused"
+    assert "InvalidObjectState" in write.judged.verdict.message
+    assert not bench.patience.is_down(Part.STORE)
+
+
+def test_an_object_that_we_may_not_read_waits_and_keeps_nobody_else(bench: Bench) -> None:
+    """Somebody has to open that door; the store is not down for it, and nothing is given up."""
+    bench.store.answer = ObjectDenied("theirs/k: AccessDenied")
+    (later,) = bench.fetcher.fetch([Fetch(bench.task(public("a", 1, b"one")))])
+    bench.clock.advance(10 * SETTINGS.object_grace_s)
+    assert isinstance(later, Fetch)
+    assert kinds(bench.fetcher.fetch([later])) == [Fetch]
+    assert not bench.patience.is_down(Part.STORE)
+
+
+def test_look_alikes_share_a_cluster_and_equal_bytes_keep_their_time(bench: Bench) -> None:
+    """The first begins it; a change of tags does not make a picture any younger."""
+
+    def stored(image_id: str) -> IndexedImage:
+        return bench.index.get([image_id])[image_id]
+
+    bench.indexed(public("a", 1, b"one"), b"one")
+    bench.clock.advance(60)
+    bench.indexed(public("b", 1, b"one"), b"one")
+    first, copy = stored("a"), stored("b")
+    assert first.cluster == copy.cluster == first.perceptual_hash
+    assert first.since == first.appended
+    assert copy.since == copy.appended
+    assert copy.appended > first.appended
+    (write,) = bench.planner.plan([bench.upload(public("a", 2, b"one"))])
+    assert isinstance(write, Write)
+    bench.applier.apply([write])
+    again = stored("a")
+    assert (again.version, again.cluster, again.since) == (2, first.cluster, first.since)
+    bench.indexed(public("a", 3, b"two"), b"two")
+    changed = stored("a")
+    assert changed.cluster == changed.perceptual_hash != first.cluster
+    assert changed.since == changed.appended
 
 
 def test_a_store_that_is_down_is_tried_later_and_its_return_told(bench: Bench) -> None:

@@ -43,10 +43,12 @@ from sightline.engine.vector_index.edge.translation import (
     forget_tombstones,
     insert_undecided,
     is_at,
+    listed,
     relocate_decision,
     seen,
     upsert,
     visible,
+    visible_to,
 )
 from sightline.engine.vector_index.generations import check_name, open_serving
 from sightline.engine.vector_index.payload import (
@@ -59,7 +61,7 @@ from sightline.engine.vector_index.payload import (
     spec_to_json,
     winner_payload,
 )
-from sightline.engine.vector_index.ranking import ScoredPayload, ranked_page
+from sightline.engine.vector_index.ranking import Asked, ScoredPoint, ranked_page
 from sightline.engine.vector_index.stored_points import (
     StoredPoint,
     decisions_of,
@@ -188,17 +190,33 @@ class EdgeVectorIndex:
         """The nearest listed images; see `VectorIndex.search`."""
         vector = checked_vector(request.vector, self._spec.dimensions, of="the query")
         query = edge.Query.Nearest(vector.tolist())
-        seen = visible(request.tags, request.exclude_ids)
         params = _search_params(exact=request.exact)
 
-        def fetch(limit: int) -> list[ScoredPayload]:
-            asked = edge.QueryRequest(
-                limit=limit, query=query, filter=seen, params=params, with_payload=True
+        def fetch(asked: Asked) -> list[ScoredPoint]:
+            query_request = edge.QueryRequest(
+                limit=asked.limit,
+                query=query,
+                filter=visible_to(request, asked.points),
+                params=params,
+                with_payload=True if asked.fields is None else list(asked.fields),
             )
             with self._store.reading("search") as shard:
-                return [ScoredPayload(p.score, p.payload or {}) for p in shard.query(asked)]
+                found = shard.query(query_request)
+            return [ScoredPoint(str(p.id), p.score, p.payload or {}) for p in found]
 
-        return ranked_page(fetch, request.limit)
+        return ranked_page(fetch, request.limit, settle_ties=request.settle_ties)
+
+    def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
+        """The listed images of a cluster that were there first; see `VectorIndex.earliest`."""
+        asked = edge.ScrollRequest(
+            limit=limit,
+            filter=visible(tags, cluster=cluster),
+            with_payload=True,
+            order_by=edge.OrderBy("since", edge.Direction.Asc),
+        )
+        with self._store.reading("earliest") as shard:
+            records, _ = shard.scroll(asked)
+        return list(images_of(_point(record) for record in records))
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
         """Every stored image once, by point id; what is written meanwhile may or may not show."""
@@ -224,7 +242,7 @@ class EdgeVectorIndex:
 
     def count(self, *, listed_only: bool = False) -> int:
         """How many images are stored, or only those that a search can return."""
-        wanted = visible(TagFilter(), ()) if listed_only else any_image()
+        wanted = listed() if listed_only else any_image()
         with self._store.reading("count") as shard:
             return shard.count(edge.CountRequest(exact=True, filter=wanted))
 

@@ -15,6 +15,7 @@ from sightline.engine.records import (
     GenerationSpec,
     IndexedDecision,
     IndexedImage,
+    SearchRequest,
     Sight,
     TagFilter,
 )
@@ -240,24 +241,47 @@ def seen(image_ids: Sequence[str], sight: Sight) -> edge.Filter:
     """Matches those of the images' points that a read with this sight may find."""
     found: list[edge.ConditionType] = []
     if sight.listed:
-        unblocked = edge.Filter(must_not=[has_keyword("moderated", BLOCKED)])
-        found.append(edge.Filter(must=[has_keyword("listing", LISTED), unblocked]))
+        found.append(listed())
     if sight.owner_id is not None:
         found += [has_keyword("owner", sight.owner_id), edge.IsEmptyCondition("owner")]
     points = edge.HasIdCondition({point_id(image_id) for image_id in image_ids})
     return edge.Filter(must=[points, edge.Filter(should=found)])
 
 
-def visible(tags: TagFilter, exclude_ids: Sequence[str]) -> edge.Filter:
-    """The filter of every search: listed and not blocked, then what the caller asked for."""
-    must: list[edge.ConditionType] = [has_keyword("listing", LISTED)]
-    must += [has_keyword("tags", tag) for tag in tags.all_of]
+def listed() -> edge.Filter:
+    """What a search may return: listed by its owner and not blocked by the operator."""
+    return edge.Filter(
+        must=[has_keyword("listing", LISTED)], must_not=[has_keyword("moderated", BLOCKED)]
+    )
+
+
+def visible(tags: TagFilter, *, cluster: str | None = None) -> edge.Filter:
+    """The filter of every read for callers: what is listed, has the tags, is in the cluster."""
+    must: list[edge.ConditionType] = [listed(), *(has_keyword("tags", tag) for tag in tags.all_of)]
     if tags.any_of:
         must.append(edge.FieldCondition("tags", match=edge.MatchAny(list(tags.any_of))))
-    barred: list[edge.ConditionType] = [has_keyword("moderated", BLOCKED)]
-    barred += [has_keyword("tags", tag) for tag in tags.none_of]
-    if exclude_ids:
-        barred.append(edge.HasIdCondition({point_id(name) for name in exclude_ids}))
+    if cluster is not None:
+        must.append(has_keyword("cluster", cluster))
+    barred: list[edge.ConditionType] = [has_keyword("tags", tag) for tag in tags.none_of]
+    return edge.Filter(must=must, must_not=barred)
+
+
+def visible_to(request: SearchRequest, points: Sequence[str] | None) -> edge.Filter:
+    """The filter of a search: what is visible, less what the caller has seen already.
+
+    Args:
+        request: tags, and what the caller has seen.
+        points: only these; None: any.
+    """
+    must: list[edge.ConditionType] = [visible(request.tags)]
+    if points is not None:
+        must.append(edge.HasIdCondition(set(points)))
+    barred: list[edge.ConditionType] = []
+    if request.exclude_ids:
+        barred.append(edge.HasIdCondition({point_id(name) for name in request.exclude_ids}))
+    if request.exclude_clusters:
+        seen = edge.MatchAny(list(request.exclude_clusters))
+        barred.append(edge.FieldCondition("cluster", match=seen))
     return edge.Filter(must=must, must_not=barred)
 
 

@@ -20,7 +20,12 @@ from sightline.engine.records import (
     TagFilter,
 )
 from sightline.engine.vector_index.generations import check_name, open_serving
-from sightline.engine.vector_index.payload import check_vectors, checked_vector, highest
+from sightline.engine.vector_index.payload import (
+    check_vectors,
+    checked_vector,
+    highest,
+    to_millisecond,
+)
 from sightline.schemas.images import ImageDeleted
 
 Images = dict[str, IndexedImage]
@@ -140,7 +145,21 @@ class MemoryVectorIndex:
             for image in listed
             if image.vector is not None
         ]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.image.image_id))[: request.limit]
+        return sorted(hits, key=_order)[: request.limit]
+
+    def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
+        """See `VectorIndex.earliest`."""
+        with self._open() as held:
+            known = list(map(self._whole, held.values()))
+        found = [
+            replace(image, vector=None)
+            for image in known
+            if image.cluster == cluster
+            and image.since is not None
+            and image.listed
+            and _has_tags(set(image.state.tags), tags)
+        ]
+        return sorted(found, key=lambda image: (image.since, image.image_id))[:limit]
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
         """See `VectorIndex.scan`; what is there when the first image is asked for."""
@@ -198,10 +217,17 @@ def _shown(image: IndexedImage, *, vectors: bool) -> IndexedImage:
     return image if vectors else replace(image, vector=None)
 
 
+def _order(hit: Hit) -> tuple[float, int, str]:
+    """By score, then the first published, then the id; see `ranking.ranked_page`."""
+    since = 0 if hit.image.since is None else to_millisecond(hit.image.since)
+    return -hit.score, since, hit.image.image_id
+
+
 def _asked_for(image: IndexedImage, request: SearchRequest) -> bool:
     return (
         image.listed
         and image.image_id not in request.exclude_ids
+        and image.cluster not in request.exclude_clusters
         and _has_tags(set(getattr(image.state, "tags", ())), request.tags)
     )
 

@@ -44,14 +44,16 @@ from sightline.engine.vector_index.qdrant.translation import (
     decided,
     is_at,
     is_decision,
+    listed,
     never,
     search_params,
     seen,
     tombstones,
     undecided_point,
     visible,
+    visible_to,
 )
-from sightline.engine.vector_index.ranking import ScoredPayload, ranked_page
+from sightline.engine.vector_index.ranking import Asked, ScoredPoint, ranked_page
 from sightline.engine.vector_index.stored_points import (
     StoredPoint,
     decisions_of,
@@ -214,24 +216,35 @@ class QdrantVectorIndex:
     def search(self, request: SearchRequest) -> list[Hit]:
         """The nearest listed images; see `VectorIndex.search`."""
         vector = checked_vector(request.vector, self._spec.dimensions, of="the query").tolist()
-        seen = visible(request.tags, request.exclude_ids)
         params = search_params(exact=request.exact)
 
-        def query(client: QdrantClient, limit: int) -> list[models.ScoredPoint]:
+        def query(client: QdrantClient, asked: Asked) -> list[models.ScoredPoint]:
             return client.query_points(
                 self._collection,
                 query=vector,
-                query_filter=seen,
+                query_filter=visible_to(request, asked.points),
                 search_params=params,
-                limit=limit,
-                with_payload=True,
+                limit=asked.limit,
+                with_payload=True if asked.fields is None else list(asked.fields),
             ).points
 
-        def fetch(limit: int) -> list[ScoredPayload]:
-            points = self._calls("search", lambda client: query(client, limit))
-            return [ScoredPayload(point.score, point.payload or {}) for point in points]
+        def fetch(asked: Asked) -> list[ScoredPoint]:
+            points = self._calls("search", lambda client: query(client, asked))
+            return [ScoredPoint(str(p.id), p.score, p.payload or {}) for p in points]
 
-        return ranked_page(fetch, request.limit)
+        return ranked_page(fetch, request.limit, settle_ties=request.settle_ties)
+
+    def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
+        """The listed images of a cluster that were there first; see `VectorIndex.earliest`."""
+        asked = visible(tags, cluster=cluster)
+        order = models.OrderBy(key="since", direction=models.Direction.ASC)
+        records, _ = self._calls(
+            "earliest",
+            lambda client: client.scroll(
+                self._collection, scroll_filter=asked, limit=limit, order_by=order
+            ),
+        )
+        return list(images_of(StoredPoint(record.payload or {}) for record in records))
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
         """Every stored image once, by point id; what is written meanwhile may or may not show."""
@@ -271,7 +284,7 @@ class QdrantVectorIndex:
 
     def count(self, *, listed_only: bool = False) -> int:
         """How many images are stored, or only those that a search can return."""
-        wanted = visible(TagFilter(), ()) if listed_only else any_image()
+        wanted = listed() if listed_only else any_image()
         return self._calls(
             "count",
             lambda client: client.count(self._collection, count_filter=wanted, exact=True),

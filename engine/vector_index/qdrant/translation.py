@@ -7,7 +7,14 @@ from typing import Any
 
 from qdrant_client import models
 
-from sightline.engine.records import GenerationSpec, IndexedDecision, IndexedImage, Sight, TagFilter
+from sightline.engine.records import (
+    GenerationSpec,
+    IndexedDecision,
+    IndexedImage,
+    SearchRequest,
+    Sight,
+    TagFilter,
+)
 from sightline.engine.vector_index.payload import (
     BLOCKED,
     DECIDED,
@@ -198,23 +205,46 @@ def seen(image_ids: Sequence[str], sight: Sight) -> models.Filter:
     """Matches those of the images' points that a read with this sight may find."""
     found: list[models.Condition] = []
     if sight.listed:
-        blocked = has_keyword("moderated", BLOCKED)
-        found.append(models.Filter(must=[has_keyword("listing", LISTED)], must_not=[blocked]))
+        found.append(listed())
     if sight.owner_id is not None:
         unsaid = models.IsEmptyCondition(is_empty=models.PayloadField(key="owner"))
         found += [has_keyword("owner", sight.owner_id), unsaid]
     return models.Filter(must=[has_ids(image_ids), models.Filter(should=found)])
 
 
-def visible(tags: TagFilter, exclude_ids: Sequence[str]) -> models.Filter:
-    """The filter of every search: listed and not blocked, then what the caller asked for."""
-    must: list[models.Condition] = [has_keyword("listing", LISTED)]
-    must += [has_keyword("tags", tag) for tag in tags.all_of]
+def listed() -> models.Filter:
+    """What a search may return: listed by its owner and not blocked by the operator."""
+    return models.Filter(
+        must=[has_keyword("listing", LISTED)], must_not=[has_keyword("moderated", BLOCKED)]
+    )
+
+
+def visible(tags: TagFilter, *, cluster: str | None = None) -> models.Filter:
+    """The filter of every read for callers: what is listed, has the tags, is in the cluster."""
+    must: list[models.Condition] = [listed(), *(has_keyword("tags", tag) for tag in tags.all_of)]
     if tags.any_of:
         any_of = models.MatchAny(any=list(tags.any_of))
         must.append(models.FieldCondition(key="tags", match=any_of))
-    barred: list[models.Condition] = [has_keyword("moderated", BLOCKED)]
-    barred += [has_keyword("tags", tag) for tag in tags.none_of]
-    if exclude_ids:
-        barred.append(has_ids(exclude_ids))
-    return models.Filter(must=must, must_not=barred)
+    if cluster is not None:
+        must.append(has_keyword("cluster", cluster))
+    barred: list[models.Condition] = [has_keyword("tags", tag) for tag in tags.none_of]
+    return models.Filter(must=must, must_not=barred or None)
+
+
+def visible_to(request: SearchRequest, points: Sequence[str] | None) -> models.Filter:
+    """The filter of a search: what is visible, less what the caller has seen already.
+
+    Args:
+        request: tags, and what the caller has seen.
+        points: only these; None: any.
+    """
+    must: list[models.Condition] = [visible(request.tags)]
+    if points is not None:
+        must.append(models.HasIdCondition(has_id=list(points)))
+    barred: list[models.Condition] = []
+    if request.exclude_ids:
+        barred.append(has_ids(request.exclude_ids))
+    if request.exclude_clusters:
+        seen = models.MatchAny(any=list(request.exclude_clusters))
+        barred.append(models.FieldCondition(key="cluster", match=seen))
+    return models.Filter(must=must, must_not=barred or None)

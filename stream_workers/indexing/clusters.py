@@ -1,0 +1,47 @@
+"""A new vector in, the cluster of look-alikes that its picture joins out (docs/adr/0017)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sightline.engine.errors import Part
+from sightline.engine.pictures.near_duplicates import cluster_of
+from sightline.engine.ports import VectorIndex
+from sightline.engine.records import SearchRequest
+from sightline.stream_workers.delivery.retries import Patience
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_NEIGHBOURS = 3
+"""Look-alikes are the nearest of all; a few are enough to find the cluster that they are in."""
+
+
+class Clusters:
+    """Looks for a picture's cluster among what is listed; safe from several threads.
+
+    Two look-alikes that are embedded at the same moment may begin a cluster each. That costs a
+    search nothing but a comparison: it compares the hashes of what it shows anyway.
+
+    Args:
+        bits: of 256, up to which two pictures look the same.
+    """
+
+    def __init__(self, index: VectorIndex, *, bits: int, patience: Patience) -> None:
+        self._index = index
+        self._bits = bits
+        self._patience = patience
+
+    def of(self, vector: NDArray[np.float32], perceptual_hash: str, content_sha256: str) -> str:
+        """Return the name of the cluster that a picture joins, or begins.
+
+        Args:
+            vector: (dimensions,), L2 norm 1.
+            perceptual_hash: 64 hex digits.
+            content_sha256: of the picture's bytes.
+        """
+        request = SearchRequest(vector=vector, limit=_NEIGHBOURS, settle_ties=False)
+        hits = self._patience.until_it_works(Part.INDEX, lambda: self._index.search(request))
+        neighbours = [hit.image for hit in hits]
+        return cluster_of(perceptual_hash, content_sha256, neighbours, bits=self._bits)
