@@ -151,15 +151,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _given(name: str) -> Path | None:
-    """A folder of the larger test data, where this machine has them.
+    """A folder of the larger test data, where this machine has it.
 
     Raises:
-        pytest.UsageError: `SIGHTLINE_TEST_DATA` names a folder without it.
+        pytest.UsageError: `SIGHTLINE_TEST_DATA` names no folder.
     """
-    named = os.environ.get(DATA_VARIABLE)
-    folder = Path(named or ROOT.parent / "shared") / name
-    if folder.is_dir():
-        return folder
-    if named:
-        raise pytest.UsageError(f"{DATA_VARIABLE}: {folder} is not there")
-    return None
+    root = Path(os.environ.get(DATA_VARIABLE) or ROOT.parent / "shared").resolve()
+    if os.environ.get(DATA_VARIABLE) and not root.is_dir():
+        raise pytest.UsageError(f"{DATA_VARIABLE}: {root} is no folder")
+    folder = root / name
+    return folder if folder.is_dir() else None

@@ -107,7 +107,7 @@ def test_the_index_optimises_itself_while_it_is_written_and_read(index: EdgeVect
     hidden: list[str] = []
 
     def read() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.01):  # searches without a pause would starve what is waited for
             known = set(hidden)
             for seed in range(3):
                 shown_after_hidden.extend(name for name, _ in page(index, seed) if name in known)
