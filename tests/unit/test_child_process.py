@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from sightline.infra.supervision.child_process import read_line
+from tests.patience import patient
 
 _SCRIPT = """
 import sys, threading
@@ -55,7 +56,7 @@ def test_it_ends_while_its_parent_still_holds_the_stream(work: str, code: int, s
     """A thread waits in the stream all the while; the interpreter does not die of its lock."""
     with child(work) as process:
         told(process)
-        assert process.wait(60) == code
+        assert process.wait(patient(60)) == code
         assert process.stderr is not None
         complaint = process.stderr.read()
     assert b"Fatal Python error" not in complaint
@@ -68,7 +69,7 @@ def test_it_ends_when_its_parent_is_gone() -> None:
         told(process)
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(60) == 0
+        assert process.wait(patient(60)) == 0
 
 
 def test_a_line_that_stops_short_is_told_as_far_as_it_came() -> None:

@@ -11,6 +11,7 @@ from sightline.engine.event_log.memory.event_log import MemoryEventLog, MemoryFo
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.records import Message
 from sightline.schemas.topics import TRAINING_TRIPLES
+from tests.patience import patient
 from tests.waiting import eventually
 
 TOPIC = TRAINING_TRIPLES.name
@@ -43,7 +44,7 @@ class Following:
     def end(self) -> None:
         """Ends in time, whatever it waits for."""
         self.stop.set()
-        self.thread.join(10)
+        self.thread.join(patient(10))
         assert not self.thread.is_alive()
 
 
@@ -52,7 +53,7 @@ def test_a_broker_that_is_away_is_waited_for() -> None:
     broker = MemoryBroker([TRAINING_TRIPLES], 1)
     broker.down = True
     following = Following(broker)
-    assert following.asked.wait(10)
+    assert following.asked.wait(patient(10))
     broker.down = False
     producer = MemoryEventProducer(broker)
     producer.append(TOPIC, "k", b"1")
@@ -69,6 +70,6 @@ def test_it_ends_while_the_broker_is_away() -> None:
     broker = MemoryBroker([TRAINING_TRIPLES], 1)
     broker.down = True
     following = Following(broker)
-    assert following.asked.wait(10)
+    assert following.asked.wait(patient(10))
     following.end()
     assert following.taken == []

@@ -17,6 +17,7 @@ from sightline.infra.supervision.label_children import StageChild, supervised
 from sightline.infra.supervision.loops import run_together
 from sightline.schemas.labels import Stage
 from sightline.stream_workers.delivery.letter_limit import EXIT_DEAD_LETTER_LIMIT
+from tests.patience import patient
 from tests.waiting import eventually
 
 
@@ -49,7 +50,7 @@ def test_a_loop_that_met_its_limit_stops_alone() -> None:
     assert not stop.is_set()
     assert health.ready()
     stop.set()
-    thread.join(10)
+    thread.join(patient(10))
     assert [str(error) for error in ended] == ["too many"]
 
 
