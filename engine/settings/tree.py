@@ -8,7 +8,6 @@ is read at import time. Secrets are `SecretStr`: they are never printed or logge
 from __future__ import annotations
 
 import os
-import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -114,9 +113,10 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsInvalid(f"{CONFIG_VARIABLE} names {file}, which is not a file")
     try:
         return Settings(**overrides)
-    except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
-        raise SettingsInvalid(f"cannot read {file}: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         raise SettingsInvalid(f"setting {name}: {first['msg']} (see docs/settings.md)") from error
+    # Not TOML or UTF-8, a number of thousands of digits, nested too deep.
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsInvalid(f"cannot read {file}: {error}") from error

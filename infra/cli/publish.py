@@ -19,8 +19,10 @@ from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.settings import Settings, load_settings
 from sightline.infra.cli.stopping import stop_on_signals
 from sightline.infra.commands.index_through_owner import known_through
+from sightline.producers.backfill.ends import End
 from sightline.producers.backfill.files import SCHEME
-from sightline.producers.backfill.record import BackfillSummary, End
+from sightline.producers.backfill.names import printable
+from sightline.producers.backfill.record import BackfillSummary
 from sightline.producers.backfill.run import BackfillOptions, run_backfill
 from sightline.producers.connect import connect
 from sightline.producers.images.catalogue_writes import Known
@@ -88,6 +90,7 @@ def upload(
             catalogued,
             files,
             image_id=image_id,
+            max_bytes=settings.decode.max_bytes,
             visibility=visibility,
             tags=_list(tags),
             owner_id=owner,
@@ -141,12 +144,24 @@ def backfill(
     replace: Annotated[
         bool, typer.Option("--replace", help="Also publish images that are known and differ.")
     ] = False,
+    hidden: Annotated[
+        bool,
+        typer.Option("--hidden", help="Also what is hidden or of a system: .Trash, thumbnails."),
+    ] = False,
 ) -> None:
     """Publish a catalogue that was there before; every file comes to one end."""
     _check_backfill(source, manifest, visibility)
-    options = BackfillOptions(visibility=visibility, lane=lane, replace=replace, rate_per_s=rate)
+    settings = load_settings()
+    options = BackfillOptions(
+        visibility=visibility,
+        lane=lane,
+        replace=replace,
+        rate_per_s=rate,
+        max_bytes=settings.decode.max_bytes,
+        hidden=hidden,
+    )
     stop = stop_on_signals()
-    with _publishing(load_settings()) as (publisher, catalogued, known):
+    with _publishing(settings) as (publisher, catalogued, known):
         summary = _with_progress(
             publisher,
             source,
@@ -157,19 +172,33 @@ def backfill(
             state=state,
             stop=stop,
         )
-    for end in End:
-        if summary.counts[end]:
-            typer.echo(f"{end:>12} {summary.counts[end]}")
-    if summary.unsupported:
-        more = summary.counts[End.UNSUPPORTED] - len(summary.unsupported)
-        named = ", ".join(summary.unsupported) + (f" and {more} more" if more else "")
-        typer.echo(f"no still pictures by their names: {named}", err=True)
-    for failure in summary.failures[:_FAILURES_SHOWN]:
-        typer.echo(f"failed: {failure.path}: {failure.reason}", err=True)
+    _tell_backfill(summary)
     if summary.failures:
         raise SightlineError(f"{len(summary.failures)} of {summary.total} files failed")
     if summary.done < summary.total:
         raise SightlineError(f"stopped after {summary.done} of {summary.total} files")
+
+
+def _tell_backfill(summary: BackfillSummary) -> None:
+    for end in End:
+        if summary.counts[end]:
+            typer.echo(f"{end:>12} {summary.counts[end]}")
+    if summary.unsupported:
+        more = _more(summary.counts[End.UNSUPPORTED] - len(summary.unsupported))
+        named = ", ".join(printable(path) for path in summary.unsupported)
+        typer.echo(f"no still pictures by their names: {named}{more}", err=True)
+    for skipped in summary.skipped:
+        typer.echo(f"skipped: {printable(skipped.path)}: {skipped.reason}", err=True)
+    if more := _more(summary.counts[End.SKIPPED] - len(summary.skipped)):
+        typer.echo(f"skipped:{more} (--hidden, or a manifest, publishes them)", err=True)
+    for failure in summary.failures[:_FAILURES_SHOWN]:
+        typer.echo(f"failed: {printable(failure.path)}: {printable(failure.reason)}", err=True)
+    if more := _more(len(summary.failures) - _FAILURES_SHOWN):
+        typer.echo(f"failed:{more}", err=True)
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""
 
 
 def _check_backfill(source: str, manifest: Path | None, visibility: Visibility | None) -> None:
@@ -212,9 +241,11 @@ def _with_progress(
 
 def _tell(end: FileUploaded) -> None:
     if end.published is None:
-        typer.echo(f"failed: {end.file}: {end.reason}", err=True)
+        typer.echo(f"failed: {printable(str(end.file))}: {end.reason}", err=True)
     else:
-        typer.echo(f"{end.published.image_id} version {end.published.version} {end.file}")
+        typer.echo(
+            f"{end.published.image_id} version {end.published.version} {printable(str(end.file))}"
+        )
 
 
 def _list(text: str) -> tuple[str, ...]:

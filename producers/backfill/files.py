@@ -9,13 +9,19 @@ from typing import Protocol
 
 from sightline.engine.errors import ObjectMissing, PermanentError
 from sightline.engine.ports import ObjectStore
+from sightline.engine.regular_files import OverBound, read_bounded
+from sightline.engine.settings import DecodeSettings
+from sightline.producers.backfill.ends import End, Ended
 from sightline.producers.backfill.manifest import Row
+from sightline.producers.backfill.tree import Found, files_below, skipped_because
 from sightline.producers.images.content_types import OCTETS, content_type_of
 from sightline.producers.images.ids import id_of_file, id_of_object
 from sightline.producers.images.originals import Original, original_of
 from sightline.schemas.images import ObjectReference
 
 SCHEME = "s3://"
+MAX_BYTES = DecodeSettings().max_bytes
+"""The default of the setting by which the worker would reject a larger file."""
 SUFFIXES = frozenset(
     f".{name}"
     for name in "apng avif bmp gif heic heif jfif jpe jpeg jpg png tif tiff webp".split()  # noqa: SIM905 - read as one line
@@ -33,12 +39,14 @@ class FileRefused(PermanentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One image to publish."""
+    """One image to publish, or what was found instead of one."""
 
     image_id: str
     row: Row
     named: bool
     """By a manifest: then it is published whatever its file is called."""
+    ended: Ended | None = None
+    """Its end, where it is known before anything is read."""
 
 
 class Files(Protocol):
@@ -46,17 +54,17 @@ class Files(Protocol):
 
     name: str
 
-    def paths(self) -> Iterator[str]:
-        """Every path, relative, in order. Raises `PartUnavailable`, `BackfillRefused`."""
+    def found(self) -> Iterator[Found]:
+        """Every file, and what is not gone through. Raises `PartUnavailable`, `BackfillRefused`."""
 
     def image_id(self, path: str) -> str:
-        """The derived id of a path."""
+        """Derive the id of the image at a path."""
 
-    def original(self, path: str, image_id: str) -> Original:
+    def referred(self, path: str, image_id: str) -> Original:
         """Where its bytes will lie, and the bytes if they have yet to be put there.
 
         Raises:
-            FileRefused: missing, empty, unreadable, or outside of what is backfilled.
+            FileRefused: missing, unreadable, too large, or outside of what is backfilled.
             PartUnavailable: the store did not answer.
         """
 
@@ -67,39 +75,51 @@ class DirectoryFiles:
     Args:
         root: the directory.
         bucket: ours.
+        max_bytes: a larger file is refused without being read.
+        hidden: also go through what is hidden or of a system.
 
     Raises:
         BackfillRefused: it is not a directory.
     """
 
-    def __init__(self, root: Path, bucket: str) -> None:
+    def __init__(
+        self, root: Path, bucket: str, *, max_bytes: int = MAX_BYTES, hidden: bool = False
+    ) -> None:
         if not root.is_dir():
             raise BackfillRefused(f"{root} is not a directory")
         self._root = root.resolve()
         self._bucket = bucket
+        self._max_bytes = max_bytes
+        self._hidden = hidden
         self.name = str(self._root)
 
-    def paths(self) -> Iterator[str]:
-        """See `Files`: every regular file, by path."""
-        for path in sorted(self._root.rglob("*")):
-            if path.is_file():
-                yield path.relative_to(self._root).as_posix()
+    def found(self) -> Iterator[Found]:
+        """See `Files`."""
+        return files_below(self._root, hidden=self._hidden)
 
     def image_id(self, path: str) -> str:
         """See `Files`."""
         return id_of_file(PurePosixPath(path).as_posix())
 
-    def original(self, path: str, image_id: str) -> Original:
+    def referred(self, path: str, image_id: str) -> Original:
         """See `Files`."""
-        file = (self._root / path).resolve()
-        if not file.is_relative_to(self._root):
-            raise FileRefused("it lies outside of the directory")
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise FileRefused(f"cannot be read: {error.strerror}") from error
+        data = self._read(path)
         kind = content_type_of(path)
         return original_of(data, bucket=self._bucket, image_id=image_id, content_type=kind)
+
+    def _read(self, path: str) -> bytes:
+        try:
+            file = (self._root / path).resolve(strict=True)
+            if not file.is_relative_to(self._root):
+                raise FileRefused("it lies outside of the directory")
+            return read_bounded(file, self._max_bytes)
+        except OverBound as error:
+            raise FileRefused(str(error)) from error
+        except OSError as error:
+            raise FileRefused(f"cannot be read: {error.strerror or error}") from error
+        # A loop of links is a RuntimeError, a name that no file can have a ValueError.
+        except (RuntimeError, ValueError) as error:
+            raise FileRefused(f"cannot be read: {error}") from error
 
 
 class BucketFiles:
@@ -109,26 +129,38 @@ class BucketFiles:
         location: `s3://bucket/prefix`.
         store: reads that bucket too.
         own_bucket: ours, which is no source: it holds what we made.
+        max_bytes: a larger object is refused.
+        hidden: also publish what is hidden or of a system.
 
     Raises:
         BackfillRefused: no bucket, or our own.
     """
 
-    def __init__(self, location: str, store: ObjectStore, own_bucket: str) -> None:
+    def __init__(
+        self,
+        location: str,
+        store: ObjectStore,
+        own_bucket: str,
+        *,
+        max_bytes: int = MAX_BYTES,
+        hidden: bool = False,
+    ) -> None:
         self._bucket, _, self._prefix = location.removeprefix(SCHEME).partition("/")
         if not self._bucket:
             raise BackfillRefused(f"{location}: write s3://bucket/prefix")
         if self._bucket == own_bucket:
             raise BackfillRefused(f"{location}: that is Sightline's own bucket")
         self._store = store
+        self._max_bytes = max_bytes
+        self._hidden = hidden
         self.name = location
 
-    def paths(self) -> Iterator[str]:
+    def found(self) -> Iterator[Found]:
         """See `Files`."""
         try:
             for item in self._store.list(self._bucket, self._prefix):
                 if not item.key.endswith("/"):  # a folder made by a console: no object
-                    yield item.key.removeprefix(self._prefix)
+                    yield self._found(item.key.removeprefix(self._prefix))
         except ObjectMissing as error:
             raise BackfillRefused(f"{self.name}: no such bucket") from error
 
@@ -136,7 +168,11 @@ class BucketFiles:
         """See `Files`: the same as the bucket bridge gives it."""
         return id_of_object(self._bucket, self._prefix + path)
 
-    def original(self, path: str, image_id: str) -> Original:
+    def _found(self, path: str) -> Found:
+        reason = "" if self._hidden else skipped_because(path)
+        return Found(path, (End.SKIPPED, reason) if reason else None)
+
+    def referred(self, path: str, image_id: str) -> Original:
         """See `Files`."""
         del image_id
         key = self._prefix + path
@@ -144,6 +180,10 @@ class BucketFiles:
             found = self._store.stat(self._bucket, key)
         except ObjectMissing as error:
             raise FileRefused("no such object") from error
+        except ValueError as error:  # a key that cannot be put into a request
+            raise FileRefused(f"no object can have this key: {error}") from error
+        if found.size_bytes > self._max_bytes:
+            raise FileRefused(str(OverBound(found.size_bytes, self._max_bytes)))
         given = found.content_type
         reference = ObjectReference(
             bucket=self._bucket,
@@ -154,23 +194,30 @@ class BucketFiles:
         return Original(reference)
 
 
-def open_files(source: Path | str, store: ObjectStore, own_bucket: str) -> Files:
+def open_files(
+    source: Path | str,
+    store: ObjectStore,
+    own_bucket: str,
+    *,
+    max_bytes: int = MAX_BYTES,
+    hidden: bool = False,
+) -> Files:
     """The files of a directory or of `s3://bucket/prefix`. Raises `BackfillRefused`."""
     if isinstance(source, str) and source.startswith(SCHEME):
-        return BucketFiles(source, store, own_bucket)
-    return DirectoryFiles(Path(source), own_bucket)
+        return BucketFiles(source, store, own_bucket, max_bytes=max_bytes, hidden=hidden)
+    return DirectoryFiles(Path(source), own_bucket, max_bytes=max_bytes, hidden=hidden)
 
 
 def items_of(files: Files, rows: Sequence[Row] | None) -> list[Item]:
-    """One item per row of the manifest, else per file.
+    """One item per row of the manifest, else per file and per folder that is not gone through.
 
     Raises:
         BackfillRefused: two items have one id.
     """
-    named = rows is not None
+    if rows is None:
+        return [_found_item(files, found) for found in files.found()]
     items = [
-        Item(image_id=row.image_id or files.image_id(row.path), row=row, named=named)
-        for row in rows or ([] if named else [Row(path=path) for path in files.paths()])
+        Item(image_id=row.image_id or files.image_id(row.path), row=row, named=True) for row in rows
     ]
     seen: dict[str, str] = {}
     for item in items:
@@ -178,6 +225,13 @@ def items_of(files: Files, rows: Sequence[Row] | None) -> list[Item]:
         if other != item.row.path:
             raise BackfillRefused(f"{other} and {item.row.path} have one id, {item.image_id}")
     return items
+
+
+def _found_item(files: Files, found: Found) -> Item:
+    # Not validated: the name of a file may be anything, also blank.
+    row = Row.model_construct(path=found.path)
+    image_id = files.image_id(found.path)
+    return Item(image_id=image_id, row=row, named=False, ended=found.ended)
 
 
 def has_image_suffix(path: str) -> bool:

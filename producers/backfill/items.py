@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from sightline.engine.errors import PermanentError
+from sightline.producers.backfill.ends import End, Ended
 from sightline.producers.backfill.files import (
+    MAX_BYTES,
     FileRefused,
     Files,
     Item,
     has_image_suffix,
 )
 from sightline.producers.backfill.pacing import Pace, patiently
-from sightline.producers.backfill.record import End
 from sightline.producers.images.catalogue_writes import Known
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.originals import Original
@@ -33,8 +34,6 @@ from sightline.schemas.images import (
 )
 from sightline.schemas.indexed import Lane
 
-Ended = tuple[End, str]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillOptions:
@@ -50,6 +49,10 @@ class BackfillOptions:
     """At most so many images a second."""
     threads: int = 8
     """Files that are read, stored and waited for at once."""
+    max_bytes: int = MAX_BYTES
+    """A larger file is refused by its size: the worker would reject it (`decode.max_bytes`)."""
+    hidden: bool = False
+    """Also publish what lies in hidden and system folders; a manifest's rows always are."""
     patience_s: float = 60.0
     """How long a part may fail before the backfill stops, to be resumed."""
 
@@ -81,6 +84,8 @@ class ItemPublisher:
         Raises:
             TransientError: a part failed for longer than our patience, or we were stopped.
         """
+        if item.ended is not None:
+            return item.ended
         if not item.named and not has_image_suffix(item.row.path):
             return End.UNSUPPORTED, "no still picture by its name"
         self._pace.wait()
@@ -88,11 +93,11 @@ class ItemPublisher:
             return self._patiently(lambda: self._publish(item))
         except ValidationError as error:
             return End.FAILED, str(ContractError.of(error))
-        except PermanentError as error:
+        except (PermanentError, ValueError) as error:
             return End.FAILED, str(error)
 
     def _publish(self, item: Item) -> Ended:
-        original = self._files.original(item.row.path, item.image_id)
+        original = self._files.referred(item.row.path, item.image_id)
         if original.reference.size_bytes == 0:
             raise FileRefused("it is empty")
         state = _state_of(item, original.reference, self._options.visibility)

@@ -7,37 +7,22 @@ import os
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
+from sightline.engine.regular_files import open_binary
+from sightline.producers.backfill.ends import End
 from sightline.producers.backfill.files import BackfillRefused
+from sightline.schemas import strict_json
 
 NAMED = 5
-"""So many of the files that are no pictures are kept by name."""
-
-
-class End(StrEnum):
-    """The one end of every file; there is no silence."""
-
-    PUBLISHED = "published"
-    """Acknowledged by the log."""
-    KNOWN = "known"
-    """Not published: the image is known, just like this."""
-    DIFFERS = "differs"
-    """Not published: the image is known and differs; `--replace` publishes it."""
-    RESUMED = "resumed"
-    """Not published: an earlier, interrupted run did."""
-    UNSUPPORTED = "unsupported"
-    """Not published: by its name no still picture."""
-    FAILED = "failed"
-    """Not published: see the reason."""
+"""So many of the files that are no pictures, or are skipped, are kept by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileFailed:
-    """A file that could not be published."""
+    """A file or folder that was not published, and why."""
 
     path: str
     reason: str
@@ -52,6 +37,8 @@ class BackfillSummary:
     failures: list[FileFailed] = field(default_factory=list)
     unsupported: list[str] = field(default_factory=list)
     """The first few; a folder may hold any number of other files."""
+    skipped: list[FileFailed] = field(default_factory=list)
+    """The first few, with the reason."""
 
     @property
     def done(self) -> int:
@@ -70,6 +57,8 @@ class BackfillSummary:
             self.failures.append(FileFailed(path, reason))
         elif end is End.UNSUPPORTED and len(self.unsupported) < NAMED:
             self.unsupported.append(path)
+        elif end is End.SKIPPED and len(self.skipped) < NAMED:
+            self.skipped.append(FileFailed(path, reason))
 
 
 class Resume:
@@ -90,11 +79,15 @@ class Resume:
         self.finished: set[str] = set()
         if file is None:
             return
-        if file.exists():
-            self._load(file, what)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._lines = file.open("a", encoding="utf-8")
-        if file.stat().st_size == 0:
+        try:
+            if file.exists():
+                self._load(file, what)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._lines = file.open("a", encoding="utf-8")
+            is_new = file.stat().st_size == 0
+        except OSError as error:
+            raise BackfillRefused(f"the state file {file}: {error.strerror or error}") from error
+        if is_new:
             self._write(json.dumps(what))
 
     def __enter__(self) -> Self:
@@ -117,24 +110,45 @@ class Resume:
             self._file.unlink(missing_ok=True)
 
     def _write(self, line: str) -> None:
-        if self._lines is not None:
-            self._lines.write(line + "\n")
-            self._lines.flush()
+        if self._lines is None:
+            return
+        try:
             # A process that is killed loses nothing; a power cut repeats a few files, which is
             # harmless, so each line is not worth a sync.
+            self._lines.write(line + "\n")
+            self._lines.flush()
+        except OSError as error:
+            raise BackfillRefused(f"the state file {self._file}: {error.strerror}") from error
 
     def _load(self, file: Path, what: dict[str, str]) -> None:
-        text = file.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last line
-        if len(whole) != len(text):
-            os.truncate(file, len(whole.encode()))
-        try:
-            lines = [json.loads(line) for line in whole.splitlines()]
-        except json.JSONDecodeError as error:
-            raise BackfillRefused(f"{file} is no state file of a backfill: remove it") from error
+        with open_binary(file) as opened:
+            data = opened.read()
+        whole = data[: data.rfind(b"\n") + 1]  # a kill may have cut the last line
+        lines = _lines_of(whole, file)
         if lines and lines[0] != what:
             raise BackfillRefused(
-                f"{file} belongs to another backfill ({lines[0]}): name another state file, or "
-                "remove it"
+                f"{file} belongs to another backfill ({str(lines[0])[:200]}): name another state "
+                "file, or remove it"
             )
-        self.finished = set(lines[1:])
+        if len(whole) != len(data):
+            if not lines and not json.dumps(what).encode().startswith(data):
+                raise _no_state_file(file)
+            os.truncate(file, len(whole))  # only now: it could have been any file of anybody's
+        self.finished = {str(path) for path in lines[1:]}
+
+
+def _lines_of(whole: bytes, file: Path) -> list[object]:
+    """The job, and then the paths that are finished."""
+    try:
+        lines = [strict_json.loads(line) for line in whole.decode().splitlines()]
+    except ValueError as error:
+        raise _no_state_file(file) from error
+    if not all(isinstance(line, dict if n == 0 else str) for n, line in enumerate(lines)):
+        raise _no_state_file(file)
+    return lines
+
+
+def _no_state_file(file: Path) -> BackfillRefused:
+    return BackfillRefused(
+        f"{file} is no state file of a backfill: name another, or remove it if it was one"
+    )

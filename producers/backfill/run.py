@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sightline.engine.errors import TransientError
+from sightline.producers.backfill.ends import End, Ended
 from sightline.producers.backfill.files import (
     BackfillRefused,
     Item,
     items_of,
     open_files,
 )
-from sightline.producers.backfill.items import BackfillOptions, Ended, ItemPublisher
+from sightline.producers.backfill.items import BackfillOptions, ItemPublisher
 from sightline.producers.backfill.manifest import read_manifest
-from sightline.producers.backfill.record import BackfillSummary, End, Resume
+from sightline.producers.backfill.record import BackfillSummary, Resume
 from sightline.producers.images.catalogue_writes import Known
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.publisher import ImagePublisher
@@ -69,7 +70,13 @@ def run_backfill(
     """
     options = options or BackfillOptions(visibility=visibility)
     stop = stop or threading.Event()
-    files = open_files(source, publisher.store, publisher.bucket)
+    files = open_files(
+        source,
+        publisher.store,
+        publisher.bucket,
+        max_bytes=options.max_bytes,
+        hidden=options.hidden,
+    )
     if manifest is None and options.visibility is None:
         raise BackfillRefused("without a manifest say who may see the images: public or private")
     if options.replace and known is None:
@@ -85,7 +92,7 @@ def run_backfill(
                 continue  # given up on because we were told to stop: a later run resumes it
             end, reason = ended.result()
             summary.note(item.row.path, end, reason)
-            if end is not End.FAILED:
+            if end not in {End.FAILED, End.SKIPPED}:
                 resume.finish(item.row.path)
             if progress is not None:
                 progress(summary)

@@ -40,4 +40,12 @@ def event_id_of(source: str, event_type: str, state_json: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:_HEX_DIGITS]
+    return sha256(_bytes_of(text)).hexdigest()[:_HEX_DIGITS]
+
+
+def _bytes_of(text: str) -> bytes:
+    """The bytes that a text stands for: a file's name that is not UTF-8 as it lies on the disk."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # a manifest's "\\ud800", which stands for no bytes of any name
+        return text.encode(errors="surrogatepass")

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from sightline.engine.errors import SightlineError
 from sightline.engine.pictures.formats.signature import NO_PICTURE, sniff
+from sightline.engine.regular_files import OverBound, read_bounded
+from sightline.engine.settings import DecodeSettings
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.content_types import content_type_of
 from sightline.producers.images.ids import new_id
@@ -34,6 +36,7 @@ def upload_files(
     files: Sequence[Path],
     *,
     image_id: str | None = None,
+    max_bytes: int = DecodeSettings().max_bytes,
     progress: Callable[[FileUploaded], object] | None = None,
     **facts: Unpack[ImageFacts],
 ) -> list[FileUploaded]:
@@ -46,6 +49,7 @@ def upload_files(
         catalogued: counts the versions.
         files: pictures.
         image_id: of a single file; none: a new id each, so a repeat makes a second image.
+        max_bytes: a larger file is refused without being read, as the worker would.
         progress: told after each file.
         facts: what is said of all of them.
 
@@ -56,7 +60,7 @@ def upload_files(
         raise ValueError("an image id goes with exactly one file")
     ends: list[FileUploaded] = []
     for file in files:
-        end = _upload(catalogued, file, image_id or new_id(), facts)
+        end = _upload(catalogued, file, image_id or new_id(), max_bytes, facts)
         ends.append(end)
         if progress is not None:
             progress(end)
@@ -64,20 +68,34 @@ def upload_files(
 
 
 def _upload(
-    catalogued: CataloguedImages, file: Path, image_id: str, facts: ImageFacts
+    catalogued: CataloguedImages, file: Path, image_id: str, max_bytes: int, facts: ImageFacts
 ) -> FileUploaded:
     try:
-        data = file.read_bytes()
-        if not data:
-            return FileUploaded(file=file, published=None, reason="it is empty")
-        if sniff(data) is None:
-            return FileUploaded(file=file, published=None, reason=f"it is {NO_PICTURE}")
+        data = _picture(file, max_bytes)
         kind = content_type_of(file.name)
         written = catalogued.put(image_id, data, content_type=kind, **facts)
         return FileUploaded(file=file, published=written)
-    except OSError as error:
-        return FileUploaded(file=file, published=None, reason=f"cannot be read: {error.strerror}")
     except ValidationError as error:
         return FileUploaded(file=file, published=None, reason=str(ContractError.of(error)))
-    except SightlineError as error:
+    except (SightlineError, _NotUploaded) as error:
         return FileUploaded(file=file, published=None, reason=str(error))
+
+
+class _NotUploaded(Exception):
+    """A file that is not worth an upload; the message says why."""
+
+
+def _picture(file: Path, max_bytes: int) -> bytes:
+    try:
+        data = read_bounded(file, max_bytes)
+    except OverBound as error:
+        raise _NotUploaded(str(error)) from error
+    except OSError as error:
+        raise _NotUploaded(f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a name that no file can have
+        raise _NotUploaded(f"cannot be read: {error}") from error
+    if not data:
+        raise _NotUploaded("it is empty")
+    if sniff(data) is None:
+        raise _NotUploaded(f"it is {NO_PICTURE}")
+    return data

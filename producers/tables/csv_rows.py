@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from sightline.producers.regular_files import open_text
+from sightline.engine.regular_files import open_text
 from sightline.producers.tables.columns import Columns, ColumnsInvalid
 from sightline.producers.tables.row import TableInvalid, TableRow
 

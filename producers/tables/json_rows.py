@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sightline.producers.regular_files import open_text
+from sightline.engine.regular_files import open_text
 from sightline.producers.tables.columns import Columns
 from sightline.producers.tables.row import TableRow
 from sightline.schemas import strict_json

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sightline.producers.regular_files import open_binary
+from sightline.engine.regular_files import open_binary
 from sightline.producers.tables.columns import Columns, ColumnsInvalid
 from sightline.producers.tables.row import TableInvalid, TableRow
 

@@ -32,7 +32,7 @@ from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.records import Message
 from sightline.engine.settings import KafkaSettings, Settings, StoreSettings
 from sightline.infra.local.kafka_server import LocalKafka
-from sightline.producers.backfill.record import End
+from sightline.producers.backfill.ends import End
 from sightline.producers.backfill.run import run_backfill
 from sightline.producers.images.published import Written
 from sightline.producers.images.publisher import ImagePublisher

@@ -16,8 +16,9 @@ from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.pictures.formats.signature import NO_PICTURE
 from sightline.engine.records import Message
+from sightline.producers.backfill.ends import End
 from sightline.producers.backfill.files import BackfillRefused
-from sightline.producers.backfill.record import BackfillSummary, End, FileFailed
+from sightline.producers.backfill.record import BackfillSummary, FileFailed
 from sightline.producers.backfill.run import BackfillOptions, run_backfill
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.ids import id_of_file, id_of_object

@@ -20,6 +20,9 @@ class NotRegular(OSError):
 class OverBound(Exception):
     """The file has more bytes than are accepted; it was not read."""
 
+    def __init__(self, size_bytes: int, max_bytes: int) -> None:
+        super().__init__(f"it has {size_bytes:,} bytes, at most {max_bytes:,} are accepted")
+
 
 def open_binary(file: Path) -> BinaryIO:
     """A regular file, open for reading.
@@ -53,5 +56,5 @@ def read_bounded(file: Path, max_bytes: int) -> bytes:
             data = opened.read(max_bytes + 1)
             size = len(data)
         if size > max_bytes:
-            raise OverBound(f"it has {size:,} bytes, at most {max_bytes:,} are accepted")
+            raise OverBound(size, max_bytes)
         return data

@@ -1,0 +1,91 @@
+"""A folder in, every file below it out, and every folder that is not gone through, with the reason.
+
+Nothing that lies there ends the walk: names that are not UTF-8, loops of links, folders that may
+not be listed, paths too long for the system.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from sightline.producers.backfill.ends import End, Ended
+
+_OF_A_SYSTEM = frozenset(
+    {
+        *("#recycle", "#snapshot", "@eadir", "@recycle", "@recently-snapshot", "@tmp"),
+        *("$recycle.bin", "recycler", "system volume information", "lost+found"),
+        *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"),
+        *("thumbnails", "thumbs"),
+    }
+)
+"""What network storage, Windows, macOS and photo programs make for themselves, in lower case."""
+
+
+class Found(NamedTuple):
+    """A path below the folder, parts joined by `/`."""
+
+    path: str
+    ended: Ended | None = None
+    """Its end, where it is known already; None: a file to be published."""
+
+
+def files_below(root: Path, *, hidden: bool) -> Iterator[Found]:
+    """Everything below a folder, in the order of names within each folder.
+
+    Args:
+        root: the folder.
+        hidden: also go through what is hidden or of a system.
+    """
+    waiting: list[tuple[Found, bool]] = [(Found(""), True)]
+    while waiting:
+        found, is_folder = waiting.pop()
+        if found.ended is not None or not is_folder:
+            yield found
+            continue
+        try:
+            waiting += _entries(root, found.path, hidden=hidden)
+        except OSError as error:
+            reason = f"the folder cannot be listed: {error.strerror or error}"
+            yield Found(found.path or ".", (End.FAILED, reason))
+
+
+def skipped_because(path: str) -> str:
+    """Why a path is left out by default; blank if it is not."""
+    parts = path.split("/")
+    if any(part.startswith(".") for part in parts):
+        return "it is hidden"
+    if any(part.lower() in _OF_A_SYSTEM for part in parts):
+        return "it is of a system, or thumbnails"
+    return ""
+
+
+def _entries(root: Path, folder: str, *, hidden: bool) -> list[tuple[Found, bool]]:
+    with os.scandir(root / folder) as listed:
+        entries = sorted(listed, key=lambda entry: entry.name, reverse=True)
+    return [_entry(entry, folder, hidden=hidden) for entry in entries]
+
+
+def _entry(entry: os.DirEntry[str], folder: str, *, hidden: bool) -> tuple[Found, bool]:
+    path = f"{folder}/{entry.name}" if folder else entry.name
+    if not hidden and (reason := skipped_because(entry.name)):
+        return Found(path, (End.SKIPPED, reason)), False
+    if _is_linked_folder(entry):
+        return Found(path, (End.SKIPPED, "a link to a folder is not followed")), False
+    return Found(path), _is_folder(entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False  # then it cannot be read either, and reading says why
+
+
+def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:
+        return False
