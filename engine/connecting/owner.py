@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sightline.engine.private_files import FILE_MODE, make_private_folders
+from sightline.schemas import strict_json
 
 _FILE = "owner.json"
 _START_TIME = 19
@@ -43,8 +44,8 @@ def find(data_directory: Path) -> Owner | None:
 
     Also when its number has been given to another process since.
     """
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        written = json.loads((data_directory / _FILE).read_text())
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, OverflowError):
+        written = dict(strict_json.loads((data_directory / _FILE).read_text()))
         birth = written.pop("birth")
         owner = Owner(**written)
         os.kill(owner.pid, 0)
