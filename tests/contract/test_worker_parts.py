@@ -12,8 +12,9 @@ from sightline.engine.ports import Embedder, VectorIndex
 from sightline.engine.records import Stage, WinnerLocation
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
+from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from tests.indexed_images import SPEC, Kind, image, query
-from tests.worker_parts import SIZE, MemoryIndex, TinyEmbedder
+from tests.worker_parts import SIZE, TinyEmbedder
 
 Kept = dict[str, tuple[object, ...]]
 
@@ -22,7 +23,7 @@ def test_the_index_in_memory_keeps_what_the_embedded_one_keeps(tmp_path: Path) -
     """The same writes and moves in any order leave the same images, listed or not."""
     rng = Random(20_261_121)
     with closing(EdgeVectorIndex.open(tmp_path / "index", SPEC, IndexSettings())) as real:
-        indexes: tuple[VectorIndex, ...] = (real, MemoryIndex())
+        indexes: tuple[VectorIndex, ...] = (real, MemoryVectorIndex(SPEC))
         for _ in range(60):
             writes = [
                 image(
