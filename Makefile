@@ -89,6 +89,14 @@ docs: venv ## Check that the generated contracts and pages are those of the code
 audit: venv ## Look the pinned dependencies up in the list of known vulnerabilities
 	$(BIN)/pip-audit --require-hashes --disable-pip -r infra/requirements/dev.txt
 
+.PHONY: sbom
+sbom: venv ## Write what a deployment is made of to build/sbom.json (CycloneDX)
+	@$(BIN)/python -m sightline.infra.generating.sbom build/sbom.json
+
+.PHONY: fuzz
+fuzz: venv ## Send every route 10,000 hostile requests with each kind of key (minutes)
+	@SIGHTLINE_FUZZ_CASES=$(or $(CASES),2000) exec $(BIN)/pytest -q --timeout 3600 tests/integration/test_api_fuzz_routes.py
+
 .PHONY: requirements
 requirements: $(VENV)/.dev ## Compile the pins anew (UPGRADE=1: newest versions)
 	@UV="$(UV)" bash infra/requirements/compile.sh $(if $(UPGRADE),--upgrade)
