@@ -1,0 +1,259 @@
+"""Every route under generated input, without a key and with each: no 500, nothing slow, no damage.
+
+`make test` sends a few cases an operation and key; `make fuzz` sends 2,000 a key (CASES=…).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import requests
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, Phase, given, settings
+
+from sightline.engine.label_data.recent_triples import RecentTriples
+from sightline.engine.label_data.search_stats import SearchStats
+from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.settings import ApiSettings, IndexSettings, Scope
+from sightline.engine.vector_index.edge.index import EdgeVectorIndex
+from sightline.infra.processes.owner_routes import owner_router
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.schemas.fields import Visibility
+from sightline.search_api.app import create_app
+from sightline.stream_workers.reconciling.reconcile import Reconciler, Report
+from tests.api_parts import BASE_URL, BUCKET, KEYS, ApiWorld, key_of, picture, spec_of
+from tests.patience import patient
+
+pytestmark = pytest.mark.integration
+
+CASES_VARIABLE = "SIGHTLINE_FUZZ_CASES"
+"""How many a key; none: `FEW`."""
+FEW = 30
+SLOW_S = 2.0
+MOST = 2**53 - 1
+ALL_KEYS = (*KEYS, key_of("prometheus", Scope.METRICS))
+DEPTHS = range(150, 261)
+JSON, FORM = {"content-type": "application/json"}, "multipart/form-data; boundary=b"
+Answered = Callable[[httpx.Response, float], None]
+
+
+def cases() -> int:
+    """How many requests are generated for one key."""
+    return int(os.environ.get(CASES_VARIABLE, FEW))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[ApiWorld]:
+    """Public and private images of two owners."""
+    world = ApiWorld.open(tmp_path)
+    for n in range(3):
+        world.add(f"i{n}", n, owner_id="shop")
+    world.add("private-1", 11, owner_id="shop", visibility=Visibility.PRIVATE)
+    world.add("rivals", 12, owner_id="rival")
+    yield world
+    world.index.close()
+
+
+def app_of(world: ApiWorld) -> FastAPI:
+    """Every route there is; reconciling compares log and index."""
+    unlimited = {"requests_per_minute": 10**9, "interactions_per_minute": 10**9}
+    api = ApiSettings.model_validate({"keys": ALL_KEYS} | unlimited)
+    deps = replace(world.dependencies(api), stats=SearchStats(), triples=RecentTriples())
+    app = create_app(deps)
+
+    def compare(*, repair: bool) -> Report:
+        catalogue = Catalogue(world.store, BUCKET)
+        images = CataloguedImages(catalogue, world.publisher)
+        comparing = Reconciler(
+            read_images=lambda: iter(world.log.records["images.v1"]),
+            index=world.index,
+            producer=world.log,
+            unpublished=lambda: [e.event for e in catalogue.scan() if e.published is None],
+            publish_unpublished=images.publish_unpublished,
+            forget=catalogue.forget,
+            settle=lambda: None,
+            clock=world.clock,
+        )
+        report = comparing.check()
+        if repair:
+            comparing.repair(report)
+        return report
+
+    app.include_router(owner_router(world.log, world.index, compare))
+    return app
+
+
+def wire(case: Any, key: str | None) -> requests.PreparedRequest:
+    """A generated case as a request, with our key and nobody else's."""
+    asked = case.as_transport_kwargs(base_url=BASE_URL)
+    known = {"method", "url", "headers", "files", "data", "json", "params"}
+    asked["params"] = {**(asked.get("params") or {}), "timeout_s": 0}
+    request = requests.Request(**{n: v for n, v in asked.items() if n in known}).prepare()
+    for name in ("x-api-key", "authorization"):
+        request.headers.pop(name, None)
+    if key is not None:
+        request.headers["X-API-Key"] = key
+    return request
+
+
+def generated(
+    app: FastAPI, key: str | None, ask: Callable[[requests.PreparedRequest], None]
+) -> int:
+    """Ask what is generated for each operation; how many operations there are."""
+    schema = schemathesis.openapi.from_dict(app.openapi())
+    operations: list[Any] = [one.ok() for one in schema.get_all_operations()]  # type: ignore[union-attr]  # valid
+    bounded = settings(
+        max_examples=max(1, cases() // len(operations)),
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    for operation in operations:
+
+        @given(case=operation.as_strategy())
+        @bounded
+        def check(case: Any) -> None:
+            ask(wire(case, key))
+
+        check()
+    return len(operations)
+
+
+def deep(depth: int) -> list[tuple[str, str, dict[str, str], bytes]]:
+    """Bodies that nest so deep, in every field that takes a document."""
+    nest = b'{"a":' + b"[" * depth + b"]" * depth + b"}"
+    part = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    image = (
+        b'--b\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\n%s\r\n--b--\r\n'
+    )
+    form = {"content-type": FORM}
+
+    def with_picture(name: bytes, value: bytes = nest) -> bytes:
+        return part % (name, value) + image % picture(1, size=(8, 8)) + b"--b--\r\n"
+
+    event = b'{"specversion":"1.0","type":"sightline.image.uploaded.v1","id":"a","source":"/a",'
+    return [
+        ("PATCH", "/v1/images/i0", JSON, b'{"attributes":' + nest + b"}"),
+        ("PUT", "/v1/images/deep", form, with_picture(b"attributes")),
+        ("POST", "/v1/images", form, with_picture(b"attributes")),
+        ("PUT", "/v1/images/last", form, with_picture(b"version", b"%d" % MOST)),
+        ("POST", "/v1/search", form, with_picture(b"location")),
+        ("POST", "/v1/search", JSON, b'{"image_id":"i0","location":' + nest + b"}"),
+        ("POST", "/v1/interactions", JSON, b'{"search_id":"a","items":[' + nest + b"]}"),
+        ("POST", "/v1/judgements", JSON, b'{"judge":' + nest + b"}"),
+        ("POST", "/v1/events", {**JSON, "x-topic": "images.v1"}, event + b'"data":' + nest + b"}"),
+    ]
+
+
+class Asking:
+    """A started app on a loop of its own, and what its answers were like."""
+
+    def __init__(self, app: FastAPI, loop: asyncio.Runner) -> None:
+        self._client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, client=("127.0.0.1", 5000)), base_url=BASE_URL
+        )
+        self._loop = loop
+        self.statuses: Counter[int] = Counter()
+
+    def __call__(
+        self, method: str, url: str, headers: dict[str, str], body: bytes
+    ) -> httpx.Response:
+        """One request; checks that it is no 500 and not slow."""
+        started = time.perf_counter()
+        asked = self._client.request(method, url, headers=headers, content=body)
+        answer = self._loop.run(asked)
+        took_s = time.perf_counter() - started
+        self.statuses[answer.status_code] += 1
+        assert answer.status_code < 500 or answer.status_code == 503, (method, url, answer.text)
+        assert took_s < patient(SLOW_S), (method, url, took_s)
+        return answer
+
+    def generated(self, request: requests.PreparedRequest) -> None:
+        """The same of a generated request."""
+        headers = {name: str(value) for name, value in request.headers.items()}
+        body = request.body if isinstance(request.body, bytes) else b""
+        self(str(request.method), str(request.url), headers, body)
+
+
+@pytest.mark.parametrize("key", [None, *(one.name for one in ALL_KEYS)])
+def test_no_route_fails_and_nothing_is_damaged(
+    world: ApiWorld, tmp_path: Path, key: str | None
+) -> None:
+    """No 500, none slower than 2 s; afterwards all starts, compares, is told and deleted."""
+    header = {} if key is None else {"X-API-Key": key}
+    statuses = with_app(world, lambda asking: attacked(app_of(world), asking, key, header))
+    assert sum(statuses.values()) >= cases() // 2
+    world.work()
+    world.index.close()
+    index = EdgeVectorIndex.open(tmp_path / "index", spec_of(world.embedder), IndexSettings())
+    again = replace(world, index=index)
+    with_app(again, everything_still_works(again))
+    index.close()
+
+
+def with_app(world: ApiWorld, work: Callable[[Asking], None]) -> Counter[int]:
+    """Work on a started app over the world; how often each status was answered."""
+    app = app_of(world)
+    with asyncio.Runner() as loop:
+        living = app.router.lifespan_context(app)
+        loop.run(living.__aenter__())
+        asking = Asking(app, loop)
+        try:
+            work(asking)
+        finally:
+            loop.run(living.__aexit__(None, None, None))
+    return asking.statuses
+
+
+def attacked(app: FastAPI, asking: Asking, key: str | None, header: dict[str, str]) -> None:
+    """All that is generated, and documents of every depth."""
+    assert generated(app, key, asking.generated) >= 14
+    for depth in DEPTHS if cases() > FEW else DEPTHS[::22]:
+        for method, url, headers, body in deep(depth):
+            asking(method, url, headers | header, body)
+
+
+def everything_still_works(world: ApiWorld) -> Callable[[Asking], None]:
+    """Reconcile, the status of every image, the delete of every image, and reconcile again."""
+
+    def work(asking: Asking) -> None:
+        admin = {"X-API-Key": "admin"}
+        compared = asking("POST", "/v1/reconcile?repair=true", admin, b"")
+        assert compared.status_code == 200
+        known = {image.image_id for image in world.index.scan()}
+        known |= set(Catalogue(world.store, BUCKET).ids())
+        assert known
+        for image_id in sorted(known):
+            told = asking("GET", f"/v1/images/{image_id}", admin, b"")
+            assert told.status_code == 200, (image_id, told.text)
+            delete(asking, image_id, told.json())
+        world.work()
+        for image_id in sorted(known):
+            told = asking("GET", f"/v1/images/{image_id}", admin, b"")
+            assert told.json()["status"] == "deleted", told.text
+        assert asking("POST", "/v1/reconcile", admin, b"").json()["differences"] == []
+
+    return work
+
+
+def delete(asking: Asking, image_id: str, told: dict[str, Any]) -> None:
+    """As an operator does it."""
+    if told["status"] == "deleted":
+        return
+    owner_counts = told["authority"] == "owner" and told["version"] < MOST
+    query = f"?version={told['version'] + 1}" if owner_counts else ""
+    headers = {"X-API-Key": "admin", "If-Match": f'"{told["version"]}"'}
+    gone = asking("DELETE", f"/v1/images/{image_id}{query}", headers, b"")
+    assert gone.status_code in (200, 202), (image_id, told, gone.text)
