@@ -24,6 +24,7 @@ from sightline.engine.event_log.embedded.bounded_producer import (
 from sightline.engine.event_log.embedded.broker import InProcessBroker
 from sightline.engine.event_log.embedded.journal import Journal
 from sightline.engine.event_log.embedded.journaled_producer import JournaledEventProducer
+from sightline.engine.event_log.embedded.sealed import Seal, SealingProducer
 from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.private_files import private_folder
 from sightline.engine.records import Message
@@ -72,7 +73,8 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
         opened.callback(journal.close)
         kafka = embedded_kafka(settings, broker.bootstrap_servers)
         # Without a bound and without the journal.
-        bare = KafkaEventProducer(kafka)
+        seal = Seal()
+        bare = SealingProducer(KafkaEventProducer(kafka), seal)
         opened.callback(bare.close)
         journaled = JournaledEventProducer(bare, journal, clock=seen.clock)
         producer = _bounded(settings, kafka, journaled, opened)
@@ -88,6 +90,7 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
             store=store,
             producer=producer,
             worker_producer=bare,
+            seal=seal,
             run_id=uuid.uuid4().hex,
             # The journal's: the broker keeps about 5 MiB a partition.
             read_images=partial(_journaled, journal),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.event_log.embedded.sealed import Seal, SealedConsumer
 from sightline.engine.event_log.kafka import KafkaEventConsumer
 from sightline.engine.event_log.kafka.diagnosis import BrokerAnswer, ask_broker
 
@@ -63,10 +64,13 @@ class Base:
     """Every image event there is, up to now."""
     remembered_images: Callable[[], Iterable[Message]] = tuple
     """Image events that the log may have forgotten."""
+    seal: Seal | None = None
+    """Of what this process appends; None: the broker knows who may append what."""
 
     def consumer(self, group: str) -> EventConsumer:
         """A new member of a group; its user closes it."""
-        return KafkaEventConsumer(self.kafka, group=group)
+        consumer = KafkaEventConsumer(self.kafka, group=group)
+        return consumer if self.seal is None else SealedConsumer(consumer, self.seal)
 
     def ask_broker(self, timeout_s: float = PROBE_S) -> BrokerAnswer:
         """Ask the broker who it is. Raises `PartUnavailable` where it does not answer."""

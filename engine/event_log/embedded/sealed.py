@@ -1,0 +1,138 @@
+"""What this process appended to its in-process broker, told from what a stranger appended there.
+
+The broker listens on a loopback port without passwords (docs/adr/0008), so every user of the
+machine can append to it. What decides who sees an image carries a seal, made with a secret that
+lives and dies with the broker; whoever reads it here passes over what has none.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+
+from sightline.engine.ports import EventConsumer, EventProducer, RebalanceListener
+from sightline.engine.records import Message, TopicPartition
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
+
+SEALED_TOPICS = frozenset({IMAGES.name, IMAGES_BACKFILL.name, IMAGES_MODERATION.name})
+HEADER = "sightline-seal"
+_NULL, _VALUE = b"0", b"1"
+_log = logging.getLogger(__name__)
+
+
+class Seal:
+    """Makes and checks seals; its secret never leaves the process."""
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(32)
+
+    def of(self, topic: str, key: bytes, value: bytes | None) -> bytes:
+        """The seal of one record, 32 bytes; of no other topic, key or value."""
+        said = _NULL if value is None else _VALUE + value
+        framed = b"".join(len(part).to_bytes(4) + part for part in (topic.encode(), key, said))
+        return hmac.digest(self._secret, framed, sha256)
+
+    def holds(self, message: Message) -> bool:
+        """Whether the record carries its own seal, or is of a topic that needs none."""
+        if message.topic not in SEALED_TOPICS:
+            return True
+        shown = next((value for name, value in message.headers if name == HEADER), b"")
+        return hmac.compare_digest(shown, self.of(message.topic, message.key or b"", message.value))
+
+
+class SealingProducer:
+    """An `EventProducer` that seals what decides who sees an image.
+
+    Args:
+        inner: appends to the broker.
+        seal: of this broker.
+    """
+
+    def __init__(self, inner: EventProducer, seal: Seal) -> None:
+        self._inner = inner
+        self._seal = seal
+
+    def append(
+        self,
+        topic: str,
+        key: str,
+        value: bytes | None,
+        *,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp: datetime | None = None,
+        partition: int | None = None,
+    ) -> Future[Message]:
+        """See `EventProducer.append`."""
+        if topic in SEALED_TOPICS:
+            headers = [*headers, (HEADER, self._seal.of(topic, key.encode(), value))]
+        return self._inner.append(
+            topic, key, value, headers=headers, timestamp=timestamp, partition=partition
+        )
+
+    def flush(self, timeout_s: float) -> None:
+        """See `EventProducer.flush`."""
+        self._inner.flush(timeout_s)
+
+    def close(self) -> None:
+        """See `EventProducer.close`."""
+        self._inner.close()
+
+
+class SealedConsumer:
+    """An `EventConsumer` that passes over what nobody here has sealed, and says so.
+
+    Args:
+        inner: reads the broker.
+        seal: of this broker.
+    """
+
+    def __init__(self, inner: EventConsumer, seal: Seal) -> None:
+        self._inner = inner
+        self._seal = seal
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
+        """See `EventConsumer.subscribe`."""
+        self._inner.subscribe(topics, listener)
+
+    def poll(self, max_messages: int, timeout_s: float) -> list[Message]:
+        """See `EventConsumer.poll`; what is left has its own headers only."""
+        polled = self._inner.poll(max_messages, timeout_s)
+        ours = [_unsealed(message) for message in polled if self._seal.holds(message)]
+        if len(ours) < len(polled):
+            _log.warning("%d events of strangers were passed over", len(polled) - len(ours))
+        return ours
+
+    def ask(self) -> None:
+        """See `EventConsumer.ask`."""
+        self._inner.ask()
+
+    def pause(self, partitions: Collection[TopicPartition]) -> None:
+        """See `EventConsumer.pause`."""
+        self._inner.pause(partitions)
+
+    def resume(self, partitions: Collection[TopicPartition]) -> None:
+        """See `EventConsumer.resume`."""
+        self._inner.resume(partitions)
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """See `EventConsumer.commit`."""
+        self._inner.commit(offsets)
+
+    def lag(self) -> dict[TopicPartition, int]:
+        """See `EventConsumer.lag`."""
+        return self._inner.lag()
+
+    def close(self) -> None:
+        """See `EventConsumer.close`."""
+        self._inner.close()
+
+
+def _unsealed(message: Message) -> Message:
+    headers = tuple((name, value) for name, value in message.headers if name != HEADER)
+    return replace(message, headers=headers)
