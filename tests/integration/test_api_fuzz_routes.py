@@ -140,15 +140,14 @@ def deep(depth: int) -> list[tuple[str, str, dict[str, str], bytes]]:
     )
     form = {"content-type": FORM}
 
-    def with_picture(name: bytes, value: bytes = nest) -> bytes:
-        return part % (name, value) + image % picture(1, size=(8, 8)) + b"--b--\r\n"
+    def with_picture(name: bytes) -> bytes:
+        return part % (name, nest) + image % picture(1, size=(8, 8)) + b"--b--\r\n"
 
     event = b'{"specversion":"1.0","type":"sightline.image.uploaded.v1","id":"a","source":"/a",'
     return [
         ("PATCH", "/v1/images/i0", JSON, b'{"attributes":' + nest + b"}"),
         ("PUT", "/v1/images/deep", form, with_picture(b"attributes")),
         ("POST", "/v1/images", form, with_picture(b"attributes")),
-        ("PUT", "/v1/images/last", form, with_picture(b"version", b"%d" % MOST)),
         ("POST", "/v1/search", form, with_picture(b"location")),
         ("POST", "/v1/search", JSON, b'{"image_id":"i0","location":' + nest + b"}"),
         ("POST", "/v1/interactions", JSON, b'{"search_id":"a","items":[' + nest + b"]}"),
