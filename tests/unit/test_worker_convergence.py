@@ -189,11 +189,12 @@ def assert_hidden_before_its_bytes_are_read(world: World) -> None:
     assert world.index.images["a"].stage is Stage.PROVISIONAL
 
 
+route = Router.route
+
+
 def without_hiding_first(router: Router, moves: Iterable[Move]) -> None:
     """Carry out all moves but those that hide."""
-    for move in moves:
-        if not isinstance(move, Hide):
-            router._carry_out(move)
+    route(router, [move for move in moves if not isinstance(move, Hide)])
 
 
 STAGES = ("plan", "fetch", "embed", "apply")
