@@ -12,7 +12,7 @@ from sightline.schemas.fields import ImageId, Time
 
 
 class Decision(StrEnum):
-    """What became of a request."""
+    """Whether a request was carried out for an operator, or refused."""
 
     ACTED = "acted"
     """An operator's key asked, and was answered."""
@@ -46,5 +46,5 @@ class AccessRecorded(EventData):
 
     @property
     def subject(self) -> str:
-        """Who it was."""
+        """Names who asked: the operator's key, or the address; it is the Kafka key, too."""
         return self.who

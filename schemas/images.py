@@ -40,7 +40,7 @@ class ObjectReference(Contract):
 
 
 class Authority(StrEnum):
-    """Who counts an image's versions (docs/images.md)."""
+    """Who gives an image its version numbers (docs/images.md)."""
 
     OWNER = "owner"
     SIGHTLINE = "sightline"
@@ -76,7 +76,7 @@ class ImageState(EventData):
 
     @property
     def subject(self) -> str:
-        """The image."""
+        """Names the image that the event is about."""
         return self.image_id
 
 

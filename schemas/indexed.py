@@ -64,7 +64,7 @@ class _Applied(EventData):
 
     @property
     def subject(self) -> str:
-        """The image."""
+        """Names the image that the answer is about."""
         return self.image_id
 
 

@@ -65,7 +65,7 @@ class ResultsInteracted(EventData):
 
     @property
     def subject(self) -> str:
-        """The search."""
+        """Names the search whose results the person acted on."""
         return self.search_id
 
 
@@ -79,7 +79,7 @@ class ClockTicked(EventData):
 
     @property
     def subject(self) -> str:
-        """Who ticks."""
+        """Names the process that writes the ticks."""
         return self.ticker_id
 
 
@@ -95,5 +95,5 @@ class UserErased(EventData):
 
     @property
     def subject(self) -> str:
-        """The pseudonym."""
+        """Names the person who was erased, by pseudonym."""
         return self.user_pseudonym

@@ -34,5 +34,5 @@ class RelevanceJudged(EventData):
 
     @property
     def subject(self) -> str:
-        """The anchor."""
+        """Names the anchor that the image was graded for."""
         return self.anchor_id

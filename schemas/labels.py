@@ -65,7 +65,7 @@ class GradedImage(Contract):
 
 
 class SearchClosed(Contract):
-    """One search with everything that counts."""
+    """One search with everything that counts of it, once its epoch has closed."""
 
     search_id: SearchId
     """The search."""
@@ -112,7 +112,7 @@ class SearchesClosed(EventData):
 
     @property
     def subject(self) -> str:
-        """Source partition and epoch."""
+        """Names the source partition and the epoch: `<partition>/<epoch>`."""
         return f"{self.source_partition}/{self.epoch}"
 
 
@@ -130,7 +130,7 @@ class EpochClosed(EventData):
 
     @property
     def subject(self) -> str:
-        """Source partition and epoch."""
+        """Names the source partition and the epoch: `<partition>/<epoch>`."""
         return f"{self.source_partition}/{self.epoch}"
 
 
@@ -223,7 +223,7 @@ class TripleMined(EventData):
 
     @property
     def subject(self) -> str:
-        """The anchor."""
+        """Names the anchor that the triple was mined for."""
         return self.anchor_id
 
 
@@ -237,7 +237,7 @@ class TripleMinedV1(TripleMined):
 
 
 class RetractionCause(StrEnum):
-    """Why a triple is taken back."""
+    """Which event made a mined triple invalid."""
 
     USER_ERASED = "user_erased"
     IMAGE_DELETED = "image_deleted"
@@ -260,5 +260,5 @@ class TripleRetracted(EventData):
 
     @property
     def subject(self) -> str:
-        """The anchor."""
+        """Names the anchor that the triple was mined for."""
         return self.anchor_id

@@ -73,5 +73,5 @@ class InteractionsOmitted(EventData):
 
     @property
     def subject(self) -> str:
-        """The search."""
+        """Names the search whose interactions were not counted."""
         return self.search_id

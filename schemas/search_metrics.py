@@ -66,7 +66,7 @@ class SearchMetricsCounted(EventData):
 
     @property
     def subject(self) -> str:
-        """The Kafka key."""
+        """Names what the counts are of; it is the Kafka key, too."""
         return (
             f"{self.variant}/{self.model_digest}/{self.epoch}"
             f"/{self.source_topic}/{self.source_partition}"

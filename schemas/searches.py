@@ -72,7 +72,7 @@ Query = Annotated[ImageQuery | UploadQuery, Field(discriminator="kind")]
 
 
 class ShownImage(Contract):
-    """One result as it was shown."""
+    """One result on the page: which image, at which place, with which score."""
 
     image_id: ImageId
     """The image that was shown."""
@@ -127,5 +127,5 @@ class ResultsShown(EventData):
 
     @property
     def subject(self) -> str:
-        """The search."""
+        """Names the search whose results were shown."""
         return self.search_id

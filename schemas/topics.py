@@ -40,7 +40,7 @@ FOREVER_MS = -1
 
 
 class Cleanup(StrEnum):
-    """Kafka's `cleanup.policy`."""
+    """What the broker does with old records: Kafka's `cleanup.policy`."""
 
     DELETE = "delete"
     COMPACT = "compact"
@@ -48,7 +48,7 @@ class Cleanup(StrEnum):
 
 
 class TimestampType(StrEnum):
-    """Kafka's `message.timestamp.type`."""
+    """Which time a record carries: Kafka's `message.timestamp.type`."""
 
     LOG_APPEND_TIME = "LogAppendTime"
     CREATE_TIME = "CreateTime"

@@ -18,14 +18,14 @@ Schema = Any
 
 
 class Direction(StrEnum):
-    """Who fails."""
+    """Which side fails when a contract changes: its readers, or those of the old version."""
 
     NEW_READS_OLD = "new readers fail on old events"
     OLD_READS_NEW = "old readers fail on new events"
 
 
 class BreakKind(StrEnum):
-    """The name of a break."""
+    """What a change of a contract did that one side cannot read."""
 
     EVENT_REMOVED = "event type removed"
     FIELD_REMOVED = "field removed"
@@ -46,7 +46,7 @@ class BreakKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """One incompatibility."""
+    """One change of a contract that one side cannot read, and where it is."""
 
     kind: BreakKind
     where: str
@@ -77,7 +77,7 @@ class _Node(NamedTuple):
         return [self.of(option) for option in options]
 
     def field(self, name: str) -> _Node:
-        """A property's schema."""
+        """Finds the schema of the property `name` of this object."""
         return self.of(self.schema["properties"][name])
 
 

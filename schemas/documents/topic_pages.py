@@ -28,7 +28,7 @@ _BOUNDS = {
 
 
 def pages() -> dict[str, str]:
-    """File names and texts of `docs/topics/`."""
+    """Builds the pages of `docs/topics/`: the name of each file, and its text."""
     return {"README.md": _index()} | {f"{topic.name}.md": page(topic) for topic in ALL_TOPICS}
 
 
