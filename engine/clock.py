@@ -11,10 +11,10 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """Tells the time by the clocks of the operating system."""
 
     def now(self) -> datetime:
-        """The present instant, in UTC."""
+        """See `Clock.now`."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:

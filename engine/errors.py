@@ -83,7 +83,7 @@ class ObjectDenied(PartUnavailable):
 
 
 class PermanentError(SightlineError):
-    """Trying again changes nothing."""
+    """A failure that lasts: trying again changes nothing."""
 
 
 class RejectReason(StrEnum):

@@ -74,7 +74,7 @@ class Health:
             return dict(self._stopped)
 
     def ready(self) -> bool:
-        """Whether no part is down."""
+        """Whether the process can serve: no part of it is down."""
         return all(part.up for part in self.parts())
 
     def _report(self, part: Part, *, up: bool, reason: str) -> None:

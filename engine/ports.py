@@ -36,7 +36,7 @@ class Clock(Protocol):
     """The time, so that tests can turn it."""
 
     def now(self) -> datetime:
-        """The present instant, in UTC."""
+        """Tells the present instant, with its time zone UTC."""
 
     def monotonic(self) -> float:
         """Seconds from an arbitrary start; never goes back."""
@@ -98,7 +98,7 @@ class BatchEventProducer(EventProducer, Protocol):
     """An `EventProducer` for who sends much and asks only whether all of it arrived."""
 
     def batch(self) -> EventBatch:
-        """A new, empty batch."""
+        """Opens a new, empty batch for events that are acknowledged together."""
 
 
 class RebalanceListener(Protocol):
@@ -118,7 +118,7 @@ class EventConsumer(Protocol):
     """Reads topics as a member of a group; commits only what it is told to, names unprefixed."""
 
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
-        """Join the group, cooperative rebalancing."""
+        """Joins the group with cooperative rebalancing: partitions that stay are read on."""
 
     def poll(self, max_messages: int, timeout_s: float) -> list[Message]:
         """Up to `max_messages` that are there within `timeout_s`; keeps the membership alive.
@@ -161,7 +161,7 @@ class LogFollower(Protocol):
         """Tell others how far it is: the next offset per partition. Raises `PartUnavailable`."""
 
     def close(self) -> None:
-        """Let go; repeated calls do nothing."""
+        """Closes the connection to the log; repeated calls do nothing."""
 
 
 class EventLog(Protocol):
@@ -382,11 +382,11 @@ class Embedder(Protocol):
 
     @property
     def dimensions(self) -> int:
-        """Length of a vector."""
+        """How many numbers a vector of this model has."""
 
     @property
     def input_size(self) -> int:
-        """Side of the square crop, pixels."""
+        """The side of the square that the model sees, in pixels."""
 
     @property
     def runtime(self) -> str:

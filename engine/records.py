@@ -33,7 +33,7 @@ class TopicPartition(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One record of the log."""
+    """One record of the log, as it was read, and where it lies."""
 
     topic: str
     partition: int
@@ -45,7 +45,7 @@ class Message:
 
     @property
     def topic_partition(self) -> TopicPartition:
-        """Where it lies."""
+        """Names the topic and the partition that the record was read from."""
         return TopicPartition(self.topic, self.partition)
 
 
@@ -147,7 +147,7 @@ class IndexedDecision:
 
     @property
     def image_id(self) -> str:
-        """The image, known or not."""
+        """Names the image that the decision is about, indexed or not."""
         return self.decision.image_id
 
     @property
@@ -157,7 +157,7 @@ class IndexedDecision:
 
     @property
     def blocks(self) -> bool:
-        """Whether it hides the image."""
+        """Whether the decision hides the image from searches."""
         return self.decision.moderation is Moderation.BLOCKED
 
     @property
@@ -207,22 +207,22 @@ class IndexedImage:
 
     @property
     def image_id(self) -> str:
-        """The image."""
+        """Names the image whose state and vector these are."""
         return self.state.image_id
 
     @property
     def version(self) -> int:
-        """The winning version."""
+        """The version that was applied: the newest that the index has seen."""
         return self.state.version
 
     @property
     def authority(self) -> Authority:
-        """Who counts its versions."""
+        """Who gives the image its version numbers."""
         return self.state.authority
 
     @property
     def object(self) -> ObjectReference | None:
-        """Where its bytes lie."""
+        """Where the bytes of the image lie, if it has any."""
         return self.state.object
 
     @property
@@ -305,7 +305,7 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One nearest neighbour."""
+    """One image that a search found, and how near it is."""
 
     image: IndexedImage
     """Without its vector unless the adapter had it at no cost."""

@@ -55,7 +55,7 @@ class SearchIdInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedSearch:
-    """What a search id carries."""
+    """What is sealed in a search id: when, by whom and by what was searched."""
 
     issued_at: datetime
     """In UTC, to the millisecond."""
@@ -144,7 +144,7 @@ def new_session_id() -> str:
 
 
 def upload_ids(data: bytes, box: CropBox | None = None) -> tuple[str, str]:
-    """Of an uploaded picture, its SHA-256 (hex) and its anchor id (docs/api.md).
+    """Derives the SHA-256 (hex) and the anchor id of an uploaded picture (docs/api.md).
 
     The anchor is `q-` + 32 hex of SHA-256(bytes ‖ box in thousandths): a picture and a part of it
     are different anchors, and a box moved by less than a thousandth is the same one.

@@ -43,5 +43,5 @@ def traceparent_of(headers: Iterable[tuple[str, bytes]]) -> str | None:
 
 
 def traceparent_header(traceparent: str) -> tuple[str, bytes]:
-    """The Kafka header for a traceparent."""
+    """Encodes a traceparent as the header of a Kafka message."""
     return HEADER, traceparent.encode("ascii")

@@ -1,1 +1,1 @@
-"""From settings to open adapters."""
+"""Opens the adapters that the settings name: event log, object store, vector index."""

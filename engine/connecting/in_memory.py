@@ -45,5 +45,5 @@ class SystemInMemory:
         self.index = MemoryVectorIndex(spec)
 
     def consumer(self, group: str) -> MemoryEventConsumer:
-        """A new member of a group."""
+        """Opens a consumer that joins `group` as a new member."""
         return MemoryEventConsumer(self.broker, group=group)

@@ -22,11 +22,11 @@ class Runtime(Protocol):
 
     @property
     def name(self) -> str:
-        """As in the settings: `openvino`, `torch-eager`, `torch-compiled`, `cuda`."""
+        """The name in the settings: `openvino`, `torch-eager`, `torch-compiled` or `cuda`."""
 
     @property
     def precision(self) -> str:
-        """`fp32` or `bf16`."""
+        """The number format of the arithmetic: `fp32` or `bf16`."""
 
     @property
     def batched(self) -> bool:
@@ -91,12 +91,12 @@ class ProjectingEmbedder:
 
     @property
     def dimensions(self) -> int:
-        """Length of a vector."""
+        """See `Embedder.dimensions`."""
         return self._dimensions
 
     @property
     def input_size(self) -> int:
-        """Side of the square crop, pixels."""
+        """See `Embedder.input_size`."""
         return self._source.input_size
 
     @property

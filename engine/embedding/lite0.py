@@ -57,7 +57,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class _Block(nn.Module):
-    """Inverted residual: expand, depthwise, project."""
+    """MobileNet's inverted residual: expands the channels, filters each of them, projects back."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()

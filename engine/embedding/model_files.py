@@ -33,7 +33,7 @@ _INPUT_SIZE = 224
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSource:
-    """What a model is made of."""
+    """Which network, weights and projection a model is made of."""
 
     model: str
     weights: Path | None

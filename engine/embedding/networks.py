@@ -42,7 +42,7 @@ class Normalised(nn.Module):
         return features
 
     def scaled(self, pixels: Tensor) -> Tensor:
-        """(pixels - mean) / std."""
+        """Scales pixels as in the network's training: (pixels - mean) / std."""
         scaled: Tensor = (pixels - self.mean) / self.std
         return scaled
 

@@ -35,7 +35,7 @@ _SUMS = "sha256.json"
 
 
 class OpenVinoRuntime:
-    """A network compiled for the CPU."""
+    """Runs a network that OpenVINO compiled for this machine's CPU."""
 
     def __init__(self, network: ov.Model, *, precision: str, threads: int) -> None:
         self._precision = precision
@@ -57,17 +57,17 @@ class OpenVinoRuntime:
 
     @property
     def name(self) -> str:
-        """As in the settings."""
+        """See `Runtime.name`."""
         return "openvino"
 
     @property
     def precision(self) -> str:
-        """`fp32` or `bf16`."""
+        """See `Runtime.precision`."""
         return self._precision
 
     @property
     def batched(self) -> bool:
-        """Never: one image per inference."""
+        """See `Runtime.batched`: each inference takes one image."""
         return False
 
     def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -29,12 +29,12 @@ class TorchRuntime:
 
     @property
     def name(self) -> str:
-        """As in the settings."""
+        """See `Runtime.name`."""
         return self._name
 
     @property
     def precision(self) -> str:
-        """`fp32` or `bf16`."""
+        """See `Runtime.precision`."""
         return self._precision
 
     @property

@@ -18,7 +18,7 @@ ATTEMPTS = 10
 
 
 class PositionBias(BaseModel):
-    """One place on the page."""
+    """How likely one place on the page is looked at, and on how much evidence."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,7 +41,7 @@ class PositionBias(BaseModel):
 
 
 class PropensityCurve(BaseModel):
-    """One fit."""
+    """One fit of the position bias: a weight for each place, and what it was fitted on."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -107,17 +107,17 @@ def latest_curve(store: ObjectStore, bucket: str) -> PropensityCurve | None:
 
 
 def load_curve(store: ObjectStore, bucket: str, version: int) -> PropensityCurve:
-    """One fit. Raises `ObjectMissing`, `PartUnavailable`."""
+    """Reads the curve of one version. Raises `ObjectMissing`, `PartUnavailable`."""
     return PropensityCurve.model_validate_json(store.get(bucket, curve_key(version)))
 
 
 def curve_key(version: int) -> str:
-    """Where a fit lies."""
+    """Names the object that holds the curve of a version, as JSON."""
     return f"{PREFIX}{version:06d}.json"
 
 
 def picture_key(version: int) -> str:
-    """Where its picture lies."""
+    """Names the object that holds the picture of a version's curve, as SVG."""
     return f"{PREFIX}{version:06d}.svg"
 
 

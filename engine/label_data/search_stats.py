@@ -29,7 +29,7 @@ RECENT = timedelta(days=2)
 
 
 class Period(StrEnum):
-    """What epochs are folded into."""
+    """How long a span of time one row of the statistics covers."""
 
     ALL = "all"
     DAY = "day"
@@ -92,7 +92,7 @@ class Folded:
         self._more_people += counted.actors_omitted
 
     def add_day(self, day: DayCounts) -> None:
-        """Add a whole day."""
+        """Adds the counts of one whole day to the sums."""
         for name in SUMS:
             self.sums[name] += day.sums[name]
         self._more_people += len(day.people) + day.people_omitted

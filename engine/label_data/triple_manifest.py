@@ -29,14 +29,14 @@ _MANIFEST = "/manifest/"
 
 
 class FileKind(StrEnum):
-    """What a file holds."""
+    """Whether a Parquet file holds triples, or retractions of triples."""
 
     TRIPLES = "triples"
     RETRACTIONS = "retractions"
 
 
 class TripleFile(BaseModel):
-    """One Parquet file."""
+    """A Parquet file that an entry of the manifest lists, with its rows counted."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,7 +67,7 @@ class ManifestEntry(BaseModel):
 
     @property
     def key(self) -> str:
-        """Where the entry is stored."""
+        """Names the object in the bucket that holds this entry, as JSON."""
         return f"{folder(self.topic, self.log, self.partition)}{self.first_offset:020d}.json"
 
 
@@ -157,7 +157,7 @@ class TripleManifest:
         self.store.put_if(self.bucket, entry.key, _encoded(entry), expected_etag=stored.etag)
 
     def has(self, file: TripleFile) -> bool:
-        """Whether a file's bytes are there."""
+        """Whether the bucket still holds the bytes of a listed file."""
         try:
             self.store.stat(self.bucket, file.key)
         except ObjectMissing:

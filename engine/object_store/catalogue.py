@@ -228,7 +228,7 @@ CatalogueEntry = Entry[ImageState]
 
 
 class Catalogue(Entries[ImageState]):
-    """The images whose versions Sightline counts."""
+    """The newest event of each image whose versions Sightline counts, kept in the bucket."""
 
     prefix = PREFIX
     kind = ImageState

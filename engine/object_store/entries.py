@@ -57,7 +57,7 @@ class Entry(Generic[D]):
 
     @property
     def state(self) -> D:
-        """What the newest event says."""
+        """The state that the newest event gives the image."""
         return self.event.data
 
 
@@ -71,7 +71,7 @@ class _Stored(BaseModel):
 
 
 def encode_entry(entry: Entry[D]) -> bytes:
-    """The entry as it is stored."""
+    """Writes an entry as JSON, to be stored in the bucket."""
     return (
         _Stored(
             event=entry.event.model_dump(mode="json", exclude_none=True),

@@ -14,11 +14,11 @@ class Clustered(Protocol):
 
     @property
     def perceptual_hash(self) -> str | None:
-        """Hex dHash."""
+        """The picture's dHash in hexadecimal digits, if it has one."""
 
     @property
     def cluster(self) -> str | None:
-        """The hash that names its cluster."""
+        """The perceptual hash that names the picture's cluster, if it is in one."""
 
 
 def hash_bits(hex_hash: str | None) -> int:

@@ -76,7 +76,7 @@ def decode_upright(data: bytes, *, limits: DecodeSettings, detail: float) -> Pix
 
 
 def decode_stored(data: bytes, *, limits: DecodeSettings, detail: float) -> Pixels:
-    """As `decode_upright`, with the conversion of the colours still to be done.
+    """Decodes like `decode_upright`, but leaves the conversion of the colours to be done.
 
     Raises:
         BadImage: as `decode_upright`.

@@ -1,4 +1,4 @@
-"""Settings of the search API."""
+"""Settings of the search API: its keys and scopes, its limits, its rules for pages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ApiKey(Section):
 
 
 class ApiSettings(Section):
-    """The search API."""
+    """The search API: its address, keys, limits, and how results are picked."""
 
     host: str = "127.0.0.1"
     """Without API keys only a loopback address is accepted."""

@@ -12,7 +12,7 @@ from sightline.schemas.fields import Visibility
 
 
 class EmbedderSettings(Section):
-    """What turns pictures into vectors."""
+    """The model that turns pictures into vectors, and what runs it."""
 
     model: str = "efficientnet_lite0"
     """The default model, any torchvision classification network by name, or a released model."""
@@ -41,7 +41,7 @@ class DecodeSettings(Section):
 
 
 class WorkerSettings(Section):
-    """The index worker."""
+    """The index worker, which applies image events to the vector index."""
 
     group: str = "sightline-index"
     """Consumer group; the lane's name is appended."""

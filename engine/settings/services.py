@@ -11,7 +11,7 @@ from sightline.engine.settings.section import PositiveInt, Seconds, Section
 
 
 class KafkaSettings(Section):
-    """The event log."""
+    """The event log: Kafka brokers, how to reach them, and how topics are created."""
 
     bootstrap_servers: str = "127.0.0.1:9092"
     """Comma-separated `host:port` of any brokers."""
@@ -55,7 +55,7 @@ class KafkaSettings(Section):
 
 
 class StoreSettings(Section):
-    """The object store."""
+    """The object store: an S3 service or a directory, and its bucket."""
 
     endpoint: str = "127.0.0.1:9000"
     """`host:port` of the S3 API; ignored where `directory` is set."""
@@ -87,7 +87,7 @@ class StoreSettings(Section):
 
 
 class IndexSettings(Section):
-    """The vector index."""
+    """The vector index: a Qdrant server, or the embedded engine."""
 
     url: str | None = None
     """Of a Qdrant server, `http://host:6333`; none: the embedded engine in `directory`."""

@@ -39,14 +39,14 @@ NONE_WORD = "null"
 
 
 class Mode(StrEnum):
-    """How the system is run (docs/adr/0008)."""
+    """Whether everything runs in one process, or on outside services (docs/adr/0008)."""
 
     EMBEDDED = "embedded"
     SERVICES = "services"
 
 
 class Settings(BaseSettings):
-    """Everything; see `docs/settings.md`."""
+    """All settings of Sightline, in sections; `docs/settings.md` lists them."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -74,7 +74,7 @@ class Settings(BaseSettings):
 
     @property
     def index_directory(self) -> Path:
-        """Where the embedded index lives."""
+        """The directory of the embedded index, by default `index` in the data directory."""
         return self.index.directory or self.data_directory / "index"
 
     @classmethod

@@ -136,7 +136,7 @@ def decisions_of(points: Iterable[StoredPoint]) -> Iterator[IndexedDecision]:
 
 
 def fence_of(payload: Mapping[str, Any]) -> Fence:
-    """The image half's fence."""
+    """Reads the fence of a point's image half: version, tie and stage."""
     return Fence(int(payload["version"]), int(payload["tie"]), int(payload["stage"]))
 
 

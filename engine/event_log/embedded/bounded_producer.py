@@ -193,7 +193,7 @@ class CommittedOffsets:
         }
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Closes the connections, one for each group that was asked for."""
         for consumer in self._consumers.values():
             consumer.close()
         self._consumers.clear()

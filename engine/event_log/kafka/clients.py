@@ -45,7 +45,7 @@ class OncePerMinute(logging.Filter):
         self._told: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is news."""
+        """Lets a message pass unless the same one was logged within `REPEAT_S` seconds."""
         message, now = record.getMessage(), self._monotonic()
         self._told = {said: at for said, at in self._told.items() if now - at < REPEAT_S}
         if message in self._told:

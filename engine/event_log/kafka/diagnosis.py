@@ -19,7 +19,7 @@ _SILENT.propagate = False
 
 
 class Trouble(StrEnum):
-    """Why a broker does not answer."""
+    """Why a broker does not answer, as far as the client can tell."""
 
     UNREACHABLE = "unreachable"
     UNKNOWN_HOST = "unknown host"
@@ -29,7 +29,7 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerAnswer:
-    """What came back."""
+    """What a broker said of itself, or why it did not answer."""
 
     brokers: int
     topics: frozenset[str]

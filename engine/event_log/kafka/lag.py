@@ -44,7 +44,7 @@ class LagReader:
             raise error_of(error, "reading lag") from error
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Closes the connection to the broker; the reader is of no use afterwards."""
         self._consumer.close()
 
     def _committed(self, topics: Sequence[str]) -> list[TopicPartition]:

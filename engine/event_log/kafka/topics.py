@@ -97,7 +97,7 @@ class KafkaTopics:
         return [topic for topic in topics if self._wire(topic) not in known]
 
     def _known(self) -> dict[str, int]:
-        """Partition counts by prefixed name."""
+        """Asks the broker for each topic's number of partitions, by prefixed name."""
         try:
             listed = self._admin.list_topics(timeout=self._settings.request_timeout_s).topics
         except KafkaException as error:
@@ -164,5 +164,5 @@ _REFUSALS = frozenset(
 
 
 def _normal(value: str) -> str:
-    """`compact,delete` and `delete,compact` are one policy."""
+    """Sorts a list's parts: `compact,delete` and `delete,compact` are one policy."""
     return ",".join(sorted(part.strip() for part in value.split(",")))

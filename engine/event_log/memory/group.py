@@ -42,7 +42,7 @@ class MemoryGroup(Generic[Member]):
         return [at for at in self.held(member) if self._meant.get(at) is not member]
 
     def release(self, partitions: Collection[TopicPartition]) -> None:
-        """Nobody holds these any more."""
+        """Takes partitions from whoever holds them, so that nobody does."""
         for at in partitions:
             self._holders.pop(at, None)
 

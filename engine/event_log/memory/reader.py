@@ -24,13 +24,13 @@ class MemoryReader:
         self._told = False
 
     def start(self, at: TopicPartition, offset: int) -> None:
-        """Read a partition from here on."""
+        """Begins to read a partition at `offset`, also if it was read before or paused."""
         with self._broker.changed:
             self._positions[at] = self._broker.partition(at).position(offset)
             self._paused.discard(at)
 
     def stop(self, partitions: Iterable[TopicPartition]) -> None:
-        """Read these no longer."""
+        """Stops reading partitions and forgets the positions in them."""
         for at in partitions:
             self._positions.pop(at, None)
             self._paused.discard(at)
@@ -40,11 +40,11 @@ class MemoryReader:
         self._paused |= set(partitions) & set(self._positions)
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        """Read these again."""
+        """Reads paused partitions again from where each stands."""
         self._paused -= set(partitions)
 
     def lag(self) -> dict[TopicPartition, int]:
-        """Offsets between position and end."""
+        """Counts the records from the position to the end, for each partition."""
         with self._broker.changed:
             return {
                 at: self._broker.partition(at).end - position

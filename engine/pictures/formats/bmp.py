@@ -1,4 +1,4 @@
-"""BMP: one header of fixed places."""
+"""Reads the size of a BMP from its header, whose fields have fixed places."""
 
 # ruff: noqa: PLR2004 - the numbers are those of the BITMAPINFOHEADER family
 
@@ -15,7 +15,7 @@ _MIN_BYTES = 26
 
 
 def read_bmp(data: bytes, max_frames: int, budget: HeaderBudget) -> ImageHeader:
-    """Size. Raises `BadImage`, `struct.error`."""
+    """Reads the picture's width and height. Raises `BadImage`, `struct.error`."""
     del max_frames
     budget.step()
     (header_bytes,) = struct.unpack_from("<I", data, 14)

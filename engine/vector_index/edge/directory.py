@@ -37,7 +37,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the directory's entries durable."""
+    """Makes the creation and removal of a directory's files durable (`fsync`)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -187,7 +187,7 @@ class EdgeVectorIndex:
         return found if vectors else {i: replace(m, vector=None) for i, m in found.items()}
 
     def search(self, request: SearchRequest) -> list[Hit]:
-        """The nearest listed images; see `VectorIndex.search`."""
+        """See `VectorIndex.search`."""
         vector = checked_vector(request.vector, self._spec.dimensions, of="the query")
         query = edge.Query.Nearest(vector.tolist())
         params = _search_params(exact=request.exact)
@@ -298,7 +298,7 @@ class EdgeGenerations:
         return read_current(self._directory)
 
     def names(self) -> list[str]:
-        """All that exist, by name."""
+        """Lists the names of the generations that are on the disk, sorted."""
         return sorted(path.parent.name for path in self._directory.glob(f"*/{_SPEC}"))
 
     def spec(self, name: str) -> GenerationSpec | None:

@@ -133,14 +133,14 @@ class EdgeStore:
                 self._unflushed = 0
 
     def unindexed(self) -> int:
-        """Vectors that no graph covers yet."""
+        """Counts the vectors that the search graph does not cover yet."""
         with self.reading("count") as shard:
             having = edge.Filter(must=[edge.HasVectorCondition(_VECTOR)])
             vectors = shard.count(edge.CountRequest(exact=True, filter=having))
             return max(0, vectors - shard.info().indexed_vectors_count)
 
     def points(self) -> int:
-        """Stored points, an estimate."""
+        """Estimates how many points the shard holds, without counting them."""
         with self.reading("count") as shard:
             return shard.info().points_count
 

@@ -153,7 +153,7 @@ def _decided() -> edge.FieldCondition:
 
 
 def decided() -> edge.Filter:
-    """Matches points that hold a decision."""
+    """Builds a filter for the points that hold a decision."""
     return edge.Filter(must=[_decided()])
 
 

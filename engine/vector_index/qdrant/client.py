@@ -38,7 +38,7 @@ def connect(settings: IndexSettings) -> QdrantClient:
 
 
 def request_timeout_s(settings: IndexSettings) -> int:
-    """The client takes whole seconds only."""
+    """Rounds the time limit up to whole seconds, since the client takes no other."""
     return max(1, math.ceil(settings.timeout_s))
 
 

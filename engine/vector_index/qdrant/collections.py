@@ -34,7 +34,7 @@ class QdrantCollections:
         return None
 
     def names(self) -> list[str]:
-        """All that exist, by name."""
+        """Lists the names of the generations that the server holds, sorted."""
         start = f"{self._prefix}-"
         found = self.calls("list", lambda client: client.get_collections()).collections
         return sorted(c.name.removeprefix(start) for c in found if c.name.startswith(start))
@@ -114,5 +114,5 @@ class QdrantCollections:
         self.calls.close()
 
     def collection(self, name: str) -> str:
-        """The collection of a generation."""
+        """Names the collection that holds a generation: the prefix, then its name."""
         return f"{self._prefix}-{name}"

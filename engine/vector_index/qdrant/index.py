@@ -214,7 +214,7 @@ class QdrantVectorIndex:
         return found if vectors else {i: replace(m, vector=None) for i, m in found.items()}
 
     def search(self, request: SearchRequest) -> list[Hit]:
-        """The nearest listed images; see `VectorIndex.search`."""
+        """See `VectorIndex.search`."""
         vector = checked_vector(request.vector, self._spec.dimensions, of="the query").tolist()
         params = search_params(exact=request.exact)
 

@@ -131,7 +131,7 @@ def _decided() -> models.FieldCondition:
 
 
 def decided() -> models.Filter:
-    """Matches points that hold a decision."""
+    """Builds a filter for the points that hold a decision."""
     return models.Filter(must=[_decided()])
 
 
@@ -184,7 +184,7 @@ def is_at(image: IndexedImage) -> models.Filter:
 
 
 def has_ids(image_ids: Sequence[str]) -> models.HasIdCondition:
-    """Matches the points of these images."""
+    """Builds a condition for the points that belong to these images."""
     return models.HasIdCondition(has_id=[point_id(image_id) for image_id in image_ids])
 
 
