@@ -37,7 +37,7 @@ from sightline.schemas.indexed import Lane
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillOptions:
-    """How a backfill publishes."""
+    """How a backfill publishes images: on which lane, how fast, and what of known ones."""
 
     visibility: Visibility | None = None
     """Of images whose manifest says nothing; without a manifest it must be given."""

@@ -42,16 +42,16 @@ class BackfillSummary:
 
     @property
     def done(self) -> int:
-        """Files with an end."""
+        """Counts the files that are done with, however each of them ended."""
         return self.counts.total()
 
     @property
     def published(self) -> int:
-        """Files whose event was acknowledged."""
+        """Counts the files whose event the event log acknowledged."""
         return self.counts[End.PUBLISHED]
 
     def note(self, path: str, end: End, reason: str = "") -> None:
-        """Count one file."""
+        """Counts how one file ended, and names it where that is worth it."""
         self.counts[end] += 1
         if end is End.FAILED:
             self.failures.append(FileFailed(path, reason))

@@ -22,17 +22,17 @@ class Response(Protocol):
 
     @property
     def status_code(self) -> int:
-        """The HTTP status."""
+        """The answer's HTTP status code, such as 200."""
 
     def json(self) -> Any:
-        """The body."""
+        """Parses the body of the answer as JSON."""
 
 
 class HttpClient(Protocol):
     """What is needed of an HTTP client bound to the API's address; `httpx.Client` has it."""
 
     def post(self, url: str, *, json: Any) -> Response:
-        """One request."""
+        """Sends `json` to `url` by POST and waits for the answer."""
 
 
 @dataclass

@@ -12,7 +12,7 @@ HASH_BITS = 256
 
 
 class Picture(NamedTuple):
-    """One image of the catalogue."""
+    """One image of the made-up catalogue: its label, its hash, and what it copies."""
 
     image_id: str
     label: str
@@ -23,7 +23,7 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogueShape:
-    """How many of what."""
+    """How many labels, images and near-copies the made-up catalogue has."""
 
     labels: int = 60
     images_per_label: int = 15
@@ -53,7 +53,7 @@ class SimulatedCatalogue:
             self._by_label.setdefault(picture.label, []).append(picture)
 
     def labels(self) -> dict[str, str]:
-        """Image id to label: the truth."""
+        """Each image's true label, which the simulated searches are judged by."""
         return {picture.image_id: picture.label for picture in self.pictures}
 
     def ranking(self, anchor: Picture, random: Random) -> tuple[ShownImage, ...]:

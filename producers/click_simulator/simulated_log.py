@@ -40,7 +40,7 @@ class SimulatedRecord(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """How busy the simulated site is."""
+    """How many searches and people the simulated site has, and how they are spread."""
 
     start_ms: int = 1_780_000_000_000
     searches_per_s: float = 5.0
@@ -118,7 +118,7 @@ class SimulatedLog:
         yield from self._told(now_ms, page, visitor, done)
 
     def attacked(self, now_ms: int, attack: Attack) -> Iterator[tuple[int, str, bytes]]:
-        """The same of an attacker's search."""
+        """Yields the records of one search that an attacker makes, and of its clicks."""
         page = self._page(now_ms, attack.actor(self._random), attack.anchor)
         page = page.model_copy(update={"shown": attack.page(page.shown)})
         done = attack.visit(len(page.shown))
@@ -201,7 +201,7 @@ class SimulatedLog:
             yield arrival_ms, data.actor_id, value
 
     def tick(self, at_ms: int) -> SimulatedRecord:
-        """What tells every partition the time."""
+        """Builds the record that tells every partition the time `at_ms`."""
         value = _written(ClockTicked(ticker_id="click-simulator"), f"tick-{at_ms}", at_ms)
         return SimulatedRecord(at_ms, None, value)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SearchTruth:
-    """One search as it really was."""
+    """What really happened on one page: who looked, how far, and at what."""
 
     search_id: str
     anchor_id: str

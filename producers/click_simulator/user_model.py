@@ -18,7 +18,7 @@ from sightline.schemas.interactions import Kind
 
 
 class Visitor(StrEnum):
-    """Who looks at a page."""
+    """Who looks at a page: a person, or one of several kinds of robot."""
 
     PERSON = "person"
     CRAWLER = "crawler"

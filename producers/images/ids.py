@@ -14,12 +14,12 @@ _MILLISECONDS = 2**48 - 1
 
 
 def id_of_file(relative_path: str) -> str:
-    """Of a file in a folder: by its path in the folder, parts joined by `/`."""
+    """Derives the id of a file's image from its path in the folder, parts joined by `/`."""
     return "f-" + _digest(relative_path)
 
 
 def id_of_object(bucket: str, key: str) -> str:
-    """Of an object in a bucket: the same from a notification and from a backfill."""
+    """Derives the id of a stored object's image: a notification and a backfill give the same."""
     return "s3-" + _digest(f"{bucket}\0{key}")
 
 
@@ -31,7 +31,7 @@ def new_id() -> str:
 
 
 def event_id_of(source: str, event_type: str, state_json: str) -> str:
-    """Of an event without an id of its own: by what it says.
+    """Derives the id of an event that has none from what it says.
 
     A publisher that repeats itself after an error thereby repeats the same event, not a second one
     of the same version.

@@ -25,7 +25,7 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The end of one published version."""
+    """How one published version ended: what the index worker made of it, and when."""
 
     published: Published
     outcome: Outcome

@@ -16,7 +16,7 @@ from sightline.schemas.indexed import Lane
 
 
 class AsyncImagePublisher:
-    """As `ImagePublisher`, awaited; the store is written in a thread, the log without one.
+    """`ImagePublisher` for asyncio; the store is written in a thread, the log without one.
 
     A cancelled call may still take effect: its event is on its way. One that was taken is answered
     or raises, also when the producer is closed meanwhile; what, `ImagePublisher.upload` says.

@@ -23,7 +23,7 @@ from sightline.schemas.envelope import ContractError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileUploaded:
-    """What became of one file."""
+    """How the upload of one file ended: published, or the reason why not."""
 
     file: Path
     published: Published | None

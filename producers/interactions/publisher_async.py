@@ -13,7 +13,7 @@ from sightline.schemas.searches import Location, Query, ShownImage
 
 
 class AsyncInteractionPublisher:
-    """As `InteractionPublisher`, awaited: each call returns when its event is acknowledged.
+    """`InteractionPublisher` for asyncio: each call returns when its event is acknowledged.
 
     A cancelled call may still take effect: its event is on its way. Besides what the synchronous
     calls raise: `PartUnavailable`, the log did not acknowledge in time; a repeat is safe.

@@ -42,7 +42,7 @@ class Columns:
         return names
 
     def headed(self, given: Sequence[object]) -> list[str]:
-        """As `placed`, for a header that names the columns of all rows.
+        """Does what `placed` does for a header, which must name all required columns.
 
         Raises:
             ColumnsInvalid: as `placed`, or a required column is missing.

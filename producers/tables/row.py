@@ -15,7 +15,7 @@ class TableInvalid(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One row of a file."""
+    """One row of a table: its place in the file, and its cells or what is wrong with it."""
 
     number: int
     """In CSV and JSON lines the line where the row ends, from 1; in Parquet the row, from 1."""

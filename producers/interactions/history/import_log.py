@@ -26,7 +26,7 @@ class NotLater(PermanentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What came of an import."""
+    """How much an import published, and which span of time it covers."""
 
     records: int
     ticks: int

@@ -114,7 +114,7 @@ def with_ticks(
 
 
 def moment_of(timestamp_ms: int) -> datetime:
-    """The instant, in UTC."""
+    """Converts milliseconds since 1970 to an instant in UTC."""
     return _EPOCH + timedelta(milliseconds=timestamp_ms)
 
 

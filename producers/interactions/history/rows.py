@@ -133,7 +133,7 @@ COLUMNS = Columns(
 
 @dataclass(frozen=True, slots=True)
 class RowRefused:
-    """A row that cannot be taken."""
+    """A row that cannot be imported, where it stands, and why."""
 
     number: int
     """Of CSV the line of the file, of which the first has the column names; of Parquet the row."""
@@ -142,7 +142,7 @@ class RowRefused:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A row and where it stands."""
+    """A row that can be imported, and where it stands in the file."""
 
     number: int
     row: Row
