@@ -1,1 +1,1 @@
-"""Bucket notifications in, image events out."""
+"""Turns the bucket's notifications of changed objects into image events."""

@@ -97,13 +97,13 @@ class BucketBridge:
             self._consumer.close()
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """Nothing is kept between batches."""
+        """See `RebalanceListener.assigned`: nothing is kept between batches."""
 
     def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """The last batch is committed: revocation comes only between two polls."""
 
     def lost(self, partitions: Collection[TopicPartition]) -> None:
-        """Nothing is kept between batches."""
+        """See `RebalanceListener.lost`: nothing is kept between batches."""
 
     def _turn(self, pool: ThreadPoolExecutor) -> None:
         poll = partial(self._consumer.poll, _AT_ONCE, _POLL_S)

@@ -64,7 +64,7 @@ class _TestEvent(BaseModel):
 
 
 class ObjectNotice(Contract):
-    """Something happened to this object."""
+    """One object that a bucket notification says has changed."""
 
     bucket: str
     key: str
@@ -145,7 +145,7 @@ def _notice(record: JsonValue) -> ObjectNotice | None:
 
 
 def _sequencer(said: Any) -> str | None:
-    """As AWS says: the shorter one is padded with zeros on the right, then they compare as text."""
+    """Pads a sequencer with zeros on the right, so that two compare as text, which AWS asks for."""
     if not isinstance(said, str) or not 0 < len(said) <= _SEQUENCER_DIGITS:
         return None
     digits = said.upper().ljust(_SEQUENCER_DIGITS, "0")

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """Why a record cannot be processed."""
+    """Why a record cannot be processed, and at which stage that was found."""
 
     stage: str
     error: str

@@ -26,7 +26,7 @@ class LetterRate:
 
     @classmethod
     def of(cls, settings: WorkerSettings) -> LetterRate:
-        """What index worker and bridge bear."""
+        """Reads the limit from the settings that index worker and bridge share."""
         return cls(
             limit=settings.dead_letter_limit,
             window_s=settings.dead_letter_window_s,

@@ -20,7 +20,7 @@ class PartitionLedger:
         self._next: int | None = None
 
     def start(self, offset: int, appended: datetime) -> None:
-        """Polled; offsets come in ascending order."""
+        """Notes that a record was polled; offsets come in ascending order."""
         self._open[offset] = appended
         self._next = max(offset + 1, self._next or 0)
 
@@ -35,7 +35,7 @@ class PartitionLedger:
 
     @property
     def empty(self) -> bool:
-        """Whether everything polled is durable."""
+        """Whether the effects of all polled records are durable."""
         return not self._open
 
     @property
@@ -77,7 +77,7 @@ class LaneOffsets:
         return min((moment for moment in seen if moment is not None), default=None)
 
     def held(self) -> tuple[TopicPartition, ...]:
-        """The partitions that are ours."""
+        """Lists the partitions that the consumer holds at present."""
         with self._changed:
             return tuple(self._ledgers)
 
@@ -94,7 +94,7 @@ class LaneOffsets:
             return ledger
 
     def finish(self, finished: Iterable[tuple[PartitionLedger, int]]) -> None:
-        """These offsets are durable."""
+        """Notes that the effects of these offsets are durable."""
         with self._changed:
             for ledger, offset in finished:
                 ledger.finish(offset)
@@ -114,7 +114,7 @@ class LaneOffsets:
             }
 
     def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """The broker has these."""
+        """Notes the offsets that the broker has acknowledged as committed."""
         with self._changed:
             for partition, offset in offsets.items():
                 if partition in self._ledgers:

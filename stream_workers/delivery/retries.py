@@ -22,16 +22,16 @@ class Delays(Protocol):
 
     @property
     def backoff_initial_s(self) -> float:
-        """After the first failure."""
+        """Seconds to wait after the first failure of several."""
 
     @property
     def backoff_max_s(self) -> float:
-        """At most."""
+        """Seconds to wait at most, after many failures."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsualDelays:
-    """Of loops that have no setting for it."""
+    """The delays of loops that have no setting for them."""
 
     backoff_initial_s: float = 0.1
     backoff_max_s: float = 10.0
@@ -51,7 +51,7 @@ class Patience:
         self.giving_up = threading.Event()
 
     def backoff(self) -> Backoff:
-        """A fresh chain of delays."""
+        """Starts a new series of delays, from the shortest one."""
         return Backoff(
             initial_s=self._delays.backoff_initial_s, maximum_s=self._delays.backoff_max_s
         )
@@ -90,5 +90,5 @@ class Patience:
         return not self._health.is_up(part)
 
     def worked(self, part: Part) -> None:
-        """The part answered."""
+        """Marks a part as up, since it has answered."""
         self._health.up(part)

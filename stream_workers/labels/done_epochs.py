@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class DoneRange(NamedTuple):
-    """Epochs that closed on one record."""
+    """A range of epochs that closed together, on the record at one offset."""
 
     first_epoch: int
     epoch: int
@@ -24,7 +24,7 @@ class DoneEpochs:
         self._last = max((done.epoch for done in self._ranges), default=None)
 
     def add(self, done: DoneRange) -> None:
-        """Remember a range."""
+        """Adds a range of epochs that are done; repeats do nothing."""
         at = bisect_left(self._ranges, done)
         if self._ranges[at : at + 1] != [done]:
             self._ranges.insert(at, done)

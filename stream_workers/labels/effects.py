@@ -62,5 +62,5 @@ Effect = SideRow | Undecodable | FinishedEpochs
 
 
 def nothing() -> Iterator[Outgoing]:
-    """No records."""
+    """Yields no records, for effects that have no outputs."""
     return iter(())

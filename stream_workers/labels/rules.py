@@ -55,7 +55,7 @@ class LabelRules:
         )
 
     def epoch_of(self, issued_ms: int) -> int:
-        """The epoch of a search."""
+        """Computes the epoch of a search from when it was answered."""
         return issued_ms // self.epoch_ms
 
     def closes_at(self, epoch: int) -> int:

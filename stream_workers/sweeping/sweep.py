@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
-    """What an object's key tells."""
+    """The image and the content that an object's key names."""
 
     image_id: str
     sha256: str
@@ -36,7 +36,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """What one sweep did."""
+    """How many objects one sweep looked at and removed."""
 
     looked_at: int = 0
     """Objects under our prefixes."""
@@ -101,7 +101,7 @@ class Sweeper:
     def _due(
         self, prefix: str, chunk: Collection[StoredObject], before: datetime
     ) -> tuple[list[StoredObject], list[StoredObject]]:
-        """Of these objects: the ones to remove, and the ones of images the index does not know."""
+        """Sorts out which objects to remove, and which are of images the index does not know."""
         old = [item for item in chunk if item.modified is not None and item.modified < before]
         known = self._index.get({place.image_id for item in old if (place := place_of(item.key))})
         due, unknown = [], []

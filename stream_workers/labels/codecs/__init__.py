@@ -1,1 +1,1 @@
-"""Label records to bytes and back."""
+"""Decodes the label topics' bytes to records, and encodes records to bytes."""

@@ -14,7 +14,7 @@ class UnusualTime(ValueError):
 
 
 def milliseconds(text: str) -> int:
-    """Of `2026-03-01T12:00:00[.123[456]]Z`, the form that every publisher of ours writes.
+    """Parses `2026-03-01T12:00:00[.123[456]]Z`, the form that every publisher of ours writes.
 
     Raises:
         UnusualTime: any other form, valid or not.

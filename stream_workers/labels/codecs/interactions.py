@@ -31,7 +31,7 @@ _hexes = re.compile(r"[0-9a-f]*").fullmatch
 
 
 class ObjectReference(Struct, gc=False, omit_defaults=True):
-    """Where bytes lie."""
+    """Where the bytes of a picture lie in the object store."""
 
     bucket: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,62}\Z")]
     key: Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -41,7 +41,7 @@ class ObjectReference(Struct, gc=False, omit_defaults=True):
 
 
 class CropBox(Struct, gc=False):
-    """A part of a picture."""
+    """The part of a picture that was searched by, in fractions of its sides."""
 
     x: Fraction
     y: Fraction
@@ -54,13 +54,13 @@ class CropBox(Struct, gc=False):
 
 
 class ImageQuery(Struct, gc=False, tag_field="kind", tag="image"):
-    """Asked by an indexed image."""
+    """Says that the search was by an indexed image."""
 
     image_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,128}\Z")]
 
 
 class UploadQuery(Struct, gc=False, tag_field="kind", tag="upload", omit_defaults=True):
-    """Asked by an uploaded picture."""
+    """Says that the search was by an uploaded picture."""
 
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     object: ObjectReference | None = None
@@ -71,7 +71,7 @@ Query = ImageQuery | UploadQuery
 
 
 class Shown(Struct, gc=False):
-    """One shown image."""
+    """One image on the page, with its place and score."""
 
     image_id: Name
     position: Place
@@ -80,7 +80,7 @@ class Shown(Struct, gc=False):
 
 
 class Location(Struct, gc=False):
-    """Where the actor was."""
+    """The country, and perhaps the region, that the actor was in."""
 
     country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
     region: Annotated[str, Meta(max_length=64)] | None = None
@@ -105,7 +105,7 @@ class Page(Struct, gc=False):
 
 
 class Item(Struct, gc=False):
-    """One interaction."""
+    """One act of a person on one image: clicked, liked, shared, converted or viewed."""
 
     event_id: Name
     kind: Literal["clicked", "liked", "shared", "converted", "viewed"]
@@ -117,7 +117,7 @@ class Item(Struct, gc=False):
 
 
 class Beacon(Struct, gc=False):
-    """The data of `ResultsInteracted`."""
+    """The acts on one page that arrived together: the data of `ResultsInteracted`."""
 
     search_id: Annotated[str, Meta(min_length=1, max_length=512)]
     issued_at: str
@@ -127,14 +127,14 @@ class Beacon(Struct, gc=False):
 
 
 class Erasure(Struct, gc=False):
-    """The data of `UserErased`."""
+    """Who was erased, and when: the data of `UserErased`."""
 
     user_pseudonym: Name
     erased_at: str
 
 
 class Tick(Struct, gc=False):
-    """The data of `ClockTicked`."""
+    """Who told the time: the data of `ClockTicked`."""
 
     ticker_id: Name
 
@@ -149,25 +149,25 @@ class _Envelope(Struct, gc=False, tag_field="type", kw_only=True):
 
 
 class ShownRecord(_Envelope, tag="sightline.results.shown.v1"):
-    """An impression."""
+    """The record of an impression: what a search showed."""
 
     data: Page
 
 
 class BeaconRecord(_Envelope, tag="sightline.results.interacted.v1"):
-    """A beacon."""
+    """The record of a beacon: acts on one page."""
 
     data: Beacon
 
 
 class ErasureRecord(_Envelope, tag="sightline.user.erased.v1"):
-    """An erasure."""
+    """The record of an erasure: a person is to be forgotten."""
 
     data: Erasure
 
 
 class TickRecord(_Envelope, tag="sightline.clock.ticked.v1"):
-    """A tick."""
+    """The record of a tick, which tells a partition the time."""
 
     data: Tick
 

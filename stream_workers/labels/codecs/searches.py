@@ -39,7 +39,7 @@ class Graded(Struct, gc=False, omit_defaults=True):
 
 
 class Search(Struct, gc=False, omit_defaults=True):
-    """One closed search."""
+    """One closed search: its page, and what was done on it."""
 
     search_id: Annotated[str, Meta(min_length=1, max_length=512)]
     issued_at: str
@@ -64,7 +64,7 @@ class _Closed(Struct, gc=False):
 
 
 class Closed(Struct, gc=False):
-    """The data of `SearchesClosed`."""
+    """Some closed searches of one epoch: the data of `SearchesClosed`."""
 
     source_partition: Count
     epoch: Count
@@ -72,7 +72,7 @@ class Closed(Struct, gc=False):
 
 
 class Marker(Struct, gc=False):
-    """The data of `EpochClosed`."""
+    """Which epochs of a partition are complete: the data of `EpochClosed`."""
 
     source_partition: Count
     first_epoch: Count
@@ -90,7 +90,7 @@ class Omission(Struct, gc=False, omit_defaults=True):
 
 
 class Omitted(Struct, gc=False):
-    """The data of `InteractionsOmitted`."""
+    """What was not counted of a record, and why: the data of `InteractionsOmitted`."""
 
     topic: str
     partition: int
@@ -122,13 +122,13 @@ class _Envelope(Struct, gc=False, tag_field="type", kw_only=True):
 
 
 class ClosedRecord(_Envelope, tag="sightline.searches.closed.v1"):
-    """Searches."""
+    """The record that carries some closed searches of one epoch."""
 
     data: Closed
 
 
 class MarkerRecord(_Envelope, tag="sightline.epoch.closed.v1"):
-    """A marker."""
+    """The record that says that a partition's epochs are complete."""
 
     data: Marker
 
@@ -146,7 +146,7 @@ def encode_search(search: Search) -> bytes:
 def encode_searches(
     searches: list[msgspec.Raw], *, event_id: str, source_partition: int, epoch: int, time: str
 ) -> bytes:
-    """One `SearchesClosed`."""
+    """Encodes one `SearchesClosed` event from searches that are encoded already."""
     return _encoder.encode(
         _Written(
             "1.0",
@@ -164,7 +164,7 @@ def encode_searches(
 def encode_marker(
     *, event_id: str, source_partition: int, first_epoch: int, epoch: int, time: str
 ) -> bytes:
-    """One `EpochClosed`."""
+    """Encodes one `EpochClosed` event, which marks epochs as complete."""
     return _encoder.encode(
         _Written(
             "1.0",

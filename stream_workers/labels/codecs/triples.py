@@ -26,17 +26,17 @@ class Mined(Struct, gc=False):
 
     @property
     def anchor_id(self) -> str:
-        """What was asked by."""
+        """Names what was searched by: the triple's anchor."""
         return self.search.anchor_id
 
     @property
     def positive_id(self) -> str:
-        """What was preferred."""
+        """Names the image that the person preferred."""
         return self.positive.image_id
 
     @property
     def negative_id(self) -> str:
-        """What was passed over."""
+        """Names the image that the person passed over."""
         return self.negative.image_id
 
 

@@ -63,7 +63,7 @@ CLOSED_TOPICS = (SEARCHES_CLOSED.name, SEARCHES_CLOSED_IMPORTED.name)
 
 @dataclass(slots=True)
 class Evidence:
-    """Of one search."""
+    """What the topics hold about one search, as far as it was found."""
 
     shown: ResultsShown | None = None
     beacons: list[ResultsInteracted] = field(default_factory=list)

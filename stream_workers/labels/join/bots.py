@@ -41,7 +41,7 @@ class Activity:
         self.pairs.update((anchor_id, image_id) for image_id in chosen)
 
     def judged(self, rules: LabelRules) -> ActorOfEpoch:
-        """The verdict, by the rules' thresholds."""
+        """Judges the actor by the rules' thresholds, and counts the pairs that it acted on."""
         return ActorOfEpoch(self._verdict(rules), len(self.pairs))
 
     def _verdict(self, rules: LabelRules) -> str:

@@ -75,7 +75,7 @@ class JoinCore:
 
     @property
     def searches(self) -> int:
-        """Searches held in memory."""
+        """Counts the searches that are held until their epoch closes."""
         return sum(len(epoch.searches) for epoch in self._open.values())
 
     def apply(self, offset: int, timestamp_ms: int, value: bytes | None) -> list[Effect]:
@@ -167,7 +167,7 @@ class JoinCore:
             self._erasures.setdefault((erasure.user_pseudonym, erased_ms), offset)
 
     def _untimely(self, offset: int, timestamp_ms: int, issued_ms: int) -> str:
-        """`after_close`, `future`, or an empty string."""
+        """Says why a record is untimely: `after_close`, `future`, or `""` if it is not."""
         epoch = self._rules.epoch_of(issued_ms)
         if epoch < (self._next_epoch or 0):
             # Only an epoch that an earlier run finished can have its x still before us.

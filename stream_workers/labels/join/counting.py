@@ -25,7 +25,7 @@ class OmittedRecord(NamedTuple):
     omitted: list[Omission]
 
     def lying_at(self, topic: str, partition: int) -> Omitted:
-        """As the side topic tells it."""
+        """Builds the record of the side topic, given where the omitted record lies."""
         return Omitted(
             topic,
             partition,
@@ -48,7 +48,7 @@ class Counted:
 
 
 def omitted_impression(impression: Impression, reason: str) -> OmittedRecord:
-    """The side row of an impression."""
+    """Builds the row that says why an impression was not counted."""
     page = impression.page
     row = Omission(0, impression.event_id, "shown", reason)
     return OmittedRecord(impression.offset, page.search_id, page.issued_at, page.actor_id, [row])

@@ -24,7 +24,7 @@ _by_position = attrgetter("position", "image_id")
 
 @dataclass(slots=True)
 class _Done:
-    """What was done with one image."""
+    """What a person did with one image, counted by kind of act."""
 
     acts: list[Act]
     clicks: int = 0

@@ -78,7 +78,7 @@ class PackedImpression(Struct, gc=False):
         return cls(impression.offset, impression.event_id, impression.issued_ms, page, images)
 
     def opened(self) -> Impression:
-        """As it was; session and location, which nothing asks for, apart."""
+        """Unpacks the impression, without session and location, which nothing asks for."""
         page = msgspec.structs.replace(self.page, shown=_opened(self.images))
         return Impression(self.offset, self.event_id, self.issued_ms, page)
 
@@ -91,5 +91,5 @@ class HeldSearch:
     beacons: list[HeldBeacon] = field(default_factory=list)
 
     def opened(self) -> OpenSearch:
-        """As it is counted."""
+        """Unpacks the search, so that its acts can be counted."""
         return OpenSearch([each.opened() for each in self.impressions], self.beacons)

@@ -23,7 +23,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Counted(NamedTuple):
-    """What one search adds."""
+    """What one search adds to the counts of its epoch."""
 
     variant: str
     model_digest: str
@@ -75,7 +75,7 @@ class MetricsFold:
 
     @property
     def open_searches(self) -> int:
-        """Searches held in memory."""
+        """Counts the searches that are held until their epoch is complete."""
         return sum(len(e) for s in self._sources.values() for e in s.epochs.values())
 
     def take_searches(self, partition: int, closed: SearchesClosed) -> None:

@@ -15,7 +15,7 @@ _ABOVE_ALL = "~"
 
 
 def cap_hot_anchors(triples: list[tuple[str, Mined]], rules: LabelRules) -> list[tuple[str, Mined]]:
-    """Of one anchor and epoch: the k smallest ids; what is cut is not given back as weight."""
+    """Keeps an anchor's smallest ids in an epoch; what is cut gives no weight to the rest."""
     most = rules.hot_anchor_triples
     if len(triples) <= most:
         return triples
@@ -26,7 +26,7 @@ def cap_hot_anchors(triples: list[tuple[str, Mined]], rules: LabelRules) -> list
 def cap_popular_negatives(
     triples: list[tuple[str, Mined]], rules: LabelRules
 ) -> list[tuple[str, Mined]]:
-    """Of one partition and epoch: per negative the smallest ids."""
+    """Keeps each negative's smallest ids in a partition's epoch; cuts the rest."""
     most = rules.popular_negative_triples
     named: defaultdict[str, list[str]] = defaultdict(list)
     for name, mined in triples:

@@ -83,7 +83,7 @@ class MineCore:
 
     @property
     def searches(self) -> int:
-        """Searches held in memory."""
+        """Counts the searches that are held as history or until their epoch is complete."""
         return sum(len(epoch.searches) for epoch in self._held.values())
 
     def apply(self, offset: int, timestamp_ms: int, value: bytes | None) -> list[Effect]:
@@ -128,7 +128,7 @@ class MineCore:
         return self._offsets.safe((*needed, *latest, *self._closing.values()))
 
     def _oldest_needed(self) -> int:
-        """The oldest undone epoch minus H."""
+        """The oldest epoch whose searches are still needed, as history of one to be mined."""
         last = self._done.last
         return 0 if last is None else last + 1 - self._rules.history
 

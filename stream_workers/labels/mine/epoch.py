@@ -57,7 +57,7 @@ def mine_search(
 def bounded(
     triples: list[tuple[str, Mined]], voters: Collection[Voters], rules: LabelRules
 ) -> list[tuple[str, Mined]]:
-    """Of the triples of one anchor and epoch those that teach, none of them too much."""
+    """Keeps of one anchor's triples in an epoch those that teach, none of them too much."""
     voted = one_vote_each(with_enough_actors(triples, voters, rules))
     return cap_hot_anchors(cap_actors(voted, rules), rules)
 

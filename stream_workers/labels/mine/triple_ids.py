@@ -8,6 +8,6 @@ from hashlib import sha256
 def triple_id(
     rules_version: str, search_id: str, anchor_id: str, positive_id: str, negative_id: str
 ) -> str:
-    """64 hex digits."""
+    """Derives the id of a triple: SHA-256 of what it is about, 64 hexadecimal digits."""
     named = f"{rules_version}|{search_id}|{anchor_id}|{positive_id}|{negative_id}"
     return sha256(named.encode()).hexdigest()

@@ -47,7 +47,7 @@ def with_enough_actors(
 
 
 def one_vote_each(triples: list[Named]) -> list[Named]:
-    """Of each actor and positive the triples of one search: the highest grade, ties by id."""
+    """Keeps one search's triples for each actor and positive: the highest grade, ties by id."""
     best: dict[Pair, tuple[int, str]] = {}
     for _, mined in triples:
         whose, rank = _whose(mined), _rank(mined)
@@ -56,7 +56,7 @@ def one_vote_each(triples: list[Named]) -> list[Named]:
 
 
 def cap_actors(triples: list[Named], rules: LabelRules) -> list[Named]:
-    """Of each actor the smallest ids, weighing less where the actor acted on many pairs."""
+    """Keeps each actor's smallest ids, weighing less where the actor acted on many pairs."""
     names: defaultdict[str, list[str]] = defaultdict(list)
     for name, mined in triples:
         names[mined.search.actor_id].append(name)

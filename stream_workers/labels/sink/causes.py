@@ -24,7 +24,7 @@ _WORDS = (b"user.erased", b"image.uploaded", b"image.changed", b"image.deleted")
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Hits searches issued before `before`."""
+    """An event that takes back triples of the searches answered before the instant `before`."""
 
     kind: RetractionCause
     event_id: str

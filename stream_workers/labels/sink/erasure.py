@@ -28,7 +28,7 @@ _D = TypeVar("_D", bound=EventData)
 
 @dataclass(slots=True)
 class ErasureReport:
-    """What was done."""
+    """What the erasure of one person found and removed."""
 
     user_pseudonym: str
     erased_at: datetime

@@ -19,7 +19,7 @@ KEY = f"{PREFIX}last-retraction.json"
 
 
 class LastRetraction(BaseModel):
-    """What the last round did."""
+    """When the last round of retractions ended, and what it did."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -43,7 +43,7 @@ _COLUMNS = (
 
 @dataclass(slots=True)
 class RetractionReport:
-    """What a run did."""
+    """How many triples and files one run of the retraction looked at and changed."""
 
     triples_read: int = 0
     retracted: Counter[str] = field(default_factory=Counter)
@@ -54,7 +54,7 @@ class RetractionReport:
     orphans_removed: int = 0
 
     def __add__(self, other: RetractionReport) -> RetractionReport:
-        """What two runs did together."""
+        """Adds up what two runs did, as if they were one."""
         return RetractionReport(
             self.triples_read + other.triples_read,
             self.retracted + other.retracted,
@@ -65,7 +65,7 @@ class RetractionReport:
 
     @property
     def changed(self) -> bool:
-        """Whether there was anything to do."""
+        """Whether the run took anything back or removed any file."""
         return bool(self.retracted or self.rows_removed or self.orphans_removed)
 
 

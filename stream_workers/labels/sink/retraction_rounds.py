@@ -79,7 +79,7 @@ class RetractionRounds:
         return 0.0 if since < timedelta(0) else (self._every - since).total_seconds()
 
     def round(self) -> None:
-        """One round, now."""
+        """Runs one round now; a failure is logged and left to the next round."""
         try:
             report = self._retract()
         except SightlineError as error:

@@ -39,7 +39,7 @@ class _Transport(Transport):
 
 
 class CommittedReads(faust.App):
-    """As `faust.App`, on a driver that leaves out what was aborted."""
+    """A `faust.App` on a driver that leaves out the records of aborted transactions."""
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)

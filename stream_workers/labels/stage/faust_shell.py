@@ -153,7 +153,7 @@ class _Shell:
             await partition.take(message.offset, timestamp_ms, message.value, message.key)
 
     def _assigned(self) -> list[int]:
-        """As the consumer knows it: records may come before Faust's signal does."""
+        """Asks the consumer for its partitions: records may come before Faust's signal does."""
         assigned: set[TP] = self._app.consumer.assignment()
         return sorted(tp.partition for tp in assigned if tp.topic == self._topic)
 

@@ -1,4 +1,4 @@
-"""What a label stage tells Prometheus."""
+"""The metrics that a label stage reports to Prometheus."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class StageFigures:
         self._applied = metrics.label_records.labels(self._stage)
 
     def applied(self) -> None:
-        """One record was applied."""
+        """Counts one record that the core has applied."""
         self._applied.inc()
 
     def sent(self, topic: str, count: int = 1) -> None:
-        """So many records were sent."""
+        """Counts records that were sent to a topic."""
         self._metrics.label_sent.labels(self._stage, topic).inc(count)
 
     def finished(self, done: DoneRange, closed_ms: int, now: datetime) -> None:

@@ -42,7 +42,7 @@ class Core(Protocol):
     """What the two cores have in common."""
 
     def apply(self, offset: int, timestamp_ms: int, value: bytes | None) -> list[Effect]:
-        """Take the next record."""
+        """Takes the next record, and returns what is to be sent for it."""
 
     def skip_to(self, offset: int) -> None:
         """The log holds nothing from the present position up to this offset."""
@@ -52,13 +52,13 @@ class Core(Protocol):
 
     @property
     def searches(self) -> int:
-        """How many it holds."""
+        """Counts the searches that the core holds in memory."""
 
     def finish(self, done: DoneRange) -> None:
-        """These epochs are done."""
+        """Tells the core that these epochs are done: every output is acknowledged."""
 
     def safe_offset(self) -> int | None:
-        """What may be committed."""
+        """The offset up to which the group may commit, if any."""
 
 
 class PartitionStage:
@@ -159,7 +159,7 @@ class PartitionStage:
 
     @property
     def core(self) -> Core:
-        """What decides here."""
+        """The core that decides what is sent for this partition."""
         return self._core
 
     def safe_offset(self) -> int | None:

@@ -145,7 +145,7 @@ class StageProcess:
         return self._app(work, tick=self._tick if live else None)
 
     def mine(self) -> faust.App:
-        """The app of the miner."""
+        """Builds the Faust app of the miner, which reads closed searches."""
         work = _Work(
             Stage.MINE,
             mine_group(self._labels, self._closed),
