@@ -34,7 +34,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Access(NamedTuple):
-    """What makes two requests alike."""
+    """What two requests have in common that are recorded as one."""
 
     decision: Decision
     who: str

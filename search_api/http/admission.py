@@ -43,7 +43,7 @@ class Admission:
         return self._keys.caller(request)
 
     def operator(self, request: Request) -> Caller:
-        """As `caller`, but an admin is not limited: a backfill is many requests.
+        """Admits a caller like `caller`, but does not limit an admin: a backfill is many requests.
 
         Raises:
             Problem: 401, 403, or 429 with `Retry-After`.

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Document(BaseModel):
-    """Base of every answer's shape."""
+    """The base class of all shapes of answers: attribute docstrings become descriptions."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, extra="allow")
 
 
 class ProblemDocument(Document):
-    """A problem (RFC 9457)."""
+    """What went wrong with a request, as RFC 9457 has it."""
 
     type: str
     """`urn:sightline:problem:<kind>`; the kinds are in `docs/api.md`."""
@@ -33,7 +33,7 @@ class ProblemDocument(Document):
 
 
 class Result(Document):
-    """One result."""
+    """One image that a search found, with its place and score."""
 
     image_id: str
     """The image."""
@@ -54,7 +54,7 @@ class Result(Document):
 
 
 class SearchAnswer(Document):
-    """A page of results."""
+    """A page of results, with what is needed to report clicks on it."""
 
     search_id: str
     """Signed; authorises interactions with these results for 24 h."""
@@ -88,7 +88,7 @@ class Freshness(Document):
 
 
 class ImageDocument(Document):
-    """An image's status."""
+    """What is known of an image: its state, and how far it is applied."""
 
     image_id: str
     """The image."""
@@ -125,7 +125,7 @@ class ImageDocument(Document):
 
 
 class TriplePicture(Document):
-    """One image of a triple."""
+    """One image of a triple, and where a thumbnail of it is."""
 
     image_id: str
     """The image, or an upload's `q-…`."""
@@ -151,28 +151,28 @@ class RecentTriple(Document):
 
 
 class TriplesAnswer(Document):
-    """The last triples, the latest first."""
+    """The triples that were mined last, the latest of them first."""
 
     triples: list[RecentTriple]
     """Those whose images everybody may still see."""
 
 
 class InteractionsAnswer(Document):
-    """The beacon is in the log."""
+    """Says that the event log has acknowledged the interactions."""
 
     accepted: int
     """Items in it; which of them count, the label join decides."""
 
 
 class JudgementAnswer(Document):
-    """The grade is in the log."""
+    """Says that the event log has acknowledged the grade."""
 
     judged_at: str
     """From when it holds, RFC 3339; a judge's latest grade of an image for an anchor counts."""
 
 
 class PartDocument(Document):
-    """One part of the system."""
+    """Whether one part of the system answers, and if not, why."""
 
     up: bool
     """Whether it answered when last asked."""
@@ -202,7 +202,7 @@ class ReadinessDocument(Document):
 
 
 class StatsRow(Document):
-    """One period, variant and model."""
+    """The statistics of one period, one variant and one model."""
 
     start: str | None = None
     """When the period began, RFC 3339, UTC; null: since ever."""
@@ -235,7 +235,7 @@ class StatsRow(Document):
 
 
 class StatsAnswer(Document):
-    """What searches came to."""
+    """How often results were shown and clicked, period by period."""
 
     period: Literal["all", "day", "week", "month"]
     """As asked."""

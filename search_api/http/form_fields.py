@@ -66,7 +66,7 @@ def _unknown(name: str, detail: str, hint: str | None) -> Problem:
 
 
 def _value(name: str, texts: list[str]) -> str:
-    """One field as JSON."""
+    """Writes the texts of one field as the JSON of its type."""
     if name in _LISTS:
         return json.dumps(texts)
     if len(texts) > 1:

@@ -36,7 +36,7 @@ class PartEnd(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PartHead:
-    """A part begins."""
+    """Says that a part of the form begins, and what its headers tell."""
 
     name: str
     is_file: bool
@@ -76,7 +76,7 @@ class FormParts:
 
     @property
     def complete(self) -> bool:
-        """Whether the closing delimiter has come."""
+        """Whether the delimiter that closes the form has been read."""
         return self._expected is _Expected.NOTHING
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ class Uploaded:
 
     @property
     def content_type(self) -> str:
-        """As the caller states it, for the record; nothing is decided by it."""
+        """The type that the caller states, for the record; nothing is decided by it."""
         stated = self.stated_type.decode("latin-1")
         usable = stated.isascii() and stated.isprintable() and 0 < len(stated) <= MAX_TYPE_CHARS
         return stated if usable else "application/octet-stream"
@@ -54,7 +54,7 @@ class Uploaded:
 
 @dataclass(slots=True)
 class Form:
-    """A form while it is read."""
+    """What has been read of a form so far: its texts and its picture."""
 
     file: SpooledTemporaryFile[bytes]
     """Takes the bytes of the part `image`."""

@@ -12,7 +12,7 @@ from sightline.search_api.http.problems import Problem, invalid
 
 
 class Match(Enum):
-    """`If-Match` values that are no version."""
+    """The value of `If-Match` that stands for any version."""
 
     ANY = "*"
     """Whatever there is, as long as there is something."""
@@ -32,7 +32,7 @@ IfMatch = frozenset[str] | Match | Unless | None
 
 
 def etag(version: int) -> str:
-    """The ETag of a version."""
+    """Writes a version as an ETag: the number, in quotes."""
     return f'"{version}"'
 
 
@@ -51,7 +51,7 @@ def if_match(request: Request) -> IfMatch:
 
 
 def expected(wanted: IfMatch) -> frozenset[str] | Match | None:
-    """What `If-Match` said; None: nothing."""
+    """The versions that `If-Match` allows; None if the request has no such header."""
     return wanted.wanted if isinstance(wanted, Unless) else wanted
 
 

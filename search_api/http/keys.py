@@ -39,7 +39,7 @@ class KnownKey:
 
     @property
     def operator(self) -> bool:
-        """Whether it may do everything."""
+        """Whether the key has the scope `admin`, which allows everything."""
         return Scope.ADMIN in self.caller.scopes
 
 
@@ -58,7 +58,7 @@ class KeyRing:
 
     @property
     def open(self) -> bool:
-        """Whether no key is needed."""
+        """Whether the API answers without a key, since none is configured."""
         return not self._keys
 
     def bucket(self, request: Request) -> str:

@@ -49,7 +49,7 @@ def json_of(model: type[BaseModel], **examples: Any) -> dict[str, Any]:
 
 
 def text_of(model: type[BaseModel], example: object) -> dict[str, Any]:
-    """The same JSON, called plain text."""
+    """Describes a JSON body that browsers send as `text/plain`, with an example."""
     schema = {
         "type": "string",
         "contentMediaType": "application/json",
@@ -86,7 +86,7 @@ def answers(ok: dict[int, type[BaseModel] | str], *kinds: str) -> dict[int | str
 
 
 def install(app: FastAPI, *, open_to_all: bool) -> None:
-    """Serve the completed document as `/openapi.json`."""
+    """Makes the application serve the completed document at `/openapi.json`."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

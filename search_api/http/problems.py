@@ -99,13 +99,13 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
     def document(self) -> dict[str, Any]:
-        """The members of the problem document."""
+        """Lists the members of the problem document, the status among them."""
         status, title = PROBLEM_TYPES[self.kind]
         core = {"type": URN + self.kind, "title": title, "status": status, "detail": self.detail}
         return core | self.facts
 
     def answer(self) -> Response:
-        """The HTTP answer."""
+        """Builds the HTTP response that carries the problem document."""
         status, _ = PROBLEM_TYPES[self.kind]
         body = json.dumps(self.document(), ensure_ascii=False).encode("utf-8", "replace")
         headers = {"Cache-Control": "no-store", **self.headers}
@@ -113,7 +113,7 @@ class Problem(Exception):
 
 
 def invalid(field_name: str, detail: str) -> Problem:
-    """422, naming the field."""
+    """Builds the problem of an invalid field (status 422), and names the field."""
     return Problem("invalid", detail, {"field": field_name})
 
 

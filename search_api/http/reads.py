@@ -20,7 +20,7 @@ _TOLD_OUTSIDE = ("route", "endpoint", "path_params")
 
 
 class Reads:
-    """ASGI middleware around all routes."""
+    """ASGI middleware that answers GET and HEAD of every route by RFC 9110."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -50,7 +50,7 @@ class NearDuplicates(StrEnum):
 
 
 class Asked(BaseModel):
-    """Base of every request model."""
+    """The base class of all request models: frozen, and strict about unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -193,6 +193,6 @@ class Judgement(Asked):
 
 
 class WaitQuery(StrEnum):
-    """What a write can wait for."""
+    """The moment until which a write may wait with its answer."""
 
     SEARCHABLE = "searchable"

@@ -37,19 +37,19 @@ class Wait:
 
     @classmethod
     def of(cls, wait: WaitQuery | None, timeout_s: float) -> Self:
-        """From the query parameters."""
+        """Reads the query parameters: how many seconds to wait, 0 for not at all."""
         return cls(timeout_s if wait is WaitQuery.SEARCHABLE else 0.0)
 
 
 class ImageAnswers:
-    """Answers about images."""
+    """Builds HTTP answers about images: status documents, content, and thumbnails."""
 
     def __init__(self, status: ImageStatus, renditions: Renditions) -> None:
         self._status = status
         self._renditions = renditions
 
     async def standing(self, image_id: str, caller: Caller) -> Standing:
-        """As `ImageStatus.of`."""
+        """See `ImageStatus.of`."""
         return await self._status.of(image_id, caller)
 
     async def written(self, written: Accepted, caller: Caller, wait: Wait) -> Response:
@@ -83,11 +83,11 @@ class ImageAnswers:
         return Response(to_json(standing.document()), status, headers, "application/json")
 
     async def content(self, image_id: str, caller: Caller, known: Sequence[str]) -> Response:
-        """The image for a screen."""
+        """Answers with the image as a JPEG for a screen (`Rendition.CONTENT`)."""
         return await self._rendered(image_id, caller, Rendition.CONTENT, known)
 
     async def thumbnail(self, image_id: str, caller: Caller, known: Sequence[str]) -> Response:
-        """The image for a grid."""
+        """Answers with the image as a JPEG for a grid (`Rendition.THUMBNAIL`)."""
         return await self._rendered(image_id, caller, Rendition.THUMBNAIL, known)
 
     async def _rendered(

@@ -26,7 +26,7 @@ class Standing:
 
     @property
     def state(self) -> ImageState:
-        """The newest state."""
+        """The newest state: the one on its way, else the one applied."""
         if self.pending is not None:
             return self.pending.state
         assert self.applied is not None  # noqa: S101 (one of the two is there)
@@ -34,7 +34,7 @@ class Standing:
 
     @property
     def version(self) -> int:
-        """The newest version."""
+        """The version of the newest state, on its way or applied."""
         return self.state.version
 
     @property
@@ -43,7 +43,7 @@ class Standing:
         return self.pending is None and _applied(self).outcome is Outcome.REJECTED
 
     def document(self) -> dict[str, Any]:
-        """The status as JSON values."""
+        """Describes the image's status in JSON values, for the answer."""
         return _of_state(self.state) | {"status": self._status()} | self._facts()
 
     def _status(self) -> str:

@@ -55,13 +55,13 @@ class _Held:
 
     @classmethod
     def of(cls, pending: Pending) -> Self:
-        """The event, its state as JSON."""
+        """Packs an event to be held, its state as JSON to save memory."""
         state = pending.state
         encoded = state.model_dump_json().encode()
         return cls(type(state), encoded, state.version, pending.event_id, pending.published)
 
     def pending(self) -> Pending:
-        """The event as it was."""
+        """Unpacks the event again, equal to the one that was packed."""
         state = self.kind.model_validate_json(self.state)
         return Pending(state=state, event_id=self.event_id, published=self.published)
 

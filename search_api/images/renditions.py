@@ -32,7 +32,7 @@ MAX_RENDITION_BYTES = 32 * 1024 * 1024
 
 
 class Rendition(IntEnum):
-    """The longest side, pixels."""
+    """The sizes that images are served in, each by its longest side in pixels."""
 
     THUMBNAIL = 320
     CONTENT = 1600

@@ -199,7 +199,7 @@ class ImageWrites:
         return standing
 
     async def _finished(self, image_id: str, caller: Caller) -> Standing | None:
-        """As `ImageStatus.known`, once what a failed write left in the catalogue is published.
+        """Asks `ImageStatus.known`, once what a failed write left in the catalogue is published.
 
         Else a repeated delete would find nothing to do, and a caller with the ETag that it read
         would be told to read again for ever.

@@ -1,1 +1,1 @@
-"""Health, readiness and metrics."""
+"""The routes for those who run the API: health, readiness, metrics."""

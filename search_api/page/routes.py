@@ -35,7 +35,7 @@ FOR_OTHERS = {
 
 
 def page_router() -> APIRouter:
-    """One route a file, read once."""
+    """Builds one route for each file of the page; each file is read once, here."""
     router = APIRouter(include_in_schema=False)
     folder = files("sightline.search_api.page")
     for address, (name, content_type) in FILES.items():

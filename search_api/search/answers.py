@@ -23,7 +23,7 @@ SCORE_DIGITS = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
-    """What was asked by."""
+    """What a search asks with: an indexed image, or an uploaded picture."""
 
     anchor_id: str
     perceptual_hash: str
@@ -40,13 +40,13 @@ class Asker:
 
     @property
     def actor_id(self) -> str:
-        """The pseudonymous user, else the session."""
+        """The user's pseudonym, or the session's id if no user is named."""
         return self.pseudonym or self.session_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """One search, answered."""
+    """A search and its page of results, ready to be answered and recorded."""
 
     search_id: str
     issued_at: datetime
@@ -58,7 +58,7 @@ class Answered:
     variant: str
 
     def document(self, *, feedback: bool) -> dict[str, Any]:
-        """The JSON answer (docs/api.md)."""
+        """Describes the answer in JSON values (docs/api.md)."""
         return {
             "search_id": self.search_id,
             "session_id": self.asker.session_id,
@@ -110,7 +110,7 @@ def to_millisecond(instant: datetime) -> datetime:
 
 
 def issue(ids: SearchIds, *, now: datetime, asker: Asker, anchor: Anchor, variant: str) -> str:
-    """A signed id for this search."""
+    """Seals a new id for this search, which later authorises interactions."""
     return ids.issue(
         IssuedSearch(
             issued_at=now, actor_id=asker.actor_id, anchor_id=anchor.anchor_id, variant=variant

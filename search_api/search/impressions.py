@@ -33,7 +33,7 @@ MAX_WAITING_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownAnswer:
-    """One answer to record."""
+    """What has to be recorded of one answer: the event, and the query picture."""
 
     shown: Callable[[ObjectReference | None], ResultsShown]
     """Builds the event, given where the query picture was stored, if it was."""
@@ -46,7 +46,7 @@ class ShownAnswer:
 
     @property
     def size(self) -> int:
-        """Bytes of the picture."""
+        """Counts the bytes of the query picture, 0 without one."""
         return len(self.picture or b"")
 
 

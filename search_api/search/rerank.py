@@ -41,10 +41,10 @@ class Policy(Protocol):
     """What `removed` calls it."""
 
     def takes_out(self, candidate: IndexedImage) -> bool:
-        """Whether the candidate is left out."""
+        """Whether the candidate is to be left out of the page."""
 
     def keeps(self, candidate: IndexedImage) -> None:
-        """The candidate is on the page."""
+        """Tells the policy that the candidate is on the page."""
 
 
 @dataclass(slots=True)
@@ -55,18 +55,18 @@ class ExactDuplicates:
     _seen: set[str] = field(default_factory=set)
 
     def takes_out(self, candidate: IndexedImage) -> bool:
-        """Same bytes as something kept."""
+        """Whether a result on the page has the candidate's very bytes."""
         return candidate.content_sha256 in self._seen
 
     def keeps(self, candidate: IndexedImage) -> None:
-        """Its bytes are on the page."""
+        """Remembers the bytes of a result on the page, by their hash."""
         if candidate.content_sha256 is not None:
             self._seen.add(candidate.content_sha256)
 
 
 @dataclass(slots=True)
 class NearDuplicates:
-    """Of pictures that look the same, the nearest to the query.
+    """Keeps, of pictures that look the same, the one nearest to the query.
 
     The worker put look-alikes into one cluster when it embedded them; two that came at the same
     moment may be in two, and their hashes tell.
@@ -78,7 +78,7 @@ class NearDuplicates:
     _clusters: set[str] = field(default_factory=set)
 
     def takes_out(self, candidate: IndexedImage) -> bool:
-        """Of a cluster on the page, or within `bits` of a hash on it; flat pictures have none."""
+        """Whether the page has its cluster, or a hash within `bits`; a flat picture has neither."""
         mine = hash_bits(candidate.perceptual_hash)
         return candidate.cluster in self._clusters or (
             mine != 0 and near_any(mine, self._hashes, bits=self.bits)
@@ -95,7 +95,7 @@ class NearDuplicates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page of results."""
+    """The results of one page, and how many were taken out why."""
 
     hits: tuple[Hit, ...]
     removed: dict[str, int]
@@ -174,7 +174,7 @@ class _Picking:
 
     @property
     def missing(self) -> int:
-        """How many results the page lacks."""
+        """Counts the results that are still needed to fill the page."""
         return self._limit - len(self.kept)
 
     def take(self, hits: Iterable[Hit]) -> None:

@@ -36,6 +36,6 @@ class Stopwatch:
         return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in stages.items())
 
     def report(self, metrics: Metrics) -> None:
-        """Count the stages in the metrics."""
+        """Adds the seconds of each stage to the metrics."""
         for name, seconds in self._stages.items():
             metrics.search_stage_seconds.labels(name).observe(seconds)
