@@ -30,7 +30,7 @@ _REFUSALS_SHOWN = 20
 
 @interactions.callback()
 def group() -> None:
-    """What people did: imported from logs."""
+    """What people did with search results: brings in logs of your own site."""
 
 
 @interactions.command("import")

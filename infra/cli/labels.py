@@ -1,4 +1,4 @@
-"""`sink`, `retract`, `erase-user`, `triples`, `propensity` (docs/labels-data.md)."""
+"""Commands on label data: `sink`, `retract`, `erase-user`, `triples` and `propensity`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that publish: `upload` and `backfill`."""
+"""Commands that publish images: `upload` for single files, `backfill` for whole folders."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def run_sink(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """What came of a fit."""
+    """The curve that `propensity fit` made, and where it is stored."""
 
     curve: PropensityCurve
     """As it is stored."""
@@ -103,7 +103,7 @@ class Fitted:
 
 
 class LabelCommands:
-    """One command's worth of parts."""
+    """Carries out the commands on label data, over one object store."""
 
     def __init__(self, settings: Settings, store: ObjectStore) -> None:
         self._settings = settings
@@ -164,7 +164,7 @@ class LabelCommands:
         )
 
     def stats(self) -> Iterator[str]:
-        """What there is, a line each."""
+        """Counts triples, rows, manifest entries and distinct ids, a line each."""
         held = read_triples(self._store, self._bucket)
         manifest = TripleManifest(self._store, self._bucket, TRAINING_TRIPLES.name)
         entries = [stored.entry for stored in manifest.entries()]

@@ -77,7 +77,7 @@ class DemoClient:
         self._own.remove(image_id)
 
     def forget_live_uploads(self) -> None:
-        """Delete what was uploaded here."""
+        """Deletes the images that this client uploaded one by one."""
         for image_id in list(self._own):
             self.delete(image_id)
 

@@ -26,12 +26,12 @@ class Figures:
 
     @property
     def live_uploads(self) -> int:
-        """How many live uploads were made."""
+        """Counts the live uploads whose time to be searchable was measured."""
         return len(self.live)
 
 
 def table(figures: Figures) -> Table:
-    """The figures for a person."""
+    """Builds the table of the figures that the demo prints at its end."""
     rows = Table(title="What this run measured", title_justify="left", show_header=False)
     rows.add_column(style="dim")
     rows.add_column()

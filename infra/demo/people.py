@@ -80,7 +80,7 @@ def _of_manifest(folder: PhotoFolder, place: Path) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Feedback:
-    """What the simulated people left behind."""
+    """Counts what the simulated people did, and what was made of it."""
 
     searches: int
     acts: int

@@ -22,12 +22,12 @@ class Finding:
 
 
 def fine(part: str, message: str) -> Finding:
-    """All is well."""
+    """Reports that a part works, with a message that says how."""
     return Finding(part, ok=True, message=_one_line(message))
 
 
 def bad(part: str, message: str, remedy: str) -> Finding:
-    """Something is to be done."""
+    """Reports that a part does not work, and what to do about it."""
     return Finding(part, ok=False, message=_one_line(message), remedy=remedy)
 
 

@@ -47,7 +47,7 @@ url = "https://qdrant.internal:6333"   # the key: SIGHTLINE_INDEX__API_KEY
 
 
 def settings_page() -> str:
-    """The page, one table per section."""
+    """Builds the page: one table for each section of the settings."""
     general = [(name, info) for name, info in Settings.model_fields.items() if not _section(info)]
     parts = [HEAD, "## General", "", *_table("", general)]
     for name, info in Settings.model_fields.items():
@@ -95,7 +95,7 @@ def _is_section(kind: object) -> bool:
 
 
 def variable(section: str, name: str) -> str:
-    """The environment variable of a setting."""
+    """Names the environment variable that sets a setting."""
     path = f"{section}__{name}" if section else name
     return f"SIGHTLINE_{path}".upper()
 

@@ -65,7 +65,7 @@ class Daemon:
 
 
 def _command_line(pid: int) -> str:
-    """Of a living process; empty for one that has ended, also while nobody has reaped it."""
+    """Reads a living process's command line; empty for one that has ended, reaped or not."""
     linux = Path(f"/proc/{pid}/cmdline")
     if linux.parent.parent.joinpath("self").exists():
         try:

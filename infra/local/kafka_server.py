@@ -74,7 +74,7 @@ class LocalKafka(LocalServer):
 
     @property
     def bootstrap_servers(self) -> str:
-        """`host:port` for clients."""
+        """The address that clients connect to, `host:port`."""
         return f"{LOOPBACK}:{self._port}"
 
     def start(self) -> Self:

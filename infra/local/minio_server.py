@@ -52,7 +52,7 @@ class LocalMinio(LocalServer):
 
     @property
     def endpoint(self) -> str:
-        """`host:port` of the S3 API."""
+        """The address of the S3 API, `host:port`."""
         return f"{LOOPBACK}:{self._port}"
 
     @staticmethod

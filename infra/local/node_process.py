@@ -85,7 +85,7 @@ class NodeProcess:
 
     @property
     def url(self) -> str:
-        """Base URL of the running API."""
+        """The base URL of the API, once the child process runs."""
         running = owner.find(self.data_directory)
         if running is None:
             raise RefusedToStart(f"it does not run, see {self.log}")
@@ -93,7 +93,7 @@ class NodeProcess:
 
     @property
     def pid(self) -> int:
-        """The child's process id."""
+        """The id of the child process, which must have been started."""
         return self._started().pid
 
     def start(self) -> None:
@@ -116,11 +116,11 @@ class NodeProcess:
             time.sleep(_POLL_S)
 
     def kill(self) -> None:
-        """SIGKILL, and reap."""
+        """Kills the child process as a crash would (SIGKILL), and waits for its end."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Asks the child process to stop (SIGTERM), and returns its exit code."""
         return self._end(signal.SIGTERM)
 
     def wait(self) -> int:

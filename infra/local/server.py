@@ -30,17 +30,17 @@ class LocalServer(ABC):
 
     @property
     def log_file(self) -> Path:
-        """What the server says."""
+        """The file that takes the server's output, standard error included."""
         return self._directory / "server.log"
 
     @property
     def pid(self) -> int:
-        """Of the server's process."""
+        """The id of the server's process, which must be running."""
         return self._server.pid
 
     @property
     def running(self) -> bool:
-        """Whether the server's process lives."""
+        """Whether the server's process has been started and not ended."""
         return self._server.running
 
     def stop(self) -> None:
@@ -48,7 +48,7 @@ class LocalServer(ABC):
         self._server.stop(timeout_s=self._stop_timeout_s)
 
     def kill(self) -> None:
-        """SIGKILL, as in a crash."""
+        """Kills the server as a crash would, with SIGKILL."""
         self._server.kill()
 
     def release(self) -> int:

@@ -34,7 +34,7 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """Of the running process.
+        """The operating system's id of the running process.
 
         Raises:
             RuntimeError: it is not running.
@@ -45,7 +45,7 @@ class ServerProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process has been started and not ended."""
         return self._process is not None and self._process.poll() is None
 
     def start(

@@ -44,7 +44,7 @@ class Services:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Of the broker."""
+        """The address of the Kafka broker, `host:port`."""
         return f"{LOOPBACK}:{self.kafka_port}"
 
     def environment(self) -> Mapping[str, str]:

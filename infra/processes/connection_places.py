@@ -20,7 +20,7 @@ _IPV6_PREFIX_BITS = 64
 
 
 class Refused(StrEnum):
-    """Why a connection gets no place."""
+    """Why a new connection is refused, in words for the caller."""
 
     FULL = "too many connections are open; try again later"
     ONE_ADDRESS = "too many connections are open from your address; close some"

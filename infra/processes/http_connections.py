@@ -48,7 +48,7 @@ class BoundedConnection(H11Protocol):
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a place, or answer 503."""
+        """Takes a place for the new connection, or answers 503 if there is none."""
         super().connection_made(transport)
         host = _host_of(transport)
         refused = self._places.take(host)
@@ -59,7 +59,7 @@ class BoundedConnection(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give the place back."""
+        """Gives the place of the closed connection back."""
         super().connection_lost(exc)
         self._disarm()
         if self._place_of is not None:

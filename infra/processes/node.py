@@ -93,7 +93,7 @@ def run_api(settings: Settings, stop: threading.Event, *, announce: Announce) ->
 
 
 def run_bridge(settings: Settings, stop: threading.Event) -> None:
-    """The bucket bridge alone."""
+    """Runs the bucket bridge in this process, without worker and API."""
     if settings.mode is not Mode.SERVICES:
         raise SettingsInvalid('the bridge needs mode = "services": the embedded store is a folder')
     configure_logs()

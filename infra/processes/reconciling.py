@@ -20,14 +20,14 @@ _SETTLE_S = 2.0
 
 
 class Reconcile(Protocol):
-    """Compares, and mends on request."""
+    """Compares catalogue, log and index, and mends the differences if asked to."""
 
     def __call__(self, *, repair: bool) -> Report:
         """What differed before anything was mended. Raises `PartUnavailable`."""
 
 
 def as_document(report: Report) -> dict[str, Any]:
-    """The report as JSON values."""
+    """Writes a report as JSON values, for an HTTP answer."""
     return {
         "catalogued": report.catalogued,
         "indexed": report.indexed,
@@ -44,7 +44,7 @@ def as_document(report: Report) -> dict[str, Any]:
 
 
 def from_document(document: dict[str, Any]) -> Report:
-    """The report that `as_document` told."""
+    """Reads back the report that `as_document` wrote."""
     return Report(
         catalogued=document["catalogued"],
         indexed=document["indexed"],

@@ -40,7 +40,7 @@ POLL_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hop:
-    """One consumer group on one topic."""
+    """A consumer group, and the topic whose events wait for it."""
 
     name: str
     topic: str
@@ -51,7 +51,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HopStatus:
-    """One hop as it stands."""
+    """How much waits at one hop, and how fast it is worked off."""
 
     hop: Hop
     lag: int
@@ -64,7 +64,7 @@ class HopStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Every hop, and what was dead-lettered."""
+    """How much waits at every hop, and how much lies in the dead letters."""
 
     hops: tuple[HopStatus, ...]
     dead_letters: dict[str, DeadLetterCount]
@@ -73,7 +73,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterCount:
-    """What lies in one dead-letter topic."""
+    """How many messages one dead-letter topic holds, and of which errors."""
 
     messages: int
     latest: dict[str, int]
@@ -81,7 +81,7 @@ class DeadLetterCount:
 
 
 def hops_of(settings: Settings) -> tuple[Hop, ...]:
-    """The consumer groups of this deployment."""
+    """Lists the consumer groups that this deployment's settings name."""
     worker, bridge = settings.worker.group, settings.bridge.group
     return (
         Hop(name="live", topic=IMAGES.name, group=f"{worker}-{Lane.LIVE}"),

@@ -1,4 +1,4 @@
-"""The status for a person."""
+"""A status report in, the table that `sightline status` prints out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIMEOUT_S = 3.0
 
 
 def table(status: Status) -> Table:
-    """One row a hop."""
+    """Builds the table: one row for each hop."""
     rows = Table("hop", "topic", "lag", "oldest waiting", "rate")
     for hop in status.hops:
         waiting = "-" if hop.oldest_waiting_s is None else f"{hop.oldest_waiting_s:.1f} s"

@@ -48,7 +48,7 @@ PLACES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hop:
-    """One moment of the way."""
+    """One step on the way of a search or an image, and when it happened."""
 
     name: str
     at: datetime

@@ -1,4 +1,4 @@
-"""A trace for a person."""
+"""A trace in, the table that `sightline trace` prints out."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class PhotoFolder:
         return len(self._files)
 
     def relative_files(self) -> Iterator[Path]:
-        """Each picture's path in the folder."""
+        """Lists the path of each picture, relative to the folder."""
         return (file.relative_to(self.path) for file in self._files)
 
     def sample(self, number: int) -> bytes:

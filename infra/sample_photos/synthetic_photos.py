@@ -28,7 +28,7 @@ KINDS = ("ball", "box", "star", "ring", "bean", "stripes")
 
 @dataclass(frozen=True, slots=True)
 class SyntheticPhoto:
-    """One drawn picture."""
+    """One picture that was drawn: its file name, tags and JPEG bytes."""
 
     name: str
     tags: tuple[str, ...]

@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class StageChild:
-    """What a child process is told."""
+    """The orders of a child process: which stage it runs, with which settings."""
 
     stage: Stage
     kafka: KafkaSettings
@@ -63,7 +63,7 @@ class StageChild:
 
     @classmethod
     def of(cls, line: bytes) -> StageChild:
-        """What a child was told."""
+        """Reads the orders from the line that the parent process wrote."""
         told = json.loads(line)
         return cls(
             stage=Stage(told["stage"]),

@@ -90,7 +90,7 @@ def _work(child: StageChild, metrics: Metrics, *, imported: bool = False) -> Non
 
 
 def main() -> None:
-    """Run as a child of `label_children.supervised`."""
+    """Runs one stage as a child process of `label_children.supervised`."""
     child = StageChild.of(read_line(sys.stdin.fileno()))
     configure_logs(child.log_level)
     end_with_parent(sys.stdin.fileno())

@@ -203,12 +203,12 @@ class LabelData:
         return report
 
     def read(self, topics: Sequence[str]) -> Iterable[Message]:
-        """Whole topics."""
+        """Reads topics from their first record to their present end."""
         return self._log.read(topics)
 
 
 def stats_follower(log: EventLog, *, clock: Clock, metrics: Metrics) -> SearchStatsFollower:
-    """Follows `search-metrics.v1` from its beginning."""
+    """Builds the reader that follows `search-metrics.v1` from its beginning."""
 
     def follow() -> LogFollower:
         starts = dict.fromkeys(range(log.partition_count(SEARCH_METRICS.name)), 0)

@@ -25,7 +25,7 @@ class LabelFollowers:
     """The last training triples."""
 
     def loops(self) -> dict[str, Loop]:
-        """Both, running."""
+        """Names the two loops that follow statistics and triples, to be run."""
         return {"statistics": self.search_stats.run, "recent-triples": self.recent_triples.run}
 
 
