@@ -1,1 +1,1 @@
-"""Rankings and relevance in, measures out."""
+"""Ranked results and relevance grades in, measures such as recall and NDCG out."""

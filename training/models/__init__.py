@@ -1,1 +1,1 @@
-"""Models that are made here."""
+"""Makes the models that Sightline releases: projections of pooled features."""

@@ -47,7 +47,7 @@ _BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One line of the photos' manifest."""
+    """One line of the manifest of photos: a file, its label and its split."""
 
     path: Path
     label: str
@@ -68,7 +68,7 @@ class PhotoFeatures:
         return PhotoFeatures(self.labels[chosen], self.splits[chosen], self.features[chosen])
 
     def train_mean(self) -> Features:
-        """Mean feature of the train split."""
+        """Averages the features of the photos in the train split."""
         mean: Features = self.features[self.splits == "train"].mean(axis=0, dtype=np.float64)
         return mean.astype(np.float32)
 
@@ -124,7 +124,7 @@ class Directions:
 
 
 def directions(classifier: Features) -> Directions:
-    """Of a (classes, features) classifier, its mean row removed.
+    """Finds the main directions of a (classes, features) classifier without its mean row.
 
     Signs are fixed (the largest entry of each is positive), so that every machine makes the same.
     """

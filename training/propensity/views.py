@@ -19,7 +19,7 @@ _Held = defaultdict[tuple[str, int, int], dict[str, SearchClosed]]
 
 @dataclass(slots=True)
 class Views:
-    """Of searches by people, in closed epochs, each search once."""
+    """Counts each person's search in a closed epoch once: what was shown, and what clicked."""
 
     images: dict[tuple[str, str], Place] = field(default_factory=dict)
     """(anchor, image) to where it was shown and clicked."""
@@ -28,7 +28,7 @@ class Views:
     last_epoch: int | None = None
 
     def add(self, search: SearchClosed, epoch: int) -> None:
-        """Add one search."""
+        """Counts the pages and clicks of one search, which is of `epoch`."""
         self.searches += 1
         self.first_epoch = epoch if self.first_epoch is None else min(self.first_epoch, epoch)
         self.last_epoch = epoch if self.last_epoch is None else max(self.last_epoch, epoch)
