@@ -33,12 +33,13 @@ class Activity:
 
     def add(self, anchor_id: str, counted: Counted) -> None:
         """Count the acts on one page, and the images that it showed."""
-        acts = [act.item.image_id for act in counted.acts if act.item.kind != "viewed"]
-        chosen = set(acts)
-        self.acts += len(acts)
         self.shown += len(counted.page)
-        self.chosen += len(chosen)
-        self.pairs.update((anchor_id, image_id) for image_id in chosen)
+        acts = [act.item.image_id for act in counted.acts if act.item.kind != "viewed"]
+        if acts:
+            chosen = set(acts)
+            self.acts += len(acts)
+            self.chosen += len(chosen)
+            self.pairs.update([(anchor_id, image_id) for image_id in chosen])
 
     def judged(self, rules: LabelRules) -> ActorOfEpoch:
         """Judges the actor by the rules' thresholds, and counts the pairs that it acted on."""

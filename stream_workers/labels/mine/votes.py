@@ -48,6 +48,9 @@ def with_enough_actors(
 
 def one_vote_each(triples: list[Named]) -> list[Named]:
     """Keeps one search's triples for each actor and positive: the highest grade, ties by id."""
+    searches = {mined.search.search_id: mined.search.actor_id for _, mined in triples}
+    if len(set(searches.values())) == len(searches):
+        return triples  # as nearly always: nobody searched twice by this anchor
     best: dict[Pair, tuple[int, str]] = {}
     for _, mined in triples:
         whose, rank = _whose(mined), _rank(mined)
@@ -57,20 +60,23 @@ def one_vote_each(triples: list[Named]) -> list[Named]:
 
 def cap_actors(triples: list[Named], rules: LabelRules) -> list[Named]:
     """Keeps each actor's smallest ids, weighing less where the actor acted on many pairs."""
+    kept = triples if len(triples) <= rules.actor_anchor_triples else _smallest(triples, rules)
+    for _, mined in kept:
+        if mined.search.actor_pairs > rules.actor_pairs:
+            # What brings the whole epoch of the actor down to the weight of so many pairs.
+            mined.sampling_weight = rules.actor_pairs / mined.search.actor_pairs
+    return kept
+
+
+def _smallest(triples: list[Named], rules: LabelRules) -> list[Named]:
     names: defaultdict[str, list[str]] = defaultdict(list)
     for name, mined in triples:
         names[mined.search.actor_id].append(name)
     most = rules.actor_anchor_triples
     last = {actor: sorted(held)[most - 1] for actor, held in names.items() if len(held) > most}
-    kept = [pair for pair in triples if pair[0] <= last.get(pair[1].search.actor_id, pair[0])]
-    for _, mined in kept:
-        mined.sampling_weight = weight_of(mined.search, rules)
-    return kept
-
-
-def weight_of(search: Search, rules: LabelRules) -> float:
-    """1, or what brings the whole epoch of its actor down to the weight of `actor_pairs`."""
-    return min(1.0, rules.actor_pairs / max(1, search.actor_pairs))
+    if not last:
+        return triples
+    return [pair for pair in triples if pair[0] <= last.get(pair[1].search.actor_id, pair[0])]
 
 
 def _whose(mined: Mined) -> Pair:
