@@ -167,6 +167,11 @@ class Metrics:
             "Removed for good: objects that no image needs, and tombstones past their retention.",
             ("what",),
         )
+        self.decisions = self._counter(
+            "moderation_decisions_total",
+            "The operator's decisions by result: applied, superseded, dead_lettered.",
+            ("result",),
+        )
         self.notifications = self._counter(
             "bucket_notifications_total",
             "Bucket notifications by result.",

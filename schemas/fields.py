@@ -11,12 +11,15 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 MAX_VERSION = 2**53 - 1
 """Vector stores compare ranges as float64 and JavaScript reads no further (docs/images.md)."""
+MAX_OWNER_VERSION = 2**52 - 1
+"""The most that an owner may count to. What is above is head-room: whatever owners write, a delete
+by the operator comes after it (docs/adr/0018). Readers take every version up to `MAX_VERSION`."""
 MAX_TAGS = 64
 MAX_ATTRIBUTES_BYTES = 4096
 MAX_ATTRIBUTES_DEPTH = 32
 """Objects and lists in one another, the outermost counted. JSON readers give up at about 200, and
 each wraps attributes in some levels of its own (event, catalogue, form, result): below this bound
-none of them can be the first that cannot read what another one accepted (docs/adr/0011)."""
+none of them can be the first that cannot read what another one accepted (docs/adr/0018)."""
 ID_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -32,6 +35,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 PerceptualHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A 256-bit dHash, 64 hex digits."""
 Version = Annotated[int, Field(strict=True, ge=0, le=MAX_VERSION)]
+OwnerVersion = Annotated[int, Field(strict=True, ge=0, le=MAX_OWNER_VERSION)]
+"""A version as an owner may write it: an upload's or a change's."""
 Tag = Annotated[str, Field(strict=True, min_length=1, max_length=64)]
 Tags = Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)]
 Time = AwareDatetime
@@ -75,6 +80,13 @@ def _addressable(image_id: str) -> str:
 
 AddressableId = Annotated[ImageId, AfterValidator(_addressable)]
 """An image id that its URL and its objects' keys can hold: every id but `.` and `..`."""
+
+
+class OwnersCount(Contract):
+    """Checks a version before an owner's write has it. Raises `ValidationError`."""
+
+    version: OwnerVersion
+    """Of the write."""
 
 
 class NamedImage(Contract):

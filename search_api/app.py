@@ -31,6 +31,8 @@ from sightline.search_api.http.observed import Observed
 from sightline.search_api.http.rate_limit import RateLimit
 from sightline.search_api.http.reads import Reads
 from sightline.search_api.images.answers import ImageAnswers
+from sightline.search_api.images.moderating import Moderating
+from sightline.search_api.images.moderation_routes import moderation_router
 from sightline.search_api.images.pending import PendingImages
 from sightline.search_api.images.renditions import Renditions
 from sightline.search_api.images.routes import image_router
@@ -66,6 +68,7 @@ class _Built:
     intake: Intake
     status: ImageStatus
     writes: ImageWrites
+    moderating: Moderating
     readiness: Readiness
 
 
@@ -108,7 +111,10 @@ def _build(deps: ApiDependencies) -> _Built:
         probed=probes,
     )
     visible, pending = VisibleIndex(deps.index), PendingImages(deps.clock)
-    status = ImageStatus(visible, pending, deps.catalogue, deps.clock, threads)
+    moderating = Moderating(deps.moderation, visible, clock=deps.clock, threads=threads)
+    status = ImageStatus(
+        visible, pending, deps.catalogue, deps.clock, threads=threads, moderating=moderating
+    )
     impressions = Impressions(
         deps.store,
         deps.bucket,
@@ -160,6 +166,7 @@ def _build(deps: ApiDependencies) -> _Built:
         clock=deps.clock,
         metrics=deps.metrics,
         threads=threads.writes,
+        moderating=moderating,
     )
     renditions = Renditions(
         deps.store,
@@ -178,6 +185,7 @@ def _build(deps: ApiDependencies) -> _Built:
         intake,
         status,
         writes,
+        moderating,
         _readiness(deps, probes, threads),
     )
 
@@ -205,7 +213,10 @@ def _readiness(
 
 def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     app.include_router(search_router(built.searching))
-    app.include_router(image_router(built.writes, ImageAnswers(built.status, built.renditions)))
+    app.include_router(
+        image_router(built.writes, ImageAnswers(built.status, built.renditions, built.moderating))
+    )
+    app.include_router(moderation_router(built.moderating))
     app.include_router(interaction_router(built.intake))
     app.include_router(operations_router(built.readiness, deps.metrics))
     if deps.stats is not None:

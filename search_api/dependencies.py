@@ -14,6 +14,7 @@ from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import Clock, Embedder, EventProducer, ObjectStore, VectorIndex
 from sightline.engine.settings import ApiSettings, DecodeSettings
 from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.moderation import ImageModeration
 from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.search_api.operations.readiness import Probe
 
@@ -33,6 +34,8 @@ class ApiDependencies:
     """What `catalogued` counts versions in."""
     catalogued: CataloguedImages
     """Writes of images whose versions Sightline counts."""
+    moderation: ImageModeration
+    """Decides what the operator hides."""
     publisher: AsyncImagePublisher
     """Writes of images whose versions their owner counts."""
     producer: EventProducer

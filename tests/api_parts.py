@@ -18,21 +18,30 @@ from PIL import Image
 from sightline.engine.clock import SystemClock
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.catalogue import Catalogue, Decisions
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.pictures.prepare import prepare, preprocess_digest
 from sightline.engine.ports import VectorIndex
-from sightline.engine.records import GenerationSpec, IndexedImage, Stage, WinnerLocation
+from sightline.engine.records import (
+    GenerationSpec,
+    IndexedDecision,
+    IndexedImage,
+    Stage,
+    WinnerLocation,
+)
 from sightline.engine.settings import ApiKey, ApiSettings, DecodeSettings, IndexSettings, Scope
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.moderation import ImageModeration
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import ImageDeleted, ImageState, hiding_rank, tie
 from sightline.schemas.indexed import Outcome
+from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.registry import decode
+from sightline.schemas.topics import IMAGES_MODERATION
 from sightline.search_api.app import create_app
 from sightline.search_api.dependencies import ApiDependencies
 from tests.worker_parts import MemoryLog
@@ -133,6 +142,13 @@ class ApiWorld:
             catalogue=catalogue,
             catalogued=CataloguedImages(catalogue, self.publisher, known=self._known),
             new_images=CataloguedImages(catalogue, self.publisher),
+            moderation=ImageModeration(
+                Decisions(self.store, BUCKET),
+                self.log,
+                source="/test",
+                clock=self.clock,
+                known=self._known_decision,
+            ),
             publisher=AsyncImagePublisher(self.publisher),
             producer=self.log,
             api=settings or ApiSettings(),
@@ -145,6 +161,7 @@ class ApiWorld:
 
     def work(self, at_most: int | None = None) -> None:
         """Apply every image event that was published since, or only the first few."""
+        self._moderate()
         waiting = self.log.records["images.v1"][self.applied :][:at_most]
         for message in waiting:
             event = decode(message.value)
@@ -162,6 +179,19 @@ class ApiWorld:
         )
         self.work()
         return data
+
+    def _moderate(self) -> None:
+        """Apply every decision, again and again: that changes nothing."""
+        for message in self.log.records[IMAGES_MODERATION.name]:
+            place = WinnerLocation(message.topic, message.partition, message.offset)
+            event = decode(message.value)
+            self.index.moderate(
+                [IndexedDecision.of(event, appended=message.timestamp, winner=place)]
+            )
+
+    def _known_decision(self, image_id: str) -> ImageModerated | None:
+        found = self.index.decisions([image_id]).get(image_id)
+        return None if found is None else found.decision
 
     def _known(self, image_id: str) -> ImageState | None:
         found = self.index.get([image_id]).get(image_id)

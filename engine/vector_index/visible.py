@@ -21,6 +21,7 @@ from sightline.engine.records import (
     TagFilter,
 )
 from sightline.engine.settings import Scope
+from sightline.schemas.moderation import ImageModerated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,11 @@ class VisibleIndex:
         if image is None:
             raise NotFound(f"there is no image {image_id}")
         return image
+
+    def decision(self, image_id: str) -> ImageModerated | None:
+        """What the operator decided about an image, for operators. Raises `PartUnavailable`."""
+        found = self._index.decisions([image_id]).get(image_id)
+        return None if found is None else found.decision
 
     def get_many(self, image_ids: Collection[str], caller: Caller) -> dict[str, IndexedImage]:
         """Those of the images that the caller may see. Raises `PartUnavailable`."""

@@ -24,7 +24,7 @@ from sightline.infra.wiring.embedded import embedded_node
 from sightline.infra.wiring.labels import LabelFollowers, label_followers, stage_loops
 from sightline.infra.wiring.node import Node
 from sightline.infra.wiring.opening import metrics_served
-from sightline.infra.wiring.roles import api_dependencies, bucket_bridge, index_worker
+from sightline.infra.wiring.roles import api_dependencies, bucket_bridge, worker_loops
 from sightline.infra.wiring.services import services_node
 from sightline.search_api.app import create_app
 from sightline.search_api.search.query_retention import QueryRetention
@@ -64,7 +64,7 @@ def run_node(
         closing(bind(settings.api.host, settings.api.port)) as listener,
         opened_node(settings) as node,
     ):
-        loops = {"worker": index_worker(node).run} | _api_loops(node, listener, announce)
+        loops = worker_loops(node) | _api_loops(node, listener, announce)
         if settings.mode is Mode.SERVICES:
             loops["bridge"] = bucket_bridge(node).run
         _run(loops | dict(node.keepers) | stage_loops(node), stop, node)
@@ -78,7 +78,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         services_node(settings) as node,
         metrics_served(node.metrics, settings.worker.metrics_port),
     ):
-        _run({"worker": index_worker(node).run}, stop, node)
+        _run(worker_loops(node), stop, node)
 
 
 def run_api(settings: Settings, stop: threading.Event, *, announce: Announce) -> None:

@@ -22,15 +22,21 @@ from sightline.engine.settings import Scope
 from sightline.infra.processes.reconciling import RECONCILE_PATH, Reconcile, as_document
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.images import ImageState
+from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.registry import decode
-from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 from sightline.search_api.http.admission import OperatorOf
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers
 from sightline.search_api.http.problems import Problem, invalid
 from sightline.stream_workers.image_log.winners import event_of
 
-LANES = (IMAGES.name, IMAGES_BACKFILL.name)
+SAID_ON: dict[str, type[ImageState | ImageModerated]] = {
+    IMAGES.name: ImageState,
+    IMAGES_BACKFILL.name: ImageState,
+    IMAGES_MODERATION.name: ImageModerated,
+}
+"""The topics that are journaled, and what is said on each."""
 _REFUSALS = ("unauthorized", "forbidden", "invalid", "unavailable")
 
 
@@ -44,17 +50,17 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
     async def publish(
         request: Request,
         caller: OperatorOf,
-        x_topic: Annotated[str, Header(description="One of the two image topics.")],
+        x_topic: Annotated[str, Header(description="An image topic, or that of decisions.")],
         traceparent: Annotated[str | None, Header(description="W3C trace context.")] = None,
     ) -> Response:
-        """Append one image event (CloudEvents 1.0, JSON) and answer once it is safe."""
+        """Append one image event, or a decision (CloudEvents 1.0), and answer once it is safe."""
         require(caller, Scope.ADMIN)
-        if x_topic not in LANES:
-            raise invalid("x-topic", f"x-topic must be one of {', '.join(LANES)}")
+        if x_topic not in SAID_ON:
+            raise invalid("x-topic", f"x-topic must be one of {', '.join(SAID_ON)}")
         value = await request.body()
         headers = [("traceparent", traceparent.encode())] if traceparent else []
         message = await asyncio.wrap_future(
-            producer.append(x_topic, _subject(value), value, headers=headers)
+            producer.append(x_topic, _subject(value, x_topic), value, headers=headers)
         )
         return _json(
             {
@@ -92,13 +98,13 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
     return router
 
 
-def _subject(value: bytes) -> str:
+def _subject(value: bytes, topic: str) -> str:
     try:
         event = decode(value)
     except ContractError as error:
         raise invalid(error.field or "body", str(error)) from error
-    if not isinstance(event.data, ImageState):
-        raise Problem("invalid", "only image events are taken here", {"field": "type"})
+    if not isinstance(event.data, SAID_ON[topic]):
+        raise Problem("invalid", f"{event.type} does not go to {topic}", {"field": "type"})
     return str(event.data.image_id)
 
 

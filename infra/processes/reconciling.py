@@ -6,9 +6,11 @@ The comparison runs where the index is and is told as a document anywhere.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sightline.producers.images.unpublished import Unpublished
+from sightline.stream_workers.reconciling.decisions import DecisionReconciler
 from sightline.stream_workers.reconciling.reconcile import Difference, Kind, Reconciler, Report
 
 if TYPE_CHECKING:
@@ -62,11 +64,14 @@ def from_document(document: dict[str, Any]) -> Report:
 
 def reconcile(node: Node, *, repair: bool) -> Report:
     """Compare the catalogue and the index of a process, and mend on request; see `Reconciler`."""
-    comparing = reconciler(node)
-    report = comparing.check()
+    images, decisions = reconciler(node), decision_reconciler(node)
+    report = images.check()
+    decided = decisions.check()
     if repair:
-        comparing.repair(report)
-    return report
+        # What hides comes first: an image that is published again may be one that is blocked.
+        decisions.repair(decided)
+        images.repair(report)
+    return replace(report, differences=(*report.differences, *decided))
 
 
 def reconciler(node: Node) -> Reconciler:
@@ -79,9 +84,23 @@ def reconciler(node: Node) -> Reconciler:
         # What a crash may have kept from the log.
         unpublished=lambda: [e.event for e in node.catalogue.scan() if e.published is None],
         publish_unpublished=catalogued.publish_unpublished,
+        unreadable=lambda: [
+            image_id for image_id, looked in node.catalogue.look_at_all() if looked.unreadable
+        ],
         forget=node.catalogue.forget,
         settle=lambda: time.sleep(_SETTLE_S),
         clock=node.clock,
+    )
+
+
+def decision_reconciler(node: Node) -> DecisionReconciler:
+    """What compares the operator's decisions with the index of a process."""
+    return DecisionReconciler(
+        read_decisions=node.read_decisions,
+        kept=lambda: [entry.event for entry in node.decisions.scan()],
+        index=node.index,
+        producer=node.producer,
+        settle=lambda: time.sleep(_SETTLE_S),
     )
 
 
@@ -93,12 +112,11 @@ def unpublished_loops(base: Base) -> dict[str, Loop]:
     every_s = base.settings.api.publish_unpublished_every_s
     if not every_s:
         return {}
-    looking = Unpublished(
-        base.catalogue,
-        base.new_images,
-        base.store,
-        base.settings.store.bucket,
-        clock=base.clock,
-        every_s=every_s,
+    place, bucket, clock = base.store, base.settings.store.bucket, base.clock
+    images = Unpublished(
+        base.catalogue, base.new_images, place, bucket, clock=clock, every_s=every_s
     )
-    return {"unpublished": looking.run}
+    decisions = Unpublished(
+        base.decisions, base.moderation, place, bucket, clock=clock, every_s=every_s
+    )
+    return {"unpublished": images.run, "unpublished decisions": decisions.run}

@@ -17,6 +17,7 @@ from sightline.schemas.topics import (
     BUCKET_NOTIFICATIONS,
     IMAGES,
     IMAGES_BACKFILL,
+    IMAGES_MODERATION,
     INTERACTIONS,
     INTERACTIONS_IMPORTED,
     SEARCHES_CLOSED,
@@ -25,6 +26,7 @@ from sightline.schemas.topics import (
     TRAINING_TRIPLES,
 )
 from sightline.stream_workers.labels.groups import join_group, mine_group
+from sightline.stream_workers.moderating.loop import GROUP_SUFFIX
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock, EventLog
@@ -86,6 +88,7 @@ def hops_of(settings: Settings) -> tuple[Hop, ...]:
     return (
         Hop(name="live", topic=IMAGES.name, group=f"{worker}-{Lane.LIVE}"),
         Hop(name="backfill", topic=IMAGES_BACKFILL.name, group=f"{worker}-{Lane.BACKFILL}"),
+        Hop(name="moderation", topic=IMAGES_MODERATION.name, group=f"{worker}-{GROUP_SUFFIX}"),
         Hop(name="bridge", topic=BUCKET_NOTIFICATIONS.name, group=bridge),
         *_stages(settings, INTERACTIONS.name, SEARCHES_CLOSED.name),
         *_stages(

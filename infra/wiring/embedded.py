@@ -23,7 +23,10 @@ from sightline.engine.event_log.embedded.bounded_producer import (
 )
 from sightline.engine.event_log.embedded.broker import InProcessBroker
 from sightline.engine.event_log.embedded.journal import Journal
-from sightline.engine.event_log.embedded.journaled_producer import JournaledEventProducer
+from sightline.engine.event_log.embedded.journaled_producer import (
+    IMAGE_TOPICS,
+    JournaledEventProducer,
+)
 from sightline.engine.event_log.embedded.sealed import Seal, SealingProducer
 from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.private_files import private_folder
@@ -33,8 +36,15 @@ from sightline.infra.wiring.node import Node
 from sightline.infra.wiring.opening import embedder_of, index_of, known_in, publishing, watch
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.indexed import Lane
-from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, INTERACTIONS, TOPICS
+from sightline.schemas.topics import (
+    IMAGES,
+    IMAGES_BACKFILL,
+    IMAGES_MODERATION,
+    INTERACTIONS,
+    TOPICS,
+)
 from sightline.stream_workers.labels.groups import join_group
+from sightline.stream_workers.moderating.loop import GROUP_SUFFIX
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock, EventProducer
@@ -78,7 +88,7 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
         opened.callback(bare.close)
         journaled = JournaledEventProducer(bare, journal, clock=seen.clock)
         producer = _bounded(settings, kafka, journaled, opened)
-        made = publishing(settings, producer, store, seen.clock)
+        made = publishing(settings, producer, store, seen.clock, index)
         catalogued = CataloguedImages(made.catalogue, made.publisher, known=known_in(index))
         lost = {"lost labels": say_what_is_lost} if settings.labels.supervised else {}
         yield Node(
@@ -93,12 +103,17 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
             seal=seal,
             run_id=uuid.uuid4().hex,
             # The journal's: the broker keeps about 5 MiB a partition.
-            read_images=partial(_journaled, journal),
+            read_images=partial(_journaled, journal, decisions=False),
+            read_decisions=partial(_journaled, journal, images=False),
             remembered_images=partial(_journaled, journal),
             embedder=embedder,
             index=index,
             catalogued=catalogued,
-            keepers={"journal": partial(keep_journal, journal, index, producer, catalogued)},
+            keepers={
+                "journal": partial(
+                    keep_journal, journal, index, producer, (made.moderation, catalogued)
+                )
+            },
             label_keepers=lost,
         )
 
@@ -124,6 +139,7 @@ def _bounded(
     groups = {
         IMAGES.name: f"{group}-{Lane.LIVE}",
         IMAGES_BACKFILL.name: f"{group}-{Lane.BACKFILL}",
+        IMAGES_MODERATION.name: f"{group}-{GROUP_SUFFIX}",
     }
     if settings.labels.supervised:  # else nobody ever commits
         groups[INTERACTIONS.name] = join_group(settings.labels, INTERACTIONS.name)
@@ -134,9 +150,13 @@ def _bounded(
     return producer
 
 
-def _journaled(journal: Journal) -> Iterable[Message]:
-    """Every image event that the journal holds."""
+def _journaled(
+    journal: Journal, *, images: bool = True, decisions: bool = True
+) -> Iterable[Message]:
+    """Every image event that the journal holds, and every decision about an image."""
     for offset, record in enumerate(journal.winners()):
+        if not (images if record.topic in IMAGE_TOPICS else decisions):
+            continue
         yield Message(
             topic=record.topic,
             partition=0,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
-from sightline.engine.records import Fence, Stage
-from sightline.producers.images.catalogued import CataloguedImages
+from sightline.engine.event_log.embedded.journaled_producer import IMAGE_TOPICS
+from sightline.engine.records import DecisionFence, Fence, Stage
+from sightline.schemas.envelope import ContractError
+from sightline.schemas.registry import decode
 
 if TYPE_CHECKING:
     from sightline.engine.ports import EventProducer, VectorIndex
@@ -18,19 +20,31 @@ if TYPE_CHECKING:
 COMPACT_EVERY_S = 60.0
 _CHUNK = 500
 
+_log = logging.getLogger(__name__)
+
+
+class KeptInCatalogue(Protocol):
+    """What a crash may have kept from the log: images, or decisions about them."""
+
+    def publish_unpublished(self) -> object:
+        """Publish what is kept without a noted acknowledgement; a repeat finds none."""
+
 
 def keep_journal(
     journal: Journal,
     index: VectorIndex,
     producer: EventProducer,
-    catalogued: CataloguedImages,
+    kept: Sequence[KeptInCatalogue],
     stop: threading.Event,
 ) -> None:
     """Publish what a crash kept from index or log, then compact the journal until `stop`."""
     journal.compact()
-    for record in unapplied(journal.winners(), index):
-        _append_patiently(producer, record, stop)
-    catalogued.publish_unpublished()
+    for images in (False, True):  # what hides comes first
+        records = (r for r in journal.winners() if (r.topic in IMAGE_TOPICS) is images)
+        for record in unapplied(records, index):
+            _append_patiently(producer, record, stop)
+    for catalogue in kept:
+        catalogue.publish_unpublished()
     while not stop.wait(COMPACT_EVERY_S):
         journal.compact()
 
@@ -44,21 +58,41 @@ def say_what_is_lost(stop: threading.Event) -> None:
 
 
 def unapplied(records: Iterable[JournalRecord], index: VectorIndex) -> Iterable[JournalRecord]:
-    """The records that the index is below, in their order."""
+    """The records that the index is below, in their order.
+
+    What cannot be read (any more) is told and passed over: it would be a dead letter at each start.
+    """
     chunk: list[JournalRecord] = []
     for record in records:
         chunk.append(record)
         if len(chunk) == _CHUNK:
-            yield from _above(chunk, index)
+            yield from filter(_is_readable, _above(chunk, index))
             chunk = []
-    yield from _above(chunk, index)
+    yield from filter(_is_readable, _above(chunk, index))
+
+
+def _is_readable(record: JournalRecord) -> bool:
+    try:
+        decode(record.value)
+    except ContractError as error:
+        _log.error("passed over a journaled event of image %s: %s", record.image_id, error)
+        return False
+    return True
 
 
 def _above(chunk: list[JournalRecord], index: VectorIndex) -> Iterable[JournalRecord]:
-    stored = index.get([record.image_id for record in chunk])
+    ids = {record.image_id for record in chunk}
+    images, decisions = index.get(ids), index.decisions(ids)
     for record in chunk:
-        image = stored.get(record.image_id)
-        if image is None or image.fence < Fence(record.version, record.tie, int(Stage.FINAL)):
+        if record.topic in IMAGE_TOPICS:
+            image = images.get(record.image_id)
+            fence = Fence(record.version, record.tie, int(Stage.FINAL))
+            applied = image is not None and image.fence >= fence
+        else:
+            decision = decisions.get(record.image_id)
+            wanted = DecisionFence(record.version, record.tie)
+            applied = decision is not None and decision.fence >= wanted
+        if not applied:
             yield record
 
 

@@ -16,6 +16,7 @@ from sightline.infra.supervision.loops import Loop
 from sightline.schemas.topics import (
     IMAGES,
     IMAGES_BACKFILL,
+    IMAGES_MODERATION,
     INTERACTIONS,
     INTERACTIONS_IMPORTED,
     SEARCH_METRICS,
@@ -49,7 +50,10 @@ PIPELINES = (
     (INTERACTIONS, SEARCHES_CLOSED),
     (INTERACTIONS_IMPORTED, SEARCHES_CLOSED_IMPORTED),
 )
-CAUSES = (IMAGES.name, IMAGES_BACKFILL.name, INTERACTIONS.name, INTERACTIONS_IMPORTED.name)
+CAUSES = (
+    *(IMAGES.name, IMAGES_BACKFILL.name, IMAGES_MODERATION.name),
+    *(INTERACTIONS.name, INTERACTIONS_IMPORTED.name),
+)
 
 
 class LabelData:

@@ -14,7 +14,7 @@ from sightline.engine.event_log.kafka.diagnosis import BrokerAnswer, ask_broker
 if TYPE_CHECKING:
     from sightline.engine.health import Health
     from sightline.engine.metrics import Metrics
-    from sightline.engine.object_store.catalogue import Catalogue
+    from sightline.engine.object_store.catalogue import Catalogue, Decisions
     from sightline.engine.ports import (
         Clock,
         Embedder,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sightline.engine.settings import KafkaSettings, Settings
     from sightline.infra.supervision.loops import Loop
     from sightline.producers.images.catalogued import CataloguedImages
+    from sightline.producers.images.moderation import ImageModeration
     from sightline.producers.images.publisher import ImagePublisher
 
 SOURCE = "/sightline"
@@ -56,14 +57,20 @@ class Base:
     """Appends what the worker answers: it must never wait for its own commits."""
     publisher: ImagePublisher
     catalogue: Catalogue
+    decisions: Decisions
+    """What the operator decided of images."""
+    moderation: ImageModeration
+    """Decides what the operator hides; of a base, by what is kept of the decisions alone."""
     new_images: CataloguedImages
     """Writes of images under ids made just now, of which no index can know."""
     run_id: str | None = None
     """Of this run, where offsets of the log begin at 0 with it; none: they go on over restarts."""
     read_images: Callable[[], Iterable[Message]]
     """Every image event there is, up to now."""
+    read_decisions: Callable[[], Iterable[Message]]
+    """Every decision of the operator about an image, up to now."""
     remembered_images: Callable[[], Iterable[Message]] = tuple
-    """Image events that the log may have forgotten."""
+    """Image events and decisions that the log may have forgotten."""
     seal: Seal | None = None
     """Of what this process appends; None: the broker knows who may append what."""
 

@@ -14,14 +14,16 @@ from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.errors import Part
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.catalogue import Catalogue, Decisions
 from sightline.engine.pictures.prepare import preprocess_digest
 from sightline.engine.records import GenerationSpec
 from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
 from sightline.infra.wiring.node import SOURCE
 from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.moderation import ImageModeration
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.images import ImageState
+from sightline.schemas.moderation import ImageModerated
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock, Embedder, EventProducer, ObjectStore, VectorIndex
@@ -49,18 +51,44 @@ class Publishing:
 
     publisher: ImagePublisher
     catalogue: Catalogue
+    decisions: Decisions
+    moderation: ImageModeration
     new_images: CataloguedImages
 
 
 def publishing(
-    settings: Settings, producer: EventProducer, store: ObjectStore, clock: Clock
+    settings: Settings,
+    producer: EventProducer,
+    store: ObjectStore,
+    clock: Clock,
+    index: VectorIndex | None = None,
 ) -> Publishing:
-    """Publisher and catalogue of this deployment's own processes."""
+    """Publisher and catalogues of this deployment's own processes; decisions also by an index."""
     bucket = settings.store.bucket
     publisher = ImagePublisher(producer, store, bucket=bucket, source=SOURCE, clock=clock)
     catalogue = Catalogue(store, bucket)
     new_images = CataloguedImages(catalogue, publisher)
-    return Publishing(publisher=publisher, catalogue=catalogue, new_images=new_images)
+    decisions = Decisions(store, bucket)
+    moderation = moderation_of(decisions, producer, clock, index)
+    return Publishing(
+        publisher=publisher,
+        catalogue=catalogue,
+        decisions=decisions,
+        moderation=moderation,
+        new_images=new_images,
+    )
+
+
+def moderation_of(
+    decisions: Decisions, producer: EventProducer, clock: Clock, index: VectorIndex | None
+) -> ImageModeration:
+    """What decides, above what is kept and, where there is an index, what it holds."""
+
+    def known(image_id: str) -> ImageModerated | None:
+        found = None if index is None else index.decisions([image_id]).get(image_id)
+        return None if found is None else found.decision
+
+    return ImageModeration(decisions, producer, source=SOURCE, clock=clock, known=known)
 
 
 def embedder_of(settings: Settings, health: Health) -> Embedder:

@@ -8,12 +8,14 @@ from functools import partial
 from sightline.engine.connecting.connections import signing_secret
 from sightline.engine.errors import Part
 from sightline.engine.pictures.prepare import prepare
+from sightline.infra.supervision.loops import Loop
 from sightline.infra.wiring.labels import LabelFollowers
 from sightline.infra.wiring.node import SOURCE, Node
 from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.search_api.dependencies import ApiDependencies
 from sightline.stream_workers.bucket_bridge.bridge import BucketBridge
 from sightline.stream_workers.indexing.worker import IndexWorker
+from sightline.stream_workers.moderating.loop import GROUP_SUFFIX, ModerationLoop
 
 
 def index_worker(node: Node) -> IndexWorker:
@@ -35,6 +37,24 @@ def index_worker(node: Node) -> IndexWorker:
     )
 
 
+def worker_loops(node: Node) -> dict[str, Loop]:
+    """What applies the log to the index: image events, and the operator's decisions."""
+    return {"worker": index_worker(node).run, "moderation": moderation_loop(node).run}
+
+
+def moderation_loop(node: Node) -> ModerationLoop:
+    """What applies the operator's decisions, around a node's parts."""
+    settings = node.settings.worker
+    return ModerationLoop(
+        consumer=node.consumer(f"{settings.group}-{GROUP_SUFFIX}"),
+        producer=node.worker_producer,
+        index=node.index,
+        settings=settings,
+        metrics=node.metrics,
+        health=node.health,
+    )
+
+
 def api_dependencies(node: Node, followers: LabelFollowers) -> ApiDependencies:
     """What the search API is made of."""
     settings = node.settings
@@ -46,6 +66,7 @@ def api_dependencies(node: Node, followers: LabelFollowers) -> ApiDependencies:
         embedder=node.embedder,
         catalogue=node.catalogue,
         catalogued=node.catalogued,
+        moderation=node.moderation,
         new_images=node.new_images,
         publisher=AsyncImagePublisher(node.publisher),
         producer=node.producer,

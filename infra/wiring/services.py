@@ -13,9 +13,16 @@ from sightline.engine.connecting.connections import (
 )
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.infra.wiring.node import Base, Node
-from sightline.infra.wiring.opening import embedder_of, index_of, known_in, publishing, watch
+from sightline.infra.wiring.opening import (
+    embedder_of,
+    index_of,
+    known_in,
+    moderation_of,
+    publishing,
+    watch,
+)
 from sightline.producers.images.catalogued import CataloguedImages
-from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, TOPICS
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION, TOPICS
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock
@@ -51,6 +58,7 @@ def services_base(settings: Settings, *, clock: Clock | None = None) -> Iterator
             producer=producer,
             worker_producer=producer,
             read_images=lambda: log.read([IMAGES.name, IMAGES_BACKFILL.name]),
+            read_decisions=lambda: log.read([IMAGES_MODERATION.name]),
         )
 
 
@@ -69,7 +77,9 @@ def services_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
         embedder = embedder_of(settings, base.health)
         index = index_of(settings, embedder, lambda: _log_identity(base), opened)
         catalogued = CataloguedImages(base.catalogue, base.publisher, known=known_in(index))
-        yield Node(**vars(base), embedder=embedder, index=index, catalogued=catalogued)
+        moderation = moderation_of(base.decisions, base.producer, base.clock, index)
+        parts = vars(base) | {"moderation": moderation}
+        yield Node(**parts, embedder=embedder, index=index, catalogued=catalogued)
 
 
 def _log_identity(base: Base) -> str:

@@ -20,6 +20,7 @@ from sightline.producers.backfill.files import (
 from sightline.producers.backfill.pacing import Pace, patiently
 from sightline.producers.images.catalogue_writes import Known
 from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.ids import refuse_derived
 from sightline.producers.images.originals import Original
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.states import with_bytes
@@ -97,6 +98,8 @@ class ItemPublisher:
             return End.FAILED, str(error)
 
     def _publish(self, item: Item) -> Ended:
+        if item.image_id != self._files.image_id(item.row.path):
+            refuse_derived(item.image_id)
         original = self._files.referred(item.row.path, item.image_id)
         if original.reference.size_bytes == 0:
             raise FileRefused("it is empty")
@@ -124,7 +127,8 @@ class ItemPublisher:
 
     def _send(self, state: ImageUploaded, original: Original) -> Ended:
         self._publisher.keep(original)
-        self._publisher.publish(state, lane=self._options.lane).result()
+        event = self._publisher.event_of(state)  # its id may be derived: it was derived here
+        self._publisher.publish_event(event, lane=self._options.lane).result()
         return End.PUBLISHED, ""
 
     def _patiently(self, action: Callable[[], Ended]) -> Ended:

@@ -19,8 +19,8 @@ from sightline.schemas.fields import (
     Attributes,
     Id,
     OwnerId,
+    OwnerVersion,
     Tags,
-    Version,
     Visibility,
 )
 
@@ -84,7 +84,7 @@ class Row(BaseModel):
     owner: Annotated[OwnerId | None, BeforeValidator(_word)] = None
     visibility: Annotated[Visibility | None, BeforeValidator(_lower_word)] = None
     """None: what the command says, else private."""
-    version: Annotated[Version | None, BeforeValidator(_number)] = None
+    version: Annotated[OwnerVersion | None, BeforeValidator(_number)] = None
     """Given for all rows or for none: it makes the images `owner`'s."""
     group_id: Annotated[Id | None, BeforeValidator(_word)] = None
     attributes: Annotated[Attributes, BeforeValidator(_attributes)] = {}

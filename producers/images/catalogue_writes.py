@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
-from sightline.engine.errors import Conflict, NotFound
-from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry, Place
+from sightline.engine.errors import Conflict, NotFound, Unreadable
+from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry, Origin, Place
 from sightline.producers.images.ids import new_id
 from sightline.producers.images.published import Written
 from sightline.producers.images.publisher import ImagePublisher
-from sightline.schemas.fields import Visibility
+from sightline.schemas.fields import MAX_VERSION, Visibility
 from sightline.schemas.images import Authority, ImageDeleted, ImageState, ObjectReference
 from sightline.schemas.indexed import Lane
 
@@ -24,6 +24,8 @@ Look = Callable[[], "BucketObject | None"]
 """Looks at an object of a watched bucket; None: there is none."""
 FollowingObject = Callable[["ImageState | None", "BucketObject | None", int], ImageState]
 """From the present state, the object and the next version to the next state."""
+Decide = Callable[[CatalogueEntry | None], CatalogueEntry | None]
+"""From the entry that is there to the one that is to follow; None: leave it."""
 Permit = Callable[[ImageState | None], None]
 """Raises where the caller may not write on top of the present state, or of none."""
 
@@ -61,6 +63,10 @@ class Terms:
     """Raises where the caller may not write."""
     again: bool = False
     """Count the write also if it says the same as what is there."""
+    origin: Origin | None = None
+    """Who brings the image into being, where that is to be noted."""
+    mend: bool = False
+    """Also where what the catalogue holds cannot be read, and nothing else is known."""
 
 
 class CatalogueWrites:
@@ -90,11 +96,12 @@ class CatalogueWrites:
 
         Raises:
             NotFound: there is nothing to write on top of.
+            Unreadable: what there is cannot be read; `terms.mend` writes all the same.
             Conflict: another version than `terms.if_match`, or the owner counts the versions.
             PartUnavailable: store or broker; it may take effect, and a repeat is safe.
         """
         decide = partial(self._following, image_id, successor, terms)
-        entry = self._catalogue.update(image_id, decide)
+        entry = self._update(image_id, decide, mend=terms.mend)
         if entry is None:
             raise NotFound(f"no image {image_id}")
         return self.publish(entry, lane)
@@ -110,8 +117,10 @@ class CatalogueWrites:
             look: looks at the object; called again when somebody else was faster.
             successor: makes the next state from the present one, the object and a version.
 
+        What others than the operator wrote under the id is not built upon: they could have computed
+        it (docs/images.md).
+
         Raises:
-            Conflict: the image's owner counts its versions.
             PartUnavailable: store or broker; it may take effect, and a repeat is safe.
         """
 
@@ -119,16 +128,17 @@ class CatalogueWrites:
             state = self._present(image_id, found)
             item = look()
             stamp = _GONE if item is None else item.stamp
-            if found is not None and found.seen == stamp:
+            if found is not None and found.seen == stamp and _operators(found, state):
                 return None
             if item is None and (state is None or isinstance(state, ImageDeleted)):
                 return None
-            _check(image_id, state, None)
-            following = successor(state, item, _next_version(state))
+            kept = state if item is None or _operators(found, state) else None
+            following = successor(kept, item, _next_version(state))
             event = self._publisher.event_of(following, event_id=new_id())
-            return CatalogueEntry(event=event, seen=stamp)
+            origin = None if kept is None or found is None else found.origin
+            return CatalogueEntry(event=event, seen=stamp, origin=origin or Origin.BRIDGE)
 
-        entry = self._catalogue.update(image_id, decide)
+        entry = self._update(image_id, decide, mend=True)
         return None if entry is None else self.publish(entry)
 
     def _following(
@@ -142,7 +152,17 @@ class CatalogueWrites:
         if found is not None and not terms.again and _says_the_same(following, found.state):
             return None
         event = self._publisher.event_of(following, event_id=new_id())
-        return CatalogueEntry(event=event, seen=None if found is None else found.seen)
+        seen = None if found is None else found.seen
+        return CatalogueEntry(event=event, seen=seen, origin=_origin(terms, found, state))
+
+    def _update(self, image_id: str, decide: Decide, *, mend: bool) -> CatalogueEntry | None:
+        """As `Catalogue.update`; an entry that cannot be read is replaced where more is known."""
+        try:
+            return self._catalogue.update(image_id, decide)
+        except Unreadable:
+            if not mend and self._known(image_id) is None:
+                raise
+            return self._catalogue.update(image_id, decide, mend=True)
 
     def _present(self, image_id: str, found: CatalogueEntry | None) -> ImageState | None:
         return self._known(image_id) if found is None else found.state
@@ -204,7 +224,30 @@ class CatalogueWrites:
 
 
 def _next_version(state: ImageState | None) -> int:
-    return 1 if state is None else state.version + 1
+    """At the highest there is, a delete still wins: among equal versions it hides more."""
+    return 1 if state is None else min(state.version + 1, MAX_VERSION)
+
+
+def _operators(found: CatalogueEntry | None, state: ImageState | None) -> bool:
+    """Whether an image of a derived id is what the bridge, a backfill or an admin made it.
+
+    Of entries that do not say who made them, those are that nobody owns: every write of a stranger
+    has an owner.
+    """
+    if state is None or (found is not None and found.origin is not None):
+        return True
+    if state.authority is Authority.SIGHTLINE:
+        return state.owner_id is None
+    return state.authority is Authority.BACKFILL
+
+
+def _origin(terms: Terms, found: CatalogueEntry | None, state: ImageState | None) -> Origin | None:
+    """What is noted of a write: who made the image, also where that is seen only now."""
+    if terms.origin is not None:
+        return terms.origin
+    if state is None or not _operators(found, state):
+        return None
+    return Origin.ADMIN if found is None or found.origin is None else found.origin
 
 
 def _check(image_id: str, state: ImageState | None, if_match: int | None) -> None:

@@ -16,10 +16,12 @@ from sightline.producers.images.catalogue_writes import (
     nothing_known,
 )
 from sightline.producers.images.content_types import OCTETS
+from sightline.producers.images.ids import refuse_derived
 from sightline.producers.images.originals import Original
 from sightline.producers.images.published import Written
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.states import ImageFacts, changed, deleted, uploaded, with_bytes
+from sightline.schemas.fields import Moderation
 from sightline.schemas.images import Authority, ImageDeleted, ImageState, ObjectReference
 from sightline.schemas.indexed import Lane
 
@@ -64,14 +66,17 @@ class CataloguedImages:
             facts: what is said of the image; what is not has the contract's default.
 
         Raises:
+            IdReserved: the id has the form of a derived one.
             Conflict: another version than `terms.if_match`, or the owner counts the versions.
             ValidationError: a fact is out of the contract's bounds.
             PartUnavailable: store or broker; it may take effect, and a repeat is safe.
         """
+        refuse_derived(image_id)
         reference = self._kept(image_id, data, content_type)
 
-        def successor(_: ImageState | None, version: int) -> ImageState:
-            return uploaded(image_id, reference, facts, version=version, authority=OURS)
+        def successor(state: ImageState | None, version: int) -> ImageState:
+            said = facts if state is None else _hidden_as_before(state, facts)
+            return uploaded(image_id, reference, said, version=version, authority=OURS)
 
         return self._writes.write(image_id, successor, terms)
 
@@ -111,6 +116,8 @@ class CataloguedImages:
     def delete(self, image_id: str, *, terms: Terms = ANY_TERMS) -> Written:
         """Delete for good; deleting a deleted image changes nothing.
 
+        With `terms.mend`, what cannot be read is deleted too, and so is what is not known at all.
+
         Raises:
             NotFound: no such image.
             Conflict: another version than `terms.if_match`, or the owner counts the versions.
@@ -118,6 +125,8 @@ class CataloguedImages:
         """
 
         def successor(state: ImageState | None, version: int) -> ImageState:
+            if state is None and terms.mend:
+                return ImageDeleted(image_id=image_id, version=version, authority=OURS)
             if state is None:
                 raise NotFound(f"no image {image_id}")
             return deleted(state, version=version, authority=OURS)
@@ -127,7 +136,8 @@ class CataloguedImages:
     def follow_object(self, image_id: str, look: Look) -> Written | None:
         """Make an image what a watched bucket holds under its key, whatever was heard of it.
 
-        Visibility, moderation and tags of a known image stay. A repeat changes nothing.
+        Visibility and tags of a known image stay, as far as an operator or the bridge wrote them.
+        A repeat changes nothing.
 
         Args:
             image_id: derived from bucket and key.
@@ -137,7 +147,6 @@ class CataloguedImages:
             None: there is no such object, and never was an image of it.
 
         Raises:
-            Conflict: the image's owner counts its versions.
             PartUnavailable: store or broker; a repeat is safe.
         """
         return self._writes.follow(image_id, look, partial(_following, image_id))
@@ -156,6 +165,13 @@ class CataloguedImages:
         original = self._publisher.original(image_id, data, content_type)
         self._publisher.keep(original)
         return original.reference
+
+
+def _hidden_as_before(state: ImageState, facts: ImageFacts) -> ImageFacts:
+    """The facts, but an upload lifts no block that an earlier release kept in the image's state."""
+    if state.moderation is Moderation.BLOCKED:
+        return {**facts, "moderation": Moderation.BLOCKED}
+    return facts
 
 
 def _following(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 import uuid
 from hashlib import sha256
 
+from sightline.engine.errors import IdReserved
+
 _HEX_DIGITS = 32
+_DERIVED = re.compile(rf"(?:f|s3|q)-[0-9a-f]{{{_HEX_DIGITS}}}")
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
 _MILLISECONDS = 2**48 - 1
@@ -21,6 +25,24 @@ def id_of_file(relative_path: str) -> str:
 def id_of_object(bucket: str, key: str) -> str:
     """Derives the id of a stored object's image: a notification and a backfill give the same."""
     return "s3-" + _digest(f"{bucket}\0{key}")
+
+
+def is_derived(image_id: str) -> bool:
+    """Whether an id has the form of one that is derived: of a file, an object or a query."""
+    return _DERIVED.fullmatch(image_id) is not None
+
+
+def refuse_derived(image_id: str) -> None:
+    """Derived ids can be computed by everybody, and belong to who derives them (docs/images.md).
+
+    Raises:
+        IdReserved: the id has the form of a derived one.
+    """
+    if is_derived(image_id):
+        raise IdReserved(
+            f"image id {image_id}: ids of this form are derived from files, objects and queries; "
+            "choose another one"
+        )
 
 
 def new_id() -> str:

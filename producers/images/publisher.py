@@ -10,12 +10,12 @@ from typing import Unpack
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
 from sightline.engine.trace_context import new_traceparent, traceparent_header
 from sightline.producers.images.content_types import OCTETS
-from sightline.producers.images.ids import event_id_of
+from sightline.producers.images.ids import event_id_of, refuse_derived
 from sightline.producers.images.originals import Original, original_of
 from sightline.producers.images.published import Written, written_when
 from sightline.producers.images.states import ImageFacts, changed, deleted, uploaded
 from sightline.schemas.envelope import Event
-from sightline.schemas.fields import NamedImage
+from sightline.schemas.fields import NamedImage, OwnersCount
 from sightline.schemas.images import ImageState, ImageUploaded
 from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, Topic
@@ -71,12 +71,14 @@ class ImagePublisher:
 
         Raises:
             ValidationError: an argument is out of the contract's bounds; nothing was stored.
+            IdReserved: the image's id has the form of a derived one; nothing was stored.
             TypeError: an argument that images do not have; nothing was stored.
             PartUnavailable: store or broker did not acknowledge in time, the topic does not exist,
                 an authorisation was refused, or the producer is closed; a repeat is safe.
             Overloaded: too many events wait in this process; nothing was sent.
             TooLarge: the event is over the topic's bound.
         """
+        refuse_derived(image_id)
         original = self.original(image_id, data, content_type)
         state = self.stored(image_id, original, facts, version=version)
         return self.publish(state, lane=lane).result()
@@ -97,6 +99,8 @@ class ImagePublisher:
         self, image_id: str, original: Original, facts: ImageFacts, *, version: int
     ) -> ImageUploaded:
         """Store the bytes; the state that is to be published then. Raises as `upload`."""
+        refuse_derived(image_id)
+        OwnersCount(version=version)
         state = uploaded(image_id, original.reference, facts, version=version)
         self.keep(original)
         return state
@@ -113,7 +117,8 @@ class ImagePublisher:
         Raises:
             As `upload`.
         """
-        return self.publish(changed(state, changes, version=version)).result()
+        OwnersCount(version=version)
+        return self.publish(changed(state, changes, version=version), known=True).result()
 
     def delete(self, state: ImageState, *, version: int) -> Written:
         """Publish `ImageDeleted`, final against every lower version.
@@ -121,7 +126,7 @@ class ImagePublisher:
         Raises:
             As `upload`.
         """
-        return self.publish(deleted(state, version=version)).result()
+        return self.publish(deleted(state, version=version), known=True).result()
 
     def keep(self, original: Original) -> None:
         """Put bytes where their reference says, unless they lie there. Raises `PartUnavailable`."""
@@ -137,6 +142,7 @@ class ImagePublisher:
         event_id: str | None = None,
         occurred: datetime | None = None,
         traceparent: str | None = None,
+        known: bool = False,
     ) -> Future[Written]:
         """Queue the event of a whole state; the future ends when it is acknowledged.
 
@@ -148,12 +154,17 @@ class ImagePublisher:
             event_id: none: derived from what the event says, so that a repeat is the same event.
             occurred: none: now.
             traceparent: W3C trace context to go on with; none: a new trace.
+            known: the state follows one that was published; else it may make an image, and must
+                not have the id of a file, an object or a query.
 
         Raises:
+            IdReserved: the image's id has the form of a derived one.
             ValidationError: the image's id is one that no URL can hold.
             Overloaded: too many events wait in this process; nothing was sent.
             PartUnavailable: the producer is closed. What else `upload` raises, the future does.
         """
+        if not known:
+            refuse_derived(state.image_id)
         return self.publish_event(
             self.event_of(state, event_id=event_id, occurred=occurred),
             lane=lane,

@@ -11,6 +11,7 @@ from sightline.producers.images.originals import Original
 from sightline.producers.images.published import Written
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.states import ImageFacts, changed, deleted
+from sightline.schemas.fields import OwnersCount
 from sightline.schemas.images import ImageState, ImageUploaded
 from sightline.schemas.indexed import Lane
 
@@ -51,11 +52,12 @@ class AsyncImagePublisher:
         self, state: ImageState, *, version: int, **changes: Unpack[ImageFacts]
     ) -> Written:
         """See `ImagePublisher.change`."""
-        return await self.publish(changed(state, changes, version=version))
+        OwnersCount(version=version)
+        return await self.publish(changed(state, changes, version=version), known=True)
 
     async def delete(self, state: ImageState, *, version: int) -> Written:
         """See `ImagePublisher.delete`."""
-        return await self.publish(deleted(state, version=version))
+        return await self.publish(deleted(state, version=version), known=True)
 
     async def publish(
         self,
@@ -65,10 +67,16 @@ class AsyncImagePublisher:
         event_id: str | None = None,
         occurred: datetime | None = None,
         traceparent: str | None = None,
+        known: bool = False,
     ) -> Written:
         """See `ImagePublisher.publish`; returns when the event is acknowledged."""
         return await asyncio.wrap_future(
             self._publisher.publish(
-                state, lane=lane, event_id=event_id, occurred=occurred, traceparent=traceparent
+                state,
+                lane=lane,
+                event_id=event_id,
+                occurred=occurred,
+                traceparent=traceparent,
+                known=known,
             )
         )

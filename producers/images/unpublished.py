@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
 
 from sightline.engine.errors import ObjectMissing, PermanentError, SightlineError
-from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.catalogue import Entries
 from sightline.engine.ports import Clock, ObjectStore
-from sightline.producers.images.catalogued import CataloguedImages
 
-LOOKED_KEY = "catalogue/.looked"
-"""When the last look began that went through to its end; no image has this key."""
+LOOKED = ".looked"
+"""In a catalogue: when the last look began that went through to its end; no image has this key."""
 GRACE = timedelta(minutes=1)
 """A younger entry is its writer's to publish, who gives up after `kafka.delivery_timeout_s`."""
 SKEW = timedelta(minutes=5)
@@ -21,8 +21,15 @@ SKEW = timedelta(minutes=5)
 _log = logging.getLogger(__name__)
 
 
+class Finishes(Protocol):
+    """Publishes what is kept: of images, or of decisions about them."""
+
+    def finish(self, image_id: str) -> object | None:
+        """Publish one image's entry if that was never noted; None: nothing was to be done."""
+
+
 class Unpublished:
-    """Looks through the catalogue now and then; any number of processes may, at the same time too.
+    """Looks through a catalogue now and then; any number of processes may, at the same time too.
 
     Only entries that were written since the last whole look are read: of the others the store's
     listing tells enough, a thousand to a request.
@@ -38,8 +45,8 @@ class Unpublished:
 
     def __init__(
         self,
-        catalogue: Catalogue,
-        images: CataloguedImages,
+        catalogue: Entries[Any],
+        images: Finishes,
         store: ObjectStore,
         bucket: str,
         *,
@@ -52,6 +59,7 @@ class Unpublished:
         self._bucket = bucket
         self._clock = clock
         self._every_s = every_s
+        self._looked_key = catalogue.prefix + LOOKED
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; a look that fails is made again after the interval."""
@@ -86,10 +94,10 @@ class Unpublished:
 
     def _looked(self) -> datetime | None:
         try:
-            return datetime.fromisoformat(self._store.get(self._bucket, LOOKED_KEY).decode())
+            return datetime.fromisoformat(self._store.get(self._bucket, self._looked_key).decode())
         except (ObjectMissing, ValueError):
             return None
 
     def _note(self, until: datetime) -> None:
         said = until.astimezone(UTC).isoformat().encode()
-        self._store.put(self._bucket, LOOKED_KEY, said, content_type="text/plain")
+        self._store.put(self._bucket, self._looked_key, said, content_type="text/plain")

@@ -107,7 +107,11 @@ class ImageDocument(Document):
     visibility: Literal["public", "private"]
     """Who may see it."""
     moderation: Literal["allowed", "blocked"]
-    """What moderation decided."""
+    """Whether the operator, or an owner's own event, hides it whatever its visibility."""
+    moderation_version: int
+    """Of the operator's newest decision; 0: none was made."""
+    moderation_reason: str | None
+    """Why the operator decided so, for a person."""
     tags: list[str]
     """Its tags."""
     owner_id: str | None
@@ -122,6 +126,21 @@ class ImageDocument(Document):
     """A clean JPEG, at most 1600 pixels long."""
     thumbnail_url: str
     """A clean JPEG, at most 320 pixels long."""
+
+
+class ModerationDocument(Document):
+    """The operator's decision about an image."""
+
+    image_id: str
+    """The image, known or not."""
+    version: int
+    """Grows with every decision about it; not the image's version."""
+    moderation: Literal["allowed", "blocked"]
+    """What was decided."""
+    decided_by: str
+    """Who decided."""
+    reason: str | None
+    """Why, for people."""
 
 
 class TriplePicture(Document):

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from sightline.engine.errors import (
     BadImage,
     Conflict,
+    IdReserved,
     NotFound,
     ObjectMissing,
     Overloaded,
@@ -26,6 +27,7 @@ from sightline.engine.errors import (
     RejectReason,
     SightlineError,
     TooLarge,
+    Unreadable,
 )
 from sightline.search_api.http.allowed_methods import allowed_methods
 from sightline.search_api.http.validation_words import NONE, words_for
@@ -62,6 +64,8 @@ _OF_KIND: dict[type[SightlineError], tuple[str, str | None]] = {
     NotFound: ("not-found", None),
     ObjectMissing: ("not-found", "its bytes are gone"),
     Conflict: ("version-conflict", None),
+    IdReserved: ("forbidden", None),
+    Unreadable: ("version-conflict", "what is kept of it cannot be read; an admin may delete it"),
     TooLarge: ("too-large", "its bytes are over a bound"),
 }
 """Its problem, and what is said of it where its own words name buckets, keys or topics."""

@@ -17,6 +17,7 @@ from sightline.schemas.fields import (
     ImageId,
     Moderation,
     OwnerId,
+    OwnerVersion,
     SearchId,
     Tag,
     Tags,
@@ -118,7 +119,7 @@ class ImageFields(Asked):
     visibility: Visibility = Visibility.PRIVATE
     """Private unless said otherwise."""
     moderation: Moderation = Moderation.ALLOWED
-    """Only an admin key sets it."""
+    """Only an admin key sets it; a decision of its own, that no later upload undoes."""
     tags: Tags = ()
     """What the image can be filtered by."""
     owner_id: OwnerId | None = None
@@ -127,7 +128,7 @@ class ImageFields(Asked):
     """Several photos of one thing share it."""
     attributes: Attributes = Field(default_factory=dict)
     """Returned with results: at most 4 KiB of JSON, at most 32 levels deep."""
-    version: Version | None = None
+    version: OwnerVersion | None = None
     """Given: you count this image's versions (authority `owner`). None: Sightline does."""
 
 
@@ -137,7 +138,7 @@ class ImagePatch(Asked):
     visibility: Visibility | None = None
     """Absent: unchanged."""
     moderation: Moderation | None = None
-    """Absent: unchanged; only an admin key sets it."""
+    """Absent: unchanged; only an admin key sets it, and it needs no version."""
     tags: Tags | None = None
     """Replaces all tags; absent: unchanged."""
     owner_id: OwnerId | None = None
@@ -159,6 +160,17 @@ class ImagePatch(Asked):
     def changes(self) -> dict[str, Any]:
         """What was said, without the version: new values by field of the image's state."""
         return {name: getattr(self, name) for name in self.model_fields_set - {"version"}}
+
+
+class ModerationVerdict(Asked):
+    """What the operator decides about an image (JSON)."""
+
+    moderation: Moderation
+    """`blocked` hides it from every search, whatever its owner says; `allowed` lifts that."""
+    decided_by: Id = "admin"
+    """Who decides: a person's name, or a classifier's."""
+    reason: Annotated[str, Field(max_length=512)] | None = None
+    """Why, for people; the image's owner is told."""
 
 
 class ReportedInteraction(Interaction):

@@ -18,6 +18,7 @@ from sightline.search_api.http.problems import Problem
 from sightline.search_api.http.reads import unchanged
 from sightline.search_api.http.request_fields import WaitQuery
 from sightline.search_api.images.known_image import Standing
+from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.renditions import Rendition, Renditions
 from sightline.search_api.images.status import ImageStatus
 from sightline.search_api.images.write_rules import refuse_superseded
@@ -44,8 +45,9 @@ class Wait:
 class ImageAnswers:
     """Builds HTTP answers about images: status documents, content, and thumbnails."""
 
-    def __init__(self, status: ImageStatus, renditions: Renditions) -> None:
+    def __init__(self, status: ImageStatus, renditions: Renditions, moderating: Moderating) -> None:
         self._status = status
+        self._moderating = moderating
         self._renditions = renditions
 
     async def standing(self, image_id: str, caller: Caller) -> Standing:
@@ -54,15 +56,21 @@ class ImageAnswers:
 
     async def written(self, written: Accepted, caller: Caller, wait: Wait) -> Response:
         """202 and where to look; once the index has it 200, or 422 or 409 where it is not that."""
-        arrived = wait.seconds > 0 and await self._status.applied_within(
-            written.image_id, written.version, wait.seconds, written.pending
-        )
+        arrived = wait.seconds > 0 and await self._arrived(written, wait.seconds)
         standing = await self._after(written, caller)
         if arrived and standing.pending is None:
             if written.pending is not None:
                 refuse_superseded(written.pending.state, standing)
             _refuse_rejected(standing)
         return self.document(standing, status=200 if arrived else 202)
+
+    async def _arrived(self, written: Accepted, timeout_s: float) -> bool:
+        decision = written.decision
+        if decision is not None and not await self._moderating.applied_within(decision, timeout_s):
+            return False
+        return await self._status.applied_within(
+            written.image_id, written.version, timeout_s, written.pending
+        )
 
     async def _after(self, written: Accepted, caller: Caller) -> Standing:
         """The standing after a write; the index may be down, what was acknowledged is told."""
@@ -71,7 +79,7 @@ class ImageAnswers:
         except PartUnavailable:
             if written.pending is None:
                 raise
-            return Standing(applied=None, pending=written.pending)
+            return Standing(applied=None, pending=written.pending, decision=written.decision)
 
     def document(self, standing: Standing, *, status: int = 200) -> Response:
         """The status document, its version as the ETag."""

@@ -9,8 +9,10 @@ from typing import Any
 from sightline.engine.records import IndexedImage
 from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
+from sightline.schemas.fields import Moderation
 from sightline.schemas.images import ImageState
 from sightline.schemas.indexed import Outcome
+from sightline.schemas.moderation import ImageModerated
 from sightline.search_api.images.pending import Pending
 from sightline.search_api.search.answers import image_urls
 
@@ -21,6 +23,8 @@ class Standing:
 
     applied: IndexedImage | None
     pending: Pending | None
+    decision: ImageModerated | None = None
+    """The operator's newest, applied or on its way."""
     purged: bool = False
     """`pending` is a delete of so long ago that the index has had it and forgotten it."""
 
@@ -44,12 +48,33 @@ class Standing:
 
     def document(self) -> dict[str, Any]:
         """Describes the image's status in JSON values, for the answer."""
-        return _of_state(self.state) | {"status": self._status()} | self._facts()
+        return (
+            _of_state(self.state) | self._moderation() | {"status": self._status()} | self._facts()
+        )
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether what the index holds cannot be read, and nothing newer is known."""
+        return self.pending is None and _applied(self).unreadable
+
+    def _moderation(self) -> dict[str, Any]:
+        """The operator's word, and the state's own, which can only hide."""
+        said = self.decision
+        blocked = said is not None and said.moderation is Moderation.BLOCKED
+        return {
+            "moderation": str(Moderation.BLOCKED if blocked else self.state.moderation),
+            "moderation_version": 0 if said is None else said.version,
+            "moderation_reason": None if said is None else said.reason,
+        }
 
     def _status(self) -> str:
         if self.purged:
             return str(Outcome.DELETED)
-        return "pending" if self.pending is not None else str(_applied(self).outcome)
+        if self.pending is not None:
+            return "pending"
+        image = _applied(self)
+        hidden = image.blocked and image.outcome is Outcome.INDEXED
+        return str(Outcome.HIDDEN if hidden else image.outcome)
 
     def _facts(self) -> dict[str, Any]:
         if self.pending is not None:
@@ -93,7 +118,6 @@ def _of_state(state: ImageState) -> dict[str, Any]:
         "version": state.version,
         "authority": str(state.authority),
         "visibility": str(state.visibility),
-        "moderation": str(state.moderation),
         "tags": list(state.tags),
         "owner_id": state.owner_id,
         "group_id": state.group_id,

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sightline.engine.errors import NotFound, SightlineError
+from sightline.engine.errors import NotFound, SightlineError, Unreadable
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.ports import Clock
 from sightline.engine.records import IndexedImage, Stage
@@ -16,6 +16,7 @@ from sightline.engine.vector_index.visible import Caller, VisibleIndex
 from sightline.schemas.images import Authority, ImageDeleted
 from sightline.schemas.topics import DELETE_RETENTION_MS
 from sightline.search_api.images.known_image import Standing, may_change
+from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.pending import Pending, PendingImages
 from sightline.search_api.threads.pools import ApiThreads
 
@@ -40,9 +41,12 @@ class ImageStatus:
         pending: PendingImages,
         catalogue: Catalogue,
         clock: Clock,
+        *,
         threads: ApiThreads,
+        moderating: Moderating,
     ) -> None:
         self._visible = visible
+        self._moderating = moderating
         self._pending = pending
         self._catalogue = catalogue
         self._clock = clock
@@ -95,7 +99,7 @@ class ImageStatus:
         if here is not None and here.state.authority is Authority.OWNER:
             return here
         elsewhere = await self._published_elsewhere(image_id, applied, caller)
-        if here is None or (elsewhere is not None and elsewhere.version > here.version):
+        if here is None or (elsewhere is not None and _is_newer(elsewhere, here)):
             return elsewhere
         return here
 
@@ -155,19 +159,41 @@ class ImageStatus:
             pending = None
         if applied is None and pending is None:
             return None
-        return Standing(applied=applied, pending=pending)
+        return self._told(image_id, applied, pending)
+
+    def _told(
+        self,
+        image_id: str,
+        applied: IndexedImage | None,
+        pending: Pending | None,
+        *,
+        purged: bool = False,
+    ) -> Standing:
+        known = None if applied is None or applied.decision is None else applied.decision.decision
+        decision = self._moderating.newer_than(image_id, known)
+        return Standing(applied=applied, pending=pending, decision=decision, purged=purged)
+
+    async def is_damaged(self, image_id: str) -> bool:
+        """Whether the catalogue holds something of the image that cannot be read."""
+        looked = await asyncio.get_running_loop().run_in_executor(
+            self._catalogue_readers, self._catalogue.look, image_id
+        )
+        return looked.unreadable
 
     async def _published_elsewhere(
         self, image_id: str, applied: IndexedImage | None, caller: Caller
     ) -> Standing | None:
-        entry = await asyncio.get_running_loop().run_in_executor(
-            self._catalogue_readers, self._catalogue.peek, image_id
-        )
+        try:
+            entry = await asyncio.get_running_loop().run_in_executor(
+                self._catalogue_readers, self._catalogue.peek, image_id
+            )
+        except Unreadable:
+            return None  # an admin's delete asks for it by `is_damaged`
         if entry is None or not may_change(caller, entry.state):
             return None
         pending = Pending(state=entry.state, event_id=entry.event.id, published=entry.event.time)
         purged = applied is None and self._is_past_retention(entry)
-        return Standing(applied=applied, pending=pending, purged=purged)
+        return self._told(image_id, applied, pending, purged=purged)
 
     async def _is_purged(self, image_id: str) -> bool:
         if self._pending.newer_than(image_id, None) is not None:
@@ -187,6 +213,13 @@ class ImageStatus:
 
 def _unseen(image_id: str) -> NotFound:
     return NotFound(f"no image {image_id} that you may see")
+
+
+def _is_newer(elsewhere: Standing, here: Standing) -> bool:
+    """Also at one version where only the catalogue can be read."""
+    return elsewhere.version > here.version or (
+        here.unreadable and elsewhere.version == here.version
+    )
 
 
 def _has(image: IndexedImage | None, version: int, pending: Pending | None) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sightline.engine.errors import IdReserved
 from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
-from sightline.schemas.fields import Moderation
+from sightline.producers.images.ids import refuse_derived
+from sightline.schemas.fields import MAX_VERSION, Moderation
 from sightline.schemas.images import Authority, ImageState, ObjectReference
 from sightline.search_api.http.if_match import IfMatch, etag, expected
-from sightline.search_api.http.problems import Problem
+from sightline.search_api.http.problems import Problem, invalid
 from sightline.search_api.http.request_fields import ImageFields
 from sightline.search_api.images.known_image import Standing
 
@@ -86,13 +88,39 @@ def owner_counts(standing: Standing, version: int | None) -> bool:
     return standing.state.authority is Authority.OWNER or version is not None
 
 
-def next_version(standing: Standing, version: int | None, wanted: IfMatch) -> int:
-    """The owner's next version; 428 without `If-Match`, 409 unless it is higher."""
+def next_version(
+    standing: Standing, version: int | None, wanted: IfMatch, caller: Caller, most: int
+) -> int:
+    """The owner's next version.
+
+    Raises:
+        Problem: 428 without `If-Match`, 409 unless it is higher, 422 above `most`: what is above is
+            the operator's (docs/adr/0018).
+    """
     if expected(wanted) is None:
         raise Problem("precondition-required", "say with If-Match which version you change")
     if version is None or version <= standing.version:
         raise _conflict(f"version must be above {standing.version}", standing)
+    if version > most and Scope.ADMIN not in caller.scopes:
+        raise invalid("version", f"version must be at most {most}")
     return version
+
+
+def operators_version(standing: Standing, version: int | None) -> int:
+    """The version of an admin's delete, which always goes through.
+
+    At the highest version there is, it is that: among equal versions a delete hides most.
+    """
+    above = min(standing.version + 1, MAX_VERSION)
+    return above if version is None else max(version, above)
+
+
+def refuse_derived_id(image_id: str) -> None:
+    """403 for an upload under an id that a file, an object or a query may have (docs/images.md)."""
+    try:
+        refuse_derived(image_id)
+    except IdReserved as error:
+        raise Problem("forbidden", str(error), {"field": "image_id"}) from None
 
 
 def _repeats(state: ImageState, said: ImageFields, new: ObjectReference) -> bool:
@@ -100,7 +128,8 @@ def _repeats(state: ImageState, said: ImageFields, new: ObjectReference) -> bool
         return False
     if state.object.sha256 != new.sha256:
         return False
-    return all(getattr(state, name) == getattr(said, name) for name in ImageFields.model_fields)
+    names = ImageFields.model_fields.keys() - {"moderation"}  # it is no part of what an owner says
+    return all(getattr(state, name) == getattr(said, name) for name in names)
 
 
 def _conflict(detail: str, standing: Standing) -> Problem:

@@ -7,23 +7,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar, cast
 
 from sightline.engine.errors import Conflict, NotFound, Part
 from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.catalogue import Origin
 from sightline.engine.ports import Clock
+from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
 from sightline.producers.images.catalogue_writes import Terms
 from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.moderation import Verdict
 from sightline.producers.images.originals import Original, original_of
 from sightline.producers.images.published import Written
 from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.producers.images.states import ImageFacts, changed, deleted
+from sightline.schemas.fields import MAX_OWNER_VERSION, Moderation
 from sightline.schemas.images import Authority, ImageDeleted, ImageState
+from sightline.schemas.moderation import ImageModerated
 from sightline.search_api.http.concurrency import Gate
 from sightline.search_api.http.form_reading import Uploaded
 from sightline.search_api.http.hashing import hashed
@@ -31,13 +36,16 @@ from sightline.search_api.http.if_match import IfMatch, check, expected, stale
 from sightline.search_api.http.request_fields import ImageFields, ImagePatch
 from sightline.search_api.images.known_image import Standing, may_change
 from sightline.search_api.images.locks import ImageLocks
+from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.pending import Pending, PendingImages
 from sightline.search_api.images.status import EVERYTHING, ImageStatus
 from sightline.search_api.images.write_rules import (
     allowed,
     next_version,
+    operators_version,
     owner_counts,
     refuse_admin_fields,
+    refuse_derived_id,
     refuse_known,
     refuse_other_authority,
 )
@@ -57,6 +65,8 @@ class Accepted:
     version: int
     pending: Pending | None = None
     """What was published just now; None: nothing needed to be."""
+    decision: ImageModerated | None = None
+    """What was decided just now."""
 
 
 class ImageWrites:
@@ -75,7 +85,9 @@ class ImageWrites:
         clock: Clock,
         metrics: Metrics,
         threads: Executor,
+        moderating: Moderating,
     ) -> None:
+        self._moderating = moderating
         self._status = status
         self._pending = pending
         self._catalogued = catalogued
@@ -104,7 +116,10 @@ class ImageWrites:
             data = await picture.read()
             await self._pictures.prepared(data)
             original = await self._original(image_id, data, picture.content_type)
-            return await self._upload(self._new_images, original, image_id, said, Terms())
+            decision = await self._decide(image_id, said)
+            terms = Terms(origin=_origin(caller))
+            written = await self._upload(self._new_images, original, image_id, said, terms)
+            return replace(written, decision=decision)
 
     async def put(
         self,
@@ -120,6 +135,7 @@ class ImageWrites:
             As `create`; NotFound for another owner's image; Problem: 409 where the version stands
             against it, 412 where `wanted` does.
         """
+        refuse_derived_id(image_id)
         said = allowed(fields, caller)
         async with self._gate.enter(Part.BROKER), self._locks.of(image_id):
             data = await picture.read()
@@ -141,13 +157,23 @@ class ImageWrites:
                 permit=partial(_refuse_stranger, image_id, caller),
                 # The same bytes again after a rejection: the object may be whole this time.
                 again=standing is not None and standing.rejected,
+                origin=_origin(caller),
+                mend=Scope.ADMIN in caller.scopes,
             )
-            return await self._upload(self._catalogued, original, image_id, said, terms)
+            decision = await self._decide(image_id, said)
+            hides = standing is not None and standing.state.moderation is Moderation.BLOCKED
+            written = await self._upload(
+                self._catalogued, original, image_id, said, terms, hides=hides
+            )
+            return replace(written, decision=decision)
 
     async def change(
         self, image_id: str, patch: ImagePatch, caller: Caller, wanted: IfMatch
     ) -> Accepted:
         """Change what the patch names and keep the rest.
+
+        Moderation is the operator's decision, with a version of its own: by itself it needs none of
+        the image's, whoever counts that.
 
         Raises:
             NotFound: no such image that the caller may change, or it is deleted.
@@ -161,36 +187,86 @@ class ImageWrites:
             if isinstance(standing.state, ImageDeleted):
                 raise NotFound(f"image {image_id} is deleted; upload it again")
             check(wanted, standing.version)
-            refuse_other_authority(standing, patch.version)
-            if owner_counts(standing, patch.version):
-                number = next_version(standing, patch.version, wanted)
-                owned = Authority.OWNER
-                state = changed(standing.state, changes, version=number, authority=owned)
-                return await self._publish(state)
-            terms = Terms(if_match=_expected(standing, wanted))
-            patch_it = partial(self._catalogued.patch, image_id, changes, terms=terms)
-            return await self._counted(terms, patch_it)
+            verdict = changes.get("moderation")
+            of_state = _of_state(changes, standing.state)
+            if not of_state and verdict is not None:
+                decision = await self._decided(image_id, verdict)
+                return Accepted(image_id, standing.version, decision=decision)
+            change = self._changing(standing, of_state, patch.version, caller, wanted)
+            if verdict is None:
+                return await change()
+            decision = await self._decided(image_id, verdict)
+            return replace(await change(), decision=decision)
+
+    def _changing(
+        self,
+        standing: Standing,
+        changes: ImageFacts,
+        version: int | None,
+        caller: Caller,
+        wanted: IfMatch,
+    ) -> Callable[[], Awaitable[Accepted]]:
+        """The change, ready to be made, once nothing stands against it."""
+        refuse_other_authority(standing, version)
+        image_id = standing.state.image_id
+        if owner_counts(standing, version):
+            number = next_version(standing, version, wanted, caller, MAX_OWNER_VERSION)
+            owned = Authority.OWNER
+            state = changed(standing.state, changes, version=number, authority=owned)
+            return partial(self._publish, state)
+        terms = Terms(if_match=_expected(standing, wanted))
+        patch_it = partial(self._catalogued.patch, image_id, changes, terms=terms)
+        return partial(self._counted, terms, patch_it)
 
     async def delete(
         self, image_id: str, version: int | None, caller: Caller, wanted: IfMatch
     ) -> Accepted:
-        """Delete for good; deleting again changes nothing.
+        """Delete for good; deleting again changes nothing. An admin's needs no version.
 
         Raises:
             As `change`.
         """
+        operator = Scope.ADMIN in caller.scopes
         async with self._gate.enter(Part.BROKER), self._locks.of(image_id):
-            standing = await self._known(image_id, caller)
+            standing = await self._finished(image_id, caller)
+            if standing is None and operator and await self._status.is_damaged(image_id):
+                return await self._delete_counted(image_id, Terms(mend=True))
+            if standing is None or not may_change(caller, standing.state):
+                raise NotFound(f"no image {image_id} that you may change")
             check(wanted, standing.version)
-            if isinstance(standing.state, ImageDeleted):
+            if isinstance(standing.state, ImageDeleted) and not standing.unreadable:
                 return Accepted(image_id, standing.version)
+            if operator:
+                return await self._operators_delete(standing, version, wanted)
             refuse_other_authority(standing, version, send="send `?version=N` with N")
             if owner_counts(standing, version):
-                number = next_version(standing, version, wanted)
+                most = MAX_OWNER_VERSION + 1  # who has counted to the end may still delete
+                number = next_version(standing, version, wanted, caller, most)
                 return await self._publish(deleted(standing.state, version=number))
-            terms = Terms(if_match=_expected(standing, wanted))
-            delete_it = partial(self._catalogued.delete, image_id, terms=terms)
-            return await self._counted(terms, delete_it)
+            return await self._delete_counted(image_id, Terms(if_match=_expected(standing, wanted)))
+
+    async def _operators_delete(
+        self, standing: Standing, version: int | None, wanted: IfMatch
+    ) -> Accepted:
+        """Whoever counts the versions, and wherever they are."""
+        if standing.state.authority is Authority.OWNER:
+            number = operators_version(standing, version)
+            return await self._publish(deleted(standing.state, version=number))
+        terms = Terms(if_match=_expected(standing, wanted), mend=True)
+        return await self._delete_counted(standing.state.image_id, terms)
+
+    async def _delete_counted(self, image_id: str, terms: Terms) -> Accepted:
+        delete_it = partial(self._catalogued.delete, image_id, terms=terms)
+        return await self._counted(terms, delete_it)
+
+    async def _decide(self, image_id: str, said: ImageFields) -> ImageModerated | None:
+        """What an admin says of moderation with an upload; before it, as hiding comes first."""
+        if "moderation" not in said.model_fields_set:
+            return None
+        return await self._decided(image_id, said.moderation)
+
+    async def _decided(self, image_id: str, moderation: str) -> ImageModerated:
+        return await self._moderating.decide(image_id, Verdict(moderation=Moderation(moderation)))
 
     async def _known(self, image_id: str, caller: Caller) -> Standing:
         standing = await self._finished(image_id, caller)
@@ -229,9 +305,16 @@ class ImageWrites:
         image_id: str,
         said: ImageFields,
         terms: Terms,
+        *,
+        hides: bool = False,
     ) -> Accepted:
-        """Through the catalogue on these terms, or at the owner's version straight to the log."""
+        """Through the catalogue on these terms, or at the owner's version straight to the log.
+
+        With `hides` the state says blocked, as the present one does: no upload lifts that.
+        """
         facts = _facts(said)
+        if hides:
+            facts["moderation"] = Moderation.BLOCKED
         if said.version is None:
             put = partial(catalogued.put, image_id, original, terms=terms, **facts)
             return await self._counted(terms, put)
@@ -249,7 +332,7 @@ class ImageWrites:
             raise stale(None) from None
 
     async def _publish(self, state: ImageState) -> Accepted:
-        return self._remember(await self._publisher.publish(state))
+        return self._remember(await self._publisher.publish(state, known=True))
 
     def _remember(self, written: Written) -> Accepted:
         pending = Pending(
@@ -261,7 +344,23 @@ class ImageWrites:
 
 def _facts(said: ImageFields) -> ImageFacts:
     """What a caller said of an image; that its names are facts of images, a test holds."""
-    return cast("ImageFacts", said.model_dump(exclude={"version"}))
+    return cast("ImageFacts", said.model_dump(exclude={"version", "moderation"}))
+
+
+def _of_state(changes: ImageFacts, state: ImageState) -> ImageFacts:
+    """What of a patch changes the image's own state.
+
+    Moderation does not, but for lifting a block that an earlier release kept in the state.
+    """
+    lifts = changes.get("moderation") is Moderation.ALLOWED
+    kept_there = state.moderation is Moderation.BLOCKED and state.authority is not Authority.OWNER
+    if lifts and kept_there:
+        return changes
+    return cast("ImageFacts", {n: v for n, v in changes.items() if n != "moderation"})
+
+
+def _origin(caller: Caller) -> Origin | None:
+    return Origin.ADMIN if Scope.ADMIN in caller.scopes else None
 
 
 def _expected(standing: Standing | None, wanted: IfMatch) -> int | None:

@@ -21,6 +21,8 @@ RENDITIONS = 2
 """Pictures made smaller at once; each takes a core."""
 IMPRESSIONS = 4
 """Query pictures stored at once, behind the answers."""
+MODERATION = 4
+"""Decisions made at once; apart from writes, so that a block waits for no upload."""
 MAX_WRITES = 16
 """At once, each with its thread and perhaps a picture in memory; as many again wait."""
 
@@ -33,6 +35,7 @@ class ApiThreads:
     image_reads: ThreadPoolExecutor
     catalogue_reads: ThreadPoolExecutor
     writes: ThreadPoolExecutor
+    moderation: ThreadPoolExecutor
     renditions: ThreadPoolExecutor
     decoding: ThreadPoolExecutor
     embedding: ThreadPoolExecutor
@@ -57,6 +60,7 @@ class ApiThreads:
             image_reads=ThreadPoolExecutor(IMAGE_READS, "image-status"),
             catalogue_reads=ThreadPoolExecutor(CATALOGUE_READS, "catalogue-read"),
             writes=ThreadPoolExecutor(MAX_WRITES, "image-write"),
+            moderation=ThreadPoolExecutor(MODERATION, "moderation"),
             renditions=ThreadPoolExecutor(RENDITIONS, "rendition"),
             decoding=ThreadPoolExecutor(decoding, "query-decode"),
             embedding=ThreadPoolExecutor(embedding, "query-embed"),

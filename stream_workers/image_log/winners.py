@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from sightline.engine.records import Fence, IndexedImage, Message, WinnerLocatio
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.images import ImageDeleted, ImageState, tie
 from sightline.stream_workers.image_log.events import image_id_of, read_image_event
+
+_log = logging.getLogger(__name__)
 
 Winners = Mapping[str, Event[ImageState]]
 """The winning event of each image id."""
@@ -27,15 +30,19 @@ def merge(messages: Iterable[Message]) -> dict[str, Event[ImageState]]:
     come in the order of the log.
     """
     topics: dict[str, dict[str, Event[ImageState]]] = defaultdict(dict)
+    unreadable: list[str] = []
     for message in messages:
         if message.value is None:
             topics[message.topic].pop(image_id_of(message), None)
             continue
         try:
             event = read_image_event(message)
-        except ContractError:
+        except ContractError as error:
+            unreadable.append(f"{image_id_of(message)}: {error}")
             continue
         _keep_higher(topics[message.topic], event)
+    if unreadable:
+        _log.warning("passed over %d records, the first of %s", len(unreadable), unreadable[0])
     winners: dict[str, Event[ImageState]] = {}
     for found in topics.values():
         for event in found.values():

@@ -35,6 +35,12 @@ class Kind(StrEnum):
     """The `sightline` catalogue has it, a crash kept it from the log: published."""
     EXPIRED = "expired"
     """A tombstone past its retention: purged, and a null written to both image topics."""
+    UNDECIDED = "undecided"
+    """The operator decided about it, and the index lacks that: the decision is published again."""
+    UNLOGGED = "unlogged"
+    """The index has a decision about it that the log lacks: the index's is published."""
+    UNREADABLE = "unreadable"
+    """What the catalogue holds of it cannot be read: passed over; an admin may delete it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +121,7 @@ class Reconciler:
         read_images: all records of both image topics, up to now.
         unpublished: events of the `sightline` authority whose publication was never noted.
         publish_unpublished: publishes them, `CataloguedImages.publish_unpublished`.
+        unreadable: ids of images of which the catalogue holds what cannot be read.
         forget: removes an image's entry from the `sightline` catalogue if it says deleted.
         settle: waits a moment, so that what workers are just applying is not taken for lost.
     """
@@ -127,6 +134,7 @@ class Reconciler:
         producer: EventProducer,
         unpublished: Callable[[], Iterable[Event[ImageState]]],
         publish_unpublished: Callable[[], object],
+        unreadable: Callable[[], Iterable[str]] = tuple,
         forget: Callable[[str], None],
         settle: Callable[[], None],
         clock: Clock,
@@ -136,6 +144,7 @@ class Reconciler:
         self._producer = producer
         self._unpublished = unpublished
         self._publish_unpublished = publish_unpublished
+        self._unreadable = unreadable
         self._forget = forget
         self._settle = settle
         self._clock = clock
@@ -158,7 +167,11 @@ class Reconciler:
         return Report(
             catalogued=len(self._winners),
             indexed=len(indexed),
-            differences=(*found, *(_unpublished(event) for event in unpublished)),
+            differences=(
+                *found,
+                *(_unpublished(event) for event in unpublished),
+                *map(_unreadable, self._unreadable()),
+            ),
         )
 
     def repair(self, report: Report) -> int:
@@ -196,7 +209,8 @@ class Reconciler:
 
     def _publish_indexed(self, ids: Sequence[str]) -> None:
         for image in self._get(ids).values():
-            self._append(image.winner.topic, event_of(image))
+            if not image.unreadable:
+                self._append(image.winner.topic, event_of(image))
 
     def _append(self, topic: str, event: Event[ImageState]) -> None:
         self._producer.append(topic, event.data.image_id, event.encode()).result()
@@ -218,6 +232,10 @@ class Reconciler:
 
     def _expired_before(self) -> datetime:
         return self._clock.now() - timedelta(milliseconds=DELETE_RETENTION_MS)
+
+
+def _unreadable(image_id: str) -> Difference:
+    return Difference(image_id=image_id, kind=Kind.UNREADABLE, catalogued=None, indexed=None)
 
 
 def _unpublished(event: Event[ImageState]) -> Difference:

@@ -12,7 +12,7 @@ from sightline.engine.errors import PartUnavailable
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import ObjectStore
 from sightline.producers.images.catalogued import CataloguedImages
-from sightline.producers.images.unpublished import GRACE, LOOKED_KEY, SKEW, Unpublished
+from sightline.producers.images.unpublished import GRACE, LOOKED, SKEW, Unpublished
 from tests.catalogued_parts import Log, authority
 from tests.patience import patient
 from tests.waiting import eventually
@@ -139,7 +139,7 @@ def test_a_mark_that_cannot_be_read_is_none(
 ) -> None:
     """Then everything is looked at once more."""
     store, bucket = place
-    store.put(bucket, LOOKED_KEY, b"yesterday")
+    store.put(bucket, f"catalogue/{LOOKED}", b"yesterday")
     crash(images, log, "left")
     assert unpublished.publish() == 1
 

@@ -283,7 +283,7 @@ def test_an_owner_counts_its_own_versions(world: ApiWorld) -> None:
         gone = await client.delete(url + "?version=20", headers={"If-Match": "*"})
         assert (gone.status_code, gone.headers["etag"]) == (202, '"20"')
 
-    run(world, scenario)
+    run(world, scenario, key="writer", keys=KEYS)
     assert {event.authority for event in events(world)} == {Authority.OWNER}
 
 
@@ -367,7 +367,7 @@ def test_who_forgets_the_version_is_told_how_to_send_it(world: ApiWorld) -> None
         gone = await client.delete(f"{url}?version=6", headers={"If-Match": '"5"'})
         assert gone.status_code == 202
 
-    run(world, scenario)
+    run(world, scenario, key="writer", keys=KEYS)
 
 
 def test_sightline_counts_where_nobody_else_does(world: ApiWorld) -> None:

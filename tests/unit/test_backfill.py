@@ -190,13 +190,15 @@ def test_replace_counts_in_the_catalogue_where_that_counts(
 ) -> None:
     """An image of ours is replaced through the catalogue, so that its next patch is higher."""
     catalogue = Catalogue(publisher.store, OURS)
-    images = CataloguedImages(catalogue, publisher)
     cat = id_of_file("a.jpg")
-    images.put(cat, b"first", tags=["kept"])
+    run_backfill(publisher, folder, visibility=PUBLIC)
+    images = CataloguedImages(catalogue, publisher, known=known_of(log).get)
+    images.patch(cat, {"tags": ["kept"]})
+    (folder / "a.jpg").write_bytes(b"other")
     options = BackfillOptions(visibility=PUBLIC, replace=True)
     known = known_of(log)
     summary = run_backfill(publisher, folder, options=options, known=known.get, catalogued=images)
-    assert summary.published == 2
+    assert summary.published == 1
     assert (log.states()[cat].version, log.states()[cat].tags) == (2, ("kept",))
     assert images.patch(cat, {"tags": ("new",)}).version == 3
     with pytest.raises(BackfillRefused, match="index"):

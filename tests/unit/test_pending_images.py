@@ -10,18 +10,21 @@ from itertools import count
 import pytest
 
 from sightline.engine.clock import ManualClock
-from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.catalogue import Catalogue, Decisions
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.engine.vector_index.visible import VisibleIndex
+from sightline.producers.images.moderation import ImageModeration
 from sightline.schemas.images import ImageDeleted, ImageState, ImageUploaded, ObjectReference
 from sightline.search_api.images import pending as bounds
 from sightline.search_api.images import status
+from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.pending import Pending, PendingImages
 from sightline.search_api.images.status import ImageStatus
 from sightline.search_api.threads.pools import ApiThreads
 from tests.indexed_images import SPEC, image
 from tests.waiting import eventually
+from tests.worker_parts import MemoryLog
 
 
 @pytest.fixture
@@ -126,7 +129,12 @@ def test_what_has_arrived_is_forgotten_though_nobody_asks(
     index.apply([image("a", version=6), image("b", version=9), image("c", version=4)])
     threads = ApiThreads.made(searches=1, decoding=1, embedding=1)
     catalogue = Catalogue(MemoryObjectStore(), "things")
-    looking = ImageStatus(VisibleIndex(index), images, catalogue, clock, threads)
+    visible = VisibleIndex(index)
+    moderation = ImageModeration(
+        Decisions(MemoryObjectStore(), "things"), MemoryLog(clock), source="/test", clock=clock
+    )
+    moderating = Moderating(moderation, visible, clock=clock, threads=threads)
+    looking = ImageStatus(visible, images, catalogue, clock, threads=threads, moderating=moderating)
 
     async def main() -> None:
         task = asyncio.create_task(looking.forget_arrived())

@@ -7,6 +7,7 @@ applied by the index is published again at start; re-index and reconcile read it
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -36,10 +37,13 @@ _INSERT = (
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _COLUMNS = "image_id, version, tie, topic, value, headers, appended_ms"
+# Of an image there are two winners: an event of its own, and the operator's decision about it.
+_SAME_KIND = "(other.topic = 'images.moderation.v1') = (events.topic = 'images.moderation.v1')"
 # Of equal fences the first stays: they are one event, delivered again.
 _LOSERS = """
 DELETE FROM events WHERE EXISTS (
-    SELECT 1 FROM events AS other WHERE other.image_id = events.image_id AND (
+    SELECT 1 FROM events AS other WHERE other.image_id = events.image_id AND
+    (other.topic = 'images.moderation.v1') = (events.topic = 'images.moderation.v1') AND (
         (other.version, other.tie) > (events.version, events.tie)
         OR ((other.version, other.tie) = (events.version, events.tie)
             AND other.sequence < events.sequence)))
@@ -47,21 +51,24 @@ DELETE FROM events WHERE EXISTS (
 _LOWEST_DELETED_TIE = 3 * 2**32
 """A tie's rank says what an event hides (docs/adr/0003): from here on it is a delete."""
 _TOMBSTONE = """
-DELETE FROM events WHERE image_id = ? AND ? <= (
-    SELECT tie FROM events WHERE image_id = ? ORDER BY version DESC, tie DESC LIMIT 1)
+DELETE FROM events WHERE image_id = ? AND topic <> 'images.moderation.v1' AND ? <= (
+    SELECT tie FROM events WHERE image_id = ? AND topic <> 'images.moderation.v1'
+    ORDER BY version DESC, tie DESC LIMIT 1)
 """
 _BUSY_S = 10.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalRecord:
-    """One image event as it was handed in."""
+    """One image event, or decision about an image, as it was handed in."""
 
     image_id: str
     version: int
     tie: int
     topic: str
-    """Unprefixed: the lane that it came on."""
+    """Unprefixed: the lane that it came on, or the decisions' own."""
     value: bytes
     headers: tuple[tuple[str, bytes], ...] = ()
     appended: datetime
@@ -101,16 +108,20 @@ class Journal:
             self._writer.executemany(_INSERT, map(_to_row, records))
 
     def winners(self) -> Iterator[JournalRecord]:
-        """The record of each image with the highest (version, tie), in the order of writing."""
+        """Each image's record of the highest (version, tie), and each decision's, as written."""
         query = (
-            f"SELECT {_COLUMNS} FROM events AS e WHERE NOT EXISTS (SELECT 1 FROM events AS o "  # noqa: S608 - constants
-            "WHERE o.image_id = e.image_id AND ((o.version, o.tie) > (e.version, e.tie) OR "
-            "((o.version, o.tie) = (e.version, e.tie) AND o.sequence < e.sequence))) "
-            "ORDER BY e.sequence"
+            f"SELECT {_COLUMNS} FROM events WHERE NOT EXISTS (SELECT 1 FROM events AS other "  # noqa: S608 - constants
+            f"WHERE other.image_id = events.image_id AND {_SAME_KIND} AND "
+            "((other.version, other.tie) > (events.version, events.tie) OR "
+            "((other.version, other.tie) = (events.version, events.tie) "
+            "AND other.sequence < events.sequence))) ORDER BY events.sequence"
         )
         with _reported("reading the journal"), closing(self._connect()) as reader:
             for row in reader.execute(query):
-                yield _of_row(row)
+                try:
+                    yield _of_row(row)
+                except (ValueError, TypeError, OverflowError) as error:
+                    _log.error("passed over a damaged record of image %s: %s", row[0], error)
 
     def count(self) -> int:
         """How many records it holds, losers included."""

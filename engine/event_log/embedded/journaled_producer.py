@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, SightlineError, TooLarge
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
@@ -15,10 +16,12 @@ from sightline.engine.ports import Clock, EventProducer
 from sightline.engine.records import Message
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.images import ImageState, tie
+from sightline.schemas.moderation import ImageModerated, decision_tie
 from sightline.schemas.registry import decode
-from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, topic
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION, topic
 
 IMAGE_TOPICS = frozenset({IMAGES.name, IMAGES_BACKFILL.name})
+JOURNALED = IMAGE_TOPICS | {IMAGES_MODERATION.name}
 _MAX_QUEUED = 10_000
 _MAX_GROUP = 500
 """Events that share one sync: under load the disk is waited for once per group."""
@@ -34,9 +37,9 @@ class _Waiting:
 
 
 class JournaledEventProducer:
-    """An `EventProducer` whose image events survive the in-process broker.
+    """An `EventProducer` whose image events and decisions survive the in-process broker.
 
-    An image event is synced to the journal, then appended to `inner`; its future ends with
+    Such an event is synced to the journal, then appended to `inner`; its future ends with
     `inner`'s acknowledgement. Other topics go straight through. What is no image event at all is
     not journaled: the worker dead-letters it.
 
@@ -67,14 +70,14 @@ class JournaledEventProducer:
     ) -> Future[Message]:
         """See `EventProducer.append`."""
         stamp = timestamp or self._clock.now()
-        state = _image_state(topic, value)
-        if value is None or state is None or partition is not None:
+        said = _said(topic, value)
+        if value is None or said is None or partition is not None:
             if value is None and topic in IMAGE_TOPICS:
                 self._journal.forget([key])
             return self._inner.append(
                 topic, key, value, headers=headers, timestamp=stamp, partition=partition
             )
-        waiting = _waiting(topic, key, value, headers=headers, stamp=stamp, said=state)
+        waiting = _waiting(topic, key, value, headers=headers, stamp=stamp, said=said)
         if self._closed.is_set():
             raise PartUnavailable(Part.BROKER, "this producer is closed")
         try:
@@ -149,9 +152,17 @@ class JournaledEventProducer:
         sent.add_done_callback(lambda done: _copy(done, waiting.future))
 
 
-def _image_state(topic_name: str, value: bytes | None) -> tuple[ImageState, str] | None:
-    """State and event id; None for what is no image event."""
-    if topic_name not in IMAGE_TOPICS or value is None:
+class _Said(NamedTuple):
+    """What decides between two records of one image."""
+
+    image_id: str
+    version: int
+    tie: int
+
+
+def _said(topic_name: str, value: bytes | None) -> _Said | None:
+    """What an event says, if it belongs on its topic and is journaled; else None."""
+    if topic_name not in JOURNALED or value is None:
         return None
     if len(value) > topic(topic_name).max_message_bytes - _ENVELOPE_BYTES:
         raise TooLarge(f"an event of {len(value)} bytes for {topic_name}")
@@ -159,7 +170,12 @@ def _image_state(topic_name: str, value: bytes | None) -> tuple[ImageState, str]
         event = decode(value)
     except ContractError:
         return None
-    return (event.data, event.id) if isinstance(event.data, ImageState) else None
+    said = event.data
+    if isinstance(said, ImageState) and topic_name in IMAGE_TOPICS:
+        return _Said(said.image_id, said.version, tie(said, event.id))
+    if isinstance(said, ImageModerated) and topic_name not in IMAGE_TOPICS:
+        return _Said(said.image_id, said.version, decision_tie(said, event.id))
+    return None
 
 
 def _waiting(
@@ -169,13 +185,12 @@ def _waiting(
     *,
     headers: Sequence[tuple[str, bytes]],
     stamp: datetime,
-    said: tuple[ImageState, str],
+    said: _Said,
 ) -> _Waiting:
-    state, event_id = said
     record = JournalRecord(
-        image_id=state.image_id,
-        version=state.version,
-        tie=tie(state, event_id),
+        image_id=said.image_id,
+        version=said.version,
+        tie=said.tie,
         topic=topic_name,
         value=value,
         headers=tuple(headers),

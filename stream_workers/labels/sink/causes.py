@@ -14,12 +14,20 @@ from datetime import datetime, timedelta
 
 from sightline.engine.records import Message
 from sightline.schemas.envelope import ContractError, Event
+from sightline.schemas.fields import Moderation
 from sightline.schemas.images import ImageDeleted, ImageState, hiding_rank
 from sightline.schemas.interactions import UserErased
 from sightline.schemas.labels import RetractionCause
+from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.registry import decode
 
-_WORDS = (b"user.erased", b"image.uploaded", b"image.changed", b"image.deleted")
+_WORDS = (
+    *(b"user.erased", b"image.uploaded", b"image.changed", b"image.deleted"),
+    b"image.moderated",
+)
+
+
+_OfImage = Event[ImageState] | Event[ImageModerated]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +78,7 @@ def causes_in(messages: Iterable[Message], *, lateness: timedelta) -> Causes:
         lateness: L: no instant is later than its record's timestamp + L.
     """
     causes = Causes()
-    newest: dict[str, int] = {}
-    hidden: defaultdict[str, list[_Hidden]] = defaultdict(list)
+    images, decisions = _Hiding(), _Hiding()
     for message in messages:
         event = _decoded(message)
         if event is None:
@@ -80,16 +87,38 @@ def causes_in(messages: Iterable[Message], *, lateness: timedelta) -> Causes:
         if isinstance(event.data, UserErased):
             _add_erasure(causes, event, latest)
         elif isinstance(event.data, ImageState):
-            state: ImageState = event.data
-            newest[state.image_id] = max(newest.get(state.image_id, 0), state.version)
-            if hiding_rank(state) > 0:
-                hidden[state.image_id].append(_hidden(event, message, latest))
-    for image_id, states in hidden.items():
-        causes.images[image_id] = _latest(states, newest[image_id])
+            images.add(event, message, latest, hides=hiding_rank(event.data) > 0)
+        else:
+            blocks = event.data.moderation is Moderation.BLOCKED
+            decisions.add(event, message, latest, hides=blocks)
+    for image_id, cause in (*images.latest(), *decisions.latest()):
+        known = causes.images.get(image_id)
+        if known is None or cause.before > known.before:
+            causes.images[image_id] = cause
     return causes
 
 
-def _decoded(message: Message) -> Event[UserErased] | Event[ImageState] | None:
+class _Hiding:
+    """Events of one kind that hide images, and the newest version of each image among all."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, int] = {}
+        self._hidden: defaultdict[str, list[_Hidden]] = defaultdict(list)
+
+    def add(self, event: _OfImage, message: Message, latest: datetime, *, hides: bool) -> None:
+        """Take in one event."""
+        image_id, version = event.data.image_id, event.data.version
+        self._newest[image_id] = max(self._newest.get(image_id, 0), version)
+        if hides:
+            self._hidden[image_id].append(_hidden(event, message, latest))
+
+    def latest(self) -> Iterable[tuple[str, Cause]]:
+        """The latest cause of each image that was ever hidden."""
+        for image_id, states in self._hidden.items():
+            yield image_id, _latest(states, self._newest[image_id])
+
+
+def _decoded(message: Message) -> Event[UserErased] | _OfImage | None:
     # Most records of the interactions are neither, and decoding is most of the work.
     if not any(word in (message.value or b"") for word in _WORDS):
         return None
@@ -97,7 +126,8 @@ def _decoded(message: Message) -> Event[UserErased] | Event[ImageState] | None:
         event = decode(message.value)
     except ContractError:
         return None
-    return event if isinstance(event.data, UserErased | ImageState) else None
+    known = UserErased | ImageState | ImageModerated
+    return event if isinstance(event.data, known) else None
 
 
 def _add_erasure(causes: Causes, event: Event[UserErased], latest: datetime) -> None:
@@ -107,7 +137,7 @@ def _add_erasure(causes: Causes, event: Event[UserErased], latest: datetime) -> 
         causes.people[name] = Cause(RetractionCause.USER_ERASED, event.id, before)
 
 
-def _hidden(event: Event[ImageState], message: Message, latest: datetime) -> _Hidden:
+def _hidden(event: _OfImage, message: Message, latest: datetime) -> _Hidden:
     deleted = isinstance(event.data, ImageDeleted)
     kind = RetractionCause.IMAGE_DELETED if deleted else RetractionCause.IMAGE_HIDDEN
     cause = Cause(kind, event.id, min(event.time, latest))

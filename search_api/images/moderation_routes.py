@@ -1,0 +1,69 @@
+"""`/v1/images/{image_id}/moderation`: the operator's decision about an image, known or not."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from sightline.engine.settings import Scope
+from sightline.producers.images.moderation import Verdict
+from sightline.schemas.moderation import ImageModerated
+from sightline.search_api.http.admission import WriterOf
+from sightline.search_api.http.bodies import json_body
+from sightline.search_api.http.documents import ModerationDocument
+from sightline.search_api.http.keys import require
+from sightline.search_api.http.openapi import answers, body, json_of
+from sightline.search_api.http.request_fields import ModerationVerdict
+from sightline.search_api.images.moderating import Moderating
+from sightline.search_api.images.routes import ImageIdPath, WaitOf
+
+_REFUSALS = ("unauthorized", "forbidden", "unavailable")
+_VERDICT = json_of(ModerationVerdict)
+
+
+def moderation_router(moderating: Moderating) -> APIRouter:
+    """The routes, bound to who decides."""
+    router = APIRouter(prefix="/v1/images", tags=["images"])
+
+    @router.put(
+        "/{image_id}/moderation",
+        openapi_extra=body(_VERDICT),
+        responses=answers(
+            {200: ModerationDocument, 202: ModerationDocument},
+            *_REFUSALS,
+            "too-large",
+            "unsupported-media",
+        ),
+        response_class=Response,
+        status_code=202,
+    )
+    async def decide(
+        image_id: ImageIdPath, request: Request, caller: WriterOf, wait: WaitOf
+    ) -> Response:
+        """Block an image or allow it again, also before it is known. Scope `admin`."""
+        require(caller, Scope.ADMIN)
+        said = await json_body(request, ModerationVerdict)
+        verdict = Verdict(
+            moderation=said.moderation, decided_by=said.decided_by, reason=said.reason
+        )
+        decision = await moderating.decide(image_id, verdict)
+        arrived = wait.seconds > 0 and await moderating.applied_within(decision, wait.seconds)
+        return _document(decision, status=200 if arrived else 202)
+
+    @router.get(
+        "/{image_id}/moderation",
+        responses=answers({200: ModerationDocument}, *_REFUSALS, "not-found"),
+        response_class=Response,
+    )
+    async def newest(image_id: ImageIdPath, caller: WriterOf) -> Response:
+        """What was decided about an image last. Scope `admin`."""
+        require(caller, Scope.ADMIN)
+        return _document(await moderating.newest(image_id))
+
+    return router
+
+
+def _document(decision: ImageModerated, *, status: int = 200) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(to_json(decision.model_dump()), status, headers, "application/json")

@@ -1,0 +1,1 @@
+"""The operator's decisions, from their topic into the index."""

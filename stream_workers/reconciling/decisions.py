@@ -1,0 +1,113 @@
+"""The operator's decisions: log and what is kept of them against the index, listed and repaired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from sightline.engine.ports import EventProducer, VectorIndex
+from sightline.engine.records import IndexedDecision, Message
+from sightline.schemas.envelope import Event
+from sightline.schemas.moderation import ImageModerated
+from sightline.schemas.topics import IMAGES_MODERATION
+from sightline.stream_workers.image_log.decisions import (
+    Decisions,
+    decision_order,
+    merge_decisions,
+)
+from sightline.stream_workers.reconciling.reconcile import Difference, Kind
+
+
+class DecisionReconciler:
+    """Compares and repairs; safe beside a running loop, whose fence makes repeats harmless.
+
+    Args:
+        read_decisions: all records of `images.moderation.v1`, up to now.
+        kept: what is kept of decisions beside the log, published or not.
+        settle: waits a moment, so that what is just being applied is not taken for lost.
+    """
+
+    def __init__(
+        self,
+        *,
+        read_decisions: Callable[[], Iterable[Message]],
+        kept: Callable[[], Iterable[Event[ImageModerated]]],
+        index: VectorIndex,
+        producer: EventProducer,
+        settle: Callable[[], None],
+    ) -> None:
+        self._read_decisions = read_decisions
+        self._kept = kept
+        self._index = index
+        self._producer = producer
+        self._settle = settle
+        self._winners: dict[str, Event[ImageModerated]] = {}
+
+    def check(self) -> list[Difference]:
+        """Compare, and look again at what differs after a moment.
+
+        Raises:
+            PartUnavailable: broker, store or index did not answer.
+        """
+        logged = merge_decisions(self._read_decisions())
+        self._winners = dict(logged)
+        for event in self._kept():
+            known = self._winners.get(event.data.image_id)
+            if known is None or decision_order(known) < decision_order(event):
+                self._winners[event.data.image_id] = event
+        indexed = {decision.image_id: decision for decision in self._index.scan_decisions()}
+        found = compare_decisions(logged, self._winners, indexed)
+        if not found:
+            return []
+        self._settle()
+        ids = {difference.image_id for difference in found}
+        winners = {image_id: self._winners[image_id] for image_id in ids & self._winners.keys()}
+        return compare_decisions(logged, winners, self._index.decisions(ids))
+
+    def repair(self, differences: Iterable[Difference]) -> None:
+        """Publish what the index, or the log, lacks. A repeat does no harm.
+
+        Raises:
+            PartUnavailable: broker or index did not answer; repeat.
+        """
+        for difference in differences:
+            if difference.kind is Kind.UNDECIDED:
+                self._append(self._winners[difference.image_id])
+            elif difference.kind is Kind.UNLOGGED:
+                for decision in self._index.decisions([difference.image_id]).values():
+                    self._append(decision.event)
+
+    def _append(self, event: Event[ImageModerated]) -> None:
+        topic, key = IMAGES_MODERATION.name, event.data.image_id
+        self._producer.append(topic, key, event.encode()).result()
+
+
+def compare_decisions(
+    logged: Decisions, winners: Decisions, indexed: Mapping[str, IndexedDecision]
+) -> list[Difference]:
+    """Every image whose decision differs, by id."""
+    found = []
+    for image_id in sorted(winners.keys() | indexed.keys()):
+        event, held = winners.get(image_id), indexed.get(image_id)
+        kind = _kind(logged.get(image_id), event, held)
+        if kind is not None:
+            found.append(
+                Difference(
+                    image_id=image_id,
+                    kind=kind,
+                    catalogued=event.data.version if event else None,
+                    indexed=held.decision.version if held else None,
+                )
+            )
+    return found
+
+
+def _kind(
+    logged: Event[ImageModerated] | None,
+    event: Event[ImageModerated] | None,
+    held: IndexedDecision | None,
+) -> Kind | None:
+    if event is not None and (held is None or held.fence < decision_order(event)):
+        return Kind.UNDECIDED
+    if held is not None and (logged is None or decision_order(logged) < held.fence):
+        return Kind.UNLOGGED
+    return None
