@@ -14,7 +14,16 @@ from typing import Annotated
 import typer
 
 from sightline.engine.errors import Part, PartUnavailable, RefusedToStart, SightlineError
-from sightline.infra.cli import interactions, label_stages, labels, operate, publish, run, trace
+from sightline.infra.cli import (
+    interactions,
+    label_stages,
+    labels,
+    moderate,
+    operate,
+    publish,
+    run,
+    trace,
+)
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 PACKAGE = "sightline-search"
@@ -31,6 +40,7 @@ for commands in (
     label_stages.app,
     labels.app,
     publish.app,
+    moderate.app,
     operate.app,
     trace.app,
     interactions.app,

@@ -10,17 +10,19 @@ import logging
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from sightline.engine.errors import Part, TransientError
+from sightline.engine.errors import Part
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.ports import Clock, EventConsumer, EventProducer, VectorIndex
+from sightline.engine.ports import EventConsumer, EventProducer, VectorIndex
 from sightline.engine.records import IndexedDecision, Message, TopicPartition, WinnerLocation
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.topics import IMAGES_MODERATION
-from sightline.stream_workers.delivery.dead_letters import DeadLetters
+from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetters
+from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
 from sightline.stream_workers.delivery.retries import GaveUp, Patience
 from sightline.stream_workers.image_log.decisions import (
@@ -56,7 +58,6 @@ class ModerationLoop:
         producer: EventProducer,
         index: VectorIndex,
         settings: WorkerSettings,
-        clock: Clock,
         metrics: Metrics,
         health: Health,
     ) -> None:
@@ -64,14 +65,9 @@ class ModerationLoop:
         self._index = index
         self._metrics = metrics
         self._patience = Patience(settings, health, metrics)
-        self._backoff = self._patience.backoff()
         self._outbox = Outbox(producer, self._patience)
         self._dead_letters = DeadLetters(
-            self._outbox,
-            clock=clock,
-            metrics=metrics,
-            limit=settings.dead_letter_limit,
-            window_s=settings.dead_letter_window_s,
+            self._outbox, LetterLimit(LetterRate.of(settings)), metrics
         )
 
     def run(self, stop: threading.Event) -> None:
@@ -84,7 +80,7 @@ class ModerationLoop:
         try:
             self.subscribe()
             while not stop.is_set():
-                self._turn(stop)
+                self._turn()
         except GaveUp:
             _log.info("stopped before a batch of decisions was durable; it will be delivered again")
         finally:
@@ -103,14 +99,9 @@ class ModerationLoop:
     def lost(self, partitions: Collection[TopicPartition]) -> None:
         """Nothing is kept between batches."""
 
-    def _turn(self, stop: threading.Event) -> None:
-        try:
-            messages = self._consumer.poll(_AT_ONCE, _POLL_S)
-            self._backoff.reset()
-        except TransientError as error:
-            self._patience.failed(Part.BROKER, error)
-            stop.wait(self._backoff.next_s())
-            return
+    def _turn(self) -> None:
+        poll = partial(self._consumer.poll, _AT_ONCE, _POLL_S)
+        messages = self._patience.until_it_works(Part.BROKER, poll)
         if messages:
             self.apply(messages)
             self.commit(messages)
@@ -143,11 +134,8 @@ class ModerationLoop:
             return read_decision(message)
         except ContractError as error:
             self._metrics.decisions.labels("dead_lettered").inc()
-            letters.append(
-                self._dead_letters.send(
-                    message, stage="read", error=type(error).__name__, reason=str(error)
-                )
-            )
+            cause = Cause(stage="read", error=type(error).__name__, reason=str(error))
+            letters.append(self._dead_letters.send(message, cause))
             return None
 
     def _keep_winners(self, passed: Sequence[PassedDecision]) -> None:
