@@ -26,6 +26,7 @@ TOPIC, GROUP = IMAGES_MODERATION.name, "g-moderation"
 BLOCKED, ALLOWED = Moderation.BLOCKED, Moderation.ALLOWED
 Decision = tuple[str, int, Moderation, str]
 Upload = tuple[ImageState, str]
+KINDS: list[type[ImageState]] = [ImageUploaded, ImageChanged, ImageDeleted]
 UNREAD = ("decide", "decide and crash")
 
 
@@ -81,7 +82,7 @@ def histories(draw: st.DrawFn) -> list[Decision | Upload]:
     """Events and decisions about two images, versions in any order, some twice."""
     items: list[Decision | Upload] = []
     for number in range(draw(st.integers(1, 5))):
-        kind: Any = draw(st.sampled_from([ImageUploaded, ImageChanged, ImageDeleted]))
+        kind: Any = draw(st.sampled_from(KINDS))
         facts: dict[str, Any] = {
             "image_id": draw(st.sampled_from("ab")),
             "version": draw(st.integers(0, 3)),
