@@ -40,7 +40,7 @@ class ImageModerated(EventData):
 def decision_tie(decision: ImageModerated, event_id: str) -> int:
     """Decides between two decisions of one version, the same everywhere: the one that hides wins.
 
-    rank (blocked 1, allowed 0) · 2³² + the first 32 bits of SHA-256(event id) (docs/adr/0017).
+    rank (blocked 1, allowed 0) · 2³² + the first 32 bits of SHA-256(event id) (docs/adr/0019).
     """
     rank = 1 if decision.moderation is Moderation.BLOCKED else 0
     return rank * 2**32 + int.from_bytes(sha256(event_id.encode()).digest()[:4])

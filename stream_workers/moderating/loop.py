@@ -1,7 +1,7 @@
 """Decisions of the operator in, an index that hides what they say out.
 
 A loop of its own beside the index worker: a block waits for no picture. What it writes is fenced
-apart from images, so the two need not know of each other (docs/adr/0017).
+apart from images, so the two need not know of each other (docs/adr/0019).
 """
 
 from __future__ import annotations
