@@ -71,7 +71,7 @@ def here() -> Reconciled:
 
 def test_what_the_index_lost_is_published_again(here: Reconciled) -> None:
     """Missing: the winner's event, and only that image's."""
-    here.world.index.purge(["b"])
+    del here.world.index.images["b"]
     assert here.kinds() == {"b": Kind.MISSING}
     here.mend()
     assert here.world.index.count(listed_only=True) == 2
