@@ -13,7 +13,7 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import DeadLetterLimit, ObjectDenied
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.records import StoredObject, TopicPartition
 from sightline.engine.settings import BridgeSettings, WorkerSettings
@@ -21,8 +21,15 @@ from sightline.producers.images.catalogue_writes import BucketObject
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.ids import id_of_object
 from sightline.producers.images.publisher import ImagePublisher
+from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Visibility
-from sightline.schemas.images import ImageDeleted, ImageState, ImageUploaded, ObjectReference
+from sightline.schemas.images import (
+    Authority,
+    ImageDeleted,
+    ImageState,
+    ImageUploaded,
+    ObjectReference,
+)
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS, BUCKET_NOTIFICATIONS_DLQ, IMAGES
 from sightline.stream_workers.bucket_bridge.bridge import BucketBridge
@@ -238,3 +245,26 @@ def test_a_topic_of_something_else_stops_the_bridge(bridged: Bridged) -> None:
         bridged.run_over(*[b"no notification"] * 130)
     assert bridged.letters() == WorkerSettings().dead_letter_limit
     assert bridged.log.committed[GROUP, PLACE] <= WorkerSettings().dead_letter_limit
+
+
+def test_the_bridge_builds_upon_nothing_that_a_stranger_wrote(bridged: Bridged) -> None:
+    """Of an entry from before derived ids were refused; what an operator changed is kept."""
+    image_id = id_of_object(WATCHED, "a.jpg")
+    theirs = ImageUploaded(
+        image_id=image_id,
+        version=1,
+        authority=Authority.SIGHTLINE,
+        object=ObjectReference(bucket=OURS, key="k", size_bytes=1),
+        visibility=Visibility.PUBLIC,
+        owner_id="stranger",
+    )
+    event = Event[ImageState].of(theirs, event_id="e", source="/test", time=ManualClock().now())
+    Catalogue(bridged.store, OURS).write(CatalogueEntry(event=event))
+    bridged.hear(told(CREATED, "a.jpg"))
+    [state] = bridged.states("a.jpg")
+    assert (state.version, state.owner_id, state.visibility) == (2, None, Visibility.PRIVATE)
+    bridged.images.patch(image_id, {"visibility": "public", "owner_id": "shop"})
+    bridged.store.put(WATCHED, "a.jpg", b"other bytes")
+    bridged.hear(told(CREATED, "a.jpg"))
+    state = bridged.states("a.jpg")[-1]
+    assert (state.version, state.owner_id, state.visibility) == (4, "shop", Visibility.PUBLIC)

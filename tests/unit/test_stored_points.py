@@ -1,0 +1,79 @@
+"""What a point of the index that cannot be read costs: nothing but itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
+from sightline.engine.vector_index.payload import point_id, to_payload
+from sightline.engine.vector_index.stored_points import (
+    StoredPoint,
+    decision_of,
+    images_of,
+    known_images,
+)
+from sightline.schemas.topics import IMAGES, IMAGES_MODERATION
+from tests.indexed_images import NOON, decision, image
+
+GOOD = replace(image("good", 3), vector=None)
+DAMAGED: list[dict[str, Any]] = [
+    {"state": "not JSON"},
+    {"state": '{"image_id": "bad"}'},
+    {"state": '{"attributes": ' + "[" * 5_000},
+    {"entry": "{}"},
+    {"entry": None},
+    {"winner": {}},
+    {"type": "sightline.image.uploaded.v9"},
+]
+
+
+def payload(**damage: Any) -> dict[str, Any]:
+    """A blocked image's payload, with something of it replaced."""
+    blocked = replace(image("bad", 7), vector=None, decision=decision("bad", 2))
+    return to_payload(blocked) | damage
+
+
+@pytest.mark.parametrize("damage", DAMAGED, ids=str)
+def test_a_damaged_point_is_passed_over_and_known_by_its_id(damage: dict[str, Any]) -> None:
+    """Scans go on; a look by id finds its fence and its block, and shows it to nobody."""
+    points = [StoredPoint(payload(**damage)), StoredPoint(to_payload(GOOD))]
+    assert [one.image_id for one in images_of(points)] == ["good"]
+    found = known_images(zip(map(point_id, ("bad", "good")), points, strict=True), ["bad", "good"])
+    assert found["good"] == GOOD
+    bad = found["bad"]
+    assert (bad.unreadable, bad.version, bad.listed, bad.blocked) == (True, 7, False, True)
+    assert bad.fence == image("bad", 7).fence
+
+
+def test_of_a_damaged_decision_the_block_still_holds() -> None:
+    """By the plain fields; the image is read as ever."""
+    damaged = payload(decision="not JSON")
+    held = decision_of(damaged, "bad")
+    assert held is not None
+    assert (held.blocks, held.fence) == (True, decision("bad", 2).fence)
+    [shown] = images_of([StoredPoint(damaged)])
+    assert shown.blocked
+
+
+def test_the_journal_keeps_a_winner_of_each_kind(tmp_path: Path) -> None:
+    """An image's own event and the operator's decision about it do not compete."""
+
+    def record(topic: str, version: int) -> JournalRecord:
+        return JournalRecord(
+            image_id="a", version=version, tie=3 * 2**32, topic=topic, value=b"{}", appended=NOON
+        )
+
+    journal = Journal(tmp_path / "journal.sqlite")
+    images, decisions = IMAGES.name, IMAGES_MODERATION.name
+    journal.record([record(images, 9), record(decisions, 1), record(decisions, 2)])
+    wanted = [record(images, 9), record(decisions, 2)]
+    assert list(journal.winners()) == wanted
+    assert journal.compact() == 1
+    assert list(journal.winners()) == wanted
+    journal.forget(["a"])
+    assert list(journal.winners()) == [record(decisions, 2)]
+    journal.close()
