@@ -36,13 +36,13 @@ class AccessRecorded(EventData):
     image_id: ImageId | None = None
     """The image, where an operator's request named one."""
     status: Annotated[int, Field(strict=True, ge=100, le=599)]
-    """Of the answer."""
+    """The HTTP status that the request was answered with."""
     count: Annotated[int, Field(strict=True, ge=1)]
     """How many requests this record stands for, beyond those of earlier records."""
     first_at: Time
-    """Of the first of them."""
+    """When the first of the counted requests came."""
     last_at: Time
-    """Of the last of them."""
+    """When the last of the counted requests came."""
 
     @property
     def subject(self) -> str:

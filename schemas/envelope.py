@@ -52,7 +52,7 @@ class Event(Contract, Generic[D]):
     """
 
     specversion: Literal["1.0"] = "1.0"
-    """Of CloudEvents."""
+    """The version of CloudEvents that the envelope follows."""
     id: Id
     """Unique per source; a repeat is the same event delivered again."""
     source: Annotated[str, Field(min_length=1, max_length=256)]
@@ -64,8 +64,8 @@ class Event(Contract, Generic[D]):
     time: Time
     """When it occurred, by the publisher's clock."""
     datacontenttype: Literal["application/json"] = "application/json"
-    """Of `data`."""
-    # As any: an `Event[EventData]` would silently write only the fields of the base class.
+    """The format of `data`: always JSON."""
+    # Written whole: else an `Event[EventData]` would only have the fields of the base class.
     data: SerializeAsAny[D]
     """What the event says."""
 

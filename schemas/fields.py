@@ -25,8 +25,8 @@ ID_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 """An identifier: 1-128 characters that need no escaping in a URL, a key or a file name."""
 ImageId = Id
-"""As it may be read. `..` fits the released contract, so no reader of it may fail; who names an
-image checks `NamedImage`."""
+"""An image's id as readers take it. `..` fits the released contract, so no reader may fail; who
+names an image checks `NamedImage`."""
 OwnerId = Id
 ActorId = Id
 SearchId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._~-]{1,512}$")]

@@ -32,11 +32,11 @@ class ObjectReference(Contract):
     key: Annotated[str, Field(min_length=1, max_length=1024)]
     """The object's key in it, unescaped."""
     size_bytes: Annotated[int, Field(strict=True, ge=0)]
-    """Of the object; another size in the store is `object_changed`."""
+    """The object's size; another size in the store is `object_changed`."""
     content_type: Annotated[str, Field(max_length=128)] = "application/octet-stream"
-    """As the publisher says; what the bytes are decides, not this."""
+    """What the publisher says it is, for the record: the bytes decide."""
     sha256: Sha256 | None = None
-    """Of the object; null only where the publisher could not read it, as in a notification."""
+    """The object's hash; null only where the publisher could not read it, as in a notification."""
 
 
 class Authority(StrEnum):

@@ -57,7 +57,7 @@ class ResultsInteracted(EventData):
     issued_at: Time
     """When the page was given out, as the search id says; decides the epoch."""
     actor_id: ActorId
-    """As the search id says; the Kafka key."""
+    """Who searched, by the search id; the Kafka key."""
     received_at: Time
     """When the API got the beacon."""
     items: Annotated[tuple[Interaction, ...], Field(min_length=1, max_length=MAX_ITEMS)]

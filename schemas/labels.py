@@ -81,7 +81,7 @@ class SearchClosed(Contract):
     anchor_id: ImageId
     """What was asked by."""
     anchor_perceptual_hash: PerceptualHash
-    """Of what was asked by."""
+    """The 256-bit dHash of the anchor."""
     query: Query
     """Where the anchor's picture is found."""
     model_digest: Annotated[str, Field(max_length=128)]
@@ -104,9 +104,9 @@ class SearchesClosed(EventData):
     TYPE: ClassVar[str] = "sightline.searches.closed.v1"
 
     source_partition: Count
-    """Of the interactions."""
+    """The partition that the interactions were read from."""
     epoch: Epoch
-    """Of the searches."""
+    """The epoch that the searches were issued in."""
     searches: Annotated[tuple[SearchClosed, ...], Field(min_length=1, max_length=MAX_SEARCHES)]
     """By search id."""
 
@@ -122,7 +122,7 @@ class EpochClosed(EventData):
     TYPE: ClassVar[str] = "sightline.epoch.closed.v1"
 
     source_partition: Count
-    """Of the interactions."""
+    """The partition that the interactions were read from."""
     first_epoch: Epoch
     """All from here on …"""
     epoch: Epoch
@@ -151,7 +151,7 @@ class EpochDone(EventData):
     topic: Annotated[str, Field(min_length=1, max_length=249)]
     """The topic that it reads, without the deployment's prefix."""
     partition: Count
-    """Of that topic."""
+    """The partition of that topic."""
     first_epoch: Epoch
     """All from here on …"""
     epoch: Epoch
@@ -183,7 +183,7 @@ class TripleMined(EventData):
     negative_id: ImageId
     """What was seen and passed over."""
     grade: Annotated[int, Field(strict=True, ge=2, le=5)]
-    """Of the positive."""
+    """How much the positive was liked, 2-5."""
     positive_position: Position
     """Its place on the page."""
     negative_position: Position
@@ -199,7 +199,7 @@ class TripleMined(EventData):
     issued_at: Time
     """When that search was answered; erasures and retractions compare with it."""
     epoch: Epoch
-    """Of that search."""
+    """The epoch that the search was issued in."""
     actor_id: ActorId
     """Who did; what an erasure names."""
     user_pseudonym: Id | None = None
@@ -219,7 +219,7 @@ class TripleMined(EventData):
     variant: Id
     """The arm of an A/B test."""
     rules_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
-    """Of docs/labels.md; part of the id."""
+    """The version of the rules in docs/labels.md; part of the id."""
 
     @property
     def subject(self) -> str:

@@ -59,15 +59,15 @@ class InteractionsOmitted(EventData):
     topic: Annotated[str, Field(min_length=1, max_length=249)]
     """Where the record lies, without the deployment's prefix."""
     partition: Count
-    """Of that topic."""
+    """The partition of that topic in which the record lies."""
     offset: Count
-    """Of the record."""
+    """The offset of the record in that partition."""
     search_id: SearchId
     """The search that it names."""
     issued_at: Time
-    """As the record says."""
+    """When the search was answered, by the record."""
     actor_id: ActorId
-    """As the record says; the Kafka key."""
+    """Who searched, by the record; the Kafka key."""
     omitted: Annotated[tuple[Omission, ...], Field(min_length=1, max_length=MAX_ITEMS)]
     """By place in the record."""
 

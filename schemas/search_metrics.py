@@ -27,11 +27,11 @@ class SearchMetricsCounted(EventData):
     model_digest: Annotated[str, Field(max_length=128)]
     """What ranked."""
     epoch: Epoch
-    """Of the searches."""
+    """The epoch that the searches were issued in."""
     source_topic: Annotated[str, Field(min_length=1, max_length=249)]
-    """Of the interactions, without the deployment's prefix."""
+    """The topic of the interactions, without the deployment's prefix."""
     source_partition: Count
-    """Of the interactions."""
+    """The partition that the interactions were read from."""
     epoch_start: Time
     """When the epoch began, for folding into days, weeks and months (UTC)."""
     searches: Count
@@ -39,7 +39,7 @@ class SearchMetricsCounted(EventData):
     bot_searches: Count
     """Closed, by bots."""
     empty_searches: Count
-    """Of `searches`: nothing was shown."""
+    """Those among `searches` in which nothing was shown."""
     images_shown: Count
     """Distinct per search."""
     images_clicked: Count

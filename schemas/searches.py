@@ -60,7 +60,7 @@ class UploadQuery(Contract):
     kind: Literal["upload"] = "upload"
     """Tells the two kinds of query apart."""
     sha256: Sha256
-    """Of the uploaded bytes."""
+    """The hash of the uploaded bytes."""
     object: ObjectReference | None = None
     """Where they are kept for 30 days; null where the caller asked us to keep nothing: such a
     search makes no triples."""
@@ -90,7 +90,7 @@ class Location(Contract):
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
     """ISO 3166-1 alpha-2."""
     region: Annotated[str, Field(max_length=64)] | None = None
-    """As coarse as the caller likes."""
+    """A part of the country, as coarse as the caller likes."""
 
 
 class ResultsShown(EventData):
