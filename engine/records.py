@@ -191,7 +191,7 @@ class IndexedImage:
     reason: str | None = None
     message: str | None = None
     content_sha256: str | None = None
-    """Of the bytes that the vector was made from; equal bytes are not embedded again."""
+    """The hash of the bytes that the vector was made from; equal bytes are not embedded again."""
     perceptual_hash: str | None = None
     width: int | None = None
     height: int | None = None

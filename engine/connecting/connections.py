@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OBJECTS = "objects"
 """Folder of the embedded stack's objects in its data directory."""
 EMBEDDED_PARTITIONS = 4
-"""Of every topic of the in-process broker."""
+"""Each topic of the in-process broker has so many partitions."""
 EMBEDDED_SESSION_S = 6.0
 """A member that left is waited for no longer (the broker's own default is 44 s)."""
 

@@ -18,4 +18,4 @@ class Normalisation:
 
 LITE0_INPUT = Normalisation((127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
 IMAGENET = Normalisation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-"""Of torchvision's `ImageClassification` presets, times 255."""
+"""Mean and spread of torchvision's `ImageClassification` presets, times 255."""

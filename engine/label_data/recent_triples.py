@@ -16,7 +16,7 @@ from sightline.schemas.registry import decode
 from sightline.schemas.searches import IMPORTED_GENERATION
 
 KEPT = 500
-"""Of what people did here, and as many again of imported logs."""
+"""So many triples of what people did here are kept, and as many again of imported logs."""
 _log = logging.getLogger(__name__)
 
 

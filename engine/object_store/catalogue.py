@@ -56,7 +56,7 @@ class Looked(Generic[D]):
     entry: Entry[D] | None = None
     """None: nothing is stored, or it cannot be read."""
     etag: str | None = None
-    """Of what is stored, readable or not; None: nothing is."""
+    """The ETag of what is stored, readable or not; None: nothing is."""
 
     @property
     def unreadable(self) -> bool:

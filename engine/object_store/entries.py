@@ -53,7 +53,7 @@ class Entry(Generic[D]):
     origin: Origin | None = None
     """Who brought the image into being; None: an owner, or it was not noted yet then."""
     etag: str | None = None
-    """Of the stored object; None: not stored yet."""
+    """The ETag of the stored object; None: not stored yet."""
 
     @property
     def state(self) -> D:

@@ -23,7 +23,7 @@ _KEPT = 16
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _CLASSES = {"scnr", "mntr", "prtr", "spac"}
 _SAME_LEVELS = 2
-"""Of 255: by so much differ the tables of the sRGB profiles in use."""
+"""The tables of the sRGB profiles in use differ by so many of 255 levels."""
 
 
 class ColourUse(StrEnum):

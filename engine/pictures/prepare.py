@@ -41,9 +41,9 @@ class PreparedImage:
     perceptual_hash: str
     """64 hex digits: 256-bit dHash of the whole upright picture, or of the box."""
     width: int
-    """Of the whole upright picture, pixels."""
+    """The width of the whole upright picture, in pixels."""
     height: int
-    """Of the whole upright picture, pixels."""
+    """The height of the whole upright picture, in pixels."""
     colours: ColourUse = ColourUse.NONE
     """What was done with its embedded colour profile."""
 

@@ -73,7 +73,7 @@ class ApiSettings(Section):
     """Pictures and thumbnails that are fetched or made at once; more wait; past twice as many,
     503."""
     max_body_bytes: PositiveInt = 33 * 1024 * 1024
-    """Of any request."""
+    """Most bytes in the body of any request; more are answered 413."""
     body_timeout_s: PositiveSeconds = 120.0
     """For a request's whole body to arrive; 408 then."""
     head_timeout_s: PositiveSeconds = 10.0
@@ -81,7 +81,7 @@ class ApiSettings(Section):
     max_connections: PositiveInt = 500
     """Open at once; more are answered 503. Each is a file that the process has open."""
     max_connections_per_address: PositiveInt = 100
-    """Of those, from one IPv4 address or IPv6 /64 network; more are answered 503. Proxies in
+    """The same for one IPv4 address or IPv6 /64 network; more are answered 503. Proxies in
     `forwarded_allow_ips` may hold them all."""
     forwarded_allow_ips: tuple[str, ...] = ()
     """Addresses and networks of the proxies whose `X-Forwarded-For` and `-Proto` are believed, and

@@ -33,11 +33,11 @@ class DecodeSettings(Section):
     """The bounds of what is decoded; what passes them is rejected with a reason."""
 
     max_bytes: PositiveInt = 32 * 1024 * 1024
-    """Of the encoded file."""
+    """Most bytes of an encoded file."""
     max_pixels: PositiveInt = 100_000_000
     """Width times height, read from the header before anything is decoded."""
     max_frames: PositiveInt = 1_000
-    """Of an animation; only the first frame is embedded."""
+    """Most frames of an animation, of which only the first is embedded."""
 
 
 class WorkerSettings(Section):
@@ -65,8 +65,9 @@ class WorkerSettings(Section):
     backoff_max_s: Seconds = 10.0
     """Longest wait after a transient error."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=256)] = 40
-    """Of a 256-bit dHash: how far a picture may be from the one that began a cluster of look-alikes
-    to join it, decided when it is embedded; searches compare with `api.near_duplicate_bits`."""
+    """How many bits of a 256-bit dHash a picture may differ from the one that began a cluster of
+    look-alikes to join it, decided when it is embedded; searches compare with
+    `api.near_duplicate_bits`."""
     dead_letter_limit: PositiveInt = 100
     """More dead letters of one partition within `dead_letter_window_s` stop the worker, not the
     API."""
@@ -86,4 +87,4 @@ class BridgeSettings(Section):
     group: str = "sightline-bridge"
     """Consumer group."""
     visibility: Visibility = Visibility.PRIVATE
-    """Of new objects without `x-amz-meta-visibility`."""
+    """The visibility of new objects without `x-amz-meta-visibility`."""

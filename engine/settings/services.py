@@ -20,7 +20,7 @@ class KafkaSettings(Section):
     create_topics: bool = True
     """Create missing topics at start; switch off where a platform team owns them."""
     replication_factor: PositiveInt = 1
-    """Of topics that are created here."""
+    """How many brokers hold each topic that is created here."""
     partitions: PositiveInt | None = None
     """Overrides the partition count of every topic that is created here."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -38,7 +38,7 @@ class KafkaSettings(Section):
     key_file: Path | None = None
     """PEM of the client's private key, for mutual TLS."""
     compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = "lz4"
-    """Of produced batches."""
+    """How producers compress batches of messages."""
     linger_ms: Annotated[float, Field(ge=0)] = 0.0
     """How long a producer waits for company; 0 favours freshness."""
     delivery_timeout_s: Seconds = 30.0
@@ -90,15 +90,16 @@ class IndexSettings(Section):
     """The vector index: a Qdrant server, or the embedded engine."""
 
     url: str | None = None
-    """Of a Qdrant server, `http://host:6333`; none: the embedded engine in `directory`."""
+    """The address of a Qdrant server, `http://host:6333`; none: the embedded engine in
+    `directory`."""
     api_key: SecretStr | None = None
-    """Of the Qdrant server."""
+    """The API key of the Qdrant server."""
     ca_file: Path | None = None
     """PEM of the authorities to trust; none: the system's."""
     grpc_port: PositiveInt | None = 6334
     """None: talk REST."""
     directory: Path | None = None
-    """Of the embedded engine; none: `index` in the data directory."""
+    """The directory of the embedded engine; none: `index` in the data directory."""
     collection_prefix: str = "sightline"
     """Generations are collections `<prefix>-<generation>`, served through the alias `<prefix>`."""
     quantisation: Literal["none", "int8", "binary", "product"] = "int8"
@@ -106,9 +107,9 @@ class IndexSettings(Section):
     timeout_s: Seconds = 10.0
     """For one request."""
     shards: PositiveInt = 1
-    """Of collections that are created here (server only)."""
+    """How many shards a new collection has (server only)."""
     replicas: PositiveInt = 1
-    """Of collections that are created here (server only)."""
+    """How many copies of each shard a new collection has (server only)."""
     reserve_bytes: PositiveInt = 256 * 1024 * 1024
     """Free disk space below which the embedded engine stops instead of crashing."""
     optimise_after: PositiveInt = 10_000

@@ -35,7 +35,7 @@ from sightline.engine.settings.variables import PREFIX, unknown_variable
 CONFIG_VARIABLE = "SIGHTLINE_CONFIG"
 DEFAULT_CONFIG = Path("sightline.toml")
 NONE_WORD = "null"
-"""As the value of a variable: nothing, where a setting may be nothing."""
+"""A variable with this value stands for nothing, where a setting may be nothing."""
 
 
 class Mode(StrEnum):

@@ -29,7 +29,7 @@ class Asked(NamedTuple):
 
     limit: int
     fields: tuple[str, ...] | None = None
-    """Of the payload; None: all."""
+    """The fields of the payload to return; None: all."""
     points: tuple[str, ...] | None = None
     """Only these; None: any."""
 

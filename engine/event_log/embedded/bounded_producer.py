@@ -27,7 +27,8 @@ from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import KafkaSettings
 
 MAX_UNCOMMITTED_BYTES = PARTITION_BYTES * 3 // 4
-"""Of a partition; a quarter for the broker's own framing, and for what other processes append."""
+"""Three quarters of a partition; the rest is for the broker's own framing, and for what others
+append."""
 _RECORD_OVERHEAD_BYTES = 128
 _INTERVAL_S = 0.05
 _TIMEOUT_S = 5.0

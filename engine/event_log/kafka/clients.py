@@ -26,7 +26,7 @@ from sightline.engine.settings import KafkaSettings
 
 REPEAT_S = 60.0
 _WARNING = 4
-"""As syslog counts, which is how librdkafka does."""
+"""Syslog's number of a warning, since librdkafka counts as syslog does."""
 _TOLD_BY_ERRORS = frozenset({"FAIL", "ERROR"})
 _ATTEMPT = re.compile(r"/bootstrap(?=:)|\s*\(after \d+ms in state (?:[^()]|\(s\))*\)")
 """What differs between two attempts that fail for the same reason."""

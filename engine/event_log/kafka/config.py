@@ -33,7 +33,7 @@ def client_config(settings: KafkaSettings) -> Config:
         "socket.keepalive.enable": True,
         # A dead broker is tried again within a second, not within librdkafka's ten.
         "reconnect.backoff.max.ms": 1_000,
-        # Of a client without a logger (`clients.py`) only what is grave is told.
+        # A client without a logger (`clients.py`) tells only what is grave.
         "log_level": 2,
     }
     return config | _tls(settings) | _sasl(settings)

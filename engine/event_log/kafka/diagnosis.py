@@ -33,7 +33,7 @@ class BrokerAnswer:
 
     brokers: int
     topics: frozenset[str]
-    """As the broker names them, with any prefix."""
+    """The topics as the broker names them, with any prefix."""
     trouble: Trouble | None = None
     cluster_id: str | None = None
     """The cluster's own; None where it does not tell."""

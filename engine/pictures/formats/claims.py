@@ -21,9 +21,9 @@ class ImageHeader:
     channels: int = 3
     scans: int = 1
     bits: int = 8
-    """Of a sample of a PNG."""
+    """Bits of each sample, where a PNG says so."""
     icc_profile: bytes | None = None
-    """Of a JPEG, empty where its parts do not fit together; other formats tell theirs after
-    decoding."""
+    """The colour profile of a JPEG, empty where its parts do not fit together; other formats tell
+    theirs after decoding."""
     picture_at: tuple[tuple[int, int], ...] = ()
     """The spans of a JPEG's bytes, start and end, that its pixels depend on: no metadata."""

@@ -12,7 +12,7 @@ UPRIGHT = 1
 MAX_ORIENTATION = 8
 ORIENTATION_TAG = 0x0112
 _WHOLE_NUMBERS = {3: "H", 4: "I", 8: "h", 9: "i"}
-"""Of two and four bytes: the tag should be a SHORT, and phones write LONG too."""
+"""Types of two and four bytes: the tag should be a SHORT, and phones write LONG too."""
 
 
 def orientation_of_exif(exif: bytes) -> int | None:

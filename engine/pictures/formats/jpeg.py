@@ -29,7 +29,7 @@ _ICC = b"ICC_PROFILE\x00"
 class _Segment(NamedTuple):
     marker: int
     start: int
-    """Of the marker."""
+    """The offset in bytes at which the marker begins."""
     end: int
 
 
