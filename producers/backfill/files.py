@@ -94,15 +94,15 @@ class DirectoryFiles:
         self.name = str(self._root)
 
     def found(self) -> Iterator[Found]:
-        """See `Files`."""
+        """See `Files.found`."""
         return files_below(self._root, hidden=self._hidden)
 
     def image_id(self, path: str) -> str:
-        """See `Files`."""
+        """See `Files.image_id`."""
         return id_of_file(PurePosixPath(path).as_posix())
 
     def referred(self, path: str, image_id: str) -> Original:
-        """See `Files`."""
+        """See `Files.referred`."""
         data = self._read(path)
         kind = content_type_of(path)
         return original_of(data, bucket=self._bucket, image_id=image_id, content_type=kind)
@@ -156,7 +156,7 @@ class BucketFiles:
         self.name = location
 
     def found(self) -> Iterator[Found]:
-        """See `Files`."""
+        """See `Files.found`."""
         try:
             for item in self._store.list(self._bucket, self._prefix):
                 if not item.key.endswith("/"):  # a folder made by a console: no object
@@ -165,7 +165,7 @@ class BucketFiles:
             raise BackfillRefused(f"{self.name}: no such bucket") from error
 
     def image_id(self, path: str) -> str:
-        """See `Files`: the same as the bucket bridge gives it."""
+        """See `Files.image_id`: the same as the bucket bridge gives it."""
         return id_of_object(self._bucket, self._prefix + path)
 
     def _found(self, path: str) -> Found:
@@ -173,7 +173,7 @@ class BucketFiles:
         return Found(path, (End.SKIPPED, reason) if reason else None)
 
     def referred(self, path: str, image_id: str) -> Original:
-        """See `Files`."""
+        """See `Files.referred`."""
         del image_id
         key = self._prefix + path
         try:

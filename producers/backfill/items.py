@@ -41,7 +41,7 @@ class BackfillOptions:
     """How a backfill publishes images: on which lane, how fast, and what of known ones."""
 
     visibility: Visibility | None = None
-    """Of images whose manifest says nothing; without a manifest it must be given."""
+    """For images whose manifest says nothing; without a manifest it must be given."""
     lane: Lane = Lane.BACKFILL
     """The live lane is for a handful of images that must overtake a running backfill."""
     replace: bool = False

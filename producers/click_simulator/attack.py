@@ -23,11 +23,11 @@ class Attack:
 
     anchor: Picture
     target: Picture
-    """Of another label; it stands last on the page."""
+    """The image to be pushed, of another label; it stands last on the page."""
     share: float = 0.0
-    """Of the site's searches."""
+    """The part of the site's searches that are the attacker's."""
     sessions: int = 1
-    """As how many actors; fresh sessions cost nothing."""
+    """How many actors the attacker pretends to be; fresh sessions cost nothing."""
     acts: int = 1
     """On the target, in each search."""
     kind: Kind = Kind.CONVERTED

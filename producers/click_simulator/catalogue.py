@@ -28,7 +28,7 @@ class CatalogueShape:
     labels: int = 60
     images_per_label: int = 15
     near_duplicates: float = 0.15
-    """Of images that are near-copies of another one of their label."""
+    """The part of the images that are near-copies of another one of their label."""
     near_bits: int = 20
     """At most so many bits between a near-copy and its original."""
     page: int = 24

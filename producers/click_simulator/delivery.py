@@ -13,11 +13,11 @@ class Network:
     delay_ms: float = 400.0
     """Mean delay; records overtake each other by it, clicks their impression too."""
     late: float = 0.02
-    """Of a record that is held back, as by a phone without a network."""
+    """The probability that a record is held back, as by a phone without a network."""
     late_ms: float = 600_000.0
     """Mean delay of those."""
     repeated: float = 0.03
-    """Of a record that is sent again."""
+    """The probability that a record is sent again."""
 
     def arrivals(self, sent_ms: int, random: Random) -> list[int]:
         """When the record reaches the log, once or twice."""

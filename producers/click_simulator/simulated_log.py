@@ -46,11 +46,11 @@ class Site:
     searches_per_s: float = 5.0
     actors: int = 400
     popular_anchors: float = 0.5
-    """Of searches whose anchor is one of the few popular ones."""
+    """The part of the searches whose anchor is one of the few popular ones."""
     crawlers: float = 0.02
-    """Of actors."""
+    """The part of the actors that are crawlers."""
     hammers: float = 0.02
-    """Of actors."""
+    """The part of the actors that are hammers."""
     tick_ms: int = 10_000
     """How often every partition is told the time."""
     attack: Attack | None = None

@@ -34,11 +34,11 @@ class UserModel:
     """The numbers of the model; probabilities unless the name says otherwise."""
 
     patience: float = 0.9
-    """Of looking at the next position, having looked at this one: the position bias."""
+    """That the next position is looked at, once this one was: the position bias."""
     click_relevant: float = 0.55
-    """Of clicking a relevant image that is looked at."""
+    """That a relevant image is clicked, once it is looked at."""
     click_irrelevant: float = 0.03
-    """Of clicking another one: noise."""
+    """That another one is clicked, once it is looked at: noise."""
     like_relevant: float = 0.08
     """After a click on a relevant image."""
     share_relevant: float = 0.03
@@ -54,7 +54,7 @@ class UserModel:
     dwell_spread: float = 0.8
     """Sigma of the log-normal dwell."""
     dwell_unknown: float = 0.15
-    """Of a dwell that is never reported."""
+    """That a dwell is never reported."""
     hammer_clicks: int = 200
     """Clicks of a hammer on one page."""
 

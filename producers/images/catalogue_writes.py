@@ -40,7 +40,7 @@ class BucketObject(NamedTuple):
     stamp: str
     """Another one for every write of the object."""
     visibility: Visibility
-    """Of an image that is new: what the uploader said, else the bridge's setting."""
+    """The visibility of a new image: what the uploader said, else the bridge's setting."""
 
 
 def anyone(state: ImageState | None) -> None:

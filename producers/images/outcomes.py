@@ -30,7 +30,7 @@ class Ended:
     published: Published
     outcome: Outcome
     reason: str = ""
-    """Of a rejection, for a person."""
+    """Why it was rejected, for a person; empty if it was not."""
     freshness: timedelta | None = None
     """From the log to where searches see it; None: it skipped that."""
 

@@ -34,7 +34,7 @@ class Imported:
     """Records that the topic had already; only when resuming."""
     first: datetime
     last: datetime
-    """Of the records; the closing tick is later."""
+    """When the last record happened; the closing tick is later."""
 
 
 class InteractionImporter:

@@ -136,7 +136,7 @@ class RowRefused:
     """A row that cannot be imported, where it stands, and why."""
 
     number: int
-    """Of CSV the line of the file, of which the first has the column names; of Parquet the row."""
+    """In CSV the line of the file, of which the first has the column names; in Parquet the row."""
     reason: str
 
 
