@@ -35,7 +35,7 @@ class Wanted:
     """Which dead letters; what is not said is any."""
 
     topic: str | None = None
-    """Of the original."""
+    """The topic that the original record came from."""
     error: str | None = None
     """Kind: `ContractError`, …"""
     stage: str | None = None

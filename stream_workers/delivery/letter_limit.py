@@ -12,7 +12,7 @@ from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import WorkerSettings
 
 EXIT_DEAD_LETTER_LIMIT = 71
-"""Of a process of its own: starting it again would bury more of the same."""
+"""The exit code of a worker's own process: starting it again would bury more of the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ class ErasureReport:
     user_pseudonym: str
     erased_at: datetime
     searches: Counter[str] = field(default_factory=Counter)
-    """Of theirs, by the topic that still holds them; they make no more triples."""
+    """Their searches, by the topic that still holds them; they make no more triples."""
     judgements: int = 0
     """Grades of theirs, as a judge; data sets leave them out from now on."""
     queries_removed: list[str] = field(default_factory=list)
