@@ -29,7 +29,7 @@ class ApiDependencies:
     bucket: str
     """Our own bucket."""
     embedder: Embedder
-    """Of the vector space that the index was made in."""
+    """Makes vectors of the space that the index was made in."""
     catalogue: Catalogue
     """What `catalogued` counts versions in."""
     catalogued: CataloguedImages
@@ -55,7 +55,7 @@ class ApiDependencies:
     """Writes of images under ids made just now, of which the index cannot know: given, `POST` works
     while the index is down. None: `catalogued`."""
     variant: str = "default"
-    """Of an A/B test."""
+    """The arm of an A/B test that this API serves."""
     embed_threads: int = 1
     """Forward passes of query pictures at once."""
     decode_threads: int = 2

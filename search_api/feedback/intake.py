@@ -24,7 +24,7 @@ from sightline.search_api.http.request_fields import Beacon, Judgement
 from sightline.search_api.search.searching import ANYBODY
 
 BURST_ITEMS = 1_000
-"""Of one actor: a busy visitor who was offline for a while sends everything at once."""
+"""One actor may send so many at once: a visitor who was offline sends everything together."""
 MAX_UNDER_WAY = 1_000
 ACKNOWLEDGED_IN_S = 5.0
 """Beyond, the sender is told to come again: it keeps what it has, and repeats are counted once."""

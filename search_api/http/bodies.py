@@ -19,7 +19,7 @@ from sightline.search_api.http.request_fields import Asked
 M = TypeVar("M", bound=Asked)
 
 MAX_JSON_BYTES = 65_536
-"""Of a JSON body: several times what all fields at their bounds come to."""
+"""Most bytes of a JSON body: several times what all fields at their bounds come to."""
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
 TEXT = "text/plain"

@@ -19,7 +19,7 @@ class ProblemDocument(Document):
     type: str
     """`urn:sightline:problem:<kind>`; the kinds are in `docs/api.md`."""
     title: str
-    """Of the kind, always the same."""
+    """What the kind of problem is called, always the same."""
     status: int
     """The HTTP status."""
     detail: str
@@ -65,7 +65,7 @@ class SearchAnswer(Document):
     model: str
     """Digest of the model that made the vectors."""
     generation: str
-    """Of the index."""
+    """The generation of the index that was searched."""
     feedback: bool
     """Whether this search is recorded; false while the store or the broker is down."""
     removed: dict[str, int]
@@ -119,7 +119,7 @@ class ImageDocument(Document):
     group_id: str | None
     """Several photos of one thing share it."""
     attributes: dict[str, Any]
-    """As they were given."""
+    """The attributes that the image was given."""
     freshness: Freshness
     """Stage times."""
     image_url: str
@@ -156,11 +156,11 @@ class RecentTriple(Document):
     """For this anchor, somebody preferred one image to another."""
 
     triple_id: str
-    """Of the triple."""
+    """The id of the triple, 64 hex digits."""
     issued_at: str
     """When its search was answered, RFC 3339."""
     grade: int
-    """Of the positive, 2-5."""
+    """How much the positive was liked, 2-5."""
     anchor: TriplePicture
     """What was asked by."""
     positive: TriplePicture
@@ -217,7 +217,7 @@ class ReadinessDocument(Document):
     model: str
     """The model's digest."""
     generation: str
-    """Of the index."""
+    """The generation of the index that is served."""
 
 
 class StatsRow(Document):
@@ -257,7 +257,7 @@ class StatsAnswer(Document):
     """How often results were shown and clicked, period by period."""
 
     period: Literal["all", "day", "week", "month"]
-    """As asked."""
+    """The period that was asked for."""
     rows: list[StatsRow]
     """By period, variant and model."""
 

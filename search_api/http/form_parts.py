@@ -15,7 +15,7 @@ from enum import Enum, auto
 from sightline.search_api.http.header_values import HeaderValue, header_value
 
 MAX_HEAD_BYTES = 4_096
-"""Of one part's headers: a field's name and a long file name."""
+"""Bytes of one part's headers: a field's name and a long file name."""
 MAX_PADDING = 256
 """Blanks between a delimiter and the end of its line."""
 _LINE_END = b"\r\n"
@@ -41,9 +41,9 @@ class PartHead:
     name: str
     is_file: bool
     content_type: bytes
-    """As stated; `b""`: it is not."""
+    """The type that the part's headers state; `b""`: they state none."""
     size_bytes: int
-    """Of the headers that said so."""
+    """The size of the part's headers, not of its content."""
 
 
 Piece = PartHead | bytes | PartEnd

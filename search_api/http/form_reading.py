@@ -12,16 +12,16 @@ from sightline.search_api.http.form_parts import FormParts, FormUnreadable, Part
 from sightline.search_api.http.problems import Problem, invalid
 
 MAX_PARTS = 400
-"""Of a form: three lists of 64 tags and then some."""
+"""Most parts of a form: three lists of 64 tags and then some."""
 MAX_FIELD_BYTES = 8_192
-"""Of one field that is no file."""
+"""Bytes of one field that is no file."""
 MAX_OTHER_BYTES = 131_072
-"""Of all that is no picture in a form, the parts' headers included: more than twice what all
+"""Bytes of all that is no picture in a form, the parts' headers included: more than twice what all
 fields at their bounds come to."""
 MAX_BYTES_IN_MEMORY = 1_048_576
-"""Of a picture that arrives; what is larger waits on disk."""
+"""Bytes of an arriving picture that are held in memory; a larger one waits on disk."""
 MAX_TOLD_CHARS = 128
-"""Of a stranger's name for a field, where a problem repeats it."""
+"""Characters of a stranger's name for a field that a problem repeats."""
 MAX_TYPE_CHARS = 128
 PICTURE = "image"
 

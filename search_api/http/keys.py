@@ -28,7 +28,7 @@ class KnownKey:
 
     caller: Caller
     name: str
-    """Of all keys that are valid under it."""
+    """The key's name in the settings, which all its hashes share."""
     digits: str
     """The first of its hash: tells an old key from its successor."""
 

@@ -75,7 +75,7 @@ class SearchFields(Asked):
     near_duplicates: NearDuplicates = NearDuplicates.COLLAPSE
     """`collapse` shows one of several that look the same; `keep` shows all."""
     session_id: SessionId | None = None
-    """Of the caller's session, told to nobody else; none: one is made."""
+    """The id of the caller's session, told to nobody else; none: one is made."""
     user_id: UserId | None = None
     """Leaves this process only as a pseudonym; passed over unless the key has the scope `users`."""
     location: Location | None = None
@@ -148,7 +148,7 @@ class ImagePatch(Asked):
     attributes: Attributes | None = None
     """Replaces all attributes; absent: unchanged."""
     version: Version | None = None
-    """Of the change, where you count the versions: higher than the present one."""
+    """The version of the change, where you count them: higher than the present one."""
 
     @model_validator(mode="after")
     def _only_nullable_nulls(self) -> Self:
@@ -183,7 +183,7 @@ class Beacon(Asked):
     """What a visitor did with one page of results (JSON, also as `text/plain`)."""
 
     search_id: SearchId
-    """As the search answered; it alone authorises this, for 24 h."""
+    """The id that the search answered; it alone authorises this, for 24 h."""
     items: Annotated[tuple[ReportedInteraction, ...], Field(min_length=1, max_length=MAX_ITEMS)]
     """What was done, in the order in which it was done."""
 
@@ -200,8 +200,8 @@ class Judgement(Asked):
     judge: UserId
     """Who judged; leaves this process only as a pseudonym, behind the name of the key."""
     search_id: SearchId | None = None
-    """Of a search by the anchor: needed where the anchor is a part of an upload, or an upload that
-    was not kept."""
+    """The id of a search by the anchor: needed where the anchor is a part of an upload, or an
+    upload that was not kept."""
 
 
 class WaitQuery(StrEnum):

@@ -15,9 +15,9 @@ from sightline.schemas.images import Authority, ImageState, tie
 
 MAX_PENDING = 100_000
 MAX_BYTES = 64 * 1024 * 1024
-"""Of all entries: some 80,000 of an ordinary image, 5,000 with everything at its bound."""
+"""Bytes of all entries: some 80,000 of an ordinary image, 5,000 with everything at its bound."""
 ENTRY_BYTES = 350
-"""Of an entry beside its state: the record, its key and its place in the order (measured)."""
+"""Bytes of an entry beside its state: the record, its key, its place in the order (measured)."""
 MAX_AGE = timedelta(hours=24)
 """What has not arrived by then, as a dead letter never does, is told as unknown or as it was."""
 

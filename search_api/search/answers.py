@@ -28,7 +28,7 @@ class Anchor:
     anchor_id: str
     perceptual_hash: str
     sha256: str = ""
-    """Of an upload's bytes; `""` for an indexed image."""
+    """The hash of an upload's bytes; `""` for an indexed image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ MAX_WAITING = 1_000
 """Impressions not yet acknowledged; more are dropped and counted, and their answers say
 `feedback: false`."""
 MAX_WAITING_BYTES = 256 * 1024 * 1024
-"""Of pictures among them."""
+"""Bytes of the pictures of impressions that are not yet acknowledged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class ShownAnswer:
     """The query picture to keep; None: there is none, or it is not to be kept."""
     content_type: str
     sha256: str
-    """Of `picture`."""
+    """The hash of `picture`, in hexadecimal digits."""
     traceparent: str | None
 
     @property
