@@ -128,7 +128,7 @@ def list_letters(topic: TopicOption = None, error: ErrorOption = None) -> None:
     for letter in letters:
         facts = letter.facts
         when = f"{letter.appended.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-        # As text: what is in square brackets is the message's own.
+        # Plain text, not markup: square brackets are the message's own.
         message = Text(facts.message)
         table.add_row(letter.place, when, facts.stage, facts.error, message)
     if letters:

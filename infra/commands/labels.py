@@ -95,7 +95,7 @@ class Fitted:
     """The curve that `propensity fit` made, and where it is stored."""
 
     curve: PropensityCurve
-    """As it is stored."""
+    """The curve as it is stored, with its version."""
     picture: str
     """Bucket and key."""
     again: bool
@@ -132,7 +132,7 @@ class LabelCommands:
             store.close()
 
     def retract(self) -> RetractionReport:
-        """See `Retraction`."""
+        """Takes back what is erased or hidden, once; see `Retraction.run`."""
         with self._producer() as producer:
             return LabelData(
                 self._settings,

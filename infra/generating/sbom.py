@@ -29,7 +29,7 @@ Component = dict[str, Any]
 
 
 def sbom(checkout: Path = CHECKOUT) -> dict[str, Any]:
-    """The document."""
+    """Builds the list of packages and models that an installation has (CycloneDX)."""
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
     packages = {one["bom-ref"]: one for name in PINS for one in _packages(checkout / name)}
     ours = f"pkg:pypi/{project['name']}@{project['version']}"
@@ -67,7 +67,7 @@ def _packages(file: Path) -> Iterator[Component]:
 
 
 def _licence(name: str, version: str) -> dict[str, Any]:
-    """As the package that is installed here says, if it is the pinned one."""
+    """Reads the licence from the package that is installed here, if it is the pinned one."""
     try:
         about = metadata(name)
     except PackageNotFoundError:
@@ -90,7 +90,7 @@ def _models(checkout: Path) -> Iterator[Component]:
 
 
 def main(file: str) -> None:
-    """Write the document."""
+    """Writes the document to a file and says how many components it has."""
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     document = sbom()

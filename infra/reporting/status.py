@@ -79,7 +79,7 @@ class DeadLetterCount:
 
     messages: int
     latest: dict[str, int]
-    """Of the last `LATEST` of them: how many by kind of error, the most frequent first."""
+    """Counts of the last `LATEST` of them by kind of error, the most frequent first."""
 
 
 def hops_of(settings: Settings) -> tuple[Hop, ...]:

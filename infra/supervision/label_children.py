@@ -25,7 +25,7 @@ from sightline.schemas.labels import Stage
 from sightline.stream_workers.delivery.letter_limit import EXIT_DEAD_LETTER_LIMIT
 
 FOLDER = "labels"
-"""Of the stages' few files in the data directory."""
+"""The folder in the data directory that holds the stages' few files."""
 LEAVE_S = 8.0
 """A child that has not left its group by then is killed: what it did not finish is done again."""
 STEADY_S = 60.0

@@ -64,7 +64,7 @@ class Base:
     new_images: CataloguedImages
     """Writes of images under ids made just now, of which no index can know."""
     run_id: str | None = None
-    """Of this run, where offsets of the log begin at 0 with it; none: they go on over restarts."""
+    """Names this run where offsets of the log begin at 0 with it; none: they go on over restarts."""
     read_images: Callable[[], Iterable[Message]]
     """Every image event there is, up to now."""
     read_decisions: Callable[[], Iterable[Message]]
@@ -72,7 +72,7 @@ class Base:
     remembered_images: Callable[[], Iterable[Message]] = tuple
     """Image events and decisions that the log may have forgotten."""
     seal: Seal | None = None
-    """Of what this process appends; None: the broker knows who may append what."""
+    """Signs what this process appends; None: the broker knows who may append what."""
 
     def consumer(self, group: str) -> EventConsumer:
         """A new member of a group; its user closes it."""
