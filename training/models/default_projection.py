@@ -39,7 +39,7 @@ Features = NDArray[np.float32]
 
 DIMENSIONS = 512
 EXPONENT = -0.25
-"""Of the singular values. Flat between -0.2 and -0.4; 0 loses .002 of mAP, -1 loses .003."""
+"""The power of the singular values. Flat from -0.2 to -0.4; 0 loses .002 of mAP, -1 loses .003."""
 EXPONENTS = (0.0, -0.1, -0.2, -0.25, -0.3, -0.4, -0.5)
 SEEDS = range(6)
 _BATCH = 8
