@@ -1,0 +1,88 @@
+"""Docstrings say something at first reading: subject, verb, unit.
+
+Left out are `stream_workers/indexing`, `stream_workers/image_log`, `stream_workers/reconciling` and
+the modules on moderation, whose docstrings have not been gone through yet.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+ROOMS = ("schemas", "engine", "producers", "stream_workers", "search_api", "training", "infra")
+LEFT = (
+    "stream_workers/indexing/",
+    "stream_workers/image_log/",
+    "stream_workers/reconciling/",
+)
+MIN_WORDS = 7
+REFERENCE = re.compile(r"See `\w+\.\w+`")
+"""A method whose contract is its port's."""
+FRAGMENT = re.compile(r"(Of|As)\b")
+
+
+def _modules() -> list[str]:
+    found = (
+        file.relative_to(CHECKOUT) for room in ROOMS for file in (CHECKOUT / room).rglob("*.py")
+    )
+    names = sorted(file.as_posix() for file in found)
+    return [name for name in names if not name.startswith(LEFT) and "moderat" not in name]
+
+
+def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+            text = ast.get_docstring(node)
+            if text is not None:
+                yield node.body[0].lineno, text
+
+
+def _attribute_docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))):
+                yield node.lineno, text
+
+
+def _obscure(source: str) -> list[str]:
+    """Which docstrings of a module begin with a fragment or have too few words."""
+    tree = ast.parse(source)
+    fragments = [(n, text) for n, text in _attribute_docstrings(tree) if FRAGMENT.match(text)]
+    short = [
+        (n, text)
+        for n, text in _docstrings(tree)
+        if len(text.split()) < MIN_WORDS and not REFERENCE.match(text)
+    ]
+    return [f"line {n}: {text}" for n, text in sorted({*fragments, *short})]
+
+
+@pytest.mark.parametrize("module", _modules())
+def test_docstrings_say_something(module: str) -> None:
+    """A docstring has seven words or names its port's contract, and is no "Of …" or "As …"."""
+    assert _obscure((CHECKOUT / module).read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""Wiring of adapters."""',
+        'def close() -> None:\n    """Let go."""',
+        'class A:\n    """Of a search, the page that it showed and its clicks."""',
+        'class A:\n    size: int\n    """Of the whole upright picture, in pixels."""',
+        'def name() -> str:\n    """As the settings name it, in lower case and without blanks."""',
+        'def name() -> str:\n    """See `somewhere`."""',
+    ],
+)
+def test_obscure_docstrings_are_found(source: str) -> None:
+    """The check above sees short docstrings and fragments wherever they stand."""
+    assert _obscure(source)
+
+
+def test_references_to_a_port_may_be_short() -> None:
+    """`See `Port.method`.` is enough where the contract is the port's."""
+    assert _obscure('def now() -> int:\n    """See `Clock.now`."""') == []
