@@ -86,7 +86,7 @@ class OwnersCount(Contract):
     """Checks a version before an owner's write has it. Raises `ValidationError`."""
 
     version: OwnerVersion
-    """Of the write."""
+    """The version that the owner gives the write."""
 
 
 class NamedImage(Contract):

@@ -64,7 +64,7 @@ class Base:
     new_images: CataloguedImages
     """Writes of images under ids made just now, of which no index can know."""
     run_id: str | None = None
-    """Names this run where offsets of the log begin at 0 with it; none: they go on over restarts."""
+    """Names this run where the log's offsets begin at 0 with it; none: they go on over restarts."""
     read_images: Callable[[], Iterable[Message]]
     """Every image event there is, up to now."""
     read_decisions: Callable[[], Iterable[Message]]

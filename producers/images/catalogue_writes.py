@@ -156,7 +156,7 @@ class CatalogueWrites:
         return CatalogueEntry(event=event, seen=seen, origin=_origin(terms, found, state))
 
     def _update(self, image_id: str, decide: Decide, *, mend: bool) -> CatalogueEntry | None:
-        """As `Catalogue.update`; an entry that cannot be read is replaced where more is known."""
+        """Does `Catalogue.update`, but replaces an unreadable entry where more is known."""
         try:
             return self._catalogue.update(image_id, decide)
         except Unreadable:

@@ -109,7 +109,7 @@ class ImageDocument(Document):
     moderation: Literal["allowed", "blocked"]
     """Whether the operator, or an owner's own event, hides it whatever its visibility."""
     moderation_version: int
-    """Of the operator's newest decision; 0: none was made."""
+    """The version of the operator's newest decision; 0: none was made."""
     moderation_reason: str | None
     """Why the operator decided so, for a person."""
     tags: list[str]
@@ -129,7 +129,7 @@ class ImageDocument(Document):
 
 
 class ModerationDocument(Document):
-    """The operator's decision about an image."""
+    """What the operator decided about an image: allowed or blocked, and why."""
 
     image_id: str
     """The image, known or not."""

@@ -37,9 +37,9 @@ _INSERT = (
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _COLUMNS = "image_id, version, tie, topic, value, headers, appended_ms"
-# Of an image there are two winners: an event of its own, and the operator's decision about it.
+# An image has two winners: an event of its own, and the operator's decision about it.
 _SAME_KIND = "(other.topic = 'images.moderation.v1') = (events.topic = 'images.moderation.v1')"
-# Of equal fences the first stays: they are one event, delivered again.
+# The first of several equal fences stays: they are one event, delivered again.
 _LOSERS = """
 DELETE FROM events WHERE EXISTS (
     SELECT 1 FROM events AS other WHERE other.image_id = events.image_id AND

@@ -106,7 +106,7 @@ class _Hiding:
         self._hidden: defaultdict[str, list[_Hidden]] = defaultdict(list)
 
     def add(self, event: _OfImage, message: Message, latest: datetime, *, hides: bool) -> None:
-        """Take in one event."""
+        """Notes that an event hides the image from its instant on, or shows it again."""
         image_id, version = event.data.image_id, event.data.version
         self._newest[image_id] = max(self._newest.get(image_id, 0), version)
         if hides:
