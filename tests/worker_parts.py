@@ -57,6 +57,17 @@ class MemoryLog(MemoryEventProducer):
             for at, offset in group.committed.items()
         }
 
+    def forget_offsets(self) -> None:
+        """Let every group begin anew."""
+        for group in self.broker.groups.values():
+            group.committed.clear()
+
+    def lose(self, topic: str) -> None:
+        """Forget a topic's records, and that it ever had any."""
+        for at in self.broker.partitions(topic):
+            partition = self.broker.partition(at)
+            partition.records, partition.start, partition.end = [], 0, 0
+
 
 class MemoryConsumer(MemoryEventConsumer):
     """The only member of its group: whoever was it before has died."""

@@ -99,8 +99,8 @@ def test_what_stopped_half_way_is_finished(here: Reconciled) -> None:
 
 def test_what_the_log_lost_is_published_from_the_index(here: Reconciled) -> None:
     """Extra: no event explains it, so its own is appended again; nothing is thrown away."""
-    here.world.log.records[IMAGES.name].clear()
-    here.world.log.committed.clear()
+    here.world.log.lose(IMAGES.name)
+    here.world.log.forget_offsets()
     here.world.start()
     assert here.kinds() == {"a": Kind.EXTRA}
     here.mend()
@@ -153,8 +153,8 @@ def test_a_tombstone_stays_where_older_uploads_may_still_be_read(here: Reconcile
     world.publish(ImageDeleted(image_id="b", version=9), "b9")
     world.run_to_the_end()
     world.clock.advance(timedelta(days=31).total_seconds())
-    world.index.purge(["a", "b"])
-    world.log.committed.clear()
+    world.index.images.clear()
+    world.log.forget_offsets()
     world.start()
     for step in ("poll live", "plan", "apply", "durability"):
         world.step(step)
