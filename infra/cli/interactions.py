@@ -22,7 +22,9 @@ from sightline.producers.interactions.history.rows import RowRefused, read_log
 from sightline.schemas.topics import INTERACTIONS_IMPORTED
 
 app = typer.Typer()
-interactions = typer.Typer(no_args_is_help=True, help="What people did: imported from logs.")
+interactions = typer.Typer(
+    no_args_is_help=True, help="Import what people did, from the logs of a site."
+)
 app.add_typer(interactions, name="interactions")
 
 _REFUSALS_SHOWN = 20
@@ -30,24 +32,30 @@ _REFUSALS_SHOWN = 20
 
 @interactions.callback()
 def group() -> None:
-    """What people did with search results: brings in logs of your own site."""
+    """Import what people did with search results, from your own logs."""
 
 
 @interactions.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet; docs/interactions.md has columns.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV or Parquet; docs/interactions.md lists the columns.")
+    ],
     *,
     skip_invalid: Annotated[
-        bool, typer.Option("--skip-invalid", help="Import the rest where rows are refused.")
+        bool,
+        typer.Option("--skip-invalid", help="Leave out invalid rows instead of refusing the file."),
     ] = False,
     more_follows: Annotated[
-        bool, typer.Option("--more-follows", help="The next log goes on where this one ends.")
+        bool,
+        typer.Option(
+            "--more-follows", help="Another log follows in time: do not close the last epoch."
+        ),
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an import of this file that was cut short.")
+        bool, typer.Option("--resume", help="Continue an import of this file that was interrupted.")
     ] = False,
 ) -> None:
-    """Import a log that a site already has: its searches and clicks, with their own times."""
+    """Import a site's own log of searches and clicks. Each keeps its own time."""
     settings = load_settings()
     if settings.mode is Mode.EMBEDDED:
         raise SettingsInvalid(

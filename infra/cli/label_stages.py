@@ -12,19 +12,19 @@ from sightline.schemas.labels import Stage
 app = typer.Typer()
 
 ImportedOption = Annotated[
-    bool, typer.Option("--imported", help="Of what `sightline interactions import` wrote.")
+    bool, typer.Option("--imported", help="Read what `sightline interactions import` wrote.")
 ]
 
 
 @app.command()
 def join(*, imported: ImportedOption = False) -> None:
-    """Join interactions to the searches that they follow from (services mode)."""
+    """Join clicks to the searches that showed the images. Services mode only."""
     _run(Stage.JOIN, imported=imported)
 
 
 @app.command()
 def mine(*, imported: ImportedOption = False) -> None:
-    """Mine training triples from closed searches (services mode)."""
+    """Mine training triples from closed searches. Services mode only."""
     _run(Stage.MINE, imported=imported)
 
 

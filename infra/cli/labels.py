@@ -17,19 +17,31 @@ if TYPE_CHECKING:
     from sightline.infra.commands.labels import LabelCommands
 
 app = typer.Typer()
-triples = typer.Typer(no_args_is_help=True, help="Training triples: shown, counted, explained.")
-propensity = typer.Typer(no_args_is_help=True, help="Position bias, from closed searches.")
+triples = typer.Typer(
+    no_args_is_help=True, help="Show, count, export and explain training triples."
+)
+propensity = typer.Typer(
+    no_args_is_help=True, help="Measure how much a place on the page earns clicks."
+)
 app.add_typer(triples, name="triples")
 app.add_typer(propensity, name="propensity")
 
 _HEAD = ("triple_id", "anchor_id", "positive_id", "negative_id", "grade", "sampling_weight")
 
 PartitionOption = Annotated[
-    list[int] | None, typer.Option("--partition", min=0, help="Only these; several sinks share.")
+    list[int] | None,
+    typer.Option(
+        "--partition", min=0, metavar="N", help="A partition to read, may be repeated; none: all."
+    ),
 ]
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Of a triple, or of a search.")]
+IdArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="The id of a triple, or of a search.")
+]
 ImageArgument = Annotated[
-    str | None, typer.Argument(metavar="IMAGE", help="With a search: why it made a triple or none.")
+    str | None,
+    typer.Argument(
+        metavar="IMAGE", help="An image that the search showed; only with a search's id."
+    ),
 ]
 
 
@@ -41,7 +53,7 @@ def _not_blank(user: str) -> str:
 
 @app.command()
 def sink(partition: PartitionOption = None) -> None:
-    """Write training triples to Parquet, and metrics of closed searches (services mode)."""
+    """Write triples to Parquet files, and count searches. Services mode only."""
     from sightline.infra.cli.stopping import stop_on_signals  # noqa: PLC0415 - heavy
     from sightline.infra.commands.labels import run_sink  # noqa: PLC0415 - heavy
 
@@ -50,7 +62,7 @@ def sink(partition: PartitionOption = None) -> None:
 
 @app.command()
 def retract() -> None:
-    """Take back triples of erased users and of deleted or hidden images now; sinks do it hourly."""
+    """Remove triples of erased users and hidden images. Now; sinks do it hourly."""
     with _commands() as commands:
         report = commands.retract()
     typer.echo(f"{report.triples_read} rows read, {report.rows_removed} removed")
@@ -65,10 +77,13 @@ def retract() -> None:
 @app.command("erase-user")
 def erase(
     user: Annotated[
-        str, typer.Argument(help="The plain user id, as the API gets it.", callback=_not_blank)
+        str,
+        typer.Argument(
+            help="The user's id, as your site sends it to the API.", callback=_not_blank
+        ),
     ],
 ) -> None:
-    """Forget a user: their searches make no more triples, their query pictures are removed."""
+    """Forget a user. Removes query pictures; their searches make no more triples."""
     with _commands() as commands:
         report = commands.erase(user)
     typer.echo(f"erased {report.user_pseudonym} at {report.erased_at.isoformat()}")
@@ -94,9 +109,11 @@ def _forgets(topic: str) -> str:
 
 @triples.command()
 def head(
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="So many.")] = 10,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, metavar="N", help="How many triples to show.")
+    ] = 10,
 ) -> None:
-    """Show the newest triples: id, anchor, positive, negative, grade, weight."""
+    """Show the newest triples, one in a line. Ids, grade and weight."""
     with _commands() as commands:
         newest = commands.newest(count)
     if not newest.num_rows:
@@ -107,7 +124,7 @@ def head(
 
 @triples.command()
 def stats() -> None:
-    """Count triples, by model and variant, and what the manifest holds."""
+    """Count triples by model and variant. Counts rows and files, too."""
     with _commands() as commands:
         for line in commands.stats():
             typer.echo(line)
@@ -115,7 +132,9 @@ def stats() -> None:
 
 @triples.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="Ends in .parquet or .csv.")],
+    file: Annotated[
+        Path, typer.Argument(help="The file to write; its name ends in .parquet or .csv.")
+    ],
 ) -> None:
     """Write the triples that hold, each once, to one file."""
     with _commands() as commands:
@@ -125,7 +144,7 @@ def export(
 
 @triples.command()
 def why(name: IdArgument, image: ImageArgument = None) -> None:
-    """Tell the search, clicks and rules behind a triple, or why a shown image made none."""
+    """Explain a triple. Or why an image that a search showed made none."""
     with _commands() as commands:
         for line in commands.why(name, image):
             typer.echo(line)
@@ -135,12 +154,24 @@ def why(name: IdArgument, image: ImageArgument = None) -> None:
 def fit(
     *,
     min_pairs: Annotated[
-        int, typer.Option(min=1, help="Images at a place that were also shown elsewhere.")
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Fit a place only if N of its images were shown elsewhere, too.",
+        ),
     ] = 50,
-    min_clicks: Annotated[int, typer.Option(min=1, help="On them, at that place.")] = 30,
-    max_weight: Annotated[float, typer.Option(min=1, help="Larger weights are clipped.")] = 10.0,
+    min_clicks: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Fit a place only if those images got N clicks there."
+        ),
+    ] = 30,
+    max_weight: Annotated[
+        float, typer.Option(min=1, metavar="W", help="Reduce larger weights to W.")
+    ] = 10.0,
 ) -> None:
-    """Fit the position bias over closed epochs; writes a new version and a picture."""
+    """Fit the position bias. Reads closed epochs; stores a new version and a picture."""
     from sightline.infra.commands.propensity_lines import lines  # noqa: PLC0415 - heavy
 
     with _commands() as commands:

@@ -34,6 +34,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,  # its tables give flags a value, `<bool>`
 )
 for commands in (
     run.app,
@@ -60,7 +61,9 @@ def sightline(
     *,
     _: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_tell_version, help="Tell it and end."),
+        typer.Option(
+            "--version", is_eager=True, callback=_tell_version, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Event-driven visual search: always fresh, private by default."""

@@ -27,7 +27,7 @@ from sightline.stream_workers.delivery.dead_letter_replay import (
 )
 
 app = typer.Typer()
-dlq = typer.Typer(no_args_is_help=True, help="Dead letters: listed, shown, replayed.")
+dlq = typer.Typer(no_args_is_help=True, help="List, show and replay messages that failed.")
 app.add_typer(dlq, name="dlq")
 
 _SHOWN_BYTES = 4_000
@@ -37,7 +37,7 @@ _PIPED_COLUMNS = 10_000
 
 @app.command()
 def doctor() -> None:
-    """Check every part; one line of remedy each."""
+    """Check every part, and say how to mend what does not work."""
     from sightline.infra.doctor.report import report  # noqa: PLC0415 - heavy
 
     if not report(load_settings()):
@@ -46,7 +46,7 @@ def doctor() -> None:
 
 @app.command()
 def status() -> None:
-    """Show what waits at each hop, for how long, and what was dead-lettered."""
+    """Show how many events wait where. And for how long, and the dead letters."""
     from sightline.infra.reporting.status import read_status  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.status_table import (  # noqa: PLC0415 - heavy
         generation_of,
@@ -70,9 +70,11 @@ def status() -> None:
 @app.command()
 def topics(
     *,
-    create: Annotated[bool, typer.Option("--create", help="Create what is missing.")] = False,
+    create: Annotated[
+        bool, typer.Option("--create", help="Create the topics that are missing.")
+    ] = False,
 ) -> None:
-    """Compare the broker's topics with the contracts; differences end in exit code 1."""
+    """Compare the broker's topics with the contracts. Exit code 1 if any differs."""
     settings = load_settings()
     if settings.mode is Mode.EMBEDDED:
         typer.echo("embedded: the broker's topics are made with it")
@@ -91,9 +93,9 @@ def topics(
 @app.command()
 def reconcile(
     *,
-    check: Annotated[bool, typer.Option("--check", help="Only list, mend nothing.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only list the differences.")] = False,
 ) -> None:
-    """Compare catalogue and index; list every difference and mend it."""
+    """Compare catalogue and index, and mend every difference."""
     from sightline.infra.commands.reconcile import reconcile_anywhere  # noqa: PLC0415 - heavy
 
     report = reconcile_anywhere(load_settings(), repair=not check)
@@ -111,16 +113,20 @@ def reconcile(
         typer.echo(f"{len(report.differences)} differences, each published or purged")
 
 
-TopicOption = Annotated[str | None, typer.Option(help="Of the original message.")]
-ErrorOption = Annotated[str | None, typer.Option(help="Kind, such as ContractError.")]
+TopicOption = Annotated[
+    str | None, typer.Option(metavar="TOPIC", help="Only messages that came from TOPIC.")
+]
+ErrorOption = Annotated[
+    str | None, typer.Option(metavar="KIND", help="Only errors of KIND, such as ContractError.")
+]
 PlacesArgument = Annotated[
-    list[str] | None, typer.Argument(help="topic/partition/offset of originals; none: all.")
+    list[str] | None, typer.Argument(help="Messages, as `topic/partition/offset`; none: all.")
 ]
 
 
 @dlq.command("list")
 def list_letters(topic: TopicOption = None, error: ErrorOption = None) -> None:
-    """List dead letters, with their times in UTC, and count them by error."""
+    """List dead letters, and count them by error. Times are in UTC."""
     letters = _letters(Wanted(topic=topic, error=error))
     table = Table()
     for name in ("place", "when", "stage", "error", "message"):
@@ -141,9 +147,9 @@ def list_letters(topic: TopicOption = None, error: ErrorOption = None) -> None:
 
 @dlq.command("show")
 def show_letter(
-    place: Annotated[str, typer.Argument(help="topic/partition/offset of the original.")],
+    place: Annotated[str, typer.Argument(help="The message, as `topic/partition/offset`.")],
 ) -> None:
-    """Show one dead letter: why, and the original bytes."""
+    """Show one dead letter: its error and the original bytes."""
     letters = _letters(Wanted(places=frozenset({place})))
     if not letters:
         raise NotFound(f"no dead letter of {place}; `sightline dlq list` shows what there is")
@@ -157,7 +163,7 @@ def show_letter(
 def replay_letters(
     places: PlacesArgument = None, topic: TopicOption = None, error: ErrorOption = None
 ) -> None:
-    """Append originals to their topics again; what is still bad comes back."""
+    """Publish dead-lettered messages again. Those that fail again come back."""
     letters = _letters(Wanted(topic=topic, error=error, places=frozenset(places or ())))
     if places and len(letters) < len(set(places)):
         raise NotFound(f"{len(letters)} of {len(set(places))} found: `sightline dlq list`")

@@ -46,9 +46,11 @@ _SAID_OF = {
 }
 
 VisibilityOption = Annotated[
-    Visibility | None, typer.Option(help="Who may see them; there is no default.")
+    Visibility | None, typer.Option(help="Who may see the pictures; there is no default.")
 ]
-TagsOption = Annotated[str, typer.Option(help="Comma-separated.")]
+TagsOption = Annotated[
+    str, typer.Option(metavar="TAG,…", help="Tags of the pictures, separated by commas.")
+]
 
 
 @contextmanager
@@ -67,19 +69,27 @@ def _publishing(
 
 @app.command()
 def upload(
-    files: Annotated[list[Path], typer.Argument(help="Pictures.")],
+    files: Annotated[list[Path], typer.Argument(help="The pictures to upload.")],
     *,
     visibility: VisibilityOption = None,
-    image_id: Annotated[str | None, typer.Option("--id", help="Of a single file.")] = None,
+    image_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The image's id, for a single file.")
+    ] = None,
     tags: TagsOption = "",
-    owner: Annotated[str | None, typer.Option(help="Whose they are.")] = None,
-    group: Annotated[str | None, typer.Option(help="Several photos of one thing.")] = None,
+    owner: Annotated[
+        str | None, typer.Option(metavar="ID", help="The owner of the pictures.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="ID", help="One id for several photos of the same thing.")
+    ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Until each is searchable, or rejected: why.")
+        bool, typer.Option("--wait", help="Wait until each is searchable or rejected.")
     ] = False,
-    timeout: Annotated[float, typer.Option(help="Of --wait, seconds.", min=0)] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(metavar="S", help="Seconds that --wait waits.", min=0)
+    ] = 60.0,
 ) -> None:
-    """Upload files: each is acknowledged, or told why not; with --wait, what became of it."""
+    """Upload single pictures. Says of each whether it was published, or why not."""
     if visibility is None:
         raise SettingsInvalid("say who may see them: --visibility public or --visibility private")
     if image_id is not None and len(files) != 1:
@@ -129,27 +139,35 @@ def _tell_end(end: Ended) -> None:
 
 @app.command()
 def backfill(
-    source: Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix.")],
+    source: Annotated[str, typer.Argument(help="A folder, or `s3://bucket/prefix`.")],
     *,
     visibility: VisibilityOption = None,
     manifest: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="CSV, JSON lines or Parquet."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="Ids, tags and more: CSV, JSON lines, Parquet.",
+        ),
     ] = None,
-    rate: Annotated[float | None, typer.Option(help="At most so many images a second.")] = None,
-    lane: Annotated[Lane, typer.Option(help="Live goes before backfill.")] = Lane.BACKFILL,
+    rate: Annotated[
+        float | None, typer.Option(metavar="N", help="Publish at most N images a second.")
+    ] = None,
+    lane: Annotated[Lane, typer.Option(help="Which queue; `live` goes first.")] = Lane.BACKFILL,
     state: Annotated[
-        Path | None, typer.Option(help="Notes what is done; an interrupted run goes on after it.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Records progress in FILE, so that a new run resumes."),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Also publish images that are known and differ.")
+        bool, typer.Option("--replace", help="Also publish known images that have changed.")
     ] = False,
     hidden: Annotated[
         bool,
-        typer.Option("--hidden", help="Also what is hidden or of a system: .Trash, thumbnails."),
+        typer.Option("--hidden", help="Include hidden and system folders, such as .Trash."),
     ] = False,
 ) -> None:
-    """Publish a catalogue that was there before; every file comes to one end."""
+    """Publish the pictures of a folder or bucket. Every file is accounted for."""
     _check_backfill(source, manifest, visibility)
     settings = load_settings()
     options = BackfillOptions(

@@ -29,10 +29,10 @@ _POLL_S = 0.1
 def up(
     *,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Return once it answers; `sightline down` stops it.")
+        bool, typer.Option("--detach", help="Run in the background; `sightline down` stops it.")
     ] = False,
 ) -> None:
-    """Run worker and API in one process, its data kept between runs."""
+    """Run everything in one process, and keep its data."""
     settings = load_settings()
     if detach:
         _detach(settings)
@@ -44,7 +44,7 @@ def up(
 
 @app.command()
 def down() -> None:
-    """Stop what `sightline up --detach` started; fine if nothing runs."""
+    """Stop what `sightline up --detach` started, if it runs."""
     settings = load_settings()
     running = owner.find(settings.data_directory)
     if running is None:
@@ -96,17 +96,20 @@ def _last_line(log: Path) -> str:
 def demo(
     photos: Annotated[
         Path | None,
-        typer.Option(help="A folder of photos; none: a catalogue that the demo draws itself."),
+        typer.Option(metavar="FOLDER", help="Photos to index; none: the demo draws some."),
     ] = None,
     *,
     exit_when_done: Annotated[
-        bool, typer.Option("--exit", envvar="DEMO_EXIT", help="Check itself, then end.")
+        bool, typer.Option("--exit", envvar="DEMO_EXIT", help="Run the demo's checks, then exit.")
     ] = False,
     port: Annotated[
-        int, typer.Option(envvar="SIGHTLINE_API__PORT", help="Of page and API; 0: any free port.")
+        int,
+        typer.Option(
+            envvar="SIGHTLINE_API__PORT", metavar="PORT", help="Port of page and API; 0: any free."
+        ),
     ] = 8080,
 ) -> None:
-    """Index a folder of photos in a throw-away stack while you search them."""
+    """Try Sightline on a folder of photos. Everything is thrown away at the end."""
     from sightline.infra.demo.run import run_demo  # noqa: PLC0415 - heavy
 
     run_demo(load_settings(), photos, stop_on_signals(), exit_when_done=exit_when_done, port=port)
@@ -114,7 +117,7 @@ def demo(
 
 @app.command()
 def worker() -> None:
-    """Run the index worker alone (services mode, with a Qdrant server)."""
+    """Run the index worker alone. Services mode only, with a Qdrant server."""
     from sightline.infra.processes.node import run_worker  # noqa: PLC0415 - heavy
 
     run_worker(load_settings(), stop_on_signals())
@@ -122,7 +125,7 @@ def worker() -> None:
 
 @app.command()
 def api() -> None:
-    """Run the search API alone (services mode, with a Qdrant server)."""
+    """Run the search API alone. Services mode only, with a Qdrant server."""
     from sightline.infra.processes.node import run_api  # noqa: PLC0415 - heavy
 
     run_api(load_settings(), stop_on_signals(), announce=lambda url: typer.echo(f"ready: {url}"))
@@ -130,7 +133,7 @@ def api() -> None:
 
 @app.command()
 def bridge() -> None:
-    """Turn bucket notifications of plain S3 uploads into image events."""
+    """Publish images that are uploaded to a bucket. Reads its notifications."""
     from sightline.infra.processes.node import run_bridge  # noqa: PLC0415 - heavy
 
     run_bridge(load_settings(), stop_on_signals())

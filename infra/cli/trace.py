@@ -22,16 +22,24 @@ MARGIN = timedelta(hours=1)
 @app.command()
 def trace(
     search_id: Annotated[
-        str | None, typer.Argument(help="Of an earlier search; none: make a journey now.")
+        str | None, typer.Argument(help="The id of an earlier search; none: upload and search now.")
     ] = None,
     *,
-    url: Annotated[str | None, typer.Option(help="The API; none: the one that runs here.")] = None,
-    api_key: Annotated[
-        str | None, typer.Option(envvar="SIGHTLINE_TRACE_KEY", help="Scopes search and write.")
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Address of the API; none: the one running here."),
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Do not delete the picture.")] = False,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SIGHTLINE_TRACE_KEY",
+            metavar="KEY",
+            help="API key with scopes search and write.",
+        ),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the uploaded picture.")] = False,
 ) -> None:
-    """Follow one upload to its search, its click and its triple; tell the time of each hop."""
+    """Time the way from an upload to its triple. Or that of an earlier search."""
     from sightline.infra.reporting.trace import Traveller, wait_for_triple  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.trace_hops import hops, is_whole, unknown  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.trace_table import table  # noqa: PLC0415 - heavy

@@ -50,6 +50,15 @@ def test_the_version_is_told() -> None:
     assert ended.output == f"sightline {version('sightline-search')}\n"
 
 
+def test_help_is_whole_on_eighty_columns() -> None:
+    """No command's sentence is cut, and flags take no `<bool>`."""
+    said = CliRunner().invoke(main.app, ["--help"], env={"COLUMNS": "80"}).output
+    assert "..." not in said.partition("Commands:")[2]
+    demo = CliRunner().invoke(main.app, ["demo", "--help"], env={"COLUMNS": "80"}).output
+    assert "--exit" in demo
+    assert "<bool>" not in said + demo
+
+
 def test_a_piped_list_of_dead_letters_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line a letter: time and message uncut, brackets as they were."""
     facts = DeadLetterFacts(
