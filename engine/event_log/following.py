@@ -41,7 +41,9 @@ def follow_until(
             action,
             backoff=Backoff(initial_s=FIRST_RETRY_S, maximum_s=LONGEST_RETRY_S),
             stop=stop,
-            failed=lambda error: _log.warning("%s wait: %s", who, error),
+            failed=lambda error: _log.warning(
+                "%s wait, since the broker does not answer: %s", who, error
+            ),
         )
 
     try:

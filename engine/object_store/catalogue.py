@@ -95,7 +95,9 @@ class Entries(Generic[D]):
         try:
             return Looked(entry=decode_entry(data, self.kind, key=key, etag=etag), etag=etag)
         except Unreadable as error:
-            _log.error("passed over: %s", error, extra={"image": image_id})
+            _log.error(
+                "an unreadable catalogue entry is left out: %s", error, extra={"image": image_id}
+            )
             return Looked(etag=etag)
 
     def peek(self, image_id: str) -> Entry[D] | None:

@@ -67,7 +67,7 @@ def images_of(points: Iterable[StoredPoint]) -> Iterator[IndexedImage]:
         try:
             yield from_payload(payload, vector)
         except Unreadable as error:
-            _log.error("passed over: %s", error)
+            _log.error("an unreadable point of the index is left out: %s", error)
 
 
 def known_images(
@@ -86,7 +86,7 @@ def known_images(
         try:
             found[image_id] = from_payload(payload, vector)
         except Unreadable as error:
-            _log.error("image %s: %s", image_id, error)
+            _log.error("what the index holds of image %s cannot be read: %s", image_id, error)
             found[image_id] = _unreadable(image_id, payload)
     return found
 
@@ -132,7 +132,7 @@ def decisions_of(points: Iterable[StoredPoint]) -> Iterator[IndexedDecision]:
         try:
             yield _decision(payload)
         except Unreadable as error:
-            _log.error("passed over: %s", error)
+            _log.error("an unreadable point of the index is left out: %s", error)
 
 
 def fence_of(payload: Mapping[str, Any]) -> Fence:
@@ -171,7 +171,7 @@ def decision_of(payload: Mapping[str, Any], image_id: str) -> IndexedDecision | 
     try:
         return _decision(payload)
     except Unreadable as error:
-        _log.error("image %s: %s", image_id, error)
+        _log.error("what the index holds of image %s cannot be read: %s", image_id, error)
     said = ImageModerated(
         image_id=image_id,
         version=int(payload["moderation_version"]),

@@ -88,7 +88,7 @@ class Unpublished:
             try:
                 published += self._images.finish(image_id) is not None
             except PermanentError as error:
-                _log.error("image %s: %s", image_id, error)
+                _log.error("image %s could not be published: %s", image_id, error)
         self._note(began - GRACE - SKEW)
         return published
 
