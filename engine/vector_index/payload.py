@@ -46,6 +46,8 @@ BLOCKED = str(Moderation.BLOCKED)
 """What every search bars of `moderated`."""
 DECIDED = tuple(map(str, Moderation))
 """The values of `moderated` where there is a decision; without one the field is absent."""
+DECISION_VERSION, DECISION_TIE = "moderation_version", "moderation_tie"
+"""Payload fields of the decision's fence."""
 
 _NAMESPACE = UUID("6f1c1f5e-2d0a-5f3e-9b58-1f0c3a6b7d21")
 PLAIN = ("reason", "message", "content_sha256", "perceptual_hash", "width", "height")
@@ -98,8 +100,8 @@ def decision_payload(decision: IndexedDecision) -> dict[str, Any]:
     """The half of a payload that is the operator's."""
     return {
         "moderated": str(decision.decision.moderation),
-        "moderation_version": decision.fence.version,
-        "moderation_tie": decision.fence.tie,
+        DECISION_VERSION: decision.fence.version,
+        DECISION_TIE: decision.fence.tie,
         "decision": decision.event.encode().decode(),
         "decision_place": decision_place(decision),
     }
@@ -117,7 +119,7 @@ def no_image(decision: IndexedDecision) -> dict[str, Any]:
 
 FENCES = (
     *("version", "tie", "stage"),
-    *("moderated", "moderation_version", "moderation_tie", "decision", "decision_place"),
+    *("moderated", DECISION_VERSION, DECISION_TIE, "decision", "decision_place"),
 )
 """What tells whether a write went through, and the decision that it must bring."""
 EMPTY_IMAGE: dict[str, Any] = {

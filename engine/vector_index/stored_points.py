@@ -23,7 +23,13 @@ from sightline.engine.records import (
     Stage,
     WinnerLocation,
 )
-from sightline.engine.vector_index.payload import NO_IMAGE_TYPE, PLAIN, point_id
+from sightline.engine.vector_index.payload import (
+    DECISION_TIE,
+    DECISION_VERSION,
+    NO_IMAGE_TYPE,
+    PLAIN,
+    point_id,
+)
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Moderation
 from sightline.schemas.images import (
@@ -174,13 +180,13 @@ def decision_of(payload: Mapping[str, Any], image_id: str) -> IndexedDecision | 
         _log.error("what the index holds of image %s cannot be read: %s", image_id, error)
     said = ImageModerated(
         image_id=image_id,
-        version=int(payload["moderation_version"]),
+        version=int(payload[DECISION_VERSION]),
         moderation=Moderation(payload["moderated"]),
         decided_by=_UNREADABLE,
     )
     return IndexedDecision(
         decision=said,
-        tie=int(payload["moderation_tie"]),
+        tie=int(payload[DECISION_TIE]),
         event_id=_UNREADABLE,
         event_source=_UNREADABLE,
         occurred=_LONG_AGO,

@@ -23,6 +23,7 @@ from sightline.engine.records import (
     TagFilter,
 )
 from sightline.engine.settings import IndexSettings
+from sightline.engine.vector_index import graph
 from sightline.engine.vector_index.edge.directory import (
     OwnedDirectory,
     read_current,
@@ -34,8 +35,6 @@ from sightline.engine.vector_index.edge.directory import (
 from sightline.engine.vector_index.edge.live_shard import EdgeStore
 from sightline.engine.vector_index.edge.optimiser import Optimiser
 from sightline.engine.vector_index.edge.translation import (
-    OVERSAMPLING,
-    SEARCH_BREADTH,
     any_image,
     create_shard,
     decide,
@@ -277,8 +276,8 @@ def _search_params(*, exact: bool) -> edge.SearchParams:
         return edge.SearchParams(
             exact=True, quantization=edge.QuantizationSearchParams(ignore=True)
         )
-    rescoring = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-    return edge.SearchParams(hnsw_ef=SEARCH_BREADTH, quantization=rescoring)
+    rescoring = edge.QuantizationSearchParams(rescore=True, oversampling=graph.OVERSAMPLING)
+    return edge.SearchParams(hnsw_ef=graph.SEARCH_BREADTH, quantization=rescoring)
 
 
 def _point(record: edge.Record) -> StoredPoint:

@@ -19,9 +19,12 @@ from sightline.engine.records import (
     Sight,
     TagFilter,
 )
+from sightline.engine.vector_index import graph
 from sightline.engine.vector_index.payload import (
     BLOCKED,
     DECIDED,
+    DECISION_TIE,
+    DECISION_VERSION,
     EMPTY_IMAGE,
     KEYWORDS,
     LISTED,
@@ -36,16 +39,7 @@ from sightline.engine.vector_index.payload import (
     to_payload,
 )
 
-SEARCH_BREADTH = 256
-"""`ef` of the graph walk: what recall hangs on (at 30,000 clustered points of inner dimension 13:
-.991 with 128, .993 with 256; of 38: .945, .988). The quantised scan alone finds all 24."""
-OVERSAMPLING = 2.0
-_GRAPH_DEGREE = 16
-_BUILD_BREADTH = 200
-_FULL_SCAN_KB = 25_000
-"""Filters that pass less than this are scanned: faster and exact."""
 _SMALLEST_GRAPH_KB = 1_000
-_DECISION_VERSION, _DECISION_TIE = "moderation_version", "moderation_tie"
 
 
 def shard_config(spec: GenerationSpec) -> edge.EdgeConfig:
@@ -53,10 +47,10 @@ def shard_config(spec: GenerationSpec) -> edge.EdgeConfig:
     return edge.EdgeConfig(
         vectors=edge.EdgeVectorParams(size=spec.dimensions, distance=edge.Distance.Cosine),
         hnsw_config=edge.HnswIndexConfig(
-            m=_GRAPH_DEGREE,
-            payload_m=_GRAPH_DEGREE,
-            ef_construct=_BUILD_BREADTH,
-            full_scan_threshold=_FULL_SCAN_KB,
+            m=graph.DEGREE,
+            payload_m=graph.DEGREE,
+            ef_construct=graph.BUILD_BREADTH,
+            full_scan_threshold=graph.FULL_SCAN_KB,
             max_indexing_threads=1,
         ),
         quantization_config=_quantisation(spec.quantisation),
@@ -144,7 +138,7 @@ def _decision_is(decision: IndexedDecision | None) -> edge.Filter:
     if decision is None:
         return edge.Filter(must_not=[_decided()])
     fence = decision.fence
-    version, tie = _equal(_DECISION_VERSION, fence.version), _equal(_DECISION_TIE, fence.tie)
+    version, tie = _equal(DECISION_VERSION, fence.version), _equal(DECISION_TIE, fence.tie)
     return edge.Filter(must=[version, tie])
 
 
@@ -170,9 +164,9 @@ def decide(decision: IndexedDecision) -> edge.UpdateOperation:
     older = edge.Filter(
         should=[
             edge.Filter(must_not=[_decided()]),
-            _below(_DECISION_VERSION, fence.version),
+            _below(DECISION_VERSION, fence.version),
             edge.Filter(
-                must=[_equal(_DECISION_VERSION, fence.version), _below(_DECISION_TIE, fence.tie)]
+                must=[_equal(DECISION_VERSION, fence.version), _below(DECISION_TIE, fence.tie)]
             ),
         ]
     )

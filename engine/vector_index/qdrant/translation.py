@@ -15,9 +15,12 @@ from sightline.engine.records import (
     Sight,
     TagFilter,
 )
+from sightline.engine.vector_index import graph
 from sightline.engine.vector_index.payload import (
     BLOCKED,
     DECIDED,
+    DECISION_TIE,
+    DECISION_VERSION,
     LISTED,
     NO_IMAGE_TYPE,
     SEARCH_KEYWORDS,
@@ -25,16 +28,6 @@ from sightline.engine.vector_index.payload import (
     no_image,
     point_id,
 )
-
-SEARCH_BREADTH = 256
-"""`ef` of the graph walk: what recall hangs on (at 30,000 clustered points of inner dimension 13:
-.991 with 128, .993 with 256; of 38: .945, .988). The quantised scan alone finds all 24."""
-OVERSAMPLING = 2.0
-_GRAPH_DEGREE = 16
-_BUILD_BREADTH = 200
-_FULL_SCAN_KB = 25_000
-"""Filters that pass less than this are scanned: faster and exact."""
-_DECISION_VERSION, _DECISION_TIE = "moderation_version", "moderation_tie"
 
 
 def collection_config(spec: GenerationSpec) -> dict[str, Any]:
@@ -47,10 +40,10 @@ def collection_config(spec: GenerationSpec) -> dict[str, Any]:
             size=spec.dimensions, distance=models.Distance.COSINE, on_disk=True
         ),
         "hnsw_config": models.HnswConfigDiff(
-            m=_GRAPH_DEGREE,
-            payload_m=_GRAPH_DEGREE,
-            ef_construct=_BUILD_BREADTH,
-            full_scan_threshold=_FULL_SCAN_KB,
+            m=graph.DEGREE,
+            payload_m=graph.DEGREE,
+            ef_construct=graph.BUILD_BREADTH,
+            full_scan_threshold=graph.FULL_SCAN_KB,
         ),
         "quantization_config": _quantisation(spec.quantisation),
     }
@@ -91,8 +84,8 @@ def search_params(*, exact: bool) -> models.SearchParams:
         return models.SearchParams(
             exact=True, quantization=models.QuantizationSearchParams(ignore=True)
         )
-    rescoring = models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-    return models.SearchParams(hnsw_ef=SEARCH_BREADTH, quantization=rescoring)
+    rescoring = models.QuantizationSearchParams(rescore=True, oversampling=graph.OVERSAMPLING)
+    return models.SearchParams(hnsw_ef=graph.SEARCH_BREADTH, quantization=rescoring)
 
 
 def any_below(images: Sequence[IndexedImage]) -> models.Filter:
@@ -122,7 +115,7 @@ def _decision_is(decision: IndexedDecision | None) -> models.Filter:
     if decision is None:
         return models.Filter(must_not=[_decided()])
     fence = decision.fence
-    version, tie = _equal(_DECISION_VERSION, fence.version), _equal(_DECISION_TIE, fence.tie)
+    version, tie = _equal(DECISION_VERSION, fence.version), _equal(DECISION_TIE, fence.tie)
     return models.Filter(must=[version, tie])
 
 
@@ -156,9 +149,9 @@ def below_decision(decision: IndexedDecision) -> models.Filter:
     older = models.Filter(
         should=[
             models.Filter(must_not=[_decided()]),
-            _below(_DECISION_VERSION, fence.version),
+            _below(DECISION_VERSION, fence.version),
             models.Filter(
-                must=[_equal(_DECISION_VERSION, fence.version), _below(_DECISION_TIE, fence.tie)]
+                must=[_equal(DECISION_VERSION, fence.version), _below(DECISION_TIE, fence.tie)]
             ),
         ]
     )
