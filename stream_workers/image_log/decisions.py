@@ -8,14 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from sightline.engine.records import DecisionFence, IndexedDecision, Message, WinnerLocation
 from sightline.schemas.envelope import ContractError, Event
-from sightline.schemas.fields import NamedImage
 from sightline.schemas.moderation import ImageModerated, decision_tie
 from sightline.schemas.registry import decode
-from sightline.stream_workers.image_log.events import image_id_of
+from sightline.stream_workers.image_log.events import check_image_id, image_id_of
 from sightline.stream_workers.image_log.winners import lies_after, location_of
 
 Decisions = Mapping[str, Event[ImageModerated]]
@@ -32,12 +29,7 @@ def read_decision(message: Message) -> Event[ImageModerated]:
     event = decode(message.value)
     if not isinstance(event.data, ImageModerated):
         raise ContractError("type", f"{event.type} is not a decision about an image")
-    if message.key != event.data.image_id.encode():
-        raise ContractError("key", "the record's key is not the event's image_id")
-    try:
-        NamedImage(image_id=event.data.image_id)
-    except ValidationError as error:
-        raise ContractError("data.image_id", ContractError.of(error).reason) from error
+    check_image_id(message, event.data.image_id)
     return event
 
 

@@ -21,13 +21,22 @@ def read_image_event(message: Message) -> Event[ImageState]:
     event = decode(message.value)
     if not isinstance(event.data, ImageState):
         raise ContractError("type", f"{event.type} is not an image event")
-    if message.key != event.data.image_id.encode():
+    check_image_id(message, event.data.image_id)
+    return event
+
+
+def check_image_id(message: Message, image_id: str) -> None:
+    """The record's key is the image id of its event, and a URL can hold it.
+
+    Raises:
+        ContractError: it is not, or none can.
+    """
+    if message.key != image_id.encode():
         raise ContractError("key", "the record's key is not the event's image_id")
     try:
-        NamedImage(image_id=event.data.image_id)
+        NamedImage(image_id=image_id)
     except ValidationError as error:
         raise ContractError("data.image_id", ContractError.of(error).reason) from error
-    return event
 
 
 def image_id_of(message: Message) -> str:

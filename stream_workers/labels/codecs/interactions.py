@@ -139,7 +139,9 @@ class Tick(Struct, gc=False):
     ticker_id: Name
 
 
-class _Envelope(Struct, gc=False, tag_field="type", kw_only=True):
+class Envelope(Struct, gc=False, tag_field="type", kw_only=True):
+    """What every event of a labels topic says besides its data; the type tells which record."""
+
     specversion: Literal["1.0"]
     id: Name
     source: Annotated[str, Meta(min_length=1, max_length=256)]
@@ -148,25 +150,25 @@ class _Envelope(Struct, gc=False, tag_field="type", kw_only=True):
     datacontenttype: Literal["application/json"] = "application/json"
 
 
-class ShownRecord(_Envelope, tag="sightline.results.shown.v1"):
+class ShownRecord(Envelope, tag="sightline.results.shown.v1"):
     """The record of an impression: what a search showed."""
 
     data: Page
 
 
-class BeaconRecord(_Envelope, tag="sightline.results.interacted.v1"):
+class BeaconRecord(Envelope, tag="sightline.results.interacted.v1"):
     """The record of a beacon: acts on one page."""
 
     data: Beacon
 
 
-class ErasureRecord(_Envelope, tag="sightline.user.erased.v1"):
+class ErasureRecord(Envelope, tag="sightline.user.erased.v1"):
     """The record of an erasure: a person is to be forgotten."""
 
     data: Erasure
 
 
-class TickRecord(_Envelope, tag="sightline.clock.ticked.v1"):
+class TickRecord(Envelope, tag="sightline.clock.ticked.v1"):
     """The record of a tick, which tells a partition the time."""
 
     data: Tick

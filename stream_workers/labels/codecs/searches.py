@@ -10,8 +10,8 @@ from msgspec import Meta, Struct
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.registry import decode as decode_slowly
 from sightline.stream_workers.labels.codecs.interactions import (
+    Envelope,
     Hex64,
-    Instant,
     Name,
     Place,
     Query,
@@ -112,22 +112,13 @@ class _Written(Struct, gc=False):
     data: _Closed | Marker | Omitted
 
 
-class _Envelope(Struct, gc=False, tag_field="type", kw_only=True):
-    specversion: Literal["1.0"]
-    id: Name
-    source: Annotated[str, Meta(min_length=1, max_length=256)]
-    subject: Annotated[str, Meta(min_length=1, max_length=512)]
-    time: Instant
-    datacontenttype: Literal["application/json"] = "application/json"
-
-
-class ClosedRecord(_Envelope, tag="sightline.searches.closed.v1"):
+class ClosedRecord(Envelope, tag="sightline.searches.closed.v1"):
     """The record that carries some closed searches of one epoch."""
 
     data: Closed
 
 
-class MarkerRecord(_Envelope, tag="sightline.epoch.closed.v1"):
+class MarkerRecord(Envelope, tag="sightline.epoch.closed.v1"):
     """The record that says that a partition's epochs are complete."""
 
     data: Marker
