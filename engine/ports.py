@@ -277,6 +277,8 @@ class VectorIndex(Protocol):
     Everything that reads for a caller goes through `search`, which adds the visibility filter
     itself and cannot be asked not to. `get` and `scan` see everything and are for workers,
     reconciliation and, behind `engine/vector_index/visible.py`, for status.
+
+    Synchronous, though the API is not: docs/adr/0009.
     """
 
     @property

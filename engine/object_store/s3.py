@@ -1,4 +1,7 @@
-"""The object store on S3 or anything that speaks it, through the minio client."""
+"""The object store on S3 or anything that speaks it, through the minio client.
+
+Why this client, and a presigned URL beside it: docs/adr/0015.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 As RFC 2046 and 7578 say: what stands before the first delimiter or behind the last one is passed
 over, and so are blanks behind a delimiter. Nothing is decoded here but names, which are UTF-8:
 Python's other codecs take minutes over a few megabytes of the wrong text.
+Why no library does this: docs/adr/0015.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Applied events to committable offsets: acknowledged, repaired, flushed, in that order."""
+"""Applied events to committable offsets: acknowledged, repaired, flushed, in that order.
+
+Why commits follow durability: docs/adr/0004.
+"""
 
 from __future__ import annotations
 

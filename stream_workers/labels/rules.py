@@ -1,4 +1,7 @@
-"""The numbers of `docs/labels.md`, and the arithmetic of epochs."""
+"""The numbers of `docs/labels.md`, and the arithmetic of epochs.
+
+Why the rules of version 2 count votes, not acts: docs/adr/0011.
+"""
 
 from __future__ import annotations
 

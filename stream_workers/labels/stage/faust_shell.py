@@ -3,6 +3,7 @@
 What Faust would do by itself is switched off where it was measured to lose or repeat something:
 no tables, no acknowledgements of its own (`noack`), no waiting for them at a rebalance
 (`stream_wait_empty`, which would hang it), no exception survived.
+Why Faust, and only here: docs/adr/0006.
 """
 
 from __future__ import annotations
