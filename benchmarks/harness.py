@@ -11,7 +11,7 @@ import math
 import os
 import platform
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -77,14 +77,6 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The nearest-rank percentile: the smallest value that `share` (0..1) of all do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-def in_turn(
-    first: Callable[[], float], second: Callable[[], float], *, rounds: int
-) -> tuple[list[float], list[float]]:
-    """Measure two sides A B A B …, so that drift of the machine meets both."""
-    pairs = [(first(), second()) for _ in range(rounds)]
-    return [a for a, _ in pairs], [b for _, b in pairs]
 
 
 def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:

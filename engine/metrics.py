@@ -1,7 +1,6 @@
 """Every metric of every process, in one place: Prometheus objects in the registry passed in.
 
-`docs/metrics.md` lists them; a test compares. Logs are in `logs.py`, trace headers in
-`traceparent.py`; both are re-exported here.
+`docs/metrics.md` lists them; a test compares.
 """
 
 from __future__ import annotations
@@ -14,27 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from sightline.engine.errors import Part
 from sightline.engine.health import PartHealth
-from sightline.engine.logs import JsonFormatter, configure_logs
-from sightline.engine.trace_context import (
-    child_traceparent,
-    new_traceparent,
-    parse_traceparent,
-    traceparent_header,
-    traceparent_of,
-)
 from sightline.schemas.indexed import Lane, Outcome, StageTimes
-
-__all__ = [
-    "JsonFormatter",
-    "MetricFacts",
-    "Metrics",
-    "child_traceparent",
-    "configure_logs",
-    "new_traceparent",
-    "parse_traceparent",
-    "traceparent_header",
-    "traceparent_of",
-]
 
 FRESHNESS_BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5),

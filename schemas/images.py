@@ -119,8 +119,6 @@ class ImageDeleted(ImageState):
         return {name: said[name] for name in _LEFT_BY_A_DELETE if name in said}
 
 
-ImageEventData = ImageUploaded | ImageChanged | ImageDeleted
-
 _RANK_DELETED, _RANK_BLOCKED, _RANK_PRIVATE, _RANK_PUBLIC = 3, 2, 1, 0
 
 

@@ -36,7 +36,7 @@ from sightline.producers.images.moderation import ImageModeration
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.schemas.envelope import Event
-from sightline.schemas.fields import Moderation, Visibility
+from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageDeleted, ImageState, hiding_rank, tie
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.moderation import ImageModerated
@@ -241,9 +241,3 @@ async def client_of(app: FastAPI, *, key: str | None = None) -> AsyncIterator[ht
 def app_of(world: ApiWorld, **settings: object) -> FastAPI:
     """The app over a world."""
     return create_app(world.dependencies(ApiSettings.model_validate(settings)))
-
-
-HIDDEN_FACTS: dict[str, dict[str, object]] = {
-    "private": {"visibility": Visibility.PRIVATE},
-    "blocked": {"moderation": Moderation.BLOCKED},
-}

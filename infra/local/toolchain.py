@@ -82,7 +82,6 @@ CHROMIUM = Tool(
     at_least=(100,),
     debian_package="chromium",
 )
-TOOLS = (JAVA, MAVEN, GO, CHROMIUM)
 
 
 def cache_directory() -> Path:

@@ -1,7 +1,7 @@
 """What other processes ask of the one that owns an embedded part; scope `admin`.
 
 `POST /v1/events`: in the embedded stack only the owner writes the journal (docs/adr/0008), so the
-command line's `upload`, `backfill` and `dlq replay` hand it their events (`event_log_http.py`).
+command line's `upload`, `backfill` and `dlq replay` hand it their events (`http_producer.py`).
 `GET /v1/events/{image_id}`: the winning event, for `backfill --replace`.
 `POST /v1/reconcile`: the embedded index has one owner, so the comparison runs there.
 """

@@ -8,11 +8,12 @@ from datetime import datetime
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, TransientError
 from sightline.engine.health import Health
-from sightline.engine.metrics import Metrics, child_traceparent
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIdInvalid
 from sightline.engine.settings import ApiSettings
+from sightline.engine.trace_context import child_traceparent
 from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.producers.interactions.publisher import InteractionRefused
 from sightline.producers.interactions.publisher_async import AsyncInteractionPublisher

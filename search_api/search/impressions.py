@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from sightline.engine.errors import Part, SightlineError, TransientError
 from sightline.engine.health import Health
-from sightline.engine.metrics import Metrics, child_traceparent, traceparent_header
+from sightline.engine.metrics import Metrics
 from sightline.engine.ports import EventProducer, ObjectStore
 from sightline.engine.records import Message
+from sightline.engine.trace_context import child_traceparent, traceparent_header
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.searches import ResultsShown

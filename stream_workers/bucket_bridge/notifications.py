@@ -119,11 +119,6 @@ def read_notification(value: bytes | None) -> Notification:
     return Notification(told, len(notices) - len(told), refused)
 
 
-def parse_notification(value: bytes | None) -> Sequence[ObjectNotice]:
-    """The objects that a message tells of. Raises `ContractError` as `read_notification` does."""
-    return read_notification(value).notices
-
-
 def _notice(record: JsonValue) -> ObjectNotice | None:
     """The object to look at; None: the record tells of no change to one."""
     named = _Named.model_validate(record)

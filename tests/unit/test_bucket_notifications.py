@@ -13,7 +13,6 @@ from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Visibility
 from sightline.stream_workers.bucket_bridge.notifications import (
     ObjectNotice,
-    parse_notification,
     read_notification,
 )
 from sightline.stream_workers.bucket_bridge.seen import said_visibility, seen_object
@@ -76,7 +75,7 @@ def message(*records: Any) -> bytes:
 
 def one(value: bytes) -> ObjectNotice:
     """The only notice of a message."""
-    (notice,) = parse_notification(value)
+    (notice,) = read_notification(value).notices
     return notice
 
 
@@ -195,7 +194,7 @@ def test_one_bad_record_costs_itself_only(broken: Any, field: str) -> None:
 def test_what_is_no_notification_names_the_field(value: bytes | None, field: str) -> None:
     """The dead letter says what is wrong."""
     with pytest.raises(ContractError) as error:
-        parse_notification(value)
+        read_notification(value)
     assert error.value.field == field
 
 

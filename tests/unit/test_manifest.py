@@ -6,7 +6,9 @@ import json
 import sys
 from pathlib import Path
 
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+from pyarrow import parquet
 
 from sightline.producers.backfill.manifest import ManifestInvalid, Row, read_manifest
 from sightline.schemas.fields import Visibility
@@ -44,14 +46,12 @@ def test_jsonl_says_it_all(tmp_path: Path) -> None:
 
 def test_parquet_says_it_all(tmp_path: Path) -> None:
     """Lists as tags, JSON as attributes, nulls are absent."""
-    arrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
     rows = [
         FULL.model_dump(mode="json") | {"attributes": json.dumps(FULL.attributes)},
         {"path": "b.jpg", "version": 0},
     ]
     columns = {name: [row.get(name) for row in rows] for name in Row.model_fields}
-    parquet.write_table(arrow.table(columns), tmp_path / "m.parquet")
+    parquet.write_table(pa.table(columns), tmp_path / "m.parquet")
     assert read_manifest(tmp_path / "m.parquet") == [FULL, BARE]
 
 
@@ -164,8 +164,6 @@ def write(file: Path, names: list[str], cells: list[str]) -> Path:
             "{" + ", ".join(f"{json.dumps(n)}: {json.dumps(c)}" for n, c in pairs) + "}"
         )
     else:
-        arrow = pytest.importorskip("pyarrow")
-        parquet = pytest.importorskip("pyarrow.parquet")
-        table = arrow.Table.from_arrays([arrow.array([cell]) for cell in cells], names=names)
+        table = pa.Table.from_arrays([pa.array([cell]) for cell in cells], names=names)
         parquet.write_table(table, file)
     return file

@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from sightline.engine.clock import EPOCH, ManualClock
 from sightline.engine.errors import Part
 from sightline.engine.health import Health
-from sightline.engine.metrics import (
-    JsonFormatter,
-    Metrics,
+from sightline.engine.logs import JsonFormatter
+from sightline.engine.metrics import Metrics
+from sightline.engine.trace_context import (
     child_traceparent,
     new_traceparent,
     parse_traceparent,

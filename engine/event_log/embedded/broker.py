@@ -3,7 +3,7 @@
 It speaks the Kafka protocol on a free loopback port, so every client works with it unchanged, also
 from other processes. It forgets everything when it stops (`journal.py` remembers the images), and
 **keeps about 5 MiB a partition, then drops the oldest records silently** (measured): whoever
-appends to it goes through `event_log_bounded.py`, which waits for the consumers instead.
+appends to it goes through `bounded_producer.py`, which waits for the consumers instead.
 """
 
 from __future__ import annotations
