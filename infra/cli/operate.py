@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_event_log, open_event_producer
@@ -47,6 +45,8 @@ def doctor() -> None:
 @app.command()
 def status() -> None:
     """Show how many events wait where. And for how long, and the dead letters."""
+    from rich.console import Console  # noqa: PLC0415 - heavy
+
     from sightline.infra.reporting.status import read_status  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.status_table import (  # noqa: PLC0415 - heavy
         generation_of,
@@ -128,6 +128,19 @@ PlacesArgument = Annotated[
 def list_letters(topic: TopicOption = None, error: ErrorOption = None) -> None:
     """List dead letters, and count them by error. Times are in UTC."""
     letters = _letters(Wanted(topic=topic, error=error))
+    if letters:
+        _show(letters)
+    for kind, count in Counter(letter.facts.error for letter in letters).most_common():
+        typer.echo(f"{count} {kind}")
+    if not letters:
+        typer.echo("no dead letters")
+
+
+def _show(letters: Sequence[DeadLetter]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - heavy
+    from rich.table import Table  # noqa: PLC0415 - heavy
+    from rich.text import Text  # noqa: PLC0415 - heavy
+
     table = Table()
     for name in ("place", "when", "stage", "error", "message"):
         table.add_column(name, no_wrap=name == "when", overflow="fold")
@@ -137,12 +150,7 @@ def list_letters(topic: TopicOption = None, error: ErrorOption = None) -> None:
         # Plain text, not markup: square brackets are the message's own.
         message = Text(facts.message)
         table.add_row(letter.place, when, facts.stage, facts.error, message)
-    if letters:
-        Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS).print(table)
-    for kind, count in Counter(letter.facts.error for letter in letters).most_common():
-        typer.echo(f"{count} {kind}")
-    if not letters:
-        typer.echo("no dead letters")
+    Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS).print(table)
 
 
 @dlq.command("show")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_event_log, owner_headers
@@ -238,6 +237,14 @@ def _with_progress(
     state: Path | None,
     stop: threading.Event,
 ) -> BackfillSummary:
+    from rich.progress import (  # noqa: PLC0415 - heavy
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     with Progress(
         TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     ) as progress:

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sightline.engine.connecting.connections import open_event_log, running_owner
 from sightline.engine.errors import SightlineError
@@ -40,6 +39,8 @@ def trace(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the uploaded picture.")] = False,
 ) -> None:
     """Time the way from an upload to its triple. Or that of an earlier search."""
+    from rich.console import Console  # noqa: PLC0415 - heavy
+
     from sightline.infra.reporting.trace import Traveller, wait_for_triple  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.trace_hops import hops, is_whole, unknown  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.trace_table import table  # noqa: PLC0415 - heavy
