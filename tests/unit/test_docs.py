@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,24 @@ def test_every_decision_is_indexed_and_whole() -> None:
         for path in records
         if not all(section in path.read_text() for section in SECTIONS)
     ] == []
+
+
+def test_every_folder_of_the_rooms_is_on_the_plan() -> None:
+    """Whoever looks for something finds its folder in docs/architecture.md."""
+    page = (CHECKOUT / "docs/architecture.md").read_text()
+    plan = page.partition("### Inside the rooms")[2].partition("## Where things")[0]
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    packages = {name.rpartition(".")[2] for name in project["tool"]["setuptools"]["packages"]}
+    assert packages == set(re.findall(r"(?<![\w`])([a-z_]+)/", plan))
+
+
+def test_every_decision_is_named_by_what_depends_on_it() -> None:
+    """Whoever changes code that a decision bears upon is led to the reasons."""
+    files = (p for room in CHECKOUT.glob("*/__init__.py") for p in room.parent.rglob("*.py"))
+    named = set(re.findall(r"docs/adr/(\d{4})", "\n".join(p.read_text() for p in files)))
+    rules = (CHECKOUT / "Makefile").read_text() + (CHECKOUT / "pyproject.toml").read_text()
+    named |= set(re.findall(r"docs/adr/(\d{4})", rules))
+    assert named == {p.name[:4] for p in (CHECKOUT / "docs/adr").glob("[0-9]*.md")}
 
 
 def test_readme_is_short() -> None:
