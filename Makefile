@@ -94,7 +94,7 @@ sbom: venv ## Write what a deployment is made of to build/sbom.json (CycloneDX)
 	@$(BIN)/python -m sightline.infra.generating.sbom build/sbom.json
 
 .PHONY: fuzz
-fuzz: venv ## Send every route 10,000 hostile requests with each kind of key (minutes)
+fuzz: venv ## Send every route some 2,000 generated requests with each kind of key (CASES=…; minutes)
 	@SIGHTLINE_FUZZ_CASES=$(or $(CASES),2000) exec $(BIN)/pytest -q --timeout 3600 tests/integration/test_api_fuzz_routes.py
 
 .PHONY: requirements

@@ -1,1 +1,1 @@
-"""What workers and API share: ports, adapters, embedding, settings, errors, telemetry."""
+"""What workers and API share: ports, adapters, embedding, settings, errors, metrics."""

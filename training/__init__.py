@@ -1,1 +1,1 @@
-"""From triples to a better model: dataset, losses, loop, evaluation, release."""
+"""From labels to a better model: evaluation, the default projection, propensity; no loop yet."""

@@ -1,1 +1,1 @@
-"""The two image topics: reading their events, and which record of an image wins."""
+"""The topics of images and of decisions about them: reading their events, and which one wins."""
