@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.harness import Figure, percentile
 from benchmarks.label_corner import PARTITIONS, corner, until
 from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
@@ -44,7 +45,9 @@ def open_searches(kafka: LocalKafka, directory: Path, count: int) -> list[Figure
         for number in range(count):
             page = pages[number % len(pages)]
             value = page.value.replace(b'"sim-1-', b'"open-%d-' % number)
-            producer.append(INTERACTIONS_IMPORTED.name, page.key or "", value, timestamp=start)
+            producer.append(
+                ProducerRecord(INTERACTIONS_IMPORTED.name, page.key or "", value, timestamp=start)
+            )
             if number % 10_000 == 0:
                 producer.flush(60)
         producer.close()
@@ -102,7 +105,7 @@ def _click_live(log: SimulatedLog, producer: KafkaEventProducer, searches: int) 
             event["data"]["received_at"] = now.isoformat()
             for item in event["data"]["items"]:
                 item["since_answer_ms"] = min(item["since_answer_ms"], 900)
-        producer.append(INTERACTIONS.name, record.key, json.dumps(event).encode())
+        producer.append(ProducerRecord(INTERACTIONS.name, record.key, json.dumps(event).encode()))
         time.sleep(0.01)
 
 

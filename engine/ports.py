@@ -20,6 +20,7 @@ from sightline.engine.records import (
     IndexedImage,
     Message,
     PartitionLag,
+    ProducerRecord,
     SearchRequest,
     Sight,
     StoredObject,
@@ -45,19 +46,9 @@ class Clock(Protocol):
 class EventProducer(Protocol):
     """Appends messages to topics: idempotent, acknowledged by all replicas, murmur2-partitioned."""
 
-    def append(
-        self,
-        topic: str,
-        key: str,
-        value: bytes | None,
-        *,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp: datetime | None = None,
-        partition: int | None = None,
-    ) -> Future[Message]:
+    def append(self, record: ProducerRecord) -> Future[Message]:
         """Queue one message; the future ends when the broker has acknowledged it.
 
-        `topic` is the name in `schemas/topics.py`; the adapter adds the deployment's prefix.
         The future raises `PartUnavailable` (not acknowledged in time, or refused: it may yet
         arrive, and a repeat is safe since consumers count each event id once) or `TooLarge`.
 
@@ -80,7 +71,7 @@ class EventProducer(Protocol):
 class EventBatch(Protocol):
     """Messages that are awaited together; one thread appends."""
 
-    def append(self, topic: str, key: str, value: bytes, *, partition: int | None = None) -> None:
+    def append(self, record: ProducerRecord) -> None:
         """Queue one message, as `EventProducer.append` does.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
@@ -66,6 +67,22 @@ class PartitionLag:
     def lag(self) -> int:
         """Messages that are appended but not committed."""
         return self.end - max(self.start, self.committed if self.committed is not None else 0)
+
+
+class ProducerRecord(NamedTuple):
+    """One record for the log, as Kafka's own clients call it: what an `EventProducer` appends."""
+
+    topic: str
+    """The name in `schemas/topics.py`; the adapter adds the deployment's prefix."""
+    key: str
+    """Chooses the partition, by murmur2."""
+    value: bytes | None
+    """None makes compaction forget the key."""
+    headers: Sequence[tuple[str, bytes]] = ()
+    timestamp: datetime | None = None
+    """None: the present instant; a topic with LogAppendTime stamps it anyway."""
+    partition: int | None = None
+    """None: the key's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import Any
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import ObjectStore
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.images import ImageState
@@ -23,11 +22,11 @@ class Log(MemoryLog):
 
     down = False
 
-    def append(self, *args: Any, **named: Any) -> Future[Message]:
+    def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`."""
         if self.down:
             raise PartUnavailable(Part.BROKER, "down")
-        return super().append(*args, **named)
+        return super().append(record)
 
     def states(self) -> list[ImageState]:
         """What was published, in order."""

@@ -17,7 +17,7 @@ from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.ports import Embedder, EventConsumer, ObjectStore, VectorIndex
-from sightline.engine.records import IndexedImage, Message, TopicPartition
+from sightline.engine.records import IndexedImage, Message, ProducerRecord, TopicPartition
 from sightline.engine.settings import IndexSettings, KafkaSettings, StoreSettings, WorkerSettings
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.schemas.envelope import Event
@@ -192,7 +192,7 @@ class Indexing:
 
     def append(self, key: str, value: bytes | None, lane: Lane = Lane.LIVE) -> None:
         """Append any bytes to a lane's topic, and wait for the acknowledgement."""
-        self.producer.append(LANE_TOPICS[lane], key, value).result(patient(30))
+        self.producer.append(ProducerRecord(LANE_TOPICS[lane], key, value)).result(patient(30))
 
     def image(self, image_id: str) -> IndexedImage | None:
         """Return what the index keeps of an image."""

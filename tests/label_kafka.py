@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 from sightline.engine.event_log.kafka.producer import KafkaEventProducer
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.event_log.kafka.whole_topics import read_topics
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.labels import Stage
@@ -110,11 +111,13 @@ class LabelPipeline:
         for record in log:
             moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=record.timestamp_ms)
             producer.append(
-                INTERACTIONS_IMPORTED.name,
-                "k",
-                record.value,
-                partition=record.partition,
-                timestamp=moment,
+                ProducerRecord(
+                    INTERACTIONS_IMPORTED.name,
+                    "k",
+                    record.value,
+                    partition=record.partition,
+                    timestamp=moment,
+                )
             )
         producer.close()
 

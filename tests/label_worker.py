@@ -9,9 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from concurrent.futures import Future
-from datetime import datetime
 from pathlib import Path
 
 import faust
@@ -19,7 +17,7 @@ import faust
 from sightline.engine.event_log.kafka.event_log import KafkaEventLog
 from sightline.engine.event_log.kafka.producer import KafkaEventProducer
 from sightline.engine.ports import EventBatch
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.topics import EPOCHS_DONE
 from sightline.stream_workers.labels.stage.process import StageProcess
@@ -40,23 +38,12 @@ class DyingProducer:
         self._left = dies_before
         self._last = EPOCHS_DONE.name
 
-    def append(
-        self,
-        topic: str,
-        key: str,
-        value: bytes | None,
-        *,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp: datetime | None = None,
-        partition: int | None = None,
-    ) -> Future[Message]:
+    def append(self, record: ProducerRecord) -> Future[Message]:
         """Send, or die."""
-        self.about_to_send(topic)
-        if self.hangs(topic):
+        self.about_to_send(record.topic)
+        if self.hangs(record.topic):
             return Future()
-        return self._producer.append(
-            topic, key, value, headers=headers, timestamp=timestamp, partition=partition
-        )
+        return self._producer.append(record)
 
     def batch(self) -> EventBatch:
         """One whose every message is a send."""
@@ -92,13 +79,13 @@ class _DyingBatch:
         self._batch = batch
         self._hangs = False
 
-    def append(self, topic: str, key: str, value: bytes, *, partition: int | None = None) -> None:
+    def append(self, record: ProducerRecord) -> None:
         """Send, or die."""
-        self._dying.about_to_send(topic)
-        if self._dying.hangs(topic):
+        self._dying.about_to_send(record.topic)
+        if self._dying.hangs(record.topic):
             self._hangs = True
         else:
-            self._batch.append(topic, key, value, partition=partition)
+            self._batch.append(record)
 
     def seal(self) -> Future[int]:
         """Of the real one, unless something hangs."""

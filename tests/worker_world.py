@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from sightline.engine.clock import ManualClock
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Visibility
@@ -91,12 +91,12 @@ class World:
             time=self.clock.now(),
             data=state,
         )
-        self.log.append(TOPICS[lane], state.image_id, event.encode())
+        self.log.append(ProducerRecord(TOPICS[lane], state.image_id, event.encode()))
 
     def add(self, item: Published | Null) -> None:
         """Publish, or append what reconciling writes of an expired tombstone."""
         if isinstance(item, Null):
-            self.log.append(TOPICS[item.lane], item.image_id, None)
+            self.log.append(ProducerRecord(TOPICS[item.lane], item.image_id, None))
         else:
             self.publish(*item)
 

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from sightline.engine.errors import NotFound
 from sightline.engine.event_log.embedded.http_producer import CLOUD_EVENT, EVENTS_PATH
 from sightline.engine.ports import EventProducer, VectorIndex
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import Scope
 from sightline.infra.processes.reconciling import RECONCILE_PATH, Reconcile, as_document
 from sightline.schemas.envelope import ContractError
@@ -60,7 +61,9 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
         value = await request.body()
         headers = [("traceparent", traceparent.encode())] if traceparent else []
         message = await asyncio.wrap_future(
-            producer.append(x_topic, _subject(value, x_topic), value, headers=headers)
+            producer.append(
+                ProducerRecord(x_topic, _subject(value, x_topic), value, headers=headers)
+            )
         )
         return _json(
             {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
 from sightline.engine.event_log.embedded.journaled_producer import IMAGE_TOPICS
-from sightline.engine.records import DecisionFence, Fence, Stage
+from sightline.engine.records import DecisionFence, Fence, ProducerRecord, Stage
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.registry import decode
 
@@ -103,11 +103,13 @@ def _append_patiently(
     while not stop.is_set():
         try:
             producer.append(
-                record.topic,
-                record.image_id,
-                record.value,
-                headers=record.headers,
-                timestamp=record.appended,
+                ProducerRecord(
+                    record.topic,
+                    record.image_id,
+                    record.value,
+                    headers=record.headers,
+                    timestamp=record.appended,
+                )
             )
         except PartUnavailable as error:
             stop.wait(error.retry_after_s)

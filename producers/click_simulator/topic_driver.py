@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from sightline.engine.errors import Overloaded
 from sightline.engine.ports import Clock, EventProducer
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.producers.click_simulator.simulated_log import SimulatedRecord
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -74,7 +74,9 @@ class TopicDriver:
         while True:
             try:
                 return self._producer.append(
-                    self._topic, key, record.value, timestamp=moment, partition=partition
+                    ProducerRecord(
+                        self._topic, key, record.value, timestamp=moment, partition=partition
+                    )
                 )
             except Overloaded:
                 self._producer.flush(60.0)

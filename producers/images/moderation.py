@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sightline.engine.errors import Conflict, Part, PartUnavailable
 from sightline.engine.object_store.catalogue import Decisions, Entry, Place
 from sightline.engine.ports import Clock, EventProducer
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.trace_context import new_traceparent, traceparent_header
 from sightline.producers.images.ids import new_id
 from sightline.schemas.envelope import Event
@@ -169,7 +169,9 @@ class ImageModeration:
     def _append(self, event: Event[ImageModerated]) -> Message:
         headers = [traceparent_header(new_traceparent())]
         topic, key = IMAGES_MODERATION.name, event.data.image_id
-        return self._producer.append(topic, key, event.encode(), headers=headers).result()
+        return self._producer.append(
+            ProducerRecord(topic, key, event.encode(), headers=headers)
+        ).result()
 
 
 def _higher(one: ImageModerated | None, other: ImageModerated | None) -> ImageModerated | None:

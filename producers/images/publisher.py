@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Unpack
 
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
+from sightline.engine.records import ProducerRecord
 from sightline.engine.trace_context import new_traceparent, traceparent_header
 from sightline.producers.images.content_types import OCTETS
 from sightline.producers.images.ids import event_id_of, refuse_derived
@@ -192,9 +193,11 @@ class ImagePublisher:
     ) -> Future[Written]:
         """Queue a finished event, as it is; see `publish`."""
         sent = self.producer.append(
-            TOPIC_OF_LANE[lane].name,
-            event.data.image_id,
-            event.encode(),
-            headers=[traceparent_header(traceparent or new_traceparent())],
+            ProducerRecord(
+                TOPIC_OF_LANE[lane].name,
+                event.data.image_id,
+                event.encode(),
+                headers=[traceparent_header(traceparent or new_traceparent())],
+            )
         )
         return written_when(sent, event)

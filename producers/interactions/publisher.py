@@ -13,7 +13,7 @@ from typing import Any
 
 from sightline.engine.errors import PermanentError
 from sightline.engine.ports import Clock, EventProducer
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.search_ids import (
     IssuedSearch,
     SearchIdInvalid,
@@ -259,7 +259,9 @@ class InteractionPublisher:
             data, event_id=event_id, source=self._source, time=self._clock.now()
         )
         trace = traceparent_header(traceparent or new_traceparent())
-        return self._producer.append(topic.name, key, event.encode(), headers=[trace])
+        return self._producer.append(
+            ProducerRecord(topic.name, key, event.encode(), headers=[trace])
+        )
 
 
 def refuse_future(

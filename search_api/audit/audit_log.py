@@ -18,6 +18,7 @@ from typing import NamedTuple
 from sightline.engine.errors import SightlineError
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, EventProducer
+from sightline.engine.records import ProducerRecord
 from sightline.schemas.audit import AccessRecorded, Decision
 from sightline.schemas.envelope import Event
 from sightline.schemas.topics import AUDIT
@@ -133,7 +134,7 @@ class AuditLog:
             record, event_id=uuid.uuid4().hex, source=self._source, time=record.last_at
         )
         try:
-            sent = self._producer.append(AUDIT.name, record.who, event.encode())
+            sent = self._producer.append(ProducerRecord(AUDIT.name, record.who, event.encode()))
         except SightlineError as error:
             self._published(error)
         else:

@@ -15,7 +15,7 @@ from sightline.engine.errors import Part, SightlineError, TransientError
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import EventProducer, ObjectStore
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.trace_context import child_traceparent, traceparent_header
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ObjectReference
@@ -138,7 +138,7 @@ class Impressions:
         )
         trace = traceparent_header(child_traceparent(impression.traceparent))
         return self._producer.append(
-            INTERACTIONS.name, shown.actor_id, event.encode(), headers=[trace]
+            ProducerRecord(INTERACTIONS.name, shown.actor_id, event.encode(), headers=[trace])
         )
 
     def _acknowledged(self, impression: ShownAnswer, appended: Future[Message]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sightline.engine.ports import EventProducer
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.dead_letters import HEADER_PREFIX, DeadLetterFacts
 from sightline.schemas.envelope import ContractError
 
@@ -111,7 +111,9 @@ def replay(
     replayed = []
     for letter in letters:
         key = (letter.key or b"").decode(errors="replace")
-        sent = producer.append(letter.facts.topic, key, letter.value, headers=letter.headers)
+        sent = producer.append(
+            ProducerRecord(letter.facts.topic, key, letter.value, headers=letter.headers)
+        )
         message = sent.result()
         one = Replayed(letter, message.topic, message.partition, message.offset)
         replayed.append(one)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sightline.engine.errors import Part, PartUnavailable, TransientError
 from sightline.engine.ports import EventProducer
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.stream_workers.delivery.retries import GaveUp, Patience
 
 _LOOK_AGAIN_S = 0.5
@@ -79,5 +79,5 @@ class Outbox:
     ) -> Future[Message]:
         return self._patience.until_it_works(
             Part.BROKER,
-            lambda: self._producer.append(topic, key, value, headers=headers),
+            lambda: self._producer.append(ProducerRecord(topic, key, value, headers=headers)),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from sightline.engine.ports import EventProducer, VectorIndex
-from sightline.engine.records import IndexedDecision, Message
+from sightline.engine.records import IndexedDecision, Message, ProducerRecord
 from sightline.schemas.envelope import Event
 from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.topics import IMAGES_MODERATION
@@ -78,7 +78,7 @@ class DecisionReconciler:
 
     def _append(self, event: Event[ImageModerated]) -> None:
         topic, key = IMAGES_MODERATION.name, event.data.image_id
-        self._producer.append(topic, key, event.encode()).result()
+        self._producer.append(ProducerRecord(topic, key, event.encode())).result()
 
 
 def compare_decisions(

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sightline.engine.ports import Clock, EventProducer, VectorIndex
-from sightline.engine.records import IndexedImage, Message, Stage
+from sightline.engine.records import IndexedImage, Message, ProducerRecord, Stage
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState
 from sightline.schemas.indexed import Outcome
@@ -213,13 +213,13 @@ class Reconciler:
                 self._append(image.winner.topic, event_of(image))
 
     def _append(self, topic: str, event: Event[ImageState]) -> None:
-        self._producer.append(topic, event.data.image_id, event.encode()).result()
+        self._producer.append(ProducerRecord(topic, event.data.image_id, event.encode())).result()
 
     def _purge(self, ids: Sequence[str]) -> None:
         """Nulls first: a crash in between leaves an extra tombstone, found by the next check."""
         for image_id in self._still_expired(ids):
             for topic in (IMAGES, IMAGES_BACKFILL):
-                self._producer.append(topic.name, image_id, None).result()
+                self._producer.append(ProducerRecord(topic.name, image_id, None)).result()
         gone = self._still_expired(ids)
         for image_id in gone:
             self._forget(image_id)

@@ -28,7 +28,7 @@ from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.ports import BatchEventProducer, EventConsumer, EventLog, LogFollower
-from sightline.engine.records import Message, TopicPartition
+from sightline.engine.records import Message, ProducerRecord, TopicPartition
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, INTERACTIONS
 from tests.patience import patient
@@ -232,7 +232,7 @@ class MemoryGaps:
         """See `Gaps.commit`."""
         producer = MemoryEventProducer(self._broker)
         for value in values:
-            producer.append(at.topic, "cat", value, partition=at.partition)
+            producer.append(ProducerRecord(at.topic, "cat", value, partition=at.partition))
         self._broker.skip(at)
 
     def abort(self, at: TopicPartition, *values: bytes) -> None:
@@ -260,9 +260,9 @@ with_gaps = pytest.mark.parametrize("deployment", ["kafka", "memory"], indirect=
 def test_an_acknowledgement_says_where_and_when(producer: BatchEventProducer) -> None:
     """The future carries the unprefixed topic, the place and the log's time."""
     before = datetime.now(UTC)
-    message = producer.append(TOPIC, "cat", b"1", headers=[("traceparent", b"x")]).result(
-        patient(15)
-    )
+    message = producer.append(
+        ProducerRecord(TOPIC, "cat", b"1", headers=[("traceparent", b"x")])
+    ).result(patient(15))
     assert (message.topic, message.offset, message.value) == (TOPIC, 0, b"1")
     assert message.partition in range(3)
     assert abs((message.timestamp - before).total_seconds()) < 60
@@ -272,10 +272,10 @@ def test_what_was_appended_is_read_back(
     producer: BatchEventProducer, consume: Callable[..., EventConsumer]
 ) -> None:
     """Key, value, headers, nulls and time survive the trip; the topic comes back unprefixed."""
-    sent = producer.append(TOPIC, "cat", b"\x00\xff", headers=[("a", b"1"), ("a", b"2")]).result(
-        patient(15)
-    )
-    null = producer.append(TOPIC, "cat", None).result(patient(15))
+    sent = producer.append(
+        ProducerRecord(TOPIC, "cat", b"\x00\xff", headers=[("a", b"1"), ("a", b"2")])
+    ).result(patient(15))
+    null = producer.append(ProducerRecord(TOPIC, "cat", None)).result(patient(15))
     first, second = drain(consume(), 2)
     assert first == sent
     assert (second.offset, second.value) == (null.offset, None)
@@ -285,7 +285,9 @@ def test_one_key_keeps_its_order(
     producer: BatchEventProducer, consume: Callable[..., EventConsumer]
 ) -> None:
     """Messages of one key lie in one partition in the order of their appends."""
-    futures = [producer.append(TOPIC, f"k{n % 5}", str(n).encode()) for n in range(200)]
+    futures = [
+        producer.append(ProducerRecord(TOPIC, f"k{n % 5}", str(n).encode())) for n in range(200)
+    ]
     producer.flush(15)
     assert all(future.done() for future in futures)
     per_key: dict[bytes | None, list[int]] = {}
@@ -299,7 +301,7 @@ def test_a_group_goes_on_where_it_committed(
 ) -> None:
     """Only what was committed is skipped by the group's next member; the rest comes again."""
     for n in range(10):
-        producer.append(TOPIC, "cat", str(n).encode())
+        producer.append(ProducerRecord(TOPIC, "cat", str(n).encode()))
     producer.flush(15)
     first = consume()
     at = drain(first, 10)[0].topic_partition
@@ -334,13 +336,13 @@ def test_a_paused_partition_waits(
     producer: BatchEventProducer, consume: Callable[..., EventConsumer]
 ) -> None:
     """Nothing comes from a paused partition; everything, in order, once it is resumed."""
-    producer.append(TOPIC, "cat", b"0").result(patient(15))
+    producer.append(ProducerRecord(TOPIC, "cat", b"0")).result(patient(15))
     consumer = consume()
     at = drain(consumer, 1)[0].topic_partition
     consumer.pause([at])
     consumer.pause([at])
     for n in range(1, 5):
-        producer.append(TOPIC, "cat", str(n).encode())
+        producer.append(ProducerRecord(TOPIC, "cat", str(n).encode()))
     producer.flush(15)
     assert consumer.poll(10, 1.0) == []
     consumer.resume([at])
@@ -353,7 +355,7 @@ def test_lag_is_what_is_left_to_read(
     """Lag falls to 0 as messages are polled, and rises with new ones while paused."""
     consumer = consume()
     for n in range(5):
-        producer.append(TOPIC, "cat", str(n).encode())
+        producer.append(ProducerRecord(TOPIC, "cat", str(n).encode()))
     at = drain(consumer, 5)[0].topic_partition
     eventually(lambda: consumer.poll(1, 0.1) or consumer.lag().get(at) == 0, timeout_s=15)
     assert set(consumer.lag().values()) == {0}
@@ -362,8 +364,8 @@ def test_lag_is_what_is_left_to_read(
 def test_a_message_over_the_bound_is_refused(producer: BatchEventProducer) -> None:
     """A message that is larger than any topic allows ends as `TooLarge`; the next one passes."""
     with pytest.raises(TooLarge):
-        producer.append(TOPIC, "cat", b"x" * 4_000_000).result(patient(15))
-    assert producer.append(TOPIC, "cat", b"y").result(patient(15)).value == b"y"
+        producer.append(ProducerRecord(TOPIC, "cat", b"x" * 4_000_000)).result(patient(15))
+    assert producer.append(ProducerRecord(TOPIC, "cat", b"y")).result(patient(15)).value == b"y"
 
 
 def test_a_batch_ends_when_all_of_it_is_acknowledged(
@@ -372,7 +374,7 @@ def test_a_batch_ends_when_all_of_it_is_acknowledged(
     """Its future counts what was appended, all of which can be read by then; none is none."""
     batch = producer.batch()
     for n in range(500):
-        batch.append(TOPIC, f"k{n}", str(n).encode(), partition=n % 3)
+        batch.append(ProducerRecord(TOPIC, f"k{n}", str(n).encode(), partition=n % 3))
     assert batch.seal().result(patient(15)) == 500
     found = {(m.key, m.value, m.partition) for m in log.read([TOPIC])}
     assert found == {(b"k%d" % n, b"%d" % n, n % 3) for n in range(500)}
@@ -383,11 +385,11 @@ def test_one_refused_message_fails_its_batch_only(producer: BatchEventProducer) 
     """The first failure is the batch's; what else was in it, or comes later, is sent."""
     batch = producer.batch()
     for value in (b"1", b"x" * 4_000_000, b"2"):
-        batch.append(TOPIC, "cat", value)
+        batch.append(ProducerRecord(TOPIC, "cat", value))
     with pytest.raises(TooLarge):
         batch.seal().result(patient(15))
     after = producer.batch()
-    after.append(TOPIC, "cat", b"3")
+    after.append(ProducerRecord(TOPIC, "cat", b"3"))
     assert after.seal().result(patient(15)) == 1
 
 
@@ -408,7 +410,7 @@ def test_a_batch_tells_when_the_queue_is_full(
 
     def fill() -> None:
         for _ in range(1_000):
-            batch.append(TOPIC, "cat", b"x")
+            batch.append(ProducerRecord(TOPIC, "cat", b"x"))
             next(fitted)
 
     with pytest.raises(Overloaded):
@@ -419,12 +421,12 @@ def test_a_batch_tells_when_the_queue_is_full(
 
 def test_a_closed_producer_refuses(producer: BatchEventProducer) -> None:
     """Closing flushes; appending afterwards is an error, closing again is not."""
-    future = producer.append(TOPIC, "cat", b"1")
+    future = producer.append(ProducerRecord(TOPIC, "cat", b"1"))
     producer.close()
     producer.close()
     assert future.result(0).value == b"1"
     with pytest.raises(PartUnavailable):
-        producer.append(TOPIC, "cat", b"2")
+        producer.append(ProducerRecord(TOPIC, "cat", b"2"))
     with pytest.raises(PartUnavailable):
         producer.batch()
 
@@ -434,7 +436,7 @@ def test_a_whole_topic_is_read_to_its_present_end(
 ) -> None:
     """The reader sees every message of all partitions once and stops; empty topics are empty."""
     for n in range(50):
-        producer.append(TOPIC, f"k{n}", str(n).encode())
+        producer.append(ProducerRecord(TOPIC, f"k{n}", str(n).encode()))
     producer.flush(15)
     found = {m.value for m in log.read([TOPIC, IMAGES_BACKFILL.name])}
     assert found == {str(n).encode() for n in range(50)}
@@ -445,7 +447,9 @@ def test_a_whole_topic_is_read_to_its_present_end(
 def test_a_partition_can_be_named(producer: BatchEventProducer, lane: Literal[1] | None) -> None:
     """Markers go to every partition by number; without one the key decides, the same each time."""
     places = {
-        producer.append(TOPIC, "cat", b"1", partition=lane).result(patient(15)).partition
+        producer.append(ProducerRecord(TOPIC, "cat", b"1", partition=lane))
+        .result(patient(15))
+        .partition
         for _ in "ab"
     }
     assert len(places) == 1
@@ -455,8 +459,8 @@ def test_a_partition_can_be_named(producer: BatchEventProducer, lane: Literal[1]
 def test_one_key_is_read_from_its_partition(log: EventLog, producer: BatchEventProducer) -> None:
     """All of that partition, in order, and nothing of the others."""
     for n in range(30):
-        producer.append(TOPIC, f"k{n}", str(n).encode())
-    at = producer.append(TOPIC, "k7", b"last").result(patient(15))
+        producer.append(ProducerRecord(TOPIC, f"k{n}", str(n).encode()))
+    at = producer.append(ProducerRecord(TOPIC, "k7", b"last")).result(patient(15))
     found = list(log.read([TOPIC, "no-such-topic"], key="k7"))
     assert {m.partition for m in found} == {at.partition}
     assert found == [m for m in log.read([TOPIC]) if m.partition == at.partition]
@@ -465,7 +469,10 @@ def test_one_key_is_read_from_its_partition(log: EventLog, producer: BatchEventP
 
 def test_what_was_appended_before_is_left_out(log: EventLog, producer: BatchEventProducer) -> None:
     """`since` is compared with the log's own times; later than all of them nothing is left."""
-    told = [producer.append(TOPIC, "cat", str(n).encode()).result(patient(15)) for n in range(3)]
+    told = [
+        producer.append(ProducerRecord(TOPIC, "cat", str(n).encode())).result(patient(15))
+        for n in range(3)
+    ]
     since = told[0].timestamp
     assert {m.value for m in log.read([TOPIC], since=since)} >= {b"0", b"1", b"2"}
     assert list(log.read([TOPIC], since=told[-1].timestamp + timedelta(hours=1))) == []
@@ -483,13 +490,13 @@ def test_a_follower_reads_on_from_where_it_was_told(
 ) -> None:
     """From the given offset, then what comes later; other partitions are not read."""
     for n in range(4):
-        producer.append(TOPIC, "cat", str(n).encode(), partition=1)
-        producer.append(TOPIC, "cat", b"other", partition=0)
+        producer.append(ProducerRecord(TOPIC, "cat", str(n).encode(), partition=1))
+        producer.append(ProducerRecord(TOPIC, "cat", b"other", partition=0))
     producer.flush(15)
     with closing(log.follow(TOPIC, {1: 2}, group="followers")) as follower:
         assert [m.value for m in drain(follower, 2)] == [b"2", b"3"]
         assert follower.poll(10, 0.2) == []
-        producer.append(TOPIC, "cat", b"4", partition=1).result(patient(15))
+        producer.append(ProducerRecord(TOPIC, "cat", b"4", partition=1)).result(patient(15))
         assert [m.value for m in drain(follower, 1)] == [b"4"]
 
 
@@ -497,7 +504,7 @@ def test_a_start_outside_of_the_log_is_its_beginning(
     log: EventLog, producer: BatchEventProducer
 ) -> None:
     """Of an offset that is not there yet; the caller sees it by the first offset that comes."""
-    producer.append(TOPIC, "cat", b"0", partition=1).result(patient(15))
+    producer.append(ProducerRecord(TOPIC, "cat", b"0", partition=1)).result(patient(15))
     with closing(log.follow(TOPIC, {1: 77}, group="followers")) as follower:
         assert drain(follower, 1)[0].offset == 0
 
@@ -507,7 +514,7 @@ def test_a_followers_commit_is_where_its_group_starts(
 ) -> None:
     """Committed offsets are read back; without one it is the log's start."""
     for _ in range(4):
-        producer.append(TOPIC, "cat", b"x", partition=1)
+        producer.append(ProducerRecord(TOPIC, "cat", b"x", partition=1))
     producer.flush(15)
     with closing(log.follow(TOPIC, {1: 0}, group="followers")) as follower:
         drain(follower, 4)
@@ -520,7 +527,7 @@ def test_offsets_are_found_by_time(
     request: pytest.FixtureRequest, log: EventLog, producer: BatchEventProducer
 ) -> None:
     """None is the beginning; a moment that is yet to come is the end; no topic, no partitions."""
-    told = producer.append(TOPIC, "cat", b"x", partition=1).result(patient(15))
+    told = producer.append(ProducerRecord(TOPIC, "cat", b"x", partition=1)).result(patient(15))
     assert log.offsets_since(TOPIC, None) == {0: 0, 1: 0, 2: 0}
     assert log.offsets_since("no-such-topic", None) == {}
     later = told.timestamp + timedelta(hours=1)
@@ -535,7 +542,9 @@ def test_the_last_record_of_each_partition_is_found(
 ) -> None:
     """None of an empty partition; nothing at all of a topic that is not there."""
     for n in range(3):
-        last = producer.append(TOPIC, "cat", str(n).encode(), partition=1).result(patient(15))
+        last = producer.append(ProducerRecord(TOPIC, "cat", str(n).encode(), partition=1)).result(
+            patient(15)
+        )
     assert log.last_records(TOPIC) == {0: None, 1: last, 2: None}
     assert log.last_records("no-such-topic") == {}
 
@@ -543,7 +552,7 @@ def test_the_last_record_of_each_partition_is_found(
 def test_the_next_record_is_found(log: EventLog, producer: BatchEventProducer) -> None:
     """The offset itself where there is a record, else the end, also for what lies beyond it."""
     for _ in range(3):
-        producer.append(TOPIC, "cat", b"x", partition=1).result(patient(15))
+        producer.append(ProducerRecord(TOPIC, "cat", b"x", partition=1)).result(patient(15))
     at = TopicPartition(TOPIC, 1)
     assert [log.next_record(at, offset) for offset in range(5)] == [0, 1, 2, 3, 3]
     assert log.next_record(TopicPartition(TOPIC, 0), 0) == 0
@@ -551,7 +560,10 @@ def test_the_next_record_is_found(log: EventLog, producer: BatchEventProducer) -
 
 def test_lag_is_seen_from_outside(log: EventLog, producer: BatchEventProducer) -> None:
     """What a group has not committed, and since when it waits."""
-    told = [producer.append(TOPIC, "cat", b"x", partition=1).result(patient(15)) for _ in range(3)]
+    told = [
+        producer.append(ProducerRecord(TOPIC, "cat", b"x", partition=1)).result(patient(15))
+        for _ in range(3)
+    ]
     [_, before, _] = log.lag("followers", [TOPIC, "no-such-topic"])
     assert (before.lag, before.committed, before.oldest_waiting) == (3, None, told[0].timestamp)
     with closing(log.follow(TOPIC, {1: 0}, group="followers")) as follower:
@@ -579,7 +591,7 @@ def test_a_gap_of_a_committed_transaction_is_known(
         follower.commit({at: 2})
     [_, lag, _] = log.lag("followers", [TOPIC])
     assert (lag.lag, lag.oldest_waiting) == (0, None)
-    producer.append(TOPIC, "cat", b"c", partition=1).result(patient(15))
+    producer.append(ProducerRecord(TOPIC, "cat", b"c", partition=1)).result(patient(15))
     assert [m.offset for m in log.read([TOPIC])] == [0, 1, 3]
     assert log.next_record(at, 2) == 3
 
@@ -593,7 +605,7 @@ def test_a_gap_of_an_aborted_transaction_is_known(
     at = TopicPartition(TOPIC, 1)
     assert log.next_record(at, 0) == 3
     assert log.last_records(TOPIC)[1] is None
-    producer.append(TOPIC, "cat", b"c", partition=1).result(patient(15))
+    producer.append(ProducerRecord(TOPIC, "cat", b"c", partition=1)).result(patient(15))
     assert [(m.offset, m.value) for m in log.read([TOPIC])] == [(3, b"c")]
     assert log.next_record(at, 0) == 3
 
@@ -605,7 +617,9 @@ def test_a_gap_of_a_deletion_is_known(
     """Below the log's start there is nothing to wait for."""
     at = TopicPartition(INTERACTIONS.name, 1)  # no compacted topic can be cut off like this
     for n in range(4):
-        producer.append(at.topic, "cat", str(n).encode(), partition=1).result(patient(15))
+        producer.append(ProducerRecord(at.topic, "cat", str(n).encode(), partition=1)).result(
+            patient(15)
+        )
     gaps.delete_below(at, 3)
     assert log.next_record(at, 0) == 3
     assert log.start_offsets("followers", at.topic, [1]) == {1: 3}

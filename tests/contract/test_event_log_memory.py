@@ -14,7 +14,7 @@ from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
 from sightline.engine.event_log.memory.group import shared_out
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
-from sightline.engine.records import TopicPartition
+from sightline.engine.records import ProducerRecord, TopicPartition
 from sightline.schemas.topics import IMAGES
 
 TOPIC = IMAGES.name
@@ -77,11 +77,11 @@ def test_a_broker_that_is_down_is_told_once_by_polls_and_always_by_the_rest() ->
     broker = MemoryBroker([IMAGES], 1, polls_wait=False)
     producer = MemoryEventProducer(broker)
     consumer, _ = member(broker)
-    producer.append(TOPIC, "cat", b"0").result(0)
+    producer.append(ProducerRecord(TOPIC, "cat", b"0")).result(0)
     consumer.poll(1, 0)
     broker.down = True
     with pytest.raises(PartUnavailable):
-        producer.append(TOPIC, "cat", b"1").result(0)
+        producer.append(ProducerRecord(TOPIC, "cat", b"1")).result(0)
     with pytest.raises(PartUnavailable):
         consumer.poll(1, 0)
     assert consumer.poll(1, 0) == []
@@ -89,7 +89,7 @@ def test_a_broker_that_is_down_is_told_once_by_polls_and_always_by_the_rest() ->
         with pytest.raises(PartUnavailable):
             call()
     broker.down = False
-    producer.append(TOPIC, "cat", b"2").result(0)
+    producer.append(ProducerRecord(TOPIC, "cat", b"2")).result(0)
     assert [m.value for m in consumer.poll(9, 0)] == [b"2"]
 
 
@@ -98,7 +98,7 @@ def test_compaction_keeps_the_last_record_of_each_key() -> None:
     broker = MemoryBroker([IMAGES], 1)
     producer = MemoryEventProducer(broker)
     for key in ("a", "b", "a", "c", "b"):
-        producer.append(TOPIC, key, b"x").result(0)
+        producer.append(ProducerRecord(TOPIC, key, b"x")).result(0)
     broker.compact(TOPIC)
     assert [(m.key, m.offset) for m in broker.records(TOPIC)] == [(b"a", 2), (b"c", 3), (b"b", 4)]
 
@@ -109,7 +109,7 @@ def test_no_partition_starves_another() -> None:
     producer = MemoryEventProducer(broker)
     consumer, _ = member(broker)
     for number in (0, 0, 0, 1):
-        producer.append(TOPIC, "cat", b"x", partition=number).result(0)
+        producer.append(ProducerRecord(TOPIC, "cat", b"x", partition=number)).result(0)
     polled = [consumer.poll(1, 0)[0].partition for _ in range(2)]
     assert sorted(polled) == [0, 1]
 

@@ -25,6 +25,7 @@ from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.object_store.s3 import S3ObjectStore
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import BridgeSettings, KafkaSettings, StoreSettings, WorkerSettings
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.producers.images.catalogued import CataloguedImages
@@ -206,9 +207,9 @@ def test_notifications_of_nothing_change_nothing_and_malformed_ones_are_dead_let
 
     removed, created = note("s3:ObjectRemoved:Delete"), note("s3:ObjectCreated:Put")
     for value in (removed, created, removed, b"{}"):
-        bridged.producer.append(BUCKET_NOTIFICATIONS.name, "theirs/k.jpg", value).result(
-            patient(30)
-        )
+        bridged.producer.append(
+            ProducerRecord(BUCKET_NOTIFICATIONS.name, "theirs/k.jpg", value)
+        ).result(patient(30))
     (letter,) = (
         eventually(lambda: list(read_topics(bridged.kafka, [BUCKET_NOTIFICATIONS_DLQ.name]))) or []
     )

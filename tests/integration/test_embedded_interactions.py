@@ -13,7 +13,7 @@ from sightline.engine.errors import Overloaded
 from sightline.engine.event_log.kafka import KafkaEventConsumer, read_topics
 from sightline.engine.event_log.kafka.offsets import start_offsets
 from sightline.engine.event_log.partitions import partition_of
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import LabelSettings
 from sightline.infra.wiring.embedded import embedded_node
 from sightline.infra.wiring.node import Node
@@ -53,7 +53,9 @@ def accepted(node: Node, actor: str, *, at_most: int) -> list[Future[Message]]:
     taken: list[Future[Message]] = []
     for _ in range(at_most):
         try:
-            taken.append(node.producer.append(INTERACTIONS.name, actor, b"x" * SIZE_BYTES))
+            taken.append(
+                node.producer.append(ProducerRecord(INTERACTIONS.name, actor, b"x" * SIZE_BYTES))
+            )
         except Overloaded:
             break
     for future in taken:

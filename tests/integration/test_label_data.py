@@ -25,6 +25,7 @@ from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
 from sightline.engine.label_data.triple_table import read_triples
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.s3 import S3ObjectStore
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings, Mode, Settings, SinkSettings, StoreSettings
 from sightline.infra.commands.labels import LabelCommands
 from sightline.infra.wiring.label_data import LabelData
@@ -94,7 +95,7 @@ class World:
 
     def append(self, topic: str, key: str, value: bytes, partition: int | None = None) -> None:
         """One record."""
-        self.producer.append(topic, key, value, partition=partition)
+        self.producer.append(ProducerRecord(topic, key, value, partition=partition))
 
     def say(self, topic: str, key: str, data: EventData, partition: int | None = None) -> None:
         """One event."""

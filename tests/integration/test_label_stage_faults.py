@@ -11,6 +11,7 @@ import pytest
 
 from sightline.engine.event_log.kafka.producer import KafkaEventProducer
 from sightline.engine.event_log.kafka.whole_topics import read_topics
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.envelope import Event, EventData
@@ -100,7 +101,9 @@ def test_on_a_live_topic_ticks_alone_close_epochs(
             event: Event[EventData] = Event.of(
                 data, event_id=data.TYPE, source="urn:t", time=page.issued_at
             )
-            producer.append(INTERACTIONS.name, page.actor_id, event.encode()).result(patient(30))
+            producer.append(
+                ProducerRecord(INTERACTIONS.name, page.actor_id, event.encode())
+            ).result(patient(30))
         pipeline.start(Stage.JOIN)
         pipeline.start(Stage.MINE)
         triples = eventually(

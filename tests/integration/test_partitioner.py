@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from faust.transport.drivers.aiokafka import Producer as FaustProducer
 
 from sightline.engine.event_log.kafka import KafkaEventProducer
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings
 from tests.patience import patient
 
@@ -29,7 +30,7 @@ def by_ours(settings: KafkaSettings, topic: str, sent: Sequence[str]) -> dict[st
     """Key to the partition that our adapter chose."""
     producer = KafkaEventProducer(settings)
     try:
-        pending = {key: producer.append(topic, key, b"{}") for key in sent}
+        pending = {key: producer.append(ProducerRecord(topic, key, b"{}")) for key in sent}
         return {key: future.result(patient(30)).partition for key, future in pending.items()}
     finally:
         producer.close()

@@ -17,6 +17,7 @@ from sightline.engine.errors import Overloaded, PartUnavailable, TooLarge
 from sightline.engine.event_log.embedded.http_producer import HttpEventProducer
 from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.ports import EventProducer
+from sightline.engine.records import ProducerRecord
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import KafkaSettings
 from sightline.infra.local.free_ports import LOOPBACK, free_port
@@ -98,7 +99,7 @@ def nobody(**more: Any) -> KafkaSettings:
 def test_a_full_queue_refuses_at_once(say: Say) -> None:
     """What waits already ends by itself; the call that finds no room is `Overloaded`."""
     log = KafkaEventProducer(nobody(max_queued_messages=1))
-    waiting = log.append(IMAGES.name, "dog", b"1")
+    waiting = log.append(ProducerRecord(IMAGES.name, "dog", b"1"))
     with pytest.raises(Overloaded):
         say(log)
     log.close()
@@ -183,7 +184,7 @@ def test_appending_while_it_is_closed_is_never_silent(log: KafkaEventProducer) -
     def append() -> None:
         with suppress(PartUnavailable):
             while True:
-                taken.append(log.append(IMAGES.name, "cat", b"1"))
+                taken.append(log.append(ProducerRecord(IMAGES.name, "cat", b"1")))
                 going.set()
 
     threads = [threading.Thread(target=append) for _ in range(4)]
@@ -204,4 +205,4 @@ def test_the_owners_api_is_an_acknowledgement_or_an_error_too() -> None:
     log.close()
     assert all(isinstance(future.exception(0), PartUnavailable) for future in published)
     with pytest.raises(PartUnavailable, match="closed"):
-        log.append(IMAGES.name, "cat", b"1")
+        log.append(ProducerRecord(IMAGES.name, "cat", b"1"))

@@ -29,7 +29,7 @@ from sightline.engine.event_log.kafka import (
 )
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.object_store.s3 import S3ObjectStore
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import KafkaSettings, Settings, StoreSettings
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.producers.backfill.ends import End
@@ -233,7 +233,7 @@ def test_nobody_there_is_told_in_time() -> None:
     with pytest.raises(PartUnavailable):
         producer.warm_up(timeout_s=1.0)
     with pytest.raises(PartUnavailable):
-        producer.append(IMAGES.name, "a", b"1").result(patient(10))
+        producer.append(ProducerRecord(IMAGES.name, "a", b"1")).result(patient(10))
     producer.close()
 
 
@@ -291,7 +291,7 @@ def test_the_in_process_broker_drops_nothing_behind_the_bound() -> None:
         nonlocal sent
         try:
             while sent < 200:
-                producer.append(IMAGES.name, "a", value)
+                producer.append(ProducerRecord(IMAGES.name, "a", value))
                 sent += 1
         except PartUnavailable:
             pass

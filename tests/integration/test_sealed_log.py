@@ -20,7 +20,7 @@ from sightline.engine.event_log.embedded.sealed import (
     SealingProducer,
 )
 from sightline.engine.event_log.kafka import KafkaEventConsumer, KafkaEventProducer
-from sightline.engine.records import Message, TopicPartition
+from sightline.engine.records import Message, ProducerRecord, TopicPartition
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.documents.examples import example
 from sightline.schemas.topics import IMAGES, INTERACTIONS, TOPICS
@@ -67,9 +67,13 @@ def test_what_a_stranger_appends_about_images_is_passed_over(tmp_path: Path) -> 
             [(HEADER, Seal().of(IMAGES.name, b"evil-0000", evil))],
             [(HEADER, copied)],
         ):
-            stranger.append(IMAGES.name, "evil-0000", evil, headers=forged).result(60)
-        ours.append(IMAGES.name, "lamp-4711", uploaded, headers=[("traceparent", b"t")]).result(60)
-        stranger.append(INTERACTIONS.name, "anybody", b"{}").result(60)
+            stranger.append(ProducerRecord(IMAGES.name, "evil-0000", evil, headers=forged)).result(
+                60
+            )
+        ours.append(
+            ProducerRecord(IMAGES.name, "lamp-4711", uploaded, headers=[("traceparent", b"t")])
+        ).result(60)
+        stranger.append(ProducerRecord(INTERACTIONS.name, "anybody", b"{}")).result(60)
         consumer = SealedConsumer(KafkaEventConsumer(kafka, group="worker"), seal)
         consumer.subscribe([IMAGES.name, INTERACTIONS.name], Ignoring())
         read: list[Message] = []

@@ -19,6 +19,7 @@ from sightline.engine.event_log.kafka import (
 )
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.object_store.s3 import S3ObjectStore
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettings
 from sightline.infra.doctor.broker import check_broker
 from sightline.infra.doctor.findings import Finding
@@ -117,7 +118,7 @@ def test_a_wrong_password_is_named_and_never_told(broker: SecuredKafka, mechanis
     assert "SIGHTLINE_KAFKA__SASL_PASSWORD" in str(finding)
     assert "not-the-one" not in str(finding)
     with closing(KafkaEventProducer(wrong)) as producer, pytest.raises(PartUnavailable):
-        producer.append(IMAGES.name, "k", b"{}").result(patient(30))
+        producer.append(ProducerRecord(IMAGES.name, "k", b"{}")).result(patient(30))
 
 
 def test_an_authority_that_is_not_trusted_is_named(broker: SecuredKafka, s3: StoreSettings) -> None:
@@ -150,6 +151,6 @@ def test_prefixes_keep_deployments_apart(broker: SecuredKafka) -> None:
     for kafka in (mine, theirs):
         KafkaTopics(kafka).ensure([IMAGES])
     with closing(KafkaEventProducer(mine)) as producer:
-        producer.append(IMAGES.name, "k", b"{}").result(patient(30))
+        producer.append(ProducerRecord(IMAGES.name, "k", b"{}")).result(patient(30))
     assert len(list(read_topics(mine, [IMAGES.name]))) == 1
     assert list(read_topics(theirs, [IMAGES.name])) == []

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.pictures.formats.signature import NO_PICTURE
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.producers.backfill.ends import End
 from sightline.producers.backfill.files import BackfillRefused
 from sightline.producers.backfill.record import BackfillSummary, FileFailed
@@ -42,12 +41,12 @@ class Log(MemoryLog):
         self.failures: list[Exception] = []
         self.lock = threading.Lock()
 
-    def append(self, *args: Any, **named: Any) -> Future[Message]:
+    def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`."""
         with self.lock:
             if self.failures:
                 raise self.failures.pop()
-            return super().append(*args, **named)
+            return super().append(record)
 
     def states(self, topic: str = IMAGES_BACKFILL.name) -> dict[str, ImageState]:
         """What was published, by image."""

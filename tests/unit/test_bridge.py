@@ -15,7 +15,7 @@ from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.engine.records import StoredObject, TopicPartition
+from sightline.engine.records import ProducerRecord, StoredObject, TopicPartition
 from sightline.engine.settings import BridgeSettings, WorkerSettings
 from sightline.producers.images.catalogue_writes import BucketObject
 from sightline.producers.images.catalogued import CataloguedImages
@@ -94,7 +94,7 @@ class Bridged:
     def hear(self, *values: bytes) -> None:
         """Bridge these notifications, to the end."""
         for value in values:
-            self.log.append(BUCKET_NOTIFICATIONS.name, "k", value)
+            self.log.append(ProducerRecord(BUCKET_NOTIFICATIONS.name, "k", value))
         end = len(self.log.records[BUCKET_NOTIFICATIONS.name])
         stop = threading.Event()
         thread = threading.Thread(target=self._bridge.run, args=(stop,))
@@ -108,7 +108,7 @@ class Bridged:
     def run_over(self, *values: bytes) -> None:
         """Bridge these until the bridge ends by itself."""
         for value in values:
-            self.log.append(BUCKET_NOTIFICATIONS.name, "k", value)
+            self.log.append(ProducerRecord(BUCKET_NOTIFICATIONS.name, "k", value))
         self._bridge.run(threading.Event())
 
     def states(self, key: str) -> list[ImageState]:

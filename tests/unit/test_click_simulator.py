@@ -13,6 +13,7 @@ import pytest
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, PermanentError
+from sightline.engine.records import ProducerRecord
 from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.attack import Attack
 from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
@@ -200,12 +201,11 @@ class _Topic:
     full: bool = True
     kept: list[tuple[str, int | None, datetime | None]] = field(default_factory=list)
 
-    def append(self, topic: str, key: str, value: bytes | None, **facts: Any) -> Future[Any]:
-        del topic, value
+    def append(self, record: ProducerRecord) -> Future[Any]:
         if self.full:
             self.full = False
             raise Overloaded(Part.BROKER, "full")
-        self.kept.append((key, facts["partition"], facts["timestamp"]))
+        self.kept.append((record.key, record.partition, record.timestamp))
         future: Future[Any] = Future()
         future.set_result(None)
         return future

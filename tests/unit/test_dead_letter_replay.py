@@ -10,6 +10,7 @@ from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.topics import IMAGES, IMAGES_DLQ
 from sightline.stream_workers.delivery.dead_letter_replay import Wanted, dead_letters, replay
@@ -40,7 +41,9 @@ class Letters:
         self, value: bytes, error: str = "ContractError", *, by_sender: bool = False
     ) -> None:
         """Append it, and dead-letter it."""
-        sent = self.log.append(IMAGES.name, "a", value, headers=[("traceparent", b"00-1-2-01")])
+        sent = self.log.append(
+            ProducerRecord(IMAGES.name, "a", value, headers=[("traceparent", b"00-1-2-01")])
+        )
         self.sender.send(sent.result(), cause(error, by_sender=by_sender))
 
 
@@ -64,7 +67,7 @@ def test_letters_are_chosen_by_what_is_wanted(letters: Letters) -> None:
     """By topic, error, stage and place; records of another kind are passed over."""
     letters.rubbish(b"x")
     letters.rubbish(b"y", error="ZeroDivisionError")
-    letters.log.append(IMAGES_DLQ.name, "a", b"no letter")
+    letters.log.append(ProducerRecord(IMAGES_DLQ.name, "a", b"no letter"))
     records = letters.log.records[IMAGES_DLQ.name]
 
     def values(wanted: Wanted) -> list[bytes | None]:
@@ -126,7 +129,10 @@ def test_each_partition_has_a_limit_of_its_own() -> None:
     producer = MemoryEventProducer(broker)
     for partition in (0, 1):
         for _ in range(2):
-            sent = producer.append(IMAGES.name, "a", b"x", partition=partition)
+            sent = producer.append(ProducerRecord(IMAGES.name, "a", b"x", partition=partition))
             limit.count(sent.result(), "unreadable")
     with pytest.raises(DeadLetterLimit):
-        limit.count(producer.append(IMAGES.name, "a", b"x", partition=1).result(), "unreadable")
+        limit.count(
+            producer.append(ProducerRecord(IMAGES.name, "a", b"x", partition=1)).result(),
+            "unreadable",
+        )

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from sightline.engine.event_log.embedded.bounded_producer import BoundedEventPro
 from sightline.engine.event_log.embedded.journal import Journal
 from sightline.engine.event_log.embedded.journaled_producer import JournaledEventProducer
 from sightline.engine.event_log.partitions import partition_of
-from sightline.engine.records import Message, TopicPartition
+from sightline.engine.records import Message, ProducerRecord, TopicPartition
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageUploaded, ObjectReference
 from sightline.schemas.topics import IMAGES, IMAGES_INDEXED
@@ -65,11 +64,11 @@ class Held(MemoryLog):
         super().__init__(CLOCK)
         self.unanswered: list[tuple[Future[Message], Message]] = []
 
-    def append(self, *args: Any, **named: Any) -> Future[Message]:
+    def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`."""
         if self.down:
             raise PartUnavailable(Part.BROKER, "down")
-        message = super().append(*args, **named).result()
+        message = super().append(record).result()
         future: Future[Message] = Future()
         self.unanswered.append((future, message))
         return future
@@ -79,7 +78,7 @@ def test_an_image_event_is_journaled_before_it_is_acknowledged(journal: Journal)
     """The journal has it while the broker has yet to answer; the answer ends the future."""
     log = Held()
     producer = JournaledEventProducer(log, journal, clock=CLOCK)
-    future = producer.append(IMAGE, "a", event("a"), headers=[("h", b"1")])
+    future = producer.append(ProducerRecord(IMAGE, "a", event("a"), headers=[("h", b"1")]))
     eventually(lambda: log.unanswered)
     assert [(w.image_id, w.headers) for w in journal.winners()] == [("a", (("h", b"1"),))]
     assert not future.done()
@@ -95,7 +94,7 @@ def test_a_broken_journal_acknowledges_nothing(journal: Journal) -> None:
     producer = JournaledEventProducer(log, journal, clock=CLOCK)
     journal.close()
     with pytest.raises(PartUnavailable):
-        producer.append(IMAGE, "a", event("a")).result(patient(5))
+        producer.append(ProducerRecord(IMAGE, "a", event("a"))).result(patient(5))
     assert not log.unanswered
     producer.close()
 
@@ -106,7 +105,7 @@ def test_a_broken_log_is_told(journal: Journal) -> None:
     log.down = True
     producer = JournaledEventProducer(log, journal, clock=CLOCK)
     with pytest.raises(PartUnavailable):
-        producer.append(IMAGE, "a", event("a")).result(patient(5))
+        producer.append(ProducerRecord(IMAGE, "a", event("a"))).result(patient(5))
     assert journal.count() == 1
     producer.close()
 
@@ -115,31 +114,33 @@ def test_order_is_kept_and_groups_share_a_sync(journal: Journal) -> None:
     """Hundreds of events at once arrive in the order of their appends, each acknowledged."""
     log = MemoryLog(CLOCK)
     producer = JournaledEventProducer(log, journal, clock=CLOCK)
-    futures = [producer.append(IMAGE, "a", event("a", version)) for version in range(300)]
+    futures = [
+        producer.append(ProducerRecord(IMAGE, "a", event("a", version))) for version in range(300)
+    ]
     producer.flush(30)
     assert [future.result(0).offset for future in futures] == list(range(300))
     assert [w.version for w in journal.winners()] == [299]
     producer.close()
     with pytest.raises(PartUnavailable):
-        producer.append(IMAGE, "a", event("a"))
+        producer.append(ProducerRecord(IMAGE, "a", event("a")))
 
 
 def test_only_image_events_are_journaled(journal: Journal) -> None:
     """Other topics and what is no event pass through; a null makes it forget what is deleted."""
     log = MemoryLog(CLOCK)
     producer = JournaledEventProducer(log, journal, clock=CLOCK)
-    producer.append(IMAGES_INDEXED.name, "a", b"1").result(patient(5))
-    producer.append(IMAGE, "a", b"not json").result(patient(5))
+    producer.append(ProducerRecord(IMAGES_INDEXED.name, "a", b"1")).result(patient(5))
+    producer.append(ProducerRecord(IMAGE, "a", b"not json")).result(patient(5))
     assert journal.count() == 0
-    producer.append(IMAGE, "a", event("a")).result(patient(5))
-    producer.append(IMAGE, "a", None).result(patient(5))
+    producer.append(ProducerRecord(IMAGE, "a", event("a"))).result(patient(5))
+    producer.append(ProducerRecord(IMAGE, "a", None)).result(patient(5))
     assert journal.count() == 1
-    producer.append(IMAGE, "a", deletion("a", 2)).result(patient(5))
-    producer.append(IMAGE, "a", None).result(patient(5))
+    producer.append(ProducerRecord(IMAGE, "a", deletion("a", 2))).result(patient(5))
+    producer.append(ProducerRecord(IMAGE, "a", None)).result(patient(5))
     assert journal.count() == 0
     assert [m.value for m in log.records[IMAGE]][::2] == [b"not json", None, None]
     with pytest.raises(TooLarge):
-        producer.append(IMAGE, "a", b"x" * 2_000_000)
+        producer.append(ProducerRecord(IMAGE, "a", b"x" * 2_000_000))
     producer.close()
 
 
@@ -164,13 +165,13 @@ def test_appending_is_refused_until_consumers_catch_up() -> None:
     commits = Commits()
     producer = BoundedEventProducer(MemoryLog(CLOCK), {IMAGE: "workers"}, commits, max_bytes=10_000)
     for _ in range(8):  # 1,128 bytes each
-        producer.append(IMAGE, "a", b"x" * 1_000)
+        producer.append(ProducerRecord(IMAGE, "a", b"x" * 1_000))
     with pytest.raises(Overloaded):
-        producer.append(IMAGE, "a", b"x" * 1_000)
+        producer.append(ProducerRecord(IMAGE, "a", b"x" * 1_000))
     commits.offsets[TopicPartition(IMAGE, 0)] = 4
     eventually(lambda: producer.uncommitted_bytes(IMAGE) == 4 * 1_128)
-    producer.append(IMAGE, "a", b"x" * 1_000)
-    producer.append(IMAGES_INDEXED.name, "a", b"x" * 100_000)
+    producer.append(ProducerRecord(IMAGE, "a", b"x" * 1_000))
+    producer.append(ProducerRecord(IMAGES_INDEXED.name, "a", b"x" * 100_000))
     producer.close()
 
 
@@ -181,9 +182,9 @@ def test_each_partition_has_its_bound() -> None:
     )
     keys = {partition_of(key, 4): key for key in map(str, range(100))}
     for key in keys.values():
-        producer.append(IMAGE, key, b"x" * 1_000)
+        producer.append(ProducerRecord(IMAGE, key, b"x" * 1_000))
         with pytest.raises(Overloaded):
-            producer.append(IMAGE, key, b"x" * 1_000)
+            producer.append(ProducerRecord(IMAGE, key, b"x" * 1_000))
     assert producer.uncommitted_bytes(IMAGE) == len(keys) * 1_128
     producer.close()
 
@@ -192,12 +193,12 @@ def test_a_failed_append_makes_room_again() -> None:
     """What the broker did not take does not count, nor does one message alone that is too big."""
     log = Held()
     producer = BoundedEventProducer(log, {IMAGE: "workers"}, Commits(), max_bytes=1_000)
-    future = producer.append(IMAGE, "a", b"x" * 5_000)
+    future = producer.append(ProducerRecord(IMAGE, "a", b"x" * 5_000))
     log.unanswered[0][0].set_exception(PartUnavailable(Part.BROKER, "down"))
     assert future.exception() is not None
     assert producer.uncommitted_bytes(IMAGE) == 0
     log.down = True
     with pytest.raises(PartUnavailable):
-        producer.append(IMAGE, "a", b"x")
+        producer.append(ProducerRecord(IMAGE, "a", b"x"))
     assert producer.uncommitted_bytes(IMAGE) == 0
     producer.close()

@@ -9,7 +9,7 @@ from sightline.engine.event_log.following import follow_until
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog, MemoryFollower
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.topics import TRAINING_TRIPLES
 from tests.patience import patient
 from tests.waiting import eventually
@@ -56,11 +56,11 @@ def test_a_broker_that_is_away_is_waited_for() -> None:
     assert following.asked.wait(patient(10))
     broker.down = False
     producer = MemoryEventProducer(broker)
-    producer.append(TOPIC, "k", b"1")
+    producer.append(ProducerRecord(TOPIC, "k", b"1"))
     eventually(lambda: following.taken == [b"1"], timeout_s=20)
     broker.down = True
     broker.down = False
-    producer.append(TOPIC, "k", b"2")
+    producer.append(ProducerRecord(TOPIC, "k", b"2"))
     eventually(lambda: following.taken == [b"1", b"2"], timeout_s=20)
     following.end()
 

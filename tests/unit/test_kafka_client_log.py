@@ -20,6 +20,7 @@ from sightline.engine.event_log.kafka.clients import (
     open_consumer,
 )
 from sightline.engine.logs import JsonFormatter
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettings
 from sightline.infra.local.free_ports import LOOPBACK, free_port
 from sightline.schemas.topics import IMAGES
@@ -74,7 +75,7 @@ def test_a_producer_says_nothing_on_standard_error(
     settings = nobody()
     producer = KafkaEventProducer(settings)
     with pytest.raises(PartUnavailable):
-        producer.append(IMAGES.name, "cat", b"1").result(patient(30))
+        producer.append(ProducerRecord(IMAGES.name, "cat", b"1")).result(patient(30))
     producer.close()
     assert capfd.readouterr().err == ""
     [line] = caplog.messages

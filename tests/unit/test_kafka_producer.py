@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.kafka import KafkaEventProducer, clients, read_topics
 from sightline.engine.event_log.kafka.config import Config, producer_config
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import IMAGES
 from tests.broker_faults import FaultyBroker, Request
@@ -40,7 +41,9 @@ def refuse_the_first_of_many(broker: FaultyBroker, settings: KafkaSettings) -> l
     producer.warm_up([TOPIC])
     broker.delay(100)
     broker.refuse(Request.PRODUCE, KafkaError.NOT_LEADER_FOR_PARTITION)
-    futures = [producer.append(TOPIC, "cat", str(n).encode()) for n in range(MESSAGES)]
+    futures = [
+        producer.append(ProducerRecord(TOPIC, "cat", str(n).encode())) for n in range(MESSAGES)
+    ]
     producer.close()
     broker.delay(0)
     return [future.exception() is None for future in futures]
@@ -87,6 +90,6 @@ def test_nor_does_it_count_in_a_batch(
         broker.refuse(Request.PRODUCE, KafkaError.NOT_LEADER_FOR_PARTITION)
         batch = producer.batch()
         for n in range(MESSAGES):
-            batch.append(TOPIC, "cat", str(n).encode())
+            batch.append(ProducerRecord(TOPIC, "cat", str(n).encode()))
         ended = batch.seal()
     assert isinstance(ended.exception(), PartUnavailable)

@@ -20,6 +20,7 @@ from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.object_store.directory import DirectoryObjectStore
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import ApiSettings, Settings, StoreSettings
 from sightline.infra.cli import labels
 from sightline.infra.commands import labels as label_commands
@@ -171,7 +172,7 @@ def test_a_fit_that_says_nothing_new_says_so(
     broker = MemoryBroker([SEARCHES_CLOSED], 1)
     for data in (closed(0, 7, page), marker(0, 7)):
         told = closed_message(data, 0, 0)
-        MemoryEventProducer(broker).append(SEARCHES_CLOSED.name, "0-7", told.value)
+        MemoryEventProducer(broker).append(ProducerRecord(SEARCHES_CLOSED.name, "0-7", told.value))
     monkeypatch.setattr(label_commands, "open_event_log", lambda _: MemoryEventLog(broker))
     monkeypatch.setenv("SIGHTLINE_STORE__DIRECTORY", str(tmp_path))
     monkeypatch.chdir(tmp_path)

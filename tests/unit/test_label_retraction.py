@@ -16,7 +16,7 @@ from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.label_data.triple_manifest import TripleManifest
 from sightline.engine.label_data.triple_table import read_triples
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.engine.records import Message, StoredObject
+from sightline.engine.records import Message, ProducerRecord, StoredObject
 from sightline.engine.settings import SinkSettings
 from sightline.schemas.documents.examples import example
 from sightline.schemas.envelope import EventData
@@ -167,7 +167,7 @@ class World:
     def mine(self, number: int, when: datetime = THEN, **changes: object) -> None:
         """A triple appears in the topic."""
         value = triple(number, issued_at=when, **changes)
-        self.log.append(TRAINING_TRIPLES.name, "k", value)
+        self.log.append(ProducerRecord(TRAINING_TRIPLES.name, "k", value))
 
     def sink(self) -> None:
         """A sink comes by."""

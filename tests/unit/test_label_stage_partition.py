@@ -13,7 +13,7 @@ from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.metrics import Metrics
-from sightline.engine.records import TopicPartition
+from sightline.engine.records import ProducerRecord, TopicPartition
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import INTERACTIONS
 from sightline.stream_workers.delivery.dead_letters import DeadLetterDesk
@@ -87,7 +87,9 @@ class World:
     def append(self, count: int = 1) -> None:
         """Records without sense."""
         for _ in range(count):
-            MemoryEventProducer(self.broker).append(AT.topic, "k", b"x", partition=0)
+            MemoryEventProducer(self.broker).append(
+                ProducerRecord(AT.topic, "k", b"x", partition=0)
+            )
 
 
 def _fail(error: BaseException) -> None:

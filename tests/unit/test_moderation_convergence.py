@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
+from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Moderation, Visibility
@@ -55,7 +56,7 @@ class ModeratedWorld(World):
         event = Event[ImageModerated].of(
             said, event_id=event_id, source="/test", time=self.clock.now()
         )
-        self.log.append(TOPIC, image_id, event.encode())
+        self.log.append(ProducerRecord(TOPIC, image_id, event.encode()))
 
     def step(self, name: str) -> bool:
         """Also a turn of the moderation loop, of two records; perhaps it ends in between."""
@@ -175,7 +176,7 @@ def test_a_null_behind_a_decision_does_not_make_it_be_forgotten() -> None:
     """Compaction would take it for the last word."""
     world = ModeratedWorld()
     world.decide("a", 1, BLOCKED, "blocks")
-    world.log.append(TOPIC, "a", None)
+    world.log.append(ProducerRecord(TOPIC, "a", None))
     world.run_to_the_end()
     assert decode(world.log.records[TOPIC][-1].value).id == "blocks"
 
@@ -183,11 +184,11 @@ def test_a_null_behind_a_decision_does_not_make_it_be_forgotten() -> None:
 def test_what_is_no_decision_is_a_dead_letter_and_costs_nothing_else() -> None:
     """Also an image's event on the wrong topic, and a record under another key."""
     world = ModeratedWorld()
-    world.log.append(TOPIC, "a", b"no JSON")
+    world.log.append(ProducerRecord(TOPIC, "a", b"no JSON"))
     world.publish(public("b", 1, b"one"), "e")
-    world.log.append(TOPIC, "b", world.log.records["images.v1"][0].value)
+    world.log.append(ProducerRecord(TOPIC, "b", world.log.records["images.v1"][0].value))
     world.decide("a", 1, BLOCKED, "d")
-    world.log.append(TOPIC, "other", world.log.records[TOPIC][-1].value)
+    world.log.append(ProducerRecord(TOPIC, "other", world.log.records[TOPIC][-1].value))
     world.run_to_the_end()
     assert len(world.log.records[IMAGES_MODERATION_DLQ.name]) == 3
     assert set(world.index.decisions(["a", "b", "other"])) == {"a"}

@@ -13,7 +13,7 @@ from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.event_log.partitions import partition_of
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.search_ids import IssuedSearch, SearchIds
 from sightline.infra.reporting.trace_hops import PLACES, UPLOAD, hops, in_order, unknown
 from sightline.schemas.documents.examples import example
@@ -80,11 +80,11 @@ class Log:
         self, topic: str, key: str, data: Any, *, name: str = "", partition: int | None = None
     ) -> None:
         value = encoded(data, name or f"e{key}", self.now)
-        self._producer.append(topic, key, value, partition=partition)
+        self._producer.append(ProducerRecord(topic, key, value, partition=partition))
 
     def tell(self, topic: str, key: str, value: bytes) -> None:
         """Append one more."""
-        self._producer.append(topic, key, value).result(0)
+        self._producer.append(ProducerRecord(topic, key, value)).result(0)
 
     def whole(self, topics: Sequence[str], **_: Any) -> Iterable[Message]:
         """All of the topics, whatever is asked for."""

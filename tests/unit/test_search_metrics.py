@@ -18,6 +18,7 @@ from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.label_data.search_stats import Folded, Period, SearchStats
 from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
 from sightline.engine.metrics import Metrics
+from sightline.engine.records import ProducerRecord
 from sightline.schemas.labels import EpochClosed, SearchesClosed, Verdict
 from sightline.schemas.registry import decode
 from sightline.schemas.search_metrics import SearchMetricsCounted
@@ -317,7 +318,7 @@ def test_the_last_day_is_in_prometheus() -> None:
     values = [encoded(counted(1), "m1"), encoded(counted(2, images_clicked=10), "m2"), b"{}"]
     broker = MemoryBroker([SEARCH_METRICS], 1)
     for value in values:
-        MemoryEventProducer(broker).append(SEARCH_METRICS.name, "k", value)
+        MemoryEventProducer(broker).append(ProducerRecord(SEARCH_METRICS.name, "k", value))
     log = MemoryEventLog(broker)
     follower = SearchStatsFollower(
         lambda: log.follow(SEARCH_METRICS.name, {0: 0}, group="g"), clock=clock, metrics=metrics

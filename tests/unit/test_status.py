@@ -6,7 +6,7 @@ from sightline.engine.clock import ManualClock, SystemClock
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
-from sightline.engine.records import TopicPartition
+from sightline.engine.records import ProducerRecord, TopicPartition
 from sightline.engine.settings import Settings
 from sightline.infra.reporting.status import DeadLetterCount, read_status
 from sightline.schemas.dead_letters import DeadLetterFacts
@@ -27,8 +27,10 @@ def test_dead_letters_are_counted_by_cause() -> None:
             message="no",
             attempts=1,
         )
-        producer.append(BUCKET_NOTIFICATIONS_DLQ.name, "k", b"{}", headers=facts.headers())
-    producer.append(BUCKET_NOTIFICATIONS_DLQ.name, "k", b"no letter")
+        producer.append(
+            ProducerRecord(BUCKET_NOTIFICATIONS_DLQ.name, "k", b"{}", headers=facts.headers())
+        )
+    producer.append(ProducerRecord(BUCKET_NOTIFICATIONS_DLQ.name, "k", b"no letter"))
     status = read_status(
         Settings(), MemoryEventLog(broker), clock=SystemClock(), wait=lambda _: None
     )
@@ -45,7 +47,7 @@ def test_each_hop_has_its_lag_age_and_rate() -> None:
     broker = MemoryBroker(partitions=1, clock=clock)
     log, producer = MemoryEventLog(broker), MemoryEventProducer(broker)
     for _ in range(5):
-        producer.append(IMAGES.name, "a", b"x")
+        producer.append(ProducerRecord(IMAGES.name, "a", b"x"))
     clock.advance(7.0)
     group = f"{Settings().worker.group}-live"
 

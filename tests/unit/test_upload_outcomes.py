@@ -11,6 +11,7 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.records import ProducerRecord
 from sightline.producers.images.ids import new_id
 from sightline.producers.images.outcomes import Ended, await_outcomes
 from sightline.producers.images.published import Published
@@ -70,7 +71,9 @@ class Answers:
         )
         event: Event[Any] = Event.of(data, event_id=new_id(), source="/test", time=at)
         self._at = at
-        self._producer.append(IMAGES_INDEXED.name, published.image_id, event.encode()).result(0)
+        self._producer.append(
+            ProducerRecord(IMAGES_INDEXED.name, published.image_id, event.encode())
+        ).result(0)
 
     def wait(self, *published: Published, timeout_s: float = LONG_S) -> list[Ended]:
         """What `await_outcomes` tells."""

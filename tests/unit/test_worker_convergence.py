@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.engine.records import Stage, TopicPartition
+from sightline.engine.records import ProducerRecord, Stage, TopicPartition
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (
     ImageChanged,
@@ -396,7 +396,7 @@ def test_a_poisonous_picture_is_dead_lettered_alone(world: World) -> None:
 
 def test_tombstones_of_the_log_pass(world: World) -> None:
     """A Kafka null, written once a delete's retention is over, changes nothing."""
-    world.log.append(IMAGES.name, "a", None)
+    world.log.append(ProducerRecord(IMAGES.name, "a", None))
     world.publish(public("b", 1, b"one"), "e2")
     world.run_to_the_end()
     assert set(world.index.images) == {"b"}
@@ -405,7 +405,7 @@ def test_tombstones_of_the_log_pass(world: World) -> None:
 def test_a_null_behind_a_living_image_is_not_the_last_word(world: World) -> None:
     """An expired tombstone's null that a new upload overtook must not make compaction forget it."""
     world.publish(public("a", 7, b"one"), "e7")
-    world.log.append(IMAGES.name, "a", None)
+    world.log.append(ProducerRecord(IMAGES.name, "a", None))
     world.run_to_the_end()
     assert world.compacted()["a"].id == "e7"
 
@@ -415,7 +415,7 @@ def test_a_null_waits_for_the_upload_before_it(world: World) -> None:
     world.publish(ImageDeleted(image_id="a", version=6), "e6")
     world.run_to_the_end()
     world.publish(public("a", 7, b"one"), "e7")
-    world.log.append(IMAGES.name, "a", None)
+    world.log.append(ProducerRecord(IMAGES.name, "a", None))
     world.index.purge(["a"])  # as reconciling does, once it has written the null
     for step in ("poll live", "plan", "durability", "poll live"):
         world.step(step)
@@ -427,7 +427,7 @@ def test_a_null_waits_for_the_upload_before_it(world: World) -> None:
 
 def test_a_null_does_not_wait_for_what_comes_after_it(world: World) -> None:
     """An upload behind it needs nothing of it: compaction keeps the upload."""
-    world.log.append(IMAGES.name, "a", None)
+    world.log.append(ProducerRecord(IMAGES.name, "a", None))
     world.publish(public("a", 7, b"one"), "e7")
     for step in ("poll live", "plan", "durability", "poll live"):
         world.step(step)
@@ -440,7 +440,7 @@ def test_an_upload_under_way_never_survives_a_later_delete(world: World) -> None
     """Nor does one whose delete's retention passes meanwhile: the null lets nothing through."""
     world.publish(public("a", 7, b"late"), "e7")
     world.publish(ImageDeleted(image_id="a", version=8), "e8")
-    world.log.append(IMAGES.name, "a", None)
+    world.log.append(ProducerRecord(IMAGES.name, "a", None))
     for step in ("poll live", "plan", "fetch", "apply", "durability"):
         world.step(step)
     world.store.put("pictures", reference(b"late").key, b"late")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from datetime import datetime
 
 import pytest
 
@@ -14,7 +12,7 @@ from sightline.engine.clock import EPOCH, ManualClock, SystemClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.records import Message, TopicPartition
+from sightline.engine.records import Message, ProducerRecord, TopicPartition
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.offsets import LaneOffsets
@@ -214,23 +212,12 @@ class Unsteady(MemoryLog):
         super().__init__(ManualClock())
         self.troubles: list[str] = ["full", "lost"]
 
-    def append(
-        self,
-        topic: str,
-        key: str,
-        value: bytes | None,
-        *,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp: datetime | None = None,
-        partition: int | None = None,
-    ) -> Future[Message]:
+    def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`."""
         trouble = self.troubles.pop(0) if self.troubles else ""
         if trouble == "full":
             raise Overloaded(Part.BROKER, "queue full")
-        sent = super().append(
-            topic, key, value, headers=headers, timestamp=timestamp, partition=partition
-        )
+        sent = super().append(record)
         if trouble == "lost":
             failed: Future[Message] = Future()
             failed.set_exception(PartUnavailable(Part.BROKER, "not acknowledged"))

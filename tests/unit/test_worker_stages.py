@@ -13,7 +13,7 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import ObjectDenied, ObjectRefused, Part
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.records import IndexedImage, Stage
+from sightline.engine.records import IndexedImage, ProducerRecord, Stage
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Visibility
@@ -136,7 +136,7 @@ class Bench:
 
     def polled(self, key: str, value: bytes | None, *, lane: Lane = Lane.LIVE) -> Polled:
         """Append a record and poll it."""
-        message = self.log.append(IMAGES.name, key, value).result()
+        message = self.log.append(ProducerRecord(IMAGES.name, key, value)).result()
         return Polled(message, lane, PartitionLedger(), self.clock.now())
 
     def upload(self, state: ImageState, *, lane: Lane = Lane.LIVE) -> Polled:

@@ -12,7 +12,6 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from datetime import datetime
 
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
@@ -23,7 +22,7 @@ from sightline.engine.event_log.kafka.clients import open_consumer
 from sightline.engine.event_log.kafka.config import error_of
 from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.ports import EventProducer
-from sightline.engine.records import Message, TopicPartition
+from sightline.engine.records import Message, ProducerRecord, TopicPartition
 from sightline.engine.settings import KafkaSettings
 
 MAX_UNCOMMITTED_BYTES = PARTITION_BYTES * 3 // 4
@@ -72,35 +71,23 @@ class BoundedEventProducer:
         self._thread = threading.Thread(target=self._follow, name="event-log-bound", daemon=True)
         self._thread.start()
 
-    def append(
-        self,
-        topic: str,
-        key: str,
-        value: bytes | None,
-        *,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp: datetime | None = None,
-        partition: int | None = None,
-    ) -> Future[Message]:
+    def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`.
 
         Raises:
             Overloaded: the partition's consumers are too far behind.
         """
-
-        def append() -> Future[Message]:
-            return self._inner.append(
-                topic, key, value, headers=headers, timestamp=timestamp, partition=partition
-            )
-
-        if topic not in self._groups:
-            return append()
-        number = partition_of(key, self._partitions) if partition is None else partition
-        at = TopicPartition(topic, number)
-        size = len(value or b"") + sum(len(data) for _, data in headers) + _RECORD_OVERHEAD_BYTES
+        if record.topic not in self._groups:
+            return self._inner.append(record)
+        number = record.partition
+        if number is None:
+            number = partition_of(record.key, self._partitions)
+        at = TopicPartition(record.topic, number)
+        size = len(record.value or b"") + sum(len(data) for _, data in record.headers)
+        size += _RECORD_OVERHEAD_BYTES
         self._reserve(at, size)
         try:
-            future = append()
+            future = self._inner.append(record)
         except BaseException:
             self._release(at, size)
             raise

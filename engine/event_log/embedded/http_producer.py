@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
 from http import HTTPStatus
@@ -23,7 +23,7 @@ from sightline.engine.errors import (
     PermanentError,
     TooLarge,
 )
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 
 EVENTS_PATH = "/v1/events"
 CLOUD_EVENT = "application/cloudevents+json"
@@ -55,16 +55,7 @@ class HttpEventProducer:
         self._lock = threading.Lock()
         self._closed = False
 
-    def append(
-        self,
-        topic: str,
-        key: str,
-        value: bytes | None,
-        *,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp: datetime | None = None,
-        partition: int | None = None,
-    ) -> Future[Message]:
+    def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`; the owner stamps the time and chooses the partition.
 
         Raises:
@@ -72,16 +63,16 @@ class HttpEventProducer:
             PartUnavailable: the producer is closed.
             PermanentError: a null value, a time or a partition was asked for.
         """
-        if value is None or timestamp is not None or partition is not None:
+        if record.value is None or (record.timestamp, record.partition) != (None, None):
             raise PermanentError("the owner's API takes events only: no null, time or partition")
-        thread = self._threads[crc32(key.encode()) % _THREADS]
+        thread = self._threads[crc32(record.key.encode()) % _THREADS]
         with self._lock:
             if self._closed:
                 raise PartUnavailable(Part.BROKER, "this producer is closed")
             self._waiting = {future for future in self._waiting if not future.done()}
             if len(self._waiting) >= _MAX_QUEUED:
                 raise Overloaded(Part.BROKER, f"{_MAX_QUEUED} messages wait for the owner's API")
-            future = thread.submit(self._post, topic, key, value, dict(headers))
+            future = thread.submit(self._post, record)
             self._waiting.add(future)
         return future
 
@@ -100,16 +91,16 @@ class HttpEventProducer:
             thread.shutdown(wait=True)
         self._pool.clear()
 
-    def _post(self, topic: str, key: str, value: bytes, headers: dict[str, bytes]) -> Message:
-        traceparent = headers.get("traceparent")
+    def _post(self, record: ProducerRecord) -> Message:
+        traceparent = dict(record.headers).get("traceparent")
         try:
             answer = self._pool.request(
                 "POST",
                 self._url,
                 fields=None,
-                body=value,
+                body=record.value,
                 headers=self._headers
-                | {"X-Topic": topic}
+                | {"X-Topic": record.topic}
                 | ({"traceparent": traceparent.decode()} if traceparent else {}),
             )
         except urllib3.exceptions.HTTPError as error:
@@ -118,13 +109,13 @@ class HttpEventProducer:
             raise _error_of(answer.status, answer.data)
         place = json.loads(answer.data)
         return Message(
-            topic=topic,
+            topic=record.topic,
             partition=place["partition"],
             offset=place["offset"],
-            key=key.encode(),
-            value=value,
+            key=record.key.encode(),
+            value=record.value,
             timestamp=datetime.fromisoformat(place["appended"]),
-            headers=tuple(headers.items()),
+            headers=tuple(record.headers),
         )
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, SightlineError, TooLarge
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
 from sightline.engine.ports import Clock, EventProducer
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.images import ImageState, tie
 from sightline.schemas.moderation import ImageModerated, decision_tie
@@ -31,7 +31,7 @@ _ENVELOPE_BYTES = 4_096
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    message: Message
+    stamped: ProducerRecord
     record: JournalRecord
     future: Future[Message]
 
@@ -58,26 +58,16 @@ class JournaledEventProducer:
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
-    def append(
-        self,
-        topic: str,
-        key: str,
-        value: bytes | None,
-        *,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp: datetime | None = None,
-        partition: int | None = None,
-    ) -> Future[Message]:
+    def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`."""
-        stamp = timestamp or self._clock.now()
-        said = _said(topic, value)
-        if value is None or said is None or partition is not None:
-            if value is None and topic in IMAGE_TOPICS:
-                self._journal.forget([key])
-            return self._inner.append(
-                topic, key, value, headers=headers, timestamp=stamp, partition=partition
-            )
-        waiting = _waiting(topic, key, value, headers=headers, stamp=stamp, said=said)
+        stamp = record.timestamp or self._clock.now()
+        stamped = record._replace(timestamp=stamp)
+        said = _said(record.topic, record.value)
+        if record.value is None or said is None or record.partition is not None:
+            if record.value is None and record.topic in IMAGE_TOPICS:
+                self._journal.forget([record.key])
+            return self._inner.append(stamped)
+        waiting = _waiting(stamped, record.value, stamp, said)
         if self._closed.is_set():
             raise PartUnavailable(Part.BROKER, "this producer is closed")
         try:
@@ -137,15 +127,8 @@ class JournaledEventProducer:
             self._hand_on(waiting)
 
     def _hand_on(self, waiting: _Waiting) -> None:
-        message = waiting.message
         try:
-            sent = self._inner.append(
-                message.topic,
-                (message.key or b"").decode(),
-                message.value,
-                headers=message.headers,
-                timestamp=message.timestamp,
-            )
+            sent = self._inner.append(waiting.stamped)
         except SightlineError as error:
             waiting.future.set_exception(error)
             return
@@ -178,36 +161,19 @@ def _said(topic_name: str, value: bytes | None) -> _Said | None:
     return None
 
 
-def _waiting(
-    topic_name: str,
-    key: str,
-    value: bytes,
-    *,
-    headers: Sequence[tuple[str, bytes]],
-    stamp: datetime,
-    said: _Said,
-) -> _Waiting:
-    record = JournalRecord(
+def _waiting(stamped: ProducerRecord, value: bytes, stamp: datetime, said: _Said) -> _Waiting:
+    written = JournalRecord(
         image_id=said.image_id,
         version=said.version,
         tie=said.tie,
-        topic=topic_name,
+        topic=stamped.topic,
         value=value,
-        headers=tuple(headers),
+        headers=tuple(stamped.headers),
         appended=stamp.astimezone(UTC),
-    )
-    message = Message(
-        topic=topic_name,
-        partition=-1,
-        offset=-1,
-        key=key.encode(),
-        value=value,
-        timestamp=stamp,
-        headers=tuple(headers),
     )
     future: Future[Message] = Future()
     future.set_running_or_notify_cancel()
-    return _Waiting(message, record, future)
+    return _Waiting(stamped, written, future)
 
 
 def _copy(done: Future[Message], to: Future[Message]) -> None:

@@ -13,11 +13,10 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from datetime import datetime
 from hashlib import sha256
 
 from sightline.engine.ports import EventConsumer, EventProducer, RebalanceListener
-from sightline.engine.records import Message, TopicPartition
+from sightline.engine.records import Message, ProducerRecord, TopicPartition
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 
 SEALED_TOPICS = frozenset({IMAGES.name, IMAGES_BACKFILL.name, IMAGES_MODERATION.name})
@@ -58,22 +57,12 @@ class SealingProducer:
         self._inner = inner
         self._seal = seal
 
-    def append(
-        self,
-        topic: str,
-        key: str,
-        value: bytes | None,
-        *,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp: datetime | None = None,
-        partition: int | None = None,
-    ) -> Future[Message]:
+    def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`."""
-        if topic in SEALED_TOPICS:
-            headers = [*headers, (HEADER, self._seal.of(topic, key.encode(), value))]
-        return self._inner.append(
-            topic, key, value, headers=headers, timestamp=timestamp, partition=partition
-        )
+        if record.topic in SEALED_TOPICS:
+            seal = self._seal.of(record.topic, record.key.encode(), record.value)
+            record = record._replace(headers=(*record.headers, (HEADER, seal)))
+        return self._inner.append(record)
 
     def flush(self, timeout_s: float) -> None:
         """See `EventProducer.flush`."""

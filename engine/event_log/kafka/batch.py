@@ -15,6 +15,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, SightlineError
 from sightline.engine.event_log.kafka.config import error_of
+from sightline.engine.records import ProducerRecord
 
 _ANY_PARTITION = -1
 _MS_PER_S = 1_000
@@ -40,7 +41,7 @@ class KafkaBatch:
         self._ended: Future[int] = Future()
         self._ended.set_running_or_notify_cancel()
 
-    def append(self, topic: str, key: str, value: bytes, *, partition: int | None = None) -> None:
+    def append(self, record: ProducerRecord) -> None:
         """See `EventBatch.append`.
 
         Raises:
@@ -48,17 +49,17 @@ class KafkaBatch:
         """
         try:
             self._producer.produce(
-                self._prefix + topic,
-                value,
-                key.encode(),
-                partition=_ANY_PARTITION if partition is None else partition,
+                self._prefix + record.topic,
+                record.value,
+                record.key.encode(),
+                partition=_ANY_PARTITION if record.partition is None else record.partition,
                 on_delivery=self._acknowledged,
                 timestamp=round(time.time() * _MS_PER_S),
             )
         except BufferError as error:
             raise Overloaded(Part.BROKER, "too many messages wait in this process") from error
         except KafkaException as error:
-            self._settle(error_of(error, f"appending to {topic}"))
+            self._settle(error_of(error, f"appending to {record.topic}"))
         self._appended += 1
 
     def seal(self) -> Future[int]:

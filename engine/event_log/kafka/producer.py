@@ -15,7 +15,7 @@ from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.event_log.kafka.batch import KafkaBatch
 from sightline.engine.event_log.kafka.clients import open_producer
 from sightline.engine.event_log.kafka.config import error_of
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import KafkaSettings
 
 _POLL_S = 0.1
@@ -59,50 +59,41 @@ class KafkaEventProducer:
         except KafkaException as error:
             raise error_of(error, "asking for the topics") from error
 
-    def append(
-        self,
-        topic: str,
-        key: str,
-        value: bytes | None,
-        *,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp: datetime | None = None,
-        partition: int | None = None,
-    ) -> Future[Message]:
+    def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`.
 
         Raises:
             Overloaded: the local queue is full.
             PartUnavailable: the producer is closed.
         """
-        stamp_ms = _ms(timestamp or datetime.now(UTC))
+        stamp_ms = _ms(record.timestamp or datetime.now(UTC))
         acknowledged = _Acknowledgement(
             Message(
-                topic=topic,
+                topic=record.topic,
                 partition=_ANY_PARTITION,
                 offset=-1,
-                key=key.encode(),
-                value=value,
+                key=record.key.encode(),
+                value=record.value,
                 timestamp=_instant(stamp_ms),
-                headers=tuple(headers),
+                headers=tuple(record.headers),
             )
         )
         try:
             with self._taking:
                 self._refuse_if_closed()
                 self._producer.produce(
-                    self._prefix + topic,
-                    value,
-                    key.encode(),
-                    partition=_ANY_PARTITION if partition is None else partition,
+                    self._prefix + record.topic,
+                    record.value,
+                    record.key.encode(),
+                    partition=_ANY_PARTITION if record.partition is None else record.partition,
                     on_delivery=acknowledged,
                     timestamp=stamp_ms,
-                    headers=list(headers),
+                    headers=list(record.headers),
                 )
         except BufferError as error:
             raise Overloaded(Part.BROKER, "too many messages wait in this process") from error
         except KafkaException as error:
-            acknowledged.future.set_exception(error_of(error, f"appending to {topic}"))
+            acknowledged.future.set_exception(error_of(error, f"appending to {record.topic}"))
         return acknowledged.future
 
     def batch(self) -> KafkaBatch:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
 from sightline.engine.errors import Part, PartUnavailable, SightlineError
 from sightline.engine.event_log.memory.broker import MemoryBroker
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 
 _NOWHERE = -1
 
@@ -24,16 +23,7 @@ class MemoryEventProducer:
         self._broker = broker
         self._closed = False
 
-    def append(
-        self,
-        topic: str,
-        key: str,
-        value: bytes | None,
-        *,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp: datetime | None = None,
-        partition: int | None = None,
-    ) -> Future[Message]:
+    def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`.
 
         Raises:
@@ -41,17 +31,17 @@ class MemoryEventProducer:
         """
         self._refuse_if_closed()
         message = Message(
-            topic=topic,
+            topic=record.topic,
             partition=_NOWHERE,
             offset=_NOWHERE,
-            key=key.encode(),
-            value=value,
-            timestamp=timestamp or datetime.now(UTC),
-            headers=tuple(headers),
+            key=record.key.encode(),
+            value=record.value,
+            timestamp=record.timestamp or datetime.now(UTC),
+            headers=tuple(record.headers),
         )
         ended: Future[Message] = Future()
         try:
-            ended.set_result(self._broker.append(message, partition))
+            ended.set_result(self._broker.append(message, record.partition))
         except SightlineError as error:
             ended.set_exception(error)
         return ended
@@ -85,9 +75,9 @@ class MemoryBatch:
         self._appended = 0
         self._failure: BaseException | None = None
 
-    def append(self, topic: str, key: str, value: bytes, *, partition: int | None = None) -> None:
+    def append(self, record: ProducerRecord) -> None:
         """See `EventBatch.append`."""
-        sent = self._producer.append(topic, key, value, partition=partition)
+        sent = self._producer.append(record)
         self._failure = self._failure or sent.exception()
         self._appended += 1
 

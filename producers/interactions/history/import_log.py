@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sightline.engine.errors import Overloaded, PermanentError
 from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.ports import EventProducer
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import LabelSettings
 from sightline.producers.interactions.history.records import HistoryRecord, moment_of, with_ticks
 
@@ -141,11 +141,13 @@ class InteractionImporter:
         while True:
             try:
                 sent = self._producer.append(
-                    self._topic,
-                    record.key or _TICK_KEY,
-                    record.value,
-                    timestamp=moment_of(record.timestamp_ms),
-                    partition=partition,
+                    ProducerRecord(
+                        self._topic,
+                        record.key or _TICK_KEY,
+                        record.value,
+                        timestamp=moment_of(record.timestamp_ms),
+                        partition=partition,
+                    )
                 )
             except Overloaded:
                 self._settle()

@@ -17,7 +17,7 @@ from sightline.engine.health import Health
 from sightline.engine.label_data.search_stats import SUMS
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, EventProducer, LogFollower
-from sightline.engine.records import Message, TopicPartition
+from sightline.engine.records import Message, ProducerRecord, TopicPartition
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.labels import EpochClosed, SearchesClosed
 from sightline.schemas.registry import decode
@@ -107,9 +107,11 @@ class SearchMetrics:
         now = self._clock.now()
         sent = [
             self._producer.append(
-                SEARCH_METRICS.name,
-                data.subject,
-                Event.of(data, event_id=_event_id(data), source=SOURCE, time=now).encode(),
+                ProducerRecord(
+                    SEARCH_METRICS.name,
+                    data.subject,
+                    Event.of(data, event_id=_event_id(data), source=SOURCE, time=now).encode(),
+                )
             )
             for data in complete
         ]

@@ -13,7 +13,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from sightline.engine.ports import EventProducer, ObjectStore
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.envelope import ContractError, Event, EventData
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.interactions import UserErased
@@ -99,7 +99,7 @@ def _publish(topic: Topic, pseudonym: str, now: datetime, producer: EventProduce
         source=SOURCE,
         time=now,
     )
-    producer.append(topic.name, pseudonym, event.encode()).result()
+    producer.append(ProducerRecord(topic.name, pseudonym, event.encode())).result()
 
 
 def _told(messages: Iterable[Message], kind: type[_D]) -> Iterator[tuple[str, _D]]:

@@ -27,6 +27,7 @@ from sightline.engine.label_data.triple_manifest import (
 )
 from sightline.engine.label_data.triple_table import files_of, read_files
 from sightline.engine.ports import Clock, EventProducer
+from sightline.engine.records import ProducerRecord
 from sightline.schemas.envelope import Event
 from sightline.schemas.labels import TripleRetracted
 from sightline.schemas.topics import TRAINING_TRIPLES
@@ -151,21 +152,23 @@ class Retraction:
         now = self._clock.now()
         sent = [
             self._producer.append(
-                TRAINING_TRIPLES.name,
-                anchor_id,
-                Event[TripleRetracted]
-                .of(
-                    TripleRetracted(
-                        triple_id=name,
-                        anchor_id=anchor_id,
-                        cause=cause.kind,
-                        cause_event_id=cause.event_id,
-                    ),
-                    event_id=sha256(f"{name}|{cause.event_id}".encode()).hexdigest(),
-                    source=SOURCE,
-                    time=now,
+                ProducerRecord(
+                    TRAINING_TRIPLES.name,
+                    anchor_id,
+                    Event[TripleRetracted]
+                    .of(
+                        TripleRetracted(
+                            triple_id=name,
+                            anchor_id=anchor_id,
+                            cause=cause.kind,
+                            cause_event_id=cause.event_id,
+                        ),
+                        event_id=sha256(f"{name}|{cause.event_id}".encode()).hexdigest(),
+                        source=SOURCE,
+                        time=now,
+                    )
+                    .encode(),
                 )
-                .encode(),
             )
             for name, (anchor_id, cause) in sorted(hits.items())
         ]

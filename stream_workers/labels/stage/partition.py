@@ -14,7 +14,7 @@ from typing import Protocol
 
 from sightline.engine.errors import Overloaded
 from sightline.engine.ports import BatchEventProducer, Clock
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import EPOCHS_DONE
 from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetterDesk
@@ -229,7 +229,7 @@ class PartitionStage:
 
     def _append(self, topic: str, key: str, value: bytes, partition: int | None) -> Future[Message]:
         self._figures.sent(topic)
-        return self._producer.append(topic, key, value, partition=partition)
+        return self._producer.append(ProducerRecord(topic, key, value, partition=partition))
 
     def _bury(
         self, undecodable: Undecodable, timestamp_ms: int, key: bytes | None
@@ -244,4 +244,6 @@ class PartitionStage:
         )
         cause = Cause(stage=self._stage, error="ContractError", reason=undecodable.reason)
         letter = self._letters.letter(record, cause)
-        return self._producer.append(letter.topic, letter.key, letter.value, headers=letter.headers)
+        return self._producer.append(
+            ProducerRecord(letter.topic, letter.key, letter.value, headers=letter.headers)
+        )

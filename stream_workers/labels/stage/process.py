@@ -17,7 +17,7 @@ from sightline.engine.errors import DeadLetterLimit
 from sightline.engine.garbage_collection import collect_garbage_seldom
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import BatchEventProducer, EventLog
-from sightline.engine.records import TopicPartition
+from sightline.engine.records import ProducerRecord, TopicPartition
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.envelope import Event
 from sightline.schemas.interactions import ClockTicked
@@ -211,5 +211,7 @@ class StageProcess:
         )
         for number in range(self._sources):
             self._producer.append(
-                self._interactions, "tick", event.encode(), partition=number, timestamp=now
+                ProducerRecord(
+                    self._interactions, "tick", event.encode(), partition=number, timestamp=now
+                )
             )

@@ -8,6 +8,7 @@ from itertools import chain, islice
 
 from sightline.engine.errors import Overloaded
 from sightline.engine.ports import EventBatch
+from sightline.engine.records import ProducerRecord
 from sightline.stream_workers.labels.effects import Destination, Outgoing
 
 STEP_RECORDS = 1_000
@@ -46,7 +47,9 @@ class Sending:
                 return queued
             topic = self._topics[record.destination]
             try:
-                self._batch.append(topic, record.key, record.value, partition=record.partition)
+                self._batch.append(
+                    ProducerRecord(topic, record.key, record.value, partition=record.partition)
+                )
             except Overloaded:
                 self._left = chain((record,), self._left)
                 return queued
