@@ -111,11 +111,11 @@ class ImageDocument(Document):
     moderation_version: int
     """The version of the operator's newest decision; 0: none was made."""
     moderation_reason: str | None
-    """Why the operator decided so, for a person."""
+    """Why the operator decided so, for a person; null but for its owner and admins."""
     tags: list[str]
     """Its tags."""
     owner_id: str | None
-    """Whose it is."""
+    """Whose it is; null for a key that may neither write nor administer."""
     group_id: str | None
     """Several photos of one thing share it."""
     attributes: dict[str, Any]

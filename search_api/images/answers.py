@@ -62,7 +62,7 @@ class ImageAnswers:
             if written.pending is not None:
                 refuse_superseded(written.pending.state, standing)
             _refuse_rejected(standing)
-        return self.document(standing, status=200 if arrived else 202)
+        return self.document(standing, caller, status=200 if arrived else 202)
 
     async def _arrived(self, written: Accepted, timeout_s: float) -> bool:
         decision = written.decision
@@ -81,14 +81,15 @@ class ImageAnswers:
                 raise
             return Standing(applied=None, pending=written.pending, decision=written.decision)
 
-    def document(self, standing: Standing, *, status: int = 200) -> Response:
-        """The status document, its version as the ETag."""
+    def document(self, standing: Standing, caller: Caller, *, status: int = 200) -> Response:
+        """The status document as the caller may know it, its version as the ETag."""
         headers = {
             "ETag": etag(standing.version),
             "Location": f"/v1/images/{standing.state.image_id}",
             "Cache-Control": NO_STORE,
         }
-        return Response(to_json(standing.document()), status, headers, "application/json")
+        told = to_json(standing.document(caller))
+        return Response(told, status, headers, "application/json")
 
     async def content(self, image_id: str, caller: Caller, known: Sequence[str]) -> Response:
         """Answers with the image as a JPEG for a screen (`Rendition.CONTENT`)."""

@@ -46,11 +46,15 @@ class Standing:
         """Whether the newest version's bytes were refused."""
         return self.pending is None and _applied(self).outcome is Outcome.REJECTED
 
-    def document(self) -> dict[str, Any]:
-        """Describes the image's status in JSON values, for the answer."""
-        return (
-            _of_state(self.state) | self._moderation() | {"status": self._status()} | self._facts()
-        )
+    def document(self, caller: Caller) -> dict[str, Any]:
+        """Describes the image's status in JSON values, as far as the caller may know it."""
+        told = _of_state(self.state) | self._moderation()
+        told |= {"status": self._status()} | self._facts()
+        if not caller.scopes & {Scope.WRITE, Scope.ADMIN}:
+            told["owner_id"] = None
+        if not may_change(caller, self.state):
+            told["moderation_reason"] = None
+        return told
 
     @property
     def unreadable(self) -> bool:

@@ -154,7 +154,7 @@ def _add_reads(router: APIRouter, reads: ImageAnswers) -> None:
     async def status(image_id: ImageIdPath, caller: CallerOf) -> Response:
         """What became of an image, with the time of every stage. Any scope."""
         standing = await reads.standing(image_id, caller)
-        return reads.document(standing)
+        return reads.document(standing, caller)
 
     @router.get(
         "/{image_id}/content",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from sightline.engine.errors import NotFound, SightlineError, Unreadable
@@ -159,19 +160,22 @@ class ImageStatus:
             pending = None
         if applied is None and pending is None:
             return None
-        return self._told(image_id, applied, pending)
+        return self._told(image_id, applied, pending, caller)
 
     def _told(
         self,
         image_id: str,
         applied: IndexedImage | None,
         pending: Pending | None,
+        caller: Caller,
         *,
         purged: bool = False,
     ) -> Standing:
-        known = None if applied is None or applied.decision is None else applied.decision.decision
-        decision = self._moderating.newer_than(image_id, known)
-        return Standing(applied=applied, pending=pending, decision=decision, purged=purged)
+        decision = None if applied is None or applied.decision is None else applied.decision.decision
+        told = Standing(applied=applied, pending=pending, decision=decision, purged=purged)
+        if not may_change(caller, told.state):
+            return told  # a decision that is on its way is not told to everybody either
+        return replace(told, decision=self._moderating.newer_than(image_id, decision))
 
     async def is_damaged(self, image_id: str) -> bool:
         """Whether the catalogue holds something of the image that cannot be read."""
@@ -193,7 +197,7 @@ class ImageStatus:
             return None
         pending = Pending(state=entry.state, event_id=entry.event.id, published=entry.event.time)
         purged = applied is None and self._is_past_retention(entry)
-        return self._told(image_id, applied, pending, purged=purged)
+        return self._told(image_id, applied, pending, caller, purged=purged)
 
     async def _is_purged(self, image_id: str) -> bool:
         if self._pending.newer_than(image_id, None) is not None:

@@ -233,3 +233,30 @@ def test_renditions_carry_nothing_of_the_original(world: ApiWorld) -> None:
             assert secret not in answer.content
 
     walk(world, scenario)
+
+
+def test_only_who_may_write_learns_whose_an_image_is(world: ApiWorld) -> None:
+    """A status names the owner to sellers and admins; why it was allowed, to its own and admins."""
+    url = "/v1/images/i0"
+    word = {"moderation": "allowed", "reason": "looked at twice"}
+
+    async def scenario(client: httpx.AsyncClient, _: Any) -> None:
+        headers = {"X-API-Key": "admin"}
+        assert (await client.put(f"{url}/moderation", json=word, headers=headers)).is_success
+        world.work()
+        blocked = {"moderation": "blocked"}
+        assert (await client.put(f"{url}/moderation", json=blocked, headers=headers)).is_success
+        told = {}
+        for key in ("searcher", "site", "rival", "writer", "admin"):
+            status = (await client.get(url, headers={"X-API-Key": key})).json()
+            told[key] = (status["owner_id"], status["moderation_reason"], status["moderation"])
+        # The block is on its way: those who do not see it yet are told what is applied.
+        assert told["searcher"] == told["site"] == (None, None, "allowed")
+        assert told["rival"] == ("shop", None, "allowed")
+        assert told["writer"] == told["admin"] == ("shop", None, "blocked")
+        await client.put(f"{url}/moderation", json=word, headers=headers)
+        world.work()
+        mine = (await client.get(url, headers={"X-API-Key": "writer"})).json()
+        assert mine["moderation_reason"] == "looked at twice"
+
+    walk(world, scenario)
