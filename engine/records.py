@@ -215,7 +215,7 @@ class IndexedImage:
     cluster: str | None = None
     """Look-alikes share it; None: no vector, or embedded before there were clusters."""
     since: datetime | None = None
-    """From when on the image has had these bytes: among equal pictures the first stays."""
+    """From when on its owner has listed these bytes: among equal pictures the first stays."""
     decision: IndexedDecision | None = None
     """The operator's; read with the image, never written with it: `VectorIndex.moderate` does."""
     unreadable: bool = False

@@ -43,7 +43,11 @@ def reuses_vector(known: Judged, stored: IndexedImage | None) -> bool:
 
 
 def facts_of(stored: IndexedImage) -> PictureFacts | None:
-    """Return what the index knows about a stored image's bytes; None: not all of it."""
+    """Return what the index knows about a stored image's bytes; None: not all of it.
+
+    `since` ends while its owner does not list it: who uploaded a picture in private and lists it
+    later must not displace those who listed it meanwhile.
+    """
     if (
         stored.vector is None
         or stored.content_sha256 is None
@@ -58,7 +62,7 @@ def facts_of(stored: IndexedImage) -> PictureFacts | None:
         width=stored.width,
         height=stored.height,
         cluster=stored.cluster,
-        since=stored.since or stored.appended,
+        since=(stored.since or stored.appended) if stored.listed_by_owner else None,
         vector=stored.vector,
     )
 

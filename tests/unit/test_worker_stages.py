@@ -13,11 +13,11 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import ObjectDenied, ObjectRefused, Part
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.records import IndexedImage, ProducerRecord, Stage
+from sightline.engine.records import IndexedImage, ProducerRecord, Stage, TagFilter
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Visibility
-from sightline.schemas.images import ImageDeleted, ImageState
+from sightline.schemas.images import ImageDeleted, ImageState, ImageUploaded
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.topics import IMAGES
 from sightline.stream_workers.delivery.dead_letters import DeadLetters
@@ -337,6 +337,31 @@ def test_look_alikes_share_a_cluster_and_equal_bytes_keep_their_time(bench: Benc
     changed = stored("a")
     assert changed.cluster == changed.perceptual_hash != first.cluster
     assert changed.since == changed.appended
+
+
+def test_a_picture_kept_in_private_does_not_become_the_first_by_being_listed(bench: Bench) -> None:
+    """Who listed it meanwhile was first; being hidden for a while costs the place, too."""
+
+    def first() -> str:
+        cluster = bench.index.get(["mine"])["mine"].cluster or ""
+        return bench.index.earliest(cluster, TagFilter(), 1)[0].image_id
+
+    def change(state: ImageUploaded) -> None:
+        bench.clock.advance(60)
+        moves = bench.planner.plan([bench.upload(state)])
+        writes = [move for move in moves if isinstance(move, Write)]
+        assert len(writes) == 1
+        bench.applier.apply(writes)
+
+    hidden = public("squatter", 1, b"one").model_copy(update={"visibility": Visibility.PRIVATE})
+    bench.indexed(hidden, b"one")
+    bench.clock.advance(60)
+    bench.indexed(public("mine", 1, b"one"), b"one")
+    change(public("squatter", 2, b"one"))
+    assert first() == "mine"
+    change(public("mine", 2, b"one").model_copy(update={"visibility": Visibility.PRIVATE}))
+    change(public("mine", 3, b"one"))
+    assert first() == "squatter"
 
 
 def test_a_store_that_is_down_is_tried_later_and_its_return_told(bench: Bench) -> None:
