@@ -88,3 +88,5 @@ class BridgeSettings(Section):
     """Consumer group."""
     visibility: Visibility = Visibility.PRIVATE
     """The visibility of new objects without `x-amz-meta-visibility`."""
+    hidden: bool = False
+    """Whether objects in hidden and system folders (`.Trash`, `@eaDir`) become images, too."""

@@ -15,13 +15,18 @@ from sightline.producers.backfill.ends import End, Ended
 
 _OF_A_SYSTEM = frozenset(
     {
-        *("#recycle", "#snapshot", "@eadir", "@recycle", "@recently-snapshot", "@tmp"),
-        *("$recycle.bin", "recycler", "system volume information", "lost+found"),
-        *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"),
-        *("thumbnails", "thumbs"),
+        *("recycle", "recycle.bin", "recycled", "recycler", "trash", "trashbox", "lost+found"),
+        *("snapshot", "snapshots", "recently-snapshot", "tmp", "eadir", "sharebin", "extend"),
+        *("system volume information", "macosx", "network trash folder", "temporary items"),
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "ipod photo cache"),
+        *("thumbnails", "thumbnail", "thumbs", "thumb"),
     }
 )
-"""What network storage, Windows, macOS and photo programs make for themselves, in lower case."""
+"""What network storage, Windows, macOS and photo programs make for themselves."""
+_ORDINARY = frozenset({"tmp", "trash", "extend", "snapshot", "snapshots", "recycle", "recycle.bin"})
+"""Those of them that people name folders as well: only with a mark before them."""
+_MARKS = "#@$~_"
+"""What such programs put before their names, to be told from people's."""
 
 
 class Found(NamedTuple):
@@ -57,9 +62,15 @@ def skipped_because(path: str) -> str:
     parts = path.split("/")
     if any(part.startswith(".") for part in parts):
         return "it is hidden"
-    if any(part.lower() in _OF_A_SYSTEM for part in parts):
+    if any(map(_is_of_a_system, parts)):
         return "it is of a system, or thumbnails"
     return ""
+
+
+def _is_of_a_system(name: str) -> bool:
+    word = name.strip().lower()
+    bare = word.strip(_MARKS)
+    return bare in _OF_A_SYSTEM and (word != bare or bare not in _ORDINARY)
 
 
 def _entries(root: Path, folder: str, *, hidden: bool) -> list[tuple[Found, bool]]:

@@ -5,42 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
-from sightline.engine.errors import Conflict, NotFound, Unreadable
+from sightline.engine.errors import Conflict, NotFound, SightlineError, Unreadable
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry, Origin, Place
-from sightline.producers.images.ids import new_id
+from sightline.producers.images.bucket_object import GONE, BucketObject, stamp_of
+from sightline.producers.images.ids import is_derived, new_id
 from sightline.producers.images.published import Written
 from sightline.producers.images.publisher import ImagePublisher
-from sightline.schemas.fields import MAX_VERSION, Visibility
-from sightline.schemas.images import Authority, ImageDeleted, ImageState, ObjectReference
+from sightline.schemas.fields import MAX_VERSION
+from sightline.schemas.images import Authority, ImageDeleted, ImageState
 from sightline.schemas.indexed import Lane
 
 Known = Callable[[str], ImageState | None]
 """The state of an image that the catalogue does not have, from the index: backfilled ones."""
 Successor = Callable[[ImageState | None, int], ImageState]
 """From the present state and the next version to the next state."""
-Look = Callable[[], "BucketObject | None"]
+Look = Callable[[], BucketObject | None]
 """Looks at an object of a watched bucket; None: there is none."""
-FollowingObject = Callable[["ImageState | None", "BucketObject | None", int], ImageState]
+FollowingObject = Callable[[ImageState | None, BucketObject | None, int], ImageState]
 """From the present state, the object and the next version to the next state."""
 Decide = Callable[[CatalogueEntry | None], CatalogueEntry | None]
 """From the entry that is there to the one that is to follow; None: leave it."""
 Permit = Callable[[ImageState | None], None]
 """Raises where the caller may not write on top of the present state, or of none."""
-
-
-_GONE = "gone"
-
-
-class BucketObject(NamedTuple):
-    """What a watched bucket holds under a key."""
-
-    reference: ObjectReference
-    stamp: str
-    """Another one for every write of the object."""
-    visibility: Visibility
-    """The visibility of a new image: what the uploader said, else the bridge's setting."""
 
 
 def anyone(state: ImageState | None) -> None:
@@ -127,10 +114,11 @@ class CatalogueWrites:
         def decide(found: CatalogueEntry | None) -> CatalogueEntry | None:
             state = self._present(image_id, found)
             item = look()
-            stamp = _GONE if item is None else item.stamp
+            stamp = GONE if item is None else item.stamp
             if found is not None and found.seen == stamp and _operators(found, state):
                 return None
-            if item is None and (state is None or isinstance(state, ImageDeleted)):
+            absent = state is None or isinstance(state, ImageDeleted)
+            if absent and (item is None or not item.begins):
                 return None
             kept = state if item is None or _operators(found, state) else None
             following = successor(kept, item, _next_version(state))
@@ -153,7 +141,27 @@ class CatalogueWrites:
             return None
         event = self._publisher.event_of(following, event_id=new_id())
         seen = None if found is None else found.seen
+        if seen is None and state is not None and isinstance(following, ImageDeleted):
+            seen = self._seen(state)
         return CatalogueEntry(event=event, seen=seen, origin=_origin(terms, found, state))
+
+    def _seen(self, state: ImageState) -> str | None:
+        """Stamps the object that a deleted image was made of by a backfill.
+
+        So a hint about that very object does not bring the image back. None: another image, or the
+        store does not say.
+        """
+        place = state.object
+        if (
+            place is None
+            or place.bucket == self._publisher.bucket
+            or not is_derived(state.image_id)
+        ):
+            return None
+        try:
+            return stamp_of(self._publisher.store.stat(place.bucket, place.key))
+        except (SightlineError, ValueError):  # a key that no request can hold
+            return None
 
     def _update(self, image_id: str, decide: Decide, *, mend: bool) -> CatalogueEntry | None:
         """Does `Catalogue.update`, but replaces an unreadable entry where more is known."""

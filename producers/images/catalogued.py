@@ -7,8 +7,8 @@ from typing import Unpack
 
 from sightline.engine.errors import NotFound
 from sightline.engine.object_store.catalogue import Catalogue
+from sightline.producers.images.bucket_object import BucketObject
 from sightline.producers.images.catalogue_writes import (
-    BucketObject,
     CatalogueWrites,
     Known,
     Look,

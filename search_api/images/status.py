@@ -171,7 +171,9 @@ class ImageStatus:
         *,
         purged: bool = False,
     ) -> Standing:
-        decision = None if applied is None or applied.decision is None else applied.decision.decision
+        decision = (
+            None if applied is None or applied.decision is None else applied.decision.decision
+        )
         told = Standing(applied=applied, pending=pending, decision=decision, purged=purged)
         if not may_change(caller, told.state):
             return told  # a decision that is on its way is not told to everybody either

@@ -26,7 +26,8 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.ports import EventConsumer, EventProducer, ObjectStore
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import BridgeSettings, WorkerSettings
-from sightline.producers.images.catalogue_writes import BucketObject
+from sightline.producers.backfill.tree import skipped_because
+from sightline.producers.images.bucket_object import BucketObject
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS
@@ -149,7 +150,10 @@ class BucketBridge:
 
     def _follow(self, notice: ObjectNotice) -> str:
         published = self._images.follow_object(notice.image_id, partial(self._look, notice))
-        return "nothing_there" if published is None else "followed"
+        if published is not None:
+            return "followed"
+        left_out = not self._settings.hidden and skipped_because(notice.key)
+        return "hidden" if left_out else "nothing_there"
 
     def _look(self, notice: ObjectNotice) -> BucketObject | None:
         """What the bucket holds under the key.
@@ -168,7 +172,7 @@ class BucketBridge:
             raise PermanentError(
                 f"{error}; let the bridge read and list the bucket {notice.bucket}"
             ) from error
-        return seen_object(found, self._settings.visibility)
+        return seen_object(found, self._settings.visibility, hidden=self._settings.hidden)
 
     def _refuse(
         self, message: Message, stage: str, error: Exception, *, by_sender: bool = True

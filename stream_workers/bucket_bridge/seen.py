@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sightline.engine.records import StoredObject
-from sightline.producers.images.catalogue_writes import BucketObject
+from sightline.producers.backfill.tree import skipped_because
+from sightline.producers.images.bucket_object import BucketObject, stamp_of
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ObjectReference
 
 _MAX_CONTENT_TYPE = 128
 
 
-def seen_object(found: StoredObject, otherwise: Visibility) -> BucketObject:
+def seen_object(
+    found: StoredObject, otherwise: Visibility, *, hidden: bool = False
+) -> BucketObject:
     """The reference to an object, and what its uploader said of who may see it.
 
     Args:
         found: what the store says now.
         otherwise: the visibility where the uploader said none.
+        hidden: whether what lies in hidden and system folders begins images, too.
 
     Raises:
         ValidationError: an event cannot name such a bucket or key.
     """
-    modified = "" if found.modified is None else found.modified.isoformat()
     return BucketObject(
         reference=ObjectReference(
             bucket=found.bucket,
@@ -30,8 +33,9 @@ def seen_object(found: StoredObject, otherwise: Visibility) -> BucketObject:
             size_bytes=found.size_bytes,
             content_type=found.content_type[:_MAX_CONTENT_TYPE],
         ),
-        stamp=f"{found.etag} {modified}".strip(),
+        stamp=stamp_of(found),
         visibility=said_visibility(found.metadata, otherwise),
+        begins=hidden or not skipped_because(found.key),
     )
 
 

@@ -11,7 +11,8 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Conflict, NotFound, PartUnavailable, PermanentError
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import ObjectStore
-from sightline.producers.images.catalogue_writes import BucketObject, Look, Terms
+from sightline.producers.images.bucket_object import BucketObject
+from sightline.producers.images.catalogue_writes import Look, Terms
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.originals import Original
 from sightline.producers.images.publisher import ImagePublisher

@@ -18,6 +18,7 @@ from sightline.producers.backfill.ends import End
 from sightline.producers.backfill.files import BackfillRefused
 from sightline.producers.backfill.names import printable
 from sightline.producers.backfill.run import BackfillOptions, run_backfill
+from sightline.producers.backfill.tree import skipped_because
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.ids import id_of_file
 from sightline.producers.images.publisher import ImagePublisher
@@ -164,6 +165,8 @@ HIDDEN = (
     *(".Trash/1.jpg", ".Trash-1000/files/2.jpg", "#recycle/3.jpg", "x/@eaDir/y/THUMB.jpg"),
     *("a/.thumbnails/4.jpg", "Thumbnails/5.jpg", "$RECYCLE.BIN/6.jpg", "__MACOSX/7.jpg"),
     *("._good.jpg", ".DS_Store", "Thumbs.db", ".hidden.jpg", "lost+found/8.jpg"),
+    *("#Trash/9.jpg", "a/_thumbs/1.jpg", "~snapshot/2.jpg", "$Extend/3.jpg", "Recycled/4.jpg"),
+    *("@__thumb/5.jpg", "Network Trash Folder/6.jpg", "thumb/7.jpg", "@Recycle/8.jpg"),
 )
 
 
@@ -187,6 +190,15 @@ def test_hidden_and_system_files_are_skipped_and_told(
     manifest.write_text("path\n.Trash/1.jpg\n")
     assert run_backfill(publisher, folder, manifest=manifest).published == 1
     assert run_backfill(publisher, folder / ".Trash", visibility=PUBLIC).published == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["Trash/a.jpg", "recycle/a.jpg", "tmp/a.jpg", "_mine/a.jpg", "@anna/a.jpg", "thumbs.jpg"],
+)
+def test_what_people_may_call_their_own_folders_is_not_skipped(path: str) -> None:
+    """A system marks its own with a sign before the name."""
+    assert skipped_because(path) == ""
 
 
 def test_a_large_file_is_refused_by_its_size(publisher: ImagePublisher, folder: Path) -> None:

@@ -17,7 +17,7 @@ from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.records import ProducerRecord, StoredObject, TopicPartition
 from sightline.engine.settings import BridgeSettings, WorkerSettings
-from sightline.producers.images.catalogue_writes import BucketObject
+from sightline.producers.images.bucket_object import BucketObject
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.ids import id_of_object
 from sightline.producers.images.publisher import ImagePublisher
@@ -78,6 +78,7 @@ class Bridged:
         self.metrics = Metrics(CollectorRegistry())
         clock = ManualClock()
         publisher = ImagePublisher(self.log, self.store, bucket=OURS, source="/test", clock=clock)
+        self.publisher = publisher
         self.images = CataloguedImages(Catalogue(self.store, OURS), publisher)
         self._bridge = BucketBridge(
             consumer=MemoryConsumer(self.log, GROUP),
@@ -183,6 +184,35 @@ def test_what_is_known_of_an_image_stays(bridged: Bridged) -> None:
     assert (last.tags, last.visibility) == (("kept",), Visibility.PUBLIC)
     assert last.object is not None
     assert last.object.size_bytes == 7
+
+
+def test_no_hint_brings_back_what_was_deleted(bridged: Bridged) -> None:
+    """An image of a backfill whose object is as it was; a new object brings it back."""
+    image_id = id_of_object(WATCHED, "a.jpg")
+    place = ObjectReference(bucket=WATCHED, key="a.jpg", size_bytes=5)
+    filled = ImageUploaded(image_id=image_id, version=0, authority="backfill", object=place)
+    catalogue, publisher = Catalogue(bridged.store, OURS), bridged.publisher
+    known = CataloguedImages(catalogue, publisher, known={image_id: filled}.get)
+    known.delete(image_id)
+    bridged.hear(told(REMOVED, "a.jpg"), told(CREATED, "a.jpg"))
+    assert [state.TYPE for state in bridged.states("a.jpg")] == [ImageDeleted.TYPE]
+    bridged.store.put(WATCHED, "a.jpg", b"second")
+    bridged.hear(told(CREATED, "a.jpg"))
+    assert bridged.states("a.jpg")[-1].version == 2
+
+
+def test_hidden_and_system_objects_begin_no_image(bridged: Bridged) -> None:
+    """They are counted; an image that a backfill made of one follows it all the same."""
+    for key in (".Trash/a.jpg", "x/@eaDir/a.jpg"):
+        bridged.store.put(WATCHED, key, b"data")
+        bridged.hear(told(CREATED, key))
+        assert bridged.states(key) == []
+    assert bridged.counted("hidden") == 2
+    place = ObjectReference(bucket=WATCHED, key=".Trash/a.jpg", size_bytes=1)
+    look = BucketObject(place, "earlier", Visibility.PUBLIC)
+    bridged.images.follow_object(id_of_object(WATCHED, ".Trash/a.jpg"), lambda: look)
+    bridged.hear(told(CREATED, ".Trash/a.jpg"))
+    assert len(bridged.states(".Trash/a.jpg")) == 2
 
 
 def test_a_look_is_never_older_than_what_it_replaces(bridged: Bridged) -> None:
