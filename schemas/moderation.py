@@ -33,7 +33,7 @@ class ImageModerated(EventData):
 
     @property
     def subject(self) -> str:
-        """The image."""
+        """Return the id of the image that the decision is about."""
         return self.image_id
 
 

@@ -24,7 +24,7 @@ KnownDecision = Callable[[str], ImageModerated | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is decided about an image."""
+    """What an admin or a classifier decides about one image."""
 
     moderation: Moderation
     decided_by: str = ADMIN
@@ -33,13 +33,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """One acknowledged decision."""
+    """One decision that the broker has acknowledged, and where it lies."""
 
     event: Event[ImageModerated]
 
     @property
     def decision(self) -> ImageModerated:
-        """What was decided, at which version."""
+        """Return what was decided, with the version of the decision."""
         return self.event.data
 
 

@@ -23,7 +23,7 @@ _VERDICT = json_of(ModerationVerdict)
 
 
 def moderation_router(moderating: Moderating) -> APIRouter:
-    """The routes, bound to who decides."""
+    """Make the routes that read and write the operator's decisions."""
     router = APIRouter(prefix="/v1/images", tags=["images"])
 
     @router.put(

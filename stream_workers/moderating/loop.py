@@ -87,17 +87,17 @@ class ModerationLoop:
             self._consumer.close()
 
     def subscribe(self) -> None:
-        """Join the group."""
+        """Join the group that shares the topic's partitions."""
         self._consumer.subscribe([IMAGES_MODERATION.name], self)
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """Nothing is kept between batches."""
+        """Do nothing: no state is kept between two batches."""
 
     def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """The last batch is committed: revocation comes only between two polls."""
 
     def lost(self, partitions: Collection[TopicPartition]) -> None:
-        """Nothing is kept between batches."""
+        """Do nothing: no state is kept between two batches."""
 
     def _turn(self) -> None:
         poll = partial(self._consumer.poll, _AT_ONCE, _POLL_S)
@@ -176,7 +176,7 @@ class ModerationLoop:
             self._metrics.decisions.labels("applied" if won else "superseded").inc()
 
     def commit(self, messages: Sequence[Message]) -> None:
-        """Commit what lies behind these messages."""
+        """Commit, per partition, the offset behind the last of these messages."""
         offsets: dict[TopicPartition, int] = {}
         for message in messages:
             place = message.topic_partition
