@@ -26,7 +26,7 @@ def moderate(
     reason: Annotated[str | None, typer.Option(help="Why; the image's owner is told.")] = None,
     by: Annotated[str, typer.Option(help="Who decides.")] = ADMIN,
 ) -> None:
-    """Block an image, or allow it again, whatever its owner says now or later."""
+    """Block an image, or allow it again. Whatever its owner says now or later."""
     settings = load_settings()
     store = open_object_store(settings)
     producer = open_event_producer(settings)
