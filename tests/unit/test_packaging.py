@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,17 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PROJECT: Any = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 ROOMS = ("schemas", "engine", "producers", "stream_workers", "search_api", "training", "infra")
+PACKAGES = {
+    "PIL": "pillow",
+    "cyclonedx": "cyclonedx-python-lib",
+    "faust": "faust-streaming",
+    "grpc": "grpcio",
+    "pydantic_core": "pydantic",
+    "qdrant_edge": "qdrant-edge-py",
+    "starlette": "fastapi",
+    "yaml": "pyyaml",
+}
+"""What is imported to who brings it, where the two have different names."""
 
 
 def packages_in_the_tree() -> set[str]:
@@ -57,4 +71,34 @@ def test_the_base_install_is_light() -> None:
         "pydantic-settings",
         "rich",
         "typer",
+        "urllib3",
     }
+
+
+def modules_imported(folder: Path) -> set[str]:
+    """The top-level names that modules of a folder import from others, whether at once or late."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    tops = {name.partition(".")[0] for name in names}
+    return tops - sys.stdlib_module_names - {"sightline", "tests", "benchmarks", ""}
+
+
+def declared(requirements: list[str]) -> set[str]:
+    """The names of the packages that are required."""
+    return {re.split(r"[\[<>=]", one)[0].lower() for one in requirements}
+
+
+def test_what_is_imported_is_declared() -> None:
+    """What only came along with another package could go with its next release."""
+    project = PROJECT["project"]
+    extras = project["optional-dependencies"].values()
+    ours = declared([*project["dependencies"], *(one for extra in extras for one in extra)])
+    for folders, allowed in (
+        (ROOMS, ours),
+        (("tests", "benchmarks"), ours | declared(PROJECT["dependency-groups"]["dev"])),
+    ):
+        wanted = set.union(*(modules_imported(CHECKOUT / folder) for folder in folders))
+        packages = {PACKAGES.get(name, name.replace("_", "-")) for name in wanted}
+        assert packages - allowed == set()
