@@ -30,7 +30,7 @@ names an image checks `NamedImage`."""
 OwnerId = Id
 ActorId = Id
 SearchId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._~-]{1,512}$")]
-"""A signed search id: longer than an id, since it carries what it authorises."""
+"""A sealed search id: longer than an id, since it carries what it authorises."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 PerceptualHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A 256-bit dHash, 64 hex digits."""

@@ -99,7 +99,7 @@ class ResultsShown(EventData):
     TYPE: ClassVar[str] = "sightline.results.shown.v1"
 
     search_id: SearchId
-    """Signed from the start; it alone authorises the interactions with this page."""
+    """Sealed from the start; it alone authorises the interactions with this page."""
     issued_at: Time
     """When the answer was given, by the API's clock."""
     actor_id: ActorId

@@ -46,7 +46,7 @@ class ApiDependencies:
     metrics: Metrics
     health: Health
     secret: bytes
-    """Signs search ids: the setting's, or `engine.search_ids.stored_secret`."""
+    """Seals search ids: the setting's, or `engine.search_ids.stored_secret`."""
     probes: Mapping[Part, Probe] = field(default_factory=dict)
     """What `/readyz` asks beyond the store and the index: the broker, say."""
     source: str = "sightline/search-api"

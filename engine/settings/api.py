@@ -61,7 +61,7 @@ class ApiSettings(Section):
     """What `sightline upload`, `backfill`, `reconcile` and `dlq replay` send to the process that
     owns an embedded part: a key of scope `admin`, in plain text; needed only where `keys` are."""
     signing_secret: SecretStr | None = None
-    """Signs search ids and pseudonymises users; none: made once and kept in the object store."""
+    """Seals search ids and pseudonymises users; none: made once and kept in the object store."""
     requests_per_minute: PositiveInt = 6_000
     """Per key, or per client address."""
     interactions_per_minute: PositiveInt = 1_200

@@ -72,7 +72,7 @@ class Base:
     remembered_images: Callable[[], Iterable[Message]] = tuple
     """Image events and decisions that the log may have forgotten."""
     seal: Seal | None = None
-    """Signs what this process appends; None: the broker knows who may append what."""
+    """Seals what this process appends; None: the broker knows who may append what."""
 
     def consumer(self, group: str) -> EventConsumer:
         """A new member of a group; its user closes it."""

@@ -1,4 +1,4 @@
-"""What was shown and what people did with it, to the log: signed, checked, acknowledged.
+"""What was shown and what people did with it, to the log: sealed, checked, acknowledged.
 
 For services with a search front end of their own; the search API's intake uses the same checks.
 """
@@ -51,7 +51,7 @@ class OpenedSearch:
     """A search that was given an id, about to be shown."""
 
     search_id: str
-    """Signed; the page's, and all that authorises what is done with it."""
+    """Sealed; the page's, and all that authorises what is done with it."""
     issued_at: datetime
     actor_id: str
     session_id: str
@@ -90,7 +90,7 @@ class InteractionPublisher:
         user_id: str | None = None,
         variant: str = "default",
     ) -> OpenedSearch:
-        """A signed search id for an answer that is given now.
+        """A sealed search id for an answer that is given now.
 
         Args:
             anchor_id: the image asked by, or `upload_ids(data, box)[1]` of an upload.

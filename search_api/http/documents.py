@@ -57,7 +57,7 @@ class SearchAnswer(Document):
     """A page of results, with what is needed to report clicks on it."""
 
     search_id: str
-    """Signed; authorises interactions with these results for 24 h."""
+    """Sealed; authorises interactions with these results for 24 h."""
     session_id: str
     """The caller's, or a new one to send with the next search."""
     actor: Literal["user", "session"]
