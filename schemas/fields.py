@@ -89,6 +89,13 @@ class OwnersCount(Contract):
     """The version that the owner gives the write."""
 
 
+class OwnersDelete(Contract):
+    """Checks the version of an owner's delete, which may come after the last of its writes."""
+
+    version: Annotated[int, Field(strict=True, ge=0, le=MAX_OWNER_VERSION + 1)]
+    """The version that the owner gives the delete."""
+
+
 class NamedImage(Contract):
     """Checks an id before an image gets it. Raises `ValidationError` that names `image_id`."""
 

@@ -21,7 +21,7 @@ from sightline.engine.ports import EventProducer, VectorIndex
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import Scope
 from sightline.infra.processes.reconciling import RECONCILE_PATH, Reconcile, as_document
-from sightline.schemas.envelope import ContractError
+from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.images import ImageState
 from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.registry import decode
@@ -58,11 +58,11 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
         require(caller, Scope.ADMIN)
         if x_topic not in SAID_ON:
             raise invalid("x-topic", f"x-topic must be one of {', '.join(SAID_ON)}")
-        value = await request.body()
+        event = _event(await request.body(), x_topic)
         headers = [("traceparent", traceparent.encode())] if traceparent else []
         message = await asyncio.wrap_future(
             producer.append(
-                ProducerRecord(x_topic, _subject(value, x_topic), value, headers=headers)
+                ProducerRecord(x_topic, event.data.image_id, event.encode(), headers=headers)
             )
         )
         return _json(
@@ -101,14 +101,15 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
     return router
 
 
-def _subject(value: bytes, topic: str) -> str:
+def _event(value: bytes, topic: str) -> Event[Any]:
+    """What the contract reads of a message: a delete keeps no tags that came with it."""
     try:
         event = decode(value)
     except ContractError as error:
         raise invalid(error.field or "body", str(error)) from error
     if not isinstance(event.data, SAID_ON[topic]):
         raise Problem("invalid", f"{event.type} does not go to {topic}", {"field": "type"})
-    return str(event.data.image_id)
+    return event
 
 
 def _json(document: dict[str, Any]) -> Response:

@@ -16,7 +16,7 @@ from sightline.producers.images.originals import Original, original_of
 from sightline.producers.images.published import Written, written_when
 from sightline.producers.images.states import ImageFacts, changed, deleted, uploaded
 from sightline.schemas.envelope import Event
-from sightline.schemas.fields import NamedImage, OwnersCount
+from sightline.schemas.fields import NamedImage, OwnersCount, OwnersDelete
 from sightline.schemas.images import ImageState, ImageUploaded
 from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, Topic
@@ -127,6 +127,7 @@ class ImagePublisher:
         Raises:
             As `upload`.
         """
+        OwnersDelete(version=version)
         return self.publish(deleted(state, version=version), known=True).result()
 
     def keep(self, original: Original) -> None:

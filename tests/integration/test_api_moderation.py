@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.object_store.catalogue import PREFIX
@@ -206,6 +207,16 @@ def test_an_owners_version_leaves_head_room(world: ApiWorld) -> None:
         assert gone.status_code == 202
 
     run(world, scenario)
+
+
+def test_a_library_deletes_no_further_than_an_owner_may(world: ApiWorld) -> None:
+    """One above the last write; what is above that would be out of the operator's reach."""
+    world.add("i", 1)
+    state = world.index.get(["i"])["i"].state
+    for version in (MAX_OWNER_VERSION + 2, MAX_VERSION):
+        with pytest.raises(ValidationError):
+            world.publisher.delete(state, version=version)
+    assert world.publisher.delete(state, version=MAX_OWNER_VERSION + 1).version
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ from sightline.infra.processes.owner_routes import owner_router
 from sightline.infra.processes.reconciling import RECONCILE_PATH
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
+from sightline.schemas.images import ImageDeleted
+from sightline.schemas.registry import decode
+from sightline.schemas.topics import IMAGES
 from sightline.stream_workers.reconciling.reconcile import Report
 from tests.api_parts import BUCKET, KEYS, ApiWorld, app_of
 from tests.patience import patient
@@ -125,3 +129,25 @@ def test_a_command_learns_what_is_known(owner: Owner) -> None:
     assert known("unknown") is None
     with pytest.raises(PartUnavailable, match="401"):
         known_through(owner.url, {})("secret")
+
+
+def test_what_is_appended_of_a_delete_names_no_tags(owner: Owner) -> None:
+    """Whatever else came with it: it would lie in the log for as long as the tombstone."""
+    said = {"image_id": "a", "version": 2, "tags": ["secret"], "attributes": {"title": "secret"}}
+    event = {
+        "specversion": "1.0",
+        "id": "e",
+        "source": "/test",
+        "type": ImageDeleted.TYPE,
+        "subject": "a",
+        "time": "2026-03-01T12:00:00Z",
+        "data": said,
+    }
+    headers = {"X-API-Key": "admin", "X-Topic": IMAGES.name, "Content-Type": "application/json"}
+    body = json.dumps(event).encode()
+    url = owner.url + EVENTS_PATH
+    assert urllib3.request("POST", url, body=body, headers=headers, retries=False).status == 200
+    appended = owner.world.log.records[IMAGES.name][-1].value
+    assert appended is not None
+    assert b"secret" not in appended
+    assert decode(appended).data.version == 2
