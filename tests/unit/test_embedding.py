@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -84,6 +85,20 @@ def test_any_torchvision_network_ends_in_pooled_features(
     network = from_crops(build_network(model, file, PLAIN))
     with torch.inference_mode():
         assert network(torch.zeros(1, 224, 224, 3, dtype=torch.uint8)).shape == (1, features)
+
+
+def test_the_default_network_needs_no_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its import would double the time that a start or a conversion needs for torch."""
+    for name in ("lite0", "networks"):
+        monkeypatch.delitem(sys.modules, f"sightline.engine.embedding.{name}")
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    anew = import_module("sightline.engine.embedding.networks")
+    source = model_source(EmbedderSettings())
+    network = anew.from_crops(
+        anew.build_network(source.model, source.weights, source.normalisation)
+    )
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 224, 224, 3, dtype=torch.uint8)).shape == (1, 1280)
 
 
 def test_another_networks_weights_are_refused(tmp_path: Path) -> None:
