@@ -148,6 +148,9 @@ class LogFollower(Protocol):
     def poll(self, max_messages: int, timeout_s: float) -> list[Message]:
         """Up to `max_messages` that are there within `timeout_s`. Raises `PartUnavailable`."""
 
+    def ask(self) -> None:
+        """Ask the broker for anything, briefly. Raises `PartUnavailable`: it does not answer."""
+
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Tell others how far it is: the next offset per partition. Raises `PartUnavailable`."""
 

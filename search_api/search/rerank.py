@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol
 from sightline.engine.pictures.near_duplicates import hash_bits, near_any
 from sightline.engine.records import Hit, IndexedImage
 
-MAX_UNCLUSTERED = 1_000
-"""Most images without a cluster that one page is picked from: an older release indexed them."""
+MAX_PASSED = 1_000
+"""Images that one page may pass over one by one: those that an older release put in no cluster."""
 SPARE_ROUNDS = 8
 """Rounds beyond one a result; a round nearly always adds a result, or ends the search."""
 SLACK = 4
@@ -27,7 +27,7 @@ class Passed(NamedTuple):
 
     clusters: frozenset[str] = frozenset()
     image_ids: frozenset[str] = frozenset()
-    """Images that are in no cluster."""
+    """Images passed over one by one: nothing of their cluster was left out, or they have none."""
 
 
 Fetch = Callable[[int, Passed], list[Hit]]
@@ -66,31 +66,22 @@ class ExactDuplicates:
 
 @dataclass(slots=True)
 class NearDuplicates:
-    """Keeps, of pictures that look the same, the one nearest to the query.
-
-    The worker put look-alikes into one cluster when it embedded them; two that came at the same
-    moment may be in two, and their hashes tell.
-    """
+    """Keeps, of pictures that look the same, the one nearest to the query."""
 
     bits: int
     reason: str = "near_duplicate"
-    _hashes: list[int] = field(default_factory=list)
-    _clusters: set[str] = field(default_factory=set)
+    _seen: list[int] = field(default_factory=list)
 
     def takes_out(self, candidate: IndexedImage) -> bool:
-        """Whether the page has its cluster, or a hash within `bits`; a flat picture has neither."""
+        """Whether its hash is within `bits` of one on the page; a flat picture is never near."""
         mine = hash_bits(candidate.perceptual_hash)
-        return candidate.cluster in self._clusters or (
-            mine != 0 and near_any(mine, self._hashes, bits=self.bits)
-        )
+        return mine != 0 and near_any(mine, self._seen, bits=self.bits)
 
     def keeps(self, candidate: IndexedImage) -> None:
-        """Its hash and its cluster are on the page."""
-        if candidate.cluster is not None:
-            self._clusters.add(candidate.cluster)
+        """Remember its hash, which is on the page from now on."""
         mine = hash_bits(candidate.perceptual_hash)
         if mine:
-            self._hashes.append(mine)
+            self._seen.append(mine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +110,8 @@ First = Callable[[str], Sequence[IndexedImage]]
 def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) -> Page:
     """The first `limit` hits that every policy leaves in.
 
-    While the page is not full, the clusters that were looked at are passed over whole, so that the
-    time does not grow with the number of copies: at most `limit` + 8 reads of the index.
+    While the page is not full, clusters of which something was left out are passed over whole, so
+    that the time does not grow with the number of copies: at most `limit` + 8 reads of the index.
 
     Args:
         limit: results wanted.
@@ -138,8 +129,8 @@ def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) 
         picking.take(hits)
         if not picking.missing or len(hits) < wanted:
             break
-        passed = _beyond(passed, hits)
-        if len(passed.image_ids) > MAX_UNCLUSTERED:
+        passed = _beyond(passed, hits, picking.crowded)
+        if len(passed.image_ids) > MAX_PASSED:
             break
     kept = (_first_published(hit, picking.crowded, first) for hit in picking.kept)
     return Page(hits=tuple(kept), removed=dict(picking.removed))
@@ -153,12 +144,10 @@ def _first_published(hit: Hit, crowded: Collection[str], first: First) -> Hit:
     return replace(hit, image=next(equal, mine))
 
 
-def _beyond(passed: Passed, hits: Sequence[Hit]) -> Passed:
-    images = [hit.image for hit in hits]
-    return Passed(
-        passed.clusters | {image.cluster for image in images if image.cluster is not None},
-        passed.image_ids | {image.image_id for image in images if image.cluster is None},
-    )
+def _beyond(passed: Passed, hits: Sequence[Hit], crowded: Collection[str]) -> Passed:
+    """Pass over clusters of which something was left out, and else over the images alone."""
+    alone = {hit.image.image_id for hit in hits if hit.image.cluster not in crowded}
+    return Passed(frozenset(crowded), passed.image_ids | alone)
 
 
 class _Picking:
@@ -185,7 +174,8 @@ class _Picking:
             reason = next((p.reason for p in self._policies if p.takes_out(hit.image)), None)
             if reason is not None:
                 self.removed[reason] += 1
-                self.crowded.add(hit.image.cluster or "")
+                if hit.image.cluster is not None:
+                    self.crowded.add(hit.image.cluster)
                 continue
             for policy in self._policies:
                 policy.keeps(hit.image)

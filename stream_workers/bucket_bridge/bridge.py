@@ -108,7 +108,7 @@ class BucketBridge:
 
     def _turn(self, pool: ThreadPoolExecutor) -> None:
         poll = partial(self._consumer.poll, _AT_ONCE, _POLL_S)
-        messages = self._patience.until_it_works(Part.BROKER, poll)
+        messages = self._patience.polled(poll, self._consumer.ask)
         if messages:
             self._bridge(pool, messages)
             self._commit(messages)

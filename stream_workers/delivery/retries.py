@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -63,8 +63,41 @@ class Patience:
             GaveUp: the worker stops while the part is away.
         """
         waited_for = {part}
+        value = self._repeated(part, action, waited_for)
+        for one in waited_for:
+            self._health.up(one)
+        return value
+
+    def polled(self, poll: Callable[[], Sequence[T]], ask: Callable[[], object]) -> Sequence[T]:
+        """What a poll of the log brings, however long the broker is away.
+
+        An empty poll says nothing of the broker, since one that is gone gives empty polls, too:
+        while it counts as down, it is asked.
+
+        Args:
+            poll: the records that are there, or none.
+            ask: asks the broker for anything; raises `PartUnavailable`.
+
+        Raises:
+            GaveUp: the worker stops while the broker is away.
+        """
+        answered: set[Part] = set()
+
+        def once() -> Sequence[T]:
+            came = poll()
+            if not came and self.is_down(Part.BROKER):
+                ask()
+                answered.add(Part.BROKER)
+            return came
+
+        came = self._repeated(Part.BROKER, once, set())
+        if came or answered:
+            self._health.up(Part.BROKER)
+        return came
+
+    def _repeated(self, part: Part, action: Callable[[], T], waited_for: set[Part]) -> T:
         try:
-            value = retry_transient(
+            return retry_transient(
                 action,
                 backoff=self.backoff(),
                 stop=self.giving_up,
@@ -72,9 +105,6 @@ class Patience:
             )
         except TransientError as error:
             raise GaveUp(str(error)) from error
-        for one in waited_for:
-            self._health.up(one)
-        return value
 
     def failed(self, part: Part, error: TransientError) -> Part:
         """One attempt failed: count it, mark down the part that it was about and return that."""

@@ -101,7 +101,7 @@ class ModerationLoop:
 
     def _turn(self) -> None:
         poll = partial(self._consumer.poll, _AT_ONCE, _POLL_S)
-        messages = self._patience.until_it_works(Part.BROKER, poll)
+        messages = self._patience.polled(poll, self._consumer.ask)
         if messages:
             self.apply(messages)
             self.commit(messages)

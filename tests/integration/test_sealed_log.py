@@ -24,6 +24,7 @@ from sightline.engine.records import Message, ProducerRecord, TopicPartition
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.documents.examples import example
 from sightline.schemas.topics import IMAGES, INTERACTIONS, TOPICS
+from tests.patience import patient
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -68,12 +69,12 @@ def test_what_a_stranger_appends_about_images_is_passed_over(tmp_path: Path) -> 
             [(HEADER, copied)],
         ):
             stranger.append(ProducerRecord(IMAGES.name, "evil-0000", evil, headers=forged)).result(
-                60
+                patient(60)
             )
         ours.append(
             ProducerRecord(IMAGES.name, "lamp-4711", uploaded, headers=[("traceparent", b"t")])
-        ).result(60)
-        stranger.append(ProducerRecord(INTERACTIONS.name, "anybody", b"{}")).result(60)
+        ).result(patient(60))
+        stranger.append(ProducerRecord(INTERACTIONS.name, "anybody", b"{}")).result(patient(60))
         consumer = SealedConsumer(KafkaEventConsumer(kafka, group="worker"), seal)
         consumer.subscribe([IMAGES.name, INTERACTIONS.name], Ignoring())
         read: list[Message] = []

@@ -133,6 +133,10 @@ class MemoryFollower:
         """See `LogFollower.poll`."""
         return self._reader.poll(max_messages, timeout_s)
 
+    def ask(self) -> None:
+        """See `LogFollower.ask`."""
+        self._broker.refuse_if_down()
+
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """See `LogFollower.commit`."""
         self._broker.refuse_if_down()

@@ -79,7 +79,7 @@ class SearchMetrics:
         try:
             while not stop.is_set():
                 poll = partial(follower.poll, POLL_MESSAGES, POLL_S)
-                for message in self._patience.until_it_works(Part.BROKER, poll):
+                for message in self._patience.polled(poll, follower.ask):
                     self._take(message)
                 if self._clock.monotonic() - told_at >= COMMIT_S:
                     told_at = self._clock.monotonic()

@@ -121,7 +121,7 @@ class LabelSink:
 
     def _take(self, follower: LogFollower) -> None:
         poll = partial(follower.poll, POLL_MESSAGES, POLL_S)
-        for message in self._patience.until_it_works(Part.BROKER, poll):
+        for message in self._patience.polled(poll, follower.ask):
             self._sinks[message.partition].take(message)
 
     def _flush(self, number: int, follower: LogFollower) -> None:
