@@ -123,6 +123,10 @@ class NodeProcess:
         """Asks the child process to stop (SIGTERM), and returns its exit code."""
         return self._end(signal.SIGTERM)
 
+    def poll(self) -> int | None:
+        """The exit code of the child process; None while it runs."""
+        return self._started().poll()
+
     def wait(self) -> int:
         """Wait until it ends by itself; the exit code."""
         return self._started().wait(STOP_TIMEOUT_S)

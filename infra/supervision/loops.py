@@ -12,6 +12,7 @@ Loop = Callable[[threading.Event], None]
 """Runs until the event is set; raises if it cannot go on."""
 Stopped = Callable[[str, str], object]
 """Told the name of a loop that stopped alone, and why."""
+_LOOK_S = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +51,9 @@ def run_together(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        # A signal's handler runs in this thread only, and does not wake it where another thread
+        # was interrupted: so it never waits for long.
+        while thread.is_alive():
+            thread.join(_LOOK_S)
     if failures:
         raise failures[0]

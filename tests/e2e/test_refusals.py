@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -136,9 +136,16 @@ def test_a_disk_that_fills_up_stops_it_and_loses_nothing(tmp_path: Path) -> None
     with node:
         with Asking(node.url) as api:
             ok(api.upload("first", first))
-            with _ballast(tmp_path, 2 * ROOM):
+            with _ballast(tmp_path) as fill:
+                fill(reserve - ROOM)
                 acknowledged = ok(api.upload("second", second, wait=False))
-                assert node.wait() == REFUSED
+
+                def ended() -> bool:
+                    fill(reserve - ROOM)  # other tests give room back meanwhile
+                    return node.poll() is not None
+
+                eventually(ended)
+                assert node.poll() == REFUSED
         assert acknowledged["status"] == "pending"
         last = node.log.read_text().splitlines()[-1]
         assert last.startswith("sightline: index: ")
@@ -172,12 +179,17 @@ def _with_reserve(settings: Settings, reserve_bytes: int) -> Settings:
 
 
 @contextmanager
-def _ballast(directory: Path, size: int) -> Iterator[None]:
-    """Fills the disk by so many bytes."""
+def _ballast(directory: Path) -> Iterator[Callable[[int], None]]:
+    """Fills the disk until no more than so many bytes are free, and gives them back at the end."""
     file = directory / "ballast"
-    with file.open("wb") as out:
-        os.posix_fallocate(out.fileno(), 0, size)
+
+    def fill(leave_bytes: int) -> None:
+        more = shutil.disk_usage(directory).free - leave_bytes
+        if more > 0:
+            with file.open("ab") as out:
+                os.posix_fallocate(out.fileno(), out.tell(), more)
+
     try:
-        yield
+        yield fill
     finally:
-        file.unlink()
+        file.unlink(missing_ok=True)
