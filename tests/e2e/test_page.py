@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, expect, sync_playwright
 
+from sightline.engine.pictures.near_duplicates import hash_bits, near_any
+from sightline.engine.pictures.prepare import prepare
+from sightline.engine.settings import ApiSettings, DecodeSettings
 from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, ok
 from tests.conftest import ROOT
@@ -16,6 +19,8 @@ from tests.patience import patient
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 SHOWN = 30
+LOOK_ALIKE_BITS = ApiSettings().near_duplicate_bits
+"""The page shows one of several pictures as like each other as that."""
 TIMEOUT_MS = patient(30_000)
 QUIET = (
     "--no-sandbox",  # in a container Chromium's own sandbox has no rights
@@ -31,7 +36,15 @@ QUIET = (
 def files(photos: Path) -> list[Path]:
     """Photos of several kinds, the first of which nobody has uploaded yet."""
     every = sorted((photos / "images").iterdir())
-    return every[:: len(every) // SHOWN][: SHOWN + 1]
+    chosen: list[Path] = []
+    hashes: list[int] = []
+    for file in every[:: max(1, len(every) // (2 * SHOWN))]:
+        looks = hash_bits(
+            prepare(file.read_bytes(), limits=DecodeSettings(), size=224).perceptual_hash
+        )
+        if not near_any(looks, hashes, bits=LOOK_ALIKE_BITS):
+            chosen, hashes = [*chosen, file], [*hashes, looks]
+    return chosen[: SHOWN + 1]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from sightline.engine import search_ids
-from sightline.producers.images import states
+from sightline.producers.images import originals
 from sightline.search_api.http.hashing import LONG_BYTES
 from tests.api_parts import ApiWorld, app_of, client_of, picture
 
@@ -44,6 +44,6 @@ def test_no_large_picture_is_hashed_on_the_event_loop(
             assert await ask(client, "PUT", "/v1/images/one", version="3") == 202
 
     monkeypatch.setattr(search_ids, "sha256", watched)
-    monkeypatch.setattr(states, "sha256", watched)
+    monkeypatch.setattr(originals, "sha256", watched)
     asyncio.run(main())
     world.index.close()

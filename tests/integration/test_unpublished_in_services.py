@@ -46,7 +46,7 @@ def test_it_is_published_without_being_asked_for(
             crashed.put("left", b"1")
         clock.advance(2 * GRACE.total_seconds())
         stop = threading.Event()
-        [loop] = unpublished_loops(base).values()
+        loop = unpublished_loops(base)["unpublished"]
         looking = threading.Thread(target=loop, args=(stop,))
         looking.start()
 
