@@ -110,7 +110,7 @@ def _life(choose: random.Random) -> Iterator[State]:
             case "hide":
                 state = replace(state, status="hidden")
             case _:
-                state = replace(state, status="deleted")
+                state = replace(state, status="deleted", tags=())  # a delete leaves none
         yield state
         if state.status == "deleted":
             return
