@@ -81,7 +81,7 @@ def test_without_the_broker_searches_answer_and_writes_are_refused(
     """Killed: searches go on without feedback, writes are 503 naming it, reads are as before."""
     ok(api.upload("before-broker", PICTURES[0]))
     with _away(stack.kafka, "killed"):
-        assert _down(api) == ["broker"]
+        eventually(lambda: _down(api) == ["broker"], timeout_s=SOON_S)  # readiness is told for 2 s
         answer = ok(_kept_search(api, PICTURES[0]))
         assert answer["feedback"] is False
         assert answer["results"][0]["image_id"] == "before-broker"
@@ -130,7 +130,7 @@ def test_events_that_come_while_the_store_is_away_are_indexed_when_it_is_back(
     for name in names:
         ok(api.upload(name, PICTURES[2], wait=False))
     with _away(stack.minio, "killed"):
-        assert _down(api) == ["store"]
+        eventually(lambda: _down(api) == ["store"], timeout_s=SOON_S)  # readiness is told for 2 s
     for name in names:
         eventually(lambda name=name: api.status(name)["status"] == "indexed", timeout_s=SOON_S)  # type: ignore[misc]
 
