@@ -173,6 +173,11 @@ class IndexedDecision:
         return DecisionFence(self.decision.version, self.tie)
 
     @property
+    def may_be_forgotten(self) -> bool:
+        """Whether a null behind it is meant; none ever is behind a decision."""
+        return False
+
+    @property
     def blocks(self) -> bool:
         """Whether the decision hides the image from searches."""
         return self.decision.moderation is Moderation.BLOCKED
@@ -246,6 +251,11 @@ class IndexedImage:
     def fence(self) -> Fence:
         """What decides whether it overwrites what is stored."""
         return Fence(self.version, self.tie, int(self.stage))
+
+    @property
+    def may_be_forgotten(self) -> bool:
+        """Whether a null behind it is meant: one is only written for an expired tombstone."""
+        return isinstance(self.state, ImageDeleted)
 
     @property
     def blocked(self) -> bool:

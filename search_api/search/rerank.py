@@ -22,7 +22,7 @@ SLACK = 4
 """Hits beyond the page at first, with an eighth of it; more are rarely needed, and cost time."""
 
 
-class Passed(NamedTuple):
+class LookedAt(NamedTuple):
     """What a page has already looked at, and need not be shown again."""
 
     clusters: frozenset[str] = frozenset()
@@ -30,7 +30,7 @@ class Passed(NamedTuple):
     """Images passed over one by one: nothing of their cluster was left out, or they have none."""
 
 
-Fetch = Callable[[int, Passed], list[Hit]]
+Fetch = Callable[[int, LookedAt], list[Hit]]
 """The nearest `n` hits beyond what is passed, in stable order."""
 
 
@@ -121,8 +121,8 @@ def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) 
             stays, whoever copied it and under whatever id.
     """
     if not policies:
-        return Page(hits=tuple(fetch(limit, Passed())), removed={})
-    picking, passed = _Picking(limit, policies), Passed()
+        return Page(hits=tuple(fetch(limit, LookedAt())), removed={})
+    picking, passed = _Picking(limit, policies), LookedAt()
     for _ in range(limit + SPARE_ROUNDS):
         wanted = picking.missing + SLACK + limit // 8
         hits = fetch(wanted, passed)
@@ -144,10 +144,10 @@ def _first_published(hit: Hit, crowded: Collection[str], first: First) -> Hit:
     return replace(hit, image=next(equal, mine))
 
 
-def _beyond(passed: Passed, hits: Sequence[Hit], crowded: Collection[str]) -> Passed:
+def _beyond(passed: LookedAt, hits: Sequence[Hit], crowded: Collection[str]) -> LookedAt:
     """Pass over clusters of which something was left out, and else over the images alone."""
     alone = {hit.image.image_id for hit in hits if hit.image.cluster not in crowded}
-    return Passed(frozenset(crowded), passed.image_ids | alone)
+    return LookedAt(frozenset(crowded), passed.image_ids | alone)
 
 
 class _Picking:

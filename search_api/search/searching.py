@@ -41,8 +41,8 @@ from sightline.search_api.search.answers import (
 from sightline.search_api.search.impressions import Impressions, ShownAnswer
 from sightline.search_api.search.query_vectors import QueryVectors
 from sightline.search_api.search.rerank import (
+    LookedAt,
     Page,
-    Passed,
     Policy,
     duplicate_policies,
     page_of,
@@ -184,7 +184,7 @@ class Searching:
         keep = fields.near_duplicates is NearDuplicates.KEEP
         mine = frozenset(() if anchor is None else (anchor.image_id,))
 
-        def fetch(limit: int, passed: Passed) -> list[Hit]:
+        def fetch(limit: int, passed: LookedAt) -> list[Hit]:
             with watch.stage("index"):
                 return self._visible.search(
                     SearchRequest(

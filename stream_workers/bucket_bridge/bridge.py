@@ -7,10 +7,10 @@ images of one batch are looked at in parallel, each once.
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ from sightline.engine.errors import (
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import EventConsumer, EventProducer, ObjectStore
-from sightline.engine.records import Message, TopicPartition
+from sightline.engine.records import Message
 from sightline.engine.settings import BridgeSettings, WorkerSettings
 from sightline.producers.backfill.tree import skipped_because
 from sightline.producers.images.bucket_object import BucketObject
@@ -36,15 +36,13 @@ from sightline.stream_workers.bucket_bridge.notifications import (
     read_notification,
 )
 from sightline.stream_workers.bucket_bridge.seen import seen_object
+from sightline.stream_workers.delivery.batches import Batches
 from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetters
 from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
-from sightline.stream_workers.delivery.retries import GaveUp, Patience
+from sightline.stream_workers.delivery.retries import Patience
 
-_log = logging.getLogger(__name__)
-_AT_ONCE = 64
 _THREADS = 8
-_POLL_S = 0.1
 
 
 class BucketBridge:
@@ -70,13 +68,13 @@ class BucketBridge:
         metrics: Metrics,
         health: Health,
     ) -> None:
-        self._consumer = consumer
         self._store = store
         self._images = images
         self._own_bucket = own_bucket
         self._settings = settings
         self._metrics = metrics
         self._patience = Patience(limits, health, metrics)
+        self._batches = Batches(consumer, BUCKET_NOTIFICATIONS.name, patience=self._patience)
         self._outbox = Outbox(producer, self._patience)
         self._dead_letters = DeadLetters(self._outbox, LetterLimit(LetterRate.of(limits)), metrics)
 
@@ -86,32 +84,8 @@ class BucketBridge:
         Raises:
             DeadLetterLimit: too many dead letters; nothing past the last one is committed.
         """
-        self._patience.giving_up = stop
-        try:
-            self._consumer.subscribe([BUCKET_NOTIFICATIONS.name], self)
-            with ThreadPoolExecutor(_THREADS, "bridge") as pool:
-                while not stop.is_set():
-                    self._turn(pool)
-        except GaveUp:
-            _log.info("stopped before a batch was finished; it will be delivered again")
-        finally:
-            self._consumer.close()
-
-    def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """See `RebalanceListener.assigned`: nothing is kept between batches."""
-
-    def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        """The last batch is committed: revocation comes only between two polls."""
-
-    def lost(self, partitions: Collection[TopicPartition]) -> None:
-        """See `RebalanceListener.lost`: nothing is kept between batches."""
-
-    def _turn(self, pool: ThreadPoolExecutor) -> None:
-        poll = partial(self._consumer.poll, _AT_ONCE, _POLL_S)
-        messages = self._patience.polled(poll, self._consumer.ask)
-        if messages:
-            self._bridge(pool, messages)
-            self._commit(messages)
+        with closing(self._batches), ThreadPoolExecutor(_THREADS, "bridge") as pool:
+            self._batches.run(partial(self._bridge, pool), stop)
 
     def _bridge(self, pool: ThreadPoolExecutor, messages: Sequence[Message]) -> None:
         newest: dict[str, tuple[Message, ObjectNotice]] = {}
@@ -185,10 +159,3 @@ class BucketBridge:
 
     def _count(self, result: str, number: int = 1) -> None:
         self._metrics.notifications.labels(result).inc(number)
-
-    def _commit(self, messages: Sequence[Message]) -> None:
-        offsets: dict[TopicPartition, int] = {}
-        for message in messages:
-            place = message.topic_partition
-            offsets[place] = max(offsets.get(place, 0), message.offset + 1)
-        self._patience.until_it_works(Part.BROKER, lambda: self._consumer.commit(offsets))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
-from sightline.engine.records import Fence, IndexedImage, Message, WinnerLocation
+from sightline.engine.records import DecisionFence, Fence, IndexedImage, Message, WinnerLocation
 from sightline.schemas.envelope import ContractError, Event
-from sightline.schemas.images import ImageDeleted, ImageState, tie
+from sightline.schemas.images import ImageState, tie
 from sightline.stream_workers.image_log.events import image_id_of, read_image_event
 
 _log = logging.getLogger(__name__)
@@ -67,12 +67,31 @@ def event_of(image: IndexedImage) -> Event[ImageState]:
 
 
 class Passed(NamedTuple):
-    """A record of an image topic that has had its effect: an event, or a Kafka null."""
+    """A record of a compacted topic that has had its effect: an event, or a Kafka null."""
 
     image_id: str
     location: WinnerLocation
-    fence: Fence | None
-    """None: a null, which makes compaction forget the image."""
+    fence: Fence | DecisionFence | None
+    """None: a null, which makes compaction forget the key."""
+
+
+class Winner(Protocol):
+    """What the index keeps of a key's winning event: of an image, or of a decision about one."""
+
+    @property
+    def fence(self) -> Fence | DecisionFence:
+        """Version and tie first; they alone decide between two events."""
+
+    @property
+    def winner(self) -> WinnerLocation:
+        """Where in the log the winning event lies."""
+
+    @property
+    def may_be_forgotten(self) -> bool:
+        """Whether a null that lies behind it is meant to."""
+
+
+W = TypeVar("W", bound=Winner)
 
 
 def location_of(message: Message) -> WinnerLocation:
@@ -85,10 +104,8 @@ def lies_after(location: WinnerLocation, other: WinnerLocation) -> bool:
     return location[:2] == other[:2] and location.offset > other.offset
 
 
-def winners_to_append_again(
-    finished: Iterable[Passed], stored: Mapping[str, IndexedImage]
-) -> list[IndexedImage]:
-    """Return winners that a lower event lies behind, each once: compaction would drop them.
+def winners_to_append_again(finished: Iterable[Passed], stored: Mapping[str, W]) -> dict[str, W]:
+    """Return, by key, winners that a lower event lies behind: compaction would drop them.
 
     Compaction keeps the last record of a key, not the highest version. The stored winner is
     appended to its own topic again before the lower event's offset is committed. Across topics
@@ -96,18 +113,18 @@ def winners_to_append_again(
     compacted topic, too, ends in the one winner of a tie. A null is written only for a tombstone
     that has expired; behind anything else it must not be the last word either.
     """
-    again: dict[str, IndexedImage] = {}
+    again: dict[str, W] = {}
     for passed in finished:
         winner = stored.get(passed.image_id)
         if winner is None or not _loses(passed, winner):
             continue
         if lies_after(passed.location, winner.winner):
             again[passed.image_id] = winner
-    return list(again.values())
+    return again
 
 
 def winners_that_moved(
-    finished: Iterable[Passed], stored: Mapping[str, IndexedImage]
+    finished: Iterable[Passed], stored: Mapping[str, W]
 ) -> dict[str, WinnerLocation]:
     """Return where winners lie now, because a later copy of the same event has been read."""
     moved: dict[str, WinnerLocation] = {}
@@ -120,7 +137,7 @@ def winners_that_moved(
     return moved
 
 
-def _loses(passed: Passed, winner: IndexedImage) -> bool:
+def _loses(passed: Passed, winner: Winner) -> bool:
     if passed.fence is None:
-        return not isinstance(winner.state, ImageDeleted)
+        return not winner.may_be_forgotten
     return passed.fence[:2] < winner.fence[:2]

@@ -117,8 +117,8 @@ class Durability:
             for image_id, image in stored.items()
         }
         again = {
-            winner.image_id: self._append_again(winner)
-            for winner in winners_to_append_again(passed, known)
+            image_id: self._append_again(winner)
+            for image_id, winner in winners_to_append_again(passed, known).items()
         }
         self._relocate(known, moved | again)
 

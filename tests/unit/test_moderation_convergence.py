@@ -46,7 +46,7 @@ class ModeratedWorld(World):
             metrics=Metrics(CollectorRegistry()),
             health=Health(self.clock),
         )
-        self.loop.subscribe()
+        self.loop.batches.subscribe()
 
     def decide(self, image_id: str, version: int, moderation: Moderation, event_id: str) -> None:
         """Append a decision."""
@@ -66,7 +66,7 @@ class ModeratedWorld(World):
         if messages:
             self.loop.apply(messages)
             if name == "decide":
-                self.loop.commit(messages)
+                self.loop.batches.commit(messages)
             else:
                 self.start()
         return bool(messages)

@@ -11,8 +11,8 @@ from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Outcome
 from sightline.search_api.search.rerank import (
     SPARE_ROUNDS,
+    LookedAt,
     Page,
-    Passed,
     duplicate_policies,
     page_of,
 )
@@ -64,7 +64,7 @@ class Reads:
         images = [hit.image for hit in self._hits if hit.image.cluster == cluster]
         return sorted(images, key=lambda image: int(image.image_id.rpartition("-")[2]))
 
-    def fetch(self, limit: int, passed: Passed) -> list[Hit]:
+    def fetch(self, limit: int, passed: LookedAt) -> list[Hit]:
         """The first that are not passed."""
         left = [
             hit

@@ -210,7 +210,7 @@ LOWER_BEHIND = [
         pytest.param(
             commit,
             "winners_to_append_again",
-            lambda *_: [],
+            lambda *_: {},
             lambda: assert_converges(LOWER_BEHIND, ()),
             id="appending the winner again",
         ),
