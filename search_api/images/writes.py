@@ -116,7 +116,7 @@ class ImageWrites:
             data = await picture.read()
             await self._pictures.prepared(data)
             original = await self._original(image_id, data, picture.content_type)
-            decision = await self._decide(image_id, said)
+            decision = await self._decide(image_id, said, caller)
             terms = Terms(origin=_origin(caller))
             written = await self._upload(self._new_images, original, image_id, said, terms)
             return replace(written, decision=decision)
@@ -160,7 +160,7 @@ class ImageWrites:
                 origin=_origin(caller),
                 mend=Scope.ADMIN in caller.scopes,
             )
-            decision = await self._decide(image_id, said)
+            decision = await self._decide(image_id, said, caller)
             hides = standing is not None and standing.state.moderation is Moderation.BLOCKED
             written = await self._upload(
                 self._catalogued, original, image_id, said, terms, hides=hides
@@ -259,9 +259,14 @@ class ImageWrites:
         delete_it = partial(self._catalogued.delete, image_id, terms=terms)
         return await self._counted(terms, delete_it)
 
-    async def _decide(self, image_id: str, said: ImageFields) -> ImageModerated | None:
-        """What an admin says of moderation with an upload; before it, as hiding comes first."""
-        if "moderation" not in said.model_fields_set:
+    async def _decide(
+        self, image_id: str, said: ImageFields, caller: Caller
+    ) -> ImageModerated | None:
+        """What an admin says of moderation with an upload; before it, as hiding comes first.
+
+        An owner's `allowed` says nothing, as in an owner's event.
+        """
+        if Scope.ADMIN not in caller.scopes or "moderation" not in said.model_fields_set:
             return None
         return await self._decided(image_id, said.moderation)
 

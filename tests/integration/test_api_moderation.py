@@ -92,6 +92,24 @@ def test_the_runbooks_command_hides_any_image_now(world: ApiWorld, version: str 
     run(world, scenario)
 
 
+@pytest.mark.parametrize("already", [["abuse"], []], ids=["there", "not there"])
+def test_an_upload_that_says_allowed_lifts_no_block(world: ApiWorld, already: list[str]) -> None:
+    """Not of an image that is there, and not of one that was blocked before it came."""
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        for _ in already:
+            assert (await put(client, "abuse")).status_code == 202
+        block = {**BLOCK, "reason": "skin"}
+        await client.put("/v1/images/abuse/moderation", json=block, headers=ADMIN)
+        world.work()
+        await put(client, "abuse", **ALLOW)
+        assert listed(world) == 0
+        decided = (await client.get("/v1/images/abuse/moderation", headers=ADMIN)).json()
+        assert (decided["moderation"], decided["version"]) == ("blocked", 1)
+
+    run(world, scenario)
+
+
 def test_no_platform_event_undoes_a_block(world: ApiWorld) -> None:
     """Its `moderation` says `allowed` by default, which lifts nothing; `blocked` there hides."""
 
