@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
+
+MAX_TOLD_CHARS = 80
+"""Characters of a key that a message repeats."""
+
+
+class DoubledKey(ValueError):
+    """An object has a key twice.
+
+    Args:
+        key: which.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {key[:MAX_TOLD_CHARS]!r} is there twice")
+        self.key = key
 
 
 def loads(text: str) -> Any:
     """Parses one JSON text.
 
     Raises:
-        ValueError: no JSON, a key that an object has twice, `NaN` or `Infinity`, a number of
-            thousands of digits, or nested too deep to read.
+        DoubledKey: an object has a key twice.
+        ValueError: no JSON, `NaN` or `Infinity`, a number of thousands of digits, or nested too
+            deep to read.
     """
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
@@ -22,9 +39,8 @@ def loads(text: str) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        doubled = next(name for name in found if names.count(name) > 1)
-        raise ValueError(f"the key {doubled[:80]!r} is there twice")
+        times = Counter(name for name, _ in pairs)
+        raise DoubledKey(next(name for name in found if times[name] > 1))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from tempfile import SpooledTemporaryFile
@@ -11,8 +10,15 @@ from typing import TypeVar
 from fastapi import Request
 from pydantic import ValidationError
 
-from sightline.search_api.http.form_fields import Doubled, json_of_form, once_each
-from sightline.search_api.http.form_reading import MAX_BYTES_IN_MEMORY, Uploaded, picture, read_form
+from sightline.schemas import strict_json
+from sightline.search_api.http.form_fields import json_of_form
+from sightline.search_api.http.form_reading import (
+    MAX_BYTES_IN_MEMORY,
+    MAX_TOLD_CHARS,
+    Uploaded,
+    picture,
+    read_form,
+)
 from sightline.search_api.http.problems import Problem, of_validation
 from sightline.search_api.http.request_fields import Asked
 
@@ -91,9 +97,12 @@ def _validated(model: type[M], raw: bytes) -> M:
     """Strictly: neither `true` nor `"1"` is a number here, and no field stands there twice."""
     try:
         asked = model.model_validate_json(raw, strict=True)
-        json.loads(raw, object_pairs_hook=once_each)
+        strict_json.loads(raw.decode())
     except ValidationError as error:
         raise of_validation(error, model.HINTS) from None
-    except Doubled as error:
-        raise Problem("malformed", f"the body names a field twice: {error}") from None
+    except strict_json.DoubledKey as error:
+        told = f"{error.key[:MAX_TOLD_CHARS]} is given twice"
+        raise Problem("malformed", f"the body names a field twice: {told}") from None
+    except ValueError as error:
+        raise Problem("malformed", str(error)) from None
     return asked

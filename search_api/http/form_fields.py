@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
+from sightline.schemas import strict_json
 from sightline.schemas.fields import MAX_ATTRIBUTES_DEPTH, is_deeper_than
 from sightline.search_api.http.form_reading import MAX_TOLD_CHARS, PICTURE, Form
 from sightline.search_api.http.problems import Problem, invalid
@@ -19,10 +19,6 @@ _DOCUMENTS = frozenset({"attributes", "location"})
 _BOX_SIDES = ("x", "y", "w", "h")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r" *(?:[0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})(?:[eE]-?[0-9]{1,3})? *")
-
-
-class Doubled(ValueError):
-    """An object names a field twice; the message says which."""
 
 
 def json_of_form(form: Form, model: type[Asked]) -> bytes:
@@ -42,16 +38,6 @@ def json_of_form(form: Form, model: type[Asked]) -> bytes:
             raise _unknown(name, WORDS["extra_forbidden"], model.HINTS.get(name))
         given.append(f"{json.dumps(name)}:{_value(name, texts)}")
     return ("{" + ",".join(given) + "}").encode()
-
-
-def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, for `object_pairs_hook`. Raises `Doubled`."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Doubled(f"{twice[:MAX_TOLD_CHARS]} is given twice")
-    return found
 
 
 def _no_file(name: str, model: type[Asked]) -> Problem:
@@ -98,15 +84,11 @@ def _box(text: str) -> str:
 def _document(name: str, text: str) -> str:
     """The same text, if it is JSON: so no number changes on the way."""
     try:
-        said = json.loads(text, parse_constant=_no_constant, object_pairs_hook=once_each)
-    except Doubled as error:
-        raise invalid(name, f"{name}: {error}") from None
-    except (ValueError, RecursionError):
+        said = strict_json.loads(text)
+    except strict_json.DoubledKey as error:
+        raise invalid(name, f"{name}: {error.key[:MAX_TOLD_CHARS]} is given twice") from None
+    except ValueError:
         raise invalid(name, f"{name} must be JSON") from None
     if is_deeper_than(said, MAX_ATTRIBUTES_DEPTH):
         raise invalid(name, f"{name} nests deeper than {MAX_ATTRIBUTES_DEPTH} levels")
     return text
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)
