@@ -1,0 +1,1 @@
+"""Training triples, judgements and stored pictures in, data sets to learn from out."""

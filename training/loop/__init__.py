@@ -1,0 +1,1 @@
+"""Data sets in, trained heads out: the whitening, the batches, the steps and their checkpoints."""

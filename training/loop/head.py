@@ -1,0 +1,77 @@
+"""A trained head: a linear map of frozen features, and the file that keeps it.
+
+A head is a base projection R and a residual A. At strength s it is the projection R (I + s A), so
+that a release can lie anywhere between the base (0) and what was trained (1) without training again
+(M. Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from sightline.engine.embedding.embedder import Projection
+from sightline.engine.errors import SettingsInvalid
+from sightline.engine.private_files import open_private
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Head:
+    """Maps f features to d dimensions: (features - mean) @ base @ (I + strength · residual)."""
+
+    mean: Floats
+    """(f,) the centre of the features."""
+    base: Floats
+    """(f, d) the whitened projection R, where training began."""
+    residual: Floats
+    """(d, d) what was learnt, A."""
+
+    def projection(self, strength: float) -> Projection:
+        """What an embedder takes: R (I + strength · A), computed in fp64, in fp32."""
+        base, residual = self.base.astype(np.float64), self.residual.astype(np.float64)
+        matrix = base + strength * (base @ residual)
+        return Projection(self.mean, np.ascontiguousarray(matrix, dtype=np.float32))
+
+    def save(self, path: Path) -> None:
+        """Write one safetensors file, whole or not at all; equal heads give equal bytes."""
+        names = ("mean", "base", "residual")
+        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in names}
+        write_whole(path, save(tensors))
+
+    @classmethod
+    def load(cls, path: Path) -> Head:
+        """Read what `save` wrote.
+
+        Raises:
+            SettingsInvalid: unreadable, or of other shapes.
+        """
+        try:
+            tensors = load_file(path)
+            head = cls(**{name: tensors[name] for name in ("mean", "base", "residual")})
+        except (OSError, SafetensorError, KeyError) as error:
+            raise SettingsInvalid(f"{path} is no head that was trained here: {error}") from error
+        width, dimensions = (*head.base.shape, 0, 0)[:2]
+        if head.mean.shape != (width,) or head.residual.shape != (dimensions, dimensions):
+            raise SettingsInvalid(
+                f"{path} is no head: mean {head.mean.shape}, base {head.base.shape}, "
+                f"residual {head.residual.shape}"
+            )
+        return head
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file beside, sync it and rename it: a reader sees the old bytes or all the new."""
+    draft = path.with_name(path.name + ".draft")
+    with open_private(draft) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

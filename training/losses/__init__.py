@@ -1,0 +1,1 @@
+"""Unit vectors and what must not repel in, losses to minimise out."""
