@@ -47,6 +47,7 @@ class ApiDriver:
         limit: results on a page.
         leaves_after_ms: what would come later is not reported. Beacons are sent at once, and the
             API refuses what is said to happen more than a minute after it was told.
+        truth: what people go by; give one with `families` for graded relevance.
     """
 
     client: HttpClient
@@ -75,11 +76,8 @@ class ApiDriver:
         fields = {"image_id": anchor_id, "limit": self.limit, "session_id": session_id}
         answer = self._post("/v1/search", fields)
         results = answer["results"]
-        label = self.labels.get(anchor_id)
-        relevant = [
-            label is not None and self.labels.get(result["image_id"]) == label for result in results
-        ]
-        done = visit(relevant, visitor, self.model, self._random)
+        relevance = [self.truth.relevance(anchor_id, result["image_id"]) for result in results]
+        done = visit(relevance, visitor, self.model, self._random)
         self.truth.searches[answer["search_id"]] = SearchTruth(
             answer["search_id"], anchor_id, visitor.value, done.examined
         )

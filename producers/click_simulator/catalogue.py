@@ -1,10 +1,14 @@
-"""A made-up catalogue: labelled images, some near-duplicates, and a ranking that is often right."""
+"""What is searched: labelled images, and the page that a search by one of them shows.
+
+Here a made-up catalogue; one that is ranked by a model's own vectors is in `ranked_catalogue.py`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sightline.schemas.searches import ShownImage
 
@@ -12,13 +16,30 @@ HASH_BITS = 256
 
 
 class Picture(NamedTuple):
-    """One image of the made-up catalogue: its label, its hash, and what it copies."""
+    """One image of a catalogue: what it shows, and how it looks."""
 
     image_id: str
     label: str
     perceptual_hash: str
-    like_of: str
-    """The image that it is a near-copy of, else itself."""
+    like_of: str = ""
+    """The image that it is a near-copy of, else itself; only a made-up ranking needs it."""
+    family: str = ""
+    """A broader label: an image of the same family is half an answer. Empty: none."""
+
+
+class Catalogue(Protocol):
+    """What a simulated site asks of the catalogue that its people search."""
+
+    @property
+    def pictures(self) -> Sequence[Picture]:
+        """Every image that is shown, and that people search by."""
+
+    @property
+    def model_digest(self) -> str:
+        """Names what ranks, as an impression says it."""
+
+    def ranking(self, anchor: Picture, random: Random) -> tuple[ShownImage, ...]:
+        """One page for an anchor, best first; any chance comes from `random`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +63,8 @@ class CatalogueShape:
 class SimulatedCatalogue:
     """Labelled images and a seeded ranking; the same seed gives the same catalogue."""
 
+    model_digest = "simulated"
+
     def __init__(self, shape: CatalogueShape, seed: int) -> None:
         self.shape = shape
         self._random = Random(seed)  # noqa: S311 - a simulation
@@ -51,10 +74,6 @@ class SimulatedCatalogue:
         self._by_label: dict[str, list[Picture]] = {}
         for picture in self.pictures:
             self._by_label.setdefault(picture.label, []).append(picture)
-
-    def labels(self) -> dict[str, str]:
-        """Each image's true label, which the simulated searches are judged by."""
-        return {picture.image_id: picture.label for picture in self.pictures}
 
     def ranking(self, anchor: Picture, random: Random) -> tuple[ShownImage, ...]:
         """One page for an anchor: same label first, as far as the noise allows."""

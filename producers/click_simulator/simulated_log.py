@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple
 
 from sightline.producers.click_simulator.attack import Attack
-from sightline.producers.click_simulator.catalogue import Picture, SimulatedCatalogue
+from sightline.producers.click_simulator.catalogue import Catalogue, Picture
 from sightline.producers.click_simulator.delivery import Network
 from sightline.producers.click_simulator.truth import SearchTruth, Truth
 from sightline.producers.click_simulator.user_model import Act, UserModel, Visit, Visitor, visit
@@ -61,7 +61,7 @@ class Site:
 class SimulatedLog:
     """Seeded: the same arguments give the same records, byte for byte."""
 
-    catalogue: SimulatedCatalogue
+    catalogue: Catalogue
     site: Site = field(default_factory=Site)
     model: UserModel = field(default_factory=UserModel)
     network: Network = field(default_factory=Network)
@@ -71,7 +71,7 @@ class SimulatedLog:
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)  # noqa: S311 - a simulation
-        self.truth.labels.update(self.catalogue.labels())
+        self.truth.learn(self.catalogue.pictures)
 
     def records(self, count: int, *, end_ms: int) -> Iterator[SimulatedRecord]:
         """So many records in order of time, then what is still on its way, then one late tick.
@@ -113,8 +113,8 @@ class SimulatedLog:
     ) -> Iterator[tuple[int, str, bytes]]:
         """One search with everything that follows from it: arrival, key, value."""
         page = self._page(now_ms, actor, anchor)
-        relevant = [self.truth.is_relevant(anchor.image_id, s.image_id) for s in page.shown]
-        done = visit(relevant, visitor, self.model, self._random)
+        relevance = [self.truth.relevance(anchor.image_id, s.image_id) for s in page.shown]
+        done = visit(relevance, visitor, self.model, self._random)
         yield from self._told(now_ms, page, visitor, done)
 
     def attacked(self, now_ms: int, attack: Attack) -> Iterator[tuple[int, str, bytes]]:
@@ -159,7 +159,7 @@ class SimulatedLog:
             query=ImageQuery(image_id=anchor.image_id),
             anchor_perceptual_hash=anchor.perceptual_hash,
             shown=self.catalogue.ranking(anchor, self._random),
-            model_digest="simulated",
+            model_digest=self.catalogue.model_digest,
             generation="g1",
         )
 

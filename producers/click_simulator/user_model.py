@@ -76,21 +76,21 @@ class Visit(NamedTuple):
     examined: int
 
 
-def visit(relevant: Sequence[bool], visitor: Visitor, model: UserModel, random: Random) -> Visit:
+def visit(relevance: Sequence[float], visitor: Visitor, model: UserModel, random: Random) -> Visit:
     """One visitor on one page.
 
     Args:
-        relevant: by position from the top, whether the image answers the anchor.
+        relevance: by position from the top, how well the image answers the anchor, from 0 to 1.
         visitor: who looks.
         model: the numbers.
         random: the only source of chance.
     """
     if visitor is Visitor.CRAWLER:
-        acts = [Act(200 * n, Kind.CLICKED, n) for n in range(1, len(relevant) + 1)]
-        return Visit(acts, len(relevant))
+        acts = [Act(200 * n, Kind.CLICKED, n) for n in range(1, len(relevance) + 1)]
+        return Visit(acts, len(relevance))
     if visitor is Visitor.HAMMER:
-        return _hammer(len(relevant), model, random)
-    return _look(relevant, model, random)
+        return _hammer(len(relevance), model, random)
+    return _look(relevance, model, random)
 
 
 def _hammer(shown: int, model: UserModel, random: Random) -> Visit:
@@ -103,21 +103,26 @@ def _hammer(shown: int, model: UserModel, random: Random) -> Visit:
     return Visit(acts, max(favourites))
 
 
-def _look(relevant: Sequence[bool], model: UserModel, random: Random) -> Visit:
+def _look(relevance: Sequence[float], model: UserModel, random: Random) -> Visit:
     acts: list[Act] = []
     now_ms = 300.0
     examined = 0
-    for position, is_relevant in enumerate(relevant, 1):
+    for position, relevant in enumerate(relevance, 1):
         if position > 1 and random.random() > model.patience:
             break
         examined = position
         in_view_ms = round(400 + random.expovariate(1 / model.look_ms))
         acts.append(Act(round(now_ms), Kind.VIEWED, position, in_view_ms=in_view_ms))
         now_ms += in_view_ms
-        click = model.click_relevant if is_relevant else model.click_irrelevant
+        click = _between(model.click_irrelevant, model.click_relevant, relevant)
         if random.random() < click:
-            now_ms = _click(acts, position, now_ms, model, random, is_relevant=is_relevant)
+            now_ms = _click(acts, position, now_ms, model, random, relevant=relevant)
     return Visit(acts, examined)
+
+
+def _between(irrelevant: float, relevant: float, share: float) -> float:
+    """A number of the model for an image that is relevant to this share."""
+    return (1 - share) * irrelevant + share * relevant
 
 
 def _click(
@@ -127,11 +132,11 @@ def _click(
     model: UserModel,
     random: Random,
     *,
-    is_relevant: bool,
+    relevant: float,
 ) -> float:
     """Add a click and what follows it; the time when the visitor is back on the page."""
     acts.append(Act(round(now_ms), Kind.CLICKED, position))
-    median = model.dwell_relevant_ms if is_relevant else model.dwell_irrelevant_ms
+    median = _between(model.dwell_irrelevant_ms, model.dwell_relevant_ms, relevant)
     dwell_ms = round(median * exp(random.gauss(0, model.dwell_spread)))
     back_ms = now_ms + dwell_ms
     if random.random() >= model.dwell_unknown:
@@ -141,7 +146,7 @@ def _click(
         (Kind.SHARED, model.share_relevant),
         (Kind.CONVERTED, model.convert_relevant),
     )
-    for kind, chance in follow_ups if is_relevant else ():
-        if random.random() < chance:
+    for kind, chance in follow_ups if relevant else ():
+        if random.random() < relevant * chance:
             acts.append(Act(round(back_ms), kind, position))
     return back_ms

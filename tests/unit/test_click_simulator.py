@@ -16,13 +16,19 @@ from sightline.engine.errors import Overloaded, Part, PartUnavailable, Permanent
 from sightline.engine.records import ProducerRecord
 from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.attack import Attack
-from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
+from sightline.producers.click_simulator.catalogue import (
+    CatalogueShape,
+    Picture,
+    SimulatedCatalogue,
+)
+from sightline.producers.click_simulator.ranked_catalogue import RankedCatalogue
 from sightline.producers.click_simulator.simulated_log import (
     SimulatedLog,
     SimulatedRecord,
     Site,
 )
 from sightline.producers.click_simulator.topic_driver import TopicDriver
+from sightline.producers.click_simulator.truth import Truth
 from sightline.producers.click_simulator.user_model import UserModel, Visitor, visit
 from sightline.schemas.interactions import ClockTicked, Kind, ResultsInteracted
 from sightline.schemas.registry import decode
@@ -237,3 +243,103 @@ def test_the_topic_driver_keeps_times_and_rate() -> None:
     assert topic.kept[0][2] is not None
     assert topic.kept[0][2].timestamp() == 1.0
     assert sum(waits) == pytest.approx(1.7)
+
+
+def _pictures(count: int) -> list[Picture]:
+    """Unlike pictures of two labels in one family, and of one label in none."""
+    random = Random(7)
+    kinds = [("cat", "pet"), ("dog", "pet"), ("car", "")]
+    return [
+        Picture(f"i{n}", label, f"{random.getrandbits(256):064x}", family=family)
+        for n in range(count)
+        for label, family in [kinds[n % 3]]
+    ]
+
+
+@dataclass
+class _Ranker:
+    """Ranks by number, and remembers how many were asked for."""
+
+    order: list[str]
+    asked: list[int] = field(default_factory=list)
+
+    def __call__(self, image_id: str, limit: int, /) -> list[tuple[str, float]]:
+        self.asked.append(limit)
+        others = [each for each in self.order if each != image_id]
+        return [(each, 1.0 - place / 100) for place, each in enumerate(others)][:limit]
+
+
+def _ranked(pictures: list[Picture], page: int = 4) -> tuple[RankedCatalogue, _Ranker]:
+    ranker = _Ranker([picture.image_id for picture in pictures])
+    return RankedCatalogue(pictures, ranker, model_digest="m1", page=page), ranker
+
+
+def test_a_real_page_is_the_rankers() -> None:
+    """Its order and scores stay, positions count from 1; it is ranked once an anchor."""
+    catalogue, ranker = _ranked(_pictures(9))
+    page = catalogue.ranking(catalogue.pictures[2], Random(1))
+    assert [(image.image_id, image.position, image.score) for image in page] == [
+        ("i0", 1, 1.0),
+        ("i1", 2, 0.99),
+        ("i3", 3, 0.98),
+        ("i4", 4, 0.97),
+    ]
+    assert catalogue.ranking(catalogue.pictures[2], Random(2)) is page
+    assert len(ranker.asked) == 1
+
+
+def test_a_real_page_shows_no_look_alikes() -> None:
+    """None of the anchor's and one of each other's, however many there are; the page stays full."""
+    far = _pictures(7)
+    copies = [far[1]._replace(image_id=f"copy-{n}") for n in range(40)]
+    of_anchor = far[0]._replace(image_id="anchor-again")
+    catalogue, ranker = _ranked([far[0], of_anchor, far[1], *copies, *far[2:]])
+    page = catalogue.ranking(far[0], Random(1))
+    assert [image.image_id for image in page] == ["i1", "i2", "i3", "i4"]
+    assert len(ranker.asked) > 1
+
+
+def test_a_real_page_is_short_where_little_is_left() -> None:
+    """Unknown images are not shown, and a flat picture, whose hash says nothing, is like none."""
+    flat = [Picture(name, "cat", "0" * 64) for name in ("a", "b", "c")]
+    ranker = _Ranker(["a", "b", "gone", "c"])
+    catalogue = RankedCatalogue(flat, ranker, model_digest="m1")
+    page = catalogue.ranking(flat[0], Random(1))
+    assert [image.image_id for image in page] == ["b", "c"]
+
+
+def test_a_log_of_real_pages_names_the_model() -> None:
+    """The impressions say who ranked; the same seed gives the same bytes."""
+    records = [
+        list(SimulatedLog(_ranked(_pictures(30))[0], seed=3).records(60, end_ms=1))
+        for _ in range(2)
+    ]
+    assert records[0] == records[1]
+    told = [decode(record.value).data for record in records[0]]
+    assert {data.model_digest for data in told if isinstance(data, ResultsShown)} == {"m1"}
+
+
+def test_an_image_of_the_family_is_half_an_answer() -> None:
+    """1 for the label, `akin` for the family, 0 for the rest, which includes what is unknown."""
+    truth = Truth(akin=0.4)
+    truth.learn(_pictures(6))
+    assert [truth.relevance("i0", f"i{n}") for n in range(6)] == [1.0, 0.4, 0.0, 1.0, 0.4, 0.0]
+    assert truth.relevance("i2", "i5") == 1.0
+    assert truth.relevance("i2", "i0") == 0.0
+    assert truth.relevance("i0", "who") == truth.relevance("who", "i0") == 0.0
+
+
+def test_clicks_and_dwell_follow_the_relevance() -> None:
+    """What is half an answer is clicked and stayed with less than a whole one, more than none."""
+    random = Random(5)
+    clicks: Counter[int] = Counter()
+    dwell: Counter[int] = Counter()
+    wanted: Counter[int] = Counter()
+    for _ in range(3_000):
+        for act in visit([1.0, 0.5, 0.0], Visitor.PERSON, UserModel(), random).acts:
+            clicks[act.position] += act.kind is Kind.CLICKED
+            wanted[act.position] += act.kind in (Kind.LIKED, Kind.SHARED, Kind.CONVERTED)
+            dwell[act.position] += act.dwell_ms or 0
+    assert clicks[1] > 1.5 * clicks[2] > 3 * clicks[3] > 0
+    assert dwell[1] / clicks[1] > dwell[2] / clicks[2] > dwell[3] / clicks[3]
+    assert wanted[1] > 1.5 * wanted[2] > 0 == wanted[3]

@@ -66,9 +66,17 @@ def test_simulated_people_come_as_the_page_says(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(httpx, "Client", Client)
     monkeypatch.chdir(DOCS.parent)
-    exec(sample("simulator.md", "python"), {})  # noqa: S102 - our own page
+    exec(sample("simulator.md", "python", 1), {})  # noqa: S102 - our own page
     assert {request.url.host for request in told} == {"127.0.0.1"}
     assert list(_counts(told)) == [len(list((DOCS / "images").glob("*.jpg"))), 40, True]
+
+
+def test_a_log_of_real_pages_is_made_as_the_page_says() -> None:
+    """A ranking is given, and records come."""
+    names: dict[str, Any] = {}
+    exec(sample("simulator.md", "python"), names)  # noqa: S102 - our own page
+    assert len(names["records"]) > 100
+    assert names["log"].truth.relevance("gala", "smith") == 0.3
 
 
 def _counts(told: list[httpx.Request]) -> Iterator[int]:
