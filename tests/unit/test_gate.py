@@ -1,0 +1,374 @@
+"""The gate: what it releases, refuses and cannot decide; how often it is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sightline.training.evaluation.gate import (
+    Decision,
+    Evidence,
+    GateLimits,
+    Outcome,
+    Verdict,
+    decide,
+)
+from sightline.training.evaluation.paired import NOTHING, Difference, compare, difference_of
+from sightline.training.evaluation.relevance import EqualLabels
+from sightline.training.evaluation.retrieval import QueryScores, score_queries
+from sightline.training.evaluation.served import ServedAsBuilt, compare_served
+from sightline.training.evaluation.strength import (
+    CAREFUL,
+    Groups,
+    choose_and_decide,
+    choose_strength,
+    deciding_half,
+    evidence,
+)
+
+LIMITS = GateLimits()
+GOOD = Difference(point=0.05, lower=0.03, upper=0.07, p_value=0.001, clusters=90, queries=900)
+EQUAL = Difference(point=0.0, lower=-0.006, upper=0.006, p_value=0.9, clusters=90, queries=900)
+WHOLE = ServedAsBuilt(pictures=200, worst_cosine=0.99999, finite=True, collapsed=0)
+FINE = Evidence(clicked=GOOD, clicked_gain=GOOD, unclicked=EQUAL, slices={}, served=WHOLE)
+
+
+def line(decision: Decision, rule: str) -> Outcome:
+    """What one rule said."""
+    (found,) = [each.outcome for each in decision.lines if each.rule == rule]
+    return found
+
+
+def test_a_better_model_that_harms_nothing_is_released() -> None:
+    """All rules pass, each with its line, and nothing more is needed."""
+    decision = decide(replace(FINE, slices={"shoes": EQUAL}), LIMITS)
+    assert decision.verdict is Verdict.RELEASED
+    assert [found.outcome for found in decision.lines] == [Outcome.PASSED] * 4
+    assert decision.needs == 0
+
+
+@pytest.mark.parametrize(
+    ("clicked", "gain", "verdict"),
+    [
+        (replace(GOOD, point=0.009, lower=0.001), EQUAL, Verdict.REFUSED),
+        (replace(GOOD, point=-0.01, lower=-0.02, upper=-0.001), EQUAL, Verdict.REFUSED),
+        (replace(GOOD, point=0.02, lower=-0.01), EQUAL, Verdict.TOO_LITTLE),
+        (EQUAL, GOOD, Verdict.RELEASED),
+        (replace(GOOD, clusters=19), EQUAL, Verdict.TOO_LITTLE),
+        (NOTHING, NOTHING, Verdict.TOO_LITTLE),
+        (replace(GOOD, point=np.nan, lower=np.nan, upper=np.nan),) * 2 + (Verdict.REFUSED,),
+    ],
+    ids=["too small", "worse", "unsure", "by nDCG", "few clusters", "none", "no numbers"],
+)
+def test_the_gain_must_be_sure_and_large(
+    clicked: Difference, gain: Difference, verdict: Verdict
+) -> None:
+    """Either measure may show it; an effect that does not matter is no reason to change a model."""
+    assert decide(replace(FINE, clicked=clicked, clicked_gain=gain), LIMITS).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("unclicked", "verdict", "needs"),
+    [
+        (replace(EQUAL, clusters=79), Verdict.TOO_LITTLE, 1),
+        (NOTHING, Verdict.TOO_LITTLE, 80),
+        (replace(EQUAL, lower=-0.02), Verdict.TOO_LITTLE, 271),
+        (replace(EQUAL, point=-0.012, lower=-0.02, upper=0.001), Verdict.REFUSED, 0),
+        (replace(EQUAL, point=-0.03, lower=-0.05, upper=-0.02, clusters=9), Verdict.REFUSED, 0),
+    ],
+    ids=["one short", "none", "wide", "probably worse", "surely worse"],
+)
+def test_what_nobody_clicked_must_not_lose(
+    unclicked: Difference, verdict: Verdict, needs: int
+) -> None:
+    """Too little evidence says how many clusters are missing; harm that shows is refused."""
+    decision = decide(replace(FINE, unclicked=unclicked), LIMITS)
+    assert decision.verdict is verdict
+    assert decision.needs == needs
+
+
+def test_the_clusters_that_are_asked_for_are_enough() -> None:
+    """With so many more of the same kind the bound passes: they count with their square root."""
+    wide = replace(EQUAL, lower=-0.02)
+    needs = decide(replace(FINE, unclicked=wide), LIMITS).needs
+    more = wide.clusters + needs
+    narrower = replace(wide, clusters=more, lower=wide.lower * (wide.clusters / more) ** 0.5)
+    assert decide(replace(FINE, unclicked=narrower), LIMITS).verdict is Verdict.RELEASED
+
+
+def test_a_large_slice_may_refuse_and_a_small_one_only_tells() -> None:
+    """A bootstrap over six clusters is not honest."""
+    lost = replace(EQUAL, point=-0.08, lower=-0.1, upper=-0.06)
+    large = decide(replace(FINE, slices={"a": replace(lost, clusters=20)}), LIMITS)
+    small = decide(replace(FINE, slices={"a": replace(lost, clusters=19)}), LIMITS)
+    assert (large.verdict, small.verdict) == (Verdict.REFUSED, Verdict.RELEASED)
+    assert line(small, "slice a") is Outcome.REPORTED
+
+
+@pytest.mark.parametrize(
+    "served",
+    [
+        replace(WHOLE, worst_cosine=0.9998),
+        replace(WHOLE, finite=False),
+        replace(WHOLE, collapsed=1),
+        replace(WHOLE, pictures=199),
+        replace(WHOLE, worst_cosine=float("nan")),
+    ],
+    ids=["another model", "NaN", "collapsed", "too few pictures", "no cosine"],
+)
+def test_what_is_served_must_be_what_was_trained(served: ServedAsBuilt) -> None:
+    """A model that scores well and is served as another one is refused."""
+    decision = decide(replace(FINE, served=served), LIMITS)
+    assert decision.verdict is Verdict.REFUSED
+    assert line(decision, "served as built") is Outcome.FAILED
+
+
+def test_served_vectors_are_compared_row_by_row() -> None:
+    """Equal but for their length is equal; NaN, a constant and a swapped row are seen."""
+    trained = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    same = compare_served(trained, trained / 3)
+    assert (same.pictures, same.finite, same.collapsed) == (50, True, 0)
+    assert same.worst_cosine == pytest.approx(1.0)
+    constant, swapped, broken = trained.copy(), trained[::-1], trained.copy()
+    constant[:, 2], broken[3, 1] = 0.25, np.nan
+    assert compare_served(constant, constant).collapsed == 1
+    assert compare_served(np.ones((9, 8)), np.ones((9, 8))).collapsed == 8
+    assert compare_served(trained, swapped).worst_cosine < 0.5
+    assert not compare_served(trained, broken).finite
+    assert compare_served(trained, broken).worst_cosine == 0
+    with pytest.raises(ValueError, match="not alike"):
+        compare_served(trained, trained[:, 1:])
+
+
+def test_a_difference_is_that_of_single_queries() -> None:
+    """The point is the mean over queries that have anything to find, not over clusters."""
+    truth = EqualLabels.of(["a", "b", "b", "z"], ["a", "b", "x"])
+    gallery = np.eye(3)
+    before = score_queries(gallery[[0, 2, 2, 1]], gallery, truth)
+    after = score_queries(gallery[[0, 1, 1, 1]], gallery, truth)
+    found = compare(before, after, np.array(["a", "b", "b", "z"]), draws=50)
+    gained = after.average_precision[:3] - before.average_precision[:3]
+    assert found.point == pytest.approx(gained.mean())
+    assert (found.clusters, found.queries) == (2, 3)
+
+
+def test_equal_models_differ_by_nothing() -> None:
+    """Bounds of 0 around 0, and no significance at all."""
+    found = difference_of(np.zeros(30), np.arange(30) // 3, draws=100)
+    assert (found.point, found.lower, found.upper, found.p_value) == (0, 0, 0, 1)
+
+
+def test_a_sure_gain_is_significant_to_the_last_draw() -> None:
+    """Every cluster gains: the smallest p-value that the draws can give is near."""
+    found = difference_of(np.full(120, 0.1), np.arange(120) // 4, draws=200)
+    assert found.p_value == pytest.approx(1 / 201)
+    assert found.lower == pytest.approx(0.1)
+
+
+def test_the_same_seed_gives_the_same_bounds() -> None:
+    """A decision can be repeated to the bit, and another seed draws others."""
+    gained, clusters = study(np.random.default_rng(3), 0.0, clusters=20)
+    one, again = (difference_of(gained, clusters, draws=99, seed=5) for _ in range(2))
+    assert one == again
+    assert one != difference_of(gained, clusters, draws=99, seed=6)
+
+
+def test_scores_of_other_queries_are_refused() -> None:
+    """Two models are compared on one truth, or not at all."""
+    one, other = (
+        score_queries(np.eye(2), np.eye(2), EqualLabels.of(labels, ["a", "b"]))
+        for labels in (["a", "b"], ["a", "z"])
+    )
+    with pytest.raises(ValueError, match="same queries"):
+        compare(one, other, np.arange(2))
+
+
+def study(
+    random: np.random.Generator, truth: float, *, clusters: int, spread: float = 0.05
+) -> tuple[np.ndarray, np.ndarray]:
+    """Per-query gains whose mean is truly `truth`, eleven to a cluster and alike within it.
+
+    A third of their variance lies between clusters (measured: .24 to .52); `spread` is the
+    standard deviation of one query's gain.
+    """
+    sizes = 1 + random.poisson(10, clusters)
+    groups = np.repeat(np.arange(clusters), sizes)
+    between = random.normal(0, spread * 0.3**0.5, clusters)[groups]
+    within = random.normal(0, spread * 0.7**0.5, len(groups))
+    return truth + between + within, groups
+
+
+def passes(truth: float, *, clusters: int, by_query: bool = False, studies: int = 200) -> float:
+    """How often "surely above -.01" holds in studies of a model that is so much better."""
+    random = np.random.default_rng(clusters)
+    passed = 0
+    for seed in range(studies):
+        gained, groups = study(random, truth, clusters=clusters)
+        names = np.arange(len(groups)) if by_query else groups
+        passed += difference_of(gained, names, draws=200, seed=seed).lower > -0.01
+    return passed / studies
+
+
+@pytest.mark.parametrize("clusters", [20, 84, 300])
+def test_a_model_that_is_truly_worse_rarely_passes(clusters: int) -> None:
+    """Of models exactly at the margin, one in twenty is promised; 200 studies tell it to ± .03."""
+    assert passes(-0.01, clusters=clusters) <= 0.09
+
+
+def test_equal_models_mostly_pass_with_84_clusters() -> None:
+    """At most one in ten is refused at a margin of one point, and with 20 clusters many are."""
+    assert passes(0.0, clusters=84) >= 0.87
+    assert passes(0.0, clusters=20) < 0.6
+
+
+def test_drawing_queries_would_let_many_harmful_models_pass() -> None:
+    """Why the gate draws clusters: of models at the margin single queries pass three times more."""
+    assert passes(-0.01, clusters=84, by_query=True, studies=40) > 0.15
+
+
+# --- choosing a strength
+
+
+def scores(average_precision: np.ndarray) -> QueryScores:
+    """Scores with this average precision; the other measures follow it."""
+    return QueryScores(
+        relevant=np.ones(len(average_precision), np.int64),
+        average_precision=average_precision,
+        reciprocal_rank=average_precision,
+        precision={},
+        recall={},
+        ndcg={24: average_precision},
+    )
+
+
+def world(unclicked: int, seed: int = 0) -> tuple[Groups, dict[float, QueryScores], QueryScores]:
+    """Clicked clusters gain with the strength; unclicked ones gain at first and lose at last."""
+    random = np.random.default_rng(seed)
+    clusters = np.repeat(np.arange(100 + unclicked), 6)
+    clicked = clusters < 100
+    base = np.full(len(clusters), 0.5)
+
+    def at(strength: float) -> QueryScores:
+        change = np.where(clicked, 0.15 * strength, 0.02 - 0.08 * strength**4)
+        return scores(base + change + random.normal(0, 0.03, len(base)))
+
+    groups = Groups(clusters=clusters, clicked=clicked, slices={"all": np.ones(len(base), bool)})
+    return groups, {each: at(each) for each in (0.2, 0.35, 0.6, 0.8, 1.0)}, scores(base)
+
+
+def test_the_strongest_harmless_strength_is_chosen_and_released() -> None:
+    """At .6 unclicked things still gain a point, at .8 they lose more than one."""
+    groups, after, before = world(200)
+    choice = choose_and_decide(before, after, dict.fromkeys(after, WHOLE), groups, LIMITS)
+    assert choice.strength == 0.6
+    assert choice.decision.verdict is Verdict.RELEASED
+
+
+def test_where_clusters_are_few_the_careful_strength_is_decided_on_all() -> None:
+    """Half of 100 could decide nothing, all of them can."""
+    groups, after, before = world(100)
+    choice = choose_and_decide(before, after, dict.fromkeys(after, WHOLE), groups, LIMITS)
+    assert choice.strength == CAREFUL
+    assert choice.decision.verdict is Verdict.RELEASED
+
+
+def test_a_candidate_that_harms_at_every_strength_is_refused() -> None:
+    """The weakest is what the other half decides on, and it is refused, too."""
+    groups, after, before = world(200)
+    harm = np.where(groups.clicked, 0.0, -0.1)
+    worse = {each: scores(found.average_precision + harm) for each, found in after.items()}
+    choice = choose_and_decide(before, worse, dict.fromkeys(worse, WHOLE), groups, LIMITS)
+    assert choice.strength == 0.2
+    assert choice.decision.verdict is Verdict.REFUSED
+
+
+def test_a_slice_that_loses_forbids_a_strength() -> None:
+    """The choice looks at rules 2 and 3, with no regard to how many clusters it has."""
+    few = replace(EQUAL, clusters=30)
+    lost = replace(few, point=-0.08, lower=-0.1, upper=-0.06)
+    harmful = replace(FINE, unclicked=few, slices={"a": lost})
+    measured = {0.2: replace(FINE, unclicked=few), 0.6: harmful}
+    assert choose_strength(measured, LIMITS) == 0.2
+    assert choose_strength({0.6: harmful}, LIMITS) is None
+
+
+def test_halves_split_clusters_and_not_queries() -> None:
+    """All queries of a cluster are on one side, and each side has clicked and unclicked ones."""
+    groups, _, _ = world(41)
+    half = deciding_half(groups, seed=1)
+    for where, total in ((groups.clicked, 100), (~groups.clicked, 41)):
+        one, other = (set(groups.clusters[where & side]) for side in (half, ~half))
+        assert not one & other
+        assert (len(one), len(other)) == (total - total // 2, total // 2)
+
+
+# --- known bad candidates, as vectors
+
+
+LABELS = np.repeat(np.arange(180), 8)
+IS_QUERY = np.arange(len(LABELS)) % 8 < 3
+CLICKED = LABELS < 90
+TELLING, NOISE = np.arange(48) < 24, np.arange(48) >= 24
+
+
+def features() -> np.ndarray:
+    """Eight pictures of each of 180 things: 24 numbers tell them apart, 24 are noise."""
+    random = np.random.default_rng(2)
+    telling = random.normal(size=(180, 24))[LABELS] + random.normal(size=(len(LABELS), 24))
+    return np.concatenate([telling, 1.5 * random.normal(size=(len(LABELS), 24))], axis=1)
+
+
+def vectors_of(candidate: str) -> np.ndarray:
+    """The pictures' vectors under a head that has learnt what is noise, spoilt in a known way."""
+    random, vectors = np.random.default_rng(3), features()
+    match candidate:
+        case "serving":
+            pass
+        case "good":
+            vectors[:, NOISE] *= 0.6
+        case "shuffled positives":
+            vectors[:, TELLING] *= 0.6
+        case "noisy clicks":
+            vectors[:, NOISE] *= 1.05
+        case "trained too long":
+            vectors[:, NOISE] *= 0.4
+            vectors[~CLICKED] += random.normal(size=(int((~CLICKED).sum()), 48))
+        case "collapsed":
+            vectors[:, NOISE], vectors[:, 0] = 0.0, vectors[:, 0]
+        case "NaN":
+            vectors[7, 3] = np.nan
+    return vectors.astype(np.float32)
+
+
+def measured(candidate: str) -> Evidence:
+    """What evaluation finds of a candidate beside the serving model."""
+    asked = LABELS[IS_QUERY].astype(str).tolist()
+    truth = EqualLabels.of(asked, LABELS[~IS_QUERY].astype(str).tolist())
+
+    def scored(name: str) -> QueryScores:
+        vectors = vectors_of("good" if name == "mixed up" else name)
+        queries, gallery = vectors[IS_QUERY], vectors[~IS_QUERY]
+        return score_queries(
+            gallery[: len(queries)] if name == "mixed up" else queries, gallery, truth
+        )
+
+    vectors = vectors_of("good" if candidate == "mixed up" else candidate)[:200]
+    groups = Groups(clusters=LABELS[IS_QUERY], clicked=CLICKED[IS_QUERY], slices={})
+    served = compare_served(vectors, vectors)
+    return evidence(scored("serving"), scored(candidate), groups, served)
+
+
+def test_the_good_candidate_is_released() -> None:
+    """What the bad ones below are made of passes every rule."""
+    assert decide(measured("good"), LIMITS).verdict is Verdict.RELEASED
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["NaN", "shuffled positives", "noisy clicks", "trained too long", "collapsed", "mixed up"],
+)
+def test_known_bad_candidates_are_refused(bad: str) -> None:
+    """Each known way to spoil a model is refused, and not for want of evidence."""
+    assert decide(measured(bad), LIMITS).verdict is Verdict.REFUSED

@@ -1,0 +1,190 @@
+"""Measured evidence about a candidate in, the decision whether it is released out.
+
+Each rule becomes one line with its interval, so that whoever reads a refusal sees what was missing.
+Why these rules, and how often they are wrong: docs/adr/0022.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sightline.training.evaluation.paired import Difference
+from sightline.training.evaluation.served import ServedAsBuilt
+
+
+class Verdict(StrEnum):
+    """What becomes of a candidate that was measured."""
+
+    RELEASED = "released"
+    REFUSED = "refused"
+    TOO_LITTLE = "too_little"
+
+
+class Outcome(StrEnum):
+    """What one rule says of a candidate."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    TOO_LITTLE = "too_little"
+    REPORTED = "reported"
+    """The rule decides nothing here; its figures are told all the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateLimits:
+    """What a release must reach; differences are of mean average precision (0-1)."""
+
+    effect: float = 0.01
+    """The least gain on what was clicked: with thousands of queries any gain is significant."""
+    margin: float = 0.01
+    """What may be lost on things that nobody clicked."""
+    min_clusters: int = 80
+    """Clusters without clicks that are needed to tell such a loss."""
+    slice_margin: float = 0.05
+    """What may be lost in a single slice."""
+    min_slice_clusters: int = 20
+    """A bootstrap over fewer clusters is not honest: such a slice is only reported."""
+    min_pictures: int = 200
+    """Pictures on which the model as served is compared with the model as trained."""
+    min_cosine: float = 0.9999
+    """How equal the worst of them must be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What was measured of a candidate against the model that it would replace."""
+
+    clicked: Difference
+    """Average precision on queries about what was clicked in training."""
+    clicked_gain: Difference
+    """The same queries by nDCG of their grades; either of the two may show the gain."""
+    unclicked: Difference
+    """Average precision on clusters that were held out of training, and on judgements."""
+    slices: Mapping[str, Difference]
+    """Average precision per slice (label, tag, domain, hot, cold), by its name."""
+    served: ServedAsBuilt
+    """The converted model beside the trained one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What one rule found, told for a person."""
+
+    rule: str
+    outcome: Outcome
+    says: str
+    """The figures, and what they are held against."""
+    needs: int = 0
+    """How many clusters more would let the rule decide; 0: it has, or no number would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a candidate, and the line of each rule."""
+
+    verdict: Verdict
+    lines: tuple[Line, ...]
+
+    @property
+    def needs(self) -> int:
+        """How many clusters more it takes to decide; 0: it is decided."""
+        return max((line.needs for line in self.lines), default=0)
+
+
+def decide(evidence: Evidence, limits: GateLimits) -> Decision:
+    """All rules must pass; one that fails refuses, whatever others still wait for."""
+    lines = (
+        _better(evidence, limits),
+        _not_worse(evidence.unclicked, limits),
+        *(_slice(name, found, limits) for name, found in sorted(evidence.slices.items())),
+        _as_built(evidence.served, limits),
+    )
+    outcomes = {line.outcome for line in lines}
+    if Outcome.FAILED in outcomes:
+        return Decision(Verdict.REFUSED, lines)
+    short = Outcome.TOO_LITTLE in outcomes
+    return Decision(Verdict.TOO_LITTLE if short else Verdict.RELEASED, lines)
+
+
+def harmless(found: Evidence, limits: GateLimits) -> bool:
+    """Whether rules 2 and 3 hold, however many clusters there are: enough to choose by."""
+    slices = (_slice(name, each, limits).outcome for name, each in found.slices.items())
+    return found.unclicked.lower > -limits.margin and Outcome.FAILED not in slices
+
+
+def _better(evidence: Evidence, limits: GateLimits) -> Line:
+    """Rule 1: better on what was clicked, surely and by an effect that matters."""
+    by_measure = {"mAP": evidence.clicked, "nDCG": evidence.clicked_gain}
+    lines = [_gain(name, found, limits) for name, found in by_measure.items()]
+    order = (Outcome.PASSED, Outcome.TOO_LITTLE, Outcome.FAILED)
+    return min(lines, key=lambda line: order.index(line.outcome))
+
+
+def _gain(measure: str, found: Difference, limits: GateLimits) -> Line:
+    says = f"{measure} {shown(found)}, needed {limits.effect:+.3f} and surely above 0"
+    outcome, needs = _sure(found, floor=0.0, at_least=limits.min_slice_clusters)
+    if outcome is Outcome.PASSED and found.point < limits.effect:
+        outcome = Outcome.FAILED
+    return Line(rule="better where clicked", outcome=outcome, says=says, needs=needs)
+
+
+def _not_worse(found: Difference, limits: GateLimits) -> Line:
+    """Rule 2: no loss that matters on what nobody clicked."""
+    says = f"mAP {shown(found)}, needed surely above {-limits.margin:+.3f}"
+    outcome, needs = _sure(found, floor=-limits.margin, at_least=limits.min_clusters)
+    return Line(rule="not worse where not clicked", outcome=outcome, says=says, needs=needs)
+
+
+def _slice(name: str, found: Difference, limits: GateLimits) -> Line:
+    """Rule 3: no great loss in any slice that is large enough to tell."""
+    rule = f"slice {name}"
+    if found.clusters < limits.min_slice_clusters:
+        says = f"mAP {shown(found)}, fewer than {limits.min_slice_clusters} clusters"
+        return Line(rule=rule, outcome=Outcome.REPORTED, says=says)
+    passed = found.lower > -limits.slice_margin
+    says = f"mAP {shown(found)}, needed surely above {-limits.slice_margin:+.3f}"
+    return Line(rule=rule, outcome=Outcome.PASSED if passed else Outcome.FAILED, says=says)
+
+
+def _as_built(served: ServedAsBuilt, limits: GateLimits) -> Line:
+    """Rule 4: what would be served is what was trained, and is whole."""
+    passed = (
+        served.pictures >= limits.min_pictures
+        and served.finite
+        and served.collapsed == 0
+        and served.worst_cosine >= limits.min_cosine
+    )
+    says = (
+        f"{served.pictures} pictures, worst cosine {served.worst_cosine:.6f}, "
+        f"{served.collapsed} collapsed dimensions"
+        + ("" if served.finite else ", values that are no numbers")
+        + f"; needed {limits.min_pictures} and {limits.min_cosine}"
+    )
+    outcome = Outcome.PASSED if passed else Outcome.FAILED
+    return Line(rule="served as built", outcome=outcome, says=says)
+
+
+def _sure(found: Difference, *, floor: float, at_least: int) -> tuple[Outcome, int]:
+    """Whether the true difference is surely above the floor, and how many clusters it lacks."""
+    # Each written so that what is no number fails.
+    if not found.upper > floor:
+        return Outcome.FAILED, 0
+    if found.clusters < at_least:
+        return Outcome.TOO_LITTLE, at_least - found.clusters
+    if found.lower > floor:
+        return Outcome.PASSED, 0
+    if not found.point > floor:
+        return Outcome.FAILED, 0
+    # The bound comes nearer to the point by the square root of the number of clusters.
+    wanted = found.clusters * ((found.point - found.lower) / (found.point - floor)) ** 2
+    return Outcome.TOO_LITTLE, math.ceil(wanted) - found.clusters + 1
+
+
+def shown(found: Difference) -> str:
+    """A difference for a person: point, bounds, and how much it rests on."""
+    bounds = f"[{found.lower:+.4f}, {found.upper:+.4f}]"
+    rests = f"{found.queries} queries in {found.clusters} clusters"
+    return f"{found.point:+.4f} {bounds} p {found.p_value:.3f} ({rests})"
