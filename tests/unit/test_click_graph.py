@@ -1,0 +1,57 @@
+"""Within two clicks: against sets that are walked one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sightline.training.datasets.click_graph import ClickGraph, SparseRows
+from sightline.training.datasets.pairs import ClickPairs, pairs_of
+from tests.training_rows import table, triple
+
+
+def clicks(edges: list[tuple[str, str]]) -> ClickPairs:
+    """A search for each click."""
+    return pairs_of(table([triple(f"s{n:04}", a, p, "none") for n, (a, p) in enumerate(edges)]))
+
+
+def slow_reach(edges: list[tuple[str, str]], anchor: str) -> set[str]:
+    """Itself, its clicks, anchors that share one of these, and their clicks."""
+    own = {p for a, p in edges if a == anchor}
+    others = {a for a, p in edges if p in own}
+    return {anchor} | own | others | {p for a, p in edges if a in others}
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("abcdefghij")), max_size=20))
+@settings(max_examples=25, deadline=None)
+def test_within_two_clicks(edges: list[tuple[str, str]]) -> None:
+    """Three ways to ask give one answer, for every image as an anchor."""
+    pairs = clicks(edges)
+    graph, every = ClickGraph.of(pairs), np.arange(len(pairs.images))
+    expected = [slow_reach(edges, image) for image in pairs.images]
+    reached, rows = graph.reach(every), graph.within_two(every)
+    for row, wanted in zip(every, expected, strict=True):
+        assert {pairs.images[at] for at in np.flatnonzero(reached[row])} == wanted
+        assert [pairs.images[at] for at in rows[int(row)]] == sorted(wanted)
+    anchor, image = (side.ravel() for side in np.meshgrid(every, every))
+    assert np.array_equal(graph.near(anchor, image), reached[anchor, image])
+
+
+def test_more_anchors_than_are_looked_at_together() -> None:
+    """A thousand anchors, each asked for thrice; only every tenth shares a click."""
+    edges = [(f"a{n:04}", f"p{n // 10}" if n % 10 < 2 else f"q{n}") for n in range(1000)]
+    pairs = clicks(edges)
+    graph = ClickGraph.of(pairs)
+    rows = np.concatenate([pairs.anchor] * 3)
+    sizes = np.diff(graph.within_two(rows).starts)
+    assert sizes.tolist() == [3 if n % 10 < 2 else 2 for n in range(1000)] * 3
+    assert graph.near(rows, np.concatenate([pairs.positive] * 3)).all()
+
+
+def test_entries_of_some_rows() -> None:
+    """Repeats are one entry, rows may be empty and may be asked for twice."""
+    rows = SparseRows.of(np.array([2, 0, 2, 2]), np.array([5, 1, 3, 5]), count=4)
+    assert (rows.starts.tolist(), rows.columns.tolist()) == ([0, 1, 1, 3, 3], [1, 3, 5])
+    asked, columns = rows.taken(np.array([2, 1, 0, 2]))
+    assert (asked.tolist(), columns.tolist()) == ([0, 0, 2, 3, 3], [3, 5, 1, 3, 5])

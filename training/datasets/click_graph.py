@@ -1,0 +1,119 @@
+"""Pairs in, who is near whom by clicks out: images that must not count as wrong answers.
+
+Two anchors are two clicks apart where people preferred one and the same image for both. What was
+preferred for either is then likely right for the other as well, though nobody said so: in a page or
+a batch it looks like a negative and is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.training.datasets.pairs import ClickPairs
+
+Ints = NDArray[np.int64]
+Rows = NDArray[np.integer]
+_BLOCK = 256
+"""Anchors looked at together, each of which takes a byte per image."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseRows:
+    """For each of r rows some numbers, one after the other (a compressed sparse matrix of ones)."""
+
+    starts: Ints
+    """(r + 1,) row i is `columns[starts[i]:starts[i + 1]]`."""
+    columns: Ints
+    """(entries,) ascending within each row, each once."""
+
+    @classmethod
+    def of(cls, rows: Rows, columns: Rows, *, count: int) -> SparseRows:
+        """Entries in any order, repeats among them, as `count` rows."""
+        entries = np.unique(np.stack([rows, columns]).astype(np.int64), axis=1)
+        starts = np.searchsorted(entries[0], np.arange(count + 1))
+        return cls(starts, entries[1])
+
+    def __getitem__(self, row: int) -> Ints:
+        """One row's numbers, as a view of `columns`."""
+        return self.columns[self.starts[row] : self.starts[row + 1]]
+
+    def taken(self, rows: Rows) -> tuple[Ints, Ints]:
+        """Every entry of some rows: (which of the rows asked for, its number), both (entries,)."""
+        counts = self.starts[rows + 1] - self.starts[rows]
+        asked = np.repeat(np.arange(len(rows)), counts)
+        nth = np.arange(len(asked)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return asked, self.columns[self.starts[rows][asked] + nth]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClickGraph:
+    """Which images were preferred for which anchors, both numbered by rows of the same images."""
+
+    images: int
+    """How many images there are."""
+    clicked: SparseRows
+    """For each image as an anchor: what was preferred for it."""
+    clickers: SparseRows
+    """For each image: the anchors that it was preferred for."""
+
+    @classmethod
+    def of(cls, pairs: ClickPairs) -> ClickGraph:
+        """Takes every pair alike, whatever its weight, grade and time."""
+        count = len(pairs.images)
+        return cls(
+            images=count,
+            clicked=SparseRows.of(pairs.anchor, pairs.positive, count=count),
+            clickers=SparseRows.of(pairs.positive, pairs.anchor, count=count),
+        )
+
+    def reach(self, anchors: Rows) -> NDArray[np.bool_]:
+        """Which images lie within two clicks of each anchor.
+
+        The anchor itself, what was preferred for it, the anchors that share one of these with it,
+        and what was preferred for those.
+
+        Args:
+            anchors: (a,) rows.
+
+        Returns:
+            (a, images).
+        """
+        reached = np.zeros((len(anchors), self.images), bool)
+        asked, image = self.clicked.taken(anchors)
+        via, anchor = self.clickers.taken(image)
+        reached[asked[via], anchor] = True
+        asked_by, second = np.nonzero(reached)
+        via, preferred = self.clicked.taken(second)
+        reached[asked_by[via], preferred] = True
+        reached[asked, image] = True
+        reached[np.arange(len(anchors)), anchors] = True
+        return reached
+
+    def within_two(self, anchors: Rows) -> SparseRows:
+        """The same as `reach`, as the numbers of the images that lie within, a row per anchor."""
+        blocks = [(first, np.nonzero(reached)) for first, _, reached in self._blocks(anchors)]
+        rows = [first + row for first, (row, _) in blocks]
+        empty = [np.empty(0, np.int64)]
+        return SparseRows.of(
+            np.concatenate(empty + rows),
+            np.concatenate(empty + [image for _, (_, image) in blocks]),
+            count=len(anchors),
+        )
+
+    def near(self, anchors: Rows, images: Rows) -> NDArray[np.bool_]:
+        """Whether images[i] lies within two clicks of anchors[i], (n,)."""
+        distinct, which = np.unique(anchors, return_inverse=True)
+        answer = np.zeros(len(anchors), bool)
+        for first, block, reached in self._blocks(distinct):
+            theirs = np.flatnonzero((which >= first) & (which < first + len(block)))
+            answer[theirs] = reached[which[theirs] - first, images[theirs]]
+        return answer
+
+    def _blocks(self, anchors: Rows) -> Iterator[tuple[int, Rows, NDArray[np.bool_]]]:
+        for first in range(0, len(anchors), _BLOCK):
+            block = anchors[first : first + _BLOCK]
+            yield first, block, self.reach(block)
