@@ -64,4 +64,5 @@ def scatter(
         of = slice(first, first + _BLOCK)
         apart = vectors[anchor[of]].astype(np.float64) - vectors[positive[of]]
         total += (apart * weight[of, None]).T @ apart
-    return total / weight.sum(dtype=np.float64)
+    mean: Doubles = total / weight.sum(dtype=np.float64)
+    return mean

@@ -1,0 +1,71 @@
+"""Perceptual hashes of many pictures in, which of them look alike out: in arrays, not one by one.
+
+The rule is that of `engine.pictures.near_duplicates`; a hash that says nothing is near no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.engine.pictures.near_duplicates import HASH_BITS
+
+Words = NDArray[np.uint64]
+_BYTES = HASH_BITS // 8
+_BLOCK = 1_024
+"""Pictures that are compared with all others at once."""
+
+
+def hash_words(hashes: Sequence[str]) -> Words:
+    """Turn n hex hashes, or empty texts, into (n, 4) words; what says nothing is all zero."""
+    texts = (bytes.fromhex(text) if text else bytes(_BYTES) for text in hashes)
+    return np.frombuffer(b"".join(texts), np.uint64).reshape(-1, _BYTES // 8)
+
+
+def alike(left: Words, right: Words, *, bits: int) -> NDArray[np.bool_]:
+    """Whether left[i] and right[j] differ in at most `bits` bits, (l, r)."""
+    apart = np.zeros((len(left), len(right)), np.uint16)
+    for word in range(left.shape[1]):
+        apart += np.bitwise_count(left[:, None, word] ^ right[None, :, word])
+    near: NDArray[np.bool_] = apart <= bits
+    return near & _says(left)[:, None] & _says(right)[None, :]
+
+
+def look_alike_groups(words: Words, *, bits: int) -> NDArray[np.int64]:
+    """Number the pictures' groups, (n,): look-alikes, and look-alikes of these, share a group.
+
+    Equal hashes are compared once; the rest takes time in the square of their number: 256
+    multiplications a pair.
+    """
+    distinct, which = np.unique(words, axis=0, return_inverse=True)
+    signs = np.unpackbits(distinct.view(np.uint8), axis=1).astype(np.float32) * 2 - 1
+    signs[~_says(distinct)] = 0.0
+    edges = [np.empty((0, 2), np.int64)]
+    for first in range(0, len(signs), _BLOCK):
+        agreeing = signs[first : first + _BLOCK] @ signs[first:].T
+        row, column = np.nonzero(agreeing >= HASH_BITS - 2 * bits)
+        edges.append(np.stack([row, column], axis=1) + first)
+    groups = connected(np.concatenate(edges), count=len(distinct))[which.ravel()]
+    alone = ~_says(words)
+    groups[alone] = len(distinct) + np.arange(np.count_nonzero(alone))
+    return np.unique(groups, return_inverse=True)[1].ravel().astype(np.int64)
+
+
+def _says(words: Words) -> NDArray[np.bool_]:
+    """Whether each hash says anything of its picture, (n,)."""
+    return np.asarray(words.any(axis=1), bool)
+
+
+def connected(edges: NDArray[np.integer], *, count: int) -> NDArray[np.int64]:
+    """Name each of `count` nodes by the smallest node that edges (e, 2) lead to, (count,)."""
+    name = np.arange(count, dtype=np.int64)
+    while True:
+        lowest = np.minimum(name[edges[:, 0]], name[edges[:, 1]])
+        after = name.copy()
+        np.minimum.at(after, edges.ravel(), np.repeat(lowest, 2))
+        after = after[after]
+        if np.array_equal(after, name):
+            return name
+        name = after

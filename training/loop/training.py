@@ -1,0 +1,119 @@
+"""Pairs, features and a projection in, a better head and its learning curve out.
+
+The recipe: whiten what clicked pairs differ in (`whitening`), then learn a linear residual of it by
+InfoNCE over in-batch, passed-over and random negatives, none of which the clicks speak for
+(`batches`). Features stay frozen, so that a step is a product of small matrices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.engine.embedding.embedder import Projection
+from sightline.engine.errors import SettingsInvalid
+from sightline.training.datasets.features import PictureFeatures
+from sightline.training.datasets.look_alikes import hash_words
+from sightline.training.datasets.pairs import ClickPairs
+from sightline.training.loop.batches import Batches
+from sightline.training.loop.checkpoint import Checkpoint, inputs_digest
+from sightline.training.loop.head import Head
+from sightline.training.loop.settings import HeadSettings
+from sightline.training.loop.steps import Steps
+from sightline.training.loop.whitening import whitened
+
+Floats = NDArray[np.float32]
+_BLOCK = 8_192
+"""Pictures that are projected at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Curve:
+    """What each step saw, from the first."""
+
+    losses: Floats
+    """(steps,) in nats."""
+    masked: Floats
+    """(steps,) share of candidates that were no negatives, the positives apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trained:
+    """The head that came out, and how it came about."""
+
+    head: Head
+    curve: Curve
+    pairs: int
+    """How many pairs had both pictures."""
+
+
+def train_head(
+    pairs: ClickPairs,
+    features: PictureFeatures,
+    start: Projection,
+    settings: HeadSettings,
+    *,
+    checkpoint: Path | None = None,
+) -> Trained:
+    """Train a head; equal arguments give equal bytes on one machine with one number of threads.
+
+    Args:
+        pairs: what people preferred; pairs without a picture are left out.
+        features: of the pictures, and of others that serve as random negatives.
+        start: (f,) mean and (f, d) matrix that the clicks improve upon.
+        settings: how.
+        checkpoint: a file that keeps the state, and from which an interrupted training of the
+            same goes on with the same result; none: it starts again.
+
+    Raises:
+        SettingsInvalid: no pair has both pictures, the start does not fit the features, or the
+            checkpoint is of another training.
+    """
+    known = pairs.among(features.images)
+    if not len(known):
+        raise SettingsInvalid("there is nothing to train on: no pair of which both pictures exist")
+    if features.features.shape[1:] != start.mean.shape:
+        raise SettingsInvalid(
+            f"the projection takes {start.mean.shape[0]} features, and the pictures have "
+            f"{features.features.shape[1]}"
+        )
+    base = _base(known, features, start, settings)
+    steps = Steps(
+        base_vectors=projected(features, Projection(start.mean, base)),
+        batches=Batches(known, hash_words(features.hashes), settings),
+        settings=settings,
+        count=settings.steps_for(len(known)),
+    )
+    if checkpoint is None:
+        state = steps.done(steps.begin())
+    else:
+        inputs = inputs_digest(known, features, start, settings)
+        state = Checkpoint.load(checkpoint, inputs=inputs) or steps.begin()
+        while state.steps < steps.count:
+            state = steps.done(state, at_most=settings.checkpoint_every)
+            state.save(checkpoint, inputs=inputs)
+    head = Head(mean=start.mean, base=base, residual=state.residual)
+    return Trained(
+        head=head, curve=Curve(losses=state.losses, masked=state.shares), pairs=len(known)
+    )
+
+
+def projected(features: PictureFeatures, projection: Projection) -> Floats:
+    """Vectors of all pictures, (n, d), not normalised."""
+    parts = [
+        (features.features[first : first + _BLOCK] - projection.mean) @ projection.matrix
+        for first in range(0, len(features), _BLOCK)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, projection.matrix.shape[1]), np.float32)
+
+
+def _base(
+    pairs: ClickPairs, features: PictureFeatures, start: Projection, settings: HeadSettings
+) -> Floats:
+    if not settings.whitening:
+        return start.matrix
+    vectors = projected(features, start)
+    return whitened(start, vectors, pairs.anchor, pairs.positive, pairs.weight)
