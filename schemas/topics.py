@@ -23,6 +23,7 @@ from sightline.schemas.labels import (
     TripleRetracted,
 )
 from sightline.schemas.late import InteractionsOmitted
+from sightline.schemas.models import ModelPromoted, ModelReleased, ModelRolledBack
 from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.search_metrics import SearchMetricsCounted
 from sightline.schemas.searches import ResultsShown
@@ -256,6 +257,16 @@ SEARCH_METRICS = Topic(
     producers=("search metrics",),
     consumers=("GET /v1/stats", "A/B reports"),
 )
+MODELS = Topic(
+    name="models.v1",
+    events=(ModelReleased, ModelPromoted, ModelRolledBack),
+    key="name",
+    summary="Which models were released, which serve, and which no longer do.",
+    partitions=1,
+    retention_ms=FOREVER_MS,
+    producers=("sightline models release",),
+    consumers=("platform services",),
+)
 AUDIT = Topic(
     name="audit.v1",
     events=(AccessRecorded,),
@@ -293,6 +304,7 @@ TOPICS: tuple[Topic, ...] = (
     TRAINING_TRIPLES,
     EPOCHS_DONE,
     SEARCH_METRICS,
+    MODELS,
     AUDIT,
     IMAGES_DLQ,
     IMAGES_BACKFILL_DLQ,

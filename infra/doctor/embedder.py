@@ -19,13 +19,16 @@ PART = "embedder"
 def check_embedder(settings: Settings) -> Iterator[Finding]:
     """Load it once: seconds, but the only way to know."""
     try:
+        from sightline.engine.connecting.released_model import (  # noqa: PLC0415 - an extra
+            embedder_settings,
+        )
         from sightline.engine.embedding.choice import open_embedder  # noqa: PLC0415 - an extra
     except ImportError as error:
         told = f"not installed ({error.name}): enough to publish, not to run a worker or the API"
         yield fine(PART, f"{told} (pip install 'sightline-search[embedded]')")
         return
     try:
-        embedder = open_embedder(settings.embedder)
+        embedder = open_embedder(embedder_settings(settings))
     except (SightlineError, OSError, ValueError) as error:
         remedy = "correct embedder.model, embedder.weights or embedder.runtime"
         yield bad(PART, f"{settings.embedder.model}: {error}", remedy)

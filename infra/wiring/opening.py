@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import start_http_server
 
 from sightline.engine.clock import SystemClock
+from sightline.engine.connecting.released_model import embedder_settings
 from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.errors import Part
 from sightline.engine.health import Health
@@ -93,7 +94,7 @@ def moderation_of(
 
 def embedder_of(settings: Settings, health: Health) -> Embedder:
     """The model, loaded; health then says that it is up."""
-    embedder = open_embedder(settings.embedder)
+    embedder = open_embedder(embedder_settings(settings))
     health.up(Part.EMBEDDER, embedder.runtime)
     return embedder
 

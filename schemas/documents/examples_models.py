@@ -1,0 +1,40 @@
+"""Canonical examples of what becomes of models."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from sightline.schemas.documents.examples_images import GENERATION, NOON
+from sightline.schemas.envelope import EventData
+from sightline.schemas.models import GateLine, ModelPromoted, ModelReleased, ModelRolledBack
+
+_NAME = "shop-clicks"
+_DIGEST, _BEFORE = (sha256(f"example {which}".encode()).hexdigest() for which in ("two", "one"))
+
+MODEL_EXAMPLES: tuple[EventData, ...] = (
+    ModelReleased(
+        name=_NAME,
+        number=2,
+        digest=_DIGEST,
+        released_at=NOON,
+        against=_BEFORE,
+        gate=(
+            GateLine(
+                rule="better where clicked",
+                outcome="passed",
+                says="mAP +0.1062 [+0.0904, +0.1241] p 0.000 (737 queries in 42 clusters)",
+            ),
+        ),
+    ),
+    ModelPromoted(
+        name=_NAME, digest=_DIGEST, generation=GENERATION, replaced=_BEFORE, promoted_at=NOON
+    ),
+    ModelRolledBack(
+        name=_NAME,
+        digest=_DIGEST,
+        restored=_BEFORE,
+        generation=GENERATION,
+        reason="fewer clicks per search in the first hour",
+        rolled_back_at=NOON,
+    ),
+)

@@ -1,0 +1,96 @@
+"""What becomes of models: released, serving, and no longer serving (docs/models/registry.md)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from sightline.schemas.envelope import EventData
+from sightline.schemas.fields import Contract, Id, Sha256, Time
+
+MAX_LINES = 100
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""A model's name: lower case, so that no file system takes two names for one."""
+Reason = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class GateLine(Contract):
+    """One rule of the gate, and what it found."""
+
+    rule: Annotated[str, Field(min_length=1, max_length=128)]
+    """The rule."""
+    outcome: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
+    """`passed`, or `reported` where the rule decides nothing."""
+    says: Reason
+    """The measured difference, its bounds, and what they are held against."""
+
+
+class ModelReleased(EventData):
+    """A model passed the gate and is in the registry; nothing serves it yet."""
+
+    TYPE: ClassVar[str] = "sightline.model.released.v1"
+
+    name: ModelName
+    """The model; the Kafka key."""
+    number: Annotated[int, Field(strict=True, ge=1)]
+    """Counts the releases of this name from 1; the highest is the newest."""
+    digest: Sha256
+    """What the registry stores it under: SHA-256 of its `config.json`."""
+    released_at: Time
+    """When it was released."""
+    against: Sha256 | None = None
+    """The digest of the model that it was compared with; null: none of the registry."""
+    gate: Annotated[tuple[GateLine, ...], Field(max_length=MAX_LINES)] = ()
+    """Why it was released; empty where a person released it without a comparison."""
+
+    @property
+    def subject(self) -> str:
+        """Names the model that was released, without its digest."""
+        return self.name
+
+
+class ModelPromoted(EventData):
+    """A released model answers searches from now on."""
+
+    TYPE: ClassVar[str] = "sightline.model.promoted.v1"
+
+    name: ModelName
+    """The model; the Kafka key."""
+    digest: Sha256
+    """What the registry stores it under."""
+    generation: Id
+    """The index generation that was made with it, and is searched now."""
+    replaced: Sha256 | None = None
+    """The digest that served before; null: a model that is in no registry."""
+    promoted_at: Time
+    """When the switch was made."""
+
+    @property
+    def subject(self) -> str:
+        """Names the model that was promoted, without its digest."""
+        return self.name
+
+
+class ModelRolledBack(EventData):
+    """A promoted model serves no longer; the one before it does again."""
+
+    TYPE: ClassVar[str] = "sightline.model.rolled_back.v1"
+
+    name: ModelName
+    """The model that serves no longer; the Kafka key."""
+    digest: Sha256
+    """What the registry stores it under."""
+    restored: Sha256 | None = None
+    """The digest that serves again; null: a model that is in no registry."""
+    generation: Id
+    """The index generation that is searched again."""
+    reason: Reason
+    """Why, for a person."""
+    rolled_back_at: Time
+    """When the switch was made."""
+
+    @property
+    def subject(self) -> str:
+        """Names the model that was rolled back, without its digest."""
+        return self.name
