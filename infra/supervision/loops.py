@@ -29,20 +29,22 @@ def run_together(
         stopped: told of each that ends alone.
 
     Raises:
-        BaseException: the first failure of a loop, after all others have ended.
+        BaseException: the first failure of a loop, after all others have ended. What stopped alone
+            is raised only where nothing else failed.
     """
     failures: list[BaseException] = []
+    buried: list[BaseException] = []
 
     def run(name: str, loop: Loop) -> None:
         try:
             loop(stop)
         except DeadLetterLimit as error:
-            failures.append(error)
+            buried.append(error)
             _log.critical("%s stops, the rest goes on: %s", name, error)
             stopped(name, str(error))
             return
         except BaseException as error:  # noqa: BLE001 - handed to the caller below, whatever it is
-            failures.insert(0, error)
+            failures.append(error)
         stop.set()
 
     threads = [
@@ -55,5 +57,6 @@ def run_together(
         # was interrupted: so it never waits for long.
         while thread.is_alive():
             thread.join(_LOOK_S)
-    if failures:
-        raise failures[0]
+    ended = [*failures, *buried]
+    if ended:
+        raise ended[0]

@@ -71,6 +71,18 @@ def test_any_other_failure_ends_all() -> None:
         run_together(loops, threading.Event())
 
 
+def test_of_several_failures_the_first_is_raised() -> None:
+    """What fails while the others end is often a consequence, and would hide the cause."""
+
+    def consequence(stop: threading.Event) -> None:
+        stop.wait()
+        raise ValueError("the parts are closed")
+
+    loops = {"worker": raises(ZeroDivisionError()), "api": consequence}
+    with pytest.raises(ZeroDivisionError):
+        run_together(loops, threading.Event())
+
+
 def test_a_stage_that_met_its_limit_is_not_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
