@@ -118,8 +118,7 @@ class ImagePublisher:
         Raises:
             As `upload`.
         """
-        OwnersCount(version=version)
-        return self.publish(changed(state, changes, version=version), known=True).result()
+        return self.changing(state, changes, version=version).result()
 
     def delete(self, state: ImageState, *, version: int) -> Written:
         """Publish `ImageDeleted`, final against every lower version.
@@ -127,8 +126,17 @@ class ImagePublisher:
         Raises:
             As `upload`.
         """
+        return self.deleting(state, version=version).result()
+
+    def changing(self, state: ImageState, changes: ImageFacts, *, version: int) -> Future[Written]:
+        """Check and queue a change; the future ends as `change` does. Raises as `publish`."""
+        OwnersCount(version=version)
+        return self.publish(changed(state, changes, version=version), known=True)
+
+    def deleting(self, state: ImageState, *, version: int) -> Future[Written]:
+        """Check and queue a delete; the future ends as `delete` does. Raises as `publish`."""
         OwnersDelete(version=version)
-        return self.publish(deleted(state, version=version), known=True).result()
+        return self.publish(deleted(state, version=version), known=True)
 
     def keep(self, original: Original) -> None:
         """Put bytes where their reference says, unless they lie there. Raises `PartUnavailable`."""

@@ -10,8 +10,7 @@ from sightline.producers.images.content_types import OCTETS
 from sightline.producers.images.originals import Original
 from sightline.producers.images.published import Written
 from sightline.producers.images.publisher import ImagePublisher
-from sightline.producers.images.states import ImageFacts, changed, deleted
-from sightline.schemas.fields import OwnersCount
+from sightline.producers.images.states import ImageFacts
 from sightline.schemas.images import ImageState, ImageUploaded
 from sightline.schemas.indexed import Lane
 
@@ -52,12 +51,11 @@ class AsyncImagePublisher:
         self, state: ImageState, *, version: int, **changes: Unpack[ImageFacts]
     ) -> Written:
         """See `ImagePublisher.change`."""
-        OwnersCount(version=version)
-        return await self.publish(changed(state, changes, version=version), known=True)
+        return await asyncio.wrap_future(self._publisher.changing(state, changes, version=version))
 
     async def delete(self, state: ImageState, *, version: int) -> Written:
         """See `ImagePublisher.delete`."""
-        return await self.publish(deleted(state, version=version), known=True)
+        return await asyncio.wrap_future(self._publisher.deleting(state, version=version))
 
     async def publish(
         self,

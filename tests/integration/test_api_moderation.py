@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.object_store.catalogue import PREFIX
 from sightline.producers.images.ids import id_of_file, id_of_object
+from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.schemas.fields import MAX_OWNER_VERSION, MAX_VERSION, Moderation
 from sightline.schemas.images import Authority, ImageUploaded, ObjectReference
 from sightline.schemas.registry import decode
@@ -234,7 +235,11 @@ def test_a_library_deletes_no_further_than_an_owner_may(world: ApiWorld) -> None
     for version in (MAX_OWNER_VERSION + 2, MAX_VERSION):
         with pytest.raises(ValidationError):
             world.publisher.delete(state, version=version)
+        with pytest.raises(ValidationError):
+            asyncio.run(AsyncImagePublisher(world.publisher).delete(state, version=version))
     assert world.publisher.delete(state, version=MAX_OWNER_VERSION + 1).version
+    awaited = AsyncImagePublisher(world.publisher).delete(state, version=MAX_OWNER_VERSION + 1)
+    assert asyncio.run(awaited).version
 
 
 @pytest.mark.parametrize(
