@@ -7,15 +7,14 @@ from pathlib import Path
 
 from sightline.engine.errors import SettingsInvalid
 from sightline.infra.sample_photos.synthetic_photos import synthetic_photos
+from sightline.producers.backfill.files import SUFFIXES, has_image_suffix
+from sightline.producers.backfill.tree import files_below
 
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".gif", ".bmp", ".tif", ".tiff"}
-)
 DRAWN_PHOTOS = 600
 
 
 class PhotoFolder:
-    """A folder's pictures, by file name, subfolders included.
+    """The pictures of a folder that a backfill of it publishes, by path, subfolders included.
 
     Raises:
         SettingsInvalid: it is no folder, or holds no pictures.
@@ -26,7 +25,11 @@ class PhotoFolder:
             raise SettingsInvalid(f"{path} is not a folder: PHOTOS=… names a folder of photos")
         self.path = path
         self._files = sorted(
-            file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()
+            path / found.path
+            for found in files_below(path, hidden=False)
+            if found.ended is None
+            and has_image_suffix(found.path)
+            and (path / found.path).is_file()
         )
         if not self._files:
             raise SettingsInvalid(f"{path} holds no pictures ({', '.join(sorted(SUFFIXES))})")

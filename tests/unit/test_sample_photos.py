@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from sightline.infra.sample_photos import photo_folder
-from sightline.infra.sample_photos.photo_folder import synthetic_folder
+from sightline.infra.sample_photos.photo_folder import PhotoFolder, synthetic_folder
 
 
 def test_a_folder_is_drawn_twice_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -12,3 +12,15 @@ def test_a_folder_is_drawn_twice_alike(tmp_path: Path, monkeypatch: pytest.Monke
     first, again = (synthetic_folder(tmp_path / "drawn") for _ in range(2))
     assert len(first) == len(again) == 3
     assert [first.sample(n) for n in range(3)] == [again.sample(n) for n in range(3)]
+
+
+def test_a_folder_counts_the_pictures_that_a_backfill_publishes(tmp_path: Path) -> None:
+    """The demo waits until as many are indexed: what a backfill skips would never come."""
+    skipped = ["@eaDir/a.jpg", ".hidden/a.jpg", ".a.jpg", "Thumbs.db/a.jpg", "notes.txt"]
+    published = ["a.jpg", "b.JFIF", "below/c.png"]
+    for name in (*skipped, *published):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    folder = PhotoFolder(tmp_path)
+    assert [file.as_posix() for file in folder.relative_files()] == published
+    assert len(folder) == len(published)
