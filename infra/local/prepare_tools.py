@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +47,17 @@ STEPS: Mapping[str, Step] = {
 
 def prepare(steps: Mapping[str, Step] = STEPS) -> int:
     """Run the steps side by side; 0, or 2 with one line for each tool that is missing."""
-    with ThreadPoolExecutor(len(steps)) as threads:
-        return max(threads.map(_run, steps, steps.values()), default=0)
+    there: list[str] = []
+    # Daemons, and no pool: at its end, Python waits for the threads of every pool.
+    threads = [
+        threading.Thread(target=_run, args=(name, step, there), daemon=True)
+        for name, step in steps.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return 0 if len(there) == len(steps) else MISSING
 
 
 def prepare_while(command: Sequence[str], steps: Mapping[str, Step] = STEPS) -> int:
@@ -61,19 +69,20 @@ def prepare_while(command: Sequence[str], steps: Mapping[str, Step] = STEPS) -> 
     return subprocess.run([*command, *late], check=False).returncode  # noqa: S603 - Makefile's own
 
 
-def _run(name: str, step: Step) -> int:
+def _run(name: str, step: Step, there: list[str]) -> None:
     started = time.monotonic()
     telling = threading.Timer(_MOMENT_S / 2, _tell, (name, step.takes))
+    telling.daemon = True
     telling.start()
     try:
         path = step.get()
     except RefusedToStart as error:
         typer.echo(f"{name}: {error}", err=True)
-        return MISSING
+        return
     finally:
         telling.cancel()
+    there.append(name)
     typer.echo(f"{name}: {path} ({time.monotonic() - started:.1f} s)", err=True)
-    return 0
 
 
 def _tell(name: str, takes: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from sightline.infra.local import prepare_tools
 from sightline.infra.local.prepare_tools import Step, prepare, prepare_while
 from sightline.infra.local.toolchain import ToolMissing
+from tests.patience import patient
 
 SAY_WHAT_IS_GIVEN = "import sys; sys.exit(40 + len(sys.argv))"
 
@@ -52,3 +54,20 @@ def test_a_command_whose_tools_are_there_is_not_told(capsys: pytest.CaptureFixtu
     steps = {"A": Step(lambda: Path("a"), "is built")}
     assert prepare_while([sys.executable, "-c", SAY_WHAT_IS_GIVEN], steps) == 41
     assert "is built" not in capsys.readouterr().err
+
+
+STOP_BESIDE_A_SLOW_TOOL = """
+import sys, threading
+from sightline.infra.local import prepare_tools
+from sightline.infra.local.prepare_tools import Step, prepare_while
+prepare_tools._MOMENT_S = 0.02
+sys.exit(prepare_while([sys.executable, "-c", "pass"], {"A": Step(threading.Event().wait, "slow")}))
+"""
+
+
+def test_the_end_of_the_command_is_the_end() -> None:
+    """Nobody waits for a tool that no test needed."""
+    ran = subprocess.run(
+        [sys.executable, "-c", STOP_BESIDE_A_SLOW_TOOL], check=False, timeout=patient(20)
+    )
+    assert ran.returncode == 0
