@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
-from sightline.engine.clock import SystemClock
-from sightline.engine.connecting.connections import open_event_producer, open_object_store
+from sightline.engine.errors import SettingsInvalid
 from sightline.engine.object_store.catalogue import Decisions
-from sightline.engine.settings import load_settings
+from sightline.infra.cli.publish import SOURCE
+from sightline.producers.connect import connect
 from sightline.producers.images.moderation import ADMIN, ImageModeration, Verdict
+from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Moderation
 
 app = typer.Typer()
-
-_SOURCE = "/sightline/cli"
 
 
 @app.command()
@@ -27,21 +27,18 @@ def moderate(
     by: Annotated[str, typer.Option(help="Who decides.")] = ADMIN,
 ) -> None:
     """Block an image, or allow it again. Whatever its owner says now or later."""
-    settings = load_settings()
-    store = open_object_store(settings)
-    producer = open_event_producer(settings)
-    try:
+    with connect(source=SOURCE) as publisher:
         moderation = ImageModeration(
-            Decisions(store, settings.store.bucket),
-            producer,
-            source=_SOURCE,
-            clock=SystemClock(),
+            Decisions(publisher.store, publisher.bucket),
+            publisher.producer,
+            source=publisher.source,
+            clock=publisher.clock,
         )
-        decided = moderation.decide(
-            image_id, Verdict(moderation=verdict, decided_by=by, reason=reason)
-        )
-    finally:
-        producer.close()
-        store.close()
+        try:
+            decided = moderation.decide(
+                image_id, Verdict(moderation=verdict, decided_by=by, reason=reason)
+            )
+        except ValidationError as error:
+            raise SettingsInvalid(str(ContractError.of(error))) from error
     decision = decided.decision
     typer.echo(f"{decision.image_id} {decision.moderation} (decision {decision.version})")

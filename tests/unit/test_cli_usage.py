@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -9,10 +11,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from sightline.engine.clock import ManualClock
 from sightline.engine.errors import SettingsInvalid
-from sightline.infra.cli import main, operate, publish
+from sightline.engine.object_store.directory import DirectoryObjectStore
+from sightline.infra.cli import main, moderate, operate, publish
+from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.stream_workers.delivery.dead_letter_replay import DeadLetter
+from tests.worker_parts import MemoryLog
 
 PUBLIC = ("--visibility", "public")
 MESSAGE = "data.tags [0]: Input should be a valid string [type=string_type] " + "x" * 200
@@ -83,3 +89,28 @@ def test_a_piped_list_of_dead_letters_is_whole(monkeypatch: pytest.MonkeyPatch) 
     (line,) = [line for line in ended.output.splitlines() if "images.v1/0/17" in line]
     assert "2026-03-04 05:06:07" in line
     assert MESSAGE in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (["..", "blocked"], "image_id"),
+        (["cat", "blocked", "--by", ""], "decided_by"),
+        (["cat", "blocked", "--reason", "x" * 10_000], "reason"),
+    ],
+)
+def test_a_decision_out_of_bounds_is_refused_in_one_line(
+    arguments: list[str], field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line names what is wrong, and nothing is decided."""
+    log, store = MemoryLog(ManualClock()), DirectoryObjectStore(tmp_path)
+    store.ensure_bucket("b")
+
+    @contextmanager
+    def connected(**_: str) -> Iterator[ImagePublisher]:
+        yield ImagePublisher(log, store, bucket="b", source="/test", clock=ManualClock())
+
+    monkeypatch.setattr(moderate, "connect", connected)
+    with pytest.raises(SettingsInvalid, match=field):
+        CliRunner().invoke(moderate.app, arguments, catch_exceptions=False)
+    assert not any(log.records.values())
