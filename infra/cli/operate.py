@@ -110,7 +110,9 @@ def reconcile(
     elif check:
         raise SightlineError(f"{len(report.differences)} differences")
     else:
-        typer.echo(f"{len(report.differences)} differences, each published or purged")
+        typer.echo(f"{report.mendable} differences, each published or purged")
+        if unreadable := len(report.differences) - report.mendable:
+            typer.echo(f"{unreadable} cannot be read: an admin may delete them")
 
 
 TopicOption = Annotated[

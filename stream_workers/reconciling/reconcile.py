@@ -69,6 +69,11 @@ class Report:
         """Return how many images differ in that way."""
         return sum(difference.kind is kind for difference in self.differences)
 
+    @property
+    def mendable(self) -> int:
+        """Return how many images a repair mends: all that differ and can be read."""
+        return len(self.differences) - self.count(Kind.UNREADABLE)
+
 
 def compare(
     winners: Winners, indexed: Mapping[str, IndexedImage], *, expired_before: datetime
@@ -175,7 +180,9 @@ class Reconciler:
         )
 
     def repair(self, report: Report) -> int:
-        """Mend what a check found; how many were mended. A repeat does no harm.
+        """Mend what a check found; how many were mended: all that can be read.
+
+        A repeat does no harm.
 
         Raises:
             PartUnavailable: broker, store or index did not answer; repeat.
@@ -187,7 +194,7 @@ class Reconciler:
             self._publish_winner(difference.image_id)
         self._publish_indexed([difference.image_id for difference in by_kind[Kind.EXTRA]])
         self._purge([difference.image_id for difference in by_kind[Kind.EXPIRED]])
-        return len(report.differences)
+        return report.mendable
 
     def _again(self, found: Sequence[Difference], expired: datetime) -> list[Difference]:
         ids = {difference.image_id for difference in found}

@@ -15,9 +15,11 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.infra.cli import main, moderate, operate, publish
+from sightline.infra.commands import reconcile as commands
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.stream_workers.delivery.dead_letter_replay import DeadLetter
+from sightline.stream_workers.reconciling.reconcile import Difference, Kind, Report
 from tests.worker_parts import MemoryLog
 
 PUBLIC = ("--visibility", "public")
@@ -114,3 +116,18 @@ def test_a_decision_out_of_bounds_is_refused_in_one_line(
     with pytest.raises(SettingsInvalid, match=field):
         CliRunner().invoke(moderate.app, arguments, catch_exceptions=False)
     assert not any(log.records.values())
+
+
+def test_what_cannot_be_read_is_not_counted_as_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`reconcile` names it beside what it mended."""
+    differences = tuple(
+        Difference(image_id=kind, kind=kind, catalogued=None, indexed=None)
+        for kind in (Kind.MISSING, Kind.UNREADABLE, Kind.EXTRA)
+    )
+    report = Report(catalogued=2, indexed=1, differences=differences)
+    monkeypatch.setattr(commands, "reconcile_anywhere", lambda *_, **__: report)
+    ended = CliRunner().invoke(operate.app, ["reconcile"], catch_exceptions=False)
+    assert ended.output.splitlines()[-2:] == [
+        "2 differences, each published or purged",
+        "1 cannot be read: an admin may delete them",
+    ]
