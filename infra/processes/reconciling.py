@@ -9,7 +9,6 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sightline.producers.images.unpublished import Unpublished
 from sightline.stream_workers.reconciling.decisions import DecisionReconciler
 from sightline.stream_workers.reconciling.reconcile import Difference, Kind, Reconciler, Report
 
@@ -76,17 +75,12 @@ def reconcile(node: Node, *, repair: bool) -> Report:
 
 def reconciler(node: Node) -> Reconciler:
     """What compares log, catalogue and index of a process."""
-    catalogued = node.catalogued
     return Reconciler(
         read_images=node.read_images,
         index=node.index,
         producer=node.producer,
-        # What a crash may have kept from the log.
-        unpublished=lambda: [e.event for e in node.catalogue.scan() if e.published is None],
-        publish_unpublished=catalogued.publish_unpublished,
-        unreadable=lambda: [
-            image_id for image_id, looked in node.catalogue.look_at_all() if looked.unreadable
-        ],
+        kept=node.catalogue.look_at_all,
+        finish=node.catalogued.finish,
         forget=node.catalogue.forget,
         settle=lambda: time.sleep(_SETTLE_S),
         clock=node.clock,
@@ -109,14 +103,9 @@ def unpublished_loops(base: Base) -> dict[str, Loop]:
 
     None where `api.publish_unpublished_every_s` is 0.
     """
-    every_s = base.settings.api.publish_unpublished_every_s
-    if not every_s:
+    if not base.settings.api.publish_unpublished_every_s:
         return {}
-    place, bucket, clock = base.store, base.settings.store.bucket, base.clock
-    images = Unpublished(
-        base.catalogue, base.new_images, place, bucket, clock=clock, every_s=every_s
-    )
-    decisions = Unpublished(
-        base.decisions, base.moderation, place, bucket, clock=clock, every_s=every_s
-    )
-    return {"unpublished": images.run, "unpublished decisions": decisions.run}
+    return {
+        "unpublished": base.unpublished_images.run,
+        "unpublished decisions": base.unpublished_decisions.run,
+    }

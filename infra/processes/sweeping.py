@@ -49,6 +49,6 @@ def sweep_loops(node: Node) -> dict[str, Loop]:
 def expire(node: Node) -> int:
     """Remove the tombstones that are past their retention, and mend nothing else; how many."""
     comparing = reconciler(node)
-    report = comparing.check()
+    report = comparing.compared()
     due = tuple(found for found in report.differences if found.kind is Kind.EXPIRED)
     return comparing.repair(replace(report, differences=due))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sightline.producers.images.catalogued import CataloguedImages
     from sightline.producers.images.moderation import ImageModeration
     from sightline.producers.images.publisher import ImagePublisher
+    from sightline.producers.images.unpublished import Unpublished
 
 SOURCE = "/sightline"
 """CloudEvents `source` of what this deployment's own processes publish."""
@@ -38,13 +39,36 @@ PROBE_S = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Base:
-    """Log and store and what is made of them: enough to publish, without a model or an index."""
+class Watch:
+    """How a process sees itself: its clock, its metrics, and which parts are up."""
 
-    settings: Settings
     clock: Clock
     metrics: Metrics
     health: Health
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publishing:
+    """What publishes images and decisions on a log and a store."""
+
+    publisher: ImagePublisher
+    catalogue: Catalogue
+    decisions: Decisions
+    """What the operator decided of images."""
+    moderation: ImageModeration
+    """Decides what the operator hides; of a base, by what is kept of the decisions alone."""
+    new_images: CataloguedImages
+    """Writes of images under ids made just now, of which no index can know."""
+    unpublished_decisions: Unpublished
+    unpublished_images: Unpublished
+    """Publishes what a crash kept from the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base(Watch, Publishing):
+    """Log and store and what is made of them: enough to publish, without a model or an index."""
+
+    settings: Settings
     kafka: KafkaSettings
     """How to reach the log."""
     log: EventLog
@@ -55,14 +79,6 @@ class Base:
     """Appends to the log; embedded, journaled and bounded."""
     worker_producer: EventProducer
     """Appends what the worker answers: it must never wait for its own commits."""
-    publisher: ImagePublisher
-    catalogue: Catalogue
-    decisions: Decisions
-    """What the operator decided of images."""
-    moderation: ImageModeration
-    """Decides what the operator hides; of a base, by what is kept of the decisions alone."""
-    new_images: CataloguedImages
-    """Writes of images under ids made just now, of which no index can know."""
     run_id: str | None = None
     """Names this run where the log's offsets begin at 0 with it; none: they go on over restarts."""
     read_images: Callable[[], Iterable[Message]]

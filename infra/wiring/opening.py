@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import start_http_server
@@ -19,10 +19,11 @@ from sightline.engine.object_store.catalogue import Catalogue, Decisions
 from sightline.engine.pictures.prepare import preprocess_digest
 from sightline.engine.records import GenerationSpec
 from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
-from sightline.infra.wiring.node import SOURCE
+from sightline.infra.wiring.node import SOURCE, Publishing, Watch
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.moderation import ImageModeration
 from sightline.producers.images.publisher import ImagePublisher
+from sightline.producers.images.unpublished import Unpublished
 from sightline.schemas.images import ImageState
 from sightline.schemas.moderation import ImageModerated
 
@@ -31,30 +32,10 @@ if TYPE_CHECKING:
     from sightline.engine.settings import Settings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Watch:
-    """How a process sees itself: its clock, its metrics, and which parts are up."""
-
-    clock: Clock
-    metrics: Metrics
-    health: Health
-
-
 def watch(clock: Clock | None) -> Watch:
     """New metrics and health, on this clock; none: the system's."""
     metrics, turned = Metrics(), clock or SystemClock()
     return Watch(clock=turned, metrics=metrics, health=Health(turned, changed=metrics.part))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Publishing:
-    """What publishes images on a log and a store."""
-
-    publisher: ImagePublisher
-    catalogue: Catalogue
-    decisions: Decisions
-    moderation: ImageModeration
-    new_images: CataloguedImages
 
 
 def publishing(
@@ -71,12 +52,16 @@ def publishing(
     new_images = CataloguedImages(catalogue, publisher)
     decisions = Decisions(store, bucket)
     moderation = moderation_of(decisions, producer, clock, index)
+    every_s = settings.api.publish_unpublished_every_s
+    looks = partial(Unpublished, store=store, bucket=bucket, clock=clock, every_s=every_s)
     return Publishing(
         publisher=publisher,
         catalogue=catalogue,
         decisions=decisions,
         moderation=moderation,
         new_images=new_images,
+        unpublished_decisions=looks(decisions, moderation),
+        unpublished_images=looks(catalogue, new_images),
     )
 
 

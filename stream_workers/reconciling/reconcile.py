@@ -7,10 +7,11 @@ The catalogue is both image topics merged by version, and the entries of the `si
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from sightline.engine.object_store.catalogue import Looked
 from sightline.engine.ports import Clock, EventProducer, VectorIndex
 from sightline.engine.records import IndexedImage, Message, ProducerRecord, Stage
 from sightline.schemas.envelope import Event
@@ -124,9 +125,8 @@ class Reconciler:
 
     Args:
         read_images: all records of both image topics, up to now.
-        unpublished: events of the `sightline` authority whose publication was never noted.
-        publish_unpublished: publishes them, `CataloguedImages.publish_unpublished`.
-        unreadable: ids of images of which the catalogue holds what cannot be read.
+        kept: each image of the `sightline` catalogue with what it holds of it, readable or not.
+        finish: publishes what it holds of one image, unless that was done.
         forget: removes an image's entry from the `sightline` catalogue if it says deleted.
         settle: waits a moment, so that what workers are just applying is not taken for lost.
     """
@@ -137,9 +137,8 @@ class Reconciler:
         read_images: Callable[[], Iterable[Message]],
         index: VectorIndex,
         producer: EventProducer,
-        unpublished: Callable[[], Iterable[Event[ImageState]]],
-        publish_unpublished: Callable[[], object],
-        unreadable: Callable[[], Iterable[str]] = tuple,
+        kept: Callable[[], Iterable[tuple[str, Looked[ImageState]]]],
+        finish: Callable[[str], object],
         forget: Callable[[str], None],
         settle: Callable[[], None],
         clock: Clock,
@@ -147,21 +146,30 @@ class Reconciler:
         self._read_images = read_images
         self._index = index
         self._producer = producer
-        self._unpublished = unpublished
-        self._publish_unpublished = publish_unpublished
-        self._unreadable = unreadable
+        self._kept = kept
+        self._finish = finish
         self._forget = forget
         self._settle = settle
         self._clock = clock
         self._winners: Winners = {}
 
     def check(self) -> Report:
-        """Compare, look again at what differs after a moment, and report.
+        """Compare log and index, and list what the catalogue holds that is in neither.
 
         Raises:
             PartUnavailable: broker, store or index did not answer.
         """
-        unpublished = list(self._unpublished())
+        held = [_held(image_id, looked) for image_id, looked in self._kept()]
+        report = self.compared()
+        found = (*report.differences, *(one for one in held if one is not None))
+        return replace(report, differences=found)
+
+    def compared(self) -> Report:
+        """Compare log and index, and look again at what differs after a moment.
+
+        Raises:
+            PartUnavailable: broker or index did not answer.
+        """
         self._winners = merge(self._read_images())
         indexed = {image.image_id: image for image in self._index.scan()}
         expired = self._expired_before()
@@ -169,15 +177,7 @@ class Reconciler:
         if found:
             self._settle()
             found = self._again(found, expired)
-        return Report(
-            catalogued=len(self._winners),
-            indexed=len(indexed),
-            differences=(
-                *found,
-                *(_unpublished(event) for event in unpublished),
-                *map(_unreadable, self._unreadable()),
-            ),
-        )
+        return Report(catalogued=len(self._winners), indexed=len(indexed), differences=tuple(found))
 
     def repair(self, report: Report) -> int:
         """Mend what a check found; how many were mended: all that can be read.
@@ -188,8 +188,8 @@ class Reconciler:
             PartUnavailable: broker, store or index did not answer; repeat.
         """
         by_kind = {kind: [d for d in report.differences if d.kind is kind] for kind in Kind}
-        if by_kind[Kind.UNPUBLISHED]:
-            self._publish_unpublished()
+        for difference in by_kind[Kind.UNPUBLISHED]:
+            self._finish(difference.image_id)
         for difference in by_kind[Kind.MISSING] + by_kind[Kind.STALE]:
             self._publish_winner(difference.image_id)
         self._publish_indexed([difference.image_id for difference in by_kind[Kind.EXTRA]])
@@ -241,14 +241,14 @@ class Reconciler:
         return self._clock.now() - timedelta(milliseconds=DELETE_RETENTION_MS)
 
 
-def _unreadable(image_id: str) -> Difference:
-    return Difference(image_id=image_id, kind=Kind.UNREADABLE, catalogued=None, indexed=None)
-
-
-def _unpublished(event: Event[ImageState]) -> Difference:
+def _held(image_id: str, looked: Looked[ImageState]) -> Difference | None:
+    """What the catalogue holds of an image that waits for somebody; None: nothing does."""
+    entry = looked.entry
+    if entry is not None and entry.published is not None:
+        return None
     return Difference(
-        image_id=event.data.image_id,
-        kind=Kind.UNPUBLISHED,
-        catalogued=event.data.version,
+        image_id=image_id,
+        kind=Kind.UNREADABLE if entry is None else Kind.UNPUBLISHED,
+        catalogued=None if entry is None else entry.state.version,
         indexed=None,
     )

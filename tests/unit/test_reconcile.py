@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from sightline.engine.object_store.catalogue import Entry, Looked
 from sightline.engine.records import Stage
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageState
@@ -22,6 +24,7 @@ class Reconciled:
     def __init__(self) -> None:
         self.world = World(max_batch=8)
         self.unpublished: list[Event[ImageState]] = []
+        self.unreadable: list[str] = []
         self.forgotten: list[str] = []
         self.reconciler = Reconciler(
             read_images=lambda: [
@@ -30,18 +33,25 @@ class Reconciled:
             ],
             index=self.world.index,
             producer=self.world.log,
-            unpublished=lambda: self.unpublished,
-            publish_unpublished=self.publish_unpublished,
+            kept=self.kept,
+            finish=self.finish,
             forget=self.forgotten.append,
             settle=lambda: None,
             clock=self.world.clock,
         )
 
-    def publish_unpublished(self) -> None:
+    def kept(self) -> Iterator[tuple[str, Looked[ImageState]]]:
+        """What the catalogue holds."""
+        for event in self.unpublished:
+            yield event.data.image_id, Looked(entry=Entry(event=event), etag="e")
+        for image_id in self.unreadable:
+            yield image_id, Looked(etag="e")
+
+    def finish(self, image_id: str) -> None:
         """As the catalogue does."""
-        while self.unpublished:
-            event = self.unpublished.pop()
-            self.world.publish(event.data, event.id)
+        [event] = [event for event in self.unpublished if event.data.image_id == image_id]
+        self.unpublished.remove(event)
+        self.world.publish(event.data, event.id)
 
     def check(self) -> Report:
         """What differs now."""
@@ -165,3 +175,25 @@ def test_a_tombstone_stays_where_older_uploads_may_still_be_read(here: Reconcile
     assert here.kinds() == {}
     world.clock.advance(timedelta(days=31).total_seconds())
     assert here.kinds() == {"b": Kind.EXPIRED}
+
+
+def test_what_cannot_be_read_is_told_and_left(here: Reconciled) -> None:
+    """A repair mends the others, and counts only them."""
+    here.unreadable.append("damaged")
+    del here.world.index.images["b"]
+    report = here.check()
+    assert [(d.image_id, d.kind) for d in report.differences] == [
+        ("b", Kind.MISSING),
+        ("damaged", Kind.UNREADABLE),
+    ]
+    assert here.reconciler.repair(report) == 1
+    here.world.run_to_the_end()
+    assert here.kinds() == {"damaged": Kind.UNREADABLE}
+
+
+def test_log_and_index_are_compared_without_the_catalogue(here: Reconciled) -> None:
+    """As the sweep does: nothing of what is kept is read."""
+    here.unreadable.append("damaged")
+    del here.world.index.images["b"]
+    found = here.reconciler.compared().differences
+    assert [(d.image_id, d.kind) for d in found] == [("b", Kind.MISSING)]
