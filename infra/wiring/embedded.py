@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from sightline.engine.event_log.embedded.bounded_producer import (
 from sightline.engine.event_log.embedded.broker import InProcessBroker
 from sightline.engine.event_log.embedded.journal import Journal
 from sightline.engine.event_log.embedded.journaled_producer import (
+    DECISION_TOPICS,
     IMAGE_TOPICS,
     JournaledEventProducer,
 )
@@ -90,6 +91,7 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
         producer = _bounded(settings, kafka, journaled, opened)
         made = publishing(settings, producer, store, seen.clock, index)
         catalogued = CataloguedImages(made.catalogue, made.publisher, known=known_in(index))
+        left = (made.unpublished_decisions, made.unpublished_images)  # what hides comes first
         lost = {"lost labels": say_what_is_lost} if settings.labels.supervised else {}
         yield Node(
             **vars(seen),
@@ -103,17 +105,13 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
             seal=seal,
             run_id=uuid.uuid4().hex,
             # The journal's: the broker keeps about 5 MiB a partition.
-            read_images=partial(_journaled, journal, decisions=False),
-            read_decisions=partial(_journaled, journal, images=False),
+            read_images=partial(_journaled, journal, IMAGE_TOPICS),
+            read_decisions=partial(_journaled, journal, DECISION_TOPICS),
             remembered_images=partial(_journaled, journal),
             embedder=embedder,
             index=index,
             catalogued=catalogued,
-            keepers={
-                "journal": partial(
-                    keep_journal, journal, index, producer, (made.moderation, catalogued)
-                )
-            },
+            keepers={"journal": partial(keep_journal, journal, index, producer, left)},
             label_keepers=lost,
         )
 
@@ -150,13 +148,9 @@ def _bounded(
     return producer
 
 
-def _journaled(
-    journal: Journal, *, images: bool = True, decisions: bool = True
-) -> Iterable[Message]:
-    """Every image event that the journal holds, and every decision about an image."""
-    for offset, record in enumerate(journal.winners()):
-        if not (images if record.topic in IMAGE_TOPICS else decisions):
-            continue
+def _journaled(journal: Journal, topics: Collection[str] = ()) -> Iterable[Message]:
+    """What the journal holds of these topics, as messages; none: of all."""
+    for offset, record in enumerate(journal.winners(topics)):
         yield Message(
             topic=record.topic,
             partition=0,

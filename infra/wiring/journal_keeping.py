@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
-from sightline.engine.event_log.embedded.journaled_producer import IMAGE_TOPICS
+from sightline.engine.event_log.embedded.journaled_producer import DECISION_TOPICS, IMAGE_TOPICS
 from sightline.engine.records import DecisionFence, Fence, ProducerRecord, Stage
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.registry import decode
 
 if TYPE_CHECKING:
     from sightline.engine.ports import EventProducer, VectorIndex
+    from sightline.producers.images.unpublished import Unpublished
 
 COMPACT_EVERY_S = 60.0
 _CHUNK = 500
@@ -23,28 +26,19 @@ _CHUNK = 500
 _log = logging.getLogger(__name__)
 
 
-class KeptInCatalogue(Protocol):
-    """What a crash may have kept from the log: images, or decisions about them."""
-
-    def publish_unpublished(self) -> object:
-        """Publish what is kept without a noted acknowledgement; a repeat finds none."""
-
-
 def keep_journal(
     journal: Journal,
     index: VectorIndex,
     producer: EventProducer,
-    kept: Sequence[KeptInCatalogue],
+    kept: Sequence[Unpublished],
     stop: threading.Event,
 ) -> None:
     """Publish what a crash kept from index or log, then compact the journal until `stop`."""
     journal.compact()
-    for images in (False, True):  # what hides comes first
-        records = (r for r in journal.winners() if (r.topic in IMAGE_TOPICS) is images)
-        for record in unapplied(records, index):
-            _append_patiently(producer, record, stop)
+    for record in unapplied(journal, index):
+        _append_patiently(producer, record, stop)
     for catalogue in kept:
-        catalogue.publish_unpublished()
+        catalogue.publish(grace=timedelta())
     while not stop.wait(COMPACT_EVERY_S):
         journal.compact()
 
@@ -57,18 +51,15 @@ def say_what_is_lost(stop: threading.Event) -> None:
     )
 
 
-def unapplied(records: Iterable[JournalRecord], index: VectorIndex) -> Iterable[JournalRecord]:
-    """The records that the index is below, in their order.
+def unapplied(journal: Journal, index: VectorIndex) -> Iterator[JournalRecord]:
+    """The records that the index is below; first the decisions: what hides comes first.
 
     What cannot be read (any more) is told and passed over: it would be a dead letter at each start.
     """
-    chunk: list[JournalRecord] = []
-    for record in records:
-        chunk.append(record)
-        if len(chunk) == _CHUNK:
-            yield from filter(_is_readable, _above(chunk, index))
-            chunk = []
-    yield from filter(_is_readable, _above(chunk, index))
+    for topics, above in ((DECISION_TOPICS, _decisions_above), (IMAGE_TOPICS, _images_above)):
+        records = journal.winners(topics)
+        while chunk := list(islice(records, _CHUNK)):
+            yield from filter(_is_readable, above(chunk, index))
 
 
 def _is_readable(record: JournalRecord) -> bool:
@@ -80,19 +71,20 @@ def _is_readable(record: JournalRecord) -> bool:
     return True
 
 
-def _above(chunk: list[JournalRecord], index: VectorIndex) -> Iterable[JournalRecord]:
-    ids = {record.image_id for record in chunk}
-    images, decisions = index.get(ids), index.decisions(ids)
+def _decisions_above(chunk: Sequence[JournalRecord], index: VectorIndex) -> Iterator[JournalRecord]:
+    held = index.decisions({record.image_id for record in chunk})
     for record in chunk:
-        if record.topic in IMAGE_TOPICS:
-            image = images.get(record.image_id)
-            fence = Fence(record.version, record.tie, int(Stage.FINAL))
-            applied = image is not None and image.fence >= fence
-        else:
-            decision = decisions.get(record.image_id)
-            wanted = DecisionFence(record.version, record.tie)
-            applied = decision is not None and decision.fence >= wanted
-        if not applied:
+        decision = held.get(record.image_id)
+        if decision is None or decision.fence < DecisionFence(record.version, record.tie):
+            yield record
+
+
+def _images_above(chunk: Sequence[JournalRecord], index: VectorIndex) -> Iterator[JournalRecord]:
+    held = index.get({record.image_id for record in chunk})
+    for record in chunk:
+        image = held.get(record.image_id)
+        fence = Fence(record.version, record.tie, int(Stage.FINAL))
+        if image is None or image.fence < fence:
             yield record
 
 

@@ -209,18 +209,10 @@ class CatalogueWrites:
         except Conflict:
             return  # a newer version is there by now, which is published by its own writer
 
-    def publish_unpublished(self) -> list[Written]:
-        """Publish again every entry without a noted acknowledgement; a repeat finds none.
-
-        The very event that was written is published, so one that did arrive is only repeated.
-
-        Raises:
-            PartUnavailable: store or broker; a repeat goes on.
-        """
-        return [self.publish(entry) for entry in self._catalogue.scan() if entry.published is None]
-
     def finish(self, image_id: str) -> Written | None:
         """Publish one image's entry if that was never noted; a repeat does nothing.
+
+        The very event that was written is published, so one that did arrive is only repeated.
 
         Raises:
             PartUnavailable: store or broker; a repeat is safe.

@@ -32,7 +32,7 @@ ANY_TERMS = Terms()
 class CataloguedImages:
     """The `sightline` authority (docs/images.md): version = previous + 1, racing changes both kept.
 
-    A crash between catalogue and log leaves an entry unpublished; `publish_unpublished` mends it.
+    A crash between catalogue and log leaves an entry unpublished; `Unpublished` mends it.
     Every write here returns once its event is acknowledged.
 
     Args:
@@ -150,10 +150,6 @@ class CataloguedImages:
             PartUnavailable: store or broker; a repeat is safe.
         """
         return self._writes.follow(image_id, look, partial(_following, image_id))
-
-    def publish_unpublished(self) -> list[Written]:
-        """See `CatalogueWrites.publish_unpublished`."""
-        return self._writes.publish_unpublished()
 
     def finish(self, image_id: str) -> Written | None:
         """See `CatalogueWrites.finish`."""

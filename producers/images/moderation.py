@@ -102,17 +102,6 @@ class ImageModeration:
         self._publish(entry)
         return Decided(event=entry.event)
 
-    def publish_unpublished(self) -> int:
-        """Publish every kept decision without a noted acknowledgement; how many.
-
-        Raises:
-            PartUnavailable: store or broker; a repeat goes on.
-        """
-        waiting = [entry for entry in self._decisions.scan() if entry.published is None]
-        for entry in waiting:
-            self._publish(entry)
-        return len(waiting)
-
     def finish(self, image_id: str) -> Decided | None:
         """Publish what is kept of one image if that was never noted; a repeat does nothing.
 

@@ -72,24 +72,27 @@ class Unpublished:
                 _log.warning("the catalogue could not be looked through: %s", error)
             stop.wait(self._every_s)
 
-    def publish(self) -> int:
+    def publish(self, *, grace: timedelta = GRACE) -> int:
         """Publish what waits since the last whole look; how many. A repeat finds none.
 
         An entry that cannot be read is told and passed over.
 
+        Args:
+            grace: a younger entry is left to its writer; none where all writers have ended.
+
         Raises:
             PartUnavailable: store or broker; a repeat goes on.
         """
-        began = self._clock.now()
+        until = self._clock.now() - grace
         published = 0
         for image_id in self._catalogue.ids(
-            changed_since=self._looked(), changed_before=began - GRACE
+            changed_since=self._looked(), changed_before=until if grace else None
         ):
             try:
                 published += self._images.finish(image_id) is not None
             except PermanentError as error:
                 _log.error("image %s could not be published: %s", image_id, error)
-        self._note(began - GRACE - SKEW)
+        self._note(until - SKEW)
         return published
 
     def _looked(self) -> datetime | None:

@@ -145,9 +145,10 @@ def test_a_crash_before_publishing_is_mended(
     assert written is not None
     assert written.published is None
     log.down = False
-    [published] = images.publish_unpublished()
+    published = images.finish(CAT)
+    assert published is not None
     assert published.event_id == written.event.id
-    assert images.publish_unpublished() == []
+    assert images.finish(CAT) is None
     assert len(log.states()) == 1
 
 
@@ -158,7 +159,7 @@ def test_a_repeat_publishes_what_a_crash_left(images: CataloguedImages, log: Log
         images.put(CAT, b"1")
     log.down = False
     assert images.put(CAT, b"1").version == 1
-    assert images.publish_unpublished() == []
+    assert images.finish(CAT) is None
 
 
 def test_following_a_bucket_keeps_what_people_decided(images: CataloguedImages, log: Log) -> None:

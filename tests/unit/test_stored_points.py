@@ -16,7 +16,7 @@ from sightline.engine.vector_index.stored_points import (
     images_of,
     known_images,
 )
-from sightline.schemas.topics import IMAGES, IMAGES_MODERATION
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 from tests.indexed_images import NOON, decision, image
 
 GOOD = replace(image("good", 3), vector=None)
@@ -72,6 +72,8 @@ def test_the_journal_keeps_a_winner_of_each_kind(tmp_path: Path) -> None:
     journal.record([record(images, 9), record(decisions, 1), record(decisions, 2)])
     wanted = [record(images, 9), record(decisions, 2)]
     assert list(journal.winners()) == wanted
+    assert list(journal.winners([images, IMAGES_BACKFILL.name])) == [record(images, 9)]
+    assert list(journal.winners([decisions])) == [record(decisions, 2)]
     assert journal.compact() == 1
     assert list(journal.winners()) == wanted
     journal.forget(["a"])

@@ -107,17 +107,23 @@ class Journal:
         with _reported("writing the journal"), self._lock, self._writer:
             self._writer.executemany(_INSERT, map(_to_row, records))
 
-    def winners(self) -> Iterator[JournalRecord]:
-        """Each image's record of the highest (version, tie), and each decision's, as written."""
+    def winners(self, topics: Collection[str] = ()) -> Iterator[JournalRecord]:
+        """Each image's record of the highest (version, tie), and each decision's, as written.
+
+        Args:
+            topics: only what came on them: the image topics, or that of decisions; none: all.
+        """
+        marks = ", ".join("?" * len(topics))
+        among = f"topic IN ({marks}) AND " if topics else ""
         query = (
-            f"SELECT {_COLUMNS} FROM events WHERE NOT EXISTS (SELECT 1 FROM events AS other "  # noqa: S608 - constants
+            f"SELECT {_COLUMNS} FROM events WHERE {among}NOT EXISTS (SELECT 1 FROM events AS other "  # noqa: S608 - constants
             f"WHERE other.image_id = events.image_id AND {_SAME_KIND} AND "
             "((other.version, other.tie) > (events.version, events.tie) OR "
             "((other.version, other.tie) = (events.version, events.tie) "
             "AND other.sequence < events.sequence))) ORDER BY events.sequence"
         )
         with _reported("reading the journal"), closing(self._connect()) as reader:
-            for row in reader.execute(query):
+            for row in reader.execute(query, [*topics]):
                 try:
                     yield _of_row(row)
                 except (ValueError, TypeError, OverflowError) as error:

@@ -21,7 +21,8 @@ from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION, topic
 
 IMAGE_TOPICS = frozenset({IMAGES.name, IMAGES_BACKFILL.name})
-JOURNALED = IMAGE_TOPICS | {IMAGES_MODERATION.name}
+DECISION_TOPICS = frozenset({IMAGES_MODERATION.name})
+JOURNALED = IMAGE_TOPICS | DECISION_TOPICS
 _MAX_QUEUED = 10_000
 _MAX_GROUP = 500
 """Events that share one sync: under load the disk is waited for once per group."""
