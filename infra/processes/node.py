@@ -20,10 +20,10 @@ from sightline.infra.processes.owner_routes import owner_router
 from sightline.infra.processes.reconciling import reconcile, unpublished_loops
 from sightline.infra.processes.sweeping import sweep_loops
 from sightline.infra.supervision.loops import Loop, run_together
+from sightline.infra.supervision.metrics_port import serve_metrics
 from sightline.infra.wiring.embedded import embedded_node
 from sightline.infra.wiring.labels import LabelFollowers, label_followers, stage_loops
 from sightline.infra.wiring.node import Node
-from sightline.infra.wiring.opening import metrics_served
 from sightline.infra.wiring.roles import api_dependencies, bucket_bridge, worker_loops
 from sightline.infra.wiring.services import services_node
 from sightline.search_api.app import create_app
@@ -74,10 +74,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     """The index worker alone; any number of them share the work."""
     _need_shared_index(settings, "worker")
     configure_logs()
-    with (
-        services_node(settings) as node,
-        metrics_served(node.metrics, settings.worker.metrics_port),
-    ):
+    with services_node(settings) as node:
+        serve_metrics(node.metrics, settings.worker.metrics_port, setting="worker.metrics_port")
         _run(worker_loops(node), stop, node)
 
 

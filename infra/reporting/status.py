@@ -25,8 +25,8 @@ from sightline.schemas.topics import (
     TOPICS,
     TRAINING_TRIPLES,
 )
-from sightline.stream_workers.labels.groups import join_group, mine_group
-from sightline.stream_workers.moderating.loop import GROUP_SUFFIX
+from sightline.stream_workers.image_log.groups import lane_group, moderation_group
+from sightline.stream_workers.labels.groups import join_group, metrics_group, mine_group
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock, EventLog
@@ -84,12 +84,12 @@ class DeadLetterCount:
 
 def hops_of(settings: Settings) -> tuple[Hop, ...]:
     """Lists the consumer groups that this deployment's settings name."""
-    worker, bridge = settings.worker.group, settings.bridge.group
+    worker = settings.worker
     return (
-        Hop(name="live", topic=IMAGES.name, group=f"{worker}-{Lane.LIVE}"),
-        Hop(name="backfill", topic=IMAGES_BACKFILL.name, group=f"{worker}-{Lane.BACKFILL}"),
-        Hop(name="moderation", topic=IMAGES_MODERATION.name, group=f"{worker}-{GROUP_SUFFIX}"),
-        Hop(name="bridge", topic=BUCKET_NOTIFICATIONS.name, group=bridge),
+        Hop(name="live", topic=IMAGES.name, group=lane_group(worker, Lane.LIVE)),
+        Hop(name="backfill", topic=IMAGES_BACKFILL.name, group=lane_group(worker, Lane.BACKFILL)),
+        Hop(name="moderation", topic=IMAGES_MODERATION.name, group=moderation_group(worker)),
+        Hop(name="bridge", topic=BUCKET_NOTIFICATIONS.name, group=settings.bridge.group),
         *_stages(settings, INTERACTIONS.name, SEARCHES_CLOSED.name),
         *_stages(
             settings,
@@ -114,11 +114,11 @@ def _stages(
 
     What join and miner have not committed is what open epochs still need, also when nothing waits.
     """
-    labels, metrics = settings.labels, f"{settings.sink.metrics_group}-{closed}"
+    labels = settings.labels
     hops = (
         ("join", interactions, join_group(labels, interactions)),
         ("mine", closed, mine_group(labels, closed)),
-        ("metrics", closed, metrics),
+        ("metrics", closed, metrics_group(settings.sink, closed)),
     )
     return tuple(
         Hop(name=name + suffix, topic=topic, group=group, where_used=where_used)

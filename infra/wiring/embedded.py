@@ -36,16 +36,14 @@ from sightline.infra.wiring.journal_keeping import keep_journal, say_what_is_los
 from sightline.infra.wiring.node import Node
 from sightline.infra.wiring.opening import embedder_of, index_of, known_in, publishing, watch
 from sightline.producers.images.catalogued import CataloguedImages
-from sightline.schemas.indexed import Lane
+from sightline.producers.images.publisher import TOPIC_OF_LANE
 from sightline.schemas.topics import (
-    IMAGES,
-    IMAGES_BACKFILL,
     IMAGES_MODERATION,
     INTERACTIONS,
     TOPICS,
 )
+from sightline.stream_workers.image_log.groups import lane_group, moderation_group
 from sightline.stream_workers.labels.groups import join_group
-from sightline.stream_workers.moderating.loop import GROUP_SUFFIX
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock, EventProducer
@@ -133,12 +131,9 @@ def _bounded(
     settings: Settings, kafka: KafkaSettings, inner: EventProducer, opened: ExitStack
 ) -> EventProducer:
     """Refuses what the consumers are too far behind for, else passes it on."""
-    group = settings.worker.group
-    groups = {
-        IMAGES.name: f"{group}-{Lane.LIVE}",
-        IMAGES_BACKFILL.name: f"{group}-{Lane.BACKFILL}",
-        IMAGES_MODERATION.name: f"{group}-{GROUP_SUFFIX}",
-    }
+    worker = settings.worker
+    groups = {topic.name: lane_group(worker, lane) for lane, topic in TOPIC_OF_LANE.items()}
+    groups[IMAGES_MODERATION.name] = moderation_group(worker)
     if settings.labels.supervised:  # else nobody ever commits
         groups[INTERACTIONS.name] = join_group(settings.labels, INTERACTIONS.name)
     committed = CommittedOffsets(kafka)

@@ -26,6 +26,7 @@ from sightline.schemas.topics import (
     TRAINING_TRIPLES_V1,
     Topic,
 )
+from sightline.stream_workers.labels.groups import metrics_group
 from sightline.stream_workers.labels.metrics.daily_actors import DailyActors
 from sightline.stream_workers.labels.metrics.fold import MetricsFold
 from sightline.stream_workers.labels.metrics.loop import SearchMetrics
@@ -159,7 +160,7 @@ class LabelData:
 
     def search_metrics(self, interactions: Topic, closed: Topic) -> SearchMetrics:
         """The fold of one topic of closed searches."""
-        group = f"{self._settings.sink.metrics_group}-{closed.name}"
+        group = metrics_group(self._settings.sink, closed.name)
         targets = self._log.partition_count(closed.name)
         rules = LabelRules.of(self._settings.labels)
         actors = DailyActors(signing_secret(self._settings, self.manifest.store))

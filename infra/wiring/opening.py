@@ -1,13 +1,11 @@
-"""What both stacks open in the same way: base, model, index, and the port of metrics."""
+"""What both stacks open in the same way: base, model and index."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
-
-from prometheus_client import start_http_server
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.released_model import embedder_settings
@@ -142,17 +140,3 @@ def known_in(index: VectorIndex) -> Callable[[str], ImageState | None]:
         return None if found is None else found.state
 
     return known
-
-
-@contextmanager
-def metrics_served(metrics: Metrics, port: int | None) -> Iterator[None]:
-    """Serve metrics to Prometheus on a port of their own, if there is one, while the block runs."""
-    if port is None:
-        yield
-        return
-    server, thread = start_http_server(port, registry=metrics.registry)
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()

@@ -14,15 +14,16 @@ from sightline.infra.wiring.node import SOURCE, Node
 from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.search_api.dependencies import ApiDependencies
 from sightline.stream_workers.bucket_bridge.bridge import BucketBridge
+from sightline.stream_workers.image_log.groups import lane_group, moderation_group
 from sightline.stream_workers.indexing.worker import IndexWorker
-from sightline.stream_workers.moderating.loop import GROUP_SUFFIX, ModerationLoop
+from sightline.stream_workers.moderating.loop import ModerationLoop
 
 
 def index_worker(node: Node) -> IndexWorker:
     """An index worker around a node's parts."""
     settings = node.settings
     return IndexWorker(
-        consumers=lambda lane: node.consumer(f"{settings.worker.group}-{lane}"),
+        consumers=lambda lane: node.consumer(lane_group(settings.worker, lane)),
         producer=node.worker_producer,
         store=node.store,
         index=node.index,
@@ -46,7 +47,7 @@ def moderation_loop(node: Node) -> ModerationLoop:
     """What applies the operator's decisions, around a node's parts."""
     settings = node.settings.worker
     return ModerationLoop(
-        consumer=node.consumer(f"{settings.group}-{GROUP_SUFFIX}"),
+        consumer=node.consumer(moderation_group(settings)),
         producer=node.worker_producer,
         index=node.index,
         settings=settings,

@@ -34,15 +34,12 @@ from sightline.stream_workers.image_log.winners import (
     winners_to_append_again,
 )
 
-GROUP_SUFFIX = "moderation"
-"""Behind the worker's group: its members share the topic's partitions."""
-
 
 class ModerationLoop:
     """Applies `images.moderation.v1`; commits a batch once its effect is durable.
 
     Args:
-        consumer: a member of the group `<settings.group>-moderation`; closed here.
+        consumer: a member of `moderation_group`; closed here.
         producer: appends winners again, and dead letters.
         index: what is written.
         settings: the index worker's, for backoff and the dead-letter limit.
