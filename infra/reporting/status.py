@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -134,34 +134,47 @@ def read_status(
     window_s: float = 1.0,
     wait: Callable[[float], None] = time.sleep,
 ) -> Status:
-    """Look at every hop twice, `window_s` apart.
+    """Look at every hop twice, at least `window_s` apart.
 
     Raises:
         PartUnavailable: the broker did not answer.
     """
-    first = {hop: log.lag(hop.group, [hop.topic], ages=False) for hop in hops_of(settings)}
-    before = {hop: _committed(lags) for hop, lags in first.items() if _is_told(hop, lags)}
+    looks = [_look(hop, log, clock) for hop in hops_of(settings)]
     wait(window_s)
     hops = tuple(
-        _hop_status(hop, log.lag(hop.group, [hop.topic]), committed, window_s, clock)
-        for hop, committed in before.items()
+        _hop_status(look, log, window_s=window_s, clock=clock) for look in looks if look.is_told
     )
     return Status(hops=hops, dead_letters=_dead_letters(log))
 
 
-def _is_told(hop: Hop, lags: Iterable[PartitionLag]) -> bool:
-    return not hop.where_used or any(lag.end for lag in lags)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen at one hop, and when."""
+
+    hop: Hop
+    lags: list[PartitionLag]
+    at_s: float
+
+    @property
+    def is_told(self) -> bool:
+        return not self.hop.where_used or any(lag.end for lag in self.lags)
 
 
-def _hop_status(
-    hop: Hop, lags: list[PartitionLag], committed_before: int, window_s: float, clock: Clock
-) -> HopStatus:
-    waiting = [lag.oldest_waiting for lag in lags if lag.oldest_waiting is not None]
+def _look(hop: Hop, log: EventLog, clock: Clock, *, ages: bool = False) -> _Look:
+    lags = log.lag(hop.group, [hop.topic], ages=ages)
+    return _Look(hop, lags, clock.monotonic())
+
+
+def _hop_status(first: _Look, log: EventLog, *, window_s: float, clock: Clock) -> HopStatus:
+    again = _look(first.hop, log, clock, ages=True)
+    waiting = [lag.oldest_waiting for lag in again.lags if lag.oldest_waiting is not None]
+    # Longer than the window: every look connects, and the other hops were looked at in between.
+    took_s = max(window_s, again.at_s - first.at_s)
     return HopStatus(
-        hop=hop,
-        lag=sum(lag.lag for lag in lags),
+        hop=first.hop,
+        lag=sum(lag.lag for lag in again.lags),
         oldest_waiting_s=(clock.now() - min(waiting)).total_seconds() if waiting else None,
-        rate_per_s=(_committed(lags) - committed_before) / window_s,
+        rate_per_s=(_committed(again.lags) - _committed(first.lags)) / took_s,
     )
 
 
@@ -183,12 +196,15 @@ def _dead_letters(log: EventLog) -> dict[str, DeadLetterCount]:
     }
 
 
-def _causes(log: EventLog, topic: str, lags: Iterable[PartitionLag]) -> dict[str, int]:
+def _causes(log: EventLog, topic: str, lags: Sequence[PartitionLag]) -> dict[str, int]:
     starts = {lag.partition: max(lag.start, lag.end - LATEST) for lag in lags}
+    ends = {lag.partition: lag.end for lag in lags}
     causes: Counter[str] = Counter()
     with closing(log.follow(topic, starts, group=READER)) as follower:
-        while letters := follower.poll(LATEST, POLL_S):
+        left = sum(ends[number] - start for number, start in starts.items())
+        while left > 0 and (letters := follower.poll(LATEST, POLL_S)):
             causes.update(_error_of(letter) for letter in letters)
+            left -= sum(letter.offset < ends[letter.partition] for letter in letters)
     return dict(causes.most_common())
 
 

@@ -90,7 +90,6 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
         made = publishing(settings, producer, store, seen.clock, index)
         catalogued = CataloguedImages(made.catalogue, made.publisher, known=known_in(index))
         left = (made.unpublished_decisions, made.unpublished_images)  # what hides comes first
-        lost = {"lost labels": say_what_is_lost} if settings.labels.supervised else {}
         yield Node(
             **vars(seen),
             **vars(made),
@@ -110,7 +109,7 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
             index=index,
             catalogued=catalogued,
             keepers={"journal": partial(keep_journal, journal, index, producer, left)},
-            label_keepers=lost,
+            label_keepers={"lost labels": say_what_is_lost},
         )
 
 
