@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sightline.engine.errors import Unreadable
+from sightline.engine.records import Message
 from sightline.schemas.envelope import ContractError, Event, EventData
 from sightline.schemas.fields import Contract
 from sightline.schemas.registry import decode
@@ -38,6 +39,16 @@ class Place(Contract):
     partition: int
     offset: int
     appended: datetime
+
+    @classmethod
+    def of(cls, message: Message) -> Place:
+        """Return where a message lies that was read or acknowledged."""
+        return cls(
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            appended=message.timestamp,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

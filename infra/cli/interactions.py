@@ -19,6 +19,7 @@ from sightline.producers.connect import signing_ids
 from sightline.producers.interactions.history.import_log import Imported, InteractionImporter
 from sightline.producers.interactions.history.records import HistoryRecord, records_of
 from sightline.producers.interactions.history.rows import RowRefused, read_log
+from sightline.producers.tables.rows import place_in
 from sightline.schemas.topics import INTERACTIONS_IMPORTED
 
 app = typer.Typer()
@@ -75,7 +76,7 @@ def _records(file: Path, settings: Settings, *, skip_invalid: bool) -> list[Hist
     rows, refused = read_log(file, now=SystemClock().now())
     records, more = records_of(rows, signing_ids(settings))
     refused = sorted([*refused, *more], key=lambda one: one.number)
-    _tell(refused, "line" if file.suffix.lower() == ".csv" else "row")
+    _tell(refused, place_in(file))
     if refused and not skip_invalid:
         raise SightlineError(
             f"{len(refused)} rows were refused and nothing was imported: "

@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from sightline.engine.connecting.connections import (
+    ensure_topics,
     event_log_on,
     open_event_producer,
     open_object_store,
 )
-from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.infra.wiring.node import Base, Node
 from sightline.infra.wiring.opening import (
     embedder_of,
@@ -22,7 +22,7 @@ from sightline.infra.wiring.opening import (
     watch,
 )
 from sightline.producers.images.catalogued import CataloguedImages
-from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION, TOPICS
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock
@@ -41,7 +41,7 @@ def services_base(settings: Settings, *, clock: Clock | None = None) -> Iterator
         TopicDrift: topics are missing and must not be created here.
         PartUnavailable: broker or store did not answer.
     """
-    KafkaTopics(settings.kafka).ensure(TOPICS)
+    ensure_topics(settings)
     seen, log = watch(clock), event_log_on(settings.kafka, settings.mode)
     with ExitStack() as opened:
         store = open_object_store(settings)

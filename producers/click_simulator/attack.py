@@ -51,7 +51,7 @@ class Attack:
         numbered = [
             image.model_copy(update={"position": place}) for place, image in enumerate(kept, 1)
         ]
-        return (*numbered, last.model_copy(update={"position": len(numbered) + 1}))
+        return (*numbered, last)
 
     def visit(self, shown: int) -> Visit:
         """Everything is in view, so that all the rest can be negatives; the target is wanted."""

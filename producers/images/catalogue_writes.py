@@ -10,7 +10,7 @@ from sightline.engine.errors import Conflict, NotFound, SightlineError, Unreadab
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry, Origin, Place
 from sightline.producers.images.bucket_object import GONE, BucketObject, stamp_of
 from sightline.producers.images.ids import is_derived, new_id
-from sightline.producers.images.published import Written
+from sightline.producers.images.published import Written, written_at
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import MAX_VERSION
 from sightline.schemas.images import Authority, ImageDeleted, ImageState
@@ -186,16 +186,7 @@ class CatalogueWrites:
             written = self._publisher.publish_event(entry.event, lane=lane).result()
             self._note(entry, written)
             return written
-        return Written(
-            state=entry.state,
-            event_id=entry.event.id,
-            image_id=entry.state.image_id,
-            version=entry.state.version,
-            topic=place.topic,
-            partition=place.partition,
-            offset=place.offset,
-            appended=place.appended,
-        )
+        return written_at(entry.event, place)
 
     def _note(self, entry: CatalogueEntry, written: Written) -> None:
         place = Place(

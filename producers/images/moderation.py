@@ -143,13 +143,7 @@ class ImageModeration:
     def _publish(self, entry: Entry[ImageModerated]) -> None:
         if entry.published is not None:
             return
-        message = self._append(entry.event)
-        place = Place(
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            appended=message.timestamp,
-        )
+        place = Place.of(self._append(entry.event))
         try:
             self._decisions.write(replace(entry, published=place))
         except (Conflict, PartUnavailable):

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 
+from sightline.engine.object_store.catalogue import Place
 from sightline.engine.records import Message
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState
@@ -31,17 +32,17 @@ class Written(Published):
     state: ImageState
 
 
-def written_at(event: Event[ImageState], message: Message) -> Written:
-    """What the log's acknowledgement of an event's message says of the write."""
+def written_at(event: Event[ImageState], place: Place) -> Written:
+    """What is known of a write whose event lies in the log."""
     return Written(
         state=event.data,
         event_id=event.id,
         image_id=event.data.image_id,
         version=event.data.version,
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        appended=message.timestamp,
+        topic=place.topic,
+        partition=place.partition,
+        offset=place.offset,
+        appended=place.appended,
     )
 
 
@@ -55,7 +56,7 @@ def written_when(sent: Future[Message], event: Event[ImageState]) -> Future[Writ
         if error is not None:
             written.set_exception(error)
         else:
-            written.set_result(written_at(event, done.result()))
+            written.set_result(written_at(event, Place.of(done.result())))
 
     sent.add_done_callback(ended)
     return written

@@ -75,7 +75,7 @@ def records_of(
     for search_id, lines in shown.items():
         try:
             page = _page(search_id, [line.row for line in lines], ids)
-        except (ValidationError, ValueError) as error:
+        except ValueError as error:
             refused += [RowRefused(line.number, _reason(error)) for line in lines]
             continue
         pages[search_id] = _Asked(page.issued_at, page.actor_id)
@@ -210,5 +210,5 @@ def _milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
-def _reason(error: ValidationError | ValueError) -> str:
+def _reason(error: ValueError) -> str:
     return str(ContractError.of(error)) if isinstance(error, ValidationError) else str(error)
