@@ -17,27 +17,20 @@ from starlette.responses import Response
 
 from sightline.engine.errors import NotFound
 from sightline.engine.event_log.embedded.http_producer import CLOUD_EVENT, EVENTS_PATH
+from sightline.engine.event_log.embedded.journaled_producer import JOURNALED
 from sightline.engine.ports import EventProducer, VectorIndex
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import Scope
 from sightline.infra.processes.reconciling import RECONCILE_PATH, Reconcile, as_document
 from sightline.schemas.envelope import ContractError, Event
-from sightline.schemas.images import ImageState
-from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.registry import decode
-from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
+from sightline.schemas.topics import topic
 from sightline.search_api.http.admission import OperatorOf
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers
 from sightline.search_api.http.problems import Problem, invalid
 from sightline.stream_workers.image_log.winners import event_of
 
-SAID_ON: dict[str, type[ImageState | ImageModerated]] = {
-    IMAGES.name: ImageState,
-    IMAGES_BACKFILL.name: ImageState,
-    IMAGES_MODERATION.name: ImageModerated,
-}
-"""The topics that are journaled, and what is said on each."""
 _REFUSALS = ("unauthorized", "forbidden", "invalid", "unavailable")
 
 
@@ -56,8 +49,8 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
     ) -> Response:
         """Append one image event, or a decision (CloudEvents 1.0), and answer once it is safe."""
         require(caller, Scope.ADMIN)
-        if x_topic not in SAID_ON:
-            raise invalid("x-topic", f"x-topic must be one of {', '.join(SAID_ON)}")
+        if x_topic not in JOURNALED:
+            raise invalid("x-topic", f"x-topic must be one of {', '.join(sorted(JOURNALED))}")
         event = _event(await request.body(), x_topic)
         headers = [("traceparent", traceparent.encode())] if traceparent else []
         message = await asyncio.wrap_future(
@@ -101,14 +94,14 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
     return router
 
 
-def _event(value: bytes, topic: str) -> Event[Any]:
+def _event(value: bytes, topic_name: str) -> Event[Any]:
     """What the contract reads of a message: a delete keeps no tags that came with it."""
     try:
         event = decode(value)
     except ContractError as error:
         raise invalid(error.field or "body", str(error)) from error
-    if not isinstance(event.data, SAID_ON[topic]):
-        raise Problem("invalid", f"{event.type} does not go to {topic}", {"field": "type"})
+    if not isinstance(event.data, topic(topic_name).events):
+        raise Problem("invalid", f"{event.type} does not go to {topic_name}", {"field": "type"})
     return event
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -120,11 +120,8 @@ def _row(file: Path, raw: TableRow) -> Row:
     place = f"{file}: {place_in(file)} {raw.number}"
     if raw.fault:
         raise ManifestInvalid(f"{place} {raw.fault}")
-    present: dict[str, Any] = {
-        name: value for name, value in raw.cells.items() if value is not None
-    }
     try:
-        return Row.model_validate(present)
+        return Row.model_validate(raw.cells)
     except ValidationError as error:
         raise ManifestInvalid(f"{place}: {ContractError.of(error)}") from error
 

@@ -32,4 +32,5 @@ def _row(number: int, line: str, columns: Columns) -> TableRow:
     except ValueError as error:
         return TableRow(number, {}, str(error))
     pairs = zip(names, read.values(), strict=True)
-    return TableRow(number, {name: value for name, value in pairs if name})
+    cells = {name: value for name, value in pairs if name and value is not None}
+    return TableRow(number, cells)

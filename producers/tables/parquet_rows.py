@@ -52,7 +52,8 @@ def _rows(pa: Any, opened: Any, columns: Columns) -> Iterator[TableRow]:
         made = [(names[place], make(batch.column(place))) for place, make in makers.items()]
         for row in range(batch.num_rows):
             number += 1
-            yield TableRow(number, {name: values[row] for name, values in made})
+            cells = {name: values[row] for name, values in made if values[row] is not None}
+            yield TableRow(number, cells)
 
 
 def _maker(pa: Any, name: str, kind: Any) -> Callable[[Any], list[Any]]:

@@ -20,6 +20,6 @@ class TableRow:
     number: int
     """In CSV and JSON lines the line where the row ends, from 1; in Parquet the row, from 1."""
     cells: Mapping[str, Any]
-    """By column name; absent cells are left out or None. Empty if there is a `fault`."""
+    """By column name; absent cells and nulls are left out. Empty if there is a `fault`."""
     fault: str = ""
     """Why the cells cannot be told apart; blank if they can."""

@@ -185,9 +185,7 @@ def _checked(raw: TableRow, now: datetime) -> Numbered | RowRefused:
 
 
 def _present(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The cells that are neither null nor blank; CSV knows no other way to leave a column out."""
+    """The cells that are not blank; CSV knows no other way to leave a column out."""
     return {
-        name: value
-        for name, value in raw.items()
-        if value is not None and not (isinstance(value, str) and not value.strip())
+        name: value for name, value in raw.items() if not isinstance(value, str) or value.strip()
     }
