@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Protocol
 
-from sightline.engine.errors import ObjectMissing, PermanentError, SightlineError
+from sightline.engine.errors import PermanentError, SightlineError
 from sightline.engine.object_store.catalogue import Entries
+from sightline.engine.object_store.noted_times import note_time, noted_time
 from sightline.engine.ports import Clock, ObjectStore
 
 LOOKED = ".looked"
@@ -84,23 +85,14 @@ class Unpublished:
             PartUnavailable: store or broker; a repeat goes on.
         """
         until = self._clock.now() - grace
+        looked = noted_time(self._store, self._bucket, self._looked_key)
         published = 0
         for image_id in self._catalogue.ids(
-            changed_since=self._looked(), changed_before=until if grace else None
+            changed_since=looked, changed_before=until if grace else None
         ):
             try:
                 published += self._images.finish(image_id) is not None
             except PermanentError as error:
                 _log.error("image %s could not be published: %s", image_id, error)
-        self._note(until - SKEW)
+        note_time(self._store, self._bucket, self._looked_key, until - SKEW)
         return published
-
-    def _looked(self) -> datetime | None:
-        try:
-            return datetime.fromisoformat(self._store.get(self._bucket, self._looked_key).decode())
-        except (ObjectMissing, ValueError):
-            return None
-
-    def _note(self, until: datetime) -> None:
-        said = until.astimezone(UTC).isoformat().encode()
-        self._store.put(self._bucket, self._looked_key, said, content_type="text/plain")

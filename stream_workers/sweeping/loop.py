@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from sightline.engine.errors import ObjectMissing, SightlineError
+from sightline.engine.errors import SightlineError
 from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.noted_times import note_time, noted_time
 from sightline.engine.ports import Clock, ObjectStore
 from sightline.stream_workers.sweeping.sweep import Sweeper
 
@@ -71,12 +72,7 @@ class SweepLoop:
         began = self._clock.now()
         expired = self._expire()
         swept = self._sweeper.sweep()
-        self._store.put(
-            self._bucket,
-            SWEPT_KEY,
-            began.astimezone(UTC).isoformat().encode(),
-            content_type="text/plain",
-        )
+        note_time(self._store, self._bucket, SWEPT_KEY, began)
         self._metrics.swept.labels("tombstones").inc(expired)
         self._metrics.swept.labels("objects").inc(swept.removed)
         if expired or swept.removed:
@@ -84,8 +80,5 @@ class SweepLoop:
             _log.info("removed what no image needs any more", extra=facts)
 
     def _is_due(self) -> bool:
-        try:
-            last = datetime.fromisoformat(self._store.get(self._bucket, SWEPT_KEY).decode())
-        except (ObjectMissing, ValueError):
-            return True
-        return self._clock.now() - last >= timedelta(seconds=self._every_s)
+        last = noted_time(self._store, self._bucket, SWEPT_KEY)
+        return last is None or self._clock.now() - last >= timedelta(seconds=self._every_s)
