@@ -1,0 +1,92 @@
+"""Pairs in, which of them train and which of them test out: by time, or by what they are about.
+
+No search is on both sides, and no two look-alikes are asked by on both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.training.datasets.look_alikes import connected
+from sightline.training.datasets.pairs import ClickPairs
+from sightline.training.datasets.triple_rows import JUDGED
+
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TimeSplit:
+    """What came before an instant and what came after, each (n,) over the pairs."""
+
+    earlier: Mask
+    later: Mask
+    """Pairs in neither came after the instant, of anchors that were asked by before."""
+    cut_ms: int
+    """The instant, in milliseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldOut:
+    """A share of the kinds of things, of which nothing is trained."""
+
+    clusters: Ints
+    """(images,) the kind of each of the pairs' images."""
+    held: Mask
+    """(images,) whether a picture is of a kind that is held out."""
+    train: Mask
+    """(n,) pairs of which neither picture is of such a kind."""
+    test: Mask
+    """(n,) pairs that were asked by a picture of such a kind."""
+
+
+def split_by_time(pairs: ClickPairs, groups: Ints, *, later_share: float = 0.2) -> TimeSplit:
+    """Cut where `later_share` of the pairs is left; look-alikes of earlier anchors test nothing.
+
+    Args:
+        pairs: in order of time.
+        groups: (images,) of look-alikes, of the pairs' images.
+        later_share: from 0 to 1.
+    """
+    if not len(pairs):
+        nothing = np.zeros(0, bool)
+        return TimeSplit(earlier=nothing, later=nothing, cut_ms=0)
+    unit = _units(pairs, groups)
+    began = np.full(unit.max() + 1, np.iinfo(np.int64).max)
+    np.minimum.at(began, unit, pairs.issued_at_ms)
+    cut = min(int(len(pairs) * (1 - later_share)), len(pairs) - 1)
+    cut_ms = int(pairs.issued_at_ms[cut])
+    return TimeSplit(
+        earlier=pairs.issued_at_ms < cut_ms, later=began[unit] >= cut_ms, cut_ms=cut_ms
+    )
+
+
+def held_out_clusters(
+    pairs: ClickPairs, clusters: Ints, *, share: float = 0.2, seed: int = 0
+) -> HeldOut:
+    """Hold out a share of the clusters that anything was asked by; equal seeds, equal choice.
+
+    Args:
+        pairs: whose `images` the clusters are of.
+        clusters: (images,) numbers from 0 (`picture_clusters`).
+        share: of the clusters, rounded; none of a single one.
+        seed: of the choice.
+    """
+    asked = np.unique(clusters[pairs.anchor])
+    chosen = np.random.default_rng(seed).permutation(asked)[: round(len(asked) * share)]
+    held = np.isin(clusters, chosen)
+    test = held[pairs.anchor]
+    return HeldOut(clusters=clusters, held=held, train=~(test | held[pairs.positive]), test=test)
+
+
+def _units(pairs: ClickPairs, groups: Ints) -> Ints:
+    """Number what must stay together, (n,): pairs whose anchors look alike, and each search."""
+    searches, search = np.unique(np.asarray(pairs.search, object).astype(str), return_inverse=True)
+    own = np.flatnonzero(np.asarray(pairs.search, object) != JUDGED)
+    anchor = groups[pairs.anchor]
+    count = int(groups.max()) + 1
+    edges = np.stack([anchor[own], count + search.ravel()[own]], axis=1)
+    return connected(edges, count=count + len(searches))[anchor]
