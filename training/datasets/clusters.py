@@ -75,4 +75,5 @@ def _nearest(unit: Floats, centres: Floats) -> Ints:
 
 def _unit(vectors: Floats) -> Floats:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)
+    unit: Floats = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+    return unit
