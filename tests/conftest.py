@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA_VARIABLE = "SIGHTLINE_TEST_DATA"
 TIMEOUT_S = 300
 """Of a test that names no other, on a quiet machine."""
-TIERS = ("unit", "contract", "integration", "e2e", "chaos")
+SLOWEST_FIRST = ("chaos", "e2e", "integration", "contract", "unit")
+SERVERS_LAST = ("unit", "contract", "chaos", "e2e", "integration")
 COMPACT_SOON = {
     # Compaction is part of what is tested; a session has no 15 s to wait for the cleaner.
     "log.cleaner.backoff.ms": "500",
@@ -54,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     The slowest tiers go first: a file that takes minutes must not be the last one of a run.
     """
-    first = TIERS if config.getoption("--servers-last") else TIERS[::-1]
+    first = SERVERS_LAST if config.getoption("--servers-last") else SLOWEST_FIRST
     items.sort(key=lambda item: first.index(_tier(item)))
     for item in items:
         limit = item.get_closest_marker("timeout")
