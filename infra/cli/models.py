@@ -1,0 +1,177 @@
+"""Commands on models: `models list`, `show`, `diff`, `release`, and `evaluate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sightline.engine.settings import load_settings
+
+if TYPE_CHECKING:
+    from sightline.infra.commands.models import ModelCommands
+    from sightline.schemas.envelope import Event
+    from sightline.schemas.models import ModelReleased
+
+app = typer.Typer()
+models = typer.Typer(no_args_is_help=True, help="List, show, compare and release trained models.")
+app.add_typer(models, name="models")
+
+ReferenceArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="NAME for its newest release, or NAME@DIGEST.")
+]
+StrengthOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="S",
+        help="How far a trained head goes: 0 is the whitened start, 1 all that was learnt.",
+    ),
+]
+CAREFUL = 0.35
+"""The strength that lost nothing anywhere when it was measured (docs/adr/0022)."""
+
+
+@models.command("list")
+def list_models() -> None:
+    """List the releases of every model. The last one of a name is its newest."""
+    with _commands() as commands:
+        releases = list(commands.releases())
+    for event in releases:
+        typer.echo(_release_line(event))
+    if not releases:
+        typer.echo("no model was released yet (`sightline models release`)")
+
+
+@models.command()
+def show(model: ReferenceArgument) -> None:
+    """Show a model: what it is made of, why it was released, its figures and its card."""
+    with _commands() as commands:
+        shown = commands.show(model)
+    config = shown.config
+    typer.echo(f"{config.name}@{shown.digest}")
+    typer.echo(
+        f"{config.network}, weights {config.network_weights}, {config.dimensions} dimensions"
+    )
+    for file, stored in config.files.items():
+        typer.echo(f"{stored.size_bytes:>10} bytes  {stored.sha256}  {file}")
+    for event in shown.releases:
+        typer.echo(_release_line(event))
+        for line in event.data.gate:
+            typer.echo(f"  {line.outcome}: {line.rule}: {line.says}")
+    for title, facts in (("metrics", shown.metrics), ("lineage", shown.lineage)):
+        typer.echo(f"{title}: {json.dumps(facts, indent=1, sort_keys=True)}")
+    typer.echo(shown.card)
+
+
+@models.command()
+def diff(one: ReferenceArgument, other: ReferenceArgument) -> None:
+    """Compare two models: what they are made of, their figures, their lineage."""
+    from sightline.infra.commands.models import differences  # noqa: PLC0415 - heavy
+
+    with _commands() as commands:
+        here, there = commands.show(one), commands.show(other)
+    for title, before, after in (
+        ("config", here.config.model_dump(), there.config.model_dump()),
+        ("metrics", here.metrics, there.metrics),
+        ("lineage", here.lineage, there.lineage),
+    ):
+        for path, was, becomes in differences(before, after):
+            typer.echo(f"{title} {path}: {_value(was)} -> {_value(becomes)}{_by(was, becomes)}")
+    if here.digest == there.digest:
+        typer.echo("the same model")
+
+
+@models.command()
+def release(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the model is called.")],
+    place: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            help="The folder of a training run, or a safetensors file of a head or a projection.",
+        ),
+    ],
+    *,
+    strength: StrengthOption = CAREFUL,
+    card: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, metavar="FILE", help="A model card in Markdown."),
+    ] = None,
+) -> None:
+    """Register a trained model and release it, unmeasured. Nothing serves it by that."""
+    with _commands() as commands:
+        event = commands.release(name, place, strength=strength, card=card)
+    typer.echo(_release_line(event))
+    typer.echo(f'embedder.model = "registry:{event.data.name}@{event.data.digest}" serves it')
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="NAME, NAME@DIGEST, `serving`, the folder of a run, or a safetensors file.",
+        ),
+    ],
+    *,
+    photos: Annotated[
+        Path,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            metavar="FOLDER",
+            help="Labelled photos: manifest.csv with image, label and split (query, gallery).",
+        ),
+    ],
+    against: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A model to compare with, named likewise.")
+    ] = None,
+    strength: StrengthOption = CAREFUL,
+    metrics: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every measure to FILE, as JSON.")
+    ] = None,
+) -> None:
+    """Measure a model on labelled photos. Compared with another, by its side."""
+    from sightline.infra.commands.evaluate import candidate  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.evaluate import evaluate as measure  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.evaluation_table import lines  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    other = None if against is None else candidate(settings, against, strength=strength)
+    found = measure(settings, photos, candidate(settings, model, strength=strength), other)
+    for line in lines(found):
+        typer.echo(line)
+    if metrics is not None:
+        metrics.write_text(json.dumps(found.metrics, indent=1, sort_keys=True) + "\n")
+
+
+def _release_line(event: Event[ModelReleased]) -> str:
+    data = event.data
+    why = f"{len(data.gate)} rules" if data.gate else "by hand"
+    when = f"{data.released_at:%Y-%m-%d %H:%M}"
+    return f"{data.name}@{data.digest}  release {data.number}  {when}  {why}"
+
+
+def _value(value: Any) -> str:
+    return "nothing" if value is None else json.dumps(value)
+
+
+def _by(was: Any, becomes: Any) -> str:
+    """The difference of two numbers, which are no flags."""
+    numbers = [v for v in (was, becomes) if isinstance(v, int | float) and not isinstance(v, bool)]
+    return f" ({becomes - was:+.4g})" if len(numbers) == 2 else ""  # noqa: PLR2004 - both
+
+
+@contextmanager
+def _commands() -> Iterator[ModelCommands]:
+    from sightline.infra.commands.models import ModelCommands  # noqa: PLC0415 - heavy
+
+    with ModelCommands.open(load_settings()) as commands:
+        yield commands

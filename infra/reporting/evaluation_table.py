@@ -1,0 +1,32 @@
+"""An evaluation in, the lines of its table out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sightline.infra.commands.evaluate import Evaluation
+from sightline.training.evaluation.versus import Row
+
+_NAME = 24
+
+
+def lines(found: Evaluation) -> Iterator[str]:
+    """The table, with what it rests on above it."""
+    yield f"truth: {found.truth}"
+    yield f"model: {found.model}"
+    if found.against is None:
+        yield f"{'':{_NAME}} {'model':>7}"
+    else:
+        yield f"against: {found.against}; bounds hold at 95 % each, drawn by label"
+        yield f"{'':{_NAME}} {'against':>7} {'model':>7} {'gain':>8}"
+    yield from (_line(row) for row in found.rows)
+
+
+def _line(row: Row) -> str:
+    name = f"{row.name:{_NAME}}"
+    difference = row.difference
+    if row.before is None or difference is None:
+        return f"{name} {row.after:7.4f}   ({row.queries} queries)"
+    bounds = f"[{difference.lower:+.4f}, {difference.upper:+.4f}] p {difference.p_value:.3f}"
+    rests = f"({difference.queries} queries, {difference.clusters} labels)"
+    return f"{name} {row.before:7.4f} {row.after:7.4f} {difference.point:+8.4f} {bounds} {rests}"

@@ -1,0 +1,88 @@
+"""Where a model lies in, what would serve it out: a network, its weights and a projection.
+
+A candidate is a registered model, a projection file, or a head that was trained (a file, or the
+folder of a run), which becomes a projection at a strength.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from sightline.engine.embedding.embedder import Features, Projection, load_projection
+from sightline.engine.embedding.model_files import ModelSource, model_source
+from sightline.engine.errors import SettingsInvalid
+from sightline.engine.settings import EmbedderSettings
+from sightline.training.loop.head import Head
+
+HEAD_FILE = "head.safetensors"
+"""The head in the folder of a run."""
+_BLOCK = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that could serve searches, with its parts loaded."""
+
+    name: str
+    """What it is called in tables and pages."""
+    source: ModelSource
+    """The network that gives its features; the projection of it is the next field's."""
+    projection: Projection | None
+    """None: the features are the vectors."""
+
+    @property
+    def network(self) -> tuple[str, ...]:
+        """Names what gives the features: equal for models that differ only in the projection."""
+        source = self.source
+        return (source.model, source.weights_id, str(source.input_size), repr(source.normalisation))
+
+    def vectors(self, features: Features) -> Features:
+        """(n, features) to (n, dimensions), not normalised."""
+        if self.projection is None:
+            return features
+        mean, matrix = self.projection.mean, self.projection.matrix
+        starts = range(0, len(features), _BLOCK)
+        parts = [(features[at : at + _BLOCK] - mean) @ matrix for at in starts]
+        return np.concatenate(parts) if parts else np.empty((0, matrix.shape[1]), np.float32)
+
+
+def of_settings(name: str, settings: EmbedderSettings) -> Candidate:
+    """The model that these settings run.
+
+    Raises:
+        SettingsInvalid: a file is missing or does not fit.
+    """
+    source = model_source(settings)
+    loaded = None if source.projection is None else load_projection(source.projection)
+    return Candidate(name, source, loaded)
+
+
+def of_file(place: Path, network: EmbedderSettings, *, strength: float) -> Candidate:
+    """A projection or a head on disk, on the features of a network.
+
+    Args:
+        place: a safetensors file, or the folder of a run with a head in it.
+        network: what gives the features.
+        strength: of a head, 0-1; a projection has none.
+
+    Raises:
+        SettingsInvalid: it is neither, or its files cannot be read.
+    """
+    file = place / HEAD_FILE if place.is_dir() else place
+    source = replace(model_source(network), projection=None, projection_id=None)
+    if "residual" not in _tensors(file):
+        return Candidate(str(place), source, load_projection(file))
+    projection = Head.load(file).projection(strength)
+    return Candidate(f"{place} at strength {strength:g}", source, projection)
+
+
+def _tensors(file: Path) -> set[str]:
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            return set(opened.keys())
+    except (OSError, SafetensorError) as error:
+        raise SettingsInvalid(f"{file} is no model: {error}") from error
