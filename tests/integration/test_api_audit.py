@@ -87,10 +87,9 @@ def test_refusals_are_recorded_with_who_and_how_often(world: ApiWorld) -> None:
         for n in range(300):
             answer = await client.get(f"/v1/images/i{n}", headers=as_(f"guess {n}"))
             assert answer.status_code in (401, 429)
-        answer = await client.get("/v1/stats", headers=as_("searcher"))
         await client.delete("/v1/images/public-1", headers=as_("searcher"))
 
-    records = told(world, requests, keys=KEYS, requests_per_minute=1_200)
+    records = told(world, requests, keys=KEYS, requests_per_minute=60)
     by = {(one.who, one.status): 0 for one in records}
     for one in records:
         assert one.decision is Decision.REFUSED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from sightline.engine.errors import Part
 from sightline.search_api.http.form_reading import MAX_FIELD_BYTES, MAX_OTHER_BYTES, MAX_PARTS
+from sightline.search_api.operations import readiness
 from sightline.search_api.operations.readiness import Readiness
 from sightline.search_api.threads.pools import ApiThreads
 from tests.api_parts import KEYS, ApiWorld, app_of, client_of, picture
@@ -288,8 +290,11 @@ def test_all_fields_at_their_bounds_still_fit(world: ApiWorld) -> None:
     run(world, scenario)
 
 
-def test_many_who_ask_for_readiness_cost_one_probe(tmp_path: Path) -> None:
+def test_many_who_ask_for_readiness_cost_one_probe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """300 at once, and those who come soon after; nobody who leaves ends it for the others."""
+    monkeypatch.setattr(readiness, "FRESH_S", math.inf)
     world = ApiWorld.open(tmp_path)
     asked = 0
 
@@ -299,20 +304,20 @@ def test_many_who_ask_for_readiness_cost_one_probe(tmp_path: Path) -> None:
 
     async def main() -> None:
         threads = ApiThreads.made(searches=1, decoding=1, embedding=1, probed=[Part.BROKER])
-        readiness = Readiness(
+        asking = Readiness(
             world.health,
             {Part.BROKER: probe},
             threads.probes,
             embedder=world.embedder,
             spec=world.index.spec,
         )
-        first = asyncio.create_task(readiness.document(insider=True))
+        first = asyncio.create_task(asking.document(insider=True))
         await asyncio.sleep(0)
-        others = [readiness.document(insider=False) for _ in range(300)]
+        others = [asking.document(insider=False) for _ in range(300)]
         told = asyncio.gather(*others)
         first.cancel()
         assert all(one["parts"]["broker"]["up"] for one in await told)
-        await readiness.document(insider=True)
+        await asking.document(insider=True)
         assert asked == 1
         threads.close()
 

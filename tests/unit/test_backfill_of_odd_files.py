@@ -265,13 +265,14 @@ def test_a_state_file_that_is_no_file_is_told(publisher: ImagePublisher, folder:
 def test_a_state_file_that_was_cut_anywhere_resumes(
     publisher: ImagePublisher, folder: Path
 ) -> None:
-    """Also within its first line."""
+    """Also within its first line; what stands whole in it is not done again."""
     (folder / "empty.jpg").write_bytes(b"")
     state = folder.parent / "state.jsonl"
     run_backfill(publisher, folder, visibility=PUBLIC, state_file=state)
     whole = state.read_bytes()
-    for length in range(len(whole)):
+    for length in range(len(whole) + 1):
         state.write_bytes(whole[:length])
         summary = run_backfill(publisher, folder, visibility=PUBLIC, state_file=state)
+        assert summary.counts[End.RESUMED] == (length == len(whole))
         assert summary.counts[End.FAILED] == 1
         assert summary.done == 2

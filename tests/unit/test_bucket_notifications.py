@@ -36,7 +36,7 @@ MINIO = {
     "s3": {
         "bucket": {"name": "photos", "ownerIdentity": {"principalId": "minio"}},
         "object": {
-            "key": "sommer%2Fcaf%C3%A9+1.jpg",
+            "key": "sommer%2Fcaf%C3%A9%2B1+2%2520.jpg",
             "size": 5,
             "eTag": "8b04d5e3775d298e78455efc5ca404d5",
             "contentType": "image/jpeg",
@@ -53,7 +53,7 @@ CEPH = {
     "s3": {
         "bucket": {"name": "photos", "id": "503a4c37.5332.38"},
         "object": {
-            "key": "sommer/caf\u00e9 1.jpg",
+            "key": "sommer/caf\u00e9+1%20.jpg",
             "size": "1024",
             "sequencer": "F7E6D75DC742D108",
             "metadata": [],
@@ -80,14 +80,24 @@ def one(value: bytes) -> ObjectNotice:
 
 
 @pytest.mark.parametrize(
-    ("sent", "removed"), [(AWS, True), (MINIO, False), (CEPH, True)], ids=["aws", "minio", "ceph"]
+    ("sent", "removed", "key"),
+    [
+        (AWS, True, "sommer/caf\u00e9 1.jpg"),
+        (MINIO, False, "sommer/caf\u00e9+1 2%20.jpg"),
+        (CEPH, True, "sommer/caf\u00e9+1%20.jpg"),
+    ],
+    ids=["aws", "minio", "ceph"],
 )
-def test_each_store_tells_of_its_objects(sent: Any, removed: bool) -> None:  # noqa: FBT001
+def test_each_store_tells_of_its_objects(
+    sent: Any,
+    removed: bool,  # noqa: FBT001
+    key: str,
+) -> None:
     """AWS and MinIO encode the key, Ceph does not; the id is of the real key."""
     notice = one(message(sent))
-    assert (notice.bucket, notice.key) == ("photos", "sommer/caf\u00e9 1.jpg")
+    assert (notice.bucket, notice.key) == ("photos", key)
     assert notice.removed is removed
-    digest = hashlib.sha256("photos\0sommer/caf\u00e9 1.jpg".encode()).hexdigest()
+    digest = hashlib.sha256(f"photos\0{key}".encode()).hexdigest()
     assert notice.image_id == f"s3-{digest[:32]}"
 
 
@@ -139,6 +149,12 @@ def test_what_tells_of_no_change_is_ignored_and_counted(value: bytes) -> None:
     """Reads, moves, folders and the test event, with or without a sequencer."""
     said = read_notification(value)
     assert (list(said.notices), said.ignored, list(said.refused)) == ([], 1, [])
+
+
+def test_no_records_are_nothing() -> None:
+    """Not even something to count."""
+    said = read_notification(b'{"Records": []}')
+    assert (list(said.notices), said.ignored, list(said.refused)) == ([], 0, [])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import pytest
+
 from sightline.engine.event_log.following import follow_until
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog, MemoryFollower
@@ -48,7 +50,7 @@ class Following:
         assert not self.thread.is_alive()
 
 
-def test_a_broker_that_is_away_is_waited_for() -> None:
+def test_a_broker_that_is_away_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     """At the start and in the middle; nothing is lost, nothing comes twice."""
     broker = MemoryBroker([TRAINING_TRIPLES], 1)
     broker.down = True
@@ -58,7 +60,9 @@ def test_a_broker_that_is_away_is_waited_for() -> None:
     producer = MemoryEventProducer(broker)
     producer.append(ProducerRecord(TOPIC, "k", b"1"))
     eventually(lambda: following.taken == [b"1"], timeout_s=20)
+    caplog.clear()
     broker.down = True
+    eventually(lambda: "does not answer" in caplog.text)
     broker.down = False
     producer.append(ProducerRecord(TOPIC, "k", b"2"))
     eventually(lambda: following.taken == [b"1", b"2"], timeout_s=20)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
@@ -15,14 +18,27 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from sightline.engine.connecting import owner
+from sightline.engine.connecting.owner import Owner
 from sightline.engine.errors import SightlineError
-from sightline.engine.settings import load_settings
+from sightline.engine.settings import Mode, load_settings
+from sightline.producers.backfill import manifest
 from sightline.producers.backfill.manifest import read_manifest
 from sightline.producers.backfill.record import Resume
-from sightline.producers.interactions.history.rows import read_log
+from sightline.producers.interactions.history import rows
+from sightline.producers.interactions.history.rows import Numbered, read_log
+from sightline.schemas.fields import Visibility
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 JOB = {"source": "/photos"}
+OWNER = Owner(pid=os.getpid(), url="http://x", bootstrap_servers="127.0.0.1:9")
+
+
+class Sample(NamedTuple):
+    """A sound file: how it is read, its bytes, and what they say."""
+
+    read: Callable[[Path], object]
+    sound: bytes
+    value: object
 
 
 def table(**columns: object) -> bytes:
@@ -32,25 +48,87 @@ def table(**columns: object) -> bytes:
     return out.getvalue()
 
 
-LOG = (
-    b"time,event,search_id,session_id,anchor_id,image_id,score\n"
-    b"1732752000123,shown,s,u,a,p,0.5\n2026-01-01T00:00:00Z,clicked,s,u,,p,\n"
-)
-READERS: dict[str, tuple[Callable[[Path], object], bytes]] = {
-    "manifest.csv": (
+def owner_file() -> bytes:
+    """What the owner of an embedded stack announces: this process, which lives."""
+    with tempfile.TemporaryDirectory() as folder:
+        owner.announce(Path(folder), OWNER)
+        return (Path(folder) / "owner.json").read_bytes()
+
+
+def finished(file: Path) -> set[str]:
+    """The paths that a state file says are done with."""
+    with Resume(file, JOB) as resume:
+        return resume.finished
+
+
+def some_settings(_: Path) -> object:
+    """What the file of settings, named in the environment, says of three of them."""
+    read = load_settings()
+    return read.mode, read.kafka.bootstrap_servers, read.decode.max_bytes
+
+
+def rows_read(*said: dict[str, object]) -> object:
+    """A log whose rows were all good; in CSV the first has the column names."""
+    return [Numbered(n, rows.Row.model_validate(row)) for n, row in enumerate(said, 2)], []
+
+
+def parquet_row_read(said: dict[str, object]) -> object:
+    """A log of one good row in Parquet."""
+    return [Numbered(1, rows.Row.model_validate(said))], []
+
+
+SAMPLES = {
+    "manifest.csv": Sample(
         read_manifest,
         b'path,visibility,version,attributes\na.jpg,private,1,"{""a"": [1]}"\nb.jpg,public,2,\n',
+        [
+            manifest.Row(
+                path="a.jpg", visibility=Visibility.PRIVATE, version=1, attributes={"a": [1]}
+            ),
+            manifest.Row(path="b.jpg", visibility=Visibility.PUBLIC, version=2),
+        ],
     ),
-    "manifest.jsonl": (
+    "manifest.jsonl": Sample(
         read_manifest,
         b'{"path": "a.jpg", "visibility": "private", "tags": ["x"], "attributes": {"a": [1.5]}}\n',
+        [
+            manifest.Row(
+                path="a.jpg",
+                visibility=Visibility.PRIVATE,
+                tags=("x",),
+                attributes={"a": [1.5]},
+            )
+        ],
     ),
-    "manifest.parquet": (read_manifest, table(path=["a.jpg"], tags=[["x", "y"]])),
-    "log.csv": (
+    "manifest.parquet": Sample(
+        read_manifest,
+        table(path=["a.jpg"], tags=[["x", "y"]]),
+        [manifest.Row(path="a.jpg", tags=("x", "y"))],
+    ),
+    "log.csv": Sample(
         lambda file: read_log(file, now=NOW),
-        LOG,
+        b"time,event,search_id,session_id,anchor_id,image_id,score\n"
+        b"1732752000123,shown,s,u,a,p,0.5\n2026-01-01T00:00:00Z,clicked,s,u,,p,\n",
+        rows_read(
+            {
+                "time": "2024-11-28T00:00:00.123Z",
+                "event": "shown",
+                "search_id": "s",
+                "session_id": "u",
+                "anchor_id": "a",
+                "image_id": "p",
+                "score": 0.5,
+            },
+            {
+                "time": "2026-01-01T00:00:00Z",
+                "event": "clicked",
+                "search_id": "s",
+                "session_id": "u",
+                "image_id": "p",
+            },
+        ),
     ),
-    "log.parquet": (
+    "log.parquet": Sample(
         lambda file: read_log(file, now=NOW),
         table(
             time=pa.array([1_732_752_000_123_456_789], pa.timestamp("ns", "UTC")),
@@ -58,18 +136,21 @@ READERS: dict[str, tuple[Callable[[Path], object], bytes]] = {
             search_id=["s"],
             image_id=["p"],
         ),
+        parquet_row_read(
+            {
+                "time": "2024-11-28T00:00:00.123Z",
+                "event": "clicked",
+                "search_id": "s",
+                "image_id": "p",
+            }
+        ),
     ),
-    "state.jsonl": (
-        lambda file: Resume(file, JOB).__exit__(None, None, None),
-        b'{"source": "/photos"}\n"a"\n',
-    ),
-    "owner.json": (
-        lambda file: owner.find(file.parent),
-        b'{"url": "http://x", "pid": 1, "birth": ""}',
-    ),
-    "sightline.toml": (
-        lambda _: load_settings(),
+    "state.jsonl": Sample(finished, b'{"source": "/photos"}\n"a"\n', {"a"}),
+    "owner.json": Sample(lambda file: owner.find(file.parent), owner_file(), OWNER),
+    "sightline.toml": Sample(
+        some_settings,
         b'mode = "services"\n[kafka]\nbootstrap_servers = "a:1"\n[decode]\nmax_bytes = 5\n',
+        (Mode.SERVICES, "a:1", 5),
     ),
 }
 EDGES = (
@@ -101,16 +182,28 @@ EDGES = (
 )
 
 
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sound_file_says_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Else the tests below would damage what is refused anyway."""
+    read, sound, value = SAMPLES[name]
+    file = tmp_path / name
+    file.write_bytes(sound)
+    monkeypatch.setenv("SIGHTLINE_CONFIG", str(file) if name.endswith("toml") else "")
+    assert read(file) == value
+
+
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", SAMPLES)
 @given(data=st.data())
 def test_any_bytes_end_in_a_value_or_in_our_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: st.DataObject
 ) -> None:
     """A sound file with bytes changed, cut, doubled, or put in between."""
-    read, sound = READERS[name]
+    read, sound, _ = SAMPLES[name]
     whole = bytearray(sound)
     for _ in range(data.draw(st.integers(0, 4))):
         at = data.draw(st.integers(0, len(whole)))
@@ -123,13 +216,13 @@ def test_any_bytes_end_in_a_value_or_in_our_error(
         read(file)
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", SAMPLES)
 @pytest.mark.parametrize("edge", EDGES)
 def test_each_edge_alone_and_at_every_joint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, edge: bytes
 ) -> None:
     """As the whole file, in front, at the end, and in place of each value."""
-    read, sound = READERS[name]
+    read, sound, _ = SAMPLES[name]
     file = tmp_path / name
     monkeypatch.setenv("SIGHTLINE_CONFIG", str(file) if name.endswith("toml") else "")
     spots = [

@@ -7,12 +7,13 @@ from datetime import timedelta
 import pytest
 
 from sightline.engine.clock import ManualClock
-from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records import GenerationSpec, IndexedImage, Stage, WinnerLocation
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.producers.images.originals import original_of
 from sightline.producers.images.states import deleted
+from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState, ImageUploaded
 from sightline.schemas.indexed import Outcome
 from sightline.stream_workers.sweeping.sweep import Sweeper, Swept, place_of
@@ -32,14 +33,18 @@ class World:
         self.logged: list[str] = []
 
     def upload(self, image_id: str, data: bytes, version: int = 1) -> ImageUploaded:
-        """Bytes, a rendition of them, and the state that names them, applied."""
+        """Store bytes and a rendition of them, and let the index have the state that names them."""
+        state = self.stored(image_id, data, version)
+        self.apply(state, state.object.sha256)
+        return state
+
+    def stored(self, image_id: str, data: bytes, version: int = 1) -> ImageUploaded:
+        """Store bytes and a rendition of them; the state that names them is not applied."""
         reference = original_of(data, bucket=OURS, image_id=image_id).reference
         self.store.put(OURS, reference.key, data)
         assert reference.sha256 is not None
         self.store.put(OURS, f"thumbnails/{image_id}/{reference.sha256}-320.jpg", b"small")
-        state = ImageUploaded(image_id=image_id, version=version, object=reference)
-        self.apply(state, reference.sha256)
-        return state
+        return ImageUploaded(image_id=image_id, version=version, object=reference)
 
     def apply(self, state: ImageState, sha256: str | None) -> None:
         """Let the index have the state."""
@@ -122,13 +127,24 @@ def test_replaced_bytes_go_and_the_present_ones_stay(world: World) -> None:
 
 
 def test_bytes_whose_state_is_not_applied_yet_stay(world: World) -> None:
-    """The log or the catalogue knows the image, the index lags, or is being built anew."""
-    state = world.upload("late", b"data")
-    world.index.apply([])
-    lost = World()
-    lost.store, lost.clock, lost.logged = world.store, world.clock, ["late"]
+    """The log knows the image; the index lags, or is being built anew."""
+    state = world.stored("late", b"data")
+    world.logged = ["late"]
     later(world, 40)
-    assert lost.sweep().removed == 0
+    assert world.sweep().removed == 0
+    assert state.object.key in world.held()
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "known with other bytes"])
+def test_bytes_that_the_catalogue_names_stay(world: World, known: bool) -> None:  # noqa: FBT001
+    """Their state is written, and the index does not have it yet."""
+    if known:
+        world.upload("late", b"old")
+    state = world.stored("late", b"data", version=2)
+    event = Event[ImageState].of(state, event_id="e", source="/test", time=world.clock.now())
+    Catalogue(world.store, OURS).write(CatalogueEntry(event=event))
+    later(world, 40)
+    world.sweep()
     assert state.object.key in world.held()
 
 
