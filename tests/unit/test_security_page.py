@@ -35,7 +35,7 @@ def test_every_named_command_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("scope", [Scope.SEARCH, Scope.WRITE, Scope.METRICS, Scope.ADMIN])
+@pytest.mark.parametrize("scope", Scope)
 def test_every_kind_of_key_is_thought_of(scope: Scope) -> None:
     """With what its holder may and may not."""
     assert re.search(rf"with an? `{scope}` key", PAGE)
