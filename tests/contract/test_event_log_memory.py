@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 
 import pytest
 from hypothesis import given
@@ -16,27 +15,9 @@ from sightline.engine.event_log.memory.group import shared_out
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.records import ProducerRecord, TopicPartition
 from sightline.schemas.topics import IMAGES
+from tests.listening import Listener
 
 TOPIC = IMAGES.name
-
-
-class Listener:
-    """Notes what it is told, in order."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """See `RebalanceListener`."""
-        self.told.append(f"assigned {len(partitions)}")
-
-    def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        """See `RebalanceListener`."""
-        self.told.append(f"revoked {len(partitions)}")
-
-    def lost(self, partitions: Collection[TopicPartition]) -> None:
-        """See `RebalanceListener`."""
-        self.told.append(f"lost {len(partitions)}")
 
 
 def member(broker: MemoryBroker) -> tuple[MemoryEventConsumer, Listener]:

@@ -39,10 +39,10 @@ def unpublished(
 
 def crash(images: CataloguedImages, log: Log, image_id: str) -> None:
     """Write an image whose event does not reach the log."""
-    log.down = True
+    log.broker.down = True
     with pytest.raises(PartUnavailable):
         images.put(image_id, b"1")
-    log.down = False
+    log.broker.down = False
 
 
 def test_what_a_crash_left_is_published_once(
@@ -73,10 +73,10 @@ def test_a_broker_that_is_down_loses_nothing(
 ) -> None:
     """A look that failed counts as none."""
     crash(images, log, "left")
-    log.down = True
+    log.broker.down = True
     with pytest.raises(PartUnavailable):
         unpublished.publish()
-    log.down = False
+    log.broker.down = False
     assert unpublished.publish() == 1
 
 
@@ -149,11 +149,11 @@ def test_it_looks_at_start_and_again(
 ) -> None:
     """Also after a look that failed; it ends when it is told to."""
     crash(images, log, "left")
-    log.down = True
+    log.broker.down = True
     stop = threading.Event()
     looking = threading.Thread(target=unpublished.run, args=(stop,))
     looking.start()
-    log.down = False
+    log.broker.down = False
     eventually(log.states, timeout_s=30, reason="the event")
     stop.set()
     looking.join(patient(30))

@@ -2,154 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient
 
 from sightline.engine.errors import GenerationMismatch, NotFound, PartUnavailable, SettingsInvalid
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import (
-    GenerationSpec,
     IndexedImage,
     Sight,
     Stage,
     TagFilter,
     WinnerLocation,
 )
-from sightline.engine.settings import IndexSettings
-from sightline.engine.vector_index.edge.index import EdgeGenerations, EdgeVectorIndex
+from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.engine.vector_index.generations import Generations
-from sightline.engine.vector_index.memory.index import MemoryGenerations, MemoryVectorIndex
-from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex
+from tests.index_deployments import Deployment, Server
 from tests.indexed_images import DIMENSIONS, NOON, SPEC, Kind, image, query, same_image, unit_vector
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect"),
     pytest.mark.filterwarnings("ignore:Local mode performs exact"),
 ]
-
-
-class Deployment(Protocol):
-    """Somewhere an index can be opened, closed and opened again."""
-
-    def open(self, spec: GenerationSpec = SPEC) -> VectorIndex:
-        """The generation that serves."""
-
-    def generations(self) -> Generations[Any]:
-        """All generations."""
-
-
-class Embedded:
-    """The embedded engine in a directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.settings = IndexSettings(directory=directory)
-
-    def open(self, spec: GenerationSpec = SPEC) -> EdgeVectorIndex:
-        """The generation that serves."""
-        return EdgeVectorIndex.open(self.directory, spec, self.settings)
-
-    def generations(self) -> EdgeGenerations:
-        """All generations."""
-        return EdgeGenerations(self.directory, self.settings)
-
-
-class Server:
-    """A Qdrant server, or the local mode of its client where one is given."""
-
-    def __init__(self, settings: IndexSettings, client: QdrantClient | None = None) -> None:
-        self.settings = settings
-        self.client = client
-
-    def open(self, spec: GenerationSpec = SPEC) -> QdrantVectorIndex:
-        """The generation that serves."""
-        return QdrantVectorIndex.open(self.settings, spec, client=self.client)
-
-    def generations(self) -> QdrantGenerations:
-        """All generations."""
-        return QdrantGenerations.of(self.settings, client=self.client)
-
-
-class Memory:
-    """Generations in memory."""
-
-    def __init__(self) -> None:
-        self.made = MemoryGenerations()
-
-    def open(self, spec: GenerationSpec = SPEC) -> MemoryVectorIndex:
-        """The generation that serves."""
-        return MemoryVectorIndex.open(self.made, spec)
-
-    def generations(self) -> MemoryGenerations:
-        """All generations."""
-        return self.made
-
-
-def _memory(tmp_path: Path) -> Iterator[Memory]:
-    del tmp_path
-    yield Memory()
-
-
-def _embedded(tmp_path: Path) -> Iterator[Embedded]:
-    yield Embedded(tmp_path / "index")
-
-
-def _local(tmp_path: Path) -> Iterator[Server]:
-    del tmp_path
-    client = QdrantClient(":memory:")
-    yield Server(IndexSettings(), client)
-    client.close()
-
-
-def _server(tmp_path: Path, grpc_port: int | None = 6334) -> Iterator[Server]:
-    del tmp_path
-    settings = IndexSettings(
-        url=os.environ["QDRANT_URL"],
-        grpc_port=grpc_port and int(os.environ.get("QDRANT_GRPC_PORT", grpc_port)),
-        collection_prefix=f"test-{uuid.uuid4().hex[:12]}",
-    )
-    yield Server(settings)
-    with closing(QdrantGenerations.of(settings)) as generations:
-        for name in generations.names():
-            generations.remove(name)
-
-
-def _server_over_rest(tmp_path: Path) -> Iterator[Server]:
-    yield from _server(tmp_path, grpc_port=None)
-
-
-DEPLOYMENTS: dict[str, Callable[[Path], Iterator[Deployment]]] = {
-    "embedded": _embedded,
-    "local-mode": _local,
-    "memory": _memory,
-}
-if "QDRANT_URL" in os.environ:
-    DEPLOYMENTS |= {"server-grpc": _server, "server-rest": _server_over_rest}
-
-
-@pytest.fixture(params=DEPLOYMENTS)
-def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
-    """Each adapter in turn, with nothing in it."""
-    yield from DEPLOYMENTS[request.param](tmp_path)
-
-
-@pytest.fixture
-def index(deployment: Deployment) -> Iterator[VectorIndex]:
-    """An open, empty index of each adapter."""
-    with closing(deployment.open()) as opened:
-        yield opened
 
 
 @pytest.fixture

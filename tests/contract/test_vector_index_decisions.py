@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import permutations
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -15,7 +13,8 @@ import pytest
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import IndexedDecision, IndexedImage, WinnerLocation
 from sightline.schemas.fields import Moderation
-from tests.contract.test_vector_index import DEPLOYMENTS, Deployment, Server, ids
+from tests.contract.test_vector_index import ids
+from tests.index_deployments import Deployment, Server
 from tests.indexed_images import Kind, decision, image, same_image
 
 pytestmark = [
@@ -24,19 +23,6 @@ pytestmark = [
 ]
 
 BLOCKED, ALLOWED = Moderation.BLOCKED, Moderation.ALLOWED
-
-
-@pytest.fixture(params=DEPLOYMENTS)
-def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
-    """Each adapter in turn, with nothing in it."""
-    yield from DEPLOYMENTS[request.param](tmp_path)
-
-
-@pytest.fixture
-def index(deployment: Deployment) -> Iterator[VectorIndex]:
-    """An open, empty index of each adapter."""
-    with closing(deployment.open()) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("exact", [False, True])

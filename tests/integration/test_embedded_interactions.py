@@ -20,25 +20,13 @@ from sightline.infra.wiring.node import Node
 from sightline.schemas.topics import INTERACTIONS
 from sightline.stream_workers.labels.groups import join_group
 from tests.asking import embedded
+from tests.listening import Listener
 from tests.patience import patient
 from tests.waiting import eventually
 
 ACTOR = "ann"
 SIZE_BYTES = 50_000
 BROKER_HOLDS = 5 * 1024 * 1024 // SIZE_BYTES
-
-
-class Listener:
-    """Of a group's member; nothing to do."""
-
-    def assigned(self, partitions: object) -> None:
-        """Given."""
-
-    def revoked(self, partitions: object) -> None:
-        """Taken."""
-
-    def lost(self, partitions: object) -> None:
-        """Gone."""
 
 
 @pytest.fixture

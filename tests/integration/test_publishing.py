@@ -42,7 +42,7 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageChanged, ImageDeleted, ImageUploaded
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, TOPICS
-from tests.contract.test_event_log import Listener
+from tests.listening import Listener
 from tests.patience import patient
 from tests.waiting import eventually
 
@@ -96,7 +96,7 @@ def test_an_images_events_keep_their_order(
         publisher.publish(ImageChanged.model_validate(uploaded.model_dump() | {"version": version}))
         for version in range(1, 200)
     ]
-    publisher.producer.flush(30)
+    publisher.producer.flush(patient(30))
     offsets = [future.result(0).offset for future in futures]
     assert offsets == sorted(offsets)
     assert [event.data.version for event in events(kafka_settings)] == list(range(200))
@@ -164,7 +164,7 @@ def test_a_broker_killed_in_between_is_an_error_in_time(
         with pytest.raises(PartUnavailable) as caught:
             client.upload(b"2", image_id="cat", version=2)
         assert caught.value.part is Part.BROKER
-        assert clock.monotonic() - started < patient(10)
+        assert clock.monotonic() - started < settings.delivery_timeout_s + patient(3)
         with pytest.raises(PartUnavailable):
             asyncio.run(AsyncImagePublisher(client).upload(b"2", image_id="cat", version=2))
         broker.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,27 +20,15 @@ from sightline.engine.event_log.embedded.sealed import (
     SealingProducer,
 )
 from sightline.engine.event_log.kafka import KafkaEventConsumer, KafkaEventProducer
-from sightline.engine.records import Message, ProducerRecord, TopicPartition
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.documents.examples import example
 from sightline.schemas.topics import IMAGES, INTERACTIONS, TOPICS
+from tests.listening import Listener
 from tests.patience import patient
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
-
-
-class Ignoring:
-    """A listener that does nothing."""
-
-    def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """See `RebalanceListener`."""
-
-    def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        """See `RebalanceListener`."""
-
-    def lost(self, partitions: Collection[TopicPartition]) -> None:
-        """See `RebalanceListener`."""
 
 
 @contextmanager
@@ -76,7 +64,7 @@ def test_what_a_stranger_appends_about_images_is_passed_over(tmp_path: Path) -> 
         ).result(patient(60))
         stranger.append(ProducerRecord(INTERACTIONS.name, "anybody", b"{}")).result(patient(60))
         consumer = SealedConsumer(KafkaEventConsumer(kafka, group="worker"), seal)
-        consumer.subscribe([IMAGES.name, INTERACTIONS.name], Ignoring())
+        consumer.subscribe([IMAGES.name, INTERACTIONS.name], Listener())
         read: list[Message] = []
 
         def two() -> bool:

@@ -27,10 +27,10 @@ from sightline.infra.doctor.store import check_store
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import IMAGES, TOPICS
-from tests.contract.test_event_log import Listener
 from tests.integration.test_label_stages import PARTITIONS, RULES, assert_oracle
 from tests.label_kafka import LabelPipeline
 from tests.label_world import World
+from tests.listening import Listener
 from tests.patience import patient
 from tests.secured import Authority, SecuredKafka, secured_kafka, secured_minio
 from tests.waiting import eventually

@@ -40,14 +40,15 @@ def test_it_is_published_without_being_asked_for(
     clock = ManualClock(datetime.now(UTC))
     with services_base(services(kafka_settings, tmp_path, 0.1), clock=clock) as base:
         down = Log(clock)
-        down.down = True
+        down.broker.down = True
         crashed = authority(base.catalogue, (base.store, base.settings.store.bucket), down)
         with pytest.raises(PartUnavailable):
             crashed.put("left", b"1")
         clock.advance(2 * GRACE.total_seconds())
         stop = threading.Event()
-        loop = unpublished_loops(base)["unpublished"]
-        looking = threading.Thread(target=loop, args=(stop,))
+        loops = unpublished_loops(base)
+        assert set(loops) == {"unpublished", "unpublished decisions"}
+        looking = threading.Thread(target=loops["unpublished"], args=(stop,))
         looking.start()
 
         def published() -> list[str]:

@@ -8,7 +8,6 @@ import logging
 import pytest
 
 from sightline.engine.clock import ManualClock
-from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.metrics import Metrics
 from sightline.schemas.audit import AccessRecorded, Decision
 from sightline.schemas.registry import decode
@@ -91,15 +90,11 @@ def test_an_operator_is_recorded_however_many_strangers_there_are() -> None:
 
 
 def test_a_record_that_the_topic_does_not_take_is_in_the_log(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """And the metrics tell that it is not in the topic."""
     told = Told()
-
-    def down(*_: object, **__: object) -> None:
-        raise PartUnavailable(Part.BROKER, "gone")
-
-    monkeypatch.setattr(told.log, "append", down)
+    told.log.broker.down = True
     with caplog.at_level(logging.INFO):
         told.audit.note(wrong_key(), "192.0.2.7")
     record = next(one for one in caplog.records if one.name == "sightline.audit")

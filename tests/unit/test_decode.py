@@ -17,7 +17,7 @@ from sightline.engine.pictures.pixels import decode_upright
 from sightline.engine.pictures.prepare import prepare, preprocess_digest, render
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
-from tests.pictures import encoded, scene
+from tests.pictures import encoded, png_chunk, scene
 
 LIMITS = DecodeSettings()
 SIZE = 224
@@ -43,13 +43,8 @@ def distance(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
     """A PNG written by hand, for depths that Pillow does not write."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    chunks = [chunk(b"IHDR", header), *extra, chunk(b"IDAT", zlib.compress(rows))]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + chunk(b"IEND", b"")
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    """One PNG chunk."""
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    chunks = [png_chunk(b"IHDR", header), *extra, png_chunk(b"IDAT", zlib.compress(rows))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + png_chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +183,7 @@ def test_a_transparent_grey_is_white_at_every_depth(depth: int) -> None:
     clear, other = 1, 0
     bits = "".join(f"{level:0{depth}b}" for level in [clear, other] * 32)
     row = b"\0" + int(bits, 2).to_bytes(8 * depth, "big")
-    transparent = chunk(b"tRNS", struct.pack(">H", clear))
+    transparent = png_chunk(b"tRNS", struct.pack(">H", clear))
     seen = decode_upright(
         png(64, 64, depth, 0, row * 64, transparent), limits=LIMITS, detail=448.0
     ).image
@@ -202,7 +197,7 @@ def test_a_transparent_colour_is_white_at_every_depth(depth: int) -> None:
     clear, other = (0x1234, 0x5678, 0x9ABC), (0x2234, 0x5678, 0x9ABC)
     levels = [tuple(x >> (16 - depth) for x in colour) for colour in (clear, other)]
     row = b"\0" + b"".join(struct.pack(code, *colour) for colour in levels) * 32
-    transparent = chunk(b"tRNS", struct.pack(">3H", *levels[0]))
+    transparent = png_chunk(b"tRNS", struct.pack(">3H", *levels[0]))
     seen = decode_upright(
         png(64, 64, depth, 2, row * 64, transparent), limits=LIMITS, detail=448.0
     ).image
@@ -359,7 +354,7 @@ def test_broken_exif_is_no_reason_to_reject() -> None:
     assert distance(crop_of(data), crop_of(encoded(scene(), "PNG"))) < 4
 
 
-ODD_PNG = png(1, 1, 8, 0, b"\x00\x80", chunk(b"acTL", bytes(8)))
+ODD_PNG = png(1, 1, 8, 0, b"\x00\x80", png_chunk(b"acTL", bytes(8)))
 """An animation of no frames: Pillow reads the picture, and warns."""
 
 

@@ -43,7 +43,8 @@ class Order(Log):
         if record.key == self.refused:
             raise TooLarge(f"the event of {record.key}")
         sent = super().append(record)
-        self.order.append((record.topic, record.key))
+        if sent.exception() is None:
+            self.order.append((record.topic, record.key))
         return sent
 
 
@@ -77,12 +78,12 @@ class Stack:
 
     def crash(self, image_id: str) -> None:
         """An image and a decision about it are kept, and neither is in the log."""
-        self.log.down = True
+        self.log.broker.down = True
         with pytest.raises(PartUnavailable):
             self.images.put(image_id, b"1")
         with pytest.raises(PartUnavailable):
             self.moderation.decide(image_id, BLOCKED)
-        self.log.down = False
+        self.log.broker.down = False
 
     def start(self) -> list[tuple[str, str]]:
         """What a start appends, in order."""
