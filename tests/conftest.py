@@ -121,6 +121,12 @@ def chromium() -> Path:
 
 
 @pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of converted networks that begins empty: the user's own would hide a broken one."""
+    return tmp_path_factory.mktemp("networks")
+
+
+@pytest.fixture(scope="session")
 def photos() -> Path:
     """A folder of labelled photos (`manifest.csv`, `images/`): 4,403, or the checkout's own 150."""
     return _given("photos") or ROOT / "tests" / "data" / "photos"

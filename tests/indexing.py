@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, cast
 
 from sightline.engine.clock import SystemClock
+from sightline.engine.errors import PermanentError
 from sightline.engine.event_log.kafka import KafkaEventConsumer, KafkaEventProducer, read_topics
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.health import Health
@@ -32,6 +33,8 @@ from sightline.stream_workers.indexing.worker import IndexWorker
 from tests.patience import patient
 from tests.waiting import eventually
 from tests.worker_parts import SPEC, TinyEmbedder, tiny_decode
+
+P = TypeVar("P")
 
 FAST = WorkerSettings(
     commit_interval_s=0.1,
@@ -62,7 +65,7 @@ class RunningWorker:
     def stop(self, timeout_s: float = 20.0) -> None:
         """Ask the worker to stop, and wait until it has."""
         self._stop.set()
-        self._thread.join(timeout_s)
+        self._thread.join(patient(timeout_s))
         assert not self._thread.is_alive(), "the worker did not stop"
 
     def ended(self) -> bool:
@@ -70,12 +73,29 @@ class RunningWorker:
         return not self._thread.is_alive()
 
     def vanish(self) -> None:
-        """Stop as a killed process does: nothing is committed any more."""
+        """Stop as a killed process does: from now on nothing is sent, applied or committed."""
         self.vanished.set()
         self.stop()
 
 
-class Mortal(KafkaEventConsumer):
+class Killed(PermanentError):
+    """What a worker that has vanished was about to do is not done."""
+
+
+class MortalPart:
+    """A part of which its worker gets nothing done once it has vanished."""
+
+    def __init__(self, part: object, vanished: threading.Event) -> None:
+        self._part = part
+        self._vanished = vanished
+
+    def __getattr__(self, name: str) -> Any:
+        if self._vanished.is_set():
+            raise Killed(name)
+        return getattr(self._part, name)
+
+
+class MortalConsumer(KafkaEventConsumer):
     """A consumer whose commits do nothing once its worker has vanished."""
 
     def __init__(self, kafka: KafkaSettings, group: str, vanished: threading.Event) -> None:
@@ -134,14 +154,17 @@ class Indexing:
         vanished = threading.Event()
 
         def consumer(lane: Lane) -> EventConsumer:
-            return Mortal(self.kafka, f"{settings.group}-{lane}", vanished)
+            return MortalConsumer(self.kafka, f"{settings.group}-{lane}", vanished)
+
+        def mortal(part: P) -> P:
+            return cast("P", MortalPart(part, vanished))
 
         running = RunningWorker(
             IndexWorker(
                 consumers=consumer,
-                producer=self.producer,
+                producer=mortal(self.producer),
                 store=self.store,
-                index=self.index,
+                index=mortal(self.index),
                 embedder=self.embedder,
                 decode=decode_with,
                 settings=settings,

@@ -20,7 +20,7 @@ from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageChanged, ImageDeleted
 from sightline.schemas.indexed import Lane, Outcome
-from tests.indexing import FAST, Indexing
+from tests.indexing import FAST, Indexing, Killed
 from tests.patience import patient
 from tests.waiting import eventually
 from tests.worker_parts import SIZE, TinyEmbedder, TinyPicture, tiny_decode
@@ -121,14 +121,21 @@ def test_missing_and_different_objects_are_rejected_after_a_while(indexing: Inde
     assert not indexing.dead_letters()
 
 
-def test_a_worker_that_vanishes_loses_and_doubles_nothing(indexing: Indexing) -> None:
-    """A second worker starts from what was committed; every image is there, once."""
+@pytest.mark.parametrize("interval_s", [FAST.commit_interval_s, 3600.0])
+def test_a_worker_that_vanishes_loses_and_doubles_nothing(
+    indexing: Indexing, interval_s: float
+) -> None:
+    """A second worker starts from what was committed, or from nothing; every image is there, once.
+
+    In an hour nothing is flushed: the first worker vanishes between applying and flushing.
+    """
     states = [indexing.public(f"i{n}", 1, f"picture {n}".encode()) for n in range(60)]
     for state in states[:40]:
         indexing.publish(state)
-    first = indexing.worker()
+    first = indexing.worker(FAST.model_copy(update={"commit_interval_s": interval_s}))
     eventually(lambda: indexing.index.count() >= 10)
     first.vanish()
+    assert interval_s == FAST.commit_interval_s or isinstance(first.failure, Killed)
     for state in states[40:]:
         indexing.publish(state)
     indexing.worker()

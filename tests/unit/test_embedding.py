@@ -204,12 +204,14 @@ print("torch" in sys.modules, *embedder.embed(np.full((1, 224, 224, 3), 90, np.u
 """
 
 
-def test_a_damaged_cache_is_converted_again_without_torch_in_the_process(tmp_path: Path) -> None:
+def test_a_damaged_cache_is_converted_again_without_torch_in_the_process(
+    networks: Path, tmp_path: Path
+) -> None:
     """What was kept is checked by its hash; a child converts anew, and the next process reads it.
 
     Nor does any of them say anything at its end, such as OpenVINO's binding of leaked objects.
     """
-    cache = converted_networks(tmp_path)
+    cache = converted_networks(networks, tmp_path)
     kept = next(cache.glob("*/model.bin"))
     said = [_said(OPEN, cache)]
     kept.write_bytes(bytes(kept.stat().st_size))
@@ -219,12 +221,11 @@ def test_a_damaged_cache_is_converted_again_without_torch_in_the_process(tmp_pat
     assert any(kept.read_bytes()[:4096])
 
 
-def converted_networks(directory: Path) -> Path:
+def converted_networks(networks: Path, directory: Path) -> Path:
     """A cache of the test's own that holds the default model, converted by whichever test first."""
-    open_embedder(EmbedderSettings(runtime="openvino", precision="fp32", threads=1))
-    key = openvino_runtime._cache_key(model_source(EmbedderSettings()))
-    shutil.copytree(Path.home() / ".cache/sightline/networks" / key, directory / "networks" / key)
-    return directory / "networks"
+    chosen = EmbedderSettings(runtime="openvino", precision="fp32", threads=1)
+    open_embedder(chosen, cache=networks)
+    return Path(shutil.copytree(networks, directory / "networks"))
 
 
 def _said(program: str, argument: Path) -> str:

@@ -21,9 +21,11 @@ from sightline.schemas.images import (
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES
+from sightline.stream_workers.delivery.offsets import PartitionLedger
 from sightline.stream_workers.indexing import commit
 from sightline.stream_workers.indexing.moves import Hide, Move
 from sightline.stream_workers.indexing.router import Router
+from sightline.stream_workers.indexing.task import ImageTask, Polled
 from sightline.stream_workers.indexing.turns import Turns
 from tests.worker_parts import MemoryIndex
 from tests.worker_world import PICTURES, STEPS, Null, Published, World, public, reference
@@ -67,7 +69,7 @@ def interleavings() -> st.SearchStrategy[list[str]]:
     return st.lists(step, max_size=60) | st.lists(step, min_size=12, max_size=60)
 
 
-@settings(max_examples=100)
+@settings(max_examples=150)
 @given(histories_with_nulls(), interleavings())
 def test_no_null_makes_a_living_image_be_forgotten(
     history: list[Published | Null], steps: list[str]
@@ -90,7 +92,7 @@ def test_no_null_makes_a_living_image_be_forgotten(
             assert kept[image_id] == event_id
 
 
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(histories(), interleavings(), st.integers(1, 3))
 def test_any_history_ends_in_the_highest_version_everywhere(
     history: list[Published], steps: list[str], max_batch: int
@@ -434,6 +436,18 @@ def test_a_null_does_not_wait_for_what_comes_after_it(world: World) -> None:
     assert world.log.committed["g-live", TopicPartition(IMAGES.name, 0)] == 1
     world.run_to_the_end()
     assert len(world.log.records[IMAGES.name]) == 2
+
+
+def test_two_deliveries_of_one_event_are_two_tasks() -> None:
+    """A task is told from another by identity: equal ones would share what is kept of each."""
+    world = World()
+    world.publish(public("a", 1, b"one"), "e1")
+    message = world.log.records[IMAGES.name][0]
+    polled = Polled(message, Lane.LIVE, PartitionLedger(), world.clock.now())
+    first, second = (ImageTask(polled, decode(message.value)) for _ in range(2))
+    assert (first.polled, first.event) == (second.polled, second.event)
+    assert first != second
+    assert len({first, second}) == 2
 
 
 def test_an_upload_under_way_never_survives_a_later_delete(world: World) -> None:
