@@ -129,7 +129,7 @@ class LabelPipeline:
         producer = Producer(
             {"bootstrap.servers": self.kafka.bootstrap_servers, "transactional.id": name}
         )
-        producer.init_transactions(30)
+        producer.init_transactions(patient(30))
         for number, some in enumerate(batched(log, records)):
             tries = (False, True) if number % aborted_every == 0 else (True,)
             for committed in tries:
@@ -141,9 +141,9 @@ class LabelPipeline:
                         partition=record.partition,
                         timestamp=record.timestamp_ms,
                     )
-                producer.flush(30)
+                producer.flush(patient(30))
                 end = producer.commit_transaction if committed else producer.abort_transaction
-                end(30)
+                end(patient(30))
 
     def recorded(self) -> list[Recorded]:
         """The log as it lies in Kafka: what the oracle judges."""

@@ -21,6 +21,7 @@ from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.topics import EPOCHS_DONE
 from sightline.stream_workers.labels.stage.process import StageProcess
+from tests.patience import patient
 
 
 class DyingProducer:
@@ -53,7 +54,7 @@ class DyingProducer:
         """Count, or die."""
         if self._left is not None:
             if self._left <= 0 and self._last != EPOCHS_DONE.name:
-                self._producer.flush(10)
+                self._producer.flush(patient(10))
                 os.kill(os.getpid(), signal.SIGKILL)
             self._left -= 1
         self._last = topic

@@ -167,7 +167,7 @@ def test_too_many_pictures_are_told_to_come_back(
         try:
             async with asyncio.timeout(patient(20)):
                 (refused,), waiting = await asyncio.wait(asks, return_when=asyncio.FIRST_COMPLETED)
-                assert await asyncio.to_thread(asked.wait, 20)
+                assert await asyncio.to_thread(asked.wait, patient(20))
         finally:
             answers.set()
         told = refused.result()

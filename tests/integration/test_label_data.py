@@ -91,7 +91,7 @@ class World:
             } | changes
             for _ in range(1 + (number % 5 == 0)):
                 self.append(TRAINING_TRIPLES.name, str(facts["anchor_id"]), triple(number, **facts))
-        self.producer.flush(20)
+        self.producer.flush(patient(20))
 
     def append(self, topic: str, key: str, value: bytes, partition: int | None = None) -> None:
         """One record."""
@@ -100,7 +100,7 @@ class World:
     def say(self, topic: str, key: str, data: EventData, partition: int | None = None) -> None:
         """One event."""
         self.append(topic, key, encoded(data, uuid4().hex, datetime.now(UTC)), partition)
-        self.producer.flush(20)
+        self.producer.flush(patient(20))
 
     def ids(self) -> set[str]:
         """Of the triples that hold."""

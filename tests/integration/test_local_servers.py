@@ -26,7 +26,7 @@ def produce(bootstrap_servers: str, topic: str, value: bytes) -> None:
     """Append one message and wait for its acknowledgement."""
     with Producer({"bootstrap.servers": bootstrap_servers, "acks": "all"}) as producer:
         producer.produce(topic, value)
-        assert producer.flush(30) == 0
+        assert producer.flush(patient(30)) == 0
 
 
 def read(bootstrap_servers: str, topic: str, count: int) -> list[bytes]:

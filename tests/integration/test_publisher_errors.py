@@ -49,7 +49,7 @@ def _interactions(log: EventProducer) -> InteractionPublisher:
 
 def image(log: EventProducer) -> Any:
     """An image, waited for."""
-    return _images(log).publish(STATE).result(LONG_S)
+    return _images(log).publish(STATE).result(patient(LONG_S))
 
 
 def image_awaited(log: EventProducer) -> Any:
@@ -59,7 +59,9 @@ def image_awaited(log: EventProducer) -> Any:
 
 def judgement(log: EventProducer) -> Any:
     """A grade, waited for."""
-    return _interactions(log).judged("cat", "dog", 3, key="lab", judge="anna").result(LONG_S)
+    return (
+        _interactions(log).judged("cat", "dog", 3, key="lab", judge="anna").result(patient(LONG_S))
+    )
 
 
 def judgement_awaited(log: EventProducer) -> Any:
@@ -171,7 +173,7 @@ def test_what_is_awaited_ends_when_the_producer_is_closed(
         calls = [asyncio.ensure_future(client.publish(STATE)) for _ in range(50)]
         await asyncio.sleep(0)  # every call has been taken
         await asyncio.to_thread(log.close)
-        return await asyncio.wait_for(asyncio.gather(*calls), LONG_S)
+        return await asyncio.wait_for(asyncio.gather(*calls), patient(LONG_S))
 
     assert all(published.offset >= 0 for published in asyncio.run(scenario()))
 

@@ -117,7 +117,7 @@ def test_order_is_kept_and_groups_share_a_sync(journal: Journal) -> None:
     futures = [
         producer.append(ProducerRecord(IMAGE, "a", event("a", version))) for version in range(300)
     ]
-    producer.flush(30)
+    producer.flush(patient(30))
     assert [future.result(0).offset for future in futures] == list(range(300))
     assert [w.version for w in journal.winners()] == [299]
     producer.close()

@@ -68,7 +68,7 @@ def test_an_election_ends_the_wait(broker: FaultyBroker, admin: AdminClient) -> 
     )
     waiting.start()
     broker.elect(TOPIC, 1)
-    waiting.join(LONG_S)
+    waiting.join(patient(LONG_S))
     assert not waiting.is_alive()
 
 

@@ -16,7 +16,11 @@ from tests.waiting import eventually
 MODULES = sorted((ROOT / "tests").rglob("*.py"))
 LONG_S = 5
 """Bounds from here on are there for what hangs; shorter ones are a part of what is tested."""
-BOUNDED = {"wait", "join", "result", "timeout"}
+BOUNDED = {
+    *("wait", "join", "result", "timeout"),
+    *("flush", "init_transactions", "commit_transaction", "abort_transaction"),
+}
+"""Their first argument is the bound."""
 CLOCKS = {"now", "time", "monotonic", "perf_counter", "utcnow", "today"}
 
 
@@ -33,7 +37,39 @@ def place(path: Path) -> str:
 def test_a_long_wait_asks_how_patient_to_be(path: Path) -> None:
     """`process.wait(60)`, `future.result(30)` and `timeout=120` say `patient(…)` instead."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert [line for call in _calls(tree) for line in _impatient(call)] == []
+    assert sorted(set(_impatient(tree, {}))) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "a.wait(5)",
+        "run(timeout=60.0)",
+        "LONG_S = 20\na.result(LONG_S)",
+        "LONG_S: float = 20.0\ndef f():\n    wait_for(a, LONG_S)",
+        "def f(bound_s=20.0):\n    a.join(bound_s)",
+        "def f(*, bound_s: float = 20.0):\n    def g():\n        a.join(bound_s)",
+        "await to_thread(a.wait, 20)",
+    ],
+)
+def test_a_bound_is_seen_wherever_it_stands(said: str) -> None:
+    """In the call, in a constant of the module, or in a default of the function around it."""
+    assert list(_impatient(ast.parse(said), {}))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "a.wait(4)",
+        "a.wait(patient(60))",
+        "LONG_S = 20\na.wait(patient(LONG_S))",
+        "LONG_S = 20\neventually(a, timeout_s=LONG_S)",
+        "def f(bound_s=20.0):\n    pass\ndef g(bound_s):\n    a.join(bound_s)",
+    ],
+)
+def test_a_patient_bound_is_let_be(said: str) -> None:
+    """And so is a short one."""
+    assert not list(_impatient(ast.parse(said), {}))
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if place(p) not in LASTING], ids=place)
@@ -80,16 +116,47 @@ def _eager(tree: ast.AST) -> Iterator[ast.Call]:
             yield from _eager(child)
 
 
-def _impatient(call: ast.Call) -> Iterator[str]:
-    named = [keyword.value for keyword in call.keywords if keyword.arg == "timeout"]
-    given = call.args[:1] if _name(call) in BOUNDED else []
+def _impatient(tree: ast.AST, around: dict[str, ast.expr]) -> Iterator[str]:
+    """Each call whose bound is long and fixed, where names of `around` stand for their values."""
+    known = around | dict(_named(tree))
+    for child in ast.iter_child_nodes(tree):
+        yield from _impatient(child, known)
     # A mark is stretched when tests are collected.
-    if ast.unparse(call.func).startswith("pytest.mark"):
-        return
-    for value in named + given:
-        bound = value.value if isinstance(value, ast.Constant) else None
-        if isinstance(bound, int | float) and bound >= LONG_S:
-            yield f"line {call.lineno}: {ast.unparse(call)}: say patient({bound})"
+    if isinstance(tree, ast.Call) and not ast.unparse(tree.func).startswith("pytest.mark"):
+        for said in _bounds(tree):
+            value = known.get(said.id) if isinstance(said, ast.Name) else said
+            bound = value.value if isinstance(value, ast.Constant) else None
+            if isinstance(bound, int | float) and bound >= LONG_S:
+                yield f"line {tree.lineno}: {ast.unparse(tree)}: say patient({ast.unparse(said)})"
+
+
+def _named(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """What names stand for in a module, by its assignments, or in a function, by its defaults."""
+    if isinstance(tree, ast.Module):
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                yield node.targets[0].id, node.value
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+                yield node.target.id, node.value
+    if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
+        given = [*tree.args.posonlyargs, *tree.args.args]
+        defaults = [None] * (len(given) - len(tree.args.defaults)) + tree.args.defaults
+        for arg, value in zip(
+            given + tree.args.kwonlyargs, [*defaults, *tree.args.kw_defaults], strict=True
+        ):
+            yield arg.arg, value or ast.Constant(None)
+
+
+def _bounds(call: ast.Call) -> Iterator[ast.expr]:
+    yield from (keyword.value for keyword in call.keywords if keyword.arg == "timeout")
+    if _name(call) in BOUNDED:
+        yield from call.args[:1]
+    if _name(call).endswith("wait_for") or (
+        _name(call).endswith("to_thread")
+        and isinstance(call.args[0], ast.Attribute)
+        and call.args[0].attr in BOUNDED
+    ):
+        yield from call.args[1:2]
 
 
 def _asks_a_clock(call: ast.Call) -> bool:
