@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from sightline.engine.metrics import Metrics
-from sightline.engine.records import Message
+from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.dead_letters import MAX_FACT_CHARS, DeadLetterFacts
 from sightline.schemas.topics import dead_letters_of
 from sightline.stream_workers.delivery.letter_limit import LetterLimit
@@ -29,16 +29,6 @@ class Cause:
     stop anything: else a stranger could."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddressedLetter:
-    """The original bytes with the facts in headers (docs/adr/0005), ready to be appended."""
-
-    topic: str
-    key: str
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-
-
 class DeadLetterDesk:
     """Makes dead letters; every worker's go through here. Safe from several threads.
 
@@ -54,8 +44,10 @@ class DeadLetterDesk:
         self._limit = limit
         self._metrics = metrics
 
-    def letter(self, message: Message, cause: Cause) -> AddressedLetter:
-        """The dead letter of a record; its acknowledgement must precede the commit of its offset.
+    def letter(self, message: Message, cause: Cause) -> ProducerRecord:
+        """A record's dead letter: the original bytes with the facts in headers (docs/adr/0005).
+
+        Its acknowledgement must precede the commit of the record's offset.
 
         Raises:
             DeadLetterLimit: too many lately; do not send this one, commit nothing past it.
@@ -74,7 +66,7 @@ class DeadLetterDesk:
         told = facts.model_dump(exclude={"message"}) | {"why": facts.message}
         _log.warning("dead letter", extra=told)
         self._metrics.dead_letters.labels(message.topic, cause.error).inc()
-        return AddressedLetter(
+        return ProducerRecord(
             topic=dead_letters_of(message.topic).name,
             key=(message.key or b"").decode(errors="replace"),
             value=message.value,
@@ -95,5 +87,4 @@ class DeadLetters:
         Raises:
             DeadLetterLimit: too many lately; this one was not sent, commit nothing past it.
         """
-        letter = self._desk.letter(message, cause)
-        return self._outbox.send(letter.topic, letter.key, letter.value, letter.headers)
+        return self._outbox.send(self._desk.letter(message, cause))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
@@ -19,10 +18,7 @@ _LOOK_AGAIN_S = 0.5
 class Letter:
     """One message under way; kept whole so that it can be sent again."""
 
-    topic: str
-    key: str
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    record: ProducerRecord
     under_way: Future[Message]
 
 
@@ -33,20 +29,13 @@ class Outbox:
         self._producer = producer
         self._patience = patience
 
-    def send(
-        self,
-        topic: str,
-        key: str,
-        value: bytes | None,
-        headers: Sequence[tuple[str, bytes]] = (),
-    ) -> Letter:
+    def send(self, record: ProducerRecord) -> Letter:
         """Queue a message; waits while the local queue is full.
 
         Raises:
             GaveUp: the worker stops meanwhile.
         """
-        under_way = self._append(topic, key, value, headers)
-        return Letter(topic, key, value, headers, under_way)
+        return Letter(record, self._append(record))
 
     def settle(self, letter: Letter) -> Message:
         """Return when it is acknowledged, sending it again as often as needed.
@@ -61,7 +50,7 @@ class Outbox:
         try:
             return self._acknowledged(letter.under_way)
         except TransientError:
-            letter.under_way = self._append(letter.topic, letter.key, letter.value, letter.headers)
+            letter.under_way = self._append(letter.record)
             raise
 
     def _acknowledged(self, under_way: Future[Message]) -> Message:
@@ -74,10 +63,5 @@ class Outbox:
                 if self._patience.giving_up.is_set():
                     raise GaveUp("a message is not acknowledged") from error
 
-    def _append(
-        self, topic: str, key: str, value: bytes | None, headers: Sequence[tuple[str, bytes]]
-    ) -> Future[Message]:
-        return self._patience.until_it_works(
-            Part.BROKER,
-            lambda: self._producer.append(ProducerRecord(topic, key, value, headers=headers)),
-        )
+    def _append(self, record: ProducerRecord) -> Future[Message]:
+        return self._patience.until_it_works(Part.BROKER, lambda: self._producer.append(record))

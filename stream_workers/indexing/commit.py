@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sightline.engine.errors import Part
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, VectorIndex
-from sightline.engine.records import IndexedImage, WinnerLocation
+from sightline.engine.records import IndexedImage, ProducerRecord, WinnerLocation
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.offsets import LaneOffsets
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
@@ -123,10 +123,10 @@ class Durability:
         self._relocate(known, moved | again)
 
     def _append_again(self, winner: IndexedImage) -> WinnerLocation:
-        event = event_of(winner)
-        letter = self._outbox.send(winner.winner.topic, winner.image_id, event.encode())
+        topic, value = winner.winner.topic, event_of(winner).encode()
+        letter = self._outbox.send(ProducerRecord(topic, winner.image_id, value))
         message = self._outbox.settle(letter)
-        self._metrics.reappended.labels(winner.winner.topic).inc()
+        self._metrics.reappended.labels(topic).inc()
         return WinnerLocation(message.topic, message.partition, message.offset)
 
     def _relocate(self, known: dict[str, IndexedImage], moved: dict[str, WinnerLocation]) -> None:

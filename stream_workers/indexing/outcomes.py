@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, VectorIndex
-from sightline.engine.records import GenerationSpec
+from sightline.engine.records import GenerationSpec, ProducerRecord
 from sightline.engine.trace_context import child_traceparent, traceparent_header, traceparent_of
 from sightline.schemas.envelope import Event
 from sightline.schemas.indexed import ImageIndexed, ImageRejected, Outcome
@@ -63,8 +63,9 @@ class Outcomes:
         task = applied.judged.task
         event = outcome_event(applied, self._index.spec, self._clock.now())
         trace = child_traceparent(traceparent_of(task.polled.message.headers))
+        headers = [traceparent_header(trace)]
         letter = self._outbox.send(
-            IMAGES_INDEXED.name, task.image_id, event.encode(), [traceparent_header(trace)]
+            ProducerRecord(IMAGES_INDEXED.name, task.image_id, event.encode(), headers)
         )
         if not applied.repeated:
             self._count(applied)

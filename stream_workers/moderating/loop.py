@@ -15,7 +15,7 @@ from sightline.engine.errors import Part
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import EventConsumer, EventProducer, VectorIndex
-from sightline.engine.records import IndexedDecision, Message, WinnerLocation
+from sightline.engine.records import IndexedDecision, Message, ProducerRecord, WinnerLocation
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.moderation import ImageModerated
@@ -129,7 +129,7 @@ class ModerationLoop:
 
     def _append_again(self, winner: IndexedDecision) -> IndexedDecision:
         topic = winner.winner.topic
-        letter = self._outbox.send(topic, winner.image_id, winner.event.encode())
+        letter = self._outbox.send(ProducerRecord(topic, winner.image_id, winner.event.encode()))
         message = self._outbox.settle(letter)
         self._metrics.reappended.labels(topic).inc()
         place = WinnerLocation(message.topic, message.partition, message.offset)

@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from sightline.engine.clock import ManualClock
+from sightline.engine.errors import Overloaded, Part
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.metrics import Metrics
-from sightline.engine.records import ProducerRecord, TopicPartition
+from sightline.engine.records import Message, ProducerRecord, TopicPartition
 from sightline.schemas.labels import Stage
-from sightline.schemas.topics import INTERACTIONS
+from sightline.schemas.topics import (
+    EPOCHS_DONE,
+    INTERACTIONS,
+    INTERACTIONS_DLQ,
+    INTERACTIONS_LATE,
+)
 from sightline.stream_workers.delivery.dead_letters import DeadLetterDesk
 from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.labels.done_epochs import DoneRange
-from sightline.stream_workers.labels.effects import Effect
+from sightline.stream_workers.labels.effects import (
+    Destination,
+    Effect,
+    FinishedEpochs,
+    Outgoing,
+    SideRow,
+    Undecodable,
+    nothing,
+)
 from sightline.stream_workers.labels.safe_offset import OffsetGap, SafeOffset
 from sightline.stream_workers.labels.stage.figures import StageFigures
 from sightline.stream_workers.labels.stage.partition import PartitionStage
+from tests.patience import patient
 
 RATE = LetterRate(limit=3, window_s=60.0, setting="labels.dead_letter_limit")
 AT = TopicPartition(INTERACTIONS.name, 0)
@@ -35,13 +52,18 @@ class Taking:
     taken: list[int] = field(default_factory=list)
     searches: int = 0
     offsets: SafeOffset = field(default_factory=SafeOffset)
+    effects: list[Effect] = field(default_factory=list)
+    """What the next record asks for."""
+    settled: list[int] = field(default_factory=list)
+    finished: list[DoneRange] = field(default_factory=list)
 
     def apply(self, offset: int, timestamp_ms: int, value: bytes | None) -> list[Effect]:
         """Take it."""
         del timestamp_ms, value
         self.offsets.accept(offset)
         self.taken.append(offset)
-        return []
+        effects, self.effects = self.effects, []
+        return effects
 
     def skip_to(self, offset: int) -> None:
         """See `Core`."""
@@ -49,20 +71,42 @@ class Taking:
 
     def settle(self, offset: int) -> None:
         """See `Core`."""
+        self.settled.append(offset)
 
     def finish(self, done: DoneRange) -> None:
         """See `Core`."""
+        self.finished.append(done)
 
     def safe_offset(self) -> int | None:
         """See `Core`."""
         return self.offsets.safe(())
 
 
+class Crowded(MemoryEventProducer):
+    """Its queue is full at every other append, and at the first."""
+
+    refused = 0
+    full = True
+
+    def append(self, record: ProducerRecord) -> Future[Message]:
+        """See `EventProducer.append`."""
+        if self.full:
+            self.full = False
+            self.refused += 1
+            raise Overloaded(Part.BROKER, "queue full")
+        self.full = True
+        return super().append(record)
+
+
 class World:
     """A log in memory and a partition's stage over it."""
 
     def __init__(self, start: int = 0) -> None:
-        self.broker = MemoryBroker([INTERACTIONS], 1)
+        self.broker = MemoryBroker(
+            [INTERACTIONS, INTERACTIONS_DLQ, INTERACTIONS_LATE, EPOCHS_DONE], 1
+        )
+        self.producer = MemoryEventProducer(self.broker)
+        self.metrics = Metrics(CollectorRegistry())
         self.log = MemoryEventLog(self.broker)
         self.core = Taking()
         self._start = start
@@ -76,13 +120,18 @@ class World:
             start=self._start,
             core=self.core,
             next_record=lambda offset: self.log.next_record(AT, offset),
-            producer=MemoryEventProducer(self.broker),
-            destinations={},
+            producer=self.producer,
+            destinations={Destination.OMITTED: INTERACTIONS_LATE.name},
             clock=ManualClock(),
             fail=_fail,
-            letters=DeadLetterDesk(LetterLimit(RATE), Metrics()),
-            figures=StageFigures(Metrics(), Stage.JOIN),
+            letters=DeadLetterDesk(LetterLimit(RATE), self.metrics),
+            figures=StageFigures(self.metrics, Stage.JOIN),
         )
+
+    def sent(self, topic: str) -> tuple[int, float]:
+        """How many records a topic holds, and how many the figures say were sent there."""
+        told = self.metrics.label_sent.labels(Stage.JOIN.value, topic)
+        return len(self.broker.records(topic)), told._value.get()
 
     def append(self, count: int = 1) -> None:
         """Records without sense."""
@@ -172,3 +221,32 @@ def test_a_log_that_ends_in_a_gap_keeps_nobody_waiting() -> None:
 
     run(world, act)
     assert world.core.taken == [0, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("effect", "topic", "counted"),
+    [
+        (Undecodable(0, b"x", "nonsense"), INTERACTIONS_DLQ.name, 0),
+        (SideRow(0, Outgoing(Destination.OMITTED, "k", b"x")), INTERACTIONS_LATE.name, 1),
+        (FinishedEpochs(DoneRange(1, 2, 0), nothing, nothing), EPOCHS_DONE.name, 1),
+    ],
+    ids=["dead letter", "side row", "epochs done"],
+)
+def test_a_full_queue_is_waited_out_and_counted_once(
+    effect: Effect, topic: str, counted: int
+) -> None:
+    """Whatever is sent: a queue that other partitions fill is no reason to end the process."""
+    world = World()
+    world.producer = crowded = Crowded(world.broker)
+    world.core.effects = [effect]
+
+    async def act(stage: PartitionStage) -> None:
+        await stage.take(0, 0, b"x")
+        async with asyncio.timeout(patient(10)):
+            while not (world.core.settled or world.core.finished):
+                await asyncio.sleep(0)
+                stage.safe_offset()
+
+    run(world, act)
+    assert crowded.refused == 1
+    assert world.sent(topic) == (1, counted)

@@ -231,7 +231,7 @@ def test_what_is_not_acknowledged_is_sent_again() -> None:
     seen: list[bool] = []
     health = Health(clock, changed=lambda part: seen.append(part.up))
     outbox = Outbox(log, Patience(QUICK, health, Metrics()))
-    letter = outbox.send("images.indexed.v1", "a", b"x")
+    letter = outbox.send(ProducerRecord("images.indexed.v1", "a", b"x"))
     assert outbox.settle(letter).offset == 1
     assert seen == [False, True, False, True]
     assert health.ready()

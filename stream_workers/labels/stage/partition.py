@@ -145,9 +145,9 @@ class PartitionStage:
                 self._closed_ms[effect.done] = timestamp_ms
                 await self._finished.put(effect)
             elif isinstance(effect, SideRow):
-                self._pending[effect.offset] = await self._send(effect.record)
+                self._pending[effect.offset] = await self._send_side_row(effect.record)
             else:
-                self._pending[effect.offset] = self._bury(effect, timestamp_ms, key)
+                self._pending[effect.offset] = await self._bury(effect, timestamp_ms, key)
 
     async def pass_over(self, end: int) -> bool:
         """Move on to `end` if the log holds nothing that can be read before it."""
@@ -200,8 +200,10 @@ class PartitionStage:
             run_id=self._run_id,
             time=self._clock.now(),
         )
-        done = self._append(EPOCHS_DONE.name, event.subject, event.encode(), None)
-        await asyncio.wrap_future(done)
+        record = ProducerRecord(EPOCHS_DONE.name, event.subject, event.encode())
+        sent = await self._send(record)
+        self._figures.sent(record.topic)
+        await asyncio.wrap_future(sent)
         self._core.finish(finished.done)
         self.progressed_at = self._clock.monotonic()
         self._figures.finished(finished.done, self._closed_ms.pop(finished.done), self._clock.now())
@@ -219,19 +221,13 @@ class PartitionStage:
                 await asyncio.sleep(FULL_QUEUE_PAUSE_S)
         await asyncio.wrap_future(batch.seal())
 
-    async def _send(self, record: Outgoing) -> Future[Message]:
-        topic = self._destinations[record.destination]
-        while True:
-            try:
-                return self._append(topic, record.key, record.value, record.partition)
-            except Overloaded:
-                await asyncio.sleep(FULL_QUEUE_PAUSE_S)
-
-    def _append(self, topic: str, key: str, value: bytes, partition: int | None) -> Future[Message]:
+    async def _send_side_row(self, row: Outgoing) -> Future[Message]:
+        topic = self._destinations[row.destination]
+        sent = await self._send(ProducerRecord(topic, row.key, row.value, partition=row.partition))
         self._figures.sent(topic)
-        return self._producer.append(ProducerRecord(topic, key, value, partition=partition))
+        return sent
 
-    def _bury(
+    async def _bury(
         self, undecodable: Undecodable, timestamp_ms: int, key: bytes | None
     ) -> Future[Message]:
         record = Message(
@@ -243,7 +239,12 @@ class PartitionStage:
             timestamp=datetime.fromtimestamp(timestamp_ms / MS_PER_S, UTC),
         )
         cause = Cause(stage=self._stage, error="ContractError", reason=undecodable.reason)
-        letter = self._letters.letter(record, cause)
-        return self._producer.append(
-            ProducerRecord(letter.topic, letter.key, letter.value, headers=letter.headers)
-        )
+        return await self._send(self._letters.letter(record, cause))
+
+    async def _send(self, record: ProducerRecord) -> Future[Message]:
+        """Queue one record; waits while the local queue is full."""
+        while True:
+            try:
+                return self._producer.append(record)
+            except Overloaded:
+                await asyncio.sleep(FULL_QUEUE_PAUSE_S)

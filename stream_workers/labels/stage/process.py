@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 import faust
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.errors import DeadLetterLimit
+from sightline.engine.errors import DeadLetterLimit, Overloaded
 from sightline.engine.garbage_collection import collect_garbage_seldom
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import BatchEventProducer, EventLog
@@ -202,6 +203,7 @@ class StageProcess:
         return {number: partial(make, number) for number in partitions}
 
     def _tick(self) -> None:
+        """Tell every partition the time; one whose record finds no room learns it next time."""
         now = self._clock.now()
         event = Event[ClockTicked].of(
             ClockTicked(ticker_id="label-join"),
@@ -210,8 +212,9 @@ class StageProcess:
             time=now,
         )
         for number in range(self._sources):
-            self._producer.append(
-                ProducerRecord(
-                    self._interactions, "tick", event.encode(), partition=number, timestamp=now
+            with suppress(Overloaded):
+                self._producer.append(
+                    ProducerRecord(
+                        self._interactions, "tick", event.encode(), partition=number, timestamp=now
+                    )
                 )
-            )
