@@ -217,6 +217,29 @@ def test_unreadable_records_are_dead_letters_and_counted(store: DirectoryObjectS
     assert sink_of(store).start == 3
 
 
+def test_a_store_that_is_away_makes_nobody_bury_again(tmp_path: Path) -> None:
+    """Each attempt would be a dead letter more; what came meanwhile is looked at, too."""
+    store = Crashing(tmp_path)
+    store.ensure_bucket(BUCKET)
+    buried: list[Message] = []
+    sink = sink_of(store, buried)
+    feed(sink, records([b"{}", triple(1)]))
+    store.crash = "before"
+    for _ in range(3):
+        with pytest.raises(PartUnavailable):
+            sink.flush()
+    assert [message.offset for message in buried] == [0]
+    store.crash = ""
+    feed(sink, records([triple(2)], start=2))
+    flushed = sink.flush()
+    assert flushed is not None
+    assert (flushed.triples, flushed.unreadable) == (2, 1)
+    assert ids(store) == [triple_id(1), triple_id(2)]
+    feed(sink, records([b"{}"], start=3))
+    sink.flush()
+    assert [message.offset for message in buried][-1] == 3
+
+
 def test_offsets_that_retention_took_are_told(store: DirectoryObjectStore) -> None:
     """The entry's first offset stays where the last one ended: the chain has no hole."""
     sink = sink_of(store)

@@ -94,7 +94,8 @@ class LabelSink:
 
     def _run(self, stop: threading.Event) -> None:
         self._sinks = {number: self._opened(number) for number in self._partitions}
-        follower = self._follow({number: sink.start for number, sink in self._sinks.items()})
+        starts = {number: sink.start for number, sink in self._sinks.items()}
+        follower = self._patience.until_it_works(Part.BROKER, partial(self._follow, starts))
         try:
             while not stop.is_set():
                 self._take(follower)

@@ -102,6 +102,8 @@ class PartitionSink:
         self._bury = bury
         self._log = log
         self._held: list[Message] = []
+        self._prepared: _Rows | None = None
+        """What is held as rows, once its dead letters are acknowledged."""
         self._since = 0.0
         self._begun = False
         self.start = manifest.end(log, partition)
@@ -124,6 +126,7 @@ class PartitionSink:
         if not self._held:
             self._since = self._clock.monotonic()
         self._held.append(message)
+        self._prepared = None
 
     def due(self) -> bool:
         """Whether what is held is worth a file, or has waited long enough."""
@@ -144,12 +147,17 @@ class PartitionSink:
         """
         if not self._held:
             return None
+        if self._prepared is None:
+            self._prepared = self._prepare()
+        return self._commit(self._prepared)
+
+    def _prepare(self) -> _Rows:
         rows = _Rows()
         for message in self._held:
             rows.add(message)
         for message, reason in rows.unreadable:
             self._bury(message, reason)
-        return self._commit(rows)
+        return rows
 
     def _commit(self, rows: _Rows) -> Flushed:
         end = self._held[-1].offset + 1
@@ -198,4 +206,5 @@ class PartitionSink:
     def _advance(self, start: int) -> None:
         self.start = start
         self._held = [message for message in self._held if message.offset >= start]
+        self._prepared = None
         self._since = self._clock.monotonic()
