@@ -65,7 +65,6 @@ class LanePoller:
         self._metrics = metrics
         self._backoff = patience.backoff()
         self._full_since_s: float | None = None
-        self._joined = False
         self._paused = False
         self._pause_again = False
         self._lag_at_s = 0.0
@@ -76,8 +75,22 @@ class LanePoller:
 
     @cached_property
     def _consumer(self) -> EventConsumer:
-        """The consumer, made at its first use, on the thread that then owns it."""
-        return self._make_consumer()
+        """The consumer, made and joined at its first use, on the thread that then owns it.
+
+        Raises:
+            TransientError: the broker is away; the next use tries again.
+        """
+        consumer = self._make_consumer()
+        try:
+            consumer.subscribe([LANE_TOPICS[self._lane]], self)
+        except BaseException:
+            consumer.close()
+            raise
+        return consumer
+
+    @property
+    def _joined(self) -> bool:
+        return "_consumer" in vars(self)
 
     def run(self) -> None:
         """Join the group, poll until told to close, then commit and leave."""
@@ -86,8 +99,11 @@ class LanePoller:
                 self.turn()
             self._commit()
         finally:
-            self._consumer.close()
-            self.closed.set()
+            try:
+                if self._joined:
+                    self._consumer.close()
+            finally:
+                self.closed.set()
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Start a ledger for each partition that is ours now."""
@@ -119,7 +135,6 @@ class LanePoller:
         """Poll once, commit what became durable, tell the lag; returns whether anything came."""
         came = 0
         try:
-            self._join()
             came = self._poll(wait_s)
             self._backoff.reset()
         except TransientError as error:
@@ -128,11 +143,6 @@ class LanePoller:
         self._commit()
         self._observe()
         return came > 0
-
-    def _join(self) -> None:
-        if not self._joined:
-            self._joined = True
-            self._consumer.subscribe([LANE_TOPICS[self._lane]], self)
 
     def _poll(self, wait_s: float) -> int:
         """Poll as many records as there is room for; returns how many were taken in."""
@@ -201,7 +211,7 @@ class LanePoller:
         self._metrics.oldest_waiting.labels(self._lane).set(max(0.0, age_s))
         self._metrics.in_flight.labels(self._lane).set(self._room.in_flight(self._lane))
         now_s = self._clock.monotonic()
-        if now_s - self._lag_at_s < _LAG_EVERY_S:
+        if now_s - self._lag_at_s < _LAG_EVERY_S or not self._joined:
             return
         self._lag_at_s = now_s
         for (topic, partition), messages in self._consumer.lag().items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from sightline.engine.clock import EPOCH, ManualClock, SystemClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
+from sightline.engine.ports import EventConsumer, RebalanceListener
 from sightline.engine.records import Message, ProducerRecord, TopicPartition
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.indexed import Lane
@@ -261,6 +263,24 @@ def test_messages_are_told_apart_by_their_place() -> None:
     assert offsets.held() == (PLACE,)
 
 
+def lane_poller(
+    consumer: Callable[[], EventConsumer], health: Health, clock: ManualClock, metrics: Metrics
+) -> LanePoller:
+    """The poller of the live lane."""
+    return LanePoller(
+        Lane.LIVE,
+        consumer,
+        LaneQueue(ManualClock()),
+        offsets=LaneOffsets(),
+        settings=QUICK,
+        room=room(clock),
+        hurry=lambda: None,
+        patience=Patience(QUICK, health, metrics),
+        clock=clock,
+        metrics=metrics,
+    )
+
+
 class Silent(MemoryConsumer):
     """Its polls are empty, whether or not its broker is there."""
 
@@ -277,21 +297,78 @@ def test_an_empty_poll_is_no_answer_of_a_broker_that_was_down() -> None:
     clock = ManualClock()
     health, metrics = Health(clock), Metrics()
     consumer = Silent(MemoryLog(clock), "group")
-    poller = LanePoller(
-        Lane.LIVE,
-        lambda: consumer,
-        LaneQueue(ManualClock()),
-        offsets=LaneOffsets(),
-        settings=QUICK,
-        room=room(clock),
-        hurry=lambda: None,
-        patience=Patience(QUICK, health, metrics),
-        clock=clock,
-        metrics=metrics,
-    )
+    poller = lane_poller(lambda: consumer, health, clock, metrics)
     health.down(Part.BROKER, "somebody saw it")
     poller.turn()
     assert not health.is_up(Part.BROKER)
     consumer.answers = True
     poller.turn()
     assert health.is_up(Part.BROKER)
+
+
+class Late(MemoryConsumer):
+    """Its first attempt to join fails."""
+
+    def __init__(self, log: MemoryLog, group: str, closed: list[bool], *, joins: bool) -> None:
+        super().__init__(log, group)
+        self._joins = joins
+        self._closed = closed
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
+        """See `EventConsumer.subscribe`."""
+        if not self._joins:
+            raise PartUnavailable(Part.BROKER, "starting")
+        super().subscribe(topics, listener)
+
+    def close(self) -> None:
+        """See `EventConsumer.close`."""
+        self._closed.append(self._joins)
+        super().close()
+
+
+def test_a_lane_whose_broker_is_down_at_first_joins_later() -> None:
+    """Neither a consumer that cannot be made nor one that cannot join is polled for ever."""
+    clock, metrics = ManualClock(), Metrics()
+    health, log, closed = Health(clock), MemoryLog(clock), list[bool]()
+    made: list[int] = []
+
+    def make() -> EventConsumer:
+        made.append(len(made))
+        if len(made) == 1:
+            raise PartUnavailable(Part.BROKER, "down")
+        return Late(log, "group", closed, joins=len(made) > 2)
+
+    poller = lane_poller(make, health, clock, metrics)
+    for attempts in (1, 2):
+        poller.turn()
+        assert len(made) == attempts
+        assert not health.is_up(Part.BROKER)
+    assert closed == [False], "what could not join is not left behind"
+    log.append(ProducerRecord("images.v1", "a", b"x")).result()
+    assert poller.turn()
+    assert health.is_up(Part.BROKER)
+    assert poller.offsets.held() == (PLACE,)
+    poller.closing.set()
+    poller.run()
+    assert closed == [False, True]
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize("closing", [True, False])
+def test_a_lane_that_never_joined_says_that_it_is_closed(*, closing: bool) -> None:
+    """Whoever stops the worker waits for that, and makes no consumer only to close it."""
+    clock, made = ManualClock(), list[bool]()
+
+    def make() -> EventConsumer:
+        made.append(True)
+        raise RuntimeError("wrongly set up")
+
+    poller = lane_poller(make, Health(clock), clock, Metrics())
+    if closing:
+        poller.closing.set()
+        poller.run()
+    else:
+        with pytest.raises(RuntimeError):
+            poller.run()
+    assert poller.closed.is_set()
+    assert len(made) == int(not closing)
