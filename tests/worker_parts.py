@@ -140,11 +140,12 @@ class TinyPicture:
 
 
 def tiny_decode(data: bytes) -> TinyPicture:
-    """A crop from the bytes' hash; bytes that begin with `bad` are no picture."""
+    """A crop from the bytes' hash; `bad` bytes are no picture, `odd` ones have no proper hash."""
     if data.startswith(b"bad"):
         raise BadImage(RejectReason.CORRUPT, "the picture's data is damaged: send it again")
     if data.startswith(b"poison"):
         raise ZeroDivisionError("poison")
     digest = hashlib.sha512(data).digest()[: SIZE * SIZE * 3]
     pixels = np.frombuffer(digest, np.uint8).reshape(SIZE, SIZE, 3)
-    return TinyPicture(pixels, hashlib.sha256(data).hexdigest())
+    looks = "not hex" if data.startswith(b"odd") else hashlib.sha256(data).hexdigest()
+    return TinyPicture(pixels, looks)

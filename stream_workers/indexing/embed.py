@@ -153,19 +153,18 @@ class Embedding:
         started_s = self._clock.monotonic()
         try:
             vectors = self._forward([prepared for _, prepared in batch])
+            self._metrics.batch_size.observe(len(batch))
+            forward_s = self._clock.monotonic() - started_s
+            self._metrics.embed_seconds.labels("forward").observe(forward_s)
+            now = self._clock.now()
+            return [
+                Share(Judged(one.task, self._facts(one, prepared, vector), one, embedded=now))
+                for (one, prepared), vector in zip(batch, vectors, strict=True)
+            ]
         except GaveUp:
             raise
         except Exception as error:  # noqa: BLE001  one bad item never fails its batch (docs/adr/0005)
             return self._alone(batch, error)
-        self._metrics.batch_size.observe(len(batch))
-        self._metrics.embed_seconds.labels("forward").observe(self._clock.monotonic() - started_s)
-        now = self._clock.now()
-        return [
-            Share(
-                Judged(fetched.task, self._facts(fetched, prepared, vector), fetched, embedded=now)
-            )
-            for (fetched, prepared), vector in zip(batch, vectors, strict=True)
-        ]
 
     def _forward(self, batch: list[Prepared]) -> NDArray[np.float32]:
         crops = np.stack([prepared.crop for prepared in batch])

@@ -401,6 +401,21 @@ def test_a_batch_gives_each_its_own_verdict(bench: Bench) -> None:
     assert bench.budget.held == 0
 
 
+def test_a_vector_that_finds_no_cluster_fails_for_its_picture_alone(bench: Bench) -> None:
+    """As any other fault of one item: the thread goes on, and the rest of the batch is embedded."""
+    datas = (b"one", b"odd", b"two")
+    tasks = [bench.task(public(f"i{n}", 1, data)) for n, data in enumerate(datas)]
+    batch = [bench.fetched(task, data) for task, data in zip(tasks, datas, strict=True)]
+    first, failed, last = bench.embedding.embed(batch)
+    assert isinstance(failed, End)
+    assert failed.item is tasks[1]
+    assert isinstance(failed.ending, Unforeseen)
+    assert failed.ending.stage == "embed"
+    for move in (first, last):
+        assert isinstance(move, Share)
+        assert isinstance(move.judged.verdict, PictureFacts)
+
+
 def test_a_provisional_write_ends_nothing_and_a_final_one_does(bench: Bench) -> None:
     """A private image counts as hidden from its provisional write on."""
     task = bench.task(private("a", 1, b"one"))
