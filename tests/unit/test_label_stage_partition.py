@@ -223,6 +223,66 @@ def test_a_log_that_ends_in_a_gap_keeps_nobody_waiting() -> None:
     assert world.core.taken == [0, 1, 3]
 
 
+def test_a_log_that_grew_by_gaps_is_asked_again() -> None:
+    """Its end a while ago, as of an open transaction, is no record that never came."""
+    world = World()
+    world.append()
+    world.broker.skip(AT)
+
+    async def act(stage: PartitionStage) -> None:
+        await stage.take(0, 0, b"x")
+        assert not await stage.pass_over(4)
+        world.broker.skip(AT, 2)
+        world.append()
+        await stage.take(4, 0, b"x")
+        world.broker.skip(AT)
+        assert not await stage.pass_over(7)
+        world.broker.skip(AT)
+        assert await stage.pass_over(7)
+
+    run(world, act)
+    assert world.core.taken == [0, 4]
+
+
+def test_a_log_that_does_not_answer_lets_nothing_be_passed_over() -> None:
+    """Only somebody who watches asks: that is no reason to end the process."""
+    world = World()
+    world.append()
+    world.broker.skip(AT)
+
+    async def act(stage: PartitionStage) -> None:
+        await stage.take(0, 0, b"x")
+        world.broker.down = True
+        assert not await stage.pass_over(2)
+        world.broker.down = False
+        assert await stage.pass_over(2)
+
+    run(world, act)
+
+
+def test_records_in_a_row_cost_no_question() -> None:
+    """Nor does each of those that an earlier assignment fetched: one answer settles them all."""
+    world, asked = World(start=1), list[int]()
+    world.append(6)
+    world.log = Asked(world.broker, asked)
+    run(world, take(3, 4, 5, 1, 2, 3, 4))
+    assert world.core.taken == [1, 2, 3, 4]
+    assert asked == [1]
+
+
+class Asked(MemoryEventLog):
+    """Keeps what it was asked."""
+
+    def __init__(self, broker: MemoryBroker, asked: list[int]) -> None:
+        super().__init__(broker)
+        self._asked = asked
+
+    def next_record(self, at: TopicPartition, offset: int) -> int:
+        """See `EventLog.next_record`."""
+        self._asked.append(offset)
+        return super().next_record(at, offset)
+
+
 @pytest.mark.parametrize(
     ("effect", "topic", "counted"),
     [

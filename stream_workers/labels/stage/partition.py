@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Protocol
 
-from sightline.engine.errors import Overloaded
+from sightline.engine.errors import Overloaded, PartUnavailable
 from sightline.engine.ports import BatchEventProducer, Clock
 from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.labels import Stage
@@ -130,12 +130,13 @@ class PartitionStage:
         """
         if offset < self.position:
             return
-        if self._begun:
-            await self._gaps.check(self.position, offset)
-        elif not await self._gaps.is_next(self.position, offset):
-            return  # fetched under an earlier assignment
+        if offset != self.position:
+            if self._begun:
+                await self._gaps.check(self.position, offset)
+            elif not await self._gaps.is_next(self.position, offset):
+                return  # fetched under an earlier assignment
+            self._core.skip_to(offset)
         self._begun = True
-        self._core.skip_to(offset)
         effects = self._core.apply(offset, timestamp_ms, value)
         self.position = offset + 1
         self.progressed_at = self._clock.monotonic()
@@ -150,8 +151,11 @@ class PartitionStage:
                 self._pending[effect.offset] = await self._bury(effect, timestamp_ms, key)
 
     async def pass_over(self, end: int) -> bool:
-        """Move on to `end` if the log holds nothing that can be read before it."""
-        passed = await self._gaps.is_next(self.position, end)
+        """Move on to `end` if the log answers that it holds nothing to read before it."""
+        try:
+            passed = await self._gaps.is_next_now(self.position, end)
+        except PartUnavailable:
+            return False
         if passed:
             self.position = max(self.position, end)
             self._core.skip_to(end)
