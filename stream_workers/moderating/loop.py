@@ -136,7 +136,7 @@ class ModerationLoop:
         return replace(winner, winner=place, appended=message.timestamp)
 
     def _tell(self, passed: Sequence[Passed], stored: Mapping[str, IndexedDecision]) -> None:
-        for one in passed:
+        for one in (record for record in passed if record.fence is not None):
             winner = stored.get(one.image_id)
             won = winner is not None and winner.fence == one.fence
             self._metrics.decisions.labels("applied" if won else "superseded").inc()

@@ -38,12 +38,13 @@ class ModeratedWorld(World):
         """Begin with new ones on what is left of the world."""
         super().start()
         self.consumer = MemoryConsumer(self.log, GROUP)
+        self.metrics = Metrics(CollectorRegistry())
         self.loop = ModerationLoop(
             consumer=self.consumer,
             producer=self.log,
             index=self.index,
             settings=WorkerSettings(),
-            metrics=Metrics(CollectorRegistry()),
+            metrics=self.metrics,
             health=Health(self.clock),
         )
         self.loop.batches.subscribe()
@@ -179,6 +180,19 @@ def test_a_null_behind_a_decision_does_not_make_it_be_forgotten() -> None:
     world.log.append(ProducerRecord(TOPIC, "a", None))
     world.run_to_the_end()
     assert decode(world.log.records[TOPIC][-1].value).id == "blocks"
+
+
+def test_a_null_is_counted_as_no_decision() -> None:
+    """It says nothing that a newer decision could have beaten."""
+    world = ModeratedWorld()
+    world.decide("a", 2, BLOCKED, "blocks")
+    world.log.append(ProducerRecord(TOPIC, "b", None))
+    world.step("decide")
+    counted = {
+        result: world.metrics.decisions.labels(result)._value.get()
+        for result in ("applied", "superseded", "dead_lettered")
+    }
+    assert counted == {"applied": 1, "superseded": 0, "dead_lettered": 0}
 
 
 def test_what_is_no_decision_is_a_dead_letter_and_costs_nothing_else() -> None:
