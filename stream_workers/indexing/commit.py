@@ -101,9 +101,9 @@ class Durability:
         started_s = self._clock.monotonic()
         self._patience.until_it_works(Part.INDEX, self._index.flush)
         self._metrics.flush_seconds.observe(self._clock.monotonic() - started_s)
-        for finished in batch:
-            polled = finished.polled
-            self._offsets[polled.lane].finish([(polled.ledger, polled.message.offset)])
+        for lane, offsets in self._offsets.items():
+            ended = [finished.polled for finished in batch if finished.polled.lane is lane]
+            offsets.finish((polled.ledger, polled.message.offset) for polled in ended)
 
     def _keep_winners(self, passed: Sequence[Passed]) -> None:
         """Append again what compaction would drop, and store where winners lie now."""
