@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sightline.engine.errors import Part
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, VectorIndex
-from sightline.engine.records import IndexedImage, ProducerRecord, WinnerLocation
+from sightline.engine.records import IndexedImage, ProducerRecord
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.offsets import LaneOffsets
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
@@ -21,6 +21,7 @@ from sightline.stream_workers.delivery.retries import Patience
 from sightline.stream_workers.image_log.winners import (
     Passed,
     event_of,
+    location_of,
     winners_that_moved,
     winners_to_append_again,
 )
@@ -111,25 +112,21 @@ class Durability:
             return
         ids = {one.image_id for one in passed}
         stored = self._patience.until_it_works(Part.INDEX, lambda: self._index.get(ids))
-        moved = winners_that_moved(passed, stored)
-        known = {
-            image_id: replace(image, winner=moved.get(image_id, image.winner))
-            for image_id, image in stored.items()
+        moved = {
+            image_id: replace(stored[image_id], winner=place)
+            for image_id, place in winners_that_moved(passed, stored).items()
         }
-        again = {
+        moved |= {
             image_id: self._append_again(winner)
-            for image_id, winner in winners_to_append_again(passed, known).items()
+            for image_id, winner in winners_to_append_again(passed, stored | moved).items()
         }
-        self._relocate(known, moved | again)
+        if moved:
+            images = list(moved.values())
+            self._patience.until_it_works(Part.INDEX, lambda: self._index.relocate(images))
 
-    def _append_again(self, winner: IndexedImage) -> WinnerLocation:
+    def _append_again(self, winner: IndexedImage) -> IndexedImage:
         topic, value = winner.winner.topic, event_of(winner).encode()
         letter = self._outbox.send(ProducerRecord(topic, winner.image_id, value))
         message = self._outbox.settle(letter)
         self._metrics.reappended.labels(topic).inc()
-        return WinnerLocation(message.topic, message.partition, message.offset)
-
-    def _relocate(self, known: dict[str, IndexedImage], moved: dict[str, WinnerLocation]) -> None:
-        images = [replace(known[image_id], winner=place) for image_id, place in moved.items()]
-        if images:
-            self._patience.until_it_works(Part.INDEX, lambda: self._index.relocate(images))
+        return replace(winner, winner=location_of(message))

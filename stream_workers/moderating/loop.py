@@ -15,7 +15,7 @@ from sightline.engine.errors import Part
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import EventConsumer, EventProducer, VectorIndex
-from sightline.engine.records import IndexedDecision, Message, ProducerRecord, WinnerLocation
+from sightline.engine.records import IndexedDecision, Message, ProducerRecord
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.moderation import ImageModerated
@@ -113,13 +113,13 @@ class ModerationLoop:
             return
         stored = self._patience.until_it_works(Part.INDEX, lambda: self._index.decisions(ids))
         self._tell(passed, stored)
-        known = {
+        moved = {
             image_id: replace(stored[image_id], winner=place)
             for image_id, place in winners_that_moved(passed, stored).items()
         }
-        moved = known | {
+        moved |= {
             image_id: self._append_again(winner)
-            for image_id, winner in winners_to_append_again(passed, stored | known).items()
+            for image_id, winner in winners_to_append_again(passed, stored | moved).items()
         }
         if moved:
             places = list(moved.values())
@@ -132,8 +132,7 @@ class ModerationLoop:
         letter = self._outbox.send(ProducerRecord(topic, winner.image_id, winner.event.encode()))
         message = self._outbox.settle(letter)
         self._metrics.reappended.labels(topic).inc()
-        place = WinnerLocation(message.topic, message.partition, message.offset)
-        return replace(winner, winner=place, appended=message.timestamp)
+        return replace(winner, winner=location_of(message), appended=message.timestamp)
 
     def _tell(self, passed: Sequence[Passed], stored: Mapping[str, IndexedDecision]) -> None:
         for one in (record for record in passed if record.fence is not None):
