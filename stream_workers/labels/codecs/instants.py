@@ -1,4 +1,4 @@
-"""RFC 3339 text to whole milliseconds since 1970, cut, and back."""
+"""Whole milliseconds since 1970, from RFC 3339 text, cut, and back: as text, or as `datetime`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ def milliseconds(text: str) -> int:
         raise UnusualTime(text) from error
 
 
+def moment(instant_ms: int) -> datetime:
+    """The instant as a `datetime` in UTC, exact to the millisecond."""
+    return _EPOCH + instant_ms * _MS
+
+
 def text(instant_ms: int) -> str:
     """The usual form of an instant, to the millisecond."""
-    moment = _EPOCH + instant_ms * _MS
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return moment(instant_ms).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from sightline.schemas.labels import EpochClosed, SearchClosed, SearchesClosed, Verdict
 from sightline.schemas.search_metrics import MAX_ACTORS, SearchMetricsCounted
+from sightline.stream_workers.labels.codecs import instants
 from sightline.stream_workers.labels.metrics.daily_actors import DailyActors
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Counted(NamedTuple):
@@ -134,7 +133,7 @@ class MetricsFold:
         return safe
 
     def _start_of(self, epoch: int) -> datetime:
-        return _EPOCH + timedelta(milliseconds=epoch * self._epoch_ms)
+        return instants.moment(epoch * self._epoch_ms)
 
     @staticmethod
     def _ended(source: _Source) -> int:

@@ -21,13 +21,13 @@ from faust.types import TP
 
 from sightline.engine.ports import Clock
 from sightline.engine.settings import KafkaSettings
+from sightline.stream_workers.labels.rules import MS_PER_S
 from sightline.stream_workers.labels.stage.committed_reads import CommittedReads
 from sightline.stream_workers.labels.stage.figures import StageFigures
 from sightline.stream_workers.labels.stage.partition import PartitionStage
 
 HEARTBEATS_PER_SESSION = 3
 COMMIT_INTERVAL_S = 1.0
-MS_PER_S = 1_000
 _log = logging.getLogger(__name__)
 
 PrepareAll = Callable[[list[int]], Mapping[int, Callable[[], PartitionStage]]]

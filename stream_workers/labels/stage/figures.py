@@ -6,9 +6,8 @@ from datetime import datetime
 
 from sightline.engine.metrics import Metrics
 from sightline.schemas.labels import Stage
+from sightline.stream_workers.labels.codecs import instants
 from sightline.stream_workers.labels.done_epochs import DoneRange
-
-MS_PER_S = 1_000
 
 
 class StageFigures:
@@ -30,7 +29,7 @@ class StageFigures:
     def finished(self, done: DoneRange, closed_ms: int, now: datetime) -> None:
         """`EpochDone` of these epochs is acknowledged; the closing record is of that instant."""
         self._metrics.label_epochs.labels(self._stage).inc(done.epoch - done.first_epoch + 1)
-        delay_s = now.timestamp() - closed_ms / MS_PER_S
+        delay_s = (now - instants.moment(closed_ms)).total_seconds()
         self._metrics.label_epoch_delay.labels(self._stage).observe(max(0.0, delay_s))
 
     def holds(self, partition: int, searches: int, uncommitted: int) -> None:

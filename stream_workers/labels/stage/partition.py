@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from datetime import UTC, datetime
 from typing import Protocol
 
 from sightline.engine.errors import Overloaded, PartUnavailable
@@ -18,6 +17,7 @@ from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import EPOCHS_DONE
 from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetterDesk
+from sightline.stream_workers.labels.codecs import instants
 from sightline.stream_workers.labels.done_epochs import DoneRange
 from sightline.stream_workers.labels.effects import (
     Destination,
@@ -35,7 +35,6 @@ from sightline.stream_workers.labels.stage.sending import Sending
 MAX_ANNOUNCING = 16
 """Finished epochs of a partition that wait for their acknowledgements; then taking waits, too."""
 FULL_QUEUE_PAUSE_S = 0.01
-MS_PER_S = 1_000
 
 
 class Core(Protocol):
@@ -240,7 +239,7 @@ class PartitionStage:
             offset=undecodable.offset,
             key=key,
             value=undecodable.value,
-            timestamp=datetime.fromtimestamp(timestamp_ms / MS_PER_S, UTC),
+            timestamp=instants.moment(timestamp_ms),
         )
         cause = Cause(stage=self._stage, error="ContractError", reason=undecodable.reason)
         return await self._send(self._letters.letter(record, cause))
