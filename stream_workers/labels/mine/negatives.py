@@ -6,6 +6,7 @@ from collections.abc import Collection
 from enum import StrEnum
 from operator import attrgetter
 
+from sightline.engine.pictures.near_duplicates import near_any
 from sightline.schemas.labels import Verdict
 from sightline.stream_workers.labels.codecs.interactions import UploadQuery
 from sightline.stream_workers.labels.codecs.searches import Graded, Search
@@ -40,10 +41,6 @@ def _bits(perceptual_hash: str) -> int:
     return int(perceptual_hash, 16)
 
 
-def _is_near(bits: int, others: list[int], rules: LabelRules) -> bool:
-    return any((bits ^ other).bit_count() <= rules.near_duplicate_bits for other in others)
-
-
 def why_not(
     image: Graded,
     search: Search,
@@ -58,7 +55,7 @@ def why_not(
         return NoNegative.UNEXAMINED
     if image.image_id in clicked:
         return NoNegative.CLICKED_BY_OTHERS
-    if _is_near(_bits(image.perceptual_hash), near, rules):
+    if near_any(_bits(image.perceptual_hash), near, bits=rules.near_duplicate_bits):
         return NoNegative.NEAR_DUPLICATE
     return None
 
@@ -93,6 +90,6 @@ def negatives(
     for image in passed_over:
         if len(found) == rules.negatives:
             break
-        if not _is_near(_bits(image.perceptual_hash), near, rules):
+        if not near_any(_bits(image.perceptual_hash), near, bits=rules.near_duplicate_bits):
             found.append(image)
     return found
