@@ -49,6 +49,11 @@ class Message:
         """Names the topic and the partition that the record was read from."""
         return TopicPartition(self.topic, self.partition)
 
+    @property
+    def key_text(self) -> str:
+        """The key as text; empty if there is none, and what is no UTF-8 in it replaced."""
+        return (self.key or b"").decode(errors="replace")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionLag:

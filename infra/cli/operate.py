@@ -165,7 +165,7 @@ def show_letter(
         raise NotFound(f"no dead letter of {place}; `sightline dlq list` shows what there is")
     for name, value in letters[0].facts.model_dump().items():
         typer.echo(f"{name:>10}: {value}")
-    typer.echo(f"{'key':>10}: {(letters[0].key or b'').decode(errors='replace')}")
+    typer.echo(f"{'key':>10}: {letters[0].key}")
     typer.echo((letters[0].value or b"")[:_SHOWN_BYTES].decode(errors="replace"))
 
 

@@ -76,7 +76,8 @@ class BucketBridge:
         self._patience = Patience(limits, health, metrics)
         self._batches = Batches(consumer, BUCKET_NOTIFICATIONS.name, patience=self._patience)
         self._outbox = Outbox(producer, self._patience)
-        self._dead_letters = DeadLetters(self._outbox, LetterLimit(LetterRate.of(limits)), metrics)
+        limit = LetterLimit(LetterRate.of(limits, "worker"))
+        self._dead_letters = DeadLetters(self._outbox, limit, metrics)
 
     def run(self, stop: threading.Event) -> None:
         """Bridge until `stop` is set; what was not finished is delivered again. Runs once.
@@ -153,9 +154,7 @@ class BucketBridge:
     ) -> Letter:
         """The dead letter; what one record says is up to whoever may put objects into a bucket."""
         self._count("dead_lettered")
-        kind = type(error).__name__
-        cause = Cause(stage=stage, error=kind, reason=str(error), by_sender=by_sender)
-        return self._dead_letters.send(message, cause)
+        return self._dead_letters.send(message, Cause.of(stage, error, by_sender=by_sender))
 
     def _count(self, result: str, number: int = 1) -> None:
         self._metrics.notifications.labels(result).inc(number)

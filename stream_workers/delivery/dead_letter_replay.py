@@ -17,7 +17,7 @@ class DeadLetter:
     """One message that could not be processed, and why."""
 
     facts: DeadLetterFacts
-    key: bytes | None
+    key: str
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     """The original ones."""
@@ -60,7 +60,7 @@ def read_dead_letter(message: Message) -> DeadLetter:
     """
     return DeadLetter(
         facts=DeadLetterFacts.parse(list(message.headers)),
-        key=message.key,
+        key=message.key_text,
         value=message.value,
         headers=tuple(h for h in message.headers if not h[0].startswith(HEADER_PREFIX)),
         appended=message.timestamp,
@@ -110,9 +110,8 @@ def replay(
     """
     replayed = []
     for letter in letters:
-        key = (letter.key or b"").decode(errors="replace")
         sent = producer.append(
-            ProducerRecord(letter.facts.topic, key, letter.value, headers=letter.headers)
+            ProducerRecord(letter.facts.topic, letter.key, letter.value, headers=letter.headers)
         )
         message = sent.result()
         one = Replayed(letter, message.topic, message.partition, message.offset)

@@ -23,10 +23,15 @@ class Cause:
     error: str
     """Kind: the name of an exception."""
     reason: str
-    attempts: int = 1
     by_sender: bool = False
     """Whether anybody who may send to us can bring it about. Such letters are counted, and never
     stop anything: else a stranger could."""
+
+    @classmethod
+    def of(cls, stage: str, error: BaseException, *, by_sender: bool = False) -> Cause:
+        """What an exception says; its kind where it says nothing."""
+        kind = type(error).__name__
+        return cls(stage=stage, error=kind, reason=str(error) or kind, by_sender=by_sender)
 
 
 class DeadLetterDesk:
@@ -61,14 +66,13 @@ class DeadLetterDesk:
             stage=cause.stage,
             error=cause.error,
             message=cause.reason[:MAX_FACT_CHARS],
-            attempts=cause.attempts,
         )
         told = facts.model_dump(exclude={"message"}) | {"why": facts.message}
         _log.warning("dead letter", extra=told)
         self._metrics.dead_letters.labels(message.topic, cause.error).inc()
         return ProducerRecord(
             topic=dead_letters_of(message.topic).name,
-            key=(message.key or b"").decode(errors="replace"),
+            key=message.key_text,
             value=message.value,
             headers=(*message.headers, *facts.headers()),
         )

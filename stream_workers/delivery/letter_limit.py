@@ -6,13 +6,25 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from sightline.engine.errors import DeadLetterLimit
 from sightline.engine.records import Message, TopicPartition
-from sightline.engine.settings import WorkerSettings
 
 EXIT_DEAD_LETTER_LIMIT = 71
 """The exit code of a worker's own process: starting it again would bury more of the same."""
+
+
+class BuryingLimits(Protocol):
+    """The settings of an area that makes dead letters."""
+
+    @property
+    def dead_letter_limit(self) -> int:
+        """More dead letters of a partition than these, within the window, stop the loop."""
+
+    @property
+    def dead_letter_window_s(self) -> float:
+        """The length of the window in seconds, by the timestamps of the records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +37,12 @@ class LetterRate:
     """What raises the limit; named in the error."""
 
     @classmethod
-    def of(cls, settings: WorkerSettings) -> LetterRate:
-        """Reads the limit from the settings that index worker and bridge share."""
+    def of(cls, settings: BuryingLimits, area: str) -> LetterRate:
+        """Reads the limit from the settings of an area: `worker`, `labels` or `sink`."""
         return cls(
             limit=settings.dead_letter_limit,
             window_s=settings.dead_letter_window_s,
-            setting="worker.dead_letter_limit",
+            setting=f"{area}.dead_letter_limit",
         )
 
 

@@ -37,8 +37,3 @@ def check_image_id(message: Message, image_id: str) -> None:
         NamedImage(image_id=image_id)
     except ValidationError as error:
         raise ContractError("data.image_id", ContractError.of(error).reason) from error
-
-
-def image_id_of(message: Message) -> str:
-    """Return the image id that a record's key names; a null has no other."""
-    return (message.key or b"").decode(errors="replace")

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from sightline.engine.records import DecisionFence, Fence, IndexedImage, Message, WinnerLocation
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.images import ImageState, tie
-from sightline.stream_workers.image_log.events import image_id_of, read_image_event
+from sightline.stream_workers.image_log.events import read_image_event
 
 _log = logging.getLogger(__name__)
 
@@ -33,12 +33,12 @@ def merge(messages: Iterable[Message]) -> dict[str, Event[ImageState]]:
     unreadable: list[str] = []
     for message in messages:
         if message.value is None:
-            topics[message.topic].pop(image_id_of(message), None)
+            topics[message.topic].pop(message.key_text, None)
             continue
         try:
             event = read_image_event(message)
         except ContractError as error:
-            unreadable.append(f"{image_id_of(message)}: {error}")
+            unreadable.append(f"{message.key_text}: {error}")
             continue
         _keep_higher(topics[message.topic], event)
     if unreadable:

@@ -81,9 +81,7 @@ class Outcomes:
 
     def _bury(self, item: Polled | ImageTask, stage: str, error: BaseException) -> Letter:
         message = item.message if isinstance(item, Polled) else item.polled.message
-        kind = type(error).__name__
-        cause = Cause(stage=stage, error=kind, reason=str(error) or kind)
-        letter = self._dead_letters.send(message, cause)
+        letter = self._dead_letters.send(message, Cause.of(stage, error))
         self._metrics.outcomes.labels(item.lane, Outcome.DEAD_LETTERED).inc()
         return letter
 

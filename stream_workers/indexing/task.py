@@ -11,7 +11,6 @@ from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState, hiding_rank, tie
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.offsets import PartitionLedger
-from sightline.stream_workers.image_log.events import image_id_of
 from sightline.stream_workers.image_log.winners import Passed, location_of
 from sightline.stream_workers.indexing.byte_budget import HeldBytes
 
@@ -39,7 +38,7 @@ class Polled(NamedTuple):
     @property
     def key(self) -> TaskKey:
         """The image and partition whose events the record takes turns with."""
-        return TaskKey(self.message.topic, self.message.partition, image_id_of(self.message))
+        return TaskKey(self.message.topic, self.message.partition, self.message.key_text)
 
     @property
     def location(self) -> WinnerLocation:

@@ -116,7 +116,7 @@ class IndexWorker:
             clock=clock,
         )
         outbox = Outbox(producer, patience)
-        dead_letters = DeadLetters(outbox, LetterLimit(LetterRate.of(settings)), metrics)
+        dead_letters = DeadLetters(outbox, LetterLimit(LetterRate.of(settings, "worker")), metrics)
         self._durability = Durability(
             index, outbox, offsets=offsets, patience=patience, clock=clock, metrics=metrics
         )

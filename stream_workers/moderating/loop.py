@@ -26,7 +26,6 @@ from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRa
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
 from sightline.stream_workers.delivery.retries import Patience
 from sightline.stream_workers.image_log.decisions import decision_order, read_decision
-from sightline.stream_workers.image_log.events import image_id_of
 from sightline.stream_workers.image_log.winners import (
     Passed,
     location_of,
@@ -61,7 +60,7 @@ class ModerationLoop:
         self.batches = Batches(consumer, IMAGES_MODERATION.name, patience=self._patience)
         self._outbox = Outbox(producer, self._patience)
         self._dead_letters = DeadLetters(
-            self._outbox, LetterLimit(LetterRate.of(settings)), metrics
+            self._outbox, LetterLimit(LetterRate.of(settings, "worker")), metrics
         )
 
     def run(self, stop: threading.Event) -> None:
@@ -88,7 +87,7 @@ class ModerationLoop:
                 )
             if event is not None or message.value is None:
                 fence = None if event is None else decision_order(event)
-                passed.append(Passed(image_id_of(message), location_of(message), fence))
+                passed.append(Passed(message.key_text, location_of(message), fence))
         self._patience.until_it_works(Part.INDEX, lambda: self._index.moderate(decisions))
         self._keep_winners(passed)
         for letter in letters:
@@ -102,8 +101,7 @@ class ModerationLoop:
             return read_decision(message)
         except ContractError as error:
             self._metrics.decisions.labels("dead_lettered").inc()
-            cause = Cause(stage="read", error=type(error).__name__, reason=str(error))
-            letters.append(self._dead_letters.send(message, cause))
+            letters.append(self._dead_letters.send(message, Cause.of("read", error)))
             return None
 
     def _keep_winners(self, passed: Sequence[Passed]) -> None:

@@ -80,7 +80,7 @@ def test_a_piped_list_of_dead_letters_is_whole(monkeypatch: pytest.MonkeyPatch) 
     )
     letter = DeadLetter(
         facts=facts,
-        key=b"cat",
+        key="cat",
         value=b"{}",
         headers=(),
         appended=datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),

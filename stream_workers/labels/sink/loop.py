@@ -69,11 +69,7 @@ class LabelSink:
         self._metrics = metrics
         self._patience = Patience(UsualDelays(), health, metrics)
         self._outbox = Outbox(producer, self._patience)
-        rate = LetterRate(
-            limit=settings.dead_letter_limit,
-            window_s=settings.dead_letter_window_s,
-            setting="sink.dead_letter_limit",
-        )
+        rate = LetterRate.of(settings, "sink")
         self._letters = DeadLetters(self._outbox, LetterLimit(rate), metrics)
         self._run_log = log
         self._sinks: dict[int, PartitionSink] = {}

@@ -109,11 +109,7 @@ class StageProcess:
         self._fail = fail
         self._run_id = run_id
         self._metrics = metrics if metrics is not None else Metrics()
-        rate = LetterRate(
-            limit=labels.dead_letter_limit,
-            window_s=labels.dead_letter_window_s,
-            setting="labels.dead_letter_limit",
-        )
+        rate = LetterRate.of(labels, "labels")
         self._letters = DeadLetterDesk(LetterLimit(rate), self._metrics)
         self._clock = SystemClock()
         self._sources = log.partition_count(interactions)
