@@ -15,6 +15,7 @@ from sightline.stream_workers.labels.codecs.searches import Graded, Search
 from sightline.stream_workers.labels.codecs.triples import Mined
 from sightline.stream_workers.labels.explain.evidence import Evidence
 from sightline.stream_workers.labels.grades import NOTHING, POSITIVE
+from sightline.stream_workers.labels.mine.caps import Named
 from sightline.stream_workers.labels.mine.epoch import mine_search
 from sightline.stream_workers.labels.mine.negatives import (
     NoNegative,
@@ -23,7 +24,7 @@ from sightline.stream_workers.labels.mine.negatives import (
     positives,
     why_not,
 )
-from sightline.stream_workers.labels.mine.votes import Named, one_vote_each, with_enough_actors
+from sightline.stream_workers.labels.mine.votes import one_vote_each, with_enough_actors
 from sightline.stream_workers.labels.rules import LabelRules
 
 

@@ -6,15 +6,18 @@ Ids are unique; what stays keeps its order.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
+from operator import attrgetter
 
 from sightline.stream_workers.labels.codecs.triples import Mined
 from sightline.stream_workers.labels.rules import LabelRules
 
-_ABOVE_ALL = "~"
-"""Sorts behind every hex digit."""
+Named = tuple[str, Mined]
+"""A triple with its id."""
+_of_negative = attrgetter("negative.image_id")
 
 
-def cap_hot_anchors(triples: list[tuple[str, Mined]], rules: LabelRules) -> list[tuple[str, Mined]]:
+def cap_hot_anchors(triples: list[Named], rules: LabelRules) -> list[Named]:
     """Keeps an anchor's smallest ids in an epoch; what is cut gives no weight to the rest."""
     most = rules.hot_anchor_triples
     if len(triples) <= most:
@@ -23,17 +26,17 @@ def cap_hot_anchors(triples: list[tuple[str, Mined]], rules: LabelRules) -> list
     return [pair for pair in triples if pair[0] <= last]
 
 
-def cap_popular_negatives(
-    triples: list[tuple[str, Mined]], rules: LabelRules
-) -> list[tuple[str, Mined]]:
+def cap_popular_negatives(triples: list[Named], rules: LabelRules) -> list[Named]:
     """Keeps each negative's smallest ids in a partition's epoch; cuts the rest."""
-    most = rules.popular_negative_triples
-    named: defaultdict[str, list[str]] = defaultdict(list)
+    return smallest(triples, rules.popular_negative_triples, _of_negative)
+
+
+def smallest(triples: list[Named], most: int, whose: Callable[[Mined], str]) -> list[Named]:
+    """Keeps the smallest ids of each whose they are, `most` of them; cuts the rest."""
+    held: defaultdict[str, list[str]] = defaultdict(list)
     for name, mined in triples:
-        named[mined.negative.image_id].append(name)
-    last = {
-        negative: sorted(names)[most - 1] for negative, names in named.items() if len(names) > most
-    }
+        held[whose(mined)].append(name)
+    last = {one: sorted(names)[most - 1] for one, names in held.items() if len(names) > most}
     if not last:
         return triples
-    return [pair for pair in triples if pair[0] <= last.get(pair[1].negative.image_id, _ABOVE_ALL)]
+    return [pair for pair in triples if pair[0] <= last.get(whose(pair[1]), pair[0])]

@@ -9,7 +9,7 @@ from operator import attrgetter
 from sightline.schemas.labels import Verdict
 from sightline.stream_workers.labels.codecs.searches import Search
 from sightline.stream_workers.labels.codecs.triples import Mined
-from sightline.stream_workers.labels.mine.caps import cap_hot_anchors, cap_popular_negatives
+from sightline.stream_workers.labels.mine.caps import Named, cap_hot_anchors, cap_popular_negatives
 from sightline.stream_workers.labels.mine.negatives import makes_triples, negatives, positives
 from sightline.stream_workers.labels.mine.triple_ids import triple_id
 from sightline.stream_workers.labels.mine.votes import (
@@ -36,9 +36,7 @@ def clicked_by_people(searches: Iterable[Search]) -> Clicked:
     return clicked
 
 
-def mine_search(
-    search: Search, clicked: Collection[str], rules: LabelRules
-) -> Iterator[tuple[str, Mined]]:
+def mine_search(search: Search, clicked: Collection[str], rules: LabelRules) -> Iterator[Named]:
     """Every positive with every negative of one search, by id; uncapped."""
     chosen = positives(search) if makes_triples(search) else []
     against = negatives(search, chosen, clicked, rules) if chosen else []
@@ -54,9 +52,7 @@ def mine_search(
             yield name, Mined(search, positive, negative)
 
 
-def bounded(
-    triples: list[tuple[str, Mined]], voters: Collection[Voters], rules: LabelRules
-) -> list[tuple[str, Mined]]:
+def bounded(triples: list[Named], voters: Collection[Voters], rules: LabelRules) -> list[Named]:
     """Keeps of one anchor's triples in an epoch those that teach, none of them too much."""
     voted = one_vote_each(with_enough_actors(triples, voters, rules))
     return cap_hot_anchors(cap_actors(voted, rules), rules)
@@ -67,7 +63,7 @@ def mine_epoch(
     history: Iterable[Mapping[str, Collection[str]]],
     rules: LabelRules,
     voters: Collection[Voters] = (),
-) -> list[tuple[str, Mined]]:
+) -> list[Named]:
     """The epoch's triples; those of an anchor, and of a search, in a row.
 
     Args:
@@ -81,7 +77,7 @@ def mine_epoch(
         search for _, search in sorted(searches, key=lambda pair: (pair[0], pair[1].search_id))
     ]
     ordered.sort(key=attrgetter("anchor_id"))
-    kept: list[tuple[str, Mined]] = []
+    kept: list[Named] = []
     for anchor_id, group in groupby(ordered, key=attrgetter("anchor_id")):
         clicked = frozenset().union(*(epoch.get(anchor_id, ()) for epoch in past))
         found: dict[str, Mined] = {}

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from operator import attrgetter
 
 from sightline.schemas.labels import Verdict
 from sightline.stream_workers.labels.codecs.searches import Search
 from sightline.stream_workers.labels.codecs.triples import Mined
+from sightline.stream_workers.labels.mine.caps import Named, smallest
 from sightline.stream_workers.labels.mine.negatives import positives
 from sightline.stream_workers.labels.rules import LabelRules
 
-Named = tuple[str, Mined]
-"""A triple with its id."""
 Pair = tuple[str, str]
 """An anchor and an image that was preferred for it."""
 Voters = Mapping[Pair, Collection[str]]
 """Per pair the actors who preferred it."""
+_of_actor = attrgetter("search.actor_id")
 
 
 def voters_of(searches: Iterable[Search]) -> dict[Pair, set[str]]:
@@ -60,23 +61,13 @@ def one_vote_each(triples: list[Named]) -> list[Named]:
 
 def cap_actors(triples: list[Named], rules: LabelRules) -> list[Named]:
     """Keeps each actor's smallest ids, weighing less where the actor acted on many pairs."""
-    kept = triples if len(triples) <= rules.actor_anchor_triples else _smallest(triples, rules)
+    most = rules.actor_anchor_triples
+    kept = triples if len(triples) <= most else smallest(triples, most, _of_actor)
     for _, mined in kept:
         if mined.search.actor_pairs > rules.actor_pairs:
             # What brings the whole epoch of the actor down to the weight of so many pairs.
             mined.sampling_weight = rules.actor_pairs / mined.search.actor_pairs
     return kept
-
-
-def _smallest(triples: list[Named], rules: LabelRules) -> list[Named]:
-    names: defaultdict[str, list[str]] = defaultdict(list)
-    for name, mined in triples:
-        names[mined.search.actor_id].append(name)
-    most = rules.actor_anchor_triples
-    last = {actor: sorted(held)[most - 1] for actor, held in names.items() if len(held) > most}
-    if not last:
-        return triples
-    return [pair for pair in triples if pair[0] <= last.get(pair[1].search.actor_id, pair[0])]
 
 
 def _whose(mined: Mined) -> Pair:
