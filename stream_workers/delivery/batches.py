@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 
 from sightline.engine.errors import Part
 from sightline.engine.ports import EventConsumer
@@ -38,11 +37,10 @@ class Batches:
             stop: ends the work, and any waiting for a part that is away.
         """
         self._patience.giving_up = stop
-        poll = partial(self._consumer.poll, _AT_ONCE, _POLL_S)
         try:
             self.subscribe()
             while not stop.is_set():
-                messages = self._patience.polled(poll, self._consumer.ask)
+                messages = self._patience.polled(self._consumer, _AT_ONCE, _POLL_S)
                 if messages:
                     work(messages)
                     self.commit(messages)
@@ -57,10 +55,8 @@ class Batches:
 
     def commit(self, messages: Sequence[Message]) -> None:
         """Commit, per partition, the offset behind the last of these messages."""
-        offsets: dict[TopicPartition, int] = {}
-        for message in messages:
-            place = message.topic_partition
-            offsets[place] = max(offsets.get(place, 0), message.offset + 1)
+        # Within a partition they come in order, so the last one stays.
+        offsets = {message.topic_partition: message.offset + 1 for message in messages}
         self._patience.until_it_works(Part.BROKER, lambda: self._consumer.commit(offsets))
 
     def close(self) -> None:

@@ -6,12 +6,14 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from sightline.engine.backoff import Backoff, retry_transient
 from sightline.engine.errors import Part, PartUnavailable, TransientError
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
+from sightline.engine.records import Message
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -35,6 +37,16 @@ class UsualDelays:
 
     backoff_initial_s: float = 0.1
     backoff_max_s: float = 10.0
+
+
+class LogReader(Protocol):
+    """What reads the log: `EventConsumer` and `LogFollower` are such."""
+
+    def poll(self, max_messages: int, timeout_s: float) -> Sequence[Message]:
+        """The records that are there within the time, or none. Raises `PartUnavailable`."""
+
+    def ask(self) -> None:
+        """Ask the broker for anything. Raises `PartUnavailable`: it does not answer."""
 
 
 class GaveUp(Exception):
@@ -68,31 +80,24 @@ class Patience:
             self._health.up(one)
         return value
 
-    def polled(self, poll: Callable[[], Sequence[T]], ask: Callable[[], object]) -> Sequence[T]:
+    def polled(self, reader: LogReader, most: int, wait_s: float) -> Sequence[Message]:
         """What a poll of the log brings, however long the broker is away.
 
         An empty poll says nothing of the broker, since one that is gone gives empty polls, too:
         while it counts as down, it is asked.
 
-        Args:
-            poll: the records that are there, or none.
-            ask: asks the broker for anything; raises `PartUnavailable`.
-
         Raises:
             GaveUp: the worker stops while the broker is away.
         """
-        answered: set[Part] = set()
+        return self._repeated(Part.BROKER, partial(self._poll_once, reader, most, wait_s), set())
 
-        def once() -> Sequence[T]:
-            came = poll()
-            if not came and self.is_down(Part.BROKER):
-                ask()
-                answered.add(Part.BROKER)
-            return came
-
-        came = self._repeated(Part.BROKER, once, set())
-        if came or answered:
-            self._health.up(Part.BROKER)
+    def _poll_once(self, reader: LogReader, most: int, wait_s: float) -> Sequence[Message]:
+        came = reader.poll(most, wait_s)
+        if not came:
+            if not self.is_down(Part.BROKER):
+                return came
+            reader.ask()
+        self.worked(Part.BROKER)
         return came
 
     def _repeated(self, part: Part, action: Callable[[], T], waited_for: set[Part]) -> T:

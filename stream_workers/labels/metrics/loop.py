@@ -78,8 +78,7 @@ class SearchMetrics:
         told_at = self._clock.monotonic()
         try:
             while not stop.is_set():
-                poll = partial(follower.poll, POLL_MESSAGES, POLL_S)
-                for message in self._patience.polled(poll, follower.ask):
+                for message in self._patience.polled(follower, POLL_MESSAGES, POLL_S):
                     self._take(message)
                 if self._clock.monotonic() - told_at >= COMMIT_S:
                     told_at = self._clock.monotonic()

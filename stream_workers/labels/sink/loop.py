@@ -117,8 +117,7 @@ class LabelSink:
         )
 
     def _take(self, follower: LogFollower) -> None:
-        poll = partial(follower.poll, POLL_MESSAGES, POLL_S)
-        for message in self._patience.polled(poll, follower.ask):
+        for message in self._patience.polled(follower, POLL_MESSAGES, POLL_S):
             self._sinks[message.partition].take(message)
 
     def _flush(self, number: int, follower: LogFollower) -> None:
