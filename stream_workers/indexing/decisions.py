@@ -21,7 +21,7 @@ class Next(StrEnum):
     WRITE = "write"
     """Its final state can be written without its bytes."""
     BYTES = "bytes"
-    """Its bytes must be looked at; what it hides must be hidden first."""
+    """A verdict on its bytes is needed; what it hides must be hidden before they are read."""
 
 
 def decide(known: Judged, stored: IndexedImage | None) -> Next:
@@ -30,7 +30,7 @@ def decide(known: Judged, stored: IndexedImage | None) -> Next:
         return Next.NOTHING
     if isinstance(known.task.state, ImageDeleted) or known.verdict is not None:
         return Next.WRITE
-    return Next.WRITE if reuses_vector(known, stored) else Next.BYTES
+    return Next.BYTES
 
 
 def reuses_vector(known: Judged, stored: IndexedImage | None) -> bool:

@@ -72,7 +72,7 @@ class Applied:
 
     judged: Judged
     outcome: Outcome
-    stored: IndexedImage | None
+    stored: IndexedImage
     times: StageTimes
     repeated: bool = False
     """Whether the event had been applied before this delivery of it."""

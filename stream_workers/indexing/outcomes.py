@@ -110,8 +110,8 @@ def outcome_event(
     if outcome is Outcome.REJECTED:
         rejected = ImageRejected(
             **common,
-            reason=((stored.reason if stored else None) or "unknown")[:_REASON_CHARS],
-            message=((stored.message if stored else None) or "")[:_MESSAGE_CHARS],
+            reason=(stored.reason or "unknown")[:_REASON_CHARS],
+            message=(stored.message or "")[:_MESSAGE_CHARS],
         )
         return Event[ImageRejected](type=ImageRejected.TYPE, data=rejected, **envelope)
     indexed = ImageIndexed(**common, embedded=applied.judged.embedded is not None)

@@ -8,7 +8,6 @@ from sightline.engine.errors import Part
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import IndexedImage
 from sightline.schemas.envelope import ContractError
-from sightline.schemas.images import ImageDeleted
 from sightline.stream_workers.delivery.retries import Patience
 from sightline.stream_workers.image_log.events import read_image_event
 from sightline.stream_workers.indexing.decisions import Next, decide, facts_of, reuses_vector
@@ -72,18 +71,17 @@ class Planner:
 
     def _reuse(self, ready: Sequence[Judged], stored: Stored) -> list[Judged]:
         """Give a verdict to those whose bytes the index has already looked at."""
-        equal = [
-            known
+        equal = {
+            known.task
             for known in ready
-            if known.verdict is None
-            and decide(known, stored.get(known.task.image_id)) is Next.WRITE
+            if decide(known, stored.get(known.task.image_id)) is Next.BYTES
             and reuses_vector(known, stored.get(known.task.image_id))
-        ]
+        }
         if not equal:
             return list(ready)
-        whole = self._get({known.task.image_id for known in equal}, vectors=True)
+        whole = self._get({task.image_id for task in equal}, vectors=True)
         return [
-            _reused(known, whole.get(known.task.image_id)) if known in equal else known
+            _reused(known, whole.get(known.task.image_id)) if known.task in equal else known
             for known in ready
         ]
 
@@ -95,13 +93,13 @@ def _reused(known: Judged, whole: IndexedImage | None) -> Judged:
 
 
 def _needs(known: Judged, stored: IndexedImage | None) -> list[Move]:
-    needs = decide(known, stored)
-    if needs is Next.NOTHING:
-        return [Write(known, settled=True)]
-    if known.verdict is not None or isinstance(known.task.state, ImageDeleted):
-        return [Write(known)]
-    # needs bytes, or the equal bytes' vector was overwritten between the two reads
-    return _bytes(known)
+    match decide(known, stored):
+        case Next.NOTHING:
+            return [Write(known, settled=True)]
+        case Next.WRITE:
+            return [Write(known)]
+        case Next.BYTES:
+            return _bytes(known)
 
 
 def _bytes(known: Judged) -> list[Move]:
