@@ -79,7 +79,8 @@ def erase_user(
     askers: defaultdict[str, set[bool]] = defaultdict(set)
     for topic, shown in _told(interactions, ResultsShown):
         theirs = pseudonym in (shown.actor_id, shown.user_pseudonym) and shown.issued_at < now
-        report.searches.update([topic] * theirs)
+        if theirs:
+            report.searches[topic] += 1
         picture = _picture(shown)
         if picture is not None and picture.bucket == bucket:
             askers[picture.key].add(theirs)
