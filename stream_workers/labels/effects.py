@@ -16,7 +16,6 @@ class Destination(StrEnum):
     CLOSED = "closed"
     OMITTED = "omitted"
     TRIPLES = "triples"
-    DEAD_LETTERS = "dead_letters"
 
 
 class Outgoing(NamedTuple):
