@@ -1,1 +1,1 @@
-"""From labels to a better model: evaluation, the default projection, propensity; no loop yet."""
+"""From labels to a better model: data sets, training, evaluation, registry and propensity."""

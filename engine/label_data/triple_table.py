@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
@@ -23,18 +24,41 @@ ATTEMPTS = 5
 """A retraction may replace files while they are read; then the manifest is read again."""
 
 
+Ends = Mapping[tuple[str, int], int]
+"""For each log and partition the offset below which records were read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldTriples:
+    """The triples that hold, and how far the topic was read for them."""
+
+    table: pa.Table
+    """By `triple_columns.TRIPLES`, ordered by epoch and id, each id once."""
+    ends: Ends
+
+
 def read_triples(
     store: ObjectStore, bucket: str, *, topic: str = TRAINING_TRIPLES.name
 ) -> pa.Table:
+    """Every triple that holds, as a table; see `read_held`."""
+    return read_held(store, bucket, topic=topic).table
+
+
+def read_held(
+    store: ObjectStore,
+    bucket: str,
+    *,
+    topic: str = TRAINING_TRIPLES.name,
+    until: Ends | None = None,
+) -> HeldTriples:
     """Every triple that holds, ordered by epoch and id: mined, less retracted, each id once.
 
     Args:
         store: the object store.
         bucket: our own.
         topic: that the sink wrote, without prefix.
-
-    Returns:
-        A table of `triple_schema.TRIPLES`.
+        until: only what was mined below these offsets, as an earlier call named them: the same
+            triples again, less what was retracted since.
 
     Raises:
         ObjectMissing: files that the manifest lists are gone for good.
@@ -43,19 +67,25 @@ def read_triples(
     manifest = TripleManifest(store, bucket, topic)
     for _ in range(ATTEMPTS - 1):
         try:
-            return _read(manifest)
+            return _read(manifest, until)
         except ObjectMissing:
             continue
-    return _read(manifest)
+    return _read(manifest, until)
 
 
-def _read(manifest: TripleManifest) -> pa.Table:
+def _read(manifest: TripleManifest, until: Ends | None) -> HeldTriples:
     entries = [stored.entry for stored in manifest.entries()]
-    mined = read_files(manifest, files_of(entries, FileKind.TRIPLES))
+    wanted = [e for e in entries if until is None or e.end_offset <= until.get(_source(e), 0)]
+    mined = read_files(manifest, files_of(wanted, FileKind.TRIPLES))
     taken_back = read_files(
         manifest, files_of(entries, FileKind.RETRACTIONS), columns=("triple_id",)
     )
-    return holding(mined, taken_back["triple_id"])
+    ends = {_source(entry): entry.end_offset for entry in wanted}
+    return HeldTriples(holding(mined, taken_back["triple_id"]), ends)
+
+
+def _source(entry: ManifestEntry) -> tuple[str, int]:
+    return entry.log, entry.partition
 
 
 def files_of(entries: Sequence[ManifestEntry], kind: FileKind) -> list[TripleFile]:

@@ -24,6 +24,7 @@ from sightline.infra.cli import (
     publish,
     run,
     trace,
+    train,
 )
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
@@ -41,6 +42,7 @@ for commands in (
     run.app,
     label_stages.app,
     labels.app,
+    train.app,
     models.app,
     publish.app,
     moderate.app,

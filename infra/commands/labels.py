@@ -17,13 +17,12 @@ from pyarrow import csv, parquet
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import (
     ensure_topics,
-    object_directory,
     open_event_log,
     open_log_producer,
     open_object_store,
     signing_secret,
 )
-from sightline.engine.errors import NotFound, RefusedToStart, SettingsInvalid
+from sightline.engine.errors import NotFound, SettingsInvalid
 from sightline.engine.label_data.propensity import PropensityCurve, picture_key, store_curve
 from sightline.engine.label_data.triple_manifest import FileKind, TripleManifest
 from sightline.engine.label_data.triple_table import read_triples
@@ -33,6 +32,7 @@ from sightline.engine.ports import EventProducer, ObjectStore
 from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import Mode, Settings
+from sightline.infra.commands.label_store import opened_store
 from sightline.infra.supervision.loops import run_together
 from sightline.infra.supervision.metrics_port import serve_metrics
 from sightline.infra.wiring.label_data import LabelData
@@ -119,17 +119,8 @@ class LabelCommands:
         Raises:
             RefusedToStart: the store is a directory that no process has made yet.
         """
-        directory = object_directory(settings)
-        if directory is not None and not (directory / settings.store.bucket).is_dir():
-            raise RefusedToStart(
-                f"{directory} holds nothing yet: `sightline up --detach` fills it, and triples "
-                "come of searches and clicks"
-            )
-        store = open_object_store(settings)
-        try:
+        with opened_store(settings) as store:
             yield cls(settings, store)
-        finally:
-            store.close()
 
     def retract(self) -> RetractionReport:
         """Takes back what is erased or hidden, once; see `Retraction.run`."""

@@ -19,18 +19,16 @@ from sightline.training.loop.batches import Batches
 from sightline.training.loop.checkpoint import Checkpoint
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.training import Trained, train_head
-from tests.learning import World, clicked, world
+from tests.learning import World, clicked, one_thread, world
 
 SETTINGS = HeadSettings(steps=30, batch=32, corpus=16, learning_rate=1e-2, checkpoint_every=10)
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """So small that more would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def alone() -> Iterator[None]:
+    """Every test of this module computes on one thread."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,73 @@
+"""`sightline train`: from clicks to a head, in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightline.engine.settings import load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+def train(
+    *,
+    folder: Annotated[Path, typer.Argument(help="A new folder, or that of a training to go on.")],
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Equal seeds and data give equal bytes.")
+    ] = 0,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Steps; else 200, or 100 below 2,000 pairs."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Pairs in a step.")] = 128,
+    temperature: Annotated[
+        float, typer.Option(metavar="T", help="Divides similarities; lower looks at the nearest.")
+    ] = 0.1,
+    skip_hardest: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Leave out the N most similar negatives of each."),
+    ] = 0,
+    balance: Annotated[
+        float,
+        typer.Option(min=0, max=1, metavar="B", help="0: each pair alike; 1: each anchor alike."),
+    ] = 0.5,
+    held_out: Annotated[
+        float, typer.Option(min=0, metavar="S", help="Share of the kinds that is kept out.")
+    ] = 0.2,
+    later: Annotated[
+        float, typer.Option(min=0, metavar="S", help="Share of the newest pairs that is kept out.")
+    ] = 0.1,
+    corpus: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Further pictures, as random negatives.")
+    ] = 2_000,
+    like: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Read triples only as far as that training did."),
+    ] = None,
+) -> None:
+    """Train a head on what people clicked. Writes FOLDER; publishes nothing."""
+    from sightline.infra.commands.train import TrainWishes, run_training  # noqa: PLC0415 - heavy
+    from sightline.training.loop.learning import LearningSettings  # noqa: PLC0415 - heavy
+    from sightline.training.loop.settings import HeadSettings  # noqa: PLC0415 - heavy
+
+    head = HeadSettings(
+        seed=seed,
+        steps=steps,
+        batch=batch,
+        temperature=temperature,
+        skip_hardest=skip_hardest,
+        balance=balance,
+    )
+    learning = LearningSettings(head=head, held_out=held_out, later=later)
+    wishes = TrainWishes(folder=folder, learning=learning, corpus=corpus, like=like)
+    learnt = run_training(load_settings(), wishes, typer.echo)
+    losses, taught = learnt.trained.curve.losses, int(learnt.trained_on.sum())
+    typer.echo(f"{taught} of {len(learnt.pairs)} pairs taught; the others may judge")
+    if len(losses):
+        typer.echo(f"loss {losses[0]:.3f} in the first of {len(losses)} steps, {losses[-1]:.3f} in")
+        typer.echo(f"the last; {folder / 'curve.svg'} shows it")
+    typer.echo(f"the head: {folder / 'head.safetensors'}")

@@ -1,0 +1,184 @@
+"""What `sightline train` does: label data, pictures and settings in, a folder with a head out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightline.engine.connecting.connections import open_event_log
+from sightline.engine.embedding.choice import open_runtime
+from sightline.engine.embedding.embedder import Projection, Runtime, load_projection
+from sightline.engine.embedding.model_files import ModelSource, model_source
+from sightline.engine.errors import SettingsInvalid
+from sightline.engine.label_data.propensity import PropensityCurve, latest_curve
+from sightline.engine.label_data.triple_table import Ends, HeldTriples, read_held
+from sightline.engine.ports import ObjectStore
+from sightline.engine.settings import Settings
+from sightline.infra.commands.label_store import opened_store
+from sightline.schemas.topics import JUDGEMENTS, TRAINING_TRIPLES
+from sightline.training.datasets.feature_cache import FeatureCache
+from sightline.training.datasets.features import PictureFeatures
+from sightline.training.datasets.judgements import Judgement, judgements_of
+from sightline.training.datasets.pairs import ClickPairs, pairs_of
+from sightline.training.datasets.picture_features import FeatureMaker, Made
+from sightline.training.datasets.pictures import (
+    IMAGE_TOPICS,
+    Picture,
+    public_pictures,
+    uploaded_pictures,
+)
+from sightline.training.loop.code import code_record
+from sightline.training.loop.learning import LearningSettings, Learnt, learn
+from sightline.training.loop.run_folder import begin_run, end_run, read_record
+
+_CACHE = Path(".cache", "sightline", "features")
+_PACKAGE = "sightline-search"
+Say = Callable[[str], None]
+"""Tells whoever waits how far it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainWishes:
+    """What the command line asks for: how to train, where to write."""
+
+    folder: Path
+    """Where the run is written."""
+    learning: LearningSettings = field(default_factory=LearningSettings)
+    corpus: int = 2_000
+    """Public pictures beside those in the pairs, as random negatives."""
+    like: Path | None = None
+    """The folder of an earlier run: read the labelled topic no further than it did."""
+    cache: Path | None = None
+    """Where features are kept; None: `~/.cache/sightline/features`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Labels:
+    """What people did and said, and how far it was read."""
+
+    held: HeldTriples
+    judgements: tuple[Judgement, ...]
+    propensity: PropensityCurve | None
+    pairs: ClickPairs
+
+
+def run_training(settings: Settings, wishes: TrainWishes, say: Say) -> Learnt:
+    """Read, look, learn and write; a repeat after a kill goes on with the same result.
+
+    Raises:
+        SettingsInvalid: the folder holds a run already, or there is nothing to train on.
+        PartUnavailable: the log or the store did not answer; repeat it.
+    """
+    with opened_store(settings) as store:
+        checkpoint = begin_run(wishes.folder)
+        source = model_source(settings.embedder)
+        runtime = open_runtime(source, settings.embedder)
+        labels = _labels(settings, store, wishes)
+        say(f"{labels.held.table.num_rows} triples, {len(labels.pairs)} pairs")
+        pictures = _pictures(settings, labels.held)
+        maker = _maker(settings, store, wishes.cache or Path.home() / _CACHE, source, runtime)
+        made = maker.features_of(_wanted(wishes, labels.pairs, pictures), pictures)
+        say(f"{len(made.features)} pictures, {made.kept} of them known")
+    for reason, count in made.left_out.items():
+        say(f"{count} pictures left out: {reason}")
+    groups = [pictures[image].group for image in made.features.images]
+    start = _start(source, made.features)
+    learnt = learn(
+        labels.pairs, made.features, start, wishes.learning, labels=groups, checkpoint=checkpoint
+    )
+    end_run(wishes.folder, learnt, _record(wishes, labels, made, source, runtime))
+    return learnt
+
+
+def _labels(settings: Settings, store: ObjectStore, wishes: TrainWishes) -> _Labels:
+    bucket = settings.store.bucket
+    until = None if wishes.like is None else _ends(read_record(wishes.like))
+    held = read_held(store, bucket, until=until)
+    judgements = judgements_of(open_event_log(settings).read((JUDGEMENTS.name,)))
+    propensity = latest_curve(store, bucket)
+    pairs = pairs_of(held.table, judgements, propensity=propensity)
+    return _Labels(held=held, judgements=judgements, propensity=propensity, pairs=pairs)
+
+
+def _pictures(settings: Settings, held: HeldTriples) -> dict[str, Picture]:
+    public = public_pictures(open_event_log(settings).read(IMAGE_TOPICS))
+    return uploaded_pictures(held.table) | public
+
+
+def _maker(
+    settings: Settings, store: ObjectStore, cache: Path, source: ModelSource, runtime: Runtime
+) -> FeatureMaker:
+    network = _network(source).digest(precision=runtime.precision, runtime=runtime.name)
+    return FeatureMaker(
+        store=store,
+        runtime=runtime,
+        input_size=source.input_size,
+        limits=settings.decode,
+        cache=FeatureCache(cache, network),
+        threads=settings.embedder.threads or len(os.sched_getaffinity(0)),
+    )
+
+
+def _wanted(wishes: TrainWishes, pairs: ClickPairs, pictures: Mapping[str, Picture]) -> list[str]:
+    """The images of the pairs, and some others that the seed chooses."""
+    others = sorted(set(pictures) - set(pairs.images))
+    random = np.random.default_rng(wishes.learning.head.seed)
+    chosen = random.permutation(len(others))[: wishes.corpus]
+    return [*pairs.images, *(others[at] for at in chosen)]
+
+
+def _network(source: ModelSource) -> ModelSource:
+    """The same without its projection: what the features follow from."""
+    return replace(source, projection=None, projection_id=None)
+
+
+def _start(source: ModelSource, features: PictureFeatures) -> Projection:
+    """The projection that serves; without one, the features themselves."""
+    if source.projection is not None:
+        return load_projection(source.projection)
+    width = features.features.shape[1]
+    return Projection(np.zeros(width, np.float32), np.eye(width, dtype=np.float32))
+
+
+def _ends(record: Mapping[str, Any]) -> Ends:
+    try:
+        return {(at["log"], int(at["partition"])): int(at["end"]) for at in record["offsets"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise SettingsInvalid(f"the record of that training names no offsets: {error}") from error
+
+
+def _record(
+    wishes: TrainWishes, labels: _Labels, made: Made, source: ModelSource, runtime: Runtime
+) -> dict[str, Any]:
+    """What the head follows from: equal records mean equal heads on one machine."""
+    table = labels.held.table
+    offsets = sorted(labels.held.ends.items())
+    return {
+        "topic": TRAINING_TRIPLES.name,
+        "offsets": [{"log": log, "partition": at, "end": end} for (log, at), end in offsets],
+        "rules_versions": sorted(table["rules_version"].unique().to_pylist()),
+        "ranked_by": sorted(table["model_digest"].unique().to_pylist()),
+        "propensity_version": None if labels.propensity is None else labels.propensity.version,
+        "start": {
+            "model": source.model,
+            "weights": source.weights_id,
+            "projection": source.projection_id,
+            "precision": runtime.precision,
+            "runtime": runtime.name,
+            "digest": source.digest(precision=runtime.precision, runtime=runtime.name),
+        },
+        "settings": asdict(wishes.learning) | {"corpus": wishes.corpus},
+        "code": code_record() | {"version": version(_PACKAGE)},
+        "counted": {
+            "triples": table.num_rows,
+            "judgements": len(labels.judgements),
+            "pairs_read": len(labels.pairs),
+            "pictures_left_out": made.left_out,
+        },
+    }

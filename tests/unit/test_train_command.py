@@ -1,0 +1,211 @@
+"""`sightline train`: from Parquet triples, a log and stored pictures to a folder with a head."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from sightline.engine.clock import ManualClock
+from sightline.engine.embedding.model_files import model_source
+from sightline.engine.errors import RefusedToStart, SettingsInvalid
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.label_data.triple_manifest import TripleManifest
+from sightline.engine.object_store.directory import DirectoryObjectStore
+from sightline.engine.records import ProducerRecord
+from sightline.engine.settings import Settings, SinkSettings, StoreSettings
+from sightline.infra.cli import main
+from sightline.infra.commands import train
+from sightline.infra.commands.train import TrainWishes, run_training
+from sightline.schemas.fields import Visibility
+from sightline.schemas.images import ImageUploaded, ObjectReference
+from sightline.schemas.searches import ImageQuery
+from sightline.schemas.topics import IMAGES, JUDGEMENTS, TRAINING_TRIPLES
+from sightline.stream_workers.labels.sink.partition import PartitionSink
+from sightline.training.loop.head import Head
+from sightline.training.loop.learning import LearningSettings
+from sightline.training.loop.settings import HeadSettings
+from sightline.training.loop.steps import Steps
+from tests.label_rows import at, encoded, message, retracted, triple
+from tests.learning import one_thread
+from tests.pictures import encoded as picture_bytes
+from tests.pictures import scene
+from tests.unit.test_training_pictures import judged
+
+BUCKET = "sightline"
+NAMES = tuple(f"i{number:02}" for number in range(24))
+LEARNING = LearningSettings(
+    head=HeadSettings(steps=12, batch=16, checkpoint_every=4), held_out=0.3, later=0.2
+)
+
+
+class Colours:
+    """A runtime of sixteen features: means of a four by four grid, in grey."""
+
+    name, precision, batched = "fake", "fp32", False
+
+    def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(n, 224, 224, 3) to (n, 16)."""
+        grid = crops.reshape(len(crops), 4, 56, 4, 56, 3).mean(axis=(2, 4, 5), dtype=np.float64)
+        rows: NDArray[np.float32] = grid.reshape(len(crops), 16).astype(np.float32) / 255
+        return rows
+
+
+@dataclass(frozen=True)
+class Place:
+    """A deployment's settings, its store and its log."""
+
+    settings: Settings
+    store: DirectoryObjectStore
+    producer: MemoryEventProducer
+    folder: Path
+
+    def train(self, name: str, **changes: Any) -> dict[str, bytes]:
+        """Train into a folder; its files' bytes by name."""
+        wishes = TrainWishes(
+            folder=self.folder / name, learning=LEARNING, corpus=4, cache=self.folder / "cache"
+        )
+        run_training(self.settings, replace(wishes, **changes), lambda _: None)
+        return {path.name: path.read_bytes() for path in (self.folder / name).iterdir()}
+
+    def sink(self, values: list[bytes], start: int) -> None:
+        """Write records of the labelled topic to Parquet, from an offset on."""
+        limits = SinkSettings()
+        manifest = TripleManifest(self.store, BUCKET, TRAINING_TRIPLES.name)
+        sink = PartitionSink(manifest, 0, limits=limits, clock=ManualClock(), bury=lambda *_: None)
+        for offset, value in enumerate(values, start):
+            sink.take(message(value, offset))
+        sink.flush()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """Twenty-four public pictures, sixty clicks on twenty of them, and a judgement."""
+    settings = Settings(store=StoreSettings(directory=tmp_path / "objects"))
+    store = DirectoryObjectStore(tmp_path / "objects")
+    store.ensure_bucket(BUCKET)
+    broker = MemoryBroker()
+    producer = MemoryEventProducer(broker)
+    for number, name in enumerate(NAMES):
+        data = picture_bytes(scene(seed=number), "PNG")
+        store.put(BUCKET, name, data)
+        stored = ObjectReference(bucket=BUCKET, key=name, size_bytes=len(data))
+        event = ImageUploaded(image_id=name, version=1, object=stored, visibility=Visibility.PUBLIC)
+        producer.append(ProducerRecord(IMAGES.name, name, encoded(event, name)))
+    grade = judged(5, "key~ann").model_copy(update={"anchor_id": "i00", "image_id": "i05"})
+    producer.append(ProducerRecord(JUDGEMENTS.name, "i00", encoded(grade, "judged")))
+    place = Place(settings, store, producer, tmp_path)
+    place.sink([clicked(number) for number in range(60)], 0)
+    monkeypatch.setattr(train, "open_event_log", lambda _: MemoryEventLog(broker))
+    monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
+    source = replace(model_source(settings.embedder), projection=None, projection_id=None)
+    monkeypatch.setattr(train, "model_source", lambda _: source)
+    with one_thread():
+        yield place
+
+
+def clicked(number: int) -> bytes:
+    """A triple of a search a minute after the one before."""
+    anchor, positive, negative = (NAMES[(number * step) % 20] for step in (1, 7, 11))
+    return triple(
+        number,
+        anchor_id=anchor,
+        positive_id=positive,
+        negative_id=negative,
+        search_id=f"search-{number:03}",
+        issued_at=at(number),
+        query=ImageQuery(image_id=anchor),
+    )
+
+
+def test_a_run_says_what_it_follows_from(place: Place) -> None:
+    """Offsets, rules, settings, counts; a head that loads, a curve, and the kinds of pictures."""
+    files = place.train("run")
+    assert sorted(files) == [
+        "curve.csv", "curve.svg", "head.safetensors", "pictures.csv", "run.json",
+    ]  # fmt: skip
+    record = json.loads(files["run.json"])
+    assert record["topic"] == TRAINING_TRIPLES.name
+    assert record["offsets"] == [{"log": "log", "partition": 0, "end": 60}]
+    assert record["rules_versions"] == ["2"]
+    assert record["settings"]["head"]["seed"] == 0
+    counted = record["counted"]
+    assert (counted["triples"], counted["judgements"], counted["steps"]) == (60, 1, 12)
+    assert counted["pictures"] == 24
+    assert counted["pairs"] == counted["pairs_read"] == 61
+    assert 0 < counted["pairs_trained"] < 61
+    assert Head.load(place.folder / "run/head.safetensors").residual.shape == (16, 16)
+    assert len(files["curve.csv"].splitlines()) == 13
+    assert files["curve.svg"].startswith(b"<svg")
+    rows = list(csv.DictReader(files["pictures.csv"].decode().splitlines()))
+    assert [row["image"] for row in rows] == list(NAMES)
+    assert {row["held_out"] for row in rows} == {"0", "1"}
+
+
+def test_equal_runs_are_equal_files(place: Place) -> None:
+    """Byte for byte, whether features are made or known; another seed is another head."""
+    once = place.train("once")
+    assert place.train("again") == once
+    other = replace(LEARNING, head=replace(LEARNING.head, seed=1))
+    assert place.train("other", learning=other)["head.safetensors"] != once["head.safetensors"]
+
+
+@pytest.mark.parametrize("dies_after", [1, 2])
+def test_a_killed_run_goes_on(
+    place: Place, dies_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command again; what it leaves is what an undisturbed one leaves."""
+    done, calls = Steps.done, iter(range(dies_after))
+
+    def dying(self: Steps, *arguments: Any, **options: Any) -> Any:
+        next(calls)
+        return done(self, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Steps, "done", dying)
+        with pytest.raises(StopIteration):
+            place.train("killed")
+    assert [path.name for path in (place.folder / "killed").iterdir()] == ["checkpoint.safetensors"]
+    assert place.train("killed") == place.train("undisturbed")
+
+
+def test_an_earlier_run_s_triples_again(place: Place) -> None:
+    """What was mined since is left out, and what was taken back since is gone."""
+    first = place.train("first")
+    place.sink([clicked(60), clicked(61)], 60)
+    newest = json.loads(place.train("newest")["run.json"])
+    assert (newest["offsets"][0]["end"], newest["counted"]["triples"]) == (62, 62)
+    again = place.train("again", like=place.folder / "first")
+    assert again["head.safetensors"] == first["head.safetensors"]
+    place.sink([retracted(3)], 62)
+    less = json.loads(place.train("less", like=place.folder / "first")["run.json"])
+    assert (less["offsets"][0]["end"], less["counted"]["triples"]) == (60, 59)
+
+
+def test_a_folder_holds_one_run(place: Place) -> None:
+    """A second one would mix two; and what is no run is nothing to be like."""
+    place.train("run")
+    with pytest.raises(SettingsInvalid, match="name another folder"):
+        place.train("run")
+    with pytest.raises(SettingsInvalid, match="holds no training"):
+        place.train("other", like=place.folder / "never")
+
+
+def test_a_deployment_without_data_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing has filled the store yet, and nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RefusedToStart, match="sightline up"):
+        CliRunner().invoke(main.app, ["train", "run"], catch_exceptions=False)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,99 @@
+"""A whole training: pairs and pictures in, what is held back, and the head trained on the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.engine.embedding.embedder import Projection
+from sightline.engine.errors import SettingsInvalid
+from sightline.training.datasets.clusters import picture_clusters
+from sightline.training.datasets.features import PictureFeatures
+from sightline.training.datasets.look_alikes import hash_words, look_alike_groups
+from sightline.training.datasets.pairs import ClickPairs
+from sightline.training.datasets.splits import (
+    HeldOut,
+    TimeSplit,
+    held_out_clusters,
+    split_by_time,
+)
+from sightline.training.loop.settings import HeadSettings
+from sightline.training.loop.training import Trained, projected, train_head
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningSettings:
+    """How a head is trained, and what it never sees, so that others can judge it by that.
+
+    Raises:
+        SettingsInvalid: a share that leaves nothing to train on.
+    """
+
+    head: HeadSettings = field(default_factory=HeadSettings)
+    held_out: float = 0.2
+    """Share of the kinds of things that are kept out: is the model worse on what nobody clicked?"""
+    later: float = 0.1
+    """Share of the newest pairs that are kept out: is it better on what people will click?"""
+
+    def __post_init__(self) -> None:
+        """Refuse shares that are none, or all."""
+        for name in ("held_out", "later"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsInvalid(f"{name} must lie from 0 to below 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Learnt:
+    """The head, and the pairs that it may be judged by."""
+
+    trained: Trained
+    pairs: ClickPairs
+    """All of which both pictures exist, numbered by the pictures."""
+    held_out: HeldOut
+    time: TimeSplit
+    trained_on: NDArray[np.bool_]
+    """(n,) which of the pairs taught."""
+
+
+def learn(
+    pairs: ClickPairs,
+    features: PictureFeatures,
+    start: Projection,
+    settings: LearningSettings,
+    *,
+    labels: Sequence[str | None] | None = None,
+    checkpoint: Path | None = None,
+) -> Learnt:
+    """Hold back the newest pairs and a share of the kinds, and train on the rest.
+
+    Args:
+        pairs: what people preferred.
+        features: of the pictures, and of others that serve as random negatives.
+        start: the projection that the clicks improve upon.
+        settings: how.
+        labels: what each picture of `features` shows, where it is known.
+        checkpoint: as in `train_head`.
+
+    Raises:
+        SettingsInvalid: as `train_head`; what is held back leaves nothing to train on.
+    """
+    known = pairs.among(features.images)
+    bits = settings.head.near_duplicate_bits
+    groups = look_alike_groups(hash_words(features.hashes), bits=bits)
+    seed = settings.head.seed
+    clusters = picture_clusters(projected(features, start), groups, labels=labels, seed=seed)
+    held = held_out_clusters(known, clusters, share=settings.held_out, seed=seed)
+    time = split_by_time(known, groups, later_share=settings.later)
+    trained_on = held.train & time.earlier if settings.later else held.train
+    trained = train_head(
+        known.chosen(trained_on),
+        features.chosen(~held.held),
+        start,
+        settings.head,
+        checkpoint=checkpoint,
+    )
+    return Learnt(trained=trained, pairs=known, held_out=held, time=time, trained_on=trained_on)

@@ -1,0 +1,98 @@
+"""A finished training in, its folder out: what was made, from what, and how it went.
+
+::
+
+    head.safetensors   mean, base and residual (`Head`)
+    run.json           what it follows from: topic, offsets, settings, code; and what was counted
+    pictures.csv       each picture's kind, and whether that kind was held out of training
+    curve.csv          loss and share of masked candidates, step by step
+    curve.svg          the same loss, drawn
+
+Equal runs give equal bytes in every file; none holds a time or a name of this machine. `run.json`
+is written last: a folder without it is a run that did not end.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightline.engine.errors import SettingsInvalid
+from sightline.engine.private_files import make_private_folders
+from sightline.training.loop.curve_picture import curve_picture
+from sightline.training.loop.head import write_whole
+from sightline.training.loop.learning import Learnt
+
+HEAD, RECORD, CHECKPOINT = "head.safetensors", "run.json", "checkpoint.safetensors"
+
+
+def begin_run(folder: Path) -> Path:
+    """Make the folder, for this user alone, and name the file of its checkpoint.
+
+    Raises:
+        SettingsInvalid: it holds a run that ended.
+    """
+    if (folder / RECORD).exists():
+        raise SettingsInvalid(f"{folder} holds a training that ended: name another folder")
+    make_private_folders(folder)
+    return folder / CHECKPOINT
+
+
+def end_run(folder: Path, learnt: Learnt, record: Mapping[str, Any]) -> None:
+    """Write every file, the record last, and remove the checkpoint."""
+    curve, held = learnt.trained.curve, learnt.held_out
+    learnt.trained.head.save(folder / HEAD)
+    pictures = zip(learnt.pairs.images, held.clusters, held.held.astype(int), strict=True)
+    _write_csv(folder / "pictures.csv", ("image", "cluster", "held_out"), pictures)
+    steps = zip(range(1, len(curve.losses) + 1), curve.losses, curve.masked, strict=True)
+    _write_csv(folder / "curve.csv", ("step", "loss", "masked"), steps)
+    write_whole(folder / "curve.svg", curve_picture(curve))
+    told = {**record, "counted": {**record.get("counted", {}), **_counts(learnt)}}
+    write_whole(folder / RECORD, json.dumps(told, indent=1, sort_keys=True).encode() + b"\n")
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What `end_run` wrote of a run.
+
+    Raises:
+        SettingsInvalid: there is none that can be read.
+    """
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_bytes())
+        if not isinstance(record, dict):
+            raise SettingsInvalid(f"{folder / RECORD} is no record of a training")
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsInvalid(f"{folder} holds no training that ended: {error}") from error
+    return record
+
+
+def _counts(learnt: Learnt) -> dict[str, int]:
+    held, pairs = learnt.held_out, learnt.pairs
+    return {
+        "pairs": len(pairs),
+        "pairs_trained": int(learnt.trained_on.sum()),
+        "pairs_held_out": int(held.test.sum()),
+        "pairs_later": int((learnt.time.later & held.train).sum()),
+        "anchors": len(np.unique(pairs.anchor)),
+        "anchors_trained": len(np.unique(pairs.anchor[learnt.trained_on])),
+        "pictures": len(pairs.images),
+        "clusters": len(np.unique(held.clusters)),
+        "clusters_held_out": len(np.unique(held.clusters[held.held])),
+        "steps": len(learnt.trained.curve.losses),
+        "later_from_ms": learnt.time.cut_ms,
+    }
+
+
+def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    write_whole(path, out.getvalue().encode())
