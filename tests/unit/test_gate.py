@@ -14,6 +14,7 @@ from sightline.training.evaluation.gate import (
     Outcome,
     Verdict,
     decide,
+    harmless,
 )
 from sightline.training.evaluation.paired import NOTHING, Difference, compare, difference_of
 from sightline.training.evaluation.relevance import EqualLabels
@@ -22,8 +23,7 @@ from sightline.training.evaluation.served import ServedAsBuilt, compare_served
 from sightline.training.evaluation.strength import (
     CAREFUL,
     Groups,
-    choose_and_decide,
-    choose_strength,
+    choose,
     deciding_half,
     evidence,
 )
@@ -258,20 +258,29 @@ def world(unclicked: int, seed: int = 0) -> tuple[Groups, dict[float, QueryScore
     return groups, {each: at(each) for each in (0.2, 0.35, 0.6, 0.8, 1.0)}, scores(base)
 
 
+def decided(
+    groups: Groups, after: dict[float, QueryScores], before: QueryScores
+) -> tuple[float, Decision]:
+    """The strength that is chosen, and what the gate says of it."""
+    chosen = choose(before, after, groups, LIMITS)
+    found = evidence(before, after[chosen.strength], groups, WHOLE, among=chosen.deciding, seed=1)
+    return chosen.strength, decide(found, LIMITS)
+
+
 def test_the_strongest_harmless_strength_is_chosen_and_released() -> None:
     """At .6 unclicked things still gain a point, at .8 they lose more than one."""
-    groups, after, before = world(200)
-    choice = choose_and_decide(before, after, dict.fromkeys(after, WHOLE), groups, LIMITS)
-    assert choice.strength == 0.6
-    assert choice.decision.verdict is Verdict.RELEASED
+    chosen, decision = decided(*world(200))
+    assert chosen == 0.6
+    assert decision.verdict is Verdict.RELEASED
+    assert "(600 queries in 100 clusters)" in decision.lines[1].says
 
 
 def test_where_clusters_are_few_the_careful_strength_is_decided_on_all() -> None:
     """Half of 100 could decide nothing, all of them can."""
-    groups, after, before = world(100)
-    choice = choose_and_decide(before, after, dict.fromkeys(after, WHOLE), groups, LIMITS)
-    assert choice.strength == CAREFUL
-    assert choice.decision.verdict is Verdict.RELEASED
+    chosen, decision = decided(*world(100))
+    assert chosen == CAREFUL
+    assert decision.verdict is Verdict.RELEASED
+    assert "(600 queries in 100 clusters)" in decision.lines[1].says
 
 
 def test_a_candidate_that_harms_at_every_strength_is_refused() -> None:
@@ -279,19 +288,18 @@ def test_a_candidate_that_harms_at_every_strength_is_refused() -> None:
     groups, after, before = world(200)
     harm = np.where(groups.clicked, 0.0, -0.1)
     worse = {each: scores(found.average_precision + harm) for each, found in after.items()}
-    choice = choose_and_decide(before, worse, dict.fromkeys(worse, WHOLE), groups, LIMITS)
-    assert choice.strength == 0.2
-    assert choice.decision.verdict is Verdict.REFUSED
+    chosen, decision = decided(groups, worse, before)
+    assert chosen == 0.2
+    assert decision.verdict is Verdict.REFUSED
 
 
-def test_a_slice_that_loses_forbids_a_strength() -> None:
-    """The choice looks at rules 2 and 3, with no regard to how many clusters it has."""
+def test_a_slice_that_loses_is_harm() -> None:
+    """Rules 2 and 3 alone, with no regard to how many clusters there are."""
     few = replace(EQUAL, clusters=30)
     lost = replace(few, point=-0.08, lower=-0.1, upper=-0.06)
-    harmful = replace(FINE, unclicked=few, slices={"a": lost})
-    measured = {0.2: replace(FINE, unclicked=few), 0.6: harmful}
-    assert choose_strength(measured, LIMITS) == 0.2
-    assert choose_strength({0.6: harmful}, LIMITS) is None
+    assert harmless(few, {"a": few}, LIMITS)
+    assert not harmless(few, {"a": lost}, LIMITS)
+    assert not harmless(lost, {}, LIMITS)
 
 
 def test_halves_split_clusters_and_not_queries() -> None:

@@ -109,10 +109,10 @@ def decide(evidence: Evidence, limits: GateLimits) -> Decision:
     return Decision(Verdict.TOO_LITTLE if short else Verdict.RELEASED, lines)
 
 
-def harmless(found: Evidence, limits: GateLimits) -> bool:
+def harmless(unclicked: Difference, slices: Mapping[str, Difference], limits: GateLimits) -> bool:
     """Whether rules 2 and 3 hold, however many clusters there are: enough to choose by."""
-    slices = (_slice(name, each, limits).outcome for name, each in found.slices.items())
-    return found.unclicked.lower > -limits.margin and Outcome.FAILED not in slices
+    outcomes = (_slice(name, each, limits).outcome for name, each in slices.items())
+    return unclicked.lower > -limits.margin and Outcome.FAILED not in outcomes
 
 
 def _better(evidence: Evidence, limits: GateLimits) -> Line:

@@ -1,4 +1,4 @@
-"""Scores at several release strengths in, the strength to release and the decision on it out.
+"""Scores at several release strengths in, the strength to decide on and the evidence for it out.
 
 A head is released at a strength between the old space (0) and what was trained (1), as weights are
 interpolated in M. Wortsman and others, "Robust fine-tuning of zero-shot models" (CVPR 2022). The
@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.training.evaluation.gate import (
-    Decision,
     Evidence,
     GateLimits,
-    decide,
     harmless,
 )
 from sightline.training.evaluation.paired import Clusters, Difference, compare
@@ -51,11 +49,46 @@ class Groups:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A strength, and what the gate says of it."""
+class Chosen:
+    """A strength, and the queries that may decide on it."""
 
     strength: float
-    decision: Decision
+    deciding: Mask
+    """(q,) the queries that had no part in the choice."""
+
+
+def choose(
+    before: QueryScores,
+    after: Mapping[float, QueryScores],
+    groups: Groups,
+    limits: GateLimits,
+    *,
+    seed: int = 0,
+) -> Chosen:
+    """The strongest that does no harm on one half of the clusters; the other half is to decide.
+
+    Where a half would have too few unclicked clusters to decide by, nothing is chosen: the careful
+    strength (or the weakest that was measured) is to be decided on all of them.
+
+    Args:
+        before: q queries under the serving model.
+        after: the same under the candidate, per strength.
+        groups: what the queries are about.
+        limits: of the gate.
+        seed: of the halves and the bootstrap.
+    """
+    if groups.unclicked_clusters() // 2 < limits.min_clusters:
+        strength = CAREFUL if CAREFUL in after else min(after)
+        return Chosen(strength, np.ones(len(before), bool))
+    deciding = deciding_half(groups, seed=seed)
+    differences = {
+        strength: _Differences(before, scores, groups, ~deciding, seed)
+        for strength, scores in after.items()
+    }
+    passing = [
+        s for s, found in differences.items() if harmless(found.unclicked, found.slices, limits)
+    ]
+    return Chosen(max(passing, default=min(after)), deciding)
 
 
 def evidence(
@@ -78,62 +111,39 @@ def evidence(
         seed: of the bootstrap.
     """
     mask = np.ones(len(before), bool) if among is None else among
-
-    def difference(where: Mask, measure: str = "mAP") -> Difference:
-        rows = where & mask
-        return compare(
-            before.at(rows), after.at(rows), groups.clusters[rows], measure=measure, seed=seed
-        )
-
+    found = _Differences(before, after, groups, mask, seed)
     return Evidence(
-        clicked=difference(groups.clicked),
-        clicked_gain=difference(groups.clicked, GAIN),
-        unclicked=difference(~groups.clicked),
-        slices={name: difference(where) for name, where in groups.slices.items()},
+        clicked=found.of(groups.clicked),
+        clicked_gain=found.of(groups.clicked, GAIN),
+        unclicked=found.unclicked,
+        slices=found.slices,
         served=served,
     )
 
 
-def choose_and_decide(
-    before: QueryScores,
-    after: Mapping[float, QueryScores],
-    served: Mapping[float, ServedAsBuilt],
-    groups: Groups,
-    limits: GateLimits,
-    *,
-    seed: int = 0,
-) -> Choice:
-    """The strongest that does no harm on one half of the clusters, decided on the other half.
+@dataclass(frozen=True, slots=True)
+class _Differences:
+    """Two models on some of the queries."""
 
-    Where a half would have too few unclicked clusters to decide by, nothing is chosen: the careful
-    strength (or the weakest that was measured) is decided on all of them.
+    before: QueryScores
+    after: QueryScores
+    groups: Groups
+    among: Mask
+    seed: int
 
-    Args:
-        before: q queries under the serving model.
-        after: the same under the candidate, per strength.
-        served: the candidate as converted, per strength.
-        groups: what the queries are about.
-        limits: of the gate.
-        seed: of the halves and the bootstrap.
-    """
+    @property
+    def unclicked(self) -> Difference:
+        return self.of(~self.groups.clicked)
 
-    def measured(strength: float, among: Mask | None) -> Evidence:
-        found = after[strength]
-        return evidence(before, found, groups, served[strength], among=among, seed=seed)
+    @property
+    def slices(self) -> dict[str, Difference]:
+        return {name: self.of(where) for name, where in self.groups.slices.items()}
 
-    deciding = deciding_half(groups, seed=seed)
-    if groups.unclicked_clusters() // 2 < limits.min_clusters:
-        strength = CAREFUL if CAREFUL in after else min(after)
-        return Choice(strength, decide(measured(strength, None), limits))
-    chosen = choose_strength({each: measured(each, ~deciding) for each in after}, limits)
-    strength = min(after) if chosen is None else chosen
-    return Choice(strength, decide(measured(strength, deciding), limits))
-
-
-def choose_strength(measured: Mapping[float, Evidence], limits: GateLimits) -> float | None:
-    """The strongest that loses nothing that matters (rules 2 and 3); None: not even the weakest."""
-    passing = [strength for strength, found in measured.items() if harmless(found, limits)]
-    return max(passing, default=None)
+    def of(self, where: Mask, measure: str = "mAP") -> Difference:
+        rows = where & self.among
+        clusters = self.groups.clusters[rows]
+        before, after = self.before.at(rows), self.after.at(rows)
+        return compare(before, after, clusters, measure=measure, seed=self.seed)
 
 
 def deciding_half(groups: Groups, *, seed: int) -> Mask:
