@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightline.engine.settings import load_settings
+from sightline.engine.errors import SightlineError
+from sightline.engine.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from sightline.infra.commands.models import ModelCommands
+    from sightline.infra.commands.models import ModelCommands, Released
     from sightline.schemas.envelope import Event
     from sightline.schemas.models import ModelReleased
+    from sightline.training.models.candidates import Candidate
 
 app = typer.Typer()
 models = typer.Typer(no_args_is_help=True, help="List, show, compare and release trained models.")
@@ -31,6 +34,23 @@ StrengthOption = Annotated[
         max=1,
         metavar="S",
         help="How far a trained head goes: 0 is the whitened start, 1 all that was learnt.",
+    ),
+]
+_PHOTOS = typer.Option(
+    exists=True,
+    file_okay=False,
+    metavar="FOLDER",
+    help="Labelled photos: manifest.csv with image, label and split (query, gallery).",
+)
+PhotosOption = Annotated[Path | None, _PHOTOS]
+ClickedOption = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+        help="Let the gate decide, and choose the strength of a head. FILE: one a line, the "
+        "labels that training saw clicks of.",
     ),
 ]
 CAREFUL = 0.35
@@ -103,12 +123,50 @@ def release(
         Path | None,
         typer.Option(exists=True, dir_okay=False, metavar="FILE", help="A model card in Markdown."),
     ] = None,
+    photos: PhotosOption = None,
+    clicked: ClickedOption = None,
 ) -> None:
-    """Register a trained model and release it, unmeasured. Nothing serves it by that."""
+    """Release a trained model: if the gate agrees, or unmeasured. Nothing serves it by that.
+
+    With --photos and --clicked the gate compares it with the model that serves.
+    """
+    from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.models import Released  # noqa: PLC0415 - heavy
+
+    if (photos is None) != (clicked is None):
+        raise typer.BadParameter("the gate needs both --photos and --clicked")
+    settings = load_settings()
+    if photos is None or clicked is None:
+        model = evaluating.candidate(settings, str(place), strength=strength)
+        told = Released.of_run(place, model.name)
+    else:
+        model, told = _through_the_gate(settings, place, photos, clicked)
     with _commands() as commands:
-        event = commands.release(name, place, strength=strength, card=card)
+        event = commands.release(name, model, told, None if card is None else card.read_text())
     typer.echo(_release_line(event))
     typer.echo(f'embedder.model = "registry:{event.data.name}@{event.data.digest}" serves it')
+
+
+def _through_the_gate(
+    settings: Settings, place: Path, photos: Path, clicked: Path
+) -> tuple[Candidate, Released]:
+    """The model at the strength that the gate releases, and what was measured of it."""
+    from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.models import Released  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.photo_set import PhotoSet  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.evaluation_table import verdict  # noqa: PLC0415 - heavy
+
+    seen = PhotoSet(photos, settings.embedder)
+    serving = evaluating.candidate(settings, evaluating.SERVING, strength=1)
+    judged = evaluating.judge(settings, seen, str(place), serving, clicked)
+    for line in verdict(judged):
+        typer.echo(line)
+    if not judged.released:
+        raise SightlineError("not released: the gate says what is missing")
+    told = Released.of_run(place, judged.model.name)
+    measured = evaluating.evaluate(seen, judged.model, serving)
+    gate = evaluating.gate_lines(judged.decision)
+    return judged.model, replace(told, metrics={**told.metrics, **measured.metrics}, gate=gate)
 
 
 @app.command()
@@ -121,32 +179,32 @@ def evaluate(
         ),
     ],
     *,
-    photos: Annotated[
-        Path,
-        typer.Option(
-            exists=True,
-            file_okay=False,
-            metavar="FOLDER",
-            help="Labelled photos: manifest.csv with image, label and split (query, gallery).",
-        ),
-    ],
+    photos: Annotated[Path, _PHOTOS],
     against: Annotated[
         str | None, typer.Option(metavar="MODEL", help="A model to compare with, named likewise.")
     ] = None,
     strength: StrengthOption = CAREFUL,
+    clicked: ClickedOption = None,
     metrics: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every measure to FILE, as JSON.")
     ] = None,
 ) -> None:
     """Measure a model on labelled photos. Compared with another, by its side."""
-    from sightline.infra.commands.evaluate import candidate  # noqa: PLC0415 - heavy
-    from sightline.infra.commands.evaluate import evaluate as measure  # noqa: PLC0415 - heavy
-    from sightline.infra.reporting.evaluation_table import lines  # noqa: PLC0415 - heavy
+    from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.photo_set import PhotoSet  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting import evaluation_table as table  # noqa: PLC0415 - heavy
 
+    if clicked is not None and against is None:
+        raise typer.BadParameter("the gate compares: name the other model by --against")
     settings = load_settings()
-    other = None if against is None else candidate(settings, against, strength=strength)
-    found = measure(settings, photos, candidate(settings, model, strength=strength), other)
-    for line in lines(found):
+    seen = PhotoSet(photos, settings.embedder)
+    other = against and evaluating.candidate(settings, against, strength=strength)
+    judged = None
+    if clicked is not None and other:
+        judged = evaluating.judge(settings, seen, model, other, clicked)
+    one = judged.model if judged else evaluating.candidate(settings, model, strength=strength)
+    found = evaluating.evaluate(seen, one, other or None)
+    for line in (*table.lines(found), *(table.verdict(judged) if judged else ())):
         typer.echo(line)
     if metrics is not None:
         metrics.write_text(json.dumps(found.metrics, indent=1, sort_keys=True) + "\n")

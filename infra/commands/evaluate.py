@@ -1,36 +1,35 @@
-"""Labelled photos and one or two models in, what a table and the registry say of them out."""
+"""What `sightline evaluate` does: models and labelled photos in, figures and a decision out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sightline.engine.connecting.released_model import embedder_settings
-from sightline.engine.embedding.choice import open_runtime
-from sightline.engine.embedding.embedder import Features, Runtime
-from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.embedding.model_registry import ModelReference
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.settings import EmbedderSettings, Settings
+from sightline.engine.settings import Settings
 from sightline.infra.commands.models import naming, network_of
-from sightline.training.evaluation.relevance import EqualLabels
-from sightline.training.evaluation.retrieval import QueryScores, score_queries
-from sightline.training.evaluation.versus import Row, Versus
-from sightline.training.models.candidates import Candidate, of_file, of_settings
-from sightline.training.models.default_projection import (
-    Photo,
-    PhotoFeatures,
-    photo_features,
-    read_manifest,
+from sightline.infra.commands.photo_set import PhotoSet
+from sightline.schemas.models import GateLine
+from sightline.training.evaluation.gate import Decision, GateLimits, Verdict, decide
+from sightline.training.evaluation.strength import (
+    CAREFUL,
+    STRENGTHS,
+    Groups,
+    can_choose,
+    choose,
+    evidence,
 )
+from sightline.training.evaluation.versus import Row, Versus
+from sightline.training.models.candidates import Candidate, is_head, of_file, of_settings
 
 SERVING = "serving"
 """What stands for the model of the settings."""
-OpenRuntime = Callable[[ModelSource, EmbedderSettings], Runtime]
+LIMITS = GateLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +44,21 @@ class Evaluation:
     """The measures over all queries, then mean average precision by slice."""
     metrics: Mapping[str, float]
     """Every measure of the model, for `metrics.json`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A model with the gate's word on it."""
+
+    model: Candidate
+    strength: float | None
+    """The one that was decided on; None: a projection, which has none."""
+    decision: Decision
+
+    @property
+    def released(self) -> bool:
+        """Whether every rule of the gate let it pass."""
+        return self.decision.verdict is Verdict.RELEASED
 
 
 def candidate(settings: Settings, text: str, *, strength: float) -> Candidate:
@@ -62,80 +76,70 @@ def candidate(settings: Settings, text: str, *, strength: float) -> Candidate:
     return of_settings(str(reference), embedder_settings(naming(settings, reference)))
 
 
-def evaluate(
-    settings: Settings,
-    folder: Path,
-    model: Candidate,
-    against: Candidate | None,
-    *,
-    open_network: OpenRuntime = open_runtime,
-) -> Evaluation:
-    """Search every query photo among the gallery photos; equal labels are relevant.
-
-    Bounds are by label: photos of one label rise and fall together.
-
-    Args:
-        settings: what runs the network.
-        folder: with `manifest.csv`, its columns image, label and split (`query`, `gallery`).
-        model: what is evaluated.
-        against: what it is compared with; none: it stands alone.
-        open_network: runs the network of a source.
+def evaluate(photos: PhotoSet, model: Candidate, against: Candidate | None) -> Evaluation:
+    """Measure a model on photos, and its gain over another with bounds drawn by label.
 
     Raises:
-        SettingsInvalid: the folder has no such manifest, or no photos of both splits.
         BadImage: a photo cannot be read.
     """
-    photos = _photos(folder)
-    networks: dict[tuple[str, ...], PhotoFeatures] = {}
-
-    def scores(of: Candidate) -> QueryScores:
-        if of.network not in networks:
-            runtime = open_network(of.source, settings.embedder)
-            networks[of.network] = photo_features(photos, runtime, of.source.input_size)
-        found = networks[of.network]
-        return _scored(found, of.vectors(found.features))
-
-    labels = np.asarray([photo.label for photo in photos if photo.split == "query"])
-    before = None if against is None else scores(against)
-    versus = Versus(after=scores(model), before=before, clusters=labels)
+    versus = Versus(
+        after=photos.scores(model),
+        before=None if against is None else photos.scores(against),
+        clusters=photos.labels,
+    )
     return Evaluation(
         model=model.name,
         against=None if against is None else against.name,
-        truth=_told(folder, photos),
-        rows=(*versus.measures(), *versus.slices(_domains(labels))),
+        truth=photos.truth(),
+        rows=(*versus.measures(), *versus.slices(photos.domains())),
         metrics=versus.after.means(),
     )
 
 
-def _photos(folder: Path) -> list[Photo]:
-    try:
-        photos = [each for each in read_manifest(folder) if each.split in {"query", "gallery"}]
-    except (OSError, KeyError) as error:
-        raise SettingsInvalid(
-            f"{folder} has no manifest.csv with the columns image, label and split: {error}"
-        ) from error
-    if len({photo.split for photo in photos}) < 2:  # noqa: PLR2004 - both
-        raise SettingsInvalid(f"{folder}: evaluation needs photos of the splits query and gallery")
-    return photos
+def judge(
+    settings: Settings, photos: PhotoSet, text: str, against: Candidate, clicked: Path
+) -> Judged:
+    """What the gate says of a model; of a trained head, at the strength that is chosen for it.
 
+    Args:
+        settings: what the model's network comes from.
+        photos: what is measured on; its labels are the clusters.
+        text: the model, as `candidate` takes it.
+        against: the model that it would replace.
+        clicked: a file with the labels that training saw clicks of, one a line.
 
-def _scored(photos: PhotoFeatures, vectors: Features) -> QueryScores:
-    query = photos.splits == "query"
-    truth = EqualLabels.of(photos.labels[query].tolist(), photos.labels[~query].tolist())
-    return score_queries(vectors[query], vectors[~query], truth)
-
-
-def _domains(labels: NDArray[np.str_]) -> dict[str, NDArray[np.bool_]]:
-    """The queries of each domain, the part of a label before its slash."""
-    domains = np.asarray([label.partition("/")[0] for label in labels.tolist()])
-    names = np.unique(domains)
-    return {str(name): domains == name for name in names} if len(names) > 1 else {}
-
-
-def _told(folder: Path, photos: list[Photo]) -> str:
-    queries = [photo.label for photo in photos if photo.split == "query"]
-    rest = len(photos) - len(queries)
-    return (
-        f"equal labels in {folder}: {len(queries)} queries of {len(set(queries))} labels "
-        f"among {rest} photos"
+    Raises:
+        SettingsInvalid: there is no such model or file.
+        BadImage: a photo cannot be read.
+    """
+    groups = Groups(
+        clusters=photos.labels,
+        clicked=np.isin(photos.labels, _lines(clicked)),
+        slices=photos.domains(),
     )
+    head = Path(text).exists() and is_head(Path(text))
+    strengths = (CAREFUL,) if not head or not can_choose(groups, LIMITS) else STRENGTHS
+    models = {each: candidate(settings, text, strength=each) for each in strengths}
+    before = photos.scores(against)
+    after = {each: photos.scores(model) for each, model in models.items()}
+    chosen = choose(before, after, groups, LIMITS)
+    model = models[chosen.strength]
+    served = photos.as_served(model)
+    found = evidence(before, after[chosen.strength], groups, served, among=chosen.deciding)
+    strength = chosen.strength if head else None
+    return Judged(model=model, strength=strength, decision=decide(found, LIMITS))
+
+
+def gate_lines(decision: Decision) -> tuple[GateLine, ...]:
+    """The decision as the event of a release tells it."""
+    return tuple(
+        GateLine(rule=line.rule, outcome=line.outcome.value, says=line.says)
+        for line in decision.lines
+    )
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise SettingsInvalid(f"cannot read the labels in {file}: {error}") from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_log_producer, open_object_store
@@ -25,7 +25,10 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.schemas.envelope import Event
-from sightline.schemas.models import ModelReleased
+from sightline.schemas.models import GateLine, ModelReleased
+
+if TYPE_CHECKING:
+    from sightline.training.models.candidates import Candidate
 
 Facts = Mapping[str, Any]
 RUN_FILE = "run.json"
@@ -43,6 +46,28 @@ class ShownModel:
     metrics: Facts
     lineage: Facts
     card: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What is told of a model that is released."""
+
+    metrics: Facts
+    lineage: Facts
+    against: str | None = None
+    """The digest in the registry of what it was compared with; None: nothing of the registry."""
+    gate: tuple[GateLine, ...] = ()
+    """Empty: a person decided."""
+
+    @classmethod
+    def of_run(cls, place: Path, made_from: str) -> Self:
+        """What the folder of a run tells; of a file alone, only where it lay.
+
+        Raises:
+            SettingsInvalid: a document in the folder cannot be read.
+        """
+        lineage = {"made_from": made_from, "run": _json_in(place / RUN_FILE)}
+        return cls(metrics=_json_in(place / METRICS), lineage=lineage)
 
 
 class ModelCommands:
@@ -96,41 +121,27 @@ class ModelCommands:
         )
 
     def release(
-        self, name: str, place: Path, *, strength: float, card: Path | None
+        self, name: str, model: Candidate, evidence: Released, card: str | None = None
     ) -> Event[ModelReleased]:
-        """Register what was trained and release it, by a person's decision; then tell the log.
+        """Register a model and release it; then tell the log. Nothing serves it by that.
 
         Raises:
-            SettingsInvalid: there is no model at that place.
+            SettingsInvalid: no new model can have that name, or there is nothing to register.
             RefusedToStart: embedded mode, and nothing runs.
             PartUnavailable: store or log did not answer; a repeat is safe.
         """
-        from sightline.training.models.candidates import of_file  # noqa: PLC0415 - extra
-        from sightline.training.models.registry import (  # noqa: PLC0415 - extra
-            Reasons,
-            publish,
-            release,
-            store_model,
-        )
+        from sightline.training.models import registry  # noqa: PLC0415 - extra
         from sightline.training.models.released_head import registered  # noqa: PLC0415 - extra
 
         if ModelReference.parse(name).digest is not None:
             raise SettingsInvalid(f"{name!r}: a new model has a name, and gets its digest here")
-        candidate = of_file(place, network_of(self._settings), strength=strength)
-        model = registered(
-            candidate,
-            name,
-            metrics=_json_in(place / METRICS),
-            lineage={"made_from": candidate.name, "run": _json_in(place / RUN_FILE)},
-            card=None if card is None else card.read_text(),
-        )
+        new = registered(model, name, metrics=evidence.metrics, lineage=evidence.lineage, card=card)
+        reasons = registry.Reasons(against=evidence.against, gate=evidence.gate)
         with closing(open_log_producer(self._settings)) as producer:
-            digest = store_model(self._store, self._bucket, model)
-            by_hand = Reasons(against=None, gate=())
-            event = release(
-                self._store, self._bucket, model.name, digest, by_hand, now=SystemClock().now()
-            )
-            publish(producer, event, timeout_s=self._settings.kafka.delivery_timeout_s)
+            digest = registry.store_model(self._store, self._bucket, new)
+            now = SystemClock().now()
+            event = registry.release(self._store, self._bucket, name, digest, reasons, now=now)
+            registry.publish(producer, event, timeout_s=self._settings.kafka.delivery_timeout_s)
         return event
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sightline.infra.commands.evaluate import Evaluation
+from sightline.infra.commands.evaluate import Evaluation, Judged
 from sightline.training.evaluation.versus import Row
 
 _NAME = 24
@@ -20,6 +20,17 @@ def lines(found: Evaluation) -> Iterator[str]:
         yield f"against: {found.against}; bounds hold at 95 % each, drawn by label"
         yield f"{'':{_NAME}} {'against':>7} {'model':>7} {'gain':>8}"
     yield from (_line(row) for row in found.rows)
+
+
+def verdict(judged: Judged) -> Iterator[str]:
+    """What the gate says, rule by rule, and in the end."""
+    decision = judged.decision
+    if judged.strength is not None:
+        yield f"the gate, at strength {judged.strength:g}:"
+    for line in decision.lines:
+        yield f"{line.outcome:>10}  {line.rule}: {line.says}"
+    more = f": {decision.needs} clusters more may decide it" if decision.needs else ""
+    yield f"verdict: {decision.verdict}{more}"
 
 
 def _line(row: Row) -> str:

@@ -19,15 +19,14 @@ from sightline.engine.connecting.connections import open_object_store
 from sightline.engine.connecting.released_model import embedder_settings
 from sightline.engine.embedding.embedder import load_projection
 from sightline.engine.embedding.model_registry import ModelReference
-from sightline.engine.errors import NotFound, SettingsInvalid
+from sightline.engine.errors import NotFound, SettingsInvalid, SightlineError
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.settings import load_settings
 from sightline.infra.cli.models import CAREFUL, app
-from sightline.infra.commands import models
-from sightline.infra.commands.evaluate import SERVING, Evaluation, candidate, evaluate
+from sightline.infra.commands import models, photo_set
+from sightline.infra.commands.evaluate import SERVING, candidate
 from sightline.infra.commands.models import differences, naming
-from sightline.infra.reporting.evaluation_table import lines
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import MODELS
 from sightline.training.evaluation import strength
@@ -166,32 +165,32 @@ def test_what_is_no_model_is_not_released(broker: MemoryBroker, tmp_path: Path) 
 # --- evaluation
 
 
-class Colours:
-    """A runtime whose features are the mean colour and noise of the picture's id."""
+class Signs:
+    """A runtime that sees what a picture is of, in red, and which it is, in blue."""
 
     name, precision, batched = "test", "fp32", True
 
     def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Three numbers that tell red from blue, then 1,277 that tell nothing."""
-        means = crops.astype(np.float32).mean(axis=(1, 2)) / 255
-        noise = np.stack([np.random.default_rng(int(c.sum())).random(1277) for c in crops])
-        return np.concatenate([means, noise], axis=1).astype(np.float32)
+        """32 numbers of the thing, with noise; 32 of the picture; the rest is 0."""
+        found = np.zeros((len(crops), WIDTH), np.float32)
+        for row, (red, _, blue) in zip(found, crops[:, 0, 0].tolist(), strict=True):
+            thing, picture = np.random.default_rng(red), np.random.default_rng([red, blue])
+            row[:32] = thing.normal(size=32) + 0.5 * picture.normal(size=32)
+            row[32:64] = picture.normal(size=32)
+        return found
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Two queries and three gallery pictures of each of four colours."""
-    folder = tmp_path / "photos"
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One query and two gallery pictures of each of 100 things, half of them `b/…`."""
+    monkeypatch.setattr(photo_set, "open_runtime", lambda *_: Signs())
+    folder, rows = tmp_path / "photos", [("missing.png", "a/0", "train")]
     folder.mkdir()
-    random, rows = np.random.default_rng(0), []
-    for label, colour in {"a/red": 0, "a/green": 1, "b/blue": 2, "b/grey": 3}.items():
-        for number in range(5):
-            pixels = random.integers(0, 120, (16, 16, 3), dtype=np.uint8)
-            pixels[..., colour if colour < 3 else slice(None)] += 120
-            image = f"{colour}{number}.png"
-            Image.fromarray(pixels).save(folder / image)
-            rows.append((image, label, "query" if number < 2 else "gallery"))
-    rows.append(("missing.png", "a/red", "train"))
+    for thing in range(100):
+        for number, split in enumerate(("query", "gallery", "gallery")):
+            image = f"{thing}-{number}.png"
+            Image.new("RGB", (8, 8), (thing, 0, number)).save(folder / image)
+            rows.append((image, f"{'ab'[thing % 2]}/{thing}", split))
     _write(folder, rows)
     return folder
 
@@ -201,64 +200,144 @@ def _write(folder: Path, rows: Sequence[tuple[str, str, str]]) -> None:
         csv.writer(file).writerows([("image", "label", "split"), *rows])
 
 
-def projections(tmp_path: Path) -> tuple[Path, Path]:
-    """A projection that looks at the noise, and one that looks at the colour."""
-    blind, good = np.zeros((WIDTH, 3), np.float32), np.zeros((WIDTH, 3), np.float32)
-    blind[500:503], good[:3] = np.eye(3), np.eye(3)
-    paths = tmp_path / "blind.safetensors", tmp_path / "good.safetensors"
-    for path, matrix in zip(paths, (blind, good), strict=True):
-        mean = np.full(WIDTH, 0.5, np.float32)
-        save_file({"mean": mean, "matrix": matrix}, path)
-    return paths
+def clicked(tmp_path: Path, things: int) -> Path:
+    """The labels of the first things, in a file."""
+    file = tmp_path / "clicked.txt"
+    file.write_text("\n".join(f"{'ab'[thing % 2]}/{thing}" for thing in range(things)) + "\n")
+    return file
 
 
-def evaluated(photos: Path, model: Path, against: Path | None = None) -> Evaluation:
-    """The evaluation of a projection file, its network being colours."""
-    settings = load_settings()
-    one, other = (
-        None if path is None else candidate(settings, str(path), strength=1)
-        for path in (model, against)
-    )
-    assert one is not None
-    return evaluate(settings, photos, one, other, open_network=lambda *_: Colours())
+def head_at(place: Path, *, looks_at: slice) -> Path:
+    """A run whose head sees some of the features and no others."""
+    place.mkdir()
+    base = np.zeros((WIDTH, 32), np.float32)
+    base[looks_at] = np.eye(32)
+    mean, nothing = np.zeros(WIDTH, np.float32), np.zeros((32, 32), np.float32)
+    Head(mean=mean, base=base, residual=nothing).save(place / "head.safetensors")
+    return place
 
 
-def test_a_model_is_measured_beside_another(photos: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    """A run whose head sees what pictures are of."""
+    return head_at(tmp_path / "good", looks_at=slice(0, 32))
+
+
+@pytest.fixture
+def blind(tmp_path: Path) -> Path:
+    """A run whose head sees which picture it is, and nothing else."""
+    return head_at(tmp_path / "blind", looks_at=slice(32, 64))
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_model_is_measured_beside_another(
+    photos: Path, good: Path, blind: Path, tmp_path: Path
+) -> None:
     """All queries and each domain; the better one gains, and its bounds say so."""
-    blind, good = projections(tmp_path)
-    found = evaluated(photos, good, blind)
-    overall = found.rows[0]
-    assert overall.name == "mAP"
-    assert overall.queries == 8
-    assert overall.after == found.metrics["mAP"] == 1.0
-    assert overall.before is not None
-    assert overall.difference is not None
-    assert overall.difference.point == pytest.approx(overall.after - overall.before)
-    assert overall.difference.clusters == 4
-    assert {row.name for row in found.rows[6:]} == {"mAP a", "mAP b"}
-    told = "\n".join(lines(found))
-    assert f"against: {blind}" in told
-    assert "8 queries of 4 labels among 12 photos" in told
-    assert re.search(r"^mAP  .* 1\.0000 +\+0\.\d+ \[", told, re.MULTILINE)
+    figures = tmp_path / "metrics.json"
+    told = said("evaluate", good, "--photos", photos, "--against", blind, "--metrics", figures)
+    assert "100 queries of 100 labels among 200 photos" in told
+    found = re.search(r"^mAP  +(\S+) +(\S+) +\+(\S+) \[\+", told, re.MULTILINE)
+    assert found is not None
+    before, after, gain = map(float, found.groups())
+    assert before < 0.2
+    assert after > 0.9
+    assert gain == pytest.approx(after - before, abs=2e-4)
+    assert json.loads(figures.read_text())["mAP"] == pytest.approx(after, abs=1e-4)
+    assert re.search(r"^mAP a .*\(50 queries, 50 labels\)", told, re.MULTILINE)
 
 
-def test_a_model_is_measured_alone(photos: Path, tmp_path: Path) -> None:
-    """Its means without any difference."""
-    found = evaluated(photos, projections(tmp_path)[1])
-    assert all(row.difference is None for row in found.rows)
-    assert "against" not in "\n".join(lines(found))
+@pytest.mark.usefixtures("broker")
+def test_a_model_is_measured_alone(photos: Path, good: Path) -> None:
+    """Its means without any difference, and no verdict."""
+    told = said("evaluate", good, "--photos", photos)
+    assert "(100 queries)" in told
+    assert "against" not in told
+    assert "verdict" not in told
 
 
+def not_released(place: Path, photos: Path, file: Path) -> str:
+    """What a release prints that the gate does not let pass."""
+    arguments = ["models", "release", "shop", place, "--photos", photos, "--clicked", file]
+    ended = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert isinstance(ended.exception, SightlineError), ended.output
+    assert "not released" in str(ended.exception)
+    return ended.output
+
+
+@pytest.mark.usefixtures("broker")
+def test_an_evaluation_may_end_in_a_verdict(photos: Path, good: Path, tmp_path: Path) -> None:
+    """The same lines as a release, and nothing is released."""
+    file = clicked(tmp_path, 20)
+    told = said("evaluate", good, "--photos", photos, "--against", SERVING, "--clicked", file)
+    assert "verdict: released" in told
+    assert "passed  served as built: 200 pictures" in told
+    assert "no model was released yet" in said("models", "list")
+
+
+def test_the_gate_releases_what_is_better(
+    broker: MemoryBroker, photos: Path, good: Path, tmp_path: Path
+) -> None:
+    """The event tells every rule, the registry the figures and the strength."""
+    file = clicked(tmp_path, 20)
+    told = said("models", "release", "shop", good, "--photos", photos, "--clicked", file)
+    assert "verdict: released" in told
+    (message,) = broker.records(MODELS.name)
+    event = decode(message.value).data
+    assert [line.outcome for line in event.gate] == ["passed"] * 5
+    shown = said("models", "show", "shop")
+    assert f"at strength {CAREFUL}" in shown
+    assert re.search(r'"mAP": (1\.0|0\.9)', shown)
+
+
+@pytest.mark.parametrize("things", [20, 60], ids=["enough", "few unclicked"])
+def test_the_gate_refuses_what_is_worse(
+    broker: MemoryBroker, photos: Path, blind: Path, tmp_path: Path, things: int
+) -> None:
+    """Nothing is registered and nothing told."""
+    file = clicked(tmp_path, things)
+    assert "verdict: refused" in not_released(blind, photos, file)
+    assert "no model was released yet" in said("models", "list")
+    assert broker.records(MODELS.name) == []
+
+
+def test_the_gate_says_how_much_it_lacks(
+    broker: MemoryBroker, photos: Path, good: Path, tmp_path: Path
+) -> None:
+    """A better model with 70 unclicked labels: ten more, and it is not released."""
+    file = clicked(tmp_path, 30)
+    told = not_released(good, photos, file)
+    assert "verdict: too_little: 10 clusters more may decide it" in told
+    assert broker.records(MODELS.name) == []
+
+
+@pytest.mark.usefixtures("broker")
+@pytest.mark.parametrize("missing", ["--photos", "--against"])
+def test_a_gate_without_its_other_half_is_a_matter_of_options(
+    photos: Path, good: Path, tmp_path: Path, missing: str
+) -> None:
+    """The message names the option."""
+    file = str(clicked(tmp_path, 20))
+    arguments = {
+        "--photos": ["models", "release", "shop", str(good), "--clicked", file],
+        "--against": ["evaluate", str(good), "--photos", str(photos), "--clicked", file],
+    }[missing]
+    ended = CliRunner().invoke(app, arguments)
+    assert ended.exit_code == 2
+    assert missing in ended.output
+
+
+@pytest.mark.usefixtures("broker")
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
         ([], "query and gallery"),
-        ([("00.png", "a/red", "query")], "query and gallery"),
+        ([("0-0.png", "a/0", "query")], "query and gallery"),
         (None, r"no manifest\.csv"),
     ],
 )
 def test_a_folder_that_is_no_evaluation_set_is_refused(
-    photos: Path, tmp_path: Path, rows: list[tuple[str, str, str]] | None, told: str
+    photos: Path, good: Path, rows: list[tuple[str, str, str]] | None, told: str
 ) -> None:
     """The message says what the folder needs."""
     if rows is None:
@@ -266,7 +345,7 @@ def test_a_folder_that_is_no_evaluation_set_is_refused(
     else:
         _write(photos, rows)
     with pytest.raises(SettingsInvalid, match=told):
-        evaluated(photos, projections(tmp_path)[0])
+        said("evaluate", good, "--photos", photos)
 
 
 def test_models_are_named_in_four_ways(broker: MemoryBroker, tmp_path: Path) -> None:

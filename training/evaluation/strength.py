@@ -77,7 +77,7 @@ def choose(
         limits: of the gate.
         seed: of the halves and the bootstrap.
     """
-    if groups.unclicked_clusters() // 2 < limits.min_clusters:
+    if not can_choose(groups, limits):
         strength = CAREFUL if CAREFUL in after else min(after)
         return Chosen(strength, np.ones(len(before), bool))
     deciding = deciding_half(groups, seed=seed)
@@ -89,6 +89,11 @@ def choose(
         s for s, found in differences.items() if harmless(found.unclicked, found.slices, limits)
     ]
     return Chosen(max(passing, default=min(after)), deciding)
+
+
+def can_choose(groups: Groups, limits: GateLimits) -> bool:
+    """Whether half of the unclicked clusters is enough to decide by."""
+    return groups.unclicked_clusters() // 2 >= limits.min_clusters
 
 
 def evidence(

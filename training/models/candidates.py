@@ -72,12 +72,25 @@ def of_file(place: Path, network: EmbedderSettings, *, strength: float) -> Candi
     Raises:
         SettingsInvalid: it is neither, or its files cannot be read.
     """
-    file = place / HEAD_FILE if place.is_dir() else place
+    file = _file(place)
     source = replace(model_source(network), projection=None, projection_id=None)
-    if "residual" not in _tensors(file):
+    if not is_head(place):
         return Candidate(str(place), source, load_projection(file))
     projection = Head.load(file).projection(strength)
     return Candidate(f"{place} at strength {strength:g}", source, projection)
+
+
+def is_head(place: Path) -> bool:
+    """Whether there is a head, which has a strength; else there should be a projection.
+
+    Raises:
+        SettingsInvalid: it is no safetensors file, and no folder with one in it.
+    """
+    return "residual" in _tensors(_file(place))
+
+
+def _file(place: Path) -> Path:
+    return place / HEAD_FILE if place.is_dir() else place
 
 
 def _tensors(file: Path) -> set[str]:

@@ -92,15 +92,19 @@ def read_manifest(folder: Path) -> list[Photo]:
         return [Photo(folder / r["image"], r["label"], r["split"]) for r in csv.DictReader(file)]
 
 
+def photo_crops(photos: Sequence[Photo], size: int) -> NDArray[np.uint8]:
+    """What a network sees of at least one photo: uint8 (n, size, size, 3)."""
+    limits = DecodeSettings()
+    return np.stack(
+        [prepare(photo.path.read_bytes(), limits=limits, size=size).crop for photo in photos]
+    )
+
+
 def photo_features(photos: Sequence[Photo], runtime: Runtime, size: int) -> PhotoFeatures:
     """Decode and run the network over all photos, one thread per core."""
 
     def features(start: int) -> Features:
-        crops = [
-            prepare(photo.path.read_bytes(), limits=DecodeSettings(), size=size).crop
-            for photo in photos[start : start + _BATCH]
-        ]
-        return runtime.features(np.stack(crops))
+        return runtime.features(photo_crops(photos[start : start + _BATCH], size))
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         parts = list(threads.map(features, range(0, len(photos), _BATCH)))

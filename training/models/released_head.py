@@ -1,14 +1,24 @@
-"""A candidate in, the files of the registry's entry for it out."""
+"""A candidate in, its files for the registry and its vectors as they would be served out."""
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from sightline.engine.embedding.embedder import (
+    Features,
+    ProjectingEmbedder,
+    Projection,
+    Runtime,
+    load_projection,
+)
 from sightline.engine.embedding.model_registry import CARD, LINEAGE, METRICS, PROJECTION
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.pictures.prepare import preprocess_digest
@@ -16,6 +26,7 @@ from sightline.training.models.candidates import Candidate
 from sightline.training.models.registry import NewModel
 
 Facts = Mapping[str, Any]
+Crops = NDArray[np.uint8]
 
 
 def registered(
@@ -36,7 +47,6 @@ def registered(
     projection, source = candidate.projection, candidate.source
     if projection is None:
         raise SettingsInvalid(f"{candidate.name} has no projection: there is nothing to register")
-    tensors = {"mean": projection.mean, "matrix": np.ascontiguousarray(projection.matrix)}
     written = card or _card(candidate, name, metrics)
     return NewModel(
         name=name,
@@ -45,12 +55,36 @@ def registered(
         preprocess=preprocess_digest(source.input_size),
         dimensions=projection.matrix.shape[1],
         files={
-            PROJECTION: save(tensors),
+            PROJECTION: _written(projection),
             CARD: written.encode(),
             METRICS: _json(metrics),
             LINEAGE: _json(lineage),
         },
     )
+
+
+def vectors_as_served(candidate: Candidate, runtime: Runtime, crops: Crops) -> Features:
+    """The model written to its file, read again, and run as worker and API run it.
+
+    Args:
+        candidate: what would be released.
+        runtime: of its network.
+        crops: uint8 (n, size, size, 3).
+
+    Returns:
+        float32 (n, dimensions), each row of L2 norm 1.
+    """
+    loaded = candidate.projection
+    if loaded is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / PROJECTION
+            file.write_bytes(_written(loaded))
+            loaded = load_projection(file)
+    return ProjectingEmbedder(candidate.source, runtime, loaded).embed(crops)
+
+
+def _written(projection: Projection) -> bytes:
+    return save({"mean": projection.mean, "matrix": np.ascontiguousarray(projection.matrix)})
 
 
 def _json(facts: Facts) -> bytes:

@@ -1,0 +1,104 @@
+"""Labelled photos and models in, scores of every query photo and vectors as served out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.engine.embedding.choice import open_runtime
+from sightline.engine.embedding.embedder import Runtime
+from sightline.engine.embedding.model_files import ModelSource
+from sightline.engine.errors import SettingsInvalid
+from sightline.engine.settings import EmbedderSettings
+from sightline.training.evaluation.relevance import EqualLabels
+from sightline.training.evaluation.retrieval import QueryScores, score_queries
+from sightline.training.evaluation.served import ServedAsBuilt, compare_served
+from sightline.training.models.candidates import Candidate
+from sightline.training.models.default_projection import (
+    PhotoFeatures,
+    photo_crops,
+    photo_features,
+    read_manifest,
+)
+from sightline.training.models.released_head import vectors_as_served
+
+OpenRuntime = Callable[[ModelSource, EmbedderSettings], Runtime]
+SERVED_PICTURES = 200
+"""On so many photos the model as served is compared with the model as trained."""
+
+
+class PhotoSet:
+    """Photos of a manifest; each network looks at them once.
+
+    Args:
+        folder: with `manifest.csv`, its columns image, label and split (`query`, `gallery`).
+        embedder: what runs the networks.
+        open_network: runs the network of a source; none: `open_runtime`.
+
+    Raises:
+        SettingsInvalid: the folder has no such manifest, or no photos of both splits.
+    """
+
+    def __init__(
+        self, folder: Path, embedder: EmbedderSettings, open_network: OpenRuntime | None = None
+    ) -> None:
+        self._folder = folder
+        self._embedder = embedder
+        self._open = open_network or open_runtime
+        self._seen: dict[tuple[str, ...], tuple[Runtime, PhotoFeatures]] = {}
+        try:
+            every = read_manifest(folder)
+        except (OSError, KeyError) as error:
+            raise SettingsInvalid(
+                f"{folder} has no manifest.csv with the columns image, label and split: {error}"
+            ) from error
+        self._photos = [photo for photo in every if photo.split in {"query", "gallery"}]
+        if len({photo.split for photo in self._photos}) < 2:  # noqa: PLR2004 - both
+            raise SettingsInvalid(
+                f"{folder}: evaluation needs photos of the splits query and gallery"
+            )
+        queries = [photo.label for photo in self._photos if photo.split == "query"]
+        self.labels: NDArray[np.str_] = np.asarray(queries)
+        """(q,) of the query photos: photos of one label rise and fall together."""
+
+    def truth(self) -> str:
+        """Where the relevance comes from, and how much there is of it."""
+        queries, labels = len(self.labels), len(np.unique(self.labels))
+        return (
+            f"equal labels in {self._folder}: {queries} queries of {labels} labels "
+            f"among {len(self._photos) - queries} photos"
+        )
+
+    def domains(self) -> dict[str, NDArray[np.bool_]]:
+        """The queries of each domain, the part of a label before its slash; none of one alone."""
+        domains = np.asarray([label.partition("/")[0] for label in self.labels.tolist()])
+        names = np.unique(domains)
+        return {str(name): domains == name for name in names} if len(names) > 1 else {}
+
+    def scores(self, model: Candidate) -> QueryScores:
+        """Every query photo searched among the gallery photos.
+
+        Raises:
+            BadImage: a photo cannot be read.
+        """
+        photos = self._looked_at(model)[1]
+        vectors, query = model.vectors(photos.features), photos.splits == "query"
+        truth = EqualLabels.of(photos.labels[query].tolist(), photos.labels[~query].tolist())
+        return score_queries(vectors[query], vectors[~query], truth)
+
+    def as_served(self, model: Candidate) -> ServedAsBuilt:
+        """The model written to its file, read again and run as the API runs it."""
+        runtime, photos = self._looked_at(model)
+        some = self._photos[:SERVED_PICTURES]
+        served = vectors_as_served(model, runtime, photo_crops(some, model.source.input_size))
+        return compare_served(model.vectors(photos.features[: len(some)]), served)
+
+    def _looked_at(self, model: Candidate) -> tuple[Runtime, PhotoFeatures]:
+        if model.network not in self._seen:
+            runtime = self._open(model.source, self._embedder)
+            features = photo_features(self._photos, runtime, model.source.input_size)
+            self._seen[model.network] = (runtime, features)
+        return self._seen[model.network]
