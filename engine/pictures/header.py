@@ -48,7 +48,7 @@ def read_header(data: bytes, *, max_frames: int) -> ImageHeader:
     budget = HeaderBudget(len(data), of_small_parts=image_format in _OF_SMALL_PARTS)
     try:
         return _READERS[image_format](data, max_frames, budget)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:  # Overflow: a place past 2**63
         raise BadImage(
             RejectReason.TRUNCATED, f"the {image_format} ends within its header; send it whole"
         ) from error

@@ -140,7 +140,11 @@ HEADS = {
     ImageFormat.PNG: (IHDR, IHDR + IDAT),
     ImageFormat.GIF: (GIF[:13], GIF[:-1]),
     ImageFormat.WEBP: (WEBP,),
-    ImageFormat.TIFF: (b"II*\0\x08\0\0\0", b"MM\0+\0\x08\0\0\0\0\0\0\0\0\0\x10"),
+    ImageFormat.TIFF: (
+        b"II*\0\x08\0\0\0",
+        b"MM\0+\0\x08\0\0\0\0\0\0\0\0\0\x10",
+        b"II+\0\x08\0\0\0" + b"\xff" * 8,
+    ),
     ImageFormat.AVIF: (AVIF, AVIF + b"\0\0\0\0meta"),
     ImageFormat.HEIF: (
         box(b"ftyp", b"heic\0\0\0\0"),
@@ -171,6 +175,12 @@ TOKENS += (
     b"\0\2",
     b"\0\0\0\x08",
 )
+
+
+@pytest.mark.parametrize("head", [head for heads in HEADS.values() for head in heads])
+def test_a_head_alone_is_refused_or_read(head: bytes) -> None:
+    """Also one that names a place past the end of any file: never an error of Python's."""
+    decode(head)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
