@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from sightline.engine.settings.section import PositiveInt, Seconds, Section
+from sightline.engine.settings.section import PositiveInt, PositiveSeconds, Seconds, Section
 
 
 class LabelSettings(Section):
@@ -16,7 +16,7 @@ class LabelSettings(Section):
     """Consumer group of the join."""
     mine_group: str = "sightline-mine"
     """Consumer group of the miner."""
-    epoch_s: Annotated[float, Field(gt=0)] = 600.0
+    epoch_s: PositiveSeconds = 600.0
     """E: searches are decided together by the epoch in which they were issued."""
     attribution_window_s: Seconds = 1_800.0
     """W: how long after the answer an interaction still counts."""
@@ -51,9 +51,9 @@ class LabelSettings(Section):
     """In view for at least this long is examined."""
     rules_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")] = "2"
     """Part of every triple id. Not `1`: that names rules of an earlier release."""
-    tick_s: Annotated[float, Field(gt=0)] = 10.0
+    tick_s: PositiveSeconds = 10.0
     """How often the join's workers tick every partition of a live topic."""
-    stalled_s: Annotated[float, Field(gt=0)] = 30.0
+    stalled_s: PositiveSeconds = 30.0
     """A partition with lag where nothing was applied for so long ends the process."""
     dead_letter_limit: PositiveInt = 100
     """More dead letters of one partition within `dead_letter_window_s` stop the stage."""

@@ -83,7 +83,7 @@ class StoreSettings(Section):
     keep_deleted_days: Annotated[float, Field(ge=0, le=30)] = 7.0
     """How long bytes and renditions stay that a delete or newer bytes left behind; less than a
     tombstone's 30 days."""
-    sweep_every_s: Annotated[float, Field(ge=0)] = 86_400.0
+    sweep_every_s: Seconds = 86_400.0
     """Between two sweeps for them, over all processes; 0: none."""
 
 

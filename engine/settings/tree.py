@@ -17,6 +17,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -117,6 +118,8 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         raise SettingsInvalid(f"setting {name}: {first['msg']} (see docs/settings.md)") from error
+    except SettingsError as error:  # a section that is no JSON, given whole as a variable
+        raise SettingsInvalid(f"{error} (see docs/settings.md)") from error
     # Not TOML or UTF-8, a number of thousands of digits, nested too deep.
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsInvalid(f"cannot read {file}: {error}") from error

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
+from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import Section, Settings, load_settings
 from sightline.infra.generating.generate import CHECKOUT, SETTINGS_PAGE
 from sightline.infra.generating.settings_page import HEAD, settings_page, variable
@@ -32,6 +33,19 @@ def test_every_setting_is_documented(section: str, name: str, field: Any) -> Non
     page = (CHECKOUT / SETTINGS_PAGE).read_text()
     assert f"| `{variable(section, name)}` |" in page
     assert field.description, f"{section}.{name} has no docstring"
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+@pytest.mark.parametrize(
+    ("section", "name"), [(s, n) for s, n, field in ALL if field.annotation is float]
+)
+def test_no_setting_is_without_end(
+    monkeypatch: pytest.MonkeyPatch, section: str, name: str, value: str
+) -> None:
+    """Infinity and NaN are refused where they are read, not where somebody counts with them."""
+    monkeypatch.setenv(variable(section, name), value)
+    with pytest.raises(SettingsInvalid, match=name):
+        load_settings()
 
 
 def test_fields_of_lists_of_tables_are_documented() -> None:

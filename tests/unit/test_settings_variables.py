@@ -46,6 +46,14 @@ def test_what_is_let_through_is_used_somewhere(name: str, monkeypatch: pytest.Mo
         load_settings()
 
 
+def test_a_section_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole section may be one variable of JSON; what is none is told by its name."""
+    monkeypatch.setenv("SIGHTLINE_KAFKA", "hunter2")
+    with pytest.raises(SettingsInvalid, match=r'"kafka".*see docs/settings\.md') as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)
+
+
 def test_upper_and_lower_case_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """As they are where the values are read."""
     monkeypatch.setenv("sightline_kafka__topic_prefix", "search.")
