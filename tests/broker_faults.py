@@ -17,6 +17,7 @@ class Request(IntEnum):
     """Numbers of the Kafka protocol's requests."""
 
     PRODUCE = 0
+    FETCH = 1
     LIST_OFFSETS = 2
     METADATA = 3
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import re
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient
 
 from sightline.engine.event_log.kafka.config import (
@@ -73,6 +75,35 @@ def open_producer(settings: KafkaSettings) -> Producer:
 def open_consumer(settings: KafkaSettings, group: str, **more: str | float | bool) -> Consumer:
     """A consumer of a group; it tells what it has to say while it is polled."""
     return Consumer(_telling(consumer_config(settings, group) | more), logger=_library)
+
+
+def open_reader(settings: KafkaSettings, group: str | None = None) -> Consumer:
+    """A consumer that tells where each partition ends, see `ended`.
+
+    Args:
+        settings: the cluster.
+        group: whose offsets it looks at; none: a new name, as it looks at nobody's.
+    """
+    return open_consumer(
+        settings,
+        group or f"reader-{uuid.uuid4().hex}",
+        # A broker tells the end of a partition by answering empty, after having waited so long.
+        **{"enable.partition.eof": True, "fetch.wait.max.ms": 10},
+    )
+
+
+def ended(message: KafkaMessage) -> bool:
+    """Whether a reader was told the end of a partition instead of a record.
+
+    Raises:
+        KafkaException: it was told anything else; the end may be far.
+    """
+    error = message.error()
+    if error is None:
+        return False
+    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - public, named by the vendor
+        return True
+    raise KafkaException(error)
 
 
 def open_admin(settings: KafkaSettings) -> AdminClient:

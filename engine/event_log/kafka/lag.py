@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from confluent_kafka import KafkaException, TopicPartition
 
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.event_log.kafka.clients import open_consumer
+from sightline.engine.event_log.kafka.clients import ended, open_reader
 from sightline.engine.event_log.kafka.config import error_of
+from sightline.engine.event_log.kafka.producer import timestamp_of
 from sightline.engine.records import PartitionLag
 from sightline.engine.settings import KafkaSettings
 
@@ -23,10 +24,7 @@ class LagReader:
 
     def __init__(self, settings: KafkaSettings, *, group: str) -> None:
         self._prefix = settings.topic_prefix
-        # A broker tells the end of a partition by answering empty, after having waited so long.
-        self._consumer = open_consumer(
-            settings, group, **{"enable.partition.eof": True, "fetch.wait.max.ms": 10}
-        )
+        self._consumer = open_reader(settings, group)
 
     def read(self, topics: Sequence[str], *, ages: bool = True) -> list[PartitionLag]:
         """The lag of every partition; topics that do not exist are left out.
@@ -80,6 +78,4 @@ class LagReader:
             self._consumer.unassign()
         if message is None:
             raise PartUnavailable(Part.BROKER, f"nothing came from {at.topic}/{at.partition}")
-        if message.error() is not None:
-            return None
-        return datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
+        return None if ended(message) else timestamp_of(message)

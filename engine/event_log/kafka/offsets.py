@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from datetime import datetime
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from sightline.engine.errors import RefusedToStart
 from sightline.engine.event_log.kafka.clients import open_consumer
 from sightline.engine.event_log.kafka.config import error_of
 from sightline.engine.settings import KafkaSettings
+
+_NEW = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
+_PAUSE_S = 0.05
 
 
 def start_offsets(
@@ -27,7 +35,7 @@ def start_offsets(
     try:
         wanted = [KafkaPartition(name, partition) for partition in sorted(partitions)]
         found = consumer.committed(wanted, timeout=settings.request_timeout_s)
-        return {at.partition: max(at.offset, _log_start(consumer, at, settings)) for at in found}
+        return {at.partition: max(at.offset, watermarks(consumer, settings, at)[0]) for at in found}
     except KafkaException as error:
         raise error_of(error, f"asking where to start in {topic}") from error
     finally:
@@ -53,7 +61,7 @@ def offsets_since(settings: KafkaSettings, topic: str, since: datetime | None) -
         if since is None:
             return dict.fromkeys(numbers, 0)
         # The ends first: what is appended from now on must not be passed over.
-        ends = {p: _log_end(consumer, KafkaPartition(name, p), settings) for p in numbers}
+        ends = {p: watermarks(consumer, settings, KafkaPartition(name, p))[1] for p in numbers}
         since_ms = round(since.timestamp() * 1_000)
         wanted = [KafkaPartition(name, number, since_ms) for number in numbers]
         found = consumer.offsets_for_times(wanted, timeout=settings.request_timeout_s)
@@ -84,11 +92,21 @@ def partition_count(settings: KafkaSettings, topic: str) -> int:
     return len(known.partitions)
 
 
-def _log_start(consumer: Consumer, at: KafkaPartition, settings: KafkaSettings) -> int:
-    low, _ = consumer.get_watermark_offsets(at, timeout=settings.request_timeout_s)
-    return int(low)
+def watermarks(
+    consumer: Consumer, settings: KafkaSettings, place: KafkaPartition
+) -> tuple[int, int]:
+    """Start and end; of a topic made just now only once its leader knows of it.
 
-
-def _log_end(consumer: Consumer, at: KafkaPartition, settings: KafkaSettings) -> int:
-    _, high = consumer.get_watermark_offsets(at, timeout=settings.request_timeout_s)
-    return int(high)
+    Raises:
+        KafkaException: the broker did not answer for `request_timeout_s`.
+    """
+    deadline = time.monotonic() + settings.request_timeout_s
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(place, timeout=settings.request_timeout_s)
+        except KafkaException as error:
+            if error.args[0].code() not in _NEW or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return int(low), int(high)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException
-from confluent_kafka import Message as KafkaMessage
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.event_log.kafka.clients import open_consumer
+from sightline.engine.event_log.kafka.clients import ended, open_reader
 from sightline.engine.event_log.kafka.config import error_of
 from sightline.engine.event_log.kafka.consumer import message_of
 from sightline.engine.event_log.partitions import partition_of
@@ -42,12 +40,7 @@ def read_topics(
     Raises:
         PartUnavailable: the broker did not answer for `request_timeout_s`.
     """
-    consumer = open_consumer(
-        settings,
-        f"reader-{uuid.uuid4().hex}",
-        # A broker tells the end of a partition by answering empty, after having waited so long.
-        **{"enable.partition.eof": True, "fetch.wait.max.ms": 10},
-    )
+    consumer = open_reader(settings)
     try:
         yield from _read(consumer, settings, topics, key, since)
     except KafkaException as error:
@@ -73,7 +66,7 @@ def _read(
                 Part.BROKER, f"nothing came within {settings.request_timeout_s} s while reading"
             )
         for record in (first, *consumer.consume(_BATCH, 0)):
-            if _ended(record):
+            if ended(record):
                 unread.discard((str(record.topic()), int(record.partition() or 0)))
             elif (str(record.topic()), int(record.partition() or 0)) in unread:
                 yield message_of(record, settings.topic_prefix)
@@ -101,12 +94,3 @@ def _partitions(
     if key is not None:
         return {(name, partition_of(key, count)) for name, count in counts.items() if count}
     return {(name, number) for name, count in counts.items() for number in range(count)}
-
-
-def _ended(record: KafkaMessage) -> bool:
-    error = record.error()
-    if error is None:
-        return False
-    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - public, named by the vendor
-        return True
-    raise KafkaException(error)
