@@ -30,12 +30,12 @@ from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.ports import BatchEventProducer, EventConsumer, EventLog, LogFollower
 from sightline.engine.records import Message, ProducerRecord, TopicPartition
 from sightline.engine.settings import KafkaSettings
-from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, INTERACTIONS
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, INTERACTIONS, INTERACTIONS_IMPORTED
 from tests.listening import Listener
 from tests.patience import patient
 from tests.waiting import eventually
 
-TOPICS = (IMAGES, IMAGES_BACKFILL, INTERACTIONS)
+TOPICS = (IMAGES, IMAGES_BACKFILL, INTERACTIONS, INTERACTIONS_IMPORTED)
 TOPIC = IMAGES.name
 PARTITIONS = 3
 
@@ -359,6 +359,18 @@ def test_a_batch_ends_when_all_of_it_is_acknowledged(
     found = {(m.key, m.value, m.partition) for m in log.read([TOPIC])}
     assert found == {(b"k%d" % n, b"%d" % n, n % 3) for n in range(500)}
     assert producer.batch().seal().result(0) == 0
+
+
+def test_a_batch_keeps_headers_and_times(log: EventLog, producer: BatchEventProducer) -> None:
+    """As a message by itself does, in a topic that does not stamp what is appended."""
+    topic, at = INTERACTIONS_IMPORTED.name, datetime(2026, 3, 1, 12, tzinfo=UTC)
+    sent = ProducerRecord(topic, "cat", b"1", [("ce_id", b"e1")], at)
+    batch = producer.batch()
+    batch.append(sent)
+    assert batch.seal().result(patient(15)) == 1
+    producer.append(sent).result(patient(15))
+    kept = [(message.headers, message.timestamp) for message in log.read([topic])]
+    assert kept == [((("ce_id", b"e1"),), at)] * 2
 
 
 def test_one_refused_message_fails_its_batch_only(producer: BatchEventProducer) -> None:

@@ -7,18 +7,15 @@ A future for each message costs 24 µs of CPU more than this (49,000 triples of 
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import Future
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
 
-from sightline.engine.errors import Overloaded, Part, PartUnavailable, SightlineError
+from sightline.engine.errors import Part, PartUnavailable, SightlineError
 from sightline.engine.event_log.kafka.config import error_of
+from sightline.engine.event_log.kafka.sending import send, stamp_ms_of
 from sightline.engine.records import ProducerRecord
-
-_ANY_PARTITION = -1
-_MS_PER_S = 1_000
 
 
 class KafkaBatch:
@@ -48,16 +45,13 @@ class KafkaBatch:
             Overloaded: the local queue is full.
         """
         try:
-            self._producer.produce(
-                self._prefix + record.topic,
-                record.value,
-                record.key.encode(),
-                partition=_ANY_PARTITION if record.partition is None else record.partition,
+            send(
+                self._producer,
+                self._prefix,
+                record,
+                stamp_ms=stamp_ms_of(record),
                 on_delivery=self._acknowledged,
-                timestamp=round(time.time() * _MS_PER_S),
             )
-        except BufferError as error:
-            raise Overloaded(Part.BROKER, "too many messages wait in this process") from error
         except KafkaException as error:
             self._settle(error_of(error, f"appending to {record.topic}"))
         self._appended += 1

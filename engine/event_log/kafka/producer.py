@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
 
-from sightline.engine.errors import Overloaded, Part, PartUnavailable
+from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.event_log.kafka.batch import KafkaBatch
 from sightline.engine.event_log.kafka.clients import open_producer
 from sightline.engine.event_log.kafka.config import error_of
+from sightline.engine.event_log.kafka.sending import ANY_PARTITION, send, stamp_ms_of
 from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import KafkaSettings
 
 _POLL_S = 0.1
-_ANY_PARTITION = -1
 _MOCK_TIME_MS = 1_234
 """What the in-process broker says it stamped, whatever it stored: there our own stamp counts."""
 
@@ -66,11 +66,11 @@ class KafkaEventProducer:
             Overloaded: the local queue is full.
             PartUnavailable: the producer is closed.
         """
-        stamp_ms = _ms(record.timestamp or datetime.now(UTC))
+        stamp_ms = stamp_ms_of(record)
         acknowledged = _Acknowledgement(
             Message(
                 topic=record.topic,
-                partition=_ANY_PARTITION,
+                partition=ANY_PARTITION,
                 offset=-1,
                 key=record.key.encode(),
                 value=record.value,
@@ -81,17 +81,13 @@ class KafkaEventProducer:
         try:
             with self._taking:
                 self._refuse_if_closed()
-                self._producer.produce(
-                    self._prefix + record.topic,
-                    record.value,
-                    record.key.encode(),
-                    partition=_ANY_PARTITION if record.partition is None else record.partition,
+                send(
+                    self._producer,
+                    self._prefix,
+                    record,
+                    stamp_ms=stamp_ms,
                     on_delivery=acknowledged,
-                    timestamp=stamp_ms,
-                    headers=list(record.headers),
                 )
-        except BufferError as error:
-            raise Overloaded(Part.BROKER, "too many messages wait in this process") from error
         except KafkaException as error:
             acknowledged.future.set_exception(error_of(error, f"appending to {record.topic}"))
         return acknowledged.future
@@ -181,7 +177,3 @@ def timestamp_of(message: KafkaMessage) -> datetime:
 
 def _instant(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def _ms(instant: datetime) -> int:
-    return round(instant.timestamp() * 1000)
