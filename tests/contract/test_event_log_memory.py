@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.group import shared_out
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.records import ProducerRecord, TopicPartition
@@ -72,6 +75,42 @@ def test_a_broker_that_is_down_is_told_once_by_polls_and_always_by_the_rest() ->
     broker.down = False
     producer.append(ProducerRecord(TOPIC, "cat", b"2")).result(0)
     assert [m.value for m in consumer.poll(9, 0)] == [b"2"]
+
+
+def test_a_group_comes_into_being_under_the_lock() -> None:
+    """Else two who ask for it at once may each get one, and one commits to nobody."""
+    broker = MemoryBroker([IMAGES], 1)
+    log, at = MemoryEventLog(broker), TopicPartition(TOPIC, 0)
+    with closing(log.follow(TOPIC, {0: 0}, group="follower")) as follower:
+        askers = [
+            Thread(target=lambda: MemoryEventConsumer(broker, group="member")),
+            Thread(target=lambda: log.start_offsets("starting", TOPIC, [0])),
+            Thread(target=lambda: follower.commit({at: 1})),
+        ]
+        with broker.changed:
+            for asker in askers:
+                asker.start()
+            for asker in askers:
+                asker.join(0.1)
+            assert broker.groups == {}
+        for asker in askers:
+            asker.join()
+    assert set(broker.groups) == {"member", "starting", "follower"}
+    assert log.start_offsets("follower", TOPIC, [0]) == {0: 1}
+
+
+def test_deleted_records_are_none_that_wait() -> None:
+    """As of Kafka, whose consumer reads on where the log begins."""
+    broker = MemoryBroker([IMAGES], 1, polls_wait=False)
+    producer = MemoryEventProducer(broker)
+    consumer, _ = member(broker)
+    consumer.poll(1, 0)
+    for _ in range(5):
+        producer.append(ProducerRecord(TOPIC, "cat", b"x")).result(0)
+    at = TopicPartition(TOPIC, 0)
+    assert consumer.lag() == {at: 5}
+    broker.delete_below(at, 3)
+    assert consumer.lag() == {at: 2}
 
 
 def test_compaction_keeps_the_last_record_of_each_key() -> None:

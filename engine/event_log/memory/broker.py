@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -50,7 +49,7 @@ class MemoryBroker:
         }
         self.changed = threading.Condition(threading.RLock())
         """Guards all of it; notified at every append and every change of a group."""
-        self.groups: defaultdict[str, MemoryGroup[MemoryEventConsumer]] = defaultdict(MemoryGroup)
+        self.groups: dict[str, MemoryGroup[MemoryEventConsumer]] = {}
         self.polls_wait = polls_wait
         self.down = False
         """While true, nothing is acknowledged, read or committed."""
@@ -62,6 +61,11 @@ class MemoryBroker:
     def partition(self, at: TopicPartition) -> MemoryPartition:
         """One that exists; hold `changed` while using it."""
         return self._partitions[at]
+
+    def group(self, name: str) -> MemoryGroup[MemoryEventConsumer]:
+        """A group, which is there from the first time that somebody asks for it."""
+        with self.changed:
+            return self.groups.setdefault(name, MemoryGroup())
 
     def records(self, topic: str) -> list[Message]:
         """All that a topic holds now, partition after partition."""

@@ -20,7 +20,7 @@ class MemoryEventConsumer:
 
     def __init__(self, broker: MemoryBroker, *, group: str) -> None:
         self._broker = broker
-        self._group = broker.groups[group]
+        self._group = broker.group(group)
         self._reader = MemoryReader(broker)
         self._listener: RebalanceListener | None = None
         self._partitions: list[TopicPartition] = []

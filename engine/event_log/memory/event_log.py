@@ -44,8 +44,8 @@ class MemoryEventLog:
 
     def start_offsets(self, group: str, topic: str, partitions: Collection[int]) -> dict[int, int]:
         """See `EventLog.start_offsets`."""
-        committed = self._broker.groups[group].committed
         with self._broker.changed:
+            committed = self._broker.group(group).committed
             return {
                 at.partition: max(committed.get(at, 0), self._broker.partition(at).start)
                 for at in self._partitions(topic)
@@ -98,7 +98,7 @@ class MemoryEventLog:
 
     def _lag(self, group: str, at: TopicPartition, *, ages: bool) -> PartitionLag:
         partition = self._broker.partition(at)
-        committed = self._broker.groups[group].committed.get(at)
+        committed = self._broker.group(group).committed.get(at)
         first = max(partition.start, committed or 0)
         waiting = partition.after(first, 1)
         return PartitionLag(
@@ -141,7 +141,7 @@ class MemoryFollower:
         """See `LogFollower.commit`."""
         self._broker.refuse_if_down()
         with self._broker.changed:
-            self._broker.groups[self._group].committed |= offsets
+            self._broker.group(self._group).committed |= offsets
 
     def close(self) -> None:
         """See `LogFollower.close`: nothing is held."""

@@ -46,10 +46,7 @@ class MemoryReader:
     def lag(self) -> dict[TopicPartition, int]:
         """Counts the records from the position to the end, for each partition."""
         with self._broker.changed:
-            return {
-                at: self._broker.partition(at).end - position
-                for at, position in self._positions.items()
-            }
+            return {at: self._left(at, position) for at, position in self._positions.items()}
 
     def poll(
         self, max_messages: int, timeout_s: float, due: Callable[[], bool] = lambda: False
@@ -68,6 +65,10 @@ class MemoryReader:
                 if taken or due() or left <= 0 or not self._broker.polls_wait:
                     return taken
                 self._broker.changed.wait(left)
+
+    def _left(self, at: TopicPartition, position: int) -> int:
+        partition = self._broker.partition(at)
+        return max(0, partition.end - max(position, partition.start))
 
     def _take(self, most: int) -> list[Message]:
         taken: list[Message] = []
