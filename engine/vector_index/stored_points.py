@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from sightline.engine.errors import Part, PartUnavailable, Unreadable
 from sightline.engine.records import (
+    DecisionFence,
     Fence,
     IndexedDecision,
     IndexedImage,
@@ -53,6 +54,8 @@ _DECISION = Event[ImageModerated]
 _ATTEMPTS = 20
 _UNREADABLE = "unreadable"
 _NOWHERE = WinnerLocation("", -1, -1)
+_BELOW_ALL = DecisionFence(0, -1)
+"""The fence of no decision: every one is above it."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 _log = logging.getLogger(__name__)
@@ -178,15 +181,20 @@ def decision_of(payload: Mapping[str, Any], image_id: str) -> IndexedDecision | 
         return _decision(payload)
     except Unreadable as error:
         _log.error("what the index holds of image %s cannot be read: %s", image_id, error)
-    said = ImageModerated(
-        image_id=image_id,
-        version=int(payload[DECISION_VERSION]),
-        moderation=Moderation(payload["moderated"]),
-        decided_by=_UNREADABLE,
-    )
+    fence = DecisionFence(int(payload[DECISION_VERSION]), int(payload[DECISION_TIE]))
+    return _said(image_id, Moderation(payload["moderated"]), fence)
+
+
+def _said(image_id: str, moderation: Moderation, fence: DecisionFence) -> IndexedDecision:
+    """A decision of which nothing but this is known."""
     return IndexedDecision(
-        decision=said,
-        tie=int(payload[DECISION_TIE]),
+        decision=ImageModerated(
+            image_id=image_id,
+            version=fence.version,
+            moderation=moderation,
+            decided_by=_UNREADABLE,
+        ),
+        tie=fence.tie,
         event_id=_UNREADABLE,
         event_source=_UNREADABLE,
         occurred=_LONG_AGO,
@@ -225,8 +233,17 @@ def _unreadable(image_id: str, payload: Mapping[str, Any]) -> IndexedImage:
         reason=_UNREADABLE,
         message="What the index holds of this image cannot be read: upload it again, or delete it.",
         unreadable=True,
-        decision=decision_of(payload, image_id),
+        decision=_decision_or_block(payload, image_id),
     )
+
+
+def _decision_or_block(payload: Mapping[str, Any], image_id: str) -> IndexedDecision | None:
+    """The decision about an image that cannot be read itself; a block where that cannot, either."""
+    try:
+        return decision_of(payload, image_id)
+    except (ValueError, KeyError, TypeError) as error:
+        _log.error("what was decided on image %s cannot be read and hides it: %s", image_id, error)
+        return _said(image_id, Moderation.BLOCKED, _BELOW_ALL)
 
 
 def _instant(milliseconds: Any) -> datetime | None:

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
-from sightline.engine.vector_index.payload import point_id, to_payload
+from sightline.engine.vector_index.payload import (
+    DECISION_TIE,
+    DECISION_VERSION,
+    point_id,
+    to_payload,
+)
 from sightline.engine.vector_index.stored_points import (
     StoredPoint,
     decision_of,
@@ -47,6 +52,24 @@ def test_a_damaged_point_is_passed_over_and_known_by_its_id(damage: dict[str, An
     bad = found["bad"]
     assert (bad.unreadable, bad.version, bad.listed, bad.blocked) == (True, 7, False, True)
     assert bad.fence == image("bad", 7).fence
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"moderated": "quarantined"}, {DECISION_VERSION: None}, {DECISION_TIE: "none"}],
+    ids=str,
+)
+def test_a_decision_of_which_nothing_can_be_read_blocks(damage: dict[str, Any]) -> None:
+    """It costs nobody else's read, hides its image, and gives way to any other decision."""
+    damaged = StoredPoint(payload(decision="not JSON") | damage)
+    points = [damaged, StoredPoint(to_payload(GOOD))]
+    assert [one.image_id for one in images_of(points)] == ["good"]
+    found = known_images(zip(map(point_id, ("bad", "good")), points, strict=True), ["bad", "good"])
+    assert found["good"] == GOOD
+    bad = found["bad"]
+    assert (bad.unreadable, bad.version, bad.listed, bad.blocked) == (True, 7, False, True)
+    assert bad.decision is not None
+    assert bad.decision.fence < decision("bad", 0).fence
 
 
 def test_of_a_damaged_decision_the_block_still_holds() -> None:
