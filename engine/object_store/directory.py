@@ -24,7 +24,7 @@ from sightline.engine.errors import (
     PartUnavailable,
     TooLarge,
 )
-from sightline.engine.private_files import make_private_folders, open_private
+from sightline.engine.private_files import FOLDER_MODE, make_private_folders, open_private
 from sightline.engine.records import StoredObject
 
 _BYTES = ".bytes"
@@ -246,7 +246,7 @@ def _make_folders(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_folders(folder.parent)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
     _sync_folder(folder.parent)
 
 

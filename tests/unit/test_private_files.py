@@ -15,8 +15,10 @@ from sightline.engine.event_log.embedded.journal import Journal
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.private_files import make_private_folders, private_folder
 from sightline.engine.search_ids import stored_secret
-from sightline.engine.settings import Mode, Settings
+from sightline.engine.settings import IndexSettings, Mode, Settings
+from sightline.engine.vector_index.edge.index import EdgeGenerations
 from sightline.infra.wiring.embedded import embedded_node
+from tests.indexed_images import SPEC
 
 
 @pytest.fixture
@@ -71,7 +73,13 @@ def test_an_embedded_node_starts_on_private_folders_only(wide: Path, which: str)
         pass
 
 
-def test_no_file_of_the_embedded_stack_can_be_read_by_others(wide: Path) -> None:
+def test_a_generation_of_the_index_is_ours_alone(wide: Path) -> None:
+    """The engine's own files in it are as open as the process lets them be."""
+    EdgeGenerations(wide / "index", IndexSettings()).create(SPEC)
+    assert mode(wide / "index") == mode(wide / "index" / SPEC.name) == 0o700
+
+
+def test_nothing_of_the_embedded_stack_can_be_seen_by_others(wide: Path) -> None:
     """The signing secret, objects, the journal with what SQLite keeps beside it, the owner's."""
     data = wide / "var"
     make_private_folders(data)
@@ -85,4 +93,6 @@ def test_no_file_of_the_embedded_stack_can_be_read_by_others(wide: Path) -> None
     assert {"journal.sqlite", "journal.sqlite-wal", "owner.json"} <= {path.name for path in files}
     others = [path for path in files if mode(path) & 0o077 and ".locks" not in path.parts]
     assert others == []
+    entered = [path for path in data.rglob("*") if path.is_dir() and mode(path) & 0o077]
+    assert entered == []
     journal.close()

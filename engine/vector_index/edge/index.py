@@ -13,6 +13,7 @@ import numpy as np
 import qdrant_edge as edge
 
 from sightline.engine.errors import NotFound
+from sightline.engine.private_files import make_private_folders
 from sightline.engine.records import (
     GenerationSpec,
     Hit,
@@ -308,7 +309,7 @@ class EdgeGenerations:
     def create(self, spec: GenerationSpec) -> None:
         """Make it, empty; what is already there stays."""
         path = self._directory / check_name(spec.name)
-        path.mkdir(parents=True, exist_ok=True)
+        make_private_folders(path)
         owned = OwnedDirectory(path, reserve_bytes=self._settings.reserve_bytes)
         try:
             owned.check_space()
