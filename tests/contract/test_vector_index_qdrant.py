@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import grpc
 import httpx
 import pytest
+from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.settings import IndexSettings
+from sightline.engine.vector_index.payload import KEYWORDS, NUMBERS
 from sightline.engine.vector_index.qdrant.client import qdrant_errors
-from sightline.engine.vector_index.qdrant.index import QdrantVectorIndex
+from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex
 from tests.indexed_images import SPEC
 
 
@@ -23,6 +26,42 @@ def closed_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class IndexedLocally(QdrantClient):
+    """The client's local mode, which tells of its payload indexes as a server does."""
+
+    def __init__(self) -> None:
+        super().__init__(":memory:")
+        self.made: list[str] = []
+        self.known: dict[str, models.PayloadIndexInfo] = {}
+
+    def create_payload_index(self, *place: Any, **_: Any) -> Any:
+        """Note the field."""
+        _, field, _ = place
+        self.made.append(field)
+        kind = models.PayloadSchemaType.KEYWORD
+        self.known[field] = models.PayloadIndexInfo(data_type=kind, points=0)
+
+    def get_collection(self, collection_name: str, **_: Any) -> models.CollectionInfo:
+        """With the fields that have an index."""
+        info = super().get_collection(collection_name)
+        return info.model_copy(update={"payload_schema": dict(self.known)})
+
+
+def test_payload_indexes_are_made_where_they_are_missing() -> None:
+    """All of a new collection; of an older release's what it did not know; else no call."""
+    client = IndexedLocally()
+    generations = QdrantGenerations.of(IndexSettings(), client=client)
+    generations.create(SPEC)
+    assert sorted(client.made) == sorted([*KEYWORDS, *NUMBERS])
+    client.made.clear()
+    generations.open(SPEC.name).close()
+    assert client.made == []
+    del client.known["cluster"]
+    generations.open(SPEC.name).close()
+    assert client.made == ["cluster"]
+    generations.close()
 
 
 @pytest.mark.parametrize("over_grpc", [True, False])

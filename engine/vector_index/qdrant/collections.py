@@ -58,10 +58,12 @@ class QdrantCollections:
     def index_fields(self, name: str) -> None:
         """Make the payload indexes that are missing: an older release did not know all of them."""
         collection = self.collection(name)
-        for field in KEYWORDS:
-            self._create_field_index(collection, field, keyword_index(field))
-        for field in NUMBERS:
-            self._create_field_index(collection, field, number_index())
+        known = self.calls("read", lambda client: client.get_collection(collection)).payload_schema
+        wanted: dict[str, models.PayloadSchemaParams] = {f: keyword_index(f) for f in KEYWORDS}
+        wanted |= dict.fromkeys(NUMBERS, number_index())
+        for field, schema in wanted.items():
+            if field not in known:
+                self._create_field_index(collection, field, schema)
 
     def _create_collection(self, collection: str, spec: GenerationSpec) -> None:
         try:
