@@ -85,10 +85,16 @@ class Entries(Generic[D]):
         Raises:
             PartUnavailable: the store did not answer.
         """
+        try:
+            etag = self._store.stat(self._bucket, self._key(image_id)).etag
+        except ObjectMissing:
+            return Looked()
+        return self._looked(image_id, etag)
+
+    def _looked(self, image_id: str, etag: str) -> Looked[D]:
+        """The image's entry under an etag told before: if it is newer, compare-and-set fails."""
         key = self._key(image_id)
         try:
-            # First the etag: if the bytes are newer than it, the compare-and-set fails, as it must.
-            etag = self._store.stat(self._bucket, key).etag
             data = self._store.get(self._bucket, key, max_bytes=_MAX_BYTES)
         except ObjectMissing:
             return Looked()
@@ -114,9 +120,9 @@ class Entries(Generic[D]):
         try:
             data = self._store.get(self._bucket, key, max_bytes=_MAX_BYTES)
         except ObjectMissing:
-            decode_entry(_some_entry(), ImageState, key=key, etag="")
+            decode_entry(_some_entry(), ImageState, key=key, etag=None)
             return None
-        return replace(decode_entry(data, self.kind, key=key, etag=""), etag=None)
+        return decode_entry(data, self.kind, key=key, etag=None)
 
     def read(self, image_id: str) -> Entry[D] | None:
         """The image's entry; None: there is none.
@@ -197,7 +203,7 @@ class Entries(Generic[D]):
         for item in self._store.list(self._bucket, self.prefix, start_after=after):
             if item.key.endswith(_SUFFIX):
                 image_id = self._image_id(item.key)
-                looked = self.look(image_id)
+                looked = self._looked(image_id, item.etag)
                 if looked.etag is not None:
                     yield image_id, looked
 

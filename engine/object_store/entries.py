@@ -95,7 +95,7 @@ def encode_entry(entry: Entry[D]) -> bytes:
     )
 
 
-def decode_entry(data: bytes, kind: type[D], *, key: str, etag: str) -> Entry[D]:
+def decode_entry(data: bytes, kind: type[D], *, key: str, etag: str | None) -> Entry[D]:
     """The entry that was stored; its attributes are left out where they alone are over the bound.
 
     Raises:
@@ -110,7 +110,7 @@ def decode_entry(data: bytes, kind: type[D], *, key: str, etag: str) -> Entry[D]
         raise Unreadable(f"{key} is damaged: {str(error)[:200]}") from error
 
 
-def _decoded(data: bytes, kind: type[D], etag: str) -> Entry[D]:
+def _decoded(data: bytes, kind: type[D], etag: str | None) -> Entry[D]:
     stored = _Stored.model_validate_json(data)
     event = decode(json.dumps(stored.event).encode())
     if not isinstance(event.data, kind):

@@ -10,7 +10,9 @@ import pytest
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Conflict, NotFound, PartUnavailable, PermanentError
 from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.ports import ObjectStore
+from sightline.engine.records import StoredObject
 from sightline.producers.images.bucket_object import BucketObject
 from sightline.producers.images.catalogue_writes import Look, Terms
 from sightline.producers.images.catalogued import CataloguedImages
@@ -241,6 +243,32 @@ def test_replaced_bytes_keep_the_rest(images: CataloguedImages, log: Log) -> Non
     assert (state.version, state.tags, state.object.key) == (2, ("a",), "new")
     with pytest.raises(NotFound):
         images.replace_bytes("never", Original(reference()))
+
+
+class AskedStore(MemoryObjectStore):
+    """Notes which objects it was asked about."""
+
+    def __init__(self) -> None:
+        super().__init__("things")
+        self.asked: list[str] = []
+
+    def stat(self, bucket: str, key: str) -> StoredObject:
+        """See `ObjectStore.stat`."""
+        self.asked.append(key)
+        return super().stat(bucket, key)
+
+
+def test_a_scan_reads_each_entry_once(log: Log) -> None:
+    """The listing tells the etags; under them an entry can be written, until somebody else did."""
+    store = AskedStore()
+    catalogue = Catalogue(store, "things")
+    authority(catalogue, (store, "things"), log).put("a", b"1")
+    store.asked.clear()
+    [entry] = catalogue.scan()
+    assert store.asked == []
+    catalogue.write(entry)
+    with pytest.raises(Conflict):
+        catalogue.write(entry)
 
 
 def test_the_catalogue_lists_and_tells_damage(
