@@ -141,25 +141,27 @@ class MemoryVectorIndex:
             images = map(self._whole, held.values())
             listed = [image for image in images if _asked_for(image, request)]
         hits = [
-            Hit(image=replace(image, vector=None), score=float(np.dot(image.vector, vector)))
+            Hit(image=image, score=float(np.dot(image.vector, vector)))
             for image in listed
             if image.vector is not None
         ]
-        return sorted(hits, key=_order)[: request.limit]
+        page = sorted(hits, key=_order)[: request.limit]
+        return [Hit(image=_shown(hit.image, vectors=False), score=hit.score) for hit in page]
 
     def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
         """See `VectorIndex.earliest`."""
         with self._open() as held:
             known = list(map(self._whole, held.values()))
         found = [
-            replace(image, vector=None)
+            image
             for image in known
             if image.cluster == cluster
             and image.since is not None
             and image.listed
             and _has_tags(set(image.state.tags), tags)
         ]
-        return sorted(found, key=lambda image: (image.since, image.image_id))[:limit]
+        first = sorted(found, key=lambda image: (image.since, image.image_id))[:limit]
+        return [_shown(image, vectors=False) for image in first]
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
         """See `VectorIndex.scan`; what is there when the first image is asked for."""
@@ -172,7 +174,9 @@ class MemoryVectorIndex:
     def count(self, *, listed_only: bool = False) -> int:
         """See `VectorIndex.count`."""
         with self._open() as held:
-            return sum(self._whole(one).listed or not listed_only for one in held.values())
+            if not listed_only:
+                return len(held)
+            return sum(self._whole(one).listed for one in held.values())
 
     def purge(self, image_ids: Collection[str]) -> None:
         """See `VectorIndex.purge`; what is not a tombstone (any more) stays."""
@@ -202,7 +206,8 @@ class MemoryVectorIndex:
         return self._generation.decided
 
     def _whole(self, image: IndexedImage) -> IndexedImage:
-        return replace(image, decision=self._decided.get(image.image_id))
+        decision = self._decided.get(image.image_id)
+        return image if decision is None else replace(image, decision=decision)
 
     @contextmanager
     def _open(self) -> Iterator[Images]:
