@@ -38,8 +38,7 @@ class Caller:
         """`search`: what is listed; `write`: what its owner owns; `admin`: all, None."""
         if Scope.ADMIN in self.scopes:
             return None
-        own = self.owner_id if Scope.WRITE in self.scopes else None
-        return Sight(listed=Scope.SEARCH in self.scopes, owner_id=own)
+        return Sight(listed=Scope.SEARCH in self.scopes, owner_id=self._own)
 
     @property
     def sees_nothing(self) -> bool:
@@ -53,10 +52,12 @@ class Caller:
         So no key at all can take a stranger's private picture out of the system.
         """
         reads = bool(self.scopes & {Scope.SEARCH, Scope.ADMIN})
-        return (reads and image.listed) or (Scope.WRITE in self.scopes and self._owns(image))
+        return Sight(listed=reads, owner_id=self._own).shows(image)
 
-    def _owns(self, image: IndexedImage) -> bool:
-        return self.owner_id is not None and image.state.owner_id == self.owner_id
+    @property
+    def _own(self) -> str | None:
+        """The owner whose images the key may see, whatever their state."""
+        return self.owner_id if Scope.WRITE in self.scopes else None
 
 
 class VisibleIndex:
