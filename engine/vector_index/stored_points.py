@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numpy as np
 from pydantic import ValidationError
 
-from sightline.engine.errors import Part, PartUnavailable, Unreadable
+from sightline.engine.errors import Unreadable
 from sightline.engine.records import (
     DecisionFence,
     Fence,
     IndexedDecision,
     IndexedImage,
+    Sight,
     Stage,
     WinnerLocation,
 )
@@ -44,14 +46,12 @@ from sightline.schemas.indexed import Outcome
 from sightline.schemas.moderation import ImageModerated
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _STATES: dict[str, type[ImageState]] = {
     state.TYPE: state for state in (ImageUploaded, ImageChanged, ImageDeleted)
 }
 _DECISION = Event[ImageModerated]
-_ATTEMPTS = 20
 _UNREADABLE = "unreadable"
 _NOWHERE = WinnerLocation("", -1, -1)
 _BELOW_ALL = DecisionFence(0, -1)
@@ -61,11 +61,29 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _log = logging.getLogger(__name__)
 
 
+class Record(Protocol):
+    """A point as the clients of both stores tell it."""
+
+    @property
+    def payload(self) -> Mapping[str, Any] | None:
+        """Its fields; None: none were asked for."""
+
+    @property
+    def vector(self) -> Any:
+        """Its numbers, one a dimension; empty or None where the client was not asked for them."""
+
+
 class StoredPoint(NamedTuple):
     """What a store returns for one point."""
 
     payload: Mapping[str, Any]
     vector: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, record: Record) -> StoredPoint:
+        """What a client tells of a point; a vector that it does not tell is empty, or None."""
+        vector = np.asarray(record.vector, dtype=np.float32) if record.vector else None
+        return cls(record.payload or {}, vector)
 
 
 def images_of(points: Iterable[StoredPoint]) -> Iterator[IndexedImage]:
@@ -100,37 +118,17 @@ def known_images(
     return found
 
 
-def keep_decisions(
-    images: Sequence[IndexedImage],
-    write: Callable[[Sequence[IndexedImage]], None],
-    read: Callable[[Collection[str]], Mapping[str, Mapping[str, Any]]],
-) -> None:
-    """Write images over points that may hold decisions, which must stay.
-
-    `write` replaces points whole, each only where its image is below and its decision is the one
-    that the image brings. So what was not written is written again with the decision that is there.
-
-    Args:
-        images: at most one per id.
-        write: see above; it does not say what it wrote.
-        read: the stored payloads of images, by point.
-
-    Raises:
-        PartUnavailable: decisions kept coming; repeat it whole.
-    """
-    left = list(images)
-    for _ in range(_ATTEMPTS):
-        write(left)
-        stored = read([image.image_id for image in left])
-        left = [
-            replace(image, decision=decision_of(payload, image.image_id))
-            for image in left
-            if (payload := stored.get(point_id(image.image_id))) is not None
-            and fence_of(payload) < image.fence
-        ]
-        if not left:
-            return
-    raise PartUnavailable(Part.INDEX, f"{len(left)} images were decided on again and again")
+def seen_images(
+    points: Iterable[tuple[str, StoredPoint]],
+    image_ids: Iterable[str],
+    sight: Sight,
+    *,
+    vectors: bool,
+) -> dict[str, IndexedImage]:
+    """Those of the known images that a read may find; `points` with vectors, `vectors` or not."""
+    known = known_images(points, image_ids)
+    found = {name: image for name, image in known.items() if sight.shows(image)}
+    return found if vectors else {i: replace(m, vector=None) for i, m in found.items()}
 
 
 def decisions_of(points: Iterable[StoredPoint]) -> Iterator[IndexedDecision]:
@@ -142,6 +140,11 @@ def decisions_of(points: Iterable[StoredPoint]) -> Iterator[IndexedDecision]:
             yield _decision(payload)
         except Unreadable as error:
             _log.error("an unreadable point of the index is left out: %s", error)
+
+
+def decisions_by_image(payloads: Iterable[Mapping[str, Any]]) -> dict[str, IndexedDecision]:
+    """The decisions of payloads, by the image that each is about."""
+    return {d.image_id: d for d in decisions_of(StoredPoint(payload) for payload in payloads)}
 
 
 def fence_of(payload: Mapping[str, Any]) -> Fence:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import qdrant_edge as edge
 
 from sightline.engine.errors import NotFound
@@ -36,6 +34,7 @@ from sightline.engine.vector_index.edge.directory import (
 from sightline.engine.vector_index.edge.live_shard import EdgeStore
 from sightline.engine.vector_index.edge.optimiser import Optimiser
 from sightline.engine.vector_index.edge.translation import (
+    among,
     any_image,
     create_shard,
     decide,
@@ -53,9 +52,7 @@ from sightline.engine.vector_index.edge.translation import (
 from sightline.engine.vector_index.generations import check_name, open_serving
 from sightline.engine.vector_index.payload import (
     FENCES,
-    check_vectors,
     checked_vector,
-    highest,
     point_id,
     spec_from_json,
     spec_to_json,
@@ -64,11 +61,13 @@ from sightline.engine.vector_index.payload import (
 from sightline.engine.vector_index.ranking import Asked, ScoredPoint, ranked_page
 from sightline.engine.vector_index.stored_points import (
     StoredPoint,
+    decisions_by_image,
     decisions_of,
     images_of,
-    keep_decisions,
     known_images,
+    seen_images,
 )
+from sightline.engine.vector_index.writing import write_images
 
 _BATCH = 16
 """Points to one operation. The engine holds the interpreter's lock while it writes, so a search
@@ -115,11 +114,14 @@ class EdgeVectorIndex:
             DiskFull: nothing was written.
             PartUnavailable: it may be half applied; repeat it whole.
         """
-        winners = highest(images)
-        check_vectors(winners, self._spec.dimensions)
-        for start in range(0, len(winners), _BATCH):
-            keep_decisions(winners[start : start + _BATCH], self._upsert, self._payloads)
-        self._optimiser.wrote(len(winners))
+        written = write_images(
+            images,
+            self._upsert,
+            self._payloads,
+            dimensions=self._spec.dimensions,
+            batch=_BATCH,
+        )
+        self._optimiser.wrote(written)
 
     def _upsert(self, batch: Sequence[IndexedImage]) -> None:
         self._store.write(upsert(batch), [point_id(image.image_id) for image in batch])
@@ -138,9 +140,7 @@ class EdgeVectorIndex:
 
     def decisions(self, image_ids: Collection[str]) -> dict[str, IndexedDecision]:
         """The stored decisions, about known images and others."""
-        payloads = self._payloads(image_ids).values()
-        found = decisions_of(StoredPoint(payload) for payload in payloads)
-        return {decision.image_id: decision for decision in found}
+        return decisions_by_image(self._payloads(image_ids).values())
 
     def _payloads(self, image_ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
         """Fences and decisions as they are stored, by point."""
@@ -166,7 +166,7 @@ class EdgeVectorIndex:
         points: list[edge.PointId] = [point_id(image_id) for image_id in image_ids]
         with self._store.reading("get") as shard:
             records = shard.retrieve(points, with_payload=True, with_vector=vectors)
-        return known_images(((str(r.id), _point(r)) for r in records), image_ids)
+        return known_images(((str(r.id), StoredPoint.of(r)) for r in records), image_ids)
 
     def _seen(
         self, image_ids: list[str], sight: Sight, *, vectors: bool
@@ -181,22 +181,20 @@ class EdgeVectorIndex:
         )
         with self._store.reading("get") as shard:
             records, _ = shard.scroll(asked)
-        points = ((str(record.id), _point(record)) for record in records)
-        images = known_images(points, image_ids)
-        found = {name: image for name, image in images.items() if sight.shows(image)}
-        return found if vectors else {i: replace(m, vector=None) for i, m in found.items()}
+        points = ((str(record.id), StoredPoint.of(record)) for record in records)
+        return seen_images(points, image_ids, sight, vectors=vectors)
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """See `VectorIndex.search`."""
         vector = checked_vector(request.vector, self._spec.dimensions, of="the query")
         query = edge.Query.Nearest(vector.tolist())
-        params = _search_params(exact=request.exact)
+        params, wanted = _search_params(exact=request.exact), visible_to(request)
 
         def fetch(asked: Asked) -> list[ScoredPoint]:
             query_request = edge.QueryRequest(
                 limit=asked.limit,
                 query=query,
-                filter=visible_to(request, asked.points),
+                filter=among(wanted, asked.points),
                 params=params,
                 with_payload=True if asked.fields is None else list(asked.fields),
             )
@@ -216,7 +214,7 @@ class EdgeVectorIndex:
         )
         with self._store.reading("earliest") as shard:
             records, _ = shard.scroll(asked)
-        return list(images_of(_point(record) for record in records))
+        return list(images_of(map(StoredPoint.of, records)))
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
         """Every stored image once, by point id; what is written meanwhile may or may not show."""
@@ -236,7 +234,7 @@ class EdgeVectorIndex:
             )
             with self._store.reading("scan") as shard:
                 records, offset = shard.scroll(asked)
-            yield from (_point(record) for record in records)
+            yield from map(StoredPoint.of, records)
             if offset is None:
                 return
 
@@ -279,11 +277,6 @@ def _search_params(*, exact: bool) -> edge.SearchParams:
         )
     rescoring = edge.QuantizationSearchParams(rescore=True, oversampling=graph.OVERSAMPLING)
     return edge.SearchParams(hnsw_ef=graph.SEARCH_BREADTH, quantization=rescoring)
-
-
-def _point(record: edge.Record) -> StoredPoint:
-    vector = np.asarray(record.vector, dtype=np.float32) if record.vector else None
-    return StoredPoint(record.payload or {}, vector)
 
 
 class EdgeGenerations:

@@ -11,7 +11,6 @@ import qdrant_edge as edge
 
 from sightline.engine.errors import DiskFull, Part, PartUnavailable, SightlineError
 from sightline.engine.records import (
-    Fence,
     GenerationSpec,
     IndexedDecision,
     IndexedImage,
@@ -121,14 +120,7 @@ def upsert(images: Sequence[IndexedImage]) -> edge.UpdateOperation:
 
 def _is_below(image: IndexedImage) -> edge.Filter:
     """Matches the image's point while its stored fence is below the image's."""
-    fence = image.fence
-    older = edge.Filter(
-        should=[
-            _below("version", fence.version),
-            edge.Filter(must=[_equal("version", fence.version), _below("tie", fence.tie)]),
-            edge.Filter(must=[*_event_equal(fence), _below("stage", fence.stage)]),
-        ]
-    )
+    older = edge.Filter(should=_lower(*image.fence._asdict().items()))
     same_decision = _decision_is(image.decision)
     return edge.Filter(must=[_point_of(image.image_id), older, same_decision])
 
@@ -137,9 +129,7 @@ def _decision_is(decision: IndexedDecision | None) -> edge.Filter:
     """Matches points that hold this decision, or none."""
     if decision is None:
         return edge.Filter(must_not=[_decided()])
-    fence = decision.fence
-    version, tie = _equal(DECISION_VERSION, fence.version), _equal(DECISION_TIE, fence.tie)
-    return edge.Filter(must=[version, tie])
+    return edge.Filter(must=[_equal(*number) for number in _decision_numbers(decision)])
 
 
 def _decided() -> edge.FieldCondition:
@@ -160,16 +150,8 @@ def insert_undecided(decision: IndexedDecision) -> edge.UpdateOperation:
 
 def decide(decision: IndexedDecision) -> edge.UpdateOperation:
     """Write the decision into the image's point, iff it is above the stored one."""
-    fence = decision.fence
-    older = edge.Filter(
-        should=[
-            edge.Filter(must_not=[_decided()]),
-            _below(DECISION_VERSION, fence.version),
-            edge.Filter(
-                must=[_equal(DECISION_VERSION, fence.version), _below(DECISION_TIE, fence.tie)]
-            ),
-        ]
-    )
+    undecided = edge.Filter(must_not=[_decided()])
+    older = edge.Filter(should=[undecided, *_lower(*_decision_numbers(decision))])
     below = edge.Filter(must=[_point_of(decision.image_id), older])
     return edge.UpdateOperation.set_payload_by_filter(below, decision_payload(decision))
 
@@ -208,14 +190,20 @@ def _point_of(image_id: str) -> edge.HasIdCondition:
 
 def is_at(image: IndexedImage) -> edge.Filter:
     """Matches the image's point while its stored fence is the image's."""
-    fence = image.fence
-    return edge.Filter(
-        must=[_point_of(image.image_id), *_event_equal(fence), _equal("stage", fence.stage)]
-    )
+    equal = [_equal(*number) for number in image.fence._asdict().items()]
+    return edge.Filter(must=[_point_of(image.image_id), *equal])
 
 
-def _event_equal(fence: Fence) -> list[edge.ConditionType]:
-    return [_equal("version", fence.version), _equal("tie", fence.tie)]
+def _decision_numbers(decision: IndexedDecision) -> list[tuple[str, int]]:
+    return [(DECISION_VERSION, decision.fence.version), (DECISION_TIE, decision.fence.tie)]
+
+
+def _lower(*numbers: tuple[str, int]) -> list[edge.ConditionType]:
+    """What together says that a point's numbers come before these, the first deciding first."""
+    return [
+        edge.Filter(must=[*(_equal(*equal) for equal in numbers[:at]), _below(*numbers[at])])
+        for at in range(len(numbers))
+    ]
 
 
 def _below(name: str, value: int) -> edge.FieldCondition:
@@ -260,23 +248,20 @@ def visible(tags: TagFilter, *, cluster: str | None = None) -> edge.Filter:
     return edge.Filter(must=must, must_not=barred)
 
 
-def visible_to(request: SearchRequest, points: Sequence[str] | None) -> edge.Filter:
-    """The filter of a search: what is visible, less what the caller has seen already.
-
-    Args:
-        request: tags, and what the caller has seen.
-        points: only these; None: any.
-    """
-    must: list[edge.ConditionType] = [visible(request.tags)]
-    if points is not None:
-        must.append(edge.HasIdCondition(set(points)))
+def visible_to(request: SearchRequest) -> edge.Filter:
+    """The filter of a search: what is visible, less what the caller has seen already."""
     barred: list[edge.ConditionType] = []
     if request.exclude_ids:
         barred.append(edge.HasIdCondition({point_id(name) for name in request.exclude_ids}))
     if request.exclude_clusters:
         seen = edge.MatchAny(list(request.exclude_clusters))
         barred.append(edge.FieldCondition("cluster", match=seen))
-    return edge.Filter(must=must, must_not=barred)
+    return edge.Filter(must=[visible(request.tags)], must_not=barred)
+
+
+def among(seen: edge.Filter, points: Sequence[str] | None) -> edge.Filter:
+    """The filter, for these points only; None: for all."""
+    return seen if points is None else edge.Filter(must=[seen, edge.HasIdCondition(set(points))])
 
 
 @contextmanager

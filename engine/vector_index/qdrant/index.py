@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 from qdrant_client import QdrantClient, models
 
 from sightline.engine.errors import NotFound
@@ -26,11 +24,9 @@ from sightline.engine.vector_index.generations import open_serving
 from sightline.engine.vector_index.payload import (
     EMPTY_IMAGE,
     FENCES,
-    check_vectors,
     checked_vector,
     decision_payload,
     decision_place,
-    highest,
     point_id,
     to_payload,
     winner_payload,
@@ -38,6 +34,7 @@ from sightline.engine.vector_index.payload import (
 from sightline.engine.vector_index.qdrant.client import QdrantCalls, connect
 from sightline.engine.vector_index.qdrant.collections import QdrantCollections
 from sightline.engine.vector_index.qdrant.translation import (
+    among,
     any_below,
     any_image,
     below_decision,
@@ -56,11 +53,13 @@ from sightline.engine.vector_index.qdrant.translation import (
 from sightline.engine.vector_index.ranking import Asked, ScoredPoint, ranked_page
 from sightline.engine.vector_index.stored_points import (
     StoredPoint,
+    decisions_by_image,
     decisions_of,
     images_of,
-    keep_decisions,
     known_images,
+    seen_images,
 )
+from sightline.engine.vector_index.writing import write_images
 
 _BATCH = 64
 
@@ -105,10 +104,13 @@ class QdrantVectorIndex:
             ValueError: a vector is not finite and unit; nothing was written.
             PartUnavailable: it may be half applied; repeat it whole.
         """
-        winners = highest(images)
-        check_vectors(winners, self._spec.dimensions)
-        for start in range(0, len(winners), _BATCH):
-            keep_decisions(winners[start : start + _BATCH], self._write, self._payloads)
+        write_images(
+            images,
+            self._write,
+            self._payloads,
+            dimensions=self._spec.dimensions,
+            batch=_BATCH,
+        )
 
     def _write(self, batch: Sequence[IndexedImage]) -> None:
         self._calls("upsert", partial(self._upsert, batch=batch))
@@ -159,9 +161,7 @@ class QdrantVectorIndex:
 
     def decisions(self, image_ids: Collection[str]) -> dict[str, IndexedDecision]:
         """The stored decisions, about known images and others."""
-        payloads = self._payloads(image_ids).values()
-        found = decisions_of(StoredPoint(payload) for payload in payloads)
-        return {decision.image_id: decision for decision in found}
+        return decisions_by_image(self._payloads(image_ids).values())
 
     def _payloads(self, image_ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
         """Fences and decisions as they are stored, by point."""
@@ -191,7 +191,7 @@ class QdrantVectorIndex:
         if sight is not None:
             return self._seen(list(image_ids), sight, vectors=vectors)
         records = self._retrieve(image_ids, vectors=vectors)
-        return known_images(((str(r.id), _point(r)) for r in records), image_ids)
+        return known_images(((str(r.id), StoredPoint.of(r)) for r in records), image_ids)
 
     def _seen(
         self, image_ids: list[str], sight: Sight, *, vectors: bool
@@ -208,21 +208,19 @@ class QdrantVectorIndex:
                 with_vectors=True,  # whether an image is listed depends on it
             ),
         )
-        points = ((str(record.id), _point(record)) for record in records)
-        images = known_images(points, image_ids)
-        found = {name: image for name, image in images.items() if sight.shows(image)}
-        return found if vectors else {i: replace(m, vector=None) for i, m in found.items()}
+        points = ((str(record.id), StoredPoint.of(record)) for record in records)
+        return seen_images(points, image_ids, sight, vectors=vectors)
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """See `VectorIndex.search`."""
         vector = checked_vector(request.vector, self._spec.dimensions, of="the query").tolist()
-        params = search_params(exact=request.exact)
+        params, wanted = search_params(exact=request.exact), visible_to(request)
 
         def query(client: QdrantClient, asked: Asked) -> list[models.ScoredPoint]:
             return client.query_points(
                 self._collection,
                 query=vector,
-                query_filter=visible_to(request, asked.points),
+                query_filter=among(wanted, asked.points),
                 search_params=params,
                 limit=asked.limit,
                 with_payload=True if asked.fields is None else list(asked.fields),
@@ -244,7 +242,7 @@ class QdrantVectorIndex:
                 self._collection, scroll_filter=asked, limit=limit, order_by=order
             ),
         )
-        return list(images_of(StoredPoint(record.payload or {}) for record in records))
+        return list(images_of(map(StoredPoint.of, records)))
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
         """Every stored image once, by point id; what is written meanwhile may or may not show."""
@@ -261,7 +259,7 @@ class QdrantVectorIndex:
         while True:
             scroll = self._scroll(wanted, offset, vectors=vectors, n=batch)
             records, offset = self._calls("scan", scroll)
-            yield from (_point(record) for record in records)
+            yield from map(StoredPoint.of, records)
             if offset is None:
                 return
 
@@ -311,11 +309,6 @@ class QdrantVectorIndex:
     def close(self) -> None:
         """Let go of the connections; repeated calls do nothing."""
         self._calls.close()
-
-
-def _point(record: models.Record) -> StoredPoint:
-    vector = np.asarray(record.vector, dtype=np.float32) if record.vector else None
-    return StoredPoint(record.payload or {}, vector)
 
 
 class QdrantGenerations(QdrantCollections):

@@ -98,15 +98,7 @@ def any_below(images: Sequence[IndexedImage]) -> models.Filter:
 
 
 def _is_below(image: IndexedImage) -> models.Filter:
-    fence = image.fence
-    event = [_equal("version", fence.version), _equal("tie", fence.tie)]
-    older = models.Filter(
-        should=[
-            _below("version", fence.version),
-            models.Filter(must=[_equal("version", fence.version), _below("tie", fence.tie)]),
-            models.Filter(must=[*event, _below("stage", fence.stage)]),
-        ]
-    )
+    older = models.Filter(should=_lower(*image.fence._asdict().items()))
     return models.Filter(must=[has_ids([image.image_id]), older, _decision_is(image.decision)])
 
 
@@ -114,9 +106,7 @@ def _decision_is(decision: IndexedDecision | None) -> models.Filter:
     """Matches points that hold this decision, or none."""
     if decision is None:
         return models.Filter(must_not=[_decided()])
-    fence = decision.fence
-    version, tie = _equal(DECISION_VERSION, fence.version), _equal(DECISION_TIE, fence.tie)
-    return models.Filter(must=[version, tie])
+    return models.Filter(must=[_equal(*number) for number in _decision_numbers(decision)])
 
 
 def _decided() -> models.FieldCondition:
@@ -145,16 +135,8 @@ def undecided_point(decision: IndexedDecision) -> models.PointStruct:
 
 def below_decision(decision: IndexedDecision) -> models.Filter:
     """Matches the image's point while its stored decision is below this one."""
-    fence = decision.fence
-    older = models.Filter(
-        should=[
-            models.Filter(must_not=[_decided()]),
-            _below(DECISION_VERSION, fence.version),
-            models.Filter(
-                must=[_equal(DECISION_VERSION, fence.version), _below(DECISION_TIE, fence.tie)]
-            ),
-        ]
-    )
+    undecided = models.Filter(must_not=[_decided()])
+    older = models.Filter(should=[undecided, *_lower(*_decision_numbers(decision))])
     return models.Filter(must=[has_ids([decision.image_id]), older])
 
 
@@ -171,8 +153,7 @@ def tombstones(image_ids: Sequence[str], *, decided_too: bool) -> models.Filter:
 
 def is_at(image: IndexedImage) -> models.Filter:
     """Matches the image's point while its stored fence is the image's."""
-    numbers = image.fence._asdict().items()
-    equal = [_equal(name, value) for name, value in numbers]
+    equal = [_equal(*number) for number in image.fence._asdict().items()]
     return models.Filter(must=[has_ids([image.image_id]), *equal])
 
 
@@ -184,6 +165,18 @@ def has_ids(image_ids: Sequence[str]) -> models.HasIdCondition:
 def has_keyword(name: str, value: str) -> models.FieldCondition:
     """Matches points whose keyword field holds the value."""
     return models.FieldCondition(key=name, match=models.MatchValue(value=value))
+
+
+def _decision_numbers(decision: IndexedDecision) -> list[tuple[str, int]]:
+    return [(DECISION_VERSION, decision.fence.version), (DECISION_TIE, decision.fence.tie)]
+
+
+def _lower(*numbers: tuple[str, int]) -> list[models.Condition]:
+    """What together says that a point's numbers come before these, the first deciding first."""
+    return [
+        models.Filter(must=[*(_equal(*equal) for equal in numbers[:at]), _below(*numbers[at])])
+        for at in range(len(numbers))
+    ]
 
 
 def _below(name: str, value: int) -> models.FieldCondition:
@@ -224,20 +217,21 @@ def visible(tags: TagFilter, *, cluster: str | None = None) -> models.Filter:
     return models.Filter(must=must, must_not=barred or None)
 
 
-def visible_to(request: SearchRequest, points: Sequence[str] | None) -> models.Filter:
-    """The filter of a search: what is visible, less what the caller has seen already.
-
-    Args:
-        request: tags, and what the caller has seen.
-        points: only these; None: any.
-    """
-    must: list[models.Condition] = [visible(request.tags)]
-    if points is not None:
-        must.append(models.HasIdCondition(has_id=list(points)))
+def visible_to(request: SearchRequest) -> models.Filter:
+    """The filter of a search: what is visible, less what the caller has seen already."""
     barred: list[models.Condition] = []
     if request.exclude_ids:
         barred.append(has_ids(request.exclude_ids))
     if request.exclude_clusters:
         seen = models.MatchAny(any=list(request.exclude_clusters))
         barred.append(models.FieldCondition(key="cluster", match=seen))
-    return models.Filter(must=must, must_not=barred or None)
+    return models.Filter(must=[visible(request.tags)], must_not=barred or None)
+
+
+def among(seen: models.Filter, points: Sequence[str] | None) -> models.Filter:
+    """The filter, for these points only; None: for all."""
+    return (
+        seen
+        if points is None
+        else models.Filter(must=[seen, models.HasIdCondition(has_id=list(points))])
+    )
