@@ -6,9 +6,14 @@ import io
 import random
 import struct
 import zlib
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image, ImageDraw
+
+from sightline.engine.pictures.colour import AS_STORED
+from sightline.engine.pictures.pixels import Pixels, decode_stored
+from sightline.engine.settings import DecodeSettings
 
 
 def scene(width: int = 320, height: int = 240, seed: int = 3) -> Image.Image:
@@ -23,6 +28,12 @@ def scene(width: int = 320, height: int = 240, seed: int = 3) -> Image.Image:
         colour = tuple(choose.randrange(256) for _ in range(3))
         draw.ellipse((x, y, x + width // 5, y + height // 4), fill=colour)
     return picture
+
+
+def decoded_to_srgb(data: bytes) -> Pixels:
+    """A file's pixels with nothing left to be done about their colours."""
+    pixels = decode_stored(data, limits=DecodeSettings(), detail=448.0)
+    return replace(pixels, image=pixels.to_srgb.applied(pixels.image), to_srgb=AS_STORED)
 
 
 def encoded(picture: Image.Image, image_format: str, **options: Any) -> bytes:

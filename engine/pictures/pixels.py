@@ -59,27 +59,19 @@ class Pixels:
     """What is still to be done: whoever makes the picture smaller converts afterwards, for less."""
 
 
-def decode_upright(data: bytes, *, limits: DecodeSettings, detail: float) -> Pixels:
-    """Decode safely: upright, sRGB, alpha on white; the first frame of an animation.
+def decode_stored(data: bytes, *, limits: DecodeSettings, detail: float) -> Pixels:
+    """Decode safely: upright, alpha on white; the first frame of an animation.
 
     Args:
         data: the encoded file.
         limits: bounds, checked against the header before anything is decoded.
         detail: pixels that the short side must keep; a picture with fewer is not reduced.
 
+    Returns:
+        The picture, whose colours are still to be made sRGB where `to_srgb` says so.
+
     Raises:
         BadImage: with the reason and a sentence for a person.
-    """
-    pixels = decode_stored(data, limits=limits, detail=detail)
-    image = pixels.to_srgb.applied(pixels.image)
-    return Pixels(image, pixels.width, pixels.height, colours=pixels.colours)
-
-
-def decode_stored(data: bytes, *, limits: DecodeSettings, detail: float) -> Pixels:
-    """Decodes like `decode_upright`, but leaves the conversion of the colours to be done.
-
-    Raises:
-        BadImage: as `decode_upright`.
     """
     header = checked_header(data, limits)
     large = header.width * header.height > _LARGE_PIXELS

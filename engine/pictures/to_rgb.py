@@ -37,26 +37,22 @@ def rgb_on_white(
 def _in_bands(image: Image.Image, detail: float, conversion: Conversion) -> Image.Image:
     width, height = image.size
     factor = max(1, int(min(width, height) // max(1.0, detail)))
+    scale = _scale_of(image)
     if width * height <= _BAND_PIXELS:
-        return _band(image, factor, conversion, None)
-    deep = _scale_of(image)
+        return _band(image, factor, conversion, scale)
     out = Image.new("RGB", (-(-width // factor), -(-height // factor)))
     rows = max(1, _BAND_PIXELS // width // factor) * factor
     for top in range(0, height, rows):
         band = image.crop((0, top, width, min(top + rows, height)))
-        out.paste(_band(band, factor, conversion, deep), (0, top // factor))
+        out.paste(_band(band, factor, conversion, scale), (0, top // factor))
     return out
 
 
-def _band(
-    image: Image.Image, factor: int, conversion: Conversion, scale: float | None
-) -> Image.Image:
+def _band(image: Image.Image, factor: int, conversion: Conversion, scale: float) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        image = _eight_bit(image, scale if scale is not None else _scale_of(image))
+        image = _eight_bit(image, scale)
     if _has_alpha(image):
         return _reduced(_on_white(image, conversion), factor)
-    if conversion.transform is None:
-        return _reduced(conversion.applied(image), factor)
     stored = image if image.mode == conversion.mode else image.convert(conversion.mode)
     return conversion.applied(_reduced(stored, factor))
 

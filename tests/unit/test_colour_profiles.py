@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from sightline.engine.pictures.colour import MAX_PROFILE_BYTES, ColourUse, conversion_of
-from sightline.engine.pictures.pixels import decode_upright
 from sightline.engine.pictures.prepare import prepare, render
 from sightline.engine.settings import DecodeSettings
 from tests.icc import GREY, PRIMARIES, profile
-from tests.pictures import encoded, scene
+from tests.pictures import decoded_to_srgb, encoded, scene
 
 LIMITS = DecodeSettings()
 FORMATS: dict[str, dict[str, Any]] = {
@@ -78,7 +77,7 @@ def test_pixels_mean_what_the_profile_says(space: str, image_format: str) -> Non
     plain = np.asarray(patches(), dtype=np.int16)
     wanted = converted(patches(), icc)
     assert off(plain, wanted) > 6
-    decoded = decode_upright(data, limits=LIMITS, detail=448.0)
+    decoded = decoded_to_srgb(data)
     assert off(np.asarray(decoded.image), wanted) < 3
     rendition = Image.open(io.BytesIO(render(data, limits=LIMITS, max_side=1600)))
     assert off(np.asarray(rendition)[20::40, 20::40], wanted[20::40, 20::40]) < 3
@@ -107,7 +106,7 @@ def test_grey_has_profiles_too(image_format: str) -> None:
     """A grey of gamma 1 is brighter than its numbers."""
     grey = scene().convert("L")
     icc = profile(GREY, gamma=1.0)
-    decoded = decode_upright(stored(grey, image_format, icc), limits=LIMITS, detail=448.0)
+    decoded = decoded_to_srgb(stored(grey, image_format, icc))
     assert decoded.colours is ColourUse.CONVERTED
     assert off(np.asarray(decoded.image), converted(grey, icc)) < 3
 
@@ -117,7 +116,7 @@ def test_a_grey_or_palette_picture_may_have_a_profile_of_rgb(mode: str, image_fo
     """Grey stays grey; a palette's colours are converted."""
     icc = profile(PRIMARIES["wide"])
     picture = scene().convert(mode)
-    decoded = decode_upright(stored(picture, image_format, icc), limits=LIMITS, detail=448.0)
+    decoded = decoded_to_srgb(stored(picture, image_format, icc))
     assert decoded.colours is ColourUse.CONVERTED
     assert off(np.asarray(decoded.image), converted(picture.convert("RGB"), icc)) < 1
 
@@ -126,7 +125,7 @@ def test_colours_are_converted_before_they_mix_with_white() -> None:
     """Half-transparent red of the swapped primaries is half-transparent blue on white."""
     picture = Image.new("RGBA", (64, 64), (255, 0, 0, 128))
     data = stored(picture, "PNG", profile(PRIMARIES["swapped"]))
-    level = np.asarray(decode_upright(data, limits=LIMITS, detail=448.0).image)[0, 0]
+    level = np.asarray(decoded_to_srgb(data).image)[0, 0]
     assert level.tolist() == pytest.approx([127, 127, 255], abs=8)
 
 
@@ -135,7 +134,7 @@ def test_large_pictures_are_converted_in_bands() -> None:
     icc = profile(PRIMARIES["swapped"])
     large = Image.new("RGBA", (2_500, 2_000), (200, 30, 30, 255))
     data = stored(large, "PNG", icc)
-    level = np.asarray(decode_upright(data, limits=LIMITS, detail=448.0).image)
+    level = np.asarray(decoded_to_srgb(data).image)
     wanted = converted(Image.new("RGB", (1, 1), (200, 30, 30)), icc)[0, 0]
     assert (level == wanted).all()
 
@@ -162,7 +161,7 @@ def test_a_profile_may_come_in_parts_in_any_order() -> None:
         ((one, two, two), ColourUse.IGNORED),
         (((0, 0, icc),), ColourUse.IGNORED),
     ):
-        assert decode_upright(parts(jpeg, *segments), limits=LIMITS, detail=448.0).colours is use
+        assert decoded_to_srgb(parts(jpeg, *segments)).colours is use
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
@@ -181,7 +180,7 @@ def test_a_broken_profile_costs_no_picture() -> None:
     """It is shown as stored."""
     for image_format in FORMATS:
         data = stored(scene(), image_format, b"no profile at all")
-        decoded = decode_upright(data, limits=LIMITS, detail=448.0)
+        decoded = decoded_to_srgb(data)
         assert off(np.asarray(decoded.image), np.asarray(scene())) < 5
         assert decoded.colours is not ColourUse.CONVERTED
 

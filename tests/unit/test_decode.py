@@ -13,11 +13,10 @@ from PIL import Image
 
 from sightline.engine.errors import BadImage, RejectReason
 from sightline.engine.pictures.near_duplicates import distance as hamming
-from sightline.engine.pictures.pixels import decode_upright
 from sightline.engine.pictures.prepare import prepare, preprocess_digest, render
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
-from tests.pictures import encoded, png_chunk, scene
+from tests.pictures import decoded_to_srgb, encoded, png_chunk, scene
 
 LIMITS = DecodeSettings()
 SIZE = 224
@@ -184,9 +183,7 @@ def test_a_transparent_grey_is_white_at_every_depth(depth: int) -> None:
     bits = "".join(f"{level:0{depth}b}" for level in [clear, other] * 32)
     row = b"\0" + int(bits, 2).to_bytes(8 * depth, "big")
     transparent = png_chunk(b"tRNS", struct.pack(">H", clear))
-    seen = decode_upright(
-        png(64, 64, depth, 0, row * 64, transparent), limits=LIMITS, detail=448.0
-    ).image
+    seen = decoded_to_srgb(png(64, 64, depth, 0, row * 64, transparent)).image
     assert [seen.getpixel((0, 0)), seen.getpixel((1, 0))] == [(255, 255, 255), (0, 0, 0)]
 
 
@@ -198,9 +195,7 @@ def test_a_transparent_colour_is_white_at_every_depth(depth: int) -> None:
     levels = [tuple(x >> (16 - depth) for x in colour) for colour in (clear, other)]
     row = b"\0" + b"".join(struct.pack(code, *colour) for colour in levels) * 32
     transparent = png_chunk(b"tRNS", struct.pack(">3H", *levels[0]))
-    seen = decode_upright(
-        png(64, 64, depth, 2, row * 64, transparent), limits=LIMITS, detail=448.0
-    ).image
+    seen = decoded_to_srgb(png(64, 64, depth, 2, row * 64, transparent)).image
     assert seen.getpixel((0, 0)) == (255, 255, 255)
     assert seen.getpixel((1, 0)) == (0x22, 0x56, 0x9A)
 
@@ -370,7 +365,6 @@ def test_decoding_changes_no_filter_of_warnings() -> None:
 def test_odd_metadata_warns_nobody() -> None:
     """Not even where a process makes errors of warnings: the picture is whole."""
     script = f"""
-from sightline.engine.pictures.pixels import decode_upright
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings
 prepare({ODD_PNG!r}, limits=DecodeSettings(), size=32)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sightline.engine.errors import BadImage, RejectReason
 from sightline.engine.pictures.formats.budget import BASE_STEPS, HeaderBudget
 from sightline.engine.pictures.formats.signature import ImageFormat
-from sightline.engine.pictures.pixels import decode_upright
+from sightline.engine.pictures.pixels import decode_stored
 from sightline.engine.settings import DecodeSettings
 from tests.pictures import encoded, png_chunk, scene
 
@@ -48,7 +48,7 @@ def lines_of(action: Callable[[], object]) -> int:
 def decode(data: bytes) -> None:
     """To pixels or to a refusal."""
     try:
-        decode_upright(data, limits=LIMITS, detail=64.0)
+        decode_stored(data, limits=LIMITS, detail=64.0)
     except BadImage as error:
         assert error.reason is not RejectReason.EMPTY  # noqa: PT017 - any other will do
 
@@ -219,4 +219,4 @@ def test_a_long_honest_animation_fits(image_format: str) -> None:
     frames = [scene(12, 12, seed) for seed in range(1_000)]
     lossless = {"lossless": True} if image_format == "WEBP" else {}
     data = encoded(frames[0], image_format, save_all=True, append_images=frames[1:], **lossless)
-    assert decode_upright(data, limits=LIMITS, detail=64.0).width == 12
+    assert decode_stored(data, limits=LIMITS, detail=64.0).width == 12
