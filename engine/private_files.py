@@ -48,6 +48,12 @@ def make_private_folders(folder: Path) -> None:
     folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
+def write_private(file: Path, text: str) -> None:
+    """Write a text file which only we can read; what it held is gone."""
+    with open_private(file) as opened:
+        opened.write(text.encode())
+
+
 def open_private(file: Path) -> BinaryIO:
     """A new or emptied file to write, which only we can read."""
     return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb")

@@ -8,7 +8,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sightline.engine.private_files import FILE_MODE, make_private_folders
+from sightline.engine.private_files import make_private_folders, write_private
 from sightline.schemas import strict_json
 
 _FILE = "owner.json"
@@ -29,8 +29,7 @@ def announce(data_directory: Path, owner: Owner) -> None:
     """Write the owner's address, all at once."""
     make_private_folders(data_directory)
     draft = data_directory / f"{_FILE}.{owner.pid}"
-    draft.touch(mode=FILE_MODE)
-    draft.write_text(json.dumps(asdict(owner) | {"birth": _birth(owner.pid)}))
+    write_private(draft, json.dumps(asdict(owner) | {"birth": _birth(owner.pid)}))
     draft.replace(data_directory / _FILE)
 
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
+from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Conflict, ObjectMissing, Part, PartUnavailable, TooLarge
 from sightline.engine.records import StoredObject
 
 _PLAIN = "application/octet-stream"
-
-
-def utc_now() -> datetime:
-    """The present instant, by this machine's clock."""
-    return datetime.now(UTC)
 
 
 class MemoryObjectStore:
@@ -23,11 +19,11 @@ class MemoryObjectStore:
 
     Args:
         buckets: which exist from the start.
-        now: the time of a write, in UTC.
+        now: the time of a write, in UTC; none: by this machine's clock.
     """
 
-    def __init__(self, *buckets: str, now: Callable[[], datetime] = utc_now) -> None:
-        self._now = now
+    def __init__(self, *buckets: str, now: Callable[[], datetime] | None = None) -> None:
+        self._now = now or SystemClock().now
         self._lock = threading.Lock()
         self._buckets: dict[str, dict[str, tuple[StoredObject, bytes]]] = {b: {} for b in buckets}
         self.down = False

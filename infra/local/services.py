@@ -17,7 +17,7 @@ from pathlib import Path
 import typer
 
 from sightline.engine.errors import RefusedToStart
-from sightline.engine.private_files import make_private_folders
+from sightline.engine.private_files import make_private_folders, write_private
 from sightline.infra.local.daemon import Daemon
 from sightline.infra.local.free_ports import LOOPBACK, free_port, is_free
 from sightline.infra.local.kafka_server import LocalKafka
@@ -119,9 +119,7 @@ def _recorded(directory: Path) -> Services:
 
 def _record(services: Services, directory: Path) -> None:
     make_private_folders(directory)
-    file = directory / RECORD
-    file.touch(mode=0o600)
-    file.write_text(json.dumps(asdict(services)))
+    write_private(directory / RECORD, json.dumps(asdict(services)))
 
 
 def _preferably(port: int) -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.private_files import FILE_MODE, make_private_folders
+from sightline.schemas.topics import IMAGES_MODERATION
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -36,23 +37,28 @@ _INSERT = (
     "INSERT INTO events (image_id, version, tie, topic, value, headers, appended_ms) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+_DECISIONS = {"decisions": IMAGES_MODERATION.name}
 _COLUMNS = "image_id, version, tie, topic, value, headers, appended_ms"
-# An image has two winners: an event of its own, and the operator's decision about it.
-_SAME_KIND = "(other.topic = 'images.moderation.v1') = (events.topic = 'images.moderation.v1')"
-# The first of several equal fences stays: they are one event, delivered again.
-_LOSERS = """
-DELETE FROM events WHERE EXISTS (
+# An image has two winners: an event of its own, and the operator's decision about it. The first of
+# several equal fences stays: they are one event, delivered again.
+_BEATEN = """EXISTS (
     SELECT 1 FROM events AS other WHERE other.image_id = events.image_id AND
-    (other.topic = 'images.moderation.v1') = (events.topic = 'images.moderation.v1') AND (
+    (other.topic = :decisions) = (events.topic = :decisions) AND (
         (other.version, other.tie) > (events.version, events.tie)
         OR ((other.version, other.tie) = (events.version, events.tie)
             AND other.sequence < events.sequence)))
 """
+_WINNERS = f"""
+SELECT {_COLUMNS} FROM events
+WHERE (:topics IS NULL OR topic IN (SELECT value FROM json_each(:topics))) AND NOT {_BEATEN}
+ORDER BY events.sequence
+"""  # noqa: S608 - constants
+_LOSERS = f"DELETE FROM events WHERE {_BEATEN}"  # noqa: S608 - constants
 _LOWEST_DELETED_TIE = 3 * 2**32
 """A tie's rank says what an event hides (docs/adr/0003): from here on it is a delete."""
 _TOMBSTONE = """
-DELETE FROM events WHERE image_id = ? AND topic <> 'images.moderation.v1' AND ? <= (
-    SELECT tie FROM events WHERE image_id = ? AND topic <> 'images.moderation.v1'
+DELETE FROM events WHERE image_id = :image AND topic <> :decisions AND :deleted <= (
+    SELECT tie FROM events WHERE image_id = :image AND topic <> :decisions
     ORDER BY version DESC, tie DESC LIMIT 1)
 """
 _BUSY_S = 10.0
@@ -113,17 +119,9 @@ class Journal:
         Args:
             topics: only what came on them: the image topics, or that of decisions; none: all.
         """
-        marks = ", ".join("?" * len(topics))
-        among = f"topic IN ({marks}) AND " if topics else ""
-        query = (
-            f"SELECT {_COLUMNS} FROM events WHERE {among}NOT EXISTS (SELECT 1 FROM events AS other "  # noqa: S608 - constants
-            f"WHERE other.image_id = events.image_id AND {_SAME_KIND} AND "
-            "((other.version, other.tie) > (events.version, events.tie) OR "
-            "((other.version, other.tie) = (events.version, events.tie) "
-            "AND other.sequence < events.sequence))) ORDER BY events.sequence"
-        )
+        wanted = _DECISIONS | {"topics": json.dumps([*topics]) if topics else None}
         with _reported("reading the journal"), closing(self._connect()) as reader:
-            for row in reader.execute(query, [*topics]):
+            for row in reader.execute(_WINNERS, wanted):
                 try:
                     yield _of_row(row)
                 except (ValueError, TypeError, OverflowError) as error:
@@ -138,7 +136,7 @@ class Journal:
         """Keep only the winner of each image; how many records went. A repeat does nothing."""
         with _reported("compacting the journal"), self._lock:
             with self._writer:
-                gone = self._writer.execute(_LOSERS).rowcount
+                gone = self._writer.execute(_LOSERS, _DECISIONS).rowcount
             if gone:
                 # The write-ahead log holds what was just overwritten until it is cut.
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -146,7 +144,8 @@ class Journal:
 
     def forget(self, image_ids: Collection[str]) -> None:
         """Remove tombstones for good, after their retention; what is alive again stays."""
-        rows = [(image_id, _LOWEST_DELETED_TIE, image_id) for image_id in image_ids]
+        known = _DECISIONS | {"deleted": _LOWEST_DELETED_TIE}
+        rows = [known | {"image": image_id} for image_id in image_ids]
         with _reported("writing the journal"), self._lock, self._writer:
             self._writer.executemany(_TOMBSTONE, rows)
 

@@ -6,9 +6,7 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, SightlineError, TooLarge
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
@@ -30,11 +28,14 @@ _ENVELOPE_BYTES = 4_096
 """Room for key, headers and framing within a topic's bound."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Waiting:
-    stamped: ProducerRecord
-    record: JournalRecord
-    future: Future[Message]
+    """A record on its way to the journal and on, and the future that tells of its end."""
+
+    def __init__(self, stamped: ProducerRecord, record: JournalRecord) -> None:
+        self.stamped = stamped
+        self.record = record
+        self.future: Future[Message] = Future()
+        self.future.set_running_or_notify_cancel()
 
 
 class JournaledEventProducer:
@@ -63,12 +64,12 @@ class JournaledEventProducer:
         """See `EventProducer.append`."""
         stamp = record.timestamp or self._clock.now()
         stamped = record._replace(timestamp=stamp)
-        said = _said(record.topic, record.value)
-        if record.value is None or said is None or record.partition is not None:
+        journaled = _journaled(record, stamp)
+        if journaled is None or record.partition is not None:
             if record.value is None and record.topic in IMAGE_TOPICS:
                 self._journal.forget([record.key])
             return self._inner.append(stamped)
-        waiting = _waiting(stamped, record.value, stamp, said)
+        waiting = _Waiting(stamped, journaled)
         if self._closed.is_set():
             raise PartUnavailable(Part.BROKER, "this producer is closed")
         try:
@@ -136,45 +137,36 @@ class JournaledEventProducer:
         sent.add_done_callback(lambda done: _copy(done, waiting.future))
 
 
-class _Said(NamedTuple):
-    """What decides between two records of one image."""
+def _journaled(record: ProducerRecord, stamp: datetime) -> JournalRecord | None:
+    """The record as the journal keeps it; None where it is not journaled, or not of its topic.
 
-    image_id: str
-    version: int
-    tie: int
-
-
-def _said(topic_name: str, value: bytes | None) -> _Said | None:
-    """What an event says, if it belongs on its topic and is journaled; else None."""
-    if topic_name not in JOURNALED or value is None:
+    Raises:
+        TooLarge: with key and headers it may be over its topic's bound.
+    """
+    if record.topic not in JOURNALED or record.value is None:
         return None
-    if len(value) > topic(topic_name).max_message_bytes - _ENVELOPE_BYTES:
-        raise TooLarge(f"an event of {len(value)} bytes for {topic_name}")
+    if len(record.value) > topic(record.topic).max_message_bytes - _ENVELOPE_BYTES:
+        raise TooLarge(f"an event of {len(record.value)} bytes for {record.topic}")
     try:
-        event = decode(value)
+        event = decode(record.value)
     except ContractError:
         return None
     said = event.data
-    if isinstance(said, ImageState) and topic_name in IMAGE_TOPICS:
-        return _Said(said.image_id, said.version, tie(said, event.id))
-    if isinstance(said, ImageModerated) and topic_name not in IMAGE_TOPICS:
-        return _Said(said.image_id, said.version, decision_tie(said, event.id))
-    return None
-
-
-def _waiting(stamped: ProducerRecord, value: bytes, stamp: datetime, said: _Said) -> _Waiting:
-    written = JournalRecord(
+    if isinstance(said, ImageState) and record.topic in IMAGE_TOPICS:
+        order = tie(said, event.id)
+    elif isinstance(said, ImageModerated) and record.topic not in IMAGE_TOPICS:
+        order = decision_tie(said, event.id)
+    else:
+        return None
+    return JournalRecord(
         image_id=said.image_id,
         version=said.version,
-        tie=said.tie,
-        topic=stamped.topic,
-        value=value,
-        headers=tuple(stamped.headers),
+        tie=order,
+        topic=record.topic,
+        value=record.value,
+        headers=tuple(record.headers),
         appended=stamp.astimezone(UTC),
     )
-    future: Future[Message] = Future()
-    future.set_running_or_notify_cancel()
-    return _Waiting(stamped, written, future)
 
 
 def _copy(done: Future[Message], to: Future[Message]) -> None:

@@ -15,11 +15,11 @@ from concurrent.futures import Future
 from dataclasses import replace
 from hashlib import sha256
 
+from sightline.engine.event_log.embedded.journaled_producer import JOURNALED
 from sightline.engine.ports import EventConsumer, EventProducer, RebalanceListener
 from sightline.engine.records import Message, ProducerRecord, TopicPartition
-from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 
-SEALED_TOPICS = frozenset({IMAGES.name, IMAGES_BACKFILL.name, IMAGES_MODERATION.name})
+SEALED_TOPICS = JOURNALED
 HEADER = "sightline-seal"
 _NULL, _VALUE = b"0", b"1"
 _log = logging.getLogger(__name__)
