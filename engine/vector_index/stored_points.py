@@ -57,6 +57,8 @@ _NOWHERE = WinnerLocation("", -1, -1)
 _BELOW_ALL = DecisionFence(0, -1)
 """The fence of no decision: every one is above it."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
+"""What a field of another type or of an impossible value ends in."""
 
 _log = logging.getLogger(__name__)
 
@@ -169,7 +171,7 @@ def from_payload(
             state = json.loads(payload["state"])
             state.pop("attributes", None)
             return _from_payload({**payload, "state": json.dumps(state)}, vector)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (*_DAMAGED, RecursionError) as error:
         raise Unreadable(f"a point of the index is damaged: {str(error)[:200]}") from error
 
 
@@ -215,7 +217,7 @@ def _decision(payload: Mapping[str, Any]) -> IndexedDecision:
             appended=datetime.fromisoformat(place["appended"]),
             winner=WinnerLocation(place["topic"], int(place["partition"]), int(place["offset"])),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _DAMAGED as error:
         raise Unreadable(f"a decision in the index is damaged: {str(error)[:200]}") from error
 
 
@@ -244,7 +246,7 @@ def _decision_or_block(payload: Mapping[str, Any], image_id: str) -> IndexedDeci
     """The decision about an image that cannot be read itself; a block where that cannot, either."""
     try:
         return decision_of(payload, image_id)
-    except (ValueError, KeyError, TypeError) as error:
+    except _DAMAGED as error:
         _log.error("what was decided on image %s cannot be read and hides it: %s", image_id, error)
         return _said(image_id, Moderation.BLOCKED, _BELOW_ALL)
 

@@ -33,6 +33,8 @@ DAMAGED: list[dict[str, Any]] = [
     {"entry": None},
     {"winner": {}},
     {"type": "sightline.image.uploaded.v9"},
+    {"since": 10**30},
+    {"winner": {"topic": "images.v1", "partition": 0, "offset": float("inf")}},
 ]
 
 
@@ -56,7 +58,12 @@ def test_a_damaged_point_is_passed_over_and_known_by_its_id(damage: dict[str, An
 
 @pytest.mark.parametrize(
     "damage",
-    [{"moderated": "quarantined"}, {DECISION_VERSION: None}, {DECISION_TIE: "none"}],
+    [
+        {"moderated": "quarantined"},
+        {DECISION_VERSION: None},
+        {DECISION_TIE: "none"},
+        {DECISION_TIE: float("inf")},
+    ],
     ids=str,
 )
 def test_a_decision_of_which_nothing_can_be_read_blocks(damage: dict[str, Any]) -> None:
