@@ -20,6 +20,7 @@ NAMES = (
     "recall",
     "memory",
     "label_join",
+    "training",
 )
 """Modules with a `measure(size) -> list[Figure]`."""
 

@@ -120,7 +120,11 @@ def print_table(table: Callable[[int], str], name: str, *, size: int, help_text:
     text = table(arguments.events)
     print(text)
     if arguments.write:
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        page = arguments.write.read_text()
-        marked = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
-        arguments.write.write_text(marked.sub(f"{begin}\n{text}\n{end}", page))
+        put_between_marks(arguments.write, name, text)
+
+
+def put_between_marks(page: Path, name: str, text: str) -> None:
+    """Replace what stands between `<!-- name: begin -->` and `<!-- name: end -->`."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    marked = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
+    page.write_text(marked.sub(lambda _: f"{begin}\n{text}\n{end}", page.read_text()))

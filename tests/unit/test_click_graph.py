@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.training.datasets.click_graph import ClickGraph, SparseRows
+from sightline.training.datasets.click_graph import ClickGraph, SparseRows, certain_negatives
 from sightline.training.datasets.pairs import ClickPairs, pairs_of
 from tests.training_rows import table, triple
 
@@ -55,3 +55,21 @@ def test_entries_of_some_rows() -> None:
     assert (rows.starts.tolist(), rows.columns.tolist()) == ([0, 1, 1, 3, 3], [1, 3, 5])
     asked, columns = rows.taken(np.array([2, 1, 0, 2]))
     assert (asked.tolist(), columns.tolist()) == ([0, 0, 2, 3, 3], [3, 5, 1, 3, 5])
+
+
+def test_certain_negatives_are_two_clicks_away() -> None:
+    """What another anchor's people preferred stays no negative; pairs stay, even without any."""
+    pairs = pairs_of(
+        table(
+            [
+                triple("s1", "a", "p", "far"),
+                triple("s1", "a", "p", "x"),
+                triple("s2", "b", "p", "a"),
+                triple("s3", "b", "x", "far"),
+            ]
+        )
+    )
+    certain = certain_negatives(pairs)
+    names = [[certain.images[at] for at in certain.negatives_of(row)] for row in range(len(pairs))]
+    assert names == [["far"], [], ["far"]]
+    assert certain.search == pairs.search == ("s1", "s2", "s3")

@@ -117,3 +117,13 @@ class ClickGraph:
         for first in range(0, len(anchors), _BLOCK):
             block = anchors[first : first + _BLOCK]
             yield first, block, self.reach(block)
+
+
+def certain_negatives(pairs: ClickPairs) -> ClickPairs:
+    """All the pairs, without the negatives that lie within two clicks of their anchor.
+
+    For who publishes or counts negatives: what stays is nearly always right (docs/labels.md). A
+    training need not; it masks the same images wherever a batch has them.
+    """
+    anchor = pairs.anchor[pairs.owners()]
+    return pairs.with_negatives(~ClickGraph.of(pairs).near(anchor, pairs.negatives))

@@ -1,0 +1,137 @@
+"""Labelled photos as a site with a served model: clicks on its pages, and what they teach.
+
+Train photos are what the site has; query photos are searched among the gallery's, which nobody
+clicked. Labels may be kept out of the site altogether, to see what clicks on others do to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from benchmarks.photo_clicks import Clicks, Habits, catalogue_of, clicks_on, mined, triple_table
+from benchmarks.photo_features import LabelledPhotos, labelled_photos
+from benchmarks.stack import SHARED_PHOTOS
+from sightline.engine.embedding.embedder import Features, Projection, load_projection
+from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
+from sightline.engine.settings import EmbedderSettings
+from sightline.stream_workers.labels.rules import LabelRules
+from sightline.training.datasets.features import PictureFeatures
+from sightline.training.datasets.pairs import ClickPairs, pairs_of
+from sightline.training.evaluation.relevance import EqualLabels
+from sightline.training.evaluation.retrieval import QueryScores, score_queries
+from sightline.training.loop.head import Head
+from sightline.training.loop.settings import HeadSettings
+from sightline.training.loop.training import train_head
+
+PHOTOS = SHARED_PHOTOS.parent
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoSite:
+    """A site that shows the train photos, ranked by one model."""
+
+    photos: LabelledPhotos
+    """All splits; the features are those of the frozen network."""
+    start: Projection
+    """The shipped model, from which every training begins."""
+    serving: Projection
+    """What ranks the pages."""
+    name: str
+    """Of the model that ranks."""
+    silent: tuple[str, ...] = ()
+    """Labels whose photos are not on the site, so that nobody clicks them."""
+
+    def ranked_by(self, serving: Projection, name: str) -> PhotoSite:
+        """The same site when it serves another model."""
+        return replace(self, serving=serving, name=name)
+
+    def without(self, labels: Sequence[str]) -> PhotoSite:
+        """The same site without the photos of some labels."""
+        return replace(self, silent=tuple(labels))
+
+    def shown(self) -> LabelledPhotos:
+        """The photos of the site."""
+        photos = self.photos
+        return photos.where((photos.splits == "train") & ~np.isin(photos.labels, self.silent))
+
+    def clicks(self, habits: Habits, records: int, rules: LabelRules, *, seed: int) -> Clicks:
+        """What people do on its pages."""
+        shown = self.shown()
+        catalogue = catalogue_of(shown, _projected(self.serving, shown.features), self.name)
+        return clicks_on(catalogue, habits, records, rules, seed=seed)
+
+    def features(self) -> PictureFeatures:
+        """Its photos as a training takes them."""
+        shown = self.shown()
+        order = np.argsort(shown.images)
+        return PictureFeatures(
+            images=tuple(shown.images[order].tolist()),
+            features=shown.features[order],
+            hashes=tuple(shown.hashes[order].tolist()),
+        )
+
+    def trained(self, pairs: ClickPairs, settings: HeadSettings | None = None) -> Head:
+        """The head that pairs teach, from the shipped model on."""
+        return train_head(pairs, self.features(), self.start, settings or HeadSettings()).head
+
+    def quality(self, model: Projection) -> QueryScores:
+        """Every query photo searched among all gallery photos; equal label means relevant."""
+        queries, gallery = (
+            self.photos.where(self.photos.splits == s) for s in ("query", "gallery")
+        )
+        truth = EqualLabels.of(queries.labels.tolist(), gallery.labels.tolist())
+        return score_queries(
+            _projected(model, queries.features), _projected(model, gallery.features), truth
+        )
+
+    def query_labels(self) -> NDArray[np.str_]:
+        """What the queries of `quality` show."""
+        labels: NDArray[np.str_] = self.photos.labels[self.photos.splits == "query"]
+        return labels
+
+
+def photo_site(folder: Path) -> PhotoSite:
+    """All labels of a folder of photos, ranked by the shipped model."""
+    start = load_projection(PACKAGED_PROJECTION)
+    photos = labelled_photos(folder, EmbedderSettings())
+    return PhotoSite(photos, start, start, "shipped")
+
+
+def pairs_in(logs: Iterable[Clicks], rules: LabelRules) -> ClickPairs:
+    """What the miner makes of the clicks of some logs, as one data set."""
+    return pairs_of(pa.concat_tables(triple_table(mined(log, rules), rules) for log in logs))
+
+
+def pairs_by_label(site: PhotoSite, *, each: int = 20, seed: int = 0) -> ClickPairs:
+    """What would be learnt if labels taught: every photo of the site with some of its own label."""
+    shown, images = site.shown(), site.features().images
+    label_of = dict(zip(shown.images.tolist(), shown.labels.tolist(), strict=True))
+    labels, random = np.array([label_of[image] for image in images]), np.random.default_rng(seed)
+    anchor = np.repeat(np.arange(len(images)), each)
+    positive = np.concatenate(
+        [random.choice(np.flatnonzero(labels == label), each) for label in labels]
+    )
+    kept = anchor != positive
+    count = int(kept.sum())
+    return ClickPairs(
+        images=images,
+        anchor=anchor[kept].astype(np.int32),
+        positive=positive[kept].astype(np.int32),
+        negative_starts=np.zeros(count + 1, np.int64),
+        negatives=np.empty(0, np.int32),
+        weight=np.ones(count, np.float32),
+        grade=np.full(count, 5, np.int8),
+        issued_at_ms=np.zeros(count, np.int64),
+        search=("",) * count,
+    )
+
+
+def _projected(model: Projection, features: Features) -> Features:
+    """In one product; a worker's goes row by row, and differs in the last bits."""
+    return ((features - model.mean) @ model.matrix).astype(np.float32)

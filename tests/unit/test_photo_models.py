@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.label_negatives import Negatives, guards
+from benchmarks.photo_clicks import DEFAULT, Clicks
+from benchmarks.photo_features import LabelledPhotos
+from benchmarks.photo_models import PhotoSite, pairs_by_label, pairs_in
+from benchmarks.training import Outcome
+from sightline.engine.embedding.embedder import Projection
+from sightline.engine.event_log.partitions import partition_of
+from sightline.stream_workers.labels.mine.epoch import clicked_by_people
+from sightline.stream_workers.labels.rules import LabelRules
+from sightline.training.loop.head import Head
+from sightline.training.loop.settings import HeadSettings
+
+RULES = LabelRules()
+LABELS, EACH, WIDTH = 4, 30, 16
+
+
+@pytest.fixture(scope="module")
+def site() -> PhotoSite:
+    """Labels differ in a quarter of the features, and photos of one label in the others.
+
+    A third of the photos each for the site, the gallery and the queries.
+    """
+    random = np.random.default_rng(3)
+    count = LABELS * EACH
+    centres = np.repeat(random.normal(size=(LABELS, WIDTH)), EACH, axis=0)
+    centres[:, WIDTH // 4 :] = 0
+    photos = LabelledPhotos(
+        images=np.array([f"photo-{n}" for n in range(count)]),
+        labels=np.repeat([f"kind/{n}" for n in range(LABELS)], EACH),
+        families=np.array(["all"] * count),
+        splits=np.resize(["train", "gallery", "query"], count),
+        hashes=np.array([random.bytes(32).hex() for _ in range(count)]),
+        features=(2 * centres + random.normal(size=(count, WIDTH))).astype(np.float32),
+    )
+    start = Projection(np.zeros(WIDTH, np.float32), np.eye(WIDTH, dtype=np.float32))
+    return PhotoSite(photos, start, start, "m1")
+
+
+@pytest.fixture(scope="module")
+def clicks(site: PhotoSite) -> Clicks:
+    """What people do on its pages."""
+    return site.clicks(DEFAULT, 300, RULES, seed=1)
+
+
+def test_a_site_shows_its_train_photos(site: PhotoSite, clicks: Clicks) -> None:
+    """Of every label but the silent ones; pages and features hold the same."""
+    assert len(site.shown().images) == 40
+    quiet = site.without(["kind/1"])
+    assert set(quiet.shown().labels) == {"kind/0", "kind/2", "kind/3"}
+    assert quiet.features().images == tuple(sorted(quiet.shown().images))
+    searches = [search for each in clicks.epochs.values() for _, search in each]
+    assert {image.image_id for s in searches for image in s.shown} <= set(site.shown().images)
+    assert {search.model_digest for search in searches} == {"m1"}
+
+
+def test_another_model_ranks_other_pages(site: PhotoSite, clicks: Clicks) -> None:
+    """And its impressions say so."""
+    upside_down = replace(site.start, matrix=np.diag(np.arange(WIDTH)).astype(np.float32))
+    ranked = site.ranked_by(upside_down, "m2").clicks(DEFAULT, 300, RULES, seed=1)
+    pages = [
+        {
+            s.anchor_id: [i.image_id for i in s.shown]
+            for each in log.epochs.values()
+            for _, s in each
+        }
+        for log in (clicks, ranked)
+    ]
+    both = pages[0].keys() & pages[1].keys()
+    assert any(pages[0][anchor] != pages[1][anchor] for anchor in both)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads of torch wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_labels_teach_what_they_say(site: PhotoSite) -> None:
+    """Pairs of one label, never of a photo with itself; a head comes of them."""
+    pairs = pairs_by_label(site)
+    label = dict(zip(site.photos.images.tolist(), site.photos.labels.tolist(), strict=True))
+    named = [label[image] for image in pairs.images]
+    assert all(named[a] == named[p] for a, p in zip(pairs.anchor, pairs.positive, strict=True))
+    assert (pairs.anchor != pairs.positive).all()
+    head = site.trained(pairs, HeadSettings(steps=2, batch=8, corpus=8))
+    assert head.residual.shape == (WIDTH, WIDTH)
+
+
+def test_an_outcome_tells_clicked_labels_from_silent_ones(site: PhotoSite) -> None:
+    """Here of a head that drops what is the same in all labels, the more the stronger."""
+    drop = np.diag(np.where(np.arange(WIDTH) < WIDTH // 4, 0, -1)).astype(np.float32)
+    head = Head(mean=site.start.mean, base=site.start.matrix, residual=drop)
+    outcome = Outcome.of(site.without(["kind/1"]), head)
+    assert outcome.clicked.tolist() == [label != "kind/1" for label in site.query_labels()]
+    assert outcome.gained(1.0).point > outcome.gained(0.35).point > 0.005
+    assert outcome.gained(1.0, clicked=False).clusters == 1
+    assert outcome.told().count("R@1") == 4
+
+
+def test_two_logs_are_one_data_set(site: PhotoSite, clicks: Clicks) -> None:
+    """With the pairs of both."""
+    other = site.clicks(DEFAULT, 100, RULES, seed=2)
+    single = [len(pairs_in([log], RULES)) for log in (clicks, other)]
+    assert len(pairs_in([clicks, other], RULES)) == sum(single)
+
+
+def test_guards_only_take_away(clicks: Clicks) -> None:
+    """All is kept as mined; no guard that builds on another keeps more than it."""
+    found = guards(clicks, RULES)
+    assert found[0].kept == 1.0
+    assert all(0.0 <= each.kept <= 1.0 and 0.0 <= each.right <= 1.0 for each in found)
+    never, thrice, often = (each.kept for each in found[1:4])
+    assert never >= thrice >= often
+
+
+def test_a_miner_sees_its_own_anchors(clicks: Clicks) -> None:
+    """Within two clicks by the history of one partition, as a slow look at it says."""
+    found = Negatives.of(clicks, RULES)
+    images = found.pairs.images
+    acts = {e: clicked_by_people(s for _, s in each) for e, each in clicks.epochs.items()}
+
+    def near(epoch: int, anchor: str, negative: str) -> bool:
+        seen: dict[str, set[str]] = {}
+        for past in range(epoch - RULES.history, epoch + 1):
+            for other, clicked in acts.get(past, {}).items():
+                if partition_of(other, 12) == partition_of(anchor, 12):
+                    seen.setdefault(other, set()).update(clicked)
+        alike = {other for other, clicked in seen.items() if clicked & seen[anchor]}
+        return negative in alike or any(negative in seen[other] for other in alike)
+
+    slow = [
+        near(int(epoch), images[anchor], images[negative])
+        for epoch, anchor, negative in zip(found.epoch, found.anchor, found.negative, strict=True)
+    ]
+    assert found.near_to_a_miner(clicks, RULES).tolist() == slow
+    assert any(slow)
