@@ -21,6 +21,7 @@ NAMES = (
     "memory",
     "label_join",
     "training",
+    "training_unclicked",
 )
 """Modules with a `measure(size) -> list[Figure]`."""
 

@@ -1,15 +1,19 @@
 """Precision of positives and negatives against the simulator's truth, with and without each guard.
 
-    python -m benchmarks.label_guards [--events 40000] [--write docs/labels.md]
+    python -m benchmarks.label_guards [--events 40000] [--photos FOLDER] [--write docs/labels.md]
 
-The join and the miner see the simulated records only; the truth is opened when they are done. One
-attacker is among the visitors: below every bot threshold, for one anchor, in a session of its own.
+On the made-up catalogue, or on train photos that the shipped model ranks. The join and the miner
+see the simulated records only; the truth is opened when they are done. One attacker is among the
+visitors: below every bot threshold, for one anchor, in a session of its own.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 import msgspec
 
@@ -19,13 +23,18 @@ from benchmarks.label_replay import (
     clicked_for,
     closed_searches,
     closing_ms,
-    print_table,
+    put_between_marks,
     triples_by_anchor,
     uncapped,
 )
+from benchmarks.photo_models import photo_site
 from sightline.engine.event_log.partitions import partition_of
 from sightline.producers.click_simulator.attack import Attack
-from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
+from sightline.producers.click_simulator.catalogue import (
+    Catalogue,
+    CatalogueShape,
+    SimulatedCatalogue,
+)
 from sightline.producers.click_simulator.simulated_log import SimulatedLog, Site
 from sightline.producers.click_simulator.truth import Truth
 from sightline.stream_workers.labels.codecs.searches import Search
@@ -108,10 +117,13 @@ def two_clicks_away(epochs: Epochs, rules: LabelRules, *, targets: int) -> Itera
                 yield mined
 
 
+_partition = cache(partition_of)
+
+
 def _seen(anchor_id: str, history: list[Clicked], targets: int) -> Clicked:
     """The clicks of all anchors of this one's partition."""
-    home = partition_of(anchor_id, targets)
-    anchors = {a for epoch in history for a in epoch if partition_of(a, targets) == home}
+    home = _partition(anchor_id, targets)
+    anchors = {a for epoch in history for a in epoch if _partition(a, targets) == home}
     return {anchor: set(clicked_for(anchor, history)) for anchor in anchors}
 
 
@@ -155,9 +167,14 @@ CASES: tuple[tuple[str, Guards], ...] = (
 )
 
 
-def table(events: int) -> str:
+def made_up() -> Catalogue:
+    """The catalogue of chance: 60 labels, each image as likely wrong as another."""
+    return SimulatedCatalogue(CatalogueShape(), SEED)
+
+
+def table(events: int, catalogue: Catalogue) -> str:
     """The table as Markdown."""
-    rules, catalogue = LabelRules(), SimulatedCatalogue(CatalogueShape(), SEED)
+    rules = LabelRules()
     pictures = catalogue.pictures
     attack = Attack(anchor=pictures[0], target=pictures[-1], share=ATTACKED)
     log = SimulatedLog(catalogue, Site(attack=attack), seed=SEED)
@@ -186,7 +203,18 @@ def table(events: int) -> str:
 
 def main() -> None:
     """Print the table, or put it between its marks in a page."""
-    print_table(table, "label guards", size=EVENTS, help_text=__doc__ or "")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=EVENTS)
+    parser.add_argument("--photos", type=Path, help="a folder with manifest.csv")
+    parser.add_argument("--write", type=Path, help="a page with the marks")
+    arguments = parser.parse_args()
+    photos: Path | None = arguments.photos
+    catalogue = photo_site(photos).catalogue() if photos else made_up()
+    text = table(arguments.events, catalogue)
+    print(text)
+    if arguments.write:
+        name = "label guards on photos" if photos else "label guards"
+        put_between_marks(arguments.write, name, text)
 
 
 if __name__ == "__main__":

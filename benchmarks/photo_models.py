@@ -20,6 +20,7 @@ from benchmarks.stack import SHARED_PHOTOS
 from sightline.engine.embedding.embedder import Features, Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
 from sightline.engine.settings import EmbedderSettings
+from sightline.producers.click_simulator.ranked_catalogue import RankedCatalogue
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.pairs import ClickPairs, pairs_of
@@ -62,9 +63,12 @@ class PhotoSite:
 
     def clicks(self, habits: Habits, records: int, rules: LabelRules, *, seed: int) -> Clicks:
         """What people do on its pages."""
+        return clicks_on(self.catalogue(), habits, records, rules, seed=seed)
+
+    def catalogue(self) -> RankedCatalogue:
+        """Its photos and pages, as the simulator asks for them."""
         shown = self.shown()
-        catalogue = catalogue_of(shown, _projected(self.serving, shown.features), self.name)
-        return clicks_on(catalogue, habits, records, rules, seed=seed)
+        return catalogue_of(shown, _projected(self.serving, shown.features), self.name)
 
     def features(self) -> PictureFeatures:
         """Its photos as a training takes them."""

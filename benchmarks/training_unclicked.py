@@ -1,0 +1,87 @@
+"""What clicks teach of things that nobody clicked: a third of the labels is kept off the site.
+
+As `training.py`, six times, each time with another third. The photos of those labels are neither
+shown nor searched by, and have no part in training; their query photos are then searched among all
+gallery photos, as the others are.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from statistics import mean
+
+import torch
+
+from benchmarks.harness import Figure, Size, ratio
+from benchmarks.photo_clicks import DEFAULT, NOISY
+from benchmarks.photo_models import PHOTOS, photo_site
+from benchmarks.training import CAREFUL, MANY, RECORDS, RULES, SEED, Outcome, learnt
+from sightline.training.models.default_projection import held_out_third
+
+THIRDS = 6
+FEW = 1_000
+COUNTS = {MANY: (0.08, 0.02), 10_000: (0.08, 0.015), FEW: (0.02, 0.005)}
+"""So many clicks, and the goals for the mean gain on clicked labels and on the others."""
+PARTS = {True: "clicked labels", False: "labels without a click"}
+LEAST = -0.01
+HARMLESS = -0.005
+
+
+def measure(size: Size) -> list[Figure]:
+    """All thirds, a process each; then few clicks of careless people and many bots."""
+    if not PHOTOS.exists():
+        return []
+    records, thirds = size.of(RECORDS, 2_000), size.of(THIRDS, 2)
+    with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:
+        made = pool.starmap(one_third, [(seed, records) for seed in range(thirds)], chunksize=1)
+    worst = min(each[MANY].gained(CAREFUL, clicked=False).point for each in made)
+    return [
+        *(_mean(made, count, clicked=clicked) for count in COUNTS for clicked in PARTS),
+        ratio(
+            f"{_name(MANY, clicked=False)}, worst of {thirds} thirds",
+            worst,
+            at_least=LEAST,
+            detail="the mean is above",
+        ),
+        *_noise(records // 16),
+    ]
+
+
+def one_third(seed: int, records: int) -> dict[int, Outcome]:
+    """What the first so many clicks teach, where a third of the labels is not on the site."""
+    torch.set_num_threads(1)
+    site = photo_site(PHOTOS)
+    site = site.without(held_out_third(site.photos.labels.tolist(), seed))
+    log = site.clicks(DEFAULT, records, RULES, seed=SEED)
+    return {count: learnt(site, log.first(count)) for count in COUNTS}
+
+
+def _name(count: int, *, clicked: bool) -> str:
+    return f"{count:,} clicks, strength {CAREFUL}: gain in mAP, {PARTS[clicked]}"
+
+
+def _mean(made: list[dict[int, Outcome]], count: int, *, clicked: bool) -> Figure:
+    gains = [each[count].gained(CAREFUL, clicked=clicked).point for each in made]
+    told = ", ".join(f"{gain:+.4f}" for gain in gains)
+    return ratio(
+        f"{_name(count, clicked=clicked)}, mean of {len(made)} thirds",
+        mean(gains),
+        at_least=COUNTS[count][0 if clicked else 1],
+        detail=f"{told}; the first: {made[0][count].told(clicked=clicked)}",
+    )
+
+
+def _noise(records: int) -> list[Figure]:
+    site = photo_site(PHOTOS)
+    site = site.without(held_out_third(site.photos.labels.tolist(), 0))
+    outcome = learnt(site, site.clicks(NOISY, records, RULES, seed=SEED).first(FEW))
+    return [
+        ratio(
+            f"noisy log, {_name(FEW, clicked=clicked)}",
+            outcome.gained(CAREFUL, clicked=clicked).point,
+            at_least=HARMLESS,
+            detail=outcome.told(clicked=clicked),
+        )
+        for clicked in PARTS
+    ]
