@@ -8,16 +8,20 @@ from sightline.engine.errors import ObjectMissing
 from sightline.engine.ports import ObjectStore
 
 
-def noted_time(store: ObjectStore, bucket: str, key: str) -> datetime | None:
-    """The instant that was noted; None: there is none, or it cannot be read.
+def noted_time(store: ObjectStore, bucket: str, key: str, *, now: datetime) -> datetime | None:
+    """The past instant that was noted; None: there is none, or it tells nothing.
+
+    One that cannot be read or names no zone tells nothing, nor does one of the future, noted by a
+    clock that was wrong: work that waits for it would be put off.
 
     Raises:
         PartUnavailable: the store did not answer.
     """
     try:
-        return datetime.fromisoformat(store.get(bucket, key).decode())
+        noted = datetime.fromisoformat(store.get(bucket, key).decode())
     except (ObjectMissing, ValueError):
         return None
+    return noted if noted.tzinfo is not None and noted <= now else None
 
 
 def note_time(store: ObjectStore, bucket: str, key: str, moment: datetime) -> None:

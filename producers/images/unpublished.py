@@ -84,8 +84,9 @@ class Unpublished:
         Raises:
             PartUnavailable: store or broker; a repeat goes on.
         """
-        until = self._clock.now() - grace
-        looked = noted_time(self._store, self._bucket, self._looked_key)
+        now = self._clock.now()
+        until = now - grace
+        looked = noted_time(self._store, self._bucket, self._looked_key, now=now)
         published = 0
         for image_id in self._catalogue.ids(
             changed_since=looked, changed_before=until if grace else None

@@ -80,5 +80,6 @@ class SweepLoop:
             _log.info("removed what no image needs any more", extra=facts)
 
     def _is_due(self) -> bool:
-        last = noted_time(self._store, self._bucket, SWEPT_KEY)
-        return last is None or self._clock.now() - last >= timedelta(seconds=self._every_s)
+        now = self._clock.now()
+        last = noted_time(self._store, self._bucket, SWEPT_KEY, now=now)
+        return last is None or now - last >= timedelta(seconds=self._every_s)

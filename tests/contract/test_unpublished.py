@@ -134,12 +134,13 @@ def test_a_damaged_entry_holds_up_nothing(
     assert "image damaged" in caplog.text
 
 
-def test_a_mark_that_cannot_be_read_is_none(
-    unpublished: Unpublished, images: CataloguedImages, place: Place, log: Log
+@pytest.mark.parametrize("mark", [b"yesterday", b"2026-01-01T00:00:00", b"2999-01-01T00:00:00Z"])
+def test_a_mark_that_tells_nothing_is_none(
+    unpublished: Unpublished, images: CataloguedImages, place: Place, log: Log, mark: bytes
 ) -> None:
-    """Then everything is looked at once more."""
+    """Then everything is looked at once more: no time, none that is anywhere, one to come."""
     store, bucket = place
-    store.put(bucket, f"catalogue/{LOOKED}", b"yesterday")
+    store.put(bucket, f"catalogue/{LOOKED}", mark)
     crash(images, log, "left")
     assert unpublished.publish() == 1
 

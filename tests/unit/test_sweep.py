@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from sightline.engine.clock import ManualClock
+from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records import GenerationSpec, IndexedImage, Stage, WinnerLocation
@@ -16,6 +20,7 @@ from sightline.producers.images.states import deleted
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState, ImageUploaded
 from sightline.schemas.indexed import Outcome
+from sightline.stream_workers.sweeping.loop import SWEPT_KEY, SweepLoop
 from sightline.stream_workers.sweeping.sweep import Sweeper, Swept, place_of
 
 OURS, THEIRS = "sightline", "theirs"
@@ -72,8 +77,8 @@ class World:
         """Let the index have its tombstone."""
         self.apply(deleted(state, version=state.version + 1), None)
 
-    def sweep(self) -> Swept:
-        """Sweep once."""
+    def sweeper(self) -> Sweeper:
+        """Keeps for a week what nothing needs."""
         return Sweeper(
             self.store,
             OURS,
@@ -82,7 +87,11 @@ class World:
             logged=lambda: self.logged,
             keep=WEEK,
             clock=self.clock,
-        ).sweep()
+        )
+
+    def sweep(self) -> Swept:
+        """Sweep once."""
+        return self.sweeper().sweep()
 
     def held(self, bucket: str = OURS) -> list[str]:
         """What the bucket holds."""
@@ -192,3 +201,74 @@ def test_a_key_names_its_image(key: str, image_id: str | None) -> None:
     """Or none, and then it is not an original."""
     place = place_of(key)
     assert (place and place.image_id) == image_id
+
+
+class OneLook(threading.Event):
+    """Stops whoever waits for it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """See `threading.Event.wait`."""
+        del timeout
+        self.set()
+        return True
+
+
+class Loop:
+    """Looks whether a day has passed since the last sweep; counts what it did."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.metrics = Metrics(CollectorRegistry())
+        self.expired: list[int] = []
+        self.fails = False
+
+    def look(self) -> int:
+        """Look once; how many sweeps that was."""
+        before = len(self.expired)
+        SweepLoop(
+            self._world.sweeper(),
+            self._expire,
+            store=self._world.store,
+            bucket=OURS,
+            every_s=86_400,
+            clock=self._world.clock,
+            metrics=self.metrics,
+        ).run(OneLook())
+        return len(self.expired) - before
+
+    def _expire(self) -> int:
+        if self.fails:
+            raise PartUnavailable(Part.BROKER, "gone")
+        self.expired.append(2)
+        return 2
+
+    def counted(self, what: str) -> float:
+        """Read a figure of what was removed."""
+        figure: float = self.metrics.swept.labels(what)._value.get()
+        return figure
+
+
+def test_a_sweep_is_made_when_one_is_due_and_counted(world: World) -> None:
+    """By whichever process looks first; one that failed is made at the next look."""
+    loop = Loop(world)
+    world.upload("a", b"old")
+    world.upload("a", b"new", 2)
+    later(world, 8)
+    loop.fails = True
+    assert loop.look() == 0
+    loop.fails = False
+    assert [loop.look(), loop.look()] == [1, 0]
+    assert (loop.counted("tombstones"), loop.counted("objects")) == (2, 2)
+    later(world, 0.9)
+    assert Loop(world).look() == 0
+    later(world, 0.1)
+    assert Loop(world).look() == 1
+
+
+@pytest.mark.parametrize(
+    "mark", [b"2027-01-01T00:00:00+00:00", b"2026-01-01T00:00:00", b"yesterday", b"\xff"]
+)
+def test_a_mark_that_tells_nothing_puts_no_sweep_off(world: World, mark: bytes) -> None:
+    """One of the future, of a clock that was wrong; one without a zone; no time at all."""
+    world.store.put(OURS, SWEPT_KEY, mark)
+    assert [Loop(world).look(), Loop(world).look()] == [1, 0]
