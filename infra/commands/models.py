@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.connecting.connections import open_log_producer, open_object_store
+from sightline.engine.connecting.connections import open_log_producer
 from sightline.engine.connecting.released_model import embedder_settings
 from sightline.engine.embedding.model_registry import (
     CARD,
@@ -24,6 +24,7 @@ from sightline.engine.embedding.model_registry import (
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import EmbedderSettings, Settings
+from sightline.infra.commands.label_store import opened_store
 from sightline.schemas.envelope import Event
 from sightline.schemas.models import GateLine, ModelReleased
 
@@ -87,8 +88,12 @@ class ModelCommands:
     @classmethod
     @contextmanager
     def open(cls, settings: Settings) -> Iterator[Self]:
-        """With the object store of the settings. Raises `PartUnavailable`."""
-        with closing(open_object_store(settings)) as store:
+        """With the object store of the settings, which is closed afterwards.
+
+        Raises:
+            RefusedToStart: the store is a directory that no process has made yet.
+        """
+        with opened_store(settings) as store:
             yield cls(settings, store)
 
     def releases(self) -> Iterator[Event[ModelReleased]]:

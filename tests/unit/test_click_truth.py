@@ -1,0 +1,80 @@
+"""Held-back clicks as ground truth: what is asked, what counts, and what the gate makes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sightline.engine.embedding.embedder import Projection
+from sightline.training.datasets.pairs import ClickPairs
+from sightline.training.datasets.splits import HeldOut, held_out_clusters
+from sightline.training.evaluation.click_truth import clicks_as_truth, score_by_clicks
+from sightline.training.evaluation.gate import GateLimits, Verdict, decide
+from sightline.training.evaluation.served import ServedAsBuilt
+from sightline.training.evaluation.strength import evidence
+from tests.learning import NOISE, WIDTH, world
+
+WHOLE = ServedAsBuilt(pictures=200, worst_cosine=1.0, finite=True, collapsed=0)
+
+
+def pairs_of(rows: list[tuple[int, int, int]], pictures: int) -> ClickPairs:
+    """Pairs of (anchor, positive, grade) without negatives, a millisecond apart."""
+    anchor, positive, grade = np.asarray(rows).T
+    count = len(rows)
+    return ClickPairs(
+        images=tuple(f"i{at}" for at in range(pictures)),
+        anchor=anchor.astype(np.int32),
+        positive=positive.astype(np.int32),
+        negative_starts=np.zeros(count + 1, np.int64),
+        negatives=np.zeros(0, np.int32),
+        weight=np.ones(count, np.float32),
+        grade=grade.astype(np.int8),
+        issued_at_ms=np.arange(count, dtype=np.int64),
+        search=tuple(f"s{at}" for at in range(count)),
+    )
+
+
+def held(pairs: ClickPairs, clusters: list[int], kinds: set[int]) -> HeldOut:
+    """These kinds held out of training."""
+    number = np.asarray(clusters)
+    out = np.isin(number, list(kinds))
+    test = out[pairs.anchor]
+    train = ~(test | out[pairs.positive])
+    return HeldOut(clusters=number, held=out, train=train, test=test)
+
+
+def test_only_what_training_did_not_see_is_asked() -> None:
+    """Later anchors of trained kinds, and all of held-out kinds; pairs that touch both are left."""
+    pairs = pairs_of([(0, 1, 2), (1, 0, 3), (1, 3, 5), (2, 3, 2), (3, 2, 5)], pictures=4)
+    later = np.asarray([False, True, True, False, False])
+    queries = clicks_as_truth(pairs, held(pairs, [0, 0, 1, 1], {1}), later)
+    assert queries.anchors.tolist() == [1, 2, 3]
+    assert queries.groups.clicked.tolist() == [True, False, False]
+    assert queries.groups.clusters.tolist() == [0, 1, 1]
+    # What was preferred is relevant, a share more than a click; (1, 3) is of both kinds.
+    assert queries.truth.grades(0, 3).tolist() == [[4, 0, 0, 0], [0, 0, 0, 4], [0, 0, 5, 0]]
+    assert queries.truth.own_rows(0, 3).tolist() == [1, 2, 3]
+
+
+def test_nothing_held_back_is_nothing_asked() -> None:
+    """No query, and the gate finds too little."""
+    pairs = pairs_of([(0, 1, 2)], pictures=2)
+    queries = clicks_as_truth(pairs, held(pairs, [0, 0], set()), np.asarray([False]))
+    assert len(queries.anchors) == 0
+    assert queries.truth.queries == 0
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RELEASED, Verdict.REFUSED])
+def test_the_gate_decides_by_clicks_alone(verdict: Verdict) -> None:
+    """A projection that drops what only disturbs is released; the way back is refused."""
+    learning = world(kinds=120, each=6, clicks=2_400)
+    kinds = held_out_clusters(learning.pairs, learning.kinds, share=0.75)
+    later = np.arange(len(learning.pairs)) >= len(learning.pairs) // 2
+    queries = clicks_as_truth(learning.pairs, kinds, later)
+    quiet = np.where(np.arange(WIDTH)[:, None] < 8, 1 / NOISE**2, 1.0).astype(np.float32)
+    wise = Projection(learning.start.mean, quiet * learning.start.matrix)
+    released = verdict is Verdict.RELEASED
+    old, new = (learning.start, wise) if released else (wise, learning.start)
+    before, after = (score_by_clicks(learning.features, each, queries) for each in (old, new))
+    decision = decide(evidence(before, after, queries.groups, WHOLE), GateLimits())
+    assert decision.verdict is verdict

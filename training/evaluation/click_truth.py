@@ -1,0 +1,67 @@
+"""Clicks that training did not see in, queries with their relevant pictures out.
+
+Where nobody has labelled anything, people's later clicks tell what is relevant. They tell less than
+labels: what was never shown, or passed over by chance, counts as irrelevant for both models alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.engine.embedding.embedder import Projection
+from sightline.training.datasets.features import PictureFeatures
+from sightline.training.datasets.pairs import ClickPairs
+from sightline.training.datasets.splits import HeldOut
+from sightline.training.evaluation.measures import RELEVANT_GRADE
+from sightline.training.evaluation.relevance import JudgedPairs
+from sightline.training.evaluation.retrieval import QueryScores, score_queries
+from sightline.training.evaluation.strength import Groups, Mask
+
+_BLOCK = 64
+"""Queries ranked at once: every picture of the data set is in the gallery."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClickQueries:
+    """q pictures that were asked by, to be asked by again."""
+
+    anchors: NDArray[np.int32]
+    """(q,) their rows among the pictures."""
+    truth: JudgedPairs
+    """What was preferred for each, among all pictures; itself is no result."""
+    groups: Groups
+    """What each is about; of a kind that was held out, training saw no click."""
+
+
+def clicks_as_truth(pairs: ClickPairs, held_out: HeldOut, later: Mask) -> ClickQueries:
+    """Ask by the anchors that training did not see, and count what was preferred as relevant.
+
+    Whatever a pair's grade, its picture counts as relevant for the binary measures, since a pair is
+    a preference; nDCG tells the higher grades apart.
+
+    Args:
+        pairs: n pairs, numbered by the pictures of the data set.
+        held_out: the kinds of which training saw nothing.
+        later: (n,) pairs of anchors that were first asked by after training's last.
+    """
+    unseen = held_out.test | (later & held_out.train)
+    anchors, query = np.unique(pairs.anchor[unseen], return_inverse=True)
+    grades = np.maximum(pairs.grade[unseen], RELEVANT_GRADE)
+    found = zip(query.tolist(), pairs.positive[unseen].tolist(), grades.tolist(), strict=True)
+    truth = JudgedPairs.of(
+        found, queries=len(anchors), gallery=len(pairs.images), own=anchors.astype(np.int32)
+    )
+    clicked = ~held_out.held[anchors]
+    groups = Groups(clusters=held_out.clusters[anchors], clicked=clicked, slices={})
+    return ClickQueries(anchors=anchors.astype(np.int32), truth=truth, groups=groups)
+
+
+def score_by_clicks(
+    features: PictureFeatures, projection: Projection, queries: ClickQueries
+) -> QueryScores:
+    """Rank all pictures for every query under a projection of their features."""
+    vectors = (features.features - projection.mean) @ projection.matrix
+    return score_queries(vectors[queries.anchors], vectors, queries.truth, block=_BLOCK)
