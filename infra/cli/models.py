@@ -188,6 +188,12 @@ def evaluate(
     metrics: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every measure to FILE, as JSON.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write FILE, an HTML page with the pictures that moved most."
+        ),
+    ] = None,
 ) -> None:
     """Measure a model on labelled photos. Compared with another, by its side."""
     from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
@@ -206,6 +212,11 @@ def evaluate(
     found = evaluating.evaluate(seen, one, other or None)
     for line in (*table.lines(found), *(table.verdict(judged) if judged else ())):
         typer.echo(line)
+    if report is not None:
+        from sightline.infra.reporting.evaluation_page import page  # noqa: PLC0415 - heavy
+
+        examples = seen.examples(other, one) if other else []
+        report.write_text(page(found, judged, examples))
     if metrics is not None:
         metrics.write_text(json.dumps(found.metrics, indent=1, sort_keys=True) + "\n")
 

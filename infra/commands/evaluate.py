@@ -44,6 +44,8 @@ class Evaluation:
     """The measures over all queries, then mean average precision by slice."""
     metrics: Mapping[str, float]
     """Every measure of the model, for `metrics.json`."""
+    metrics_against: Mapping[str, float] | None = None
+    """The same of what it is compared with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,7 @@ def evaluate(photos: PhotoSet, model: Candidate, against: Candidate | None) -> E
         truth=photos.truth(),
         rows=(*versus.measures(), *versus.slices(photos.domains())),
         metrics=versus.after.means(),
+        metrics_against=None if versus.before is None else versus.before.means(),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sightline.engine.embedding.embedder import Runtime
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
+from sightline.training.evaluation.examples import moved_most, nearest
 from sightline.training.evaluation.relevance import EqualLabels
 from sightline.training.evaluation.retrieval import QueryScores, score_queries
 from sightline.training.evaluation.served import ServedAsBuilt, compare_served
@@ -26,8 +28,29 @@ from sightline.training.models.default_projection import (
 from sightline.training.models.released_head import vectors_as_served
 
 OpenRuntime = Callable[[ModelSource, EmbedderSettings], Runtime]
+EXAMPLES, SHOWN_PICTURES = 8, 10
+"""So many queries that rose, and that fell, are shown with so many of their first pictures."""
 SERVED_PICTURES = 200
 """On so many photos the model as served is compared with the model as trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What one model finds first for a query."""
+
+    model: str
+    average_precision: float
+    found: tuple[tuple[Path, bool], ...]
+    """Photos, best first, and whether each is relevant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A query photo with what the two models find for it."""
+
+    query: Path
+    label: str
+    rankings: tuple[Ranking, ...]
 
 
 class PhotoSet:
@@ -88,6 +111,37 @@ class PhotoSet:
         vectors, query = model.vectors(photos.features), photos.splits == "query"
         truth = EqualLabels.of(photos.labels[query].tolist(), photos.labels[~query].tolist())
         return score_queries(vectors[query], vectors[~query], truth)
+
+    def examples(self, against: Candidate, model: Candidate) -> list[Example]:
+        """The query photos that moved most from one model to the other, up and down."""
+        both = [(each, self.scores(each)) for each in (against, model)]
+        chosen = moved_most(both[0][1], both[1][1], EXAMPLES)
+        queries = [photo for photo in self._photos if photo.split == "query"]
+        rankings = [self._rankings(each, chosen, found) for each, found in both]
+        return [
+            Example(queries[at].path, queries[at].label, (before, after))
+            for at, before, after in zip(chosen, *rankings, strict=True)
+        ]
+
+    def _rankings(
+        self, model: Candidate, chosen: NDArray[np.intp], scores: QueryScores
+    ) -> list[Ranking]:
+        photos = self._looked_at(model)[1]
+        vectors, query = model.vectors(photos.features), photos.splits == "query"
+        gallery = [photo for photo in self._photos if photo.split == "gallery"]
+        found = nearest(vectors[query][chosen], vectors[~query], SHOWN_PICTURES)
+
+        def shown(row: int, label: str) -> tuple[Path, bool]:
+            return gallery[row].path, gallery[row].label == label
+
+        return [
+            Ranking(
+                model.name,
+                float(scores.average_precision[at]),
+                tuple(shown(row, self.labels[at]) for row in rows),
+            )
+            for at, rows in zip(chosen, found, strict=True)
+        ]
 
     def as_served(self, model: Candidate) -> ServedAsBuilt:
         """The model written to its file, read again and run as the API runs it."""

@@ -25,11 +25,16 @@ from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.settings import load_settings
 from sightline.infra.cli.models import CAREFUL, app
 from sightline.infra.commands import models, photo_set
-from sightline.infra.commands.evaluate import SERVING, candidate
+from sightline.infra.commands.evaluate import SERVING, Evaluation, candidate
 from sightline.infra.commands.models import differences, naming
+from sightline.infra.reporting.evaluation_page import page
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import MODELS
 from sightline.training.evaluation import strength
+from sightline.training.evaluation.examples import moved_most, nearest
+from sightline.training.evaluation.measures import CUTS
+from sightline.training.evaluation.relevance import EqualLabels
+from sightline.training.evaluation.retrieval import score_queries
 from sightline.training.loop.head import Head
 
 WIDTH = 1280
@@ -245,6 +250,41 @@ def test_a_model_is_measured_beside_another(
     assert gain == pytest.approx(after - before, abs=2e-4)
     assert json.loads(figures.read_text())["mAP"] == pytest.approx(after, abs=1e-4)
     assert re.search(r"^mAP a .*\(50 queries, 50 labels\)", told, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_report_shows_what_moved_most(
+    photos: Path, good: Path, blind: Path, tmp_path: Path
+) -> None:
+    """Eight queries that rose, each with ten pictures under either model, all in one file."""
+    report = tmp_path / "report.html"
+    said("evaluate", good, "--photos", photos, "--against", blind, "--report", report)
+    shown = report.read_text()
+    assert len(re.findall("<h3>", shown)) == 8
+    assert len(re.findall('<img class="query"', shown)) == 16
+    assert len(re.findall("<img ", shown)) == 8 * 2 * 11
+    assert re.findall('<img class="right"', shown)
+    assert shown.count("<svg") == 3
+    assert not re.search(r'src="(?!data:)|href=|<script', shown)
+
+
+def test_a_page_escapes_what_it_is_told() -> None:
+    """Names of files and labels are text."""
+    evil = "<script>alert(1)</script>"
+    nothing = {f"{name}@{k}": 0.5 for name in ("precision", "recall", "ndcg") for k in CUTS}
+    found = Evaluation(model=evil, against=evil, truth=evil, rows=(), metrics=nothing)
+    assert "<script" not in page(found, None, [])
+
+
+def test_examples_are_those_that_moved_most() -> None:
+    """Risen ones first, the most first; what stayed the same is none."""
+    before, after = (
+        score_queries(queries, np.eye(4), EqualLabels.of(list("abcd"), list("abcd")))
+        for queries in (np.eye(4)[[0, 2, 1, 3]], np.eye(4)[[0, 1, 2, 1]])
+    )
+    assert moved_most(before, after, 9).tolist() == [1, 2, 3]
+    assert moved_most(before, after, 1).tolist() == [1, 3]
+    assert nearest(np.eye(4)[:2], np.eye(4), 2).tolist() == [[0, 1], [1, 0]]
 
 
 @pytest.mark.usefixtures("broker")

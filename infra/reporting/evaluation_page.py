@@ -1,0 +1,112 @@
+"""An evaluation with example rankings in, one HTML page out that needs nothing else.
+
+Every picture is inside the page, and nothing in it runs. Names and labels are escaped, since a
+manifest may hold anything.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+
+from sightline.engine.pictures.prepare import render
+from sightline.engine.settings import DecodeSettings
+from sightline.infra.commands.evaluate import Evaluation, Judged
+from sightline.infra.commands.photo_set import Example
+from sightline.infra.reporting.evaluation_table import verdict
+from sightline.training.evaluation.measures import CUTS
+from sightline.training.evaluation.versus import Row
+
+_SIDE = 96
+_WIDTH, _HEIGHT, _EDGE = 300, 180, 28
+_STYLE = """
+body { font: 14px sans-serif; margin: 2em; color: #1f2933 }
+table { border-collapse: collapse } td, th { padding: .2em .8em; text-align: right }
+th:first-child, td:first-child { text-align: left }
+.row { display: flex; gap: 4px; margin: 4px 0; align-items: center }
+.row img { border: 4px solid #e4e7eb; border-radius: 3px } .row img.right { border-color: #2f9e6e }
+.row img.query { margin-right: 1.5em }
+"""
+
+
+def page(found: Evaluation, judged: Judged | None, examples: Sequence[Example]) -> str:
+    """The whole page: figures, curves, verdict, and the queries that moved most."""
+    title = f"{found.model} against {found.against}" if found.against else found.model
+    parts = (
+        f"<h1>{escape(title)}</h1><p>{escape(found.truth)}</p>",
+        _table(found.rows),
+        *(_drawn(measure, found) for measure in ("precision", "recall", "ndcg")),
+        *_decision(judged),
+        *(_example(each) for each in examples),
+    )
+    head = f'<!doctype html><meta charset="utf-8"><title>{escape(title)}</title>'
+    return f"{head}<style>{_STYLE}</style>{''.join(parts)}\n"
+
+
+def _table(rows: Sequence[Row]) -> str:
+    heads = ("", "against", "model", "gain", "surely above", "surely below", "p", "queries")
+    cells = "".join(f"<th>{name}</th>" for name in heads)
+    return f"<table><tr>{cells}</tr>{''.join(_table_row(row) for row in rows)}</table>"
+
+
+def _table_row(row: Row) -> str:
+    found, before = row.difference, "" if row.before is None else f"{row.before:.4f}"
+    bounds = ("", "", "", "")
+    if found is not None:
+        gain = (f"{found.point:+.4f}", f"{found.lower:+.4f}", f"{found.upper:+.4f}")
+        bounds = (*gain, f"{found.p_value:.3f}")
+    cells = (escape(row.name), before, f"{row.after:.4f}", *bounds, str(row.queries))
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _drawn(measure: str, found: Evaluation) -> str:
+    """A measure by its cut, as lines: grey what is compared with, blue the model."""
+    both = ((found.metrics_against, "#9aa5b1"), (found.metrics, "#0b6fbf"))
+    lines = "".join(
+        _line([metrics[f"{measure}@{k}"] for k in CUTS], ink) for metrics, ink in both if metrics
+    )
+    cuts = "".join(
+        f'<text x="{_x(at):.0f}" y="{_HEIGHT - 8}" text-anchor="middle">{cut}</text>'
+        for at, cut in enumerate(CUTS)
+    )
+    name = f'<text x="{_EDGE}" y="14">{measure}@k, from 0 to 1</text>'
+    return f'<svg width="{_WIDTH}" height="{_HEIGHT}" font-size="12">{name}{lines}{cuts}</svg>'
+
+
+def _line(values: Sequence[float], ink: str) -> str:
+    span = _HEIGHT - 2 * _EDGE
+    points = (
+        f"{_x(at):.1f},{_HEIGHT - _EDGE - value * span:.1f}" for at, value in enumerate(values)
+    )
+    return f'<polyline points="{" ".join(points)}" fill="none" stroke="{ink}" stroke-width="2"/>'
+
+
+def _x(at: int) -> float:
+    return _EDGE + at / (len(CUTS) - 1) * (_WIDTH - 2 * _EDGE)
+
+
+def _decision(judged: Judged | None) -> Iterator[str]:
+    if judged is not None:
+        yield f"<h2>The gate</h2><pre>{escape(chr(10).join(verdict(judged)))}</pre>"
+
+
+def _example(example: Example) -> str:
+    query = _picture(example.query, "query")
+    rows = "".join(
+        f'<div class="row">{query}{"".join(_result(*each) for each in ranking.found)}'
+        f"<span>{ranking.average_precision:.3f} {escape(ranking.model)}</span></div>"
+        for ranking in example.rankings
+    )
+    return f"<h3>{escape(example.label)}</h3>{rows}"
+
+
+def _result(photo: Path, relevant: bool) -> str:  # noqa: FBT001 - a pair of the ranking
+    return _picture(photo, "right" if relevant else "other")
+
+
+def _picture(photo: Path, kind: str) -> str:
+    small = render(photo.read_bytes(), limits=DecodeSettings(), max_side=_SIDE)
+    data = base64.b64encode(small).decode()
+    return f'<img class="{kind}" alt="{kind}" src="data:image/jpeg;base64,{data}">'
