@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sightline.engine.embedding.embedder import Projection
@@ -15,15 +12,6 @@ from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.pairs import ClickPairs
 
 WIDTH, DIMENSIONS, NOISE = 32, 16, 6.0
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute alone: with so little to do, more threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

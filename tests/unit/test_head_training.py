@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,9 @@ from sightline.training.loop.batches import Batches
 from sightline.training.loop.checkpoint import Checkpoint
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.training import Trained, train_head
-from tests.learning import World, clicked, one_thread, world
+from tests.learning import World, clicked, world
 
 SETTINGS = HeadSettings(steps=30, batch=32, corpus=16, learning_rate=1e-2, checkpoint_every=10)
-
-
-@pytest.fixture(autouse=True)
-def alone() -> Iterator[None]:
-    """Every test of this module computes on one thread."""
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +98,15 @@ def test_a_training_goes_on_from_its_checkpoint(
     assert np.array_equal(resumed.curve.losses, whole.curve.losses)
     assert np.array_equal(resumed.curve.masked, whole.curve.masked)
     assert [entry.name for entry in tmp_path.glob("checkpoint*")] == ["checkpoint"]
+
+
+def test_the_number_of_threads_changes_no_bit(seen: World, tmp_path: Path) -> None:
+    """Steps keep to one, and the caller's setting is as before."""
+    before, once = torch.get_num_threads(), saved(trained(seen), tmp_path)
+    torch.set_num_threads(before + 1)
+    assert saved(trained(seen), tmp_path) == once
+    assert torch.get_num_threads() == before + 1
+    torch.set_num_threads(before)
 
 
 def test_steps_that_are_done_are_not_done_again(

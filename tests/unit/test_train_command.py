@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,6 @@ from sightline.training.loop.learning import LearningSettings
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.steps import Steps
 from tests.label_rows import at, encoded, message, retracted, triple
-from tests.learning import one_thread
 from tests.pictures import encoded as picture_bytes
 from tests.pictures import scene
 from tests.unit.test_training_pictures import judged
@@ -89,7 +87,7 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Twenty-four public pictures, sixty clicks on twenty of them, and a judgement."""
     settings = Settings(store=StoreSettings(directory=tmp_path / "objects"))
     store = DirectoryObjectStore(tmp_path / "objects")
@@ -110,8 +108,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
     source = replace(model_source(settings.embedder), projection=None, projection_id=None)
     monkeypatch.setattr(train, "model_source", lambda _: source)
-    with one_thread():
-        yield place
+    return place
 
 
 def clicked(number: int) -> bytes:

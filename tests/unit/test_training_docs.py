@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from sightline.infra.cli import main
 from sightline.training.loop import run_folder, training
 from sightline.training.loop.settings import HeadSettings
-from tests.learning import one_thread, world
+from tests.learning import world
 
 PAGE = (Path(__file__).parents[2] / "docs/training.md").read_text()
 COMMAND: Any = typer.main.get_command(main.app)
@@ -51,8 +51,7 @@ def test_the_page_s_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("sightline.training.datasets.pairs.pairs_of", lambda _: seen.pairs)
     (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {"store": None, "bucket": "", "features": seen.features}
-    with one_thread():
-        exec(compile(code, "docs/training.md", "exec"), names)  # noqa: S102 - our own page
+    exec(compile(code, "docs/training.md", "exec"), names)  # noqa: S102 - our own page
     assert (tmp_path / "head.safetensors").exists()
     assert np.isfinite(names["projection"](seen.features.features)).all()
     assert names["train_head"] is training.train_head

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ def code_record() -> dict[str, str | int]:
         "training_sha256": _modules_digest(),
         "numpy": np.__version__,
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "cores": len(os.sched_getaffinity(0)),
     }
 
 
