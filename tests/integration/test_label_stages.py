@@ -18,6 +18,8 @@ from tests.oracle_labels import expected
 from tests.patience import patient
 
 PARTITIONS = 3
+STALLED_S = 4.0
+"""How long a worker bears lag that does not shrink before it gives up, by its own clock."""
 RULES = replace(SMALL_RULES, epoch_ms=10_000, bot_acts=40, bot_coverage_shown=40)
 """Epochs long enough that a kill finds one half sent."""
 
@@ -94,7 +96,7 @@ def test_gaps_that_transactions_leave_are_no_loss(pipeline: LabelPipeline) -> No
 
     Both stages start again in the middle, where the committed offset may be such a gap.
     """
-    pipeline.faults = {"stalled_s": 4.0}
+    pipeline.faults = {"stalled_s": STALLED_S}
     log = _world(14).run(1_200)
     half = len(log) // 2
     pipeline.write_in_transactions(log[:half], records=150, aborted_every=2)
@@ -107,7 +109,5 @@ def test_gaps_that_transactions_leave_are_no_loss(pipeline: LabelPipeline) -> No
     workers[0] = pipeline.start(Stage.JOIN)
     assert_oracle(pipeline)
     with pytest.raises(subprocess.TimeoutExpired):
-        workers[0].wait(
-            patient(8)
-        )  # twice as long as it bears lag: what is left are ends of transactions
+        workers[0].wait(2 * STALLED_S)  # what is left to read are ends of transactions
     assert workers[1].poll() is None
