@@ -16,13 +16,11 @@ from sightline.engine.errors import (
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
-from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.ports import Clock, RebalanceListener
 from sightline.engine.records import (
     GenerationSpec,
     IndexedImage,
     Message,
-    StoredObject,
     TopicPartition,
 )
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
@@ -83,17 +81,6 @@ class MemoryConsumer(MemoryEventConsumer):
         """See `EventConsumer.subscribe`; the partitions are there at once."""
         super().subscribe(topics, listener)
         self.poll(0, 0.0)
-
-
-class MemoryStore(MemoryObjectStore):
-    """Objects in memory, in whatever bucket."""
-
-    def put(
-        self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream"
-    ) -> StoredObject:
-        """See `ObjectStore.put`."""
-        self.ensure_bucket(bucket)
-        return super().put(bucket, key, data, content_type=content_type)
 
 
 class MemoryIndex(MemoryVectorIndex):

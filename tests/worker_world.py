@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from sightline.engine.clock import ManualClock
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.envelope import Event
@@ -24,7 +25,6 @@ from tests.worker_parts import (
     MemoryConsumer,
     MemoryIndex,
     MemoryLog,
-    MemoryStore,
     TinyEmbedder,
     tiny_decode,
 )
@@ -53,7 +53,7 @@ class World:
     def __init__(self, *, max_batch: int = 2) -> None:
         self.clock = ManualClock()
         self.log = MemoryLog(self.clock)
-        self.store = MemoryStore()
+        self.store = MemoryObjectStore("pictures")
         for data in PICTURES:
             self.store.put("pictures", reference(data).key, data)
         self.index = MemoryIndex()

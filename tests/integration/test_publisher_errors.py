@@ -16,6 +16,7 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Overloaded, PartUnavailable, TooLarge
 from sightline.engine.event_log.embedded.http_producer import HttpEventProducer
 from sightline.engine.event_log.kafka import KafkaEventProducer
+from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.ports import EventProducer
 from sightline.engine.records import ProducerRecord
 from sightline.engine.search_ids import SearchIds
@@ -29,7 +30,6 @@ from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.topics import IMAGES, JUDGEMENTS
 from tests.broker_faults import FaultyBroker, Request
 from tests.patience import patient
-from tests.worker_parts import MemoryStore
 
 LONG_S = 60.0
 STATE = ImageUploaded(
@@ -40,7 +40,9 @@ Say = Callable[[EventProducer], Any]
 
 
 def _images(log: EventProducer) -> ImagePublisher:
-    return ImagePublisher(log, MemoryStore(), bucket="things", source="/test", clock=SystemClock())
+    return ImagePublisher(
+        log, MemoryObjectStore("things"), bucket="things", source="/test", clock=SystemClock()
+    )
 
 
 def _interactions(log: EventProducer) -> InteractionPublisher:

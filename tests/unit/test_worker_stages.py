@@ -13,6 +13,7 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import ObjectDenied, ObjectRefused, Part
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records import IndexedImage, ProducerRecord, Stage, TagFilter
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.envelope import Event
@@ -58,13 +59,13 @@ from sightline.stream_workers.indexing.task import (
     Rejection,
 )
 from sightline.stream_workers.indexing.turns import Turns
-from tests.worker_parts import MemoryIndex, MemoryLog, MemoryStore, TinyEmbedder, tiny_decode
+from tests.worker_parts import MemoryIndex, MemoryLog, TinyEmbedder, tiny_decode
 from tests.worker_world import public, reference
 
 SETTINGS = WorkerSettings(object_grace_s=5.0)
 
 
-class AnsweringStore(MemoryStore):
+class AnsweringStore(MemoryObjectStore):
     """A store that answers every read with an error about the object, if it has one."""
 
     answer: Exception | None = None
@@ -83,7 +84,7 @@ class Bench:
         self.clock = ManualClock()
         metrics = Metrics(CollectorRegistry())
         self.index = MemoryIndex()
-        self.store = AnsweringStore()
+        self.store = AnsweringStore("pictures")
         self.log = MemoryLog(self.clock)
         self.budget = ByteBudget(1_000)
         self.turns = Turns()
