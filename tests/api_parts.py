@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from sightline.engine.records import (
 )
 from sightline.engine.settings import ApiKey, ApiSettings, DecodeSettings, IndexSettings, Scope
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
+from sightline.infra.wiring.opening import known_in
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.moderation import ImageModeration
 from sightline.producers.images.publisher import ImagePublisher
@@ -50,6 +52,8 @@ BUCKET = "sightline"
 BASE_URL = "http://localhost"
 SECRET = b"a secret for tests, of 32 bytes."
 GRID = 4
+Scenario = Callable[[httpx.AsyncClient], Awaitable[None]]
+"""What a client asks, and what is expected of the answers."""
 
 
 class GridEmbedder:
@@ -140,7 +144,7 @@ class ApiWorld:
             bucket=BUCKET,
             embedder=self.embedder,
             catalogue=catalogue,
-            catalogued=CataloguedImages(catalogue, self.publisher, known=self._known),
+            catalogued=CataloguedImages(catalogue, self.publisher, known=known_in(self.index)),
             new_images=CataloguedImages(catalogue, self.publisher),
             moderation=ImageModeration(
                 Decisions(self.store, BUCKET),
@@ -193,10 +197,6 @@ class ApiWorld:
         found = self.index.decisions([image_id]).get(image_id)
         return None if found is None else found.decision
 
-    def _known(self, image_id: str) -> ImageState | None:
-        found = self.index.get([image_id]).get(image_id)
-        return None if found is None else found.state
-
     def _applied(self, event: Event[ImageState], offset: int) -> IndexedImage:
         state, now = event.data, self.clock.now()
         image = IndexedImage(
@@ -241,3 +241,20 @@ async def client_of(app: FastAPI, *, key: str | None = None) -> AsyncIterator[ht
 def app_of(world: ApiWorld, **settings: object) -> FastAPI:
     """The app over a world."""
     return create_app(world.dependencies(ApiSettings.model_validate(settings)))
+
+
+def run(world: ApiWorld, scenario: Scenario, *, key: str | None = None, **settings: object) -> None:
+    """Run a scenario with a client of a fresh app; then what was shown is in the log."""
+
+    async def main() -> None:
+        app = app_of(world, **settings)
+        async with client_of(app, key=key) as client:
+            await scenario(client)
+            await app.state.impressions.drain()
+
+    asyncio.run(main())
+
+
+def part(seed: int = 1) -> dict[str, tuple[str, bytes, str]]:
+    """A picture as the part of a form that uploads and searches take."""
+    return {"image": ("p.jpg", picture(seed), "image/jpeg")}

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from fastapi import FastAPI
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.settings import ApiSettings
 from sightline.engine.vector_index.stored_points import from_payload
+from sightline.infra.wiring.opening import known_in
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.search_api.app import create_app
@@ -47,10 +49,10 @@ class Counting:
         return called
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[ApiWorld]:
     """A public image, and hidden ones of every kind."""
-    world = ApiWorld.open(tmp_path_factory.mktemp("reads"))
+    world = ApiWorld.open(tmp_path)
     world.add("public-1", 1, owner_id="shop")
     world.add("private-1", 2, owner_id="shop", visibility=Visibility.PRIVATE)
     world.add("blocked-1", 3, owner_id="shop", moderation=Moderation.BLOCKED)
@@ -89,7 +91,7 @@ def _requests(image_id: str) -> list[tuple[str, str, dict[str, Any]]]:
 
 def counted(world: ApiWorld, calls: Counter[str]) -> FastAPI:
     """The app over the world, with its reads counted."""
-    store = Counting(world.store, calls)
+    store, index = Counting(world.store, calls), Counting(world.index, calls)
     catalogue = Catalogue(store, BUCKET)
     stranger = {
         "sha256": sha256(b"stranger").hexdigest(),
@@ -100,10 +102,10 @@ def counted(world: ApiWorld, calls: Counter[str]) -> FastAPI:
     return create_app(
         replace(
             deps,
-            index=Counting(world.index, calls),
+            index=index,
             store=store,
             catalogue=catalogue,
-            catalogued=CataloguedImages(catalogue, world.publisher),
+            catalogued=CataloguedImages(catalogue, world.publisher, known=known_in(index)),
         )
     )
 
@@ -121,7 +123,7 @@ async def uploaded(client: httpx.AsyncClient, world: ApiWorld) -> None:
 def test_hidden_and_unknown_ids_are_read_alike(
     world: ApiWorld, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Equal answers after equal reads, and no hidden image is parsed at all."""
+    """Equal answers after equal reads, and no hidden image is parsed, as a public one is."""
     calls, parsed = Counter[str](), list[str]()
 
     def watched(*args: Any) -> Any:
@@ -145,6 +147,9 @@ def test_hidden_and_unknown_ids_are_read_alike(
                     parsed.clear()
                     assert await asked(client, image_id, at) == wanted, (method, url, image_id)
                     assert image_id not in parsed, (method, url)
+            parsed.clear()
+            await client.get("/v1/images/public-1", headers={"X-API-Key": "searcher"})
+            assert "public-1" in parsed
 
     monkeypatch.setattr("sightline.engine.vector_index.stored_points.from_payload", watched)
     asyncio.run(main())

@@ -16,23 +16,23 @@ from typing import Any
 
 import httpx
 import pytest
-import requests
-import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck, Phase, given, settings
 
-from sightline.engine.label_data.recent_triples import RecentTriples
-from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.object_store.catalogue import Catalogue
-from sightline.engine.settings import ApiSettings, IndexSettings, Scope
+from sightline.engine.settings import IndexSettings, Scope
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
-from sightline.infra.processes.owner_routes import owner_router
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.states import changed
 from sightline.schemas.fields import MAX_OWNER_VERSION, MAX_VERSION, Visibility
-from sightline.search_api.app import create_app
 from sightline.stream_workers.reconciling.reconcile import Reconciler, Report
 from tests.api_parts import BASE_URL, BUCKET, KEYS, ApiWorld, key_of, picture, spec_of
+from tests.generated_requests import (
+    app_of_every_route,
+    each_case,
+    httpx_of,
+    operations_of,
+    wire,
+)
 from tests.patience import patient
 
 pytestmark = pytest.mark.integration
@@ -44,7 +44,6 @@ SLOW_S = 2.0
 ALL_KEYS = (*KEYS, key_of("prometheus", Scope.METRICS))
 DEPTHS = range(150, 261)
 JSON, FORM = {"content-type": "application/json"}, "multipart/form-data; boundary=b"
-Answered = Callable[[httpx.Response, float], None]
 
 
 def cases() -> int:
@@ -70,10 +69,6 @@ def world(tmp_path: Path) -> Iterator[ApiWorld]:
 
 def app_of(world: ApiWorld) -> FastAPI:
     """Every route there is; reconciling compares log and index."""
-    unlimited = {"requests_per_minute": 10**9, "interactions_per_minute": 10**9}
-    api = ApiSettings.model_validate({"keys": ALL_KEYS} | unlimited)
-    deps = replace(world.dependencies(api), stats=SearchStats(), triples=RecentTriples())
-    app = create_app(deps)
 
     def compare(*, repair: bool) -> Report:
         catalogue = Catalogue(world.store, BUCKET)
@@ -93,55 +88,14 @@ def app_of(world: ApiWorld) -> FastAPI:
             comparing.repair(report)
         return report
 
-    app.include_router(owner_router(world.log, world.index, compare))
-    return app
-
-
-def wire(case: Any, key: str | None) -> requests.PreparedRequest:
-    """A generated case as a request, with our key and nobody else's."""
-    asked = case.as_transport_kwargs(base_url=BASE_URL)
-    known = {"method", "url", "headers", "files", "data", "json", "params"}
-    asked["params"] = {**(asked.get("params") or {}), "timeout_s": 0}
-    request = requests.Request(**{n: v for n, v in asked.items() if n in known}).prepare()
-    for name in ("x-api-key", "authorization"):
-        request.headers.pop(name, None)
-    if key is not None:
-        request.headers["X-API-Key"] = key
-    return request
-
-
-def generated(
-    app: FastAPI, key: str | None, ask: Callable[[requests.PreparedRequest], None]
-) -> int:
-    """Ask what is generated for each operation; how many operations there are."""
-    schema = schemathesis.openapi.from_dict(app.openapi())
-    operations: list[Any] = [one.ok() for one in schema.get_all_operations()]  # type: ignore[union-attr]  # valid
-    bounded = settings(
-        max_examples=max(1, cases() // len(operations)),
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    for operation in operations:
-
-        @given(case=operation.as_strategy())
-        @bounded
-        def check(case: Any) -> None:
-            ask(wire(case, key))
-
-        check()
-    return len(operations)
+    return app_of_every_route(world, compare, keys=ALL_KEYS)
 
 
 def deep(depth: int) -> list[tuple[str, str, dict[str, str], bytes]]:
     """Bodies that nest so deep, in every field that takes a document."""
     nest = b'{"a":' + b"[" * depth + b"]" * depth + b"}"
     part = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
-    image = (
-        b'--b\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\n%s\r\n--b--\r\n'
-    )
+    image = b'--b\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\n%s\r\n'
     form = {"content-type": FORM}
 
     def with_picture(name: bytes, value: bytes = nest) -> bytes:
@@ -173,23 +127,17 @@ class Asking:
         self.statuses: Counter[int] = Counter()
 
     def __call__(
-        self, method: str, url: str, headers: dict[str, str], body: bytes
+        self, method: str, url: str, headers: dict[str, str], content: bytes
     ) -> httpx.Response:
         """One request; checks that it is no 500 and not slow."""
         started = time.perf_counter()
-        asked = self._client.request(method, url, headers=headers, content=body)
+        asked = self._client.request(method, url, headers=headers, content=content)
         answer = self._loop.run(asked)
         took_s = time.perf_counter() - started
         self.statuses[answer.status_code] += 1
         assert answer.status_code < 500 or answer.status_code == 503, (method, url, answer.text)
         assert took_s < patient(SLOW_S), (method, url, took_s)
         return answer
-
-    def generated(self, request: requests.PreparedRequest) -> None:
-        """The same of a generated request."""
-        headers = {name: str(value) for name, value in request.headers.items()}
-        body = request.body if isinstance(request.body, bytes) else b""
-        self(str(request.method), str(request.url), headers, body)
 
 
 @pytest.mark.parametrize("key", [None, *(one.name for one in ALL_KEYS)])
@@ -224,7 +172,14 @@ def with_app(world: ApiWorld, work: Callable[[Asking], None]) -> Counter[int]:
 
 def attacked(app: FastAPI, asking: Asking, key: str | None, header: dict[str, str]) -> None:
     """All that is generated, and documents of every depth."""
-    assert generated(app, key, asking.generated) >= 14
+    operations = operations_of(app)
+    assert len(operations) >= 14
+    for operation in operations:
+        each_case(
+            operation,
+            max(1, cases() // len(operations)),
+            lambda case: asking(**httpx_of(wire(case, key))),
+        )
     for depth in DEPTHS if cases() > FEW else DEPTHS[::22]:
         for method, url, headers, body in deep(depth):
             asking(method, url, headers | header, body)

@@ -16,7 +16,7 @@ from sightline.search_api.http.form_reading import MAX_FIELD_BYTES, MAX_OTHER_BY
 from sightline.search_api.operations import readiness
 from sightline.search_api.operations.readiness import Readiness
 from sightline.search_api.threads.pools import ApiThreads
-from tests.api_parts import KEYS, ApiWorld, app_of, client_of, picture
+from tests.api_parts import KEYS, ApiWorld, picture, run
 
 pytestmark = pytest.mark.integration
 
@@ -34,16 +34,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
     world.add("i2", 2)
     yield world
     world.index.close()
-
-
-def run(world: ApiWorld, scenario: Any, *, key: str | None = None, **settings: object) -> None:
-    """Run a scenario with a client of a fresh app."""
-
-    async def main() -> None:
-        async with client_of(app_of(world, **settings), key=key) as client:
-            await scenario(client)
-
-    asyncio.run(main())
 
 
 def test_head_is_get_without_its_body(world: ApiWorld) -> None:

@@ -19,7 +19,7 @@ from sightline.schemas.fields import MAX_OWNER_VERSION, MAX_VERSION, Moderation
 from sightline.schemas.images import Authority, ImageUploaded, ObjectReference
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES_MODERATION
-from tests.api_parts import BUCKET, KEYS, ApiWorld, app_of, client_of, picture
+from tests.api_parts import BUCKET, KEYS, ApiWorld, part, picture, run
 
 PUBLIC = {"visibility": "public"}
 ADMIN, OWNER, RIVAL = ({"X-API-Key": name} for name in ("admin", "writer", "rival"))
@@ -33,23 +33,6 @@ def world(tmp_path: Path) -> Iterator[ApiWorld]:
     world = ApiWorld.open(tmp_path)
     yield world
     world.index.close()
-
-
-def run(world: ApiWorld, scenario: Any) -> None:
-    """Run a scenario against the app with keys, with its client."""
-
-    async def main() -> None:
-        app = app_of(world, keys=KEYS)
-        async with client_of(app) as client:
-            await scenario(client)
-            await app.state.impressions.drain()
-
-    asyncio.run(main())
-
-
-def part(seed: int = 1) -> dict[str, tuple[str, bytes, str]]:
-    """The multipart part of a picture."""
-    return {"image": ("p.jpg", picture(seed), "image/jpeg")}
 
 
 def listed(world: ApiWorld) -> int:
@@ -90,7 +73,7 @@ def test_the_runbooks_command_hides_any_image_now(world: ApiWorld, version: str 
         await client.patch("/v1/images/abuse", json=ALLOW, headers=ADMIN)
         assert listed(world) == 1
 
-    run(world, scenario)
+    run(world, scenario, keys=KEYS)
 
 
 @pytest.mark.parametrize("already", [["abuse"], []], ids=["there", "not there"])
@@ -108,7 +91,7 @@ def test_an_upload_that_says_allowed_lifts_no_block(world: ApiWorld, already: li
         decided = (await client.get("/v1/images/abuse/moderation", headers=ADMIN)).json()
         assert (decided["moderation"], decided["version"]) == ("blocked", 1)
 
-    run(world, scenario)
+    run(world, scenario, keys=KEYS)
 
 
 def test_no_platform_event_undoes_a_block(world: ApiWorld) -> None:
@@ -126,7 +109,7 @@ def test_no_platform_event_undoes_a_block(world: ApiWorld) -> None:
         )
         assert listed(world) == 0
 
-    run(world, scenario)
+    run(world, scenario, keys=KEYS)
 
 
 def test_a_block_may_come_before_its_image(world: ApiWorld) -> None:
@@ -154,7 +137,7 @@ def test_a_block_may_come_before_its_image(world: ApiWorld) -> None:
         waited = await client.put(f"{url}?wait=searchable", json=BLOCK, headers=ADMIN)
         assert (waited.status_code, waited.json()["version"]) == (200, 2)
 
-    run(world, scenario)
+    run(world, scenario, keys=KEYS)
 
 
 def test_a_block_goes_through_while_the_store_is_down(
@@ -176,7 +159,7 @@ def test_a_block_goes_through_while_the_store_is_down(
         await client.patch("/v1/images/i", json=ALLOW, headers=ADMIN)
         assert listed(world) == 1
 
-    run(world, scenario)
+    run(world, scenario, keys=KEYS)
     versions = [decode(m.value).data.version for m in world.log.records[IMAGES_MODERATION.name]]
     assert versions == [1, 2]
 
@@ -205,7 +188,7 @@ def test_an_admin_deletes_at_any_version(world: ApiWorld, version: int) -> None:
         status = (await client.get("/v1/images/stuck", headers=ADMIN)).json()
         assert (status["status"], status["version"]) == ("deleted", MAX_VERSION)
 
-    run(world, scenario)
+    run(world, scenario, keys=KEYS)
 
 
 def test_an_owners_version_leaves_head_room(world: ApiWorld) -> None:
@@ -225,7 +208,7 @@ def test_an_owners_version_leaves_head_room(world: ApiWorld) -> None:
         gone = await client.delete(f"{url}?version={top + 1}", headers=match)
         assert gone.status_code == 202
 
-    run(world, scenario)
+    run(world, scenario, keys=KEYS)
 
 
 def test_a_library_deletes_no_further_than_an_owner_may(world: ApiWorld) -> None:
@@ -256,7 +239,7 @@ def test_a_derived_id_is_nobodys_to_take(world: ApiWorld, image_id: str) -> None
         for free in (image_id[:-1], image_id + "0", image_id.upper(), "x" + image_id):
             assert (await put(client, free)).status_code == 202
 
-    run(world, scenario)
+    run(world, scenario, keys=KEYS)
     assert image_id not in {d.image_id for d in map(_state, world.log.records["images.v1"])}
 
 
@@ -288,4 +271,4 @@ def test_an_admin_deletes_what_cannot_be_read(world: ApiWorld, *, indexed: bool)
         assert status["status"] == "deleted"
         assert listed(world) == 0
 
-    run(world, scenario)
+    run(world, scenario, keys=KEYS)

@@ -11,7 +11,7 @@ import pytest
 
 from sightline.engine.search_ids import SearchIds
 from sightline.schemas.registry import decode
-from tests.api_parts import KEYS, SECRET, ApiWorld, app_of, client_of, picture
+from tests.api_parts import KEYS, SECRET, ApiWorld, app_of, client_of, part, picture, run
 
 
 @pytest.fixture
@@ -24,23 +24,6 @@ def world(tmp_path: Path) -> Iterator[ApiWorld]:
     world.index.close()
 
 
-def run(world: ApiWorld, scenario: Any, **settings: Any) -> None:
-    """Run a scenario against the app, with its client."""
-
-    async def main() -> None:
-        app = app_of(world, **settings)
-        async with client_of(app) as client:
-            await scenario(client)
-            await app.state.impressions.drain()
-
-    asyncio.run(main())
-
-
-def upload(seed: int) -> dict[str, tuple[str, bytes, str]]:
-    """The multipart part of a picture."""
-    return {"image": ("p.jpg", picture(seed), "image/jpeg")}
-
-
 def shown(world: ApiWorld) -> list[Any]:
     """The impressions that were published."""
     return [decode(message.value).data for message in world.log.records["interactions.v1"]]
@@ -51,7 +34,7 @@ def test_an_upload_finds_itself_first(world: ApiWorld) -> None:
 
     async def scenario(client: httpx.AsyncClient) -> None:
         answer = await client.post(
-            "/v1/search", files=upload(7), data={"limit": "5", "session_id": "me"}
+            "/v1/search", files=part(7), data={"limit": "5", "session_id": "me"}
         )
         body = answer.json()
         assert answer.status_code == 200
@@ -155,11 +138,11 @@ def test_duplicates_collapse_and_the_page_is_refilled(world: ApiWorld) -> None:
         world.add(f"copy{n}", 7)
 
     async def scenario(client: httpx.AsyncClient) -> None:
-        body = (await client.post("/v1/search", files=upload(7), data={"limit": "10"})).json()
+        body = (await client.post("/v1/search", files=part(7), data={"limit": "10"})).json()
         assert body["removed"] == {"duplicate": 5}
         assert len(body["results"]) == 10
         fields = {"limit": "10", "near_duplicates": "keep"}
-        kept = (await client.post("/v1/search", files=upload(7), data=fields)).json()
+        kept = (await client.post("/v1/search", files=part(7), data=fields)).json()
         assert kept["removed"] == {}
         assert {f"copy{n}" for n in range(5)} < {r["image_id"] for r in kept["results"]}
 
@@ -171,26 +154,26 @@ def test_a_crop_is_another_query(world: ApiWorld) -> None:
 
     async def scenario(client: httpx.AsyncClient) -> None:
         fields = {"crop": "0,0,0.5,0.5", "limit": "3"}
-        whole = (await client.post("/v1/search", files=upload(7), data={"limit": "3"})).json()
-        part = (await client.post("/v1/search", files=upload(7), data=fields)).json()
-        assert whole["results"][0]["score"] > part["results"][0]["score"]
+        whole = (await client.post("/v1/search", files=part(7), data={"limit": "3"})).json()
+        cut = (await client.post("/v1/search", files=part(7), data=fields)).json()
+        assert whole["results"][0]["score"] > cut["results"][0]["score"]
 
     run(world, scenario)
     # They are recorded after the answers, in no particular order.
-    whole, part = sorted(shown(world), key=lambda page: page.query.crop is not None)
-    assert whole.anchor_id != part.anchor_id
-    assert whole.query.sha256 == part.query.sha256
-    assert part.query.crop.w == 0.5
+    whole, cut = sorted(shown(world), key=lambda page: page.query.crop is not None)
+    assert whole.anchor_id != cut.anchor_id
+    assert whole.query.sha256 == cut.query.sha256
+    assert cut.query.crop.w == 0.5
 
 
 def test_a_query_that_is_not_to_be_kept_leaves_nothing(world: ApiWorld) -> None:
     """`store_query=false`, or the setting: counted as an impression, without the picture."""
 
     async def scenario(client: httpx.AsyncClient) -> None:
-        await client.post("/v1/search", files=upload(200), data={"store_query": "false"})
+        await client.post("/v1/search", files=part(200), data={"store_query": "false"})
 
     async def plain(client: httpx.AsyncClient) -> None:
-        await client.post("/v1/search", files=upload(200))
+        await client.post("/v1/search", files=part(200))
 
     run(world, scenario)
     run(world, plain, store_queries=False)
@@ -204,7 +187,7 @@ def test_the_same_question_gets_the_same_answer(world: ApiWorld) -> None:
 
     async def scenario(client: httpx.AsyncClient) -> None:
         for _ in range(20):
-            answer = await client.post("/v1/search", files=upload(7))
+            answer = await client.post("/v1/search", files=part(7))
             answers.append([(r["image_id"], r["score"]) for r in answer.json()["results"]])
 
     run(world, scenario)
@@ -217,7 +200,7 @@ def test_uploads_under_load_share_forward_passes_and_keep_their_answers(world: A
 
     async def scenario(client: httpx.AsyncClient) -> None:
         async def ask(n: int) -> tuple[str, str]:
-            answer = await client.post("/v1/search", files=upload(n), data={"limit": "1"})
+            answer = await client.post("/v1/search", files=part(n), data={"limit": "1"})
             return f"i{n:02}", answer.json()["results"][0]["image_id"]
 
         pairs = await asyncio.gather(*(ask(n) for n in range(16)))

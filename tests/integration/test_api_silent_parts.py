@@ -15,7 +15,7 @@ import pytest
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.records import Message, StoredObject
 from sightline.search_api.threads.pools import MAX_WRITES
-from tests.api_parts import ApiWorld, app_of, client_of, picture
+from tests.api_parts import ApiWorld, part, run
 from tests.patience import patient
 
 PUBLIC = {"visibility": "public"}
@@ -35,21 +35,6 @@ def world(tmp_path: Path) -> Iterator[ApiWorld]:
     world.work()
     yield world
     world.index.close()
-
-
-def run(world: ApiWorld, scenario: Any, **settings: Any) -> None:
-    """Run a scenario against the app, with its client."""
-
-    async def main() -> None:
-        async with client_of(app_of(world, **settings)) as client:
-            await scenario(client)
-
-    asyncio.run(main())
-
-
-def part() -> dict[str, tuple[str, bytes, str]]:
-    """The multipart part of a picture."""
-    return {"image": ("p.jpg", picture(1), "image/jpeg")}
 
 
 def refusing(*_: object, **__: object) -> Future[Message]:

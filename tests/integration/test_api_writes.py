@@ -17,7 +17,7 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.images import Authority, ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.registry import decode
-from tests.api_parts import BUCKET, KEYS, ApiWorld, app_of, client_of, picture
+from tests.api_parts import BUCKET, KEYS, ApiWorld, part, picture, run
 from tests.waiting import eventually
 
 PUBLIC = {"visibility": "public"}
@@ -29,23 +29,6 @@ def world(tmp_path: Path) -> Iterator[ApiWorld]:
     world = ApiWorld.open(tmp_path)
     yield world
     world.index.close()
-
-
-def run(world: ApiWorld, scenario: Any, *, key: str | None = None, **settings: Any) -> None:
-    """Run a scenario against the app, with its client."""
-
-    async def main() -> None:
-        app = app_of(world, **settings)
-        async with client_of(app, key=key) as client:
-            await scenario(client)
-            await app.state.impressions.drain()
-
-    asyncio.run(main())
-
-
-def part(seed: int = 1) -> dict[str, tuple[str, bytes, str]]:
-    """The multipart part of a picture."""
-    return {"image": ("p.jpg", picture(seed), "image/jpeg")}
 
 
 def events(world: ApiWorld) -> list[Any]:
