@@ -15,6 +15,7 @@ from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import IMAGES
 from tests.broker_faults import FaultyBroker, Request
+from tests.patience import patient
 
 TOPIC = IMAGES.name
 
@@ -31,7 +32,7 @@ def test_a_record_that_cannot_be_read_is_no_end_of_the_log(broker: FaultyBroker)
     """Else a group without the right to read would seem to have nothing left to do."""
     settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
     with closing(KafkaEventProducer(settings)) as producer:
-        producer.append(ProducerRecord(TOPIC, "cat", b"x")).result(10)
+        producer.append(ProducerRecord(TOPIC, "cat", b"x")).result(patient(10))
     broker.refuse(Request.FETCH, *[KafkaError.TOPIC_AUTHORIZATION_FAILED] * 100)
     with pytest.raises(PartUnavailable, match="reading lag"):
         KafkaEventLog(settings).lag("worker", [TOPIC])
