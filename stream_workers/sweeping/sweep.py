@@ -34,6 +34,9 @@ class Place(NamedTuple):
     sha256: str
 
 
+Placed = tuple[StoredObject, Place]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
     """How many objects one sweep looked at and removed."""
@@ -90,7 +93,7 @@ class Sweeper:
             PartUnavailable: store, index or log did not answer; a repeat goes on.
         """
         before = self._clock.now() - self._keep
-        swept, strangers = Swept(), list[StoredObject]()
+        swept, strangers = Swept(), list[Placed]()
         for prefix in (ORIGINALS, RENDITIONS):
             for chunk in _chunks(self._store.list(self._bucket, prefix), _AT_ONCE):
                 due, unknown = self._due(prefix, chunk, before)
@@ -100,18 +103,21 @@ class Sweeper:
 
     def _due(
         self, prefix: str, chunk: Collection[StoredObject], before: datetime
-    ) -> tuple[list[StoredObject], list[StoredObject]]:
+    ) -> tuple[list[StoredObject], list[Placed]]:
         """Sorts out which objects to remove, and which are of images the index does not know."""
-        old = [item for item in chunk if item.modified is not None and item.modified < before]
-        known = self._index.get({place.image_id for item in old if (place := place_of(item.key))})
+        old = [
+            (item, place_of(item.key))
+            for item in chunk
+            if item.modified is not None and item.modified < before
+        ]
+        known = self._index.get({place.image_id for _, place in old if place is not None})
         due, unknown = [], []
-        for item in old:
-            place = place_of(item.key)
+        for item, place in old:
             image = None if place is None else known.get(place.image_id)
             if place is None:
                 due += [item] if prefix == RENDITIONS else []  # made again when it is asked for
             elif image is None:
-                unknown.append(item)
+                unknown.append((item, place))
             elif self._left_behind(prefix, place, image, before):
                 due.append(item)
         return due, unknown
@@ -151,18 +157,15 @@ class Sweeper:
             entry is not None and entry.state.object is not None and entry.state.object.key == key
         )
 
-    def _orphans(self, strangers: Collection[StoredObject]) -> list[StoredObject]:
+    def _orphans(self, strangers: Collection[Placed]) -> list[StoredObject]:
         """Those of images that nobody has heard of: their upload was never published."""
         if not strangers:
             return []
         logged = set(self._logged())
-        places = ((item, place_of(item.key)) for item in strangers)
         return [
             item
-            for item, place in places
-            if place is not None
-            and place.image_id not in logged
-            and not self._is_written(place.image_id, item.key)
+            for item, place in strangers
+            if place.image_id not in logged and not self._is_written(place.image_id, item.key)
         ]
 
     def _remove(self, due: Iterable[StoredObject], before: datetime) -> Swept:
