@@ -9,6 +9,7 @@ from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.moderation import ImageModerated, decision_tie
 from sightline.schemas.registry import decode
 from sightline.stream_workers.image_log.events import check_image_id
+from sightline.stream_workers.image_log.winners import keep_higher
 
 Decisions = Mapping[str, Event[ImageModerated]]
 """The winning decision of each image id."""
@@ -38,10 +39,7 @@ def merge_decisions(messages: Iterable[Message]) -> dict[str, Event[ImageModerat
     winners: dict[str, Event[ImageModerated]] = {}
     for message in messages:
         try:
-            event = read_decision(message)
+            keep_higher(winners, read_decision(message), decision_order)
         except ContractError:
             continue
-        known = winners.get(event.data.image_id)
-        if known is None or decision_order(known) < decision_order(event):
-            winners[event.data.image_id] = event
     return winners

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 from sightline.engine.records import DecisionFence, Fence, IndexedImage, Message, WinnerLocation
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.images import ImageState, tie
+from sightline.schemas.moderation import ImageModerated
 from sightline.stream_workers.image_log.events import read_image_event
 
 _log = logging.getLogger(__name__)
+
+E = TypeVar("E", Event[ImageState], Event[ImageModerated])
 
 Winners = Mapping[str, Event[ImageState]]
 """The winning event of each image id."""
@@ -40,19 +43,20 @@ def merge(messages: Iterable[Message]) -> dict[str, Event[ImageState]]:
         except ContractError as error:
             unreadable.append(f"{message.key_text}: {error}")
             continue
-        _keep_higher(topics[message.topic], event)
+        keep_higher(topics[message.topic], event, order)
     if unreadable:
         _log.warning("passed over %d records, the first of %s", len(unreadable), unreadable[0])
     winners: dict[str, Event[ImageState]] = {}
     for found in topics.values():
         for event in found.values():
-            _keep_higher(winners, event)
+            keep_higher(winners, event, order)
     return winners
 
 
-def _keep_higher(winners: dict[str, Event[ImageState]], event: Event[ImageState]) -> None:
+def keep_higher(winners: dict[str, E], event: E, rank: Callable[[E], tuple[int, int]]) -> None:
+    """Let the event stand for its image unless one that is as high, or higher, does."""
     known = winners.get(event.data.image_id)
-    if known is None or order(known) < order(event):
+    if known is None or rank(known) < rank(event):
         winners[event.data.image_id] = event
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sightline.engine.ports import EventProducer, VectorIndex
 from sightline.engine.records import IndexedDecision, Message, ProducerRecord
@@ -14,7 +14,13 @@ from sightline.stream_workers.image_log.decisions import (
     decision_order,
     merge_decisions,
 )
-from sightline.stream_workers.reconciling.reconcile import Difference, Kind
+from sightline.stream_workers.image_log.winners import keep_higher
+from sightline.stream_workers.reconciling.reconcile import (
+    Difference,
+    Kind,
+    differences,
+    read_in_parts,
+)
 
 
 class DecisionReconciler:
@@ -51,9 +57,7 @@ class DecisionReconciler:
         logged = merge_decisions(self._read_decisions())
         self._winners = dict(logged)
         for event in self._kept():
-            known = self._winners.get(event.data.image_id)
-            if known is None or decision_order(known) < decision_order(event):
-                self._winners[event.data.image_id] = event
+            keep_higher(self._winners, event, decision_order)
         indexed = {decision.image_id: decision for decision in self._index.scan_decisions()}
         found = compare_decisions(logged, self._winners, indexed)
         if not found:
@@ -61,20 +65,20 @@ class DecisionReconciler:
         self._settle()
         ids = {difference.image_id for difference in found}
         winners = {image_id: self._winners[image_id] for image_id in ids & self._winners.keys()}
-        return compare_decisions(logged, winners, self._index.decisions(ids))
+        return compare_decisions(logged, winners, read_in_parts(self._index.decisions, ids))
 
-    def repair(self, differences: Iterable[Difference]) -> None:
+    def repair(self, found: Sequence[Difference]) -> None:
         """Publish what the index, or the log, lacks. A repeat does no harm.
 
         Raises:
             PartUnavailable: broker or index did not answer; repeat.
         """
-        for difference in differences:
-            if difference.kind is Kind.UNDECIDED:
-                self._append(self._winners[difference.image_id])
-            elif difference.kind is Kind.UNLOGGED:
-                for decision in self._index.decisions([difference.image_id]).values():
-                    self._append(decision.event)
+        by_kind = {kind: [one.image_id for one in found if one.kind is kind] for kind in Kind}
+        for image_id in by_kind[Kind.UNDECIDED]:
+            self._append(self._winners[image_id])
+        unlogged = read_in_parts(self._index.decisions, by_kind[Kind.UNLOGGED])
+        for decision in unlogged.values():
+            self._append(decision.event)
 
     def _append(self, event: Event[ImageModerated]) -> None:
         topic, key = IMAGES_MODERATION.name, event.data.image_id
@@ -85,20 +89,9 @@ def compare_decisions(
     logged: Decisions, winners: Decisions, indexed: Mapping[str, IndexedDecision]
 ) -> list[Difference]:
     """Every image whose decision differs, by id."""
-    found = []
-    for image_id in sorted(winners.keys() | indexed.keys()):
-        event, held = winners.get(image_id), indexed.get(image_id)
-        kind = _kind(logged.get(image_id), event, held)
-        if kind is not None:
-            found.append(
-                Difference(
-                    image_id=image_id,
-                    kind=kind,
-                    catalogued=event.data.version if event else None,
-                    indexed=held.decision.version if held else None,
-                )
-            )
-    return found
+    return differences(
+        winners, indexed, lambda image_id, event, held: _kind(logged.get(image_id), event, held)
+    )
 
 
 def _kind(

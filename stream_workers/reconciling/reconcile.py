@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TypeVar
 
 from sightline.engine.object_store.catalogue import Looked
 from sightline.engine.ports import Clock, EventProducer, VectorIndex
@@ -18,8 +19,9 @@ from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.topics import DELETE_RETENTION_MS, IMAGES, IMAGES_BACKFILL
-from sightline.stream_workers.image_log.winners import Winners, event_of, merge, order
+from sightline.stream_workers.image_log.winners import E, W, Winners, event_of, merge, order
 
+T = TypeVar("T")
 _AT_ONCE = 500
 
 
@@ -80,19 +82,38 @@ def compare(
     winners: Winners, indexed: Mapping[str, IndexedImage], *, expired_before: datetime
 ) -> list[Difference]:
     """Return every image that differs, in the order of their ids."""
+    return differences(
+        winners, indexed, lambda _, event, image: _kind(event, image, expired_before)
+    )
+
+
+def differences(
+    winners: Mapping[str, E],
+    indexed: Mapping[str, W],
+    kind_of: Callable[[str, E | None, W | None], Kind | None],
+) -> list[Difference]:
+    """Return what differs by `kind_of`, in the order of the image ids."""
     found = []
     for image_id in sorted(winners.keys() | indexed.keys()):
-        event, image = winners.get(image_id), indexed.get(image_id)
-        kind = _kind(event, image, expired_before)
+        event, held = winners.get(image_id), indexed.get(image_id)
+        kind = kind_of(image_id, event, held)
         if kind is not None:
             found.append(
                 Difference(
                     image_id=image_id,
                     kind=kind,
                     catalogued=event.data.version if event else None,
-                    indexed=image.version if image else None,
+                    indexed=held.fence.version if held else None,
                 )
             )
+    return found
+
+
+def read_in_parts(read: Callable[[list[str]], Mapping[str, T]], ids: Iterable[str]) -> dict[str, T]:
+    """Read some hundred ids at a time, since a request for all could be too large."""
+    left, found = sorted(ids), dict[str, T]()
+    for start in range(0, len(left), _AT_ONCE):
+        found |= read(left[start : start + _AT_ONCE])
     return found
 
 
@@ -202,10 +223,7 @@ class Reconciler:
         return compare(winners, self._get(ids), expired_before=expired)
 
     def _get(self, ids: Iterable[str]) -> dict[str, IndexedImage]:
-        left, found = sorted(ids), dict[str, IndexedImage]()
-        for start in range(0, len(left), _AT_ONCE):
-            found |= self._index.get(left[start : start + _AT_ONCE])
-        return found
+        return read_in_parts(self._index.get, ids)
 
     def _publish_winner(self, image_id: str) -> None:
         event = self._winners.get(image_id)
