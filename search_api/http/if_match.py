@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from typing import Self
 
 from fastapi import Request
 
@@ -11,24 +11,35 @@ from sightline.search_api.http.entity_tags import Anything, EntityTags, entity_t
 from sightline.search_api.http.problems import Problem, invalid
 
 
-class Match(Enum):
-    """The value of `If-Match` that stands for any version."""
-
-    ANY = "*"
-    """Whatever there is, as long as there is something."""
-
-
 @dataclass(frozen=True, slots=True)
-class Unless:
-    """`If-None-Match`: not where the image is at one of these versions, `*` at any."""
+class IfMatch:
+    """The ETags that a write demands, and those that bar it; None: the header was not sent."""
 
-    versions: frozenset[str] | Match
-    wanted: frozenset[str] | Match | None
-    """What `If-Match` says beside it."""
+    wanted: EntityTags | Anything | None = None
+    """`If-Match`: only where the image has one of these; `*`: where there is an image."""
+    barred: EntityTags | Anything | None = None
+    """`If-None-Match`: not where the image has one of these; `*`: where there is none."""
 
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Reads both headers of a request.
 
-IfMatch = frozenset[str] | Match | Unless | None
-"""Versions as text: those that would do; without any, none does."""
+        Raises:
+            Problem: 422, a header is neither `*` nor a list of entity tags.
+        """
+        return cls(_read(request, "If-Match"), _read(request, "If-None-Match"))
+
+    def check(self, version: int | None) -> None:
+        """Refuse an image at a version that the caller bars or does not name; None: no image.
+
+        Raises:
+            Problem: 412, naming the present version in `ETag`.
+        """
+        # RFC 9110: If-Match compares strongly, so a weak tag matches nothing; the other weakly.
+        if self.barred is not None and _matches(self.barred, version, weakly=True):
+            raise _stale(version, "If-None-Match")
+        if self.wanted is not None and not _matches(self.wanted, version, weakly=False):
+            raise _stale(version, "If-Match")
 
 
 def etag(version: int) -> str:
@@ -36,47 +47,17 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def if_match(request: Request) -> IfMatch:
-    """What the caller believes the image's version to be, or not to be; None: it does not say.
-
-    Raises:
-        Problem: 422, a header is neither `*` nor a list of entity tags.
-    """
-    # RFC 9110: If-Match compares strongly, so a weak tag matches nothing; the other weakly.
-    wanted = _read(request, "If-Match")
-    barred = _read(request, "If-None-Match")
-    named = _versions(wanted, weakly=False)
-    unless = _versions(barred, weakly=True)
-    return named if unless is None else Unless(unless, named)
-
-
-def expected(wanted: IfMatch) -> frozenset[str] | Match | None:
-    """The versions that `If-Match` allows; None if the request has no such header."""
-    return wanted.wanted if isinstance(wanted, Unless) else wanted
-
-
-def check(wanted: IfMatch, version: int | None) -> None:
-    """The image is at a version that the caller believes in.
-
-    Raises:
-        Problem: 412, naming the present version in `ETag`.
-    """
-    if isinstance(wanted, Unless) and _matches(wanted.versions, version):
-        raise stale(version, "If-None-Match")
-    named = expected(wanted)
-    if named is not None and not _matches(named, version):
-        raise stale(version)
-
-
-def stale(version: int | None, header: str = "If-Match") -> Problem:
+def _stale(version: int | None, header: str) -> Problem:
     """412; the caller may read again and repeat."""
     detail = "there is no such image" if version is None else f"the image is at version {version}"
     headers = {} if version is None else {"ETag": etag(version)}
     return Problem("stale", f"{detail}; read it again and repeat", {"field": header}, headers)
 
 
-def _matches(versions: frozenset[str] | Match, version: int | None) -> bool:
-    return version is not None and (versions is Match.ANY or str(version) in versions)
+def _matches(tags: EntityTags | Anything, version: int | None, *, weakly: bool) -> bool:
+    if version is None or not isinstance(tags, EntityTags):
+        return version is not None
+    return etag(version) in (tags.weak if weakly else tags.strong)
 
 
 def _read(request: Request, header: str) -> EntityTags | Anything | None:
@@ -87,11 +68,3 @@ def _read(request: Request, header: str) -> EntityTags | Anything | None:
     if tags is None:
         raise invalid(header, f'{header} is `*` or a version in quotes, like "3"')
     return tags
-
-
-def _versions(tags: EntityTags | Anything | None, *, weakly: bool) -> frozenset[str] | Match | None:
-    if tags is None:
-        return None
-    if not isinstance(tags, EntityTags):
-        return Match.ANY
-    return frozenset(tag.strip('"') for tag in (tags.weak if weakly else tags.strong))

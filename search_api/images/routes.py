@@ -12,7 +12,7 @@ from sightline.schemas.fields import MAX_VERSION, AddressableId
 from sightline.search_api.http.admission import CallerOf, WriterOf
 from sightline.search_api.http.bodies import json_body, multipart_body
 from sightline.search_api.http.documents import ImageDocument
-from sightline.search_api.http.if_match import IfMatch, if_match
+from sightline.search_api.http.if_match import IfMatch
 from sightline.search_api.http.openapi import answers, body, form_of, json_of
 from sightline.search_api.http.request_fields import ImageFields, ImagePatch, WaitQuery
 from sightline.search_api.images.answers import ImageAnswers, Wait
@@ -33,7 +33,7 @@ async def _wait(
 
 
 async def _if_match(request: Request) -> IfMatch:
-    return if_match(request)
+    return IfMatch.of(request)
 
 
 WaitOf = Annotated[Wait, Depends(_wait)]

@@ -10,7 +10,7 @@ from sightline.engine.vector_index.visible import Caller
 from sightline.producers.images.ids import refuse_derived
 from sightline.schemas.fields import MAX_VERSION, Moderation
 from sightline.schemas.images import Authority, ImageState, ObjectReference
-from sightline.search_api.http.if_match import IfMatch, etag, expected
+from sightline.search_api.http.if_match import IfMatch, etag
 from sightline.search_api.http.problems import Problem, invalid
 from sightline.search_api.http.request_fields import ImageFields
 from sightline.search_api.images.known_image import Standing
@@ -97,7 +97,7 @@ def next_version(
         Problem: 428 without `If-Match`, 409 unless it is higher, 422 above `most`: what is above is
             the operator's (docs/adr/0018).
     """
-    if expected(wanted) is None:
+    if wanted.wanted is None:
         raise Problem("precondition-required", "say with If-Match which version you change")
     if version is None or version <= standing.version:
         raise _conflict(f"version must be above {standing.version}", standing)

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar, cast
 
-from sightline.engine.errors import Conflict, NotFound, Part
+from sightline.engine.errors import NotFound, Part
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Origin
 from sightline.engine.ports import Clock
 from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
-from sightline.producers.images.catalogue_writes import Terms
+from sightline.producers.images.catalogue_writes import Permit, Terms
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.moderation import Verdict
 from sightline.producers.images.originals import Original, original_of
@@ -32,7 +32,7 @@ from sightline.schemas.moderation import ImageModerated
 from sightline.search_api.http.concurrency import Gate
 from sightline.search_api.http.form_reading import Uploaded
 from sightline.search_api.http.hashing import hashed
-from sightline.search_api.http.if_match import IfMatch, check, expected, stale
+from sightline.search_api.http.if_match import IfMatch
 from sightline.search_api.http.request_fields import ImageFields, ImagePatch
 from sightline.search_api.images.known_image import Standing, may_change
 from sightline.search_api.images.locks import ImageLocks
@@ -53,8 +53,6 @@ from sightline.search_api.search.query_vectors import QueryVectors
 from sightline.search_api.threads.pools import MAX_WRITES
 
 T = TypeVar("T")
-Put = Callable[[Original, ImageFacts], Written]
-"""Writes an upload whose version Sightline counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,19 +140,16 @@ class ImageWrites:
             await self._pictures.prepared(data)
             # Whoever names a version speaks of an image of their own: another's is none, whoever
             # names none learns that an id is taken.
-            asking = EVERYTHING if expected(wanted) is None else caller
+            asking = EVERYTHING if wanted.wanted is None else caller
             standing = await self._finished(image_id, asking)
-            if standing is not None and not may_change(caller, standing.state):
-                check(wanted, None)
-                raise NotFound(f"no image {image_id} that you may see")
-            check(wanted, None if standing is None else standing.version)
+            permit = partial(_permit, image_id, caller, wanted)
+            permit(None if standing is None else standing.state)
             original = await self._original(image_id, data, picture.content_type)
             if standing is not None:
                 refuse_other_authority(standing, said.version)
                 refuse_known(standing, said, original.reference)
             terms = Terms(
-                if_match=_expected(standing, wanted),
-                permit=partial(_refuse_stranger, image_id, caller),
+                permit=permit,
                 # The same bytes again after a rejection: the object may be whole this time.
                 again=standing is not None and standing.rejected,
                 origin=_origin(caller),
@@ -183,10 +178,10 @@ class ImageWrites:
         changes = cast("ImageFacts", patch.changes())
         refuse_admin_fields(changes, caller)
         async with self._gate.enter(Part.BROKER), self._locks.of(image_id):
-            standing = await self._known(image_id, caller)
+            standing = _changeable(image_id, await self._finished(image_id, caller), caller)
             if isinstance(standing.state, ImageDeleted):
                 raise NotFound(f"image {image_id} is deleted; upload it again")
-            check(wanted, standing.version)
+            wanted.check(standing.version)
             verdict = changes.get("moderation")
             of_state = _of_state(changes, standing.state)
             if not of_state and verdict is not None:
@@ -214,9 +209,10 @@ class ImageWrites:
             owned = Authority.OWNER
             state = changed(standing.state, changes, version=number, authority=owned)
             return partial(self._publish, state)
-        terms = Terms(if_match=_expected(standing, wanted))
-        patch_it = partial(self._catalogued.patch, image_id, changes, terms=terms)
-        return partial(self._counted, terms, patch_it)
+        terms = Terms(permit=partial(_permit, image_id, caller, wanted))
+        return partial(
+            self._counted, partial(self._catalogued.patch, image_id, changes, terms=terms)
+        )
 
     async def delete(
         self, image_id: str, version: int | None, caller: Caller, wanted: IfMatch
@@ -231,33 +227,32 @@ class ImageWrites:
             standing = await self._finished(image_id, caller)
             if standing is None and operator and await self._status.is_damaged(image_id):
                 return await self._delete_counted(image_id, Terms(mend=True))
-            if standing is None or not may_change(caller, standing.state):
-                raise NotFound(f"no image {image_id} that you may change")
-            check(wanted, standing.version)
+            standing = _changeable(image_id, standing, caller)
+            wanted.check(standing.version)
             if isinstance(standing.state, ImageDeleted) and not standing.unreadable:
                 return Accepted(image_id, standing.version)
+            permit = partial(_permit, image_id, caller, wanted)
             if operator:
-                return await self._operators_delete(standing, version, wanted)
+                return await self._operators_delete(standing, version, permit)
             refuse_other_authority(standing, version, send="send `?version=N` with N")
             if owner_counts(standing, version):
                 most = MAX_OWNER_VERSION + 1  # who has counted to the end may still delete
                 number = next_version(standing, version, wanted, caller, most)
                 return await self._publish(deleted(standing.state, version=number))
-            return await self._delete_counted(image_id, Terms(if_match=_expected(standing, wanted)))
+            return await self._delete_counted(image_id, Terms(permit=permit))
 
     async def _operators_delete(
-        self, standing: Standing, version: int | None, wanted: IfMatch
+        self, standing: Standing, version: int | None, permit: Permit
     ) -> Accepted:
         """Whoever counts the versions, and wherever they are."""
         if standing.state.authority is Authority.OWNER:
             number = operators_version(standing, version)
             return await self._publish(deleted(standing.state, version=number))
-        terms = Terms(if_match=_expected(standing, wanted), mend=True)
+        terms = Terms(permit=permit, mend=True)
         return await self._delete_counted(standing.state.image_id, terms)
 
     async def _delete_counted(self, image_id: str, terms: Terms) -> Accepted:
-        delete_it = partial(self._catalogued.delete, image_id, terms=terms)
-        return await self._counted(terms, delete_it)
+        return await self._counted(partial(self._catalogued.delete, image_id, terms=terms))
 
     async def _decide(
         self, image_id: str, said: ImageFields, caller: Caller
@@ -272,12 +267,6 @@ class ImageWrites:
 
     async def _decided(self, image_id: str, moderation: str) -> ImageModerated:
         return await self._moderating.decide(image_id, Verdict(moderation=Moderation(moderation)))
-
-    async def _known(self, image_id: str, caller: Caller) -> Standing:
-        standing = await self._finished(image_id, caller)
-        if standing is None or not may_change(caller, standing.state):
-            raise NotFound(f"no image {image_id} that you may change")
-        return standing
 
     async def _finished(self, image_id: str, caller: Caller) -> Standing | None:
         """Asks `ImageStatus.known`, once what a failed write left in the catalogue is published.
@@ -322,19 +311,13 @@ class ImageWrites:
             facts["moderation"] = Moderation.BLOCKED
         if said.version is None:
             put = partial(catalogued.put, image_id, original, terms=terms, **facts)
-            return await self._counted(terms, put)
+            return await self._counted(put)
         upload = self._publisher.upload(original, image_id=image_id, version=said.version, **facts)
         return self._remember(await upload)
 
-    async def _counted(self, terms: Terms, write: Callable[[], Written]) -> Accepted:
+    async def _counted(self, write: Callable[[], Written]) -> Accepted:
         """A write through the catalogue. Raises as `ImageWrites.put`."""
-        try:
-            return self._remember(await self._run(write))
-        except Conflict:
-            if terms.if_match is None:
-                raise
-            # Another process wrote between our look and the compare-and-set.
-            raise stale(None) from None
+        return self._remember(await self._run(write))
 
     async def _publish(self, state: ImageState) -> Accepted:
         return self._remember(await self._publisher.publish(state, known=True))
@@ -368,13 +351,18 @@ def _origin(caller: Caller) -> Origin | None:
     return Origin.ADMIN if Scope.ADMIN in caller.scopes else None
 
 
-def _expected(standing: Standing | None, wanted: IfMatch) -> int | None:
-    """The version that a write must find, where the caller says which one it read."""
-    named = isinstance(expected(wanted), frozenset)
-    return standing.version if standing is not None and named else None
+def _changeable(image_id: str, standing: Standing | None, caller: Caller) -> Standing:
+    if standing is None or not may_change(caller, standing.state):
+        raise NotFound(f"no image {image_id} that you may change")
+    return standing
 
 
-def _refuse_stranger(image_id: str, caller: Caller, state: ImageState | None) -> None:
-    """At the moment of the write: another process may have made the image another owner's."""
+def _permit(image_id: str, caller: Caller, wanted: IfMatch, state: ImageState | None) -> None:
+    """Refuse what the caller may not write, or does not want to write, on top of the state.
+
+    Looked at again at the moment of the write: another process may have been faster.
+    """
     if state is not None and not may_change(caller, state):
+        wanted.check(None)
         raise NotFound(f"no image {image_id} that you may see")
+    wanted.check(None if state is None else state.version)
