@@ -135,6 +135,7 @@ def _build(deps: ApiDependencies) -> _Built:
         clock=deps.clock,
         health=deps.health,
         metrics=deps.metrics,
+        threads=threads.judgements,
     )
     vectors = QueryVectors(
         deps.embedder,

@@ -39,13 +39,27 @@ class AsyncImagePublisher:
         **facts: Unpack[ImageFacts],
     ) -> Written:
         """See `ImagePublisher.upload`."""
-
-        def stored() -> ImageUploaded:
-            original = self._publisher.original(image_id, data, content_type)
-            return self._publisher.stored(image_id, original, facts, version=version)
-
         # In a thread: to hash a large picture here would hold up every other task.
-        return await self.publish(await asyncio.to_thread(stored), lane=lane)
+        state = await asyncio.to_thread(
+            self.stored, image_id, data, facts, version=version, content_type=content_type
+        )
+        return await self.publish(state, lane=lane)
+
+    def stored(
+        self,
+        image_id: str,
+        data: bytes | Original,
+        facts: ImageFacts,
+        *,
+        version: int,
+        content_type: str = OCTETS,
+    ) -> ImageUploaded:
+        """Store the bytes, in the caller's thread; the state that is to be published then.
+
+        For who has threads of their own to wait for the store in. Raises as `upload`.
+        """
+        original = self._publisher.original(image_id, data, content_type)
+        return self._publisher.stored(image_id, original, facts, version=version)
 
     async def change(
         self, state: ImageState, *, version: int, **changes: Unpack[ImageFacts]

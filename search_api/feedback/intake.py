@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from datetime import datetime
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, TransientError
@@ -32,7 +33,7 @@ ACKNOWLEDGED_IN_S = 5.0
 
 
 class Intake:
-    """Takes beacons and judgements, on one event loop."""
+    """Takes beacons and judgements, on one event loop; `threads` wait for index and store."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Intake:
         clock: Clock,
         health: Health,
         metrics: Metrics,
+        threads: Executor,
     ) -> None:
         self._publisher = publisher
         self._visible = visible
@@ -52,6 +54,7 @@ class Intake:
         self._clock = clock
         self._health = health
         self._metrics = metrics
+        self._threads = threads
         self._under_way = 0
 
     async def interactions(self, beacon: Beacon, trace: str | None) -> int:
@@ -93,7 +96,9 @@ class Intake:
             NotFound: image or anchor is none that everybody may see: it must teach nothing.
             PartUnavailable: index, store or broker; a repeat is safe.
         """
-        query = await asyncio.to_thread(self._checked, judgement)
+        query = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._checked, judgement
+        )
         now = self._clock.now()
         await self._acknowledged(
             lambda: self._publisher.judged(

@@ -312,8 +312,10 @@ class ImageWrites:
         if said.version is None:
             put = partial(catalogued.put, image_id, original, terms=terms, **facts)
             return await self._counted(put)
-        upload = self._publisher.upload(original, image_id=image_id, version=said.version, **facts)
-        return self._remember(await upload)
+        state = await self._run(
+            partial(self._publisher.stored, image_id, original, facts, version=said.version)
+        )
+        return self._remember(await self._publisher.publish(state))
 
     async def _counted(self, write: Callable[[], Written]) -> Accepted:
         """A write through the catalogue. Raises as `ImageWrites.put`."""

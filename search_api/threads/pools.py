@@ -21,6 +21,8 @@ RENDITIONS = 2
 """Pictures made smaller at once; each takes a core."""
 IMPRESSIONS = 4
 """Query pictures stored at once, behind the answers."""
+JUDGEMENTS = 4
+"""Judgements checked against index and store at once."""
 MODERATION = 4
 """Decisions made at once; apart from writes, so that a block waits for no upload."""
 MAX_WRITES = 16
@@ -40,6 +42,7 @@ class ApiThreads:
     decoding: ThreadPoolExecutor
     embedding: ThreadPoolExecutor
     impressions: ThreadPoolExecutor
+    judgements: ThreadPoolExecutor
     probes: dict[Part, ThreadPoolExecutor]
     """One for each part that is asked whether it is there: one that hangs holds up no other."""
 
@@ -65,6 +68,7 @@ class ApiThreads:
             decoding=ThreadPoolExecutor(decoding, "query-decode"),
             embedding=ThreadPoolExecutor(embedding, "query-embed"),
             impressions=ThreadPoolExecutor(IMPRESSIONS, "impressions"),
+            judgements=ThreadPoolExecutor(JUDGEMENTS, "judgement"),
             probes={part: ThreadPoolExecutor(1, f"probe-{part}") for part in probed},
         )
 

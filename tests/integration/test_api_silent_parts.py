@@ -133,6 +133,35 @@ def test_a_silent_store_holds_up_only_what_needs_it(
     run(world, scenario)
 
 
+def test_what_waits_for_index_and_store_waits_in_its_own_threads(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asyncio's own, where forms are read and pictures hashed, wait for neither."""
+    waited: set[tuple[str, str]] = set()
+
+    def watch(part: object, name: str) -> None:
+        method = getattr(part, name)
+
+        def watched(*args: Any, **more: Any) -> Any:
+            waited.add((name, threading.current_thread().name.rpartition("_")[0]))
+            return method(*args, **more)
+
+        monkeypatch.setattr(part, name, watched)
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        owned = {**PUBLIC, "version": "1"}
+        stored = await client.put("/v1/images/theirs", files=part(), data=owned)
+        assert stored.status_code == 202
+        said = {"anchor_id": "mine", "image_id": "mine", "grade": 3, "judge": "anna"}
+        assert (await client.post("/v1/judgements", json=said)).status_code == 202
+
+    watch(world.store, "put")
+    watch(world.index, "get")
+    run(world, scenario)
+    assert {kind for name, kind in waited if name == "put"} == {"image-write"}
+    assert {kind for name, kind in waited if name == "get"} == {"image-status", "judgement"}
+
+
 def test_too_many_pictures_are_told_to_come_back(
     world: ApiWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
