@@ -266,6 +266,7 @@ ANSWERS: tuple[type[Document], ...] = (
     ProblemDocument,
     SearchAnswer,
     ImageDocument,
+    ModerationDocument,
     InteractionsAnswer,
     TriplesAnswer,
     JudgementAnswer,

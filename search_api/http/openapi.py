@@ -19,6 +19,7 @@ from sightline.search_api.http.request_fields import (
     ImagePatch,
     ImageSearch,
     Judgement,
+    ModerationVerdict,
     UploadSearch,
 )
 
@@ -28,6 +29,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     UploadSearch,
     ImageFields,
     ImagePatch,
+    ModerationVerdict,
     Beacon,
     Judgement,
 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,16 @@ def test_every_operation_says_what_it_does(tmp_path: Path) -> None:
     summaries = [operation["summary"] for operation in operations]
     assert [one for one in summaries if one in names or len(one.split()) < 3] == []
     assert len(set(summaries)) == len(summaries)
+
+
+def test_every_shape_that_the_document_refers_to_is_in_it(tmp_path: Path) -> None:
+    """Each `$ref` resolves, for who makes a client of it."""
+    world = ApiWorld.open(tmp_path)
+    made = app_of(world).openapi()
+    world.index.close()
+    named = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(made)))
+    assert {"ImageDocument", "ImagePatch"} <= named
+    assert named - made["components"]["schemas"].keys() == set()
 
 
 def test_every_problem_type_is_documented() -> None:
