@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -58,9 +60,11 @@ def search_router(searching: Searching) -> APIRouter:
         )
         kind = content_type(request)
         if kind == MULTIPART:
-            with asking.watch.stage("receive"):
-                async with multipart_body(request, UploadSearch) as (fields, picture):
-                    return await searching.by_upload(fields, picture, asking)
+            async with AsyncExitStack() as form:
+                with asking.watch.stage("receive"):
+                    reading = multipart_body(request, UploadSearch)
+                    fields, picture = await form.enter_async_context(reading)
+                return await searching.by_upload(fields, picture, asking)
         if kind == JSON:
             return await searching.by_image(await json_body(request, ImageSearch), asking)
         raise Problem(

@@ -42,7 +42,7 @@ def test_an_upload_finds_itself_first(world: ApiWorld) -> None:
         first = body["results"][0]
         assert (first["image_id"], first["score"]) == ("i07", pytest.approx(1.0, abs=1e-4))
         assert body["feedback"] is True
-        assert {"decode", "embed", "index", "rerank", "total"} <= {
+        assert {"receive", "decode", "embed", "index", "rerank", "total"} <= {
             stage.partition(";")[0] for stage in answer.headers["server-timing"].split(", ")
         }
 
