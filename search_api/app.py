@@ -214,9 +214,8 @@ def _readiness(
 
 def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     app.include_router(search_router(built.searching))
-    app.include_router(
-        image_router(built.writes, ImageAnswers(built.status, built.renditions, built.moderating))
-    )
+    reads = ImageAnswers(built.status, built.renditions, built.moderating, deps.clock)
+    app.include_router(image_router(built.writes, reads))
     app.include_router(moderation_router(built.moderating))
     app.include_router(interaction_router(built.intake))
     app.include_router(operations_router(built.readiness, deps.metrics))

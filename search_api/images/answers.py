@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from sightline.engine.errors import PartUnavailable
+from sightline.engine.ports import Clock
 from sightline.engine.records import IndexedImage
 from sightline.engine.vector_index.visible import Caller
 from sightline.schemas.indexed import Outcome
@@ -45,8 +46,11 @@ class Wait:
 class ImageAnswers:
     """Builds HTTP answers about images: status documents, content, and thumbnails."""
 
-    def __init__(self, status: ImageStatus, renditions: Renditions, moderating: Moderating) -> None:
+    def __init__(
+        self, status: ImageStatus, renditions: Renditions, moderating: Moderating, clock: Clock
+    ) -> None:
         self._status = status
+        self._clock = clock
         self._moderating = moderating
         self._renditions = renditions
 
@@ -65,11 +69,13 @@ class ImageAnswers:
         return self.document(standing, caller, status=200 if arrived else 202)
 
     async def _arrived(self, written: Accepted, timeout_s: float) -> bool:
+        deadline = self._clock.monotonic() + timeout_s
         decision = written.decision
         if decision is not None and not await self._moderating.applied_within(decision, timeout_s):
             return False
+        left_s = deadline - self._clock.monotonic()
         return await self._status.applied_within(
-            written.image_id, written.version, timeout_s, written.pending
+            written.image_id, written.version, left_s, written.pending
         )
 
     async def _after(self, written: Accepted, caller: Caller) -> Standing:

@@ -13,12 +13,11 @@ from sightline.engine.ports import Clock
 from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.producers.images.moderation import ImageModeration, Verdict
 from sightline.schemas.moderation import ImageModerated
+from sightline.search_api.images.looking import holds_within
 from sightline.search_api.threads.pools import ApiThreads
 
 MAX_PENDING = 10_000
 """Decisions on their way that this process remembers; the oldest are forgotten beyond."""
-FIRST_LOOK_S = 0.002
-LAST_LOOK_S = 0.05
 
 
 class Moderating:
@@ -80,14 +79,12 @@ class Moderating:
 
     async def applied_within(self, decision: ImageModerated, timeout_s: float) -> bool:
         """Whether the index has the decision, or a higher one, before the time is over."""
-        deadline = self._clock.monotonic() + timeout_s
-        pause_s = FIRST_LOOK_S
-        while not _has(await self._applied(decision.image_id), decision):
-            if self._clock.monotonic() >= deadline:
-                return False
-            await asyncio.sleep(pause_s)
-            pause_s = min(LAST_LOOK_S, pause_s * 1.5)
-        return True
+
+        async def has() -> bool:
+            applied = await self._applied(decision.image_id)
+            return applied is not None and applied.version >= decision.version
+
+        return await holds_within(has, timeout_s, self._clock)
 
     async def _applied(self, image_id: str) -> ImageModerated | None:
         return await asyncio.get_running_loop().run_in_executor(
@@ -95,12 +92,12 @@ class Moderating:
         )
 
     def _remember(self, decision: ImageModerated) -> None:
+        """Keep the newer decision: of two that race, the later may be acknowledged first."""
         with self._lock:
+            known = self._pending.get(decision.image_id)
+            if known is not None and known.version > decision.version:
+                return
             self._pending[decision.image_id] = decision
             self._pending.move_to_end(decision.image_id)
             if len(self._pending) > MAX_PENDING:
                 self._pending.popitem(last=False)
-
-
-def _has(applied: ImageModerated | None, decision: ImageModerated) -> bool:
-    return applied is not None and applied.version >= decision.version

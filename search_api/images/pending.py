@@ -65,6 +65,12 @@ class _Held:
         state = self.kind.model_validate_json(self.state)
         return Pending(state=state, event_id=self.event_id, published=self.published)
 
+    def has_arrived(self, applied: IndexedImage) -> bool:
+        """See `Pending.has_arrived`; the state is unpacked only where it decides."""
+        if applied.version != self.version:
+            return applied.version > self.version
+        return applied.event_id == self.event_id or self.pending().has_arrived(applied)
+
     @property
     def size_bytes(self) -> int:
         """Memory that it takes, within a tenth."""
@@ -103,13 +109,19 @@ class PendingImages:
         """What is on its way beyond what is applied; forgets what has arrived."""
         with self._lock:
             held = self._images.get(image_id)
-            if held is None:
-                return None
-            known = held.pending()
-            if applied is not None and known.has_arrived(applied):
+        if held is None:
+            return None
+        if applied is None or not held.has_arrived(applied):
+            return held.pending()
+        with self._lock:
+            if self._images.get(image_id) is held:
                 self._forget(image_id)
-                return None
-            return known
+        return None
+
+    def holds(self, image_id: str) -> bool:
+        """Whether something of the image is remembered, arrived or not."""
+        with self._lock:
+            return image_id in self._images
 
     def chunks(self, size: int) -> Iterator[Sequence[str]]:
         """The images of all entries that are there now, so many at a time."""

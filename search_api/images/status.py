@@ -17,14 +17,12 @@ from sightline.engine.vector_index.visible import Caller, VisibleIndex
 from sightline.schemas.images import Authority, ImageDeleted
 from sightline.schemas.topics import DELETE_RETENTION_MS
 from sightline.search_api.images.known_image import Standing, may_change
+from sightline.search_api.images.looking import holds_within
 from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.pending import Pending, PendingImages
 from sightline.search_api.threads.pools import ApiThreads
 
 _LOG = logging.getLogger(__name__)
-FIRST_LOOK_S = 0.002
-LAST_LOOK_S = 0.05
-"""A waiting request looks again after 2 ms, then ever more seldom, at last every 50 ms."""
 FORGET_EVERY_S = 30.0
 """Between two rounds that ask the index what has arrived of all that is on its way."""
 CHUNK = 500
@@ -84,10 +82,8 @@ class ImageStatus:
             raise _unseen(image_id)
         return applied
 
-    async def known(self, image_id: str, caller: Caller = EVERYTHING) -> Standing | None:
+    async def known(self, image_id: str, caller: Caller) -> Standing | None:
         """The standing of an image that the caller may change; None: there is none such.
-
-        Without a caller whoever asks, for decisions only.
 
         The catalogue is asked too, as another process may have written there; but not for an
         image whose owner counts its versions, so that it can be hidden while the store is down.
@@ -115,16 +111,18 @@ class ImageStatus:
         Raises:
             PartUnavailable: the index is down.
         """
-        if await self._is_purged(image_id):
-            return True
-        deadline = self._clock.monotonic() + timeout_s
-        pause_s = FIRST_LOOK_S
-        while not _has(await self._applied(image_id, EVERYTHING), version, pending):
-            if self._clock.monotonic() >= deadline:
-                return False
-            await asyncio.sleep(pause_s)
-            pause_s = min(LAST_LOOK_S, pause_s * 1.5)
-        return True
+        # The store is asked once at most, and only where this process has published nothing.
+        ask_catalogue = not self._pending.holds(image_id)
+
+        async def has() -> bool:
+            nonlocal ask_catalogue
+            applied = await self._applied(image_id, EVERYTHING)
+            if applied is None and ask_catalogue:
+                ask_catalogue = False
+                return await self._is_purged(image_id)
+            return _has(applied, version, pending)
+
+        return await holds_within(has, timeout_s, self._clock)
 
     async def forget_arrived(self) -> None:
         """Forget what is on its way no longer, though nobody has asked for it; until cancelled."""
@@ -202,10 +200,7 @@ class ImageStatus:
         return self._told(image_id, applied, pending, caller, purged=purged)
 
     async def _is_purged(self, image_id: str) -> bool:
-        if self._pending.newer_than(image_id, None) is not None:
-            return False  # of this process, and new: the store need not be asked
-        if await self._applied(image_id, EVERYTHING) is not None:
-            return False
+        """Whether the index, which does not have the image, has forgotten its delete."""
         standing = await self._published_elsewhere(image_id, None, EVERYTHING)
         return standing is not None and standing.purged
 
