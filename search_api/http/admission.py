@@ -11,7 +11,7 @@ from sightline.engine.ports import Clock
 from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
 from sightline.search_api.audit.audited import STATE
-from sightline.search_api.http.keys import KeyRing, require
+from sightline.search_api.http.keys import KeyRing, KnownKey, bucket, require
 from sightline.search_api.http.problems import Problem, retry_after
 from sightline.search_api.http.rate_limit import RateLimit
 
@@ -38,9 +38,7 @@ class Admission:
         Raises:
             Problem: 401, 403, or 429 with `Retry-After`.
         """
-        self._remember(request)
-        self.hear(request)
-        return self._keys.caller(request)
+        return self._keys.caller(request, self.hear(request))
 
     def operator(self, request: Request) -> Caller:
         """Admits a caller like `caller`, but does not limit an admin: a backfill is many requests.
@@ -48,34 +46,44 @@ class Admission:
         Raises:
             Problem: 401, 403, or 429 with `Retry-After`.
         """
-        self._remember(request)
+        known = self._known(request)
         try:
-            caller = self._keys.caller(request)
+            caller = self._keys.caller(request, known)
         except Problem:
-            self.hear(request)
+            self._count(request, known)
             raise
         if Scope.ADMIN not in caller.scopes:
-            self.hear(request)
+            self._count(request, known)
         return caller
 
     def insider(self, request: Request) -> bool:
         """Whether an admin asks, or anybody where no key is needed; for what needs no key."""
         try:
-            return Scope.ADMIN in self._keys.caller(request).scopes
+            return Scope.ADMIN in self._keys.caller(request, self._keys.known(request)).scopes
         except Problem:
             return False
 
-    def _remember(self, request: Request) -> None:
+    def hear(self, request: Request) -> KnownKey | None:
+        """Count a request, which need not show a key; the known key that it shows all the same.
+
+        Raises:
+            Problem: 429 with `Retry-After`.
+        """
+        known = self._known(request)
+        self._count(request, known)
+        return known
+
+    def _known(self, request: Request) -> KnownKey | None:
         """Which known key is shown: for the audit log, and for who wants to take an old one out."""
         known = self._keys.known(request)
         if known is not None:
             setattr(request.state, STATE, known)
             used = self._last_used.labels(known.name, known.digits)
             used.set(self._clock.now().timestamp())
+        return known
 
-    def hear(self, request: Request) -> None:
-        """Count a request that needs no key. Raises `Problem`: 429 with `Retry-After`."""
-        wait_s = self._limit.wait_s(self._keys.bucket(request))
+    def _count(self, request: Request, known: KnownKey | None) -> None:
+        wait_s = self._limit.wait_s(bucket(request, known))
         if wait_s > 0:
             raise Problem("too-many-requests", "ask less often", headers=retry_after(wait_s))
 

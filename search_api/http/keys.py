@@ -61,20 +61,14 @@ class KeyRing:
         """Whether the API answers without a key, since none is configured."""
         return not self._keys
 
-    def bucket(self, request: Request) -> str:
-        """Whose rate limit a request counts against: its key's, else its address's."""
-        known = self.known(request)
-        return known.bucket if known is not None else _address(request)
-
-    def caller(self, request: Request) -> Caller:
-        """Who asks.
+    def caller(self, request: Request, known: KnownKey | None) -> Caller:
+        """Who asks, with the key that `known` found.
 
         Raises:
             Problem: 401 without a valid key; 403 where no key is needed but the request comes from
                 another machine, or from a page of another site in this machine's browser.
         """
         if self._keys:
-            known = self.known(request)
             if known is None:
                 raise _unauthorized()
             return known.caller
@@ -102,6 +96,13 @@ class KeyRing:
             return
         if _place(origin) != request.url.netloc:
             raise Problem("forbidden", "pages of other sites may not ask")
+
+
+def bucket(request: Request, known: KnownKey | None) -> str:
+    """Whose rate limit a request counts against: its key's, else its address's."""
+    if known is not None:
+        return known.bucket
+    return f"address:{request.client.host}" if request.client is not None else "address:unknown"
 
 
 def refuse_open_binding(settings: ApiSettings) -> None:
@@ -183,10 +184,6 @@ def _place(origin: str) -> str | None:
         return urlsplit(origin).netloc
     except ValueError:
         return None
-
-
-def _address(request: Request) -> str:
-    return f"address:{request.client.host}" if request.client is not None else "address:unknown"
 
 
 def _unauthorized() -> Problem:

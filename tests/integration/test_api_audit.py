@@ -80,6 +80,22 @@ def test_what_an_operator_does_is_recorded(world: ApiWorld) -> None:
     }
 
 
+def test_a_refusal_where_no_key_is_needed_names_the_key(world: ApiWorld) -> None:
+    """A beacon needs none; who shows one is known by it, also when it asks too often."""
+
+    async def requests(client: httpx.AsyncClient) -> None:
+        beacon = {"search_id": "none", "items": [{"kind": "click", "image_id": "public-1"}]}
+        statuses = {
+            (await client.post("/v1/interactions", json=beacon, headers=as_("site"))).status_code
+            for _ in range(10)
+        }
+        assert 429 in statuses
+
+    records = told(world, requests, keys=KEYS, requests_per_minute=6)
+    assert {one.who for one in records} == {"key site"}
+    assert 429 in {one.status for one in records}
+
+
 def test_refusals_are_recorded_with_who_and_how_often(world: ApiWorld) -> None:
     """300 wrong keys, a key without the scope, a caller who asks too often."""
 
