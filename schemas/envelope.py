@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from datetime import datetime
+from hashlib import sha256
 from typing import Annotated, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, SerializeAsAny, ValidationError
@@ -88,6 +89,14 @@ class Event(Contract, Generic[D]):
     def encode(self) -> bytes:
         """The document as UTF-8 JSON, absent fields left out."""
         return self.model_dump_json(exclude_none=True).encode()
+
+
+def ranked(rank: int, event_id: str) -> int:
+    """The order of events of one version, the same everywhere: the rank first, then the id's hash.
+
+    rank · 2³² + the first 32 bits of SHA-256(event id): exact as float64 (docs/adr/0003).
+    """
+    return rank * 2**32 + int.from_bytes(sha256(event_id.encode()).digest()[:4])
 
 
 # Its own fields have their descriptions by now. Each `Event[…]` inherits them, and to look for its

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from hashlib import sha256
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from sightline.schemas.envelope import EventData
+from sightline.schemas.envelope import EventData, ranked
 from sightline.schemas.fields import (
     Attributes,
     Contract,
@@ -132,8 +131,5 @@ def hiding_rank(state: ImageState) -> int:
 
 
 def tie(state: ImageState, event_id: str) -> int:
-    """Decides between two events of one version, the same everywhere: what hides more wins.
-
-    rank · 2³² + the first 32 bits of SHA-256(event id): exact as float64 (docs/adr/0003).
-    """
-    return hiding_rank(state) * 2**32 + int.from_bytes(sha256(event_id.encode()).digest()[:4])
+    """Decides between two events of one version, the same everywhere: what hides more wins."""
+    return ranked(hiding_rank(state), event_id)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sightline.schemas.envelope import EventData
+from sightline.schemas.envelope import EventData, ranked
 from sightline.schemas.fields import Id, ImageId, Moderation, Version
 
 
@@ -40,7 +39,6 @@ class ImageModerated(EventData):
 def decision_tie(decision: ImageModerated, event_id: str) -> int:
     """Decides between two decisions of one version, the same everywhere: the one that hides wins.
 
-    rank (blocked 1, allowed 0) · 2³² + the first 32 bits of SHA-256(event id) (docs/adr/0019).
+    Blocked ranks 1, allowed 0 (docs/adr/0019).
     """
-    rank = 1 if decision.moderation is Moderation.BLOCKED else 0
-    return rank * 2**32 + int.from_bytes(sha256(event_id.encode()).digest()[:4])
+    return ranked(1 if decision.moderation is Moderation.BLOCKED else 0, event_id)

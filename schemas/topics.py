@@ -347,7 +347,8 @@ def dead_letters_of(name: str) -> Topic:
     Raises:
         KeyError: that topic has none.
     """
-    return next(_BY_NAME[t.name] for t in ALL_TOPICS if t.dead_letters_of == name)
+    return _LETTERS_OF[name]
 
 
 _BY_NAME = {t.name: t for t in ALL_TOPICS}
+_LETTERS_OF = {t.dead_letters_of: t for t in ALL_TOPICS if t.dead_letters_of is not None}

@@ -128,13 +128,8 @@ class Impressions:
 
     def _append(self, impression: ShownAnswer) -> Future[Message]:
         shown = impression.shown(self._kept(impression))
-        event = Event[ResultsShown](
-            id=shown.search_id[:64],
-            source=self._source,
-            type=shown.TYPE,
-            subject=shown.search_id,
-            time=shown.issued_at,
-            data=shown,
+        event = Event[ResultsShown].of(
+            shown, event_id=shown.search_id[:64], source=self._source, time=shown.issued_at
         )
         trace = traceparent_header(child_traceparent(impression.traceparent))
         return self._producer.append(

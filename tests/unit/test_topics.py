@@ -45,6 +45,13 @@ def test_an_unknown_topic_is_a_key_error() -> None:
         topic("no.such.topic")
 
 
+@pytest.mark.parametrize("name", ["no.such.topic", "audit.v1", "images.dlq.v1"])
+def test_a_topic_without_dead_letters_is_a_key_error(name: str) -> None:
+    """So is to ask where the failures of a topic go that has no place for them."""
+    with pytest.raises(KeyError):
+        dead_letters_of(name)
+
+
 @pytest.mark.parametrize("known", [t for t in TOPICS if t.key.isidentifier()], ids=lambda t: t.name)
 def test_the_key_is_a_field_of_every_event(known: Topic) -> None:
     """What a topic is keyed by is said by each of its events, so one key has one order."""
