@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import NamedTuple, Protocol
 
 from sightline.engine.pictures.near_duplicates import hash_bits, near_any
@@ -111,7 +112,8 @@ def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) 
     """The first `limit` hits that every policy leaves in.
 
     While the page is not full, clusters of which something was left out are passed over whole, so
-    that the time does not grow with the number of copies: at most `limit` + 8 reads of the index.
+    that the time does not grow with the number of copies: at most `limit` + 8 fetches, and one call
+    of `first` a cluster that is on the page and has been passed over.
 
     Args:
         limit: results wanted.
@@ -132,7 +134,8 @@ def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) 
         passed = _beyond(passed, hits, picking.crowded)
         if len(passed.image_ids) > MAX_PASSED:
             break
-    kept = (_first_published(hit, picking.crowded, first) for hit in picking.kept)
+    first_once = cache(first)
+    kept = (_first_published(hit, picking.crowded, first_once) for hit in picking.kept)
     return Page(hits=tuple(kept), removed=dict(picking.removed))
 
 

@@ -178,6 +178,26 @@ def test_among_equal_pictures_the_first_published_stays() -> None:
     assert [h.image.image_id for h in page.hits] == ["copy-1", "other"]
 
 
+def test_a_cluster_is_asked_once_for_its_first() -> None:
+    """Also where several of its pictures are on the page: near its first, not near each other."""
+    middle = spread(1)
+    looks = [middle ^ (2**30 - 1), middle ^ (2**60 - 2**30), middle ^ (2**90 - 2**60)]
+    hits = [
+        hit(f"{copy}-{n}", n, look, cluster=middle)
+        for copy in ("one", "two")
+        for n, look in enumerate(looks)
+    ]
+    asked: list[str] = []
+
+    def first(cluster: str) -> list[IndexedImage]:
+        asked.append(cluster)
+        return []
+
+    page = page_of(Reads(hits).fetch, 4, duplicate_policies(bits=BITS, anchor=None), first)
+    assert [h.image.image_id for h in page.hits] == ["one-0", "one-1", "one-2"]
+    assert asked == [f"{middle:064x}"]
+
+
 def test_a_picture_joins_the_nearest_cluster_and_equal_ones_always_the_same() -> None:
     """A star round the picture that began it: no chain leads from one picture to an unlike one."""
     first, near, far = spread(1), spread(1) ^ (2**30 - 1), spread(1) ^ (2**60 - 1)
