@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sightline.search_api.http.entity_tags import ANY, entity_tags
+from sightline.search_api.http.entity_tags import ANY, Anything, EntityTags, entity_tags
 
 _OK, _NOT_MODIFIED, _REFUSED = 200, 304, 400
 _OF_CONTENT = ("content-length", "content-type", "content-language", "content-encoding")
@@ -55,7 +55,10 @@ def unchanged(if_none_match: Iterable[str], tag: str) -> bool:
         if_none_match: every line of the header. One that cannot be read names nothing.
         tag: as in the answer's `ETag`.
     """
-    wanted = entity_tags(if_none_match)
+    return _names(entity_tags(if_none_match), tag)
+
+
+def _names(wanted: EntityTags | Anything | None, tag: str) -> bool:
     return wanted is not None and (wanted is ANY or tag.removeprefix("W/") in wanted.weak)
 
 
@@ -63,12 +66,12 @@ def _is_unchanged(scope: Scope, message: Message) -> bool:
     given = Headers(raw=scope["headers"]).getlist("if-none-match")
     if not given or message["status"] != _OK:
         return False
-    answer = Headers(raw=message["headers"])
-    if entity_tags(given) is ANY:
+    answer, wanted = Headers(raw=message["headers"]), entity_tags(given)
+    if wanted is ANY:
         return True
     # What may not be stored is never the same: a status changes within a version, its ETag.
     stored = "no-store" not in answer.get("cache-control", "")
-    return stored and "etag" in answer and unchanged(given, answer["etag"])
+    return stored and "etag" in answer and _names(wanted, answer["etag"])
 
 
 def _not_modified(message: Message) -> Message:
