@@ -70,6 +70,7 @@ class _Built:
     writes: ImageWrites
     moderating: Moderating
     readiness: Readiness
+    visible: VisibleIndex
 
 
 def create_app(deps: ApiDependencies) -> FastAPI:
@@ -188,6 +189,7 @@ def _build(deps: ApiDependencies) -> _Built:
         writes,
         moderating,
         _readiness(deps, probes, threads),
+        visible,
     )
 
 
@@ -222,7 +224,7 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     if deps.stats is not None:
         app.include_router(stats_router(deps.stats))
     if deps.triples is not None:
-        app.include_router(triples_router(deps.triples, VisibleIndex(deps.index)))
+        app.include_router(triples_router(deps.triples, built.visible))
     app.include_router(page_router())
 
 

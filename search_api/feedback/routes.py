@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from types import MappingProxyType
 
 from fastapi import APIRouter, Request
-from pydantic_core import to_json
 from starlette.responses import Response
 
 from sightline.engine.settings import Scope
@@ -15,6 +12,7 @@ from sightline.search_api.feedback.intake import Intake
 from sightline.search_api.http.admission import CallerOf, Heard
 from sightline.search_api.http.bodies import beacon_body, json_body
 from sightline.search_api.http.documents import InteractionsAnswer, JudgementAnswer
+from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers, body, json_of, text_of
 from sightline.search_api.http.request_fields import Beacon, Judgement
@@ -77,7 +75,7 @@ def interaction_router(intake: Intake) -> APIRouter:
         """Say what a visitor did with a page of results. No key: the search id authorises."""
         beacon = await beacon_body(request, Beacon)
         accepted = await intake.interactions(beacon, request.headers.get("traceparent"))
-        return _accepted({"accepted": accepted}, _TOLD_TO_OTHERS)
+        return json_answer({"accepted": accepted}, 202, _TOLD_TO_OTHERS)
 
     @router.post(
         "/v1/judgements",
@@ -93,11 +91,6 @@ def interaction_router(intake: Intake) -> APIRouter:
         judged_at: datetime = await intake.judgement(
             judgement, caller.key, request.headers.get("traceparent")
         )
-        return _accepted({"judged_at": judged_at})
+        return json_answer({"judged_at": judged_at}, 202)
 
     return router
-
-
-def _accepted(document: object, more: Mapping[str, str] = MappingProxyType({})) -> Response:
-    headers = {"Cache-Control": "no-store", **more}
-    return Response(to_json(document), 202, headers, "application/json")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from pydantic_core import to_json
 from starlette.responses import Response
 
 from sightline.engine.errors import PartUnavailable
@@ -15,6 +14,7 @@ from sightline.engine.records import IndexedImage
 from sightline.engine.vector_index.visible import Caller
 from sightline.schemas.indexed import Outcome
 from sightline.search_api.http.if_match import etag
+from sightline.search_api.http.json_answers import NO_STORE, json_answer
 from sightline.search_api.http.problems import Problem
 from sightline.search_api.http.reads import unchanged
 from sightline.search_api.http.request_fields import WaitQuery
@@ -27,7 +27,6 @@ from sightline.search_api.images.writes import Accepted
 
 REVALIDATE = "private, no-cache"
 """Browsers may keep a listed image but ask each time, and so learn that it is gone (304 else)."""
-NO_STORE = "no-store"
 KEY_HEADERS = "Authorization, X-API-Key"
 
 
@@ -92,10 +91,8 @@ class ImageAnswers:
         headers = {
             "ETag": etag(standing.version),
             "Location": f"/v1/images/{standing.state.image_id}",
-            "Cache-Control": NO_STORE,
         }
-        told = to_json(standing.document(caller))
-        return Response(told, status, headers, "application/json")
+        return json_answer(standing.document(caller), status, headers)
 
     async def content(self, image_id: str, caller: Caller, known: Sequence[str]) -> Response:
         """Answers with the image as a JPEG for a screen (`Rendition.CONTENT`)."""

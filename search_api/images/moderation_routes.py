@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from pydantic_core import to_json
 from starlette.responses import Response
 
 from sightline.engine.settings import Scope
 from sightline.producers.images.moderation import Verdict
 from sightline.schemas.moderation import ImageModerated
-from sightline.search_api.http.admission import WriterOf
+from sightline.search_api.http.admission import CallerOf
 from sightline.search_api.http.bodies import json_body
 from sightline.search_api.http.documents import ModerationDocument
+from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers, body, json_of
 from sightline.search_api.http.request_fields import ModerationVerdict
@@ -39,7 +39,7 @@ def moderation_router(moderating: Moderating) -> APIRouter:
         status_code=202,
     )
     async def decide(
-        image_id: ImageIdPath, request: Request, caller: WriterOf, wait: WaitOf
+        image_id: ImageIdPath, request: Request, caller: CallerOf, wait: WaitOf
     ) -> Response:
         """Block an image or allow it again, also before it is known. Scope `admin`."""
         require(caller, Scope.ADMIN)
@@ -56,7 +56,7 @@ def moderation_router(moderating: Moderating) -> APIRouter:
         responses=answers({200: ModerationDocument}, *_REFUSALS, "not-found"),
         response_class=Response,
     )
-    async def newest(image_id: ImageIdPath, caller: WriterOf) -> Response:
+    async def newest(image_id: ImageIdPath, caller: CallerOf) -> Response:
         """What was decided about an image last. Scope `admin`."""
         require(caller, Scope.ADMIN)
         return _document(await moderating.newest(image_id))
@@ -65,5 +65,4 @@ def moderation_router(moderating: Moderating) -> APIRouter:
 
 
 def _document(decision: ImageModerated, *, status: int = 200) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    return Response(to_json(decision.model_dump()), status, headers, "application/json")
+    return json_answer(decision.model_dump(), status)

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
-from pydantic_core import to_json
 from starlette.responses import Response
 
 from sightline.engine.label_data.search_stats import Folded, Period, SearchStats
 from sightline.engine.settings import Scope
 from sightline.search_api.http.admission import CallerOf
 from sightline.search_api.http.documents import StatsAnswer
+from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers
 
@@ -49,9 +49,7 @@ def stats_router(stats: SearchStats) -> APIRouter:
         """
         require(caller, Scope.ADMIN)
         rows = [_row(folded) for folded in stats.fold(period, since=since, until=until)]
-        headers = {"Cache-Control": "no-store"}
-        body = to_json({"period": period.value, "rows": rows})
-        return Response(body, 200, headers, "application/json")
+        return json_answer({"period": period.value, "rows": rows})
 
     return router
 

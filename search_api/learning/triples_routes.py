@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic_core import to_json
 from starlette.responses import Response
 
 from sightline.engine.label_data.recent_triples import RecentTriples
@@ -17,6 +16,7 @@ from sightline.schemas.labels import TripleMined
 from sightline.schemas.searches import ImageQuery
 from sightline.search_api.http.admission import CallerOf
 from sightline.search_api.http.documents import TriplesAnswer
+from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers
 from sightline.search_api.search.answers import image_urls
@@ -46,8 +46,7 @@ def triples_router(triples: RecentTriples, visible: VisibleIndex) -> APIRouter:
         """
         require(caller, Scope.ADMIN)
         rows = [_row(*told) for told in islice(_visible(triples.newest(), visible), limit)]
-        body = to_json({"triples": rows})
-        return Response(body, 200, {"Cache-Control": "no-store"}, "application/json")
+        return json_answer({"triples": rows})
 
     return router
 

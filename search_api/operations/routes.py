@@ -6,13 +6,13 @@ from typing import Any
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic_core import to_json
 from starlette.responses import Response
 
 from sightline.engine.metrics import Metrics
 from sightline.engine.settings import Scope
 from sightline.search_api.http.admission import CallerOf, InsiderOf
 from sightline.search_api.http.documents import ReadinessDocument
+from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers, json_of
 from sightline.search_api.operations.readiness import Readiness
@@ -30,7 +30,7 @@ def operations_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
     @router.get("/healthz", response_class=Response, responses={200: {"description": "Alive."}})
     async def healthz() -> Response:
         """The process is alive; says nothing of its parts."""
-        return _json({"alive": True}, 200)
+        return json_answer({"alive": True})
 
     @router.get("/readyz", response_class=Response, responses=_READINESS)
     async def readyz(insider: InsiderOf) -> Response:
@@ -39,7 +39,7 @@ def operations_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
         Why a part is down is told in its own words to an `admin` key, and where no keys are needed.
         """
         document = await readiness.document(insider=insider)
-        return _json(document, 200 if document["ready"] else 503)
+        return json_answer(document, 200 if document["ready"] else 503)
 
     @router.get(
         "/metrics",
@@ -52,8 +52,3 @@ def operations_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-def _json(document: object, status: int) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    return Response(to_json(document), status, headers, "application/json")

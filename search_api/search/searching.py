@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from pydantic_core import to_json
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
@@ -24,6 +23,7 @@ from sightline.engine.vector_index.visible import Caller, VisibleIndex
 from sightline.search_api.http.concurrency import Gate
 from sightline.search_api.http.form_reading import Uploaded
 from sightline.search_api.http.hashing import hashed
+from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.request_fields import (
     ImageSearch,
     NearDuplicates,
@@ -238,10 +238,9 @@ class Searching:
             traceparent=request.trace,
         )
         self._count(fields, page, request.watch)
-        return Response(
-            to_json(answered.document(feedback=feedback)),
-            headers={"Server-Timing": request.watch.header(), "Cache-Control": "no-store"},
-            media_type="application/json",
+        return json_answer(
+            answered.document(feedback=feedback),
+            headers={"Server-Timing": request.watch.header()},
             background=BackgroundTask(self._impressions.record, impression),
         )
 
