@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 from pydantic import SecretStr
 
 from sightline.engine.object_store.s3 import S3ObjectStore
@@ -62,6 +62,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         limit_s = limit.args[0] if limit else TIMEOUT_S
         item.add_marker(pytest.mark.timeout(patient(limit_s)), append=False)
         item.add_marker(_tier(item))
+        if _repeats(item):
+            item.add_marker("no_cover")
+
+
+def _repeats(item: pytest.Item) -> bool:
+    """Whether it runs the same lines thousands of times: tracing them would double its time.
+
+    The tests that run them once tell which lines are reached.
+    """
+    return _tier(item) == "chaos" or is_hypothesis_test(getattr(item, "function", None))
 
 
 def _tier(item: pytest.Item) -> str:
