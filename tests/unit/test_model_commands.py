@@ -93,6 +93,23 @@ def test_a_run_becomes_a_model_that_settings_can_name(broker: MemoryBroker, tmp_
     assert np.array_equal(load_projection(chosen.projection).matrix, expected.matrix)
 
 
+def test_weights_that_no_package_brings_are_registered(
+    broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine has the network of the model, too, from the registry alone."""
+    weights = tmp_path / "own.safetensors"
+    weights.write_bytes(b"weights of our own")
+    monkeypatch.setenv("SIGHTLINE_EMBEDDER__WEIGHTS", str(weights))
+    model = released(run_folder(tmp_path / "run"))
+    monkeypatch.delenv("SIGHTLINE_EMBEDDER__WEIGHTS")
+    weights.unlink()
+    chosen = naming(load_settings(), ModelReference.parse(model))
+    found = embedder_settings(chosen, cache=tmp_path / "cache").weights
+    assert found is not None
+    assert found.read_bytes() == b"weights of our own"
+    assert len(broker.records(MODELS.name)) == 1
+
+
 def test_the_careful_strength_is_that_of_the_gate() -> None:
     """The command line, which loads no arrays to tell its help, has the same number."""
     assert CAREFUL == strength.CAREFUL

@@ -19,9 +19,17 @@ from sightline.engine.embedding.embedder import (
     Runtime,
     load_projection,
 )
-from sightline.engine.embedding.model_registry import CARD, LINEAGE, METRICS, PROJECTION
+from sightline.engine.embedding.model_files import ModelSource, model_source
+from sightline.engine.embedding.model_registry import (
+    CARD,
+    LINEAGE,
+    METRICS,
+    PROJECTION,
+    WEIGHTS,
+)
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.pictures.prepare import preprocess_digest
+from sightline.engine.settings import EmbedderSettings
 from sightline.training.models.candidates import Candidate
 from sightline.training.models.registry import NewModel
 
@@ -35,7 +43,7 @@ def registered(
     """The model as the registry keeps it; equal arguments give equal bytes.
 
     Args:
-        candidate: a projection over a network whose weights a package brings.
+        candidate: a projection over a network.
         name: what it is registered as.
         metrics: what was measured, for `metrics.json`.
         lineage: what it was made from, for `lineage.json`.
@@ -55,12 +63,21 @@ def registered(
         preprocess=preprocess_digest(source.input_size),
         dimensions=projection.matrix.shape[1],
         files={
+            **_own_weights(source),
             PROJECTION: _written(projection),
             CARD: written.encode(),
             METRICS: _json(metrics),
             LINEAGE: _json(lineage),
         },
     )
+
+
+def _own_weights(source: ModelSource) -> dict[str, bytes]:
+    """The network's weights, unless every installation has them anyway."""
+    packaged = model_source(EmbedderSettings(model=source.model))
+    if source.weights is None or source.weights_id == packaged.weights_id:
+        return {}
+    return {WEIGHTS: source.weights.read_bytes()}
 
 
 def vectors_as_served(candidate: Candidate, runtime: Runtime, crops: Crops) -> Features:
