@@ -21,7 +21,9 @@ from sightline.engine.event_log.kafka import (
     KafkaEventProducer,
     client_config,
 )
+from sightline.engine.event_log.kafka.clients import open_reader
 from sightline.engine.event_log.kafka.event_log import KafkaEventLog
+from sightline.engine.event_log.kafka.offsets import watermarks
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
@@ -176,11 +178,15 @@ class KafkaGaps:
 
     def commit(self, at: TopicPartition, *values: bytes) -> None:
         """See `Gaps.commit`."""
+        end = self._end(at) + len(values) + 1
         self._append(at, values).commit_transaction(patient(15))
+        eventually(lambda: self._end(at) >= end, reason="the end of the transaction in the log")
 
     def abort(self, at: TopicPartition, *values: bytes) -> None:
         """See `Gaps.abort`."""
+        end = self._end(at) + len(values) + 1
         self._append(at, values).abort_transaction(patient(15))
+        eventually(lambda: self._end(at) >= end, reason="the end of the transaction in the log")
 
     def delete_below(self, at: TopicPartition, offset: int) -> None:
         """See `Gaps.delete_below`."""
@@ -188,6 +194,12 @@ class KafkaGaps:
         place = KafkaPartition(self._settings.topic_prefix + at.topic, at.partition, offset)
         for answer in admin.delete_records([place]).values():
             answer.result(patient(15))
+
+    def _end(self, at: TopicPartition) -> int:
+        """Where readers see the log end: a transaction is acknowledged before its end is there."""
+        place = KafkaPartition(self._settings.topic_prefix + at.topic, at.partition)
+        with closing(open_reader(self._settings)) as reader:
+            return watermarks(reader, self._settings, place)[1]
 
     def _append(self, at: TopicPartition, values: tuple[bytes, ...]) -> Producer:
         name = f"{self._settings.topic_prefix}{uuid.uuid4().hex}"
