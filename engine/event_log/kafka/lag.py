@@ -11,6 +11,7 @@ from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.event_log.kafka.clients import ended, open_reader
 from sightline.engine.event_log.kafka.config import error_of
 from sightline.engine.event_log.kafka.producer import timestamp_of
+from sightline.engine.event_log.kafka.settling import committed_offsets, watermarks
 from sightline.engine.records import PartitionLag
 from sightline.engine.settings import KafkaSettings
 
@@ -53,10 +54,12 @@ class LagReader:
             if self._prefix + topic in known
             for partition in known[self._prefix + topic].partitions
         ]
-        return self._consumer.committed(partitions, timeout=_TIMEOUT_S) if partitions else []
+        if not partitions:
+            return []
+        return committed_offsets(self._consumer, partitions, timeout_s=_TIMEOUT_S)
 
     def _lag(self, at: TopicPartition, *, ages: bool) -> PartitionLag:
-        start, end = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S)
+        start, end = watermarks(self._consumer, at, timeout_s=_TIMEOUT_S)
         committed = at.offset if at.offset >= _OFFSET_UNSET else None
         first = max(start, committed or 0)
         oldest = self._time_of(at, first) if ages and first < end else None

@@ -11,7 +11,7 @@ from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.event_log.kafka.clients import ended, open_reader
 from sightline.engine.event_log.kafka.config import error_of
 from sightline.engine.event_log.kafka.consumer import message_of
-from sightline.engine.event_log.kafka.offsets import watermarks
+from sightline.engine.event_log.kafka.settling import watermarks
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import KafkaSettings
 
@@ -48,7 +48,7 @@ def next_record(settings: KafkaSettings, at: TopicPartition, offset: int) -> int
     place = KafkaPartition(settings.topic_prefix + at.topic, at.partition)
     consumer = open_reader(settings)
     try:
-        low, high = watermarks(consumer, settings, place)
+        low, high = watermarks(consumer, place, timeout_s=settings.request_timeout_s)
         if offset >= high:
             return high
         following = _records(consumer, settings, place, max(low, offset))
@@ -62,7 +62,7 @@ def next_record(settings: KafkaSettings, at: TopicPartition, offset: int) -> int
 def _last(consumer: Consumer, settings: KafkaSettings, name: str, number: int) -> Message | None:
     """The last that can be read: ends of transactions and aborted records may lie behind it."""
     place = KafkaPartition(name, number)
-    low, high = watermarks(consumer, settings, place)
+    low, high = watermarks(consumer, place, timeout_s=settings.request_timeout_s)
     back = 1
     while high > low:
         start = max(low, high - back)

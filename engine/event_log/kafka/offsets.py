@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from datetime import datetime
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from sightline.engine.errors import RefusedToStart
 from sightline.engine.event_log.kafka.clients import open_consumer
 from sightline.engine.event_log.kafka.config import error_of
+from sightline.engine.event_log.kafka.settling import committed_offsets, watermarks
 from sightline.engine.settings import KafkaSettings
-
-_NEW = {
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-}
-_PAUSE_S = 0.05
 
 
 def start_offsets(
@@ -30,12 +23,15 @@ def start_offsets(
     Raises:
         PartUnavailable: the broker did not answer for `request_timeout_s`.
     """
-    name = settings.topic_prefix + topic
+    name, timeout_s = settings.topic_prefix + topic, settings.request_timeout_s
     consumer = open_consumer(settings, group)
     try:
         wanted = [KafkaPartition(name, partition) for partition in sorted(partitions)]
-        found = consumer.committed(wanted, timeout=settings.request_timeout_s)
-        return {at.partition: max(at.offset, watermarks(consumer, settings, at)[0]) for at in found}
+        found = committed_offsets(consumer, wanted, timeout_s=timeout_s)
+        starts = (watermarks(consumer, at, timeout_s=timeout_s)[0] for at in found)
+        return {
+            at.partition: max(at.offset, start) for at, start in zip(found, starts, strict=True)
+        }
     except KafkaException as error:
         raise error_of(error, f"asking where to start in {topic}") from error
     finally:
@@ -53,18 +49,19 @@ def offsets_since(settings: KafkaSettings, topic: str, since: datetime | None) -
     Raises:
         PartUnavailable: the broker did not answer for `request_timeout_s`.
     """
-    name = settings.topic_prefix + topic
+    name, timeout_s = settings.topic_prefix + topic, settings.request_timeout_s
     consumer = open_consumer(settings, "offsets-since")
     try:
-        known = consumer.list_topics(timeout=settings.request_timeout_s).topics
+        known = consumer.list_topics(timeout=timeout_s).topics
         numbers = sorted(known[name].partitions) if name in known else []
         if since is None:
             return dict.fromkeys(numbers, 0)
         # The ends first: what is appended from now on must not be passed over.
-        ends = {p: watermarks(consumer, settings, KafkaPartition(name, p))[1] for p in numbers}
+        places = (KafkaPartition(name, number) for number in numbers)
+        ends = {p.partition: watermarks(consumer, p, timeout_s=timeout_s)[1] for p in places}
         since_ms = round(since.timestamp() * 1_000)
         wanted = [KafkaPartition(name, number, since_ms) for number in numbers]
-        found = consumer.offsets_for_times(wanted, timeout=settings.request_timeout_s)
+        found = consumer.offsets_for_times(wanted, timeout=timeout_s)
         return {at.partition: at.offset if at.offset >= 0 else ends[at.partition] for at in found}
     except KafkaException as error:
         raise error_of(error, f"asking where to start in {topic}") from error
@@ -90,23 +87,3 @@ def partition_count(settings: KafkaSettings, topic: str) -> int:
     if not known.partitions:
         raise RefusedToStart(f"there is no topic {name}: create it with `sightline topics create`")
     return len(known.partitions)
-
-
-def watermarks(
-    consumer: Consumer, settings: KafkaSettings, place: KafkaPartition
-) -> tuple[int, int]:
-    """Start and end; of a topic made just now only once its leader knows of it.
-
-    Raises:
-        KafkaException: the broker did not answer for `request_timeout_s`.
-    """
-    deadline = time.monotonic() + settings.request_timeout_s
-    while True:
-        try:
-            low, high = consumer.get_watermark_offsets(place, timeout=settings.request_timeout_s)
-        except KafkaException as error:
-            if error.args[0].code() not in _NEW or time.monotonic() > deadline:
-                raise
-            time.sleep(_PAUSE_S)
-        else:
-            return int(low), int(high)
