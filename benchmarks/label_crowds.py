@@ -8,22 +8,22 @@ label to be found for it. All within one epoch, below every bot threshold.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from benchmarks.label_replay import (
     Epochs,
     Triples,
-    capped_by_version_1,
     closed_searches,
     closing_ms,
-    print_table,
+    put_between_marks,
     triples_by_anchor,
 )
 from sightline.producers.click_simulator.attack import Attack
 from sightline.producers.click_simulator.catalogue import (
     CatalogueShape,
-    Picture,
     SimulatedCatalogue,
 )
 from sightline.producers.click_simulator.delivery import Network
@@ -109,15 +109,12 @@ class World:
         case = self.case
         name = f"session-{number % case.sessions}"
         return Attack(
-            anchor=self._anchor(number % case.anchors),
+            anchor=self.catalogue.pictures[number % case.anchors],
             target=self.target,
             acts=case.acts,
             kind=case.kind,
             in_the_name_of="person-0" if case.as_somebody and self.names_count else name,
         )
-
-    def _anchor(self, number: int) -> Picture:
-        return self.catalogue.pictures[number]
 
 
 def weights(triples: Iterator[Mined], target: str) -> tuple[float, float]:
@@ -129,6 +126,14 @@ def weights(triples: Iterator[Mined], target: str) -> tuple[float, float]:
         else:
             chosen += mined.sampling_weight
     return bought, chosen
+
+
+def capped_by_version_1(triples: Triples, rules: LabelRules) -> Triples:
+    """The hot anchor of rules version 1: the k smallest ids, each with weight n / k."""
+    kept = sorted(triples, key=lambda pair: pair[0])[: rules.hot_anchor_triples]
+    for _, mined in kept:
+        mined.sampling_weight = len(triples) / len(kept)
+    return kept
 
 
 def version_1(world: World) -> Iterator[Mined]:
@@ -158,7 +163,7 @@ def _row(case: Case) -> str:
     return f"| {case.told} | " + " | ".join(f"{b:.0f} : {c:.0f}" for b, c in found) + " |"
 
 
-def table(_: int) -> str:
+def table() -> str:
     """The table as Markdown."""
     head = f"| besides {PEOPLE} people | version 1 | version 2 | 2, `min_actors` = {MIN_ACTORS} |"
     lines = [
@@ -173,7 +178,13 @@ def table(_: int) -> str:
 
 def main() -> None:
     """Print the table, or put it between its marks in a page."""
-    print_table(table, "label crowds", size=0, help_text=__doc__ or "")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", type=Path, help="a page with the marks")
+    arguments = parser.parse_args()
+    text = table()
+    print(text)
+    if arguments.write:
+        put_between_marks(arguments.write, "label crowds", text)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from benchmarks.label_replay import (
     clicked_for,
     closed_searches,
     closing_ms,
+    history_of,
     put_between_marks,
     triples_by_anchor,
-    uncapped,
 )
 from benchmarks.photo_models import photo_site
 from sightline.engine.event_log.partitions import partition_of
@@ -39,7 +39,7 @@ from sightline.producers.click_simulator.simulated_log import SimulatedLog, Site
 from sightline.producers.click_simulator.truth import Truth
 from sightline.stream_workers.labels.codecs.searches import Search
 from sightline.stream_workers.labels.codecs.triples import Mined
-from sightline.stream_workers.labels.mine.epoch import Clicked, clicked_by_people
+from sightline.stream_workers.labels.mine.epoch import Clicked
 from sightline.stream_workers.labels.mine.votes import cap_actors, one_vote_each
 from sightline.stream_workers.labels.rules import LabelRules
 
@@ -74,6 +74,11 @@ class Precision:
     attacker: float
 
 
+def uncapped(rules: LabelRules) -> LabelRules:
+    """The same without bounds on anchors and negatives."""
+    return replace(rules, hot_anchor_triples=10**9, popular_negative_triples=10**9)
+
+
 def mine(epochs: Epochs, rules: LabelRules, guards: Guards) -> Iterator[Mined]:
     """Every triple, with no cap on anchors and negatives, and with some guards off."""
     rules = uncapped(rules)
@@ -106,13 +111,12 @@ def two_clicks_away(epochs: Epochs, rules: LabelRules, *, targets: int) -> Itera
         rules: the numbers.
         targets: partitions of the miner, which sees the clicks of its own anchors alone.
     """
-    clicked = {e: clicked_by_people(s for _, s in searches) for e, searches in epochs.items()}
+    history = history_of(epochs, rules)
     for epoch, triples in triples_by_anchor(epochs, uncapped(rules)):
-        history = [clicked.get(e, {}) for e in range(epoch - rules.history, epoch + 1)]
         near: frozenset[str] | None = None
         for _, mined in _bounded(triples, rules, Guards()):
             if near is None:
-                near = _within_two(mined.anchor_id, _seen(mined.anchor_id, history, targets))
+                near = _within_two(mined.anchor_id, _seen(mined.anchor_id, history[epoch], targets))
             if mined.negative_id not in near:
                 yield mined
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sightline.engine.event_log.partitions import partition_of
@@ -73,54 +71,27 @@ def triples_by_anchor(
         rules: the numbers.
         others: whether what other people clicked is no negative.
     """
-    clicked = {
-        epoch: clicked_by_people(search for _, search in searches) if others else {}
-        for epoch, searches in epochs.items()
-    }
+    history = history_of(epochs, rules) if others else {}
     for epoch, searches in epochs.items():
-        history = [clicked.get(e, {}) for e in range(epoch - rules.history, epoch + 1)]
         found: defaultdict[str, Triples] = defaultdict(list)
         for _, search in sorted(searches, key=lambda pair: pair[1].search_id):
-            wanted = clicked_for(search.anchor_id, history)
+            wanted = clicked_for(search.anchor_id, history.get(epoch, ()))
             found[search.anchor_id] += mine_search(search, wanted, rules)
         yield from ((epoch, triples) for triples in found.values())
+
+
+def history_of(epochs: Epochs, rules: LabelRules) -> dict[int, list[Clicked]]:
+    """What people clicked in each epoch and in those before it that the rules look back to."""
+    clicked = {e: clicked_by_people(s for _, s in searches) for e, searches in epochs.items()}
+    return {
+        epoch: [clicked.get(e, {}) for e in range(epoch - rules.history, epoch + 1)]
+        for epoch in epochs
+    }
 
 
 def clicked_for(anchor_id: str, history: Iterable[Clicked]) -> frozenset[str]:
     """What people clicked for an anchor."""
     return frozenset().union(*(epoch.get(anchor_id, ()) for epoch in history))
-
-
-def capped_by_version_1(triples: Triples, rules: LabelRules) -> Triples:
-    """The hot anchor of rules version 1: the k smallest ids, each with weight n / k."""
-    kept = sorted(triples, key=lambda pair: pair[0])[: rules.hot_anchor_triples]
-    for _, mined in kept:
-        mined.sampling_weight = len(triples) / len(kept)
-    return kept
-
-
-def uncapped(rules: LabelRules) -> LabelRules:
-    """The same without bounds on anchors and negatives."""
-    return replace(rules, hot_anchor_triples=10**9, popular_negative_triples=10**9)
-
-
-def print_table(table: Callable[[int], str], name: str, *, size: int, help_text: str) -> None:
-    """Print a table, or put it between the marks of that name in a page.
-
-    Args:
-        table: makes it.
-        name: of the marks.
-        size: of the simulation unless `--events` says another.
-        help_text: of the command.
-    """
-    parser = argparse.ArgumentParser(description=help_text)
-    parser.add_argument("--events", type=int, default=size)
-    parser.add_argument("--write", type=Path, help="a page with the marks")
-    arguments = parser.parse_args()
-    text = table(arguments.events)
-    print(text)
-    if arguments.write:
-        put_between_marks(arguments.write, name, text)
 
 
 def put_between_marks(page: Path, name: str, text: str) -> None:
