@@ -28,6 +28,7 @@ from sightline.search_api.images.status import EVERYTHING, ImageStatus
 from sightline.search_api.images.writes import Accepted
 from sightline.search_api.threads.pools import ApiThreads
 from tests.indexed_images import SPEC, decision, image
+from tests.patience import patient
 from tests.worker_parts import MemoryLog
 
 BLOCK = Verdict(moderation=Moderation.BLOCKED)
@@ -56,7 +57,7 @@ class OvertakenModeration(ImageModeration):
         decided = super().decide(image_id, verdict)
         if decided.decision.version == 1:
             self.made.set()
-            self.overtaken.wait(60)
+            self.overtaken.wait(patient(60))
         return decided
 
     made: threading.Event
@@ -79,7 +80,7 @@ def test_an_older_decision_does_not_replace_a_newer(
 
     async def main() -> ImageModerated:
         first = asyncio.create_task(moderating.decide("cat", BLOCK))
-        await asyncio.to_thread(moderation.made.wait, 60)
+        await asyncio.to_thread(moderation.made.wait, patient(60))
         second = await moderating.decide("cat", ALLOW)
         moderation.overtaken.set()
         await first
