@@ -37,12 +37,12 @@ from sightline.stream_workers.labels.done_epochs import DoneRange
 from sightline.stream_workers.labels.groups import join_group, mine_group
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.stage.done_topic import done_ranges
+from tests.conftest import ROOT
 from tests.label_shell import StreamedTopics
 from tests.oracle_labels import Recorded
 from tests.patience import patient
 from tests.waiting import eventually
 
-ROOT = Path(__file__).resolve().parent.parent
 TOPICS = (
     INTERACTIONS_IMPORTED,
     INTERACTIONS_IMPORTED_DLQ,

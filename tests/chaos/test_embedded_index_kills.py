@@ -10,12 +10,12 @@ from random import Random
 
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
+from tests.conftest import ROOT
 from tests.indexed_images import SPEC, Kind, image, query
 
 ROUNDS = 8
 IMAGES = 400
 SETTINGS = IndexSettings(optimise_after=300)
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 def version_kind(version: int) -> Kind:
@@ -39,7 +39,7 @@ def killed_after(directory: Path, first: int, reports: int) -> tuple[int, int]:
     """Start a writer, kill it after so many reports; the last (version, images) it flushed."""
     command = [sys.executable, "-m", "tests.chaos.test_embedded_index_kills"]
     with subprocess.Popen(
-        [*command, str(directory), str(first)], stdout=subprocess.PIPE, text=True, cwd=_ROOT
+        [*command, str(directory), str(first)], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as writer:
         assert writer.stdout is not None
         for _ in range(reports):

@@ -12,7 +12,6 @@ import inspect
 import textwrap
 import tomllib
 from importlib.metadata import version
-from pathlib import Path
 
 import h11
 import pytest
@@ -20,8 +19,8 @@ from uvicorn.protocols.http import h11_impl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from sightline.infra.processes.http_connections import BoundedConnection
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = {
     "__init__": ["self", "config", "server_state", "app_state", "_loop"],
     "connection_made": ["self", "transport"],

@@ -18,8 +18,8 @@ from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import KafkaSettings, StoreSettings
 from sightline.schemas.topics import IMAGES, TOPICS
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("schemas", "engine", "producers", "stream_workers", "search_api", "training", "infra")
 PICTURE = b"\xff\xd8\xff not looked at by a producer"
 PUBLISH = """

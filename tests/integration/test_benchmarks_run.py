@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import NAMES
+from tests.conftest import ROOT
 from tests.patience import patient
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -42,11 +42,10 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageChanged, ImageDeleted, ImageUploaded
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, TOPICS
+from tests.conftest import ROOT
 from tests.listening import Listener
 from tests.patience import patient
 from tests.waiting import eventually
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from sightline.search_api.http.problems import PROBLEM_TYPES
 from sightline.search_api.http.request_fields import ImageSearch, UploadSearch
 from sightline.search_api.page.routes import FILES, FOR_OTHERS
 from tests.api_parts import ApiWorld, app_of
+from tests.conftest import ROOT
 
-PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+PAGE = ROOT / "docs" / "api.md"
 
 
 def test_every_endpoint_is_documented(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -24,6 +23,7 @@ from sightline.schemas.interactions import (
 )
 from sightline.schemas.searches import ImageQuery, ResultsShown, ShownImage
 from sightline.stream_workers.labels.rules import LabelRules
+from tests.conftest import ROOT
 from tests.label_shell import StreamedTopics, stream
 from tests.label_world import far_hash, instant
 from tests.oracle_labels import Recorded
@@ -33,7 +33,7 @@ MINUTE = 60_000
 ISSUED = 1_772_366_400_000 + 3 * MINUTE
 ARRIVED = ISSUED + 5_000
 CLOSED = ISSUED + 60 * MINUTE
-PAGE = Path(__file__).resolve().parents[2] / "docs/interactions.md"
+PAGE = ROOT / "docs/interactions.md"
 Told = dict[str, Any]
 
 

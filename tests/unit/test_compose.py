@@ -22,8 +22,8 @@ from sightline.infra.cli.main import app
 from sightline.infra.local import compose_environment
 from sightline.infra.local.minio_binary import VERSION
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 OURS = ("worker", "bridge", "join", "mine", "sink", "api")
 VARIABLE = re.compile(r"\$\{([A-Z_]+):\?[^}]*\}")
 

@@ -24,6 +24,7 @@ from sightline.training.models.default_projection import (
     raw_quality,
     read_manifest,
 )
+from tests.conftest import ROOT
 from tests.nasty_files import TURNED, oriented_scenes
 from tests.pictures import encoded
 
@@ -146,7 +147,7 @@ def test_held_out_labels_have_no_part_in_the_mean() -> None:
 
 def test_the_model_card_describes_what_ships() -> None:
     """The card names the files by their hashes, and the digests that they give."""
-    card = (Path(__file__).parents[2] / "docs/models/efficientnet_lite0.md").read_text()
+    card = (ROOT / "docs/models/efficientnet_lite0.md").read_text()
     source = model_source(EmbedderSettings())
     assert source.weights_id in card
     assert str(source.projection_id) in card

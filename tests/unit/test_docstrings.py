@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
+
 ROOMS = ("schemas", "engine", "producers", "stream_workers", "search_api", "training", "infra")
 MIN_WORDS = 7
 REFERENCE = re.compile(r"See `\w+\.\w+`")
@@ -18,9 +18,7 @@ FRAGMENT = re.compile(r"(Of|As)\b")
 
 
 def _modules() -> list[str]:
-    found = (
-        file.relative_to(CHECKOUT) for room in ROOMS for file in (CHECKOUT / room).rglob("*.py")
-    )
+    found = (file.relative_to(ROOT) for room in ROOMS for file in (ROOT / room).rglob("*.py"))
     return sorted(file.as_posix() for file in found)
 
 
@@ -54,7 +52,7 @@ def _obscure(source: str) -> list[str]:
 @pytest.mark.parametrize("module", _modules())
 def test_docstrings_say_something(module: str) -> None:
     """A docstring has seven words or names its port's contract, and is no "Of …" or "As …"."""
-    assert _obscure((CHECKOUT / module).read_text()) == []
+    assert _obscure((ROOT / module).read_text()) == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
 
 MAY_IMPORT = {
     "schemas": set(),
@@ -45,12 +45,12 @@ STRANGERS = {
 }
 """Two stages that speak through their topics alone: what both need lies in `labels/`."""
 
-MODULES = sorted(path for room in MAY_IMPORT for path in (CHECKOUT / room).rglob("*.py"))
+MODULES = sorted(path for room in MAY_IMPORT for path in (ROOT / room).rglob("*.py"))
 
 
 def imported(path: Path) -> Iterator[str]:
     """Dotted names that a module imports, wherever in it; relative ones made absolute."""
-    inside = path.relative_to(CHECKOUT).parent.parts
+    inside = path.relative_to(ROOT).parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -64,13 +64,13 @@ def imported(path: Path) -> Iterator[str]:
 
 def place(path: Path) -> str:
     """Where a module lies in the checkout."""
-    return path.relative_to(CHECKOUT).as_posix()
+    return path.relative_to(ROOT).as_posix()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=place)
 def test_a_room_imports_only_what_the_law_allows(path: Path) -> None:
     """Dependencies point one way: towards schemas."""
-    room = path.relative_to(CHECKOUT).parts[0]
+    room = path.relative_to(ROOT).parts[0]
     allowed = MAY_IMPORT[room] | {room}
     if any(fnmatch(place(path), pattern) for pattern in PUBLISHERS):
         allowed = allowed | {"producers"}
@@ -107,7 +107,7 @@ def packages_imported(path: Path) -> set[str]:
 def _folder_of(name: list[str]) -> str | None:
     """The folder of the module that a dotted name lies in, or names."""
     for length in range(len(name), 0, -1):
-        at = CHECKOUT.joinpath(*name[:length])
+        at = ROOT.joinpath(*name[:length])
         if at.with_suffix(".py").is_file():
             return place(at.parent)
         if (at / "__init__.py").is_file():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from sightline.producers.interactions.history.rows import Row, Said
 from sightline.schemas.interactions import Interaction, Kind
+from tests.conftest import ROOT
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "interactions.md").read_text()
+PAGE = (ROOT / "docs" / "interactions.md").read_text()
 
 
 @pytest.mark.parametrize("name", [*Row.model_fields, *Interaction.model_fields, *Kind, *Said])

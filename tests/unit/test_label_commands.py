@@ -28,9 +28,10 @@ from sightline.infra.commands.labels import LabelCommands, run_sink
 from sightline.schemas.topics import SEARCHES_CLOSED
 from sightline.search_api.app import create_app
 from tests.api_parts import BASE_URL, KEYS, ApiWorld
+from tests.conftest import ROOT
 from tests.label_rows import closed, closed_message, counted, graded, marker, search
 
-PAGE = Path(__file__).parents[2] / "docs/labels-data.md"
+PAGE = ROOT / "docs/labels-data.md"
 
 
 def commands(group: Any, name: str = "sightline") -> Iterator[tuple[str, Any]]:

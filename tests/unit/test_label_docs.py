@@ -12,8 +12,9 @@ import pytest
 
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import StoreSettings, load_settings
+from tests.conftest import ROOT
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = ROOT / "docs"
 
 
 def sample(page: str, language: str, number: int = 0) -> str:

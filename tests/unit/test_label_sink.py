@@ -29,6 +29,7 @@ from sightline.schemas.searches import CropBox, UploadQuery
 from sightline.schemas.topics import TRAINING_TRIPLES
 from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.labels.sink.partition import PartitionSink
+from tests.conftest import ROOT
 from tests.label_rows import records, retracted, triple, triple_id
 
 BUCKET = "sightline"
@@ -288,6 +289,6 @@ def test_pandas_duckdb_and_torch_read_the_files_as_they_are(
 
 def test_every_column_is_documented() -> None:
     """docs/labels-data.md has a line for each."""
-    page = (Path(__file__).parents[2] / "docs/labels-data.md").read_text()
+    page = (ROOT / "docs/labels-data.md").read_text()
     columns = [*TRIPLES.names, *RETRACTIONS.names]
     assert [name for name in columns if f"`{name}`" not in page] == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -19,11 +18,12 @@ from sightline.schemas.topics import INTERACTIONS, INTERACTIONS_LATE, TRAINING_T
 from sightline.stream_workers.labels.explain.evidence import find_triple, gather
 from sightline.stream_workers.labels.explain.why import Why, triple_story, why_image
 from sightline.stream_workers.labels.rules import LabelRules
+from tests.conftest import ROOT
 from tests.label_rows import closed, closed_message, encoded, graded, message, mined, search
 
 RULES = LabelRules()
 EPOCH = 2_954_232
-PAGE = Path(__file__).parents[2] / "docs/labels-data.md"
+PAGE = ROOT / "docs/labels-data.md"
 HASHES = [f"{Random(n).getrandbits(256):064x}" for n in range(10)]
 
 

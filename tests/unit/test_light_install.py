@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.patience import patient
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 HEAVY = (
     "PIL",
@@ -69,8 +67,8 @@ for name in names:
 def modules_of(room: str) -> list[str]:
     """The installed names of all modules of a room."""
     return [
-        ".".join(("sightline", *path.relative_to(CHECKOUT).with_suffix("").parts))
-        for path in sorted((CHECKOUT / room).rglob("*.py"))
+        ".".join(("sightline", *path.relative_to(ROOT).with_suffix("").parts))
+        for path in sorted((ROOT / room).rglob("*.py"))
         if not path.name.startswith("__")
     ]
 

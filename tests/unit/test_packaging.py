@@ -9,8 +9,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-PROJECT: Any = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+from tests.conftest import ROOT
+
+PROJECT: Any = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 ROOMS = ("schemas", "engine", "producers", "stream_workers", "search_api", "training", "infra")
 PACKAGES = {
@@ -29,9 +30,9 @@ PACKAGES = {
 def packages_in_the_tree() -> set[str]:
     """The installed name of every folder of a room that has an `__init__.py`."""
     return {
-        ".".join(("sightline", *path.parent.relative_to(CHECKOUT).parts))
+        ".".join(("sightline", *path.parent.relative_to(ROOT).parts))
         for room in ROOMS
-        for path in (CHECKOUT / room).rglob("__init__.py")
+        for path in (ROOT / room).rglob("__init__.py")
     }
 
 
@@ -43,7 +44,7 @@ def test_every_package_of_the_tree_is_installed() -> None:
 
 def test_every_module_lies_in_a_package() -> None:
     """A module in a folder without `__init__.py` would be missing in the wheel."""
-    modules = {path.parent for room in ROOMS for path in (CHECKOUT / room).rglob("*.py")}
+    modules = {path.parent for room in ROOMS for path in (ROOT / room).rglob("*.py")}
     assert [str(folder) for folder in modules if not (folder / "__init__.py").is_file()] == []
 
 
@@ -55,7 +56,7 @@ def test_rooms_map_to_the_top_level_folders() -> None:
 def test_nothing_is_installed_at_the_top_level() -> None:
     """No `schemas` or `engine` in a platform service's environment, and no `sightline/__init__`."""
     assert all(name.startswith("sightline.") for name in SETUPTOOLS["packages"])
-    assert not (CHECKOUT / "sightline").exists()
+    assert not (ROOT / "sightline").exists()
 
 
 def test_the_base_install_is_light() -> None:
@@ -99,6 +100,6 @@ def test_what_is_imported_is_declared() -> None:
         (ROOMS, ours),
         (("tests", "benchmarks"), ours | declared(PROJECT["dependency-groups"]["dev"])),
     ):
-        wanted = set.union(*(modules_imported(CHECKOUT / folder) for folder in folders))
+        wanted = set.union(*(modules_imported(ROOT / folder) for folder in folders))
         packages = {PACKAGES.get(name, name.replace("_", "-")) for name in wanted}
         assert packages - allowed == set()

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from sightline.engine.settings import Scope
+from tests.conftest import ROOT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-PAGE = (CHECKOUT / "docs/security.md").read_text()
+PAGE = (ROOT / "docs/security.md").read_text()
 NAMED = re.findall(r"`(tests/[a-z0-9_/]+\.py)(?:::(test_[a-z0-9_]+))?`", PAGE)
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED, ids=lambda name: name)
 def test_every_named_test_exists(file: str, test: str) -> None:
     """A promise without a test is none."""
-    text = (CHECKOUT / file).read_text()
+    text = (ROOT / file).read_text()
     assert re.search(rf"^def {test or 'test_'}", text, re.MULTILINE)
 
 
@@ -32,7 +31,7 @@ def test_every_promise_names_its_test() -> None:
 def test_every_named_command_exists(target: str) -> None:
     """`make` knows it."""
     assert f"`make {target}`" in PAGE
-    assert re.search(rf"^{target}:", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("scope", Scope)

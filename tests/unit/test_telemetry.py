@@ -6,7 +6,6 @@ import io
 import json
 import logging
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from prometheus_client import generate_latest
@@ -25,8 +24,9 @@ from sightline.engine.trace_context import (
     traceparent_of,
 )
 from sightline.schemas.indexed import Lane, Outcome, StageTimes
+from tests.conftest import ROOT
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+PAGE = ROOT / "docs" / "metrics.md"
 
 
 def times(**later_ms: float) -> StageTimes:

@@ -15,9 +15,10 @@ from safetensors.numpy import save_file
 from sightline.infra.cli import main
 from sightline.training.loop import run_folder, training
 from sightline.training.loop.settings import HeadSettings
+from tests.conftest import ROOT
 from tests.learning import world
 
-PAGE = (Path(__file__).parents[2] / "docs/training.md").read_text()
+PAGE = (ROOT / "docs/training.md").read_text()
 COMMAND: Any = typer.main.get_command(main.app)
 OPTIONS = [option for p in COMMAND.commands["train"].params for option in p.opts]
 

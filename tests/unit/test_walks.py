@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-PAGE = (CHECKOUT / "docs" / "walks.md").read_text(encoding="utf-8")
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "walks.md").read_text(encoding="utf-8")
 _, UPLOAD, CLICK = re.split(r"^## .*$", PAGE, flags=re.MULTILINE)
 PLACE = re.compile(r"`([a-z_]+/[\w/]+\.(?:py|js))(?::([\w.]+))?`")
 MOST_FILES = 40
@@ -38,7 +39,7 @@ def names_in(path: Path) -> set[str]:
 @pytest.mark.parametrize(("path", "name"), sorted({*places(UPLOAD), *places(CLICK)}))
 def test_each_step_is_where_the_walk_says(path: str, name: str) -> None:
     """A renamed function is renamed on the page too."""
-    file = CHECKOUT / path
+    file = ROOT / path
     assert file.is_file()
     if name:
         assert name in names_in(file)

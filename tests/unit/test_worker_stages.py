@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -59,6 +58,7 @@ from sightline.stream_workers.indexing.task import (
     Rejection,
 )
 from sightline.stream_workers.indexing.turns import Turns
+from tests.conftest import ROOT
 from tests.worker_parts import MemoryIndex, MemoryLog, TinyEmbedder, tiny_decode
 from tests.worker_world import public, reference
 
@@ -190,7 +190,7 @@ def private(image_id: str, version: int, data: bytes) -> ImageState:
 @pytest.mark.parametrize("move", get_args(Move))
 def test_every_move_is_explained(move: type) -> None:
     """The architecture's table says who returns it and what the router does with it."""
-    page = (Path(__file__).resolve().parents[2] / "docs/architecture.md").read_text()
+    page = (ROOT / "docs/architecture.md").read_text()
     assert f"| `{move.__name__}(" in page
 
 
