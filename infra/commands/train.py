@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from sightline.training.datasets.pictures import (
     public_pictures,
     uploaded_pictures,
 )
+from sightline.training.loop.checkpoint import StaleCheckpoint
 from sightline.training.loop.code import code_record
 from sightline.training.loop.learning import LearningSettings, Learnt, learn
 from sightline.training.loop.run_folder import begin_run, end_run, read_record
@@ -71,6 +73,8 @@ class _Labels:
 def run_training(settings: Settings, wishes: TrainWishes, say: Say) -> Learnt:
     """Read, look, learn and write; a repeat after a kill goes on with the same result.
 
+    Where triples, judgements or pictures have come since, the repeat begins again with them.
+
     Raises:
         SettingsInvalid: the folder holds a run already, or there is nothing to train on.
         PartUnavailable: the log or the store did not answer; repeat it.
@@ -89,9 +93,21 @@ def run_training(settings: Settings, wishes: TrainWishes, say: Say) -> Learnt:
         say(f"{count} pictures left out: {reason}")
     groups = [pictures[image].group for image in made.features.images]
     start = _start(source, made.features)
-    learnt = learn(
-        labels.pairs, made.features, start, wishes.learning, labels=groups, checkpoint=checkpoint
+    learning = partial(
+        learn,
+        labels.pairs,
+        made.features,
+        start,
+        wishes.learning,
+        labels=groups,
+        checkpoint=checkpoint,
     )
+    try:
+        learnt = learning()
+    except StaleCheckpoint:
+        say("what there is to learn from has changed since the kill: it begins again")
+        checkpoint.unlink()
+        learnt = learning()
     end_run(wishes.folder, learnt, _record(wishes, labels, made, source, runtime))
     return learnt
 

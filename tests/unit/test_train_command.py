@@ -157,12 +157,9 @@ def test_equal_runs_are_equal_files(place: Place) -> None:
     assert place.train("other", learning=other)["head.safetensors"] != once["head.safetensors"]
 
 
-@pytest.mark.parametrize("dies_after", [1, 2])
-def test_a_killed_run_goes_on(
-    place: Place, dies_after: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same command again; what it leaves is what an undisturbed one leaves."""
-    done, calls = Steps.done, iter(range(dies_after))
+def kill(place: Place, name: str, monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """Train into a folder, and die after so many checkpoints."""
+    done, calls = Steps.done, iter(range(after))
 
     def dying(self: Steps, *arguments: Any, **options: Any) -> Any:
         next(calls)
@@ -171,9 +168,33 @@ def test_a_killed_run_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(Steps, "done", dying)
         with pytest.raises(StopIteration):
-            place.train("killed")
-    assert [path.name for path in (place.folder / "killed").iterdir()] == ["checkpoint.safetensors"]
+            place.train(name)
+    assert [path.name for path in (place.folder / name).iterdir()] == ["checkpoint.safetensors"]
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_killed_run_goes_on(place: Place, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same command again; what it leaves is what an undisturbed one leaves."""
+    kill(place, "killed", monkeypatch, after=after)
     assert place.train("killed") == place.train("undisturbed")
+
+
+def test_a_killed_run_begins_again_with_what_came_since(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clicks do not wait for a training to come back: it takes them with it."""
+    kill(place, "killed", monkeypatch, after=2)
+    place.sink([clicked(60), clicked(61)], 60)
+    assert place.train("killed") == place.train("undisturbed")
+
+
+def test_a_deployment_without_clicks_is_told_so(place: Place) -> None:
+    """With pictures or without any: there is nothing to train on."""
+    for record in place.store.list(BUCKET, "labels/"):
+        place.store.delete(BUCKET, record.key)
+    for corpus in (4, 0):
+        with pytest.raises(SettingsInvalid, match="nothing to train on"):
+            place.train("run", corpus=corpus)
 
 
 def test_an_earlier_run_s_triples_again(place: Place) -> None:

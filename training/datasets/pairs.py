@@ -7,7 +7,7 @@ no click is trained several times.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -64,8 +64,8 @@ class ClickPairs:
         counts = np.diff(self.negative_starts)[at]
         starts = _starts(counts)
         within = np.arange(starts[-1]) - np.repeat(starts[:-1], counts)
-        return ClickPairs(
-            images=self.images,
+        return replace(
+            self,
             anchor=self.anchor[at],
             positive=self.positive[at],
             negative_starts=starts,
@@ -79,17 +79,7 @@ class ClickPairs:
     def with_negatives(self, kept: NDArray[np.bool_]) -> ClickPairs:
         """All the pairs, with those of their negatives for which `kept` (m,) is true."""
         counts = np.bincount(self.owners()[kept], minlength=len(self))
-        return ClickPairs(
-            images=self.images,
-            anchor=self.anchor,
-            positive=self.positive,
-            negative_starts=_starts(counts),
-            negatives=self.negatives[kept],
-            weight=self.weight,
-            grade=self.grade,
-            issued_at_ms=self.issued_at_ms,
-            search=self.search,
-        )
+        return replace(self, negative_starts=_starts(counts), negatives=self.negatives[kept])
 
     def among(self, images: Sequence[str]) -> ClickPairs:
         """Number by the rows of `images`; pairs and negatives that it lacks are left out."""
@@ -97,16 +87,12 @@ class ClickPairs:
         new = np.asarray([row.get(image, NONE) for image in self.images], np.int32)
         thinned = self.with_negatives(new[self.negatives] != NONE)
         kept = thinned.chosen((new[self.anchor] != NONE) & (new[self.positive] != NONE))
-        return ClickPairs(
+        return replace(
+            kept,
             images=tuple(images),
             anchor=new[kept.anchor],
             positive=new[kept.positive],
-            negative_starts=kept.negative_starts,
             negatives=new[kept.negatives],
-            weight=kept.weight,
-            grade=kept.grade,
-            issued_at_ms=kept.issued_at_ms,
-            search=kept.search,
         )
 
 

@@ -23,6 +23,10 @@ Floats = NDArray[np.float32]
 _TENSORS = ("residual", "first_moment", "second_moment", "losses", "shares")
 
 
+class StaleCheckpoint(SettingsInvalid):
+    """A checkpoint is of a training on other data or with other settings, or cannot be read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Checkpoint:
     """What there is after so many steps; batches follow from the seed and the step's number."""
@@ -53,20 +57,20 @@ class Checkpoint:
         """What was saved; None: nothing.
 
         Raises:
-            SettingsInvalid: unreadable, or of another training.
+            StaleCheckpoint: unreadable, or of another training.
         """
         if not path.exists():
             return None
         try:
             with safe_open(path, framework="numpy") as file:
                 if (file.metadata() or {}).get("inputs") != inputs:
-                    raise SettingsInvalid(
+                    raise StaleCheckpoint(
                         f"{path} is of a training on other data or with other settings: remove it, "
                         "or name another folder"
                     )
                 return cls(**{name: file.get_tensor(name) for name in _TENSORS})
         except (OSError, SafetensorError) as error:
-            raise SettingsInvalid(f"{path} cannot be read: {error}; remove it") from error
+            raise StaleCheckpoint(f"{path} cannot be read: {error}; remove it") from error
 
 
 def inputs_digest(

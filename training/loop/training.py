@@ -69,8 +69,8 @@ def train_head(
             same goes on with the same result; none: it starts again.
 
     Raises:
-        SettingsInvalid: no pair has both pictures, the start does not fit the features, or the
-            checkpoint is of another training.
+        SettingsInvalid: no pair has both pictures, or the start does not fit the features.
+        StaleCheckpoint: the checkpoint is of another training.
     """
     known = pairs.among(features.images)
     if not len(known):
