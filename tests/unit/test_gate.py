@@ -75,10 +75,11 @@ def test_the_gain_must_be_sure_and_large(
         (replace(EQUAL, clusters=79), Verdict.TOO_LITTLE, 1),
         (NOTHING, Verdict.TOO_LITTLE, 80),
         (replace(EQUAL, lower=-0.02), Verdict.TOO_LITTLE, 271),
+        (replace(EQUAL, point=-0.0095, lower=-0.02, upper=0.001), Verdict.REFUSED, 0),
         (replace(EQUAL, point=-0.012, lower=-0.02, upper=0.001), Verdict.REFUSED, 0),
         (replace(EQUAL, point=-0.03, lower=-0.05, upper=-0.02, clusters=9), Verdict.REFUSED, 0),
     ],
-    ids=["one short", "none", "wide", "probably worse", "surely worse"],
+    ids=["one short", "none", "wide", "at the margin", "probably worse", "surely worse"],
 )
 def test_what_nobody_clicked_must_not_lose(
     unclicked: Difference, verdict: Verdict, needs: int
@@ -96,6 +97,14 @@ def test_the_clusters_that_are_asked_for_are_enough() -> None:
     more = wide.clusters + needs
     narrower = replace(wide, clusters=more, lower=wide.lower * (wide.clusters / more) ** 0.5)
     assert decide(replace(FINE, unclicked=narrower), LIMITS).verdict is Verdict.RELEASED
+
+
+def test_who_is_refused_is_not_asked_for_more() -> None:
+    """One rule fails, another one lacks clusters: no number of them would change the verdict."""
+    worse = replace(GOOD, point=-0.01, lower=-0.02, upper=-0.001)
+    few = replace(EQUAL, clusters=20)
+    decision = decide(replace(FINE, clicked=worse, clicked_gain=worse, unclicked=few), LIMITS)
+    assert (decision.verdict, decision.needs) == (Verdict.REFUSED, 0)
 
 
 def test_a_large_slice_may_refuse_and_a_small_one_only_tells() -> None:

@@ -14,6 +14,9 @@ from enum import StrEnum
 from sightline.training.evaluation.paired import Difference
 from sightline.training.evaluation.served import ServedAsBuilt
 
+_MOST_TIMES = 10
+"""A rule that would need more than so many times the clusters fails: the model is at the limit."""
+
 
 class Verdict(StrEnum):
     """What becomes of a candidate that was measured."""
@@ -91,7 +94,8 @@ class Decision:
     @property
     def needs(self) -> int:
         """How many clusters more it takes to decide; 0: it is decided."""
-        return max((line.needs for line in self.lines), default=0)
+        short = self.verdict is Verdict.TOO_LITTLE
+        return max((line.needs for line in self.lines), default=0) if short else 0
 
 
 def decide(evidence: Evidence, limits: GateLimits) -> Decision:
@@ -179,8 +183,10 @@ def _sure(found: Difference, *, floor: float, at_least: int) -> tuple[Outcome, i
     if not found.point > floor:
         return Outcome.FAILED, 0
     # The bound comes nearer to the point by the square root of the number of clusters.
-    wanted = found.clusters * ((found.point - found.lower) / (found.point - floor)) ** 2
-    return Outcome.TOO_LITTLE, math.ceil(wanted) - found.clusters + 1
+    times = ((found.point - found.lower) / (found.point - floor)) ** 2
+    if times > _MOST_TIMES:
+        return Outcome.FAILED, 0
+    return Outcome.TOO_LITTLE, math.ceil(found.clusters * times) - found.clusters + 1
 
 
 def shown(found: Difference) -> str:
