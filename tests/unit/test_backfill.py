@@ -12,7 +12,6 @@ import pytest
 from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.object_store.catalogue import Catalogue
-from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.pictures.formats.signature import NO_PICTURE
 from sightline.engine.records import Message, ProducerRecord
 from sightline.producers.backfill.ends import End
@@ -27,10 +26,10 @@ from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import Authority, ImageState, ImageUploaded
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
+from tests.backfilling import OURS, publishing
 from tests.worker_parts import MemoryLog
 
 PUBLIC = Visibility.PUBLIC
-OURS = "sightline"
 
 
 class Log(MemoryLog):
@@ -62,11 +61,8 @@ def log() -> Log:
 @pytest.fixture
 def publisher(tmp_path: Path, log: Log) -> Iterator[ImagePublisher]:
     """Publishes into a directory store and the log."""
-    store = DirectoryObjectStore(tmp_path / "objects")
-    store.ensure_bucket(OURS)
-    store.ensure_bucket("shop")
-    yield ImagePublisher(log, store, bucket=OURS, source="/test", clock=SystemClock())
-    store.close()
+    with publishing(tmp_path, log) as publisher:
+        yield publisher
 
 
 @pytest.fixture

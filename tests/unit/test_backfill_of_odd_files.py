@@ -13,7 +13,6 @@ import pytest
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.object_store.catalogue import Catalogue
-from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.producers.backfill.ends import End
 from sightline.producers.backfill.files import BackfillRefused
 from sightline.producers.backfill.names import printable
@@ -24,6 +23,7 @@ from sightline.producers.images.ids import id_of_file
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.upload_files import upload_files
 from sightline.schemas.fields import Visibility
+from tests.backfilling import publishing
 from tests.worker_parts import MemoryLog
 
 PUBLIC = Visibility.PUBLIC
@@ -33,12 +33,8 @@ SMALL = BackfillOptions(visibility=PUBLIC, max_bytes=1_000)
 @pytest.fixture
 def publisher(tmp_path: Path) -> Iterator[ImagePublisher]:
     """Publishes into a directory store and a log in memory."""
-    store = DirectoryObjectStore(tmp_path / "objects")
-    store.ensure_bucket("sightline")
-    store.ensure_bucket("shop")
-    log = MemoryLog(SystemClock())
-    yield ImagePublisher(log, store, bucket="sightline", source="/test", clock=SystemClock())
-    store.close()
+    with publishing(tmp_path, MemoryLog(SystemClock())) as publisher:
+        yield publisher
 
 
 @pytest.fixture
