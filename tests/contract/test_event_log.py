@@ -23,7 +23,7 @@ from sightline.engine.event_log.kafka import (
 )
 from sightline.engine.event_log.kafka.clients import open_reader
 from sightline.engine.event_log.kafka.event_log import KafkaEventLog
-from sightline.engine.event_log.kafka.offsets import watermarks
+from sightline.engine.event_log.kafka.settling import watermarks
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
@@ -199,7 +199,7 @@ class KafkaGaps:
         """Where readers see the log end: a transaction is acknowledged before its end is there."""
         place = KafkaPartition(self._settings.topic_prefix + at.topic, at.partition)
         with closing(open_reader(self._settings)) as reader:
-            return watermarks(reader, self._settings, place)[1]
+            return watermarks(reader, place, timeout_s=patient(15))[1]
 
     def _append(self, at: TopicPartition, values: tuple[bytes, ...]) -> Producer:
         name = f"{self._settings.topic_prefix}{uuid.uuid4().hex}"
