@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +13,8 @@ from torch import nn
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.embedding.networks import build_network, from_crops
 
+CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+_CACHE = Path(".cache", "sightline", "compiled")
 _CUDA_BATCH = 16
 """CUDA picks its kernels by batch size: one size, filled up, keeps a vector its own."""
 
@@ -68,8 +73,19 @@ def open_torch(source: ModelSource, *, precision: str, runtime: str) -> TorchRun
     network = build_network(source.model, source.weights, source.normalisation)
     taken: nn.Module = from_crops(network, dtype=dtype)
     if runtime == "torch-compiled":
+        keep_compiled_apart()
         taken.compile(dynamic=False)
     batch = _CUDA_BATCH if runtime == "cuda" else 1
     return TorchRuntime(
         taken, name=runtime, precision=precision, size=source.input_size, batch=batch
     )
+
+
+def keep_compiled_apart() -> None:
+    """Give compiled networks a cache of this processor's kind, unless the environment names one.
+
+    Torch finds them again by the network alone: one that was compiled for AVX-512 gave vectors
+    without any likeness to the right ones where only AVX2 was to be used.
+    """
+    kind = torch.backends.cpu.get_cpu_capability()
+    os.environ.setdefault(CACHE_VARIABLE, str(Path.home() / _CACHE / kind))

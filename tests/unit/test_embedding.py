@@ -20,6 +20,7 @@ from sightline.engine.embedding.conversion import convert
 from sightline.engine.embedding.model_files import model_source
 from sightline.engine.embedding.networks import build_network, from_crops
 from sightline.engine.embedding.normalisation import Normalisation
+from sightline.engine.embedding.torch_runtime import CACHE_VARIABLE, keep_compiled_apart
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
 from tests.patience import patient
@@ -247,3 +248,17 @@ def test_inference_gives_way_to_whoever_answers() -> None:
     )
     assert seen[0] == min(19, before + 10)
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_compiled_networks_are_kept_apart_by_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's cache would give a machine what was compiled for another one's instructions."""
+    monkeypatch.setenv(CACHE_VARIABLE, "chosen")
+    keep_compiled_apart()
+    assert os.environ[CACHE_VARIABLE] == "chosen"
+    kept = set()
+    for kind in ("AVX2", "AVX512"):
+        monkeypatch.delenv(CACHE_VARIABLE)
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda kind=kind: kind)
+        keep_compiled_apart()
+        kept.add(os.environ[CACHE_VARIABLE])
+    assert len(kept) == 2
