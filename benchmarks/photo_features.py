@@ -96,8 +96,13 @@ def _read(
     return LabelledPhotos(
         images=np.array([Path(row["image"]).stem for row in rows]),
         labels=np.array([row["label"] for row in rows]),
-        families=np.array([row["label_coarse"] for row in rows]),
+        families=np.array([_family(row) for row in rows]),
         splits=np.array([row["split"] for row in rows]),
         hashes=np.array([each for hashes, _ in parts for each in hashes]),
         features=np.concatenate([features for _, features in parts]),
     )
+
+
+def _family(row: dict[str, str]) -> str:
+    """The manifest's coarse label; without one, the domain before the label's slash."""
+    return row.get("label_coarse") or row["label"].partition("/")[0]

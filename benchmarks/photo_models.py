@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from benchmarks.harness import Size
 from benchmarks.photo_clicks import Clicks, Habits, catalogue_of, clicks_on, mined, triple_table
 from benchmarks.photo_features import LabelledPhotos, labelled_photos
 from benchmarks.stack import SHARED_PHOTOS
@@ -31,6 +32,8 @@ from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.training import train_head
 
 PHOTOS = SHARED_PHOTOS.parent
+FEW_PHOTOS = Path(__file__).resolve().parent.parent / "tests" / "data" / "photos"
+"""150 of ten labels: enough to see that a benchmark runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,13 @@ class PhotoSite:
         """What the queries of `quality` show."""
         labels: NDArray[np.str_] = self.photos.labels[self.photos.splits == "query"]
         return labels
+
+
+def photos_for(size: Size) -> Path | None:
+    """The folder of photos to measure on; None: it is not on this machine."""
+    if size is Size.TINY:
+        return FEW_PHOTOS
+    return PHOTOS if PHOTOS.is_dir() else None
 
 
 def photo_site(folder: Path) -> PhotoSite:

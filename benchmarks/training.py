@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import Figure, Size, ratio
 from benchmarks.photo_clicks import DEFAULT, Clicks
-from benchmarks.photo_models import PHOTOS, PhotoSite, pairs_by_label, pairs_in, photo_site
+from benchmarks.photo_models import PhotoSite, pairs_by_label, pairs_in, photo_site, photos_for
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.training.evaluation.paired import Difference, compare
 from sightline.training.evaluation.retrieval import QueryScores
@@ -77,9 +77,10 @@ def learnt(site: PhotoSite, *logs: Clicks) -> Outcome:
 
 def measure(size: Size) -> list[Figure]:
     """Clicks on all labels: what they teach, and what they would teach elsewhere."""
-    if not PHOTOS.exists():
+    folder = photos_for(size)
+    if folder is None:
         return []
-    records, site = size.of(RECORDS, 2_000), photo_site(PHOTOS)
+    records, site = size.of(RECORDS, 2_000), photo_site(folder)
     clicks = site.clicks(DEFAULT, records, RULES, seed=SEED).first(MANY)
     return [*_goals(site, clicks), _second_round(site, clicks, records)]
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from pathlib import Path
 from statistics import mean
 
 import torch
 
 from benchmarks.harness import Figure, Size, ratio
 from benchmarks.photo_clicks import DEFAULT, NOISY
-from benchmarks.photo_models import PHOTOS, photo_site
+from benchmarks.photo_models import photo_site, photos_for
 from benchmarks.training import CAREFUL, MANY, RECORDS, RULES, SEED, Outcome, learnt
 from sightline.training.models.default_projection import held_out_third
 
@@ -30,11 +31,12 @@ HARMLESS = -0.005
 
 def measure(size: Size) -> list[Figure]:
     """All thirds, a process each; then few clicks of careless people and many bots."""
-    if not PHOTOS.exists():
+    folder = photos_for(size)
+    if folder is None:
         return []
     records, thirds = size.of(RECORDS, 2_000), size.of(THIRDS, 2)
     with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:
-        made = pool.starmap(one_third, [(seed, records) for seed in range(thirds)], chunksize=1)
+        made = pool.starmap(one_third, [(folder, seed, records) for seed in range(thirds)], 1)
     worst = min(each[MANY].gained(CAREFUL, clicked=False).point for each in made)
     return [
         *(_mean(made, count, clicked=clicked) for count in COUNTS for clicked in PARTS),
@@ -44,14 +46,14 @@ def measure(size: Size) -> list[Figure]:
             at_least=LEAST,
             detail="the mean is above",
         ),
-        *_noise(records // 16),
+        *_noise(folder, records // 16),
     ]
 
 
-def one_third(seed: int, records: int) -> dict[int, Outcome]:
+def one_third(folder: Path, seed: int, records: int) -> dict[int, Outcome]:
     """What the first so many clicks teach, where a third of the labels is not on the site."""
     torch.set_num_threads(1)
-    site = photo_site(PHOTOS)
+    site = photo_site(folder)
     site = site.without(held_out_third(site.photos.labels.tolist(), seed))
     log = site.clicks(DEFAULT, records, RULES, seed=SEED)
     return {count: learnt(site, log.first(count)) for count in COUNTS}
@@ -72,8 +74,8 @@ def _mean(made: list[dict[int, Outcome]], count: int, *, clicked: bool) -> Figur
     )
 
 
-def _noise(records: int) -> list[Figure]:
-    site = photo_site(PHOTOS)
+def _noise(folder: Path, records: int) -> list[Figure]:
+    site = photo_site(folder)
     site = site.without(held_out_third(site.photos.labels.tolist(), 0))
     outcome = learnt(site, site.clicks(NOISY, records, RULES, seed=SEED).first(FEW))
     return [
