@@ -86,17 +86,19 @@ class ModelCache:
             new.mkdir()
             for file, data in {CONFIG: encoded(config), **files}.items():
                 (new / file).write_bytes(data)
-            self._replace(new, digest)
+            self._keep(new, name, digest)
         return config
 
     def folder(self, digest: str) -> Path:
         """Where the files of a model lie, if they are here."""
         return self._folder / digest
 
-    def _replace(self, new: Path, digest: str) -> None:
+    def _keep(self, new: Path, name: str, digest: str) -> None:
         try:
             new.replace(self.folder(digest))
-        except OSError:  # a damaged one is there, or another process was faster
+        except OSError:
+            if self.find(name, digest) is not None:
+                return  # another process was faster, and may be reading it
             shutil.rmtree(self.folder(digest), ignore_errors=True)
             new.replace(self.folder(digest))
 

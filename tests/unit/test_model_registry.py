@@ -21,6 +21,7 @@ from sightline.engine.embedding.model_registry import (
     model_key,
     release_key,
 )
+from sightline.engine.embedding.registered_models import ModelCache
 from sightline.engine.errors import NotFound, SettingsInvalid, Unreadable
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
@@ -294,6 +295,18 @@ def test_a_damaged_copy_is_fetched_again(
     again = embedder_settings(chosen, cache=tmp_path / "cache").projection
     assert again == kept
     assert kept.read_bytes() == model.files[PROJECTION]
+
+
+def test_what_another_process_kept_meanwhile_stays(
+    store: MemoryObjectStore, tmp_path: Path
+) -> None:
+    """It may be reading those files."""
+    digest = store_model(store, BUCKET, new_model())
+    kept, registry = ModelCache(tmp_path), ModelRegistry(store, BUCKET)
+    kept.fetch(registry, "shop", digest)
+    theirs = (kept.folder(digest) / PROJECTION).stat().st_ino
+    kept.fetch(registry, "shop", digest)
+    assert (kept.folder(digest) / PROJECTION).stat().st_ino == theirs
 
 
 def test_a_name_alone_follows_the_releases(
