@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol, TypeVar
 
-from sightline.engine.records import DecisionFence, Fence, IndexedImage, Message, WinnerLocation
+from sightline.engine.records import (
+    DecisionFence,
+    Fence,
+    IndexedDecision,
+    IndexedImage,
+    Message,
+    WinnerLocation,
+)
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.images import ImageState, tie
 from sightline.schemas.moderation import ImageModerated
@@ -96,6 +104,7 @@ class Winner(Protocol):
 
 
 W = TypeVar("W", bound=Winner)
+S = TypeVar("S", IndexedImage, IndexedDecision)
 
 
 def location_of(message: Message) -> WinnerLocation:
@@ -106,6 +115,21 @@ def location_of(message: Message) -> WinnerLocation:
 def lies_after(location: WinnerLocation, other: WinnerLocation) -> bool:
     """Whether `location` is later in the same partition of the same topic."""
     return location[:2] == other[:2] and location.offset > other.offset
+
+
+def winners_to_relocate(
+    finished: Sequence[Passed], stored: Mapping[str, S], append_again: Callable[[S], S]
+) -> list[S]:
+    """Return the winners that lie elsewhere now: a copy was read, or `append_again` made one."""
+    moved = {
+        image_id: replace(stored[image_id], winner=place)
+        for image_id, place in winners_that_moved(finished, stored).items()
+    }
+    moved |= {
+        image_id: append_again(winner)
+        for image_id, winner in winners_to_append_again(finished, {**stored, **moved}).items()
+    }
+    return list(moved.values())
 
 
 def winners_to_append_again(finished: Iterable[Passed], stored: Mapping[str, W]) -> dict[str, W]:

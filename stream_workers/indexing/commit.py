@@ -22,8 +22,7 @@ from sightline.stream_workers.image_log.winners import (
     Passed,
     event_of,
     location_of,
-    winners_that_moved,
-    winners_to_append_again,
+    winners_to_relocate,
 )
 from sightline.stream_workers.indexing.task import Polled
 
@@ -112,16 +111,8 @@ class Durability:
             return
         ids = {one.image_id for one in passed}
         stored = self._patience.until_it_works(Part.INDEX, lambda: self._index.get(ids))
-        moved = {
-            image_id: replace(stored[image_id], winner=place)
-            for image_id, place in winners_that_moved(passed, stored).items()
-        }
-        moved |= {
-            image_id: self._append_again(winner)
-            for image_id, winner in winners_to_append_again(passed, stored | moved).items()
-        }
-        if moved:
-            images = list(moved.values())
+        images = winners_to_relocate(passed, stored, self._append_again)
+        if images:
             self._patience.until_it_works(Part.INDEX, lambda: self._index.relocate(images))
 
     def _append_again(self, winner: IndexedImage) -> IndexedImage:

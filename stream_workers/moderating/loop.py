@@ -29,8 +29,7 @@ from sightline.stream_workers.image_log.decisions import decision_order, read_de
 from sightline.stream_workers.image_log.winners import (
     Passed,
     location_of,
-    winners_that_moved,
-    winners_to_append_again,
+    winners_to_relocate,
 )
 
 
@@ -111,16 +110,8 @@ class ModerationLoop:
             return
         stored = self._patience.until_it_works(Part.INDEX, lambda: self._index.decisions(ids))
         self._tell(passed, stored)
-        moved = {
-            image_id: replace(stored[image_id], winner=place)
-            for image_id, place in winners_that_moved(passed, stored).items()
-        }
-        moved |= {
-            image_id: self._append_again(winner)
-            for image_id, winner in winners_to_append_again(passed, stored | moved).items()
-        }
-        if moved:
-            places = list(moved.values())
+        places = winners_to_relocate(passed, stored, self._append_again)
+        if places:
             self._patience.until_it_works(
                 Part.INDEX, lambda: self._index.relocate_decisions(places)
             )

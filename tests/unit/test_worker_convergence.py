@@ -22,7 +22,7 @@ from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES
 from sightline.stream_workers.delivery.offsets import PartitionLedger
-from sightline.stream_workers.indexing import commit
+from sightline.stream_workers.image_log import winners
 from sightline.stream_workers.indexing.moves import Hide, Move
 from sightline.stream_workers.indexing.router import Router
 from sightline.stream_workers.indexing.task import ImageTask, Polled
@@ -210,7 +210,7 @@ LOWER_BEHIND = [
     ("where", "name", "instead", "check"),
     [
         pytest.param(
-            commit,
+            winners,
             "winners_to_append_again",
             lambda *_: {},
             lambda: assert_converges(LOWER_BEHIND, ()),
