@@ -17,6 +17,9 @@ PHOTOS ?= $(firstword $(wildcard ../shared/photos tests/data/photos))
 # 1: the demo checks itself and ends.
 DEMO_EXIT ?=
 export PHOTOS DEMO_EXIT
+# Python keeps what it compiled, whatever the machine says: the tests start hundreds of processes,
+# and each would compile every module that it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # The first Python that is new enough, for making the virtual environment; PYTHON=… overrides.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
