@@ -6,6 +6,7 @@ shares nothing with the cores but the contracts and the numbers.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from sightline.schemas.interactions import Interaction, Kind, ResultsInteracted,
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown, ShownImage, UploadQuery
 from sightline.stream_workers.labels.rules import LabelRules
+
+_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Recorded(NamedTuple):
@@ -64,7 +68,7 @@ class Row(NamedTuple):
 
 def ms(moment: datetime) -> int:
     """Whole milliseconds, cut."""
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (moment - _ZERO) // _MILLISECOND
 
 
 def expected(
@@ -83,8 +87,9 @@ class _Oracle:
         self.log = log
         self.answer = Expected()
         self.rows: list[Row] = []
-        self.erasures: list[tuple[Recorded, UserErased]] = []
-        self.x: dict[tuple[int, int], int | None] = {}
+        self.erasures: defaultdict[tuple[int, str], list[tuple[Recorded, UserErased]]]
+        self.erasures = defaultdict(list)
+        self.newer: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
         self.reasons: dict[tuple[int, int, int], str] = {}
         self.by_actor: defaultdict[tuple[int, int, str], list[list[Row]]] = defaultdict(list)
         self.by_anchor: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
@@ -92,6 +97,9 @@ class _Oracle:
 
     def run(self, sources: int, targets: int) -> Expected:
         for record in self.log:
+            newer = self.newer[record.partition]
+            if not newer or record.timestamp_ms > newer[-1][0]:
+                newer.append((record.timestamp_ms, record.offset))
             self._read(record)
         by_search: defaultdict[tuple[int, int, str], list[Row]] = defaultdict(list)
         for row in self.rows:
@@ -128,7 +136,7 @@ class _Oracle:
             return
         data = event.data
         if isinstance(data, UserErased):
-            self.erasures.append((record, data))
+            self.erasures[record.partition, data.user_pseudonym].append((record, data))
         if isinstance(data, (ResultsShown, ResultsInteracted)):
             epoch = ms(data.issued_at) // self.rules.epoch_ms
             place = (record.partition, record.offset)
@@ -141,14 +149,12 @@ class _Oracle:
                     )
 
     def _x(self, partition: int, epoch: int) -> int | None:
-        if (partition, epoch) not in self.x:
-            closes = (epoch + 1) * self.rules.epoch_ms + self.rules.window_ms
-            closes += self.rules.lateness_ms
-            later = [
-                r.offset for r in self.log if r.partition == partition and r.timestamp_ms > closes
-            ]
-            self.x[partition, epoch] = min(later, default=None)
-        return self.x[partition, epoch]
+        """The first offset whose time is past the close: the first is newer than all before it."""
+        closes = (epoch + 1) * self.rules.epoch_ms + self.rules.window_ms
+        closes += self.rules.lateness_ms
+        newer = self.newer[partition]
+        first = bisect_right(newer, closes, key=lambda one: one[0])
+        return newer[first][1] if first < len(newer) else None
 
     # -- 5: not counted
 
@@ -239,12 +245,11 @@ class _Oracle:
         x = self._x(partition, epoch)
         assert x is not None
         return any(
-            record.partition == partition
-            and record.offset < x
-            and data.user_pseudonym in (page.actor_id, page.user_pseudonym)
+            record.offset < x
             and ms(page.issued_at)
             < min(ms(data.erased_at), record.timestamp_ms + self.rules.lateness_ms)
-            for record, data in self.erasures
+            for name in {page.actor_id, page.user_pseudonym}
+            for record, data in self.erasures.get((partition, name), ())
         )
 
     # -- 7 to 10: grades, examined place, bots, closed searches
