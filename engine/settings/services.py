@@ -82,7 +82,8 @@ class StoreSettings(Section):
     """Connections kept open."""
     keep_deleted_days: Annotated[float, Field(ge=0, le=30)] = 7.0
     """How long bytes and renditions stay that a delete or newer bytes left behind; less than a
-    tombstone's 30 days."""
+    tombstone's 30 days. Bytes stored within the hour always stay: an upload may be about to name
+    them."""
     sweep_every_s: Seconds = 86_400.0
     """Between two sweeps for them, over all processes; 0: none."""
 

@@ -21,6 +21,8 @@ from sightline.engine.records import IndexedImage, StoredObject
 T = TypeVar("T")
 ORIGINALS, RENDITIONS = "images/", "thumbnails/"
 """Under each: `{image id}/{SHA-256 of the original}`, of a rendition with its size behind it."""
+IN_FLIGHT = timedelta(hours=1)
+"""Bytes are stored before anything names them; so long may their upload take to be written."""
 _AT_ONCE = 500
 _DIGITS = 64
 
@@ -32,6 +34,15 @@ class Place(NamedTuple):
 
     image_id: str
     sha256: str
+
+
+class Before(NamedTuple):
+    """What has to lie how far back for an object to be removed."""
+
+    put: datetime
+    """When it was put."""
+    left: datetime
+    """When its image got a state that does not need it."""
 
 
 Placed = tuple[StoredObject, Place]
@@ -92,23 +103,24 @@ class Sweeper:
         Raises:
             PartUnavailable: store, index or log did not answer; a repeat goes on.
         """
-        before = self._clock.now() - self._keep
+        now = self._clock.now()
+        before = Before(put=now - max(self._keep, IN_FLIGHT), left=now - self._keep)
         swept, strangers = Swept(), list[Placed]()
         for prefix in (ORIGINALS, RENDITIONS):
             for chunk in _chunks(self._store.list(self._bucket, prefix), _AT_ONCE):
                 due, unknown = self._due(prefix, chunk, before)
                 strangers += unknown
-                swept += Swept(looked_at=len(chunk)) + self._remove(due, before)
-        return swept + self._remove(self._orphans(strangers), before)
+                swept += Swept(looked_at=len(chunk)) + self._remove(due, before.put)
+        return swept + self._remove(self._orphans(strangers), before.put)
 
     def _due(
-        self, prefix: str, chunk: Collection[StoredObject], before: datetime
+        self, prefix: str, chunk: Collection[StoredObject], before: Before
     ) -> tuple[list[StoredObject], list[Placed]]:
         """Sorts out which objects to remove, and which are of images the index does not know."""
         old = [
             (item, place_of(item.key))
             for item in chunk
-            if item.modified is not None and item.modified < before
+            if item.modified is not None and item.modified < before.put
         ]
         known = self._index.get({place.image_id for _, place in old if place is not None})
         due, unknown = [], []
@@ -118,7 +130,7 @@ class Sweeper:
                 due += [item] if prefix == RENDITIONS else []  # made again when it is asked for
             elif image is None:
                 unknown.append((item, place))
-            elif self._left_behind(prefix, place, image, before):
+            elif self._left_behind(prefix, place, image, before.left):
                 due.append(item)
         return due, unknown
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 from sightline.engine.event_log.embedded.journal import Journal
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import Settings, StoreSettings
 from sightline.infra.local.node_process import NodeProcess
+from sightline.stream_workers.sweeping.sweep import IN_FLIGHT
 from tests.asking import Asking, drawn, embedded, ok
 from tests.waiting import eventually
 
@@ -21,6 +24,13 @@ def settings_of(folder: Path) -> Settings:
     return embedded(folder).model_copy(update={"store": store})
 
 
+def put_long_ago(objects: Path) -> None:
+    """Let what is stored be older than any upload takes: younger bytes are never swept."""
+    before_s = time.time() - 2 * IN_FLIGHT.total_seconds()
+    for path in objects.rglob("*.bytes"):
+        os.utime(path, (before_s, before_s))
+
+
 def test_a_deleted_image_leaves_its_id_version_and_owner(tmp_path: Path) -> None:
     """Bytes, renditions, title and tags are gone from the store, the catalogue and the status."""
     settings = settings_of(tmp_path / "data")
@@ -30,6 +40,7 @@ def test_a_deleted_image_leaves_its_id_version_and_owner(tmp_path: Path) -> None
             ok(api.upload(image_id, data, tags=TITLE, attributes=json.dumps({"title": TITLE})))
             for rendition in ("content", "thumbnail"):
                 assert api.get(f"/v1/images/{image_id}/{rendition}").status_code == 200
+        put_long_ago(tmp_path / "data" / "objects")
         ok(api.remove("doomed"))
         status = api.status("doomed")
         assert (status["tags"], status["attributes"]) == ([], {})

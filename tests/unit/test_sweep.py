@@ -77,15 +77,15 @@ class World:
         """Let the index have its tombstone."""
         self.apply(deleted(state, version=state.version + 1), None)
 
-    def sweeper(self) -> Sweeper:
-        """Keeps for a week what nothing needs."""
+    def sweeper(self, keep: timedelta = WEEK) -> Sweeper:
+        """Keeps for a week what nothing needs, unless told otherwise."""
         return Sweeper(
             self.store,
             OURS,
             index=self.index,
             catalogue=Catalogue(self.store, OURS),
             logged=lambda: self.logged,
-            keep=WEEK,
+            keep=keep,
             clock=self.clock,
         )
 
@@ -164,6 +164,23 @@ def test_bytes_of_an_upload_that_was_never_published_go(world: World) -> None:
     assert world.sweep().removed == 0
     later(world, 2)
     assert world.sweep().removed == 1
+
+
+@pytest.mark.parametrize("state_of_before", ["none", "deleted", "other bytes"])
+def test_bytes_of_an_upload_in_flight_stay_though_nothing_is_kept(
+    world: World, state_of_before: str
+) -> None:
+    """They are put before anything names them; an hour later nobody is about to."""
+    if state_of_before != "none":
+        before = world.upload("new", b"old")
+        if state_of_before == "deleted":
+            world.delete(before)
+    later(world, 1)
+    reference = world.stored("new", b"data", version=9).object
+    for days, is_kept in ((0.001, True), (0.04, True), (0.001, False)):
+        later(world, days)
+        world.sweeper(keep=timedelta(0)).sweep()
+        assert (reference.key in world.held()) == is_kept
 
 
 def test_bytes_that_were_put_again_stay(world: World) -> None:
