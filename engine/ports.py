@@ -343,6 +343,20 @@ class VectorIndex(Protocol):
         By descending score, ties by image id. Raises `PartUnavailable`, `Overloaded`.
         """
 
+    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> list[str]:
+        """The clusters of the `limit` nearest listed images, the nearest image's first.
+
+        An image that is in none has none here; two of one cluster name it twice. What a search
+        tells of each image is not read: the worker asks for every image that it embeds.
+
+        Args:
+            vector: (dimensions,), L2 norm 1.
+            limit: how many images are looked at.
+
+        Raises:
+            PartUnavailable: the index did not answer.
+        """
+
     def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
         """The listed images of a cluster whose bytes were published first, earliest first.
 

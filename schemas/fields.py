@@ -107,10 +107,13 @@ def is_deeper_than(document: object, bound: int) -> bool:
     """Whether objects and lists nest deeper; level by level, so that no depth ends the stack."""
     level = [document]
     for _ in range(bound):
-        level = [inner for outer in level for inner in _inside(outer) if _is_container(inner)]
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, _NESTS)]
         if not level:
             return False
     return True
+
+
+_NESTS = (dict, list, tuple)
 
 
 def _inside(outer: object) -> Collection[object]:
@@ -119,8 +122,7 @@ def _inside(outer: object) -> Collection[object]:
     return outer if isinstance(outer, list | tuple) else ()
 
 
-def _is_container(inner: object) -> bool:
-    return isinstance(inner, dict | list | tuple)
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _bounded(attributes: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -128,8 +130,7 @@ def _bounded(attributes: dict[str, JsonValue]) -> dict[str, JsonValue]:
         return attributes  # as most: every result of a search is read through here
     if is_deeper_than(attributes, MAX_ATTRIBUTES_DEPTH):
         raise ValueError(f"attributes nest deeper than {MAX_ATTRIBUTES_DEPTH} levels")
-    text = json.dumps(attributes, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    size = len(text.encode())
+    size = len(_COMPACT.encode(attributes).encode())
     if size > MAX_ATTRIBUTES_BYTES:
         raise ValueError(f"attributes are {size} bytes of JSON, {MAX_ATTRIBUTES_BYTES} at most")
     return attributes

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+import re
+from collections.abc import Callable, Iterable
 
 HASH_BITS = 256
 _FLAT = "flat-"
-
-
-class Clustered(Protocol):
-    """A picture that may have its cluster already."""
-
-    @property
-    def perceptual_hash(self) -> str | None:
-        """The picture's dHash in hexadecimal digits, if it has one."""
-
-    @property
-    def cluster(self) -> str | None:
-        """The perceptual hash that names the picture's cluster, if it is in one."""
+_LOOK = re.compile("[0-9a-f]{64}")
+"""What names a cluster that a picture with a gradient began."""
 
 
 def hash_bits(hex_hash: str | None) -> int:
@@ -52,32 +42,28 @@ def near_any(mine: int, others: Iterable[int], *, bits: int) -> bool:
 
 
 def cluster_of(
-    perceptual_hash: str, content_sha256: str, neighbours: Iterable[Clustered], *, bits: int
+    perceptual_hash: str, content_sha256: str, near: Callable[[], Iterable[str]], *, bits: int
 ) -> str:
     """The cluster of look-alikes that a picture belongs to, named by the picture that began it.
 
     A cluster is a star: each member is within `bits` of the hash that names it, so no chain of
-    small changes leads from one picture to an unlike one. Equal pictures always share a cluster.
+    small changes leads from one picture to an unlike one. Equal pictures share a cluster: nothing
+    is nearer to a picture than its equal, and both are as far from the hash that names it.
 
     Args:
         perceptual_hash: hex dHash.
         content_sha256: names the cluster of a flat picture, whose hash says nothing.
-        neighbours: pictures like it that have their cluster already, in any order.
+        near: finds the clusters of the pictures most like it, the most alike first; a flat
+            picture does not ask.
         bits: distance up to which two pictures look the same.
     """
     mine = hash_bits(perceptual_hash)
     if not mine:
         return _FLAT + content_sha256
-    near: list[tuple[int, str]] = []
-    for other in neighbours:
-        if other.cluster is None or other.cluster.startswith(_FLAT):
-            continue
-        if other.perceptual_hash == perceptual_hash:
-            return other.cluster
-        away = (mine ^ hash_bits(other.cluster)).bit_count()
-        if away <= bits:
-            near.append((away, other.cluster))
-    return min(near, default=(0, perceptual_hash))[1]
+    for cluster in near():
+        if _LOOK.fullmatch(cluster) and near_any(mine, (hash_bits(cluster),), bits=bits):
+            return cluster
+    return perceptual_hash
 
 
 def near_duplicates(left: str | None, right: str | None, *, bits: int) -> bool:

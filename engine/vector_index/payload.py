@@ -1,11 +1,12 @@
 """An indexed image as a point of the vector store, and back: the same for every adapter.
 
-The fields that filters read are plain (`listing`, `owner`, `tags`, `type`, `cluster`, `version`,
-`tie`, `stage`, and of the operator's decision `moderated` with its fence), and so are those that
-order equal scores; all else is JSON text, so that no store's own idea of numbers (integers above
-2⁶³, 1.0 against 1) changes attributes that are opaque to us.
+The fields that filters read are plain (`searchable`, `listing`, `owner`, `tags`, `type`, `cluster`,
+`version`, `tie`, `stage`, and of the operator's decision `moderated` with its fence), and so are
+those that order equal scores; all else is JSON text, so that no store's own idea of numbers
+(integers above 2⁶³, 1.0 against 1) changes attributes that are opaque to us.
 
 A point has two halves, fenced apart: the image, written whole, and the decision, written into it.
+Each write of either sets `searchable`, which says what both come to.
 A decision about an image that is not known yet has a point whose image half is empty.
 """
 
@@ -26,24 +27,27 @@ from sightline.schemas.images import ImageDeleted
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LISTED = "listed"
-"""What every search asks of `listing`; a keyword, since the engine's boolean matches are a trap."""
-UNLISTED = "unlisted"
+LISTED, UNLISTED = "listed", "unlisted"
+"""Values of `listing`: what the owner says of the image."""
+SHOWN, HIDDEN = "shown", "hidden"
+"""Values of `searchable`: what owner and operator say together. Every search asks for `SHOWN`, and
+for nothing else where it can: a second condition nearly doubles a scan's time (docs/adr/0019). A
+keyword, since the engine's boolean matches are a trap; a point that lacks it is hidden."""
 NOBODY = ""
 """The payload's owner of an image that has none. Points written before there was such a field have
 none at all: reads for an owner look at those themselves."""
-KEYWORDS = ("listing", "tags", "type", "moderated", "cluster")
+SEARCHABLE = "searchable"
+KEYWORDS = (SEARCHABLE, "tags", "type", "moderated", "cluster")
 """Payload fields with a keyword index."""
-SEARCH_KEYWORDS = ("listing", "tags")
-"""Those of them that searches ask for; only these get edges in the graph. (They bar `moderated` and
-`cluster`, which hold of few points.)"""
+SEARCH_KEYWORDS = (SEARCHABLE, "tags")
+"""Those of them that searches ask for; only these get edges in the graph. (They bar `cluster`,
+which holds of few points.)"""
 NUMBERS = ("version", "tie", "stage", "since")
 """Payload fields with a numeric index: the fence, and what orders copies."""
 TOMBSTONE_TYPE = ImageDeleted.TYPE
 NO_IMAGE_TYPE = "none"
 """`type` of a point that holds a decision only."""
 BLOCKED = str(Moderation.BLOCKED)
-"""What every search bars of `moderated`."""
 DECIDED = tuple(map(str, Moderation))
 """The values of `moderated` where there is a decision; without one the field is absent."""
 DECISION_VERSION, DECISION_TIE = "moderation_version", "moderation_tie"
@@ -70,6 +74,7 @@ def to_payload(image: IndexedImage) -> dict[str, Any]:
         "applied": image.applied.isoformat(),
     }
     return {
+        SEARCHABLE: SHOWN if image.listed else HIDDEN,
         "listing": LISTED if image.listed_by_owner else UNLISTED,
         "owner": image.state.owner_id or NOBODY,
         "tags": list(image.state.tags),
@@ -123,6 +128,7 @@ FENCES = (
 )
 """What tells whether a write went through, and the decision that it must bring."""
 EMPTY_IMAGE: dict[str, Any] = {
+    SEARCHABLE: HIDDEN,
     "listing": UNLISTED,
     "owner": NOBODY,
     "tags": [],

@@ -14,6 +14,8 @@ MOST_TIED = 4_096
 """Beyond so many equal scores at the edge the store's own order decides."""
 ORDERING = ("image_id", "since")
 """The payload fields that decide a tie: a few bytes, where a whole payload has thousands."""
+CLUSTER = ("cluster",)
+"""The payload field that tells a picture's look-alikes."""
 
 
 class ScoredPoint(NamedTuple):
@@ -54,7 +56,15 @@ def ranked_page(
         Hit(image=image, score=point.score)
         for point in best
         for image in images_of([StoredPoint(point.payload)])
+        if not image.blocked  # its `searchable` may be of a release that did not know of it
     ]
+
+
+def clusters_of(found: Sequence[ScoredPoint]) -> list[str]:
+    """The clusters of points, the best first; a point that has none, or a damaged one, has none."""
+    best = sorted(found, key=lambda point: -point.score)
+    named = (point.payload.get("cluster") for point in best)
+    return [cluster for cluster in named if isinstance(cluster, str)]
 
 
 def _first_of_the_tied(

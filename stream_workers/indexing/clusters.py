@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from sightline.engine.errors import Part
 from sightline.engine.pictures.near_duplicates import cluster_of
 from sightline.engine.ports import VectorIndex
-from sightline.engine.records import SearchRequest
 from sightline.stream_workers.delivery.retries import Patience
 
 if TYPE_CHECKING:
@@ -41,7 +40,10 @@ class Clusters:
             perceptual_hash: 64 hex digits.
             content_sha256: of the picture's bytes.
         """
-        request = SearchRequest(vector=vector, limit=_NEIGHBOURS, settle_ties=False)
-        hits = self._patience.until_it_works(Part.INDEX, lambda: self._index.search(request))
-        neighbours = [hit.image for hit in hits]
-        return cluster_of(perceptual_hash, content_sha256, neighbours, bits=self._bits)
+
+        def near() -> list[str]:
+            return self._patience.until_it_works(
+                Part.INDEX, lambda: self._index.clusters_near(vector, _NEIGHBOURS)
+            )
+
+        return cluster_of(perceptual_hash, content_sha256, near, bits=self._bits)

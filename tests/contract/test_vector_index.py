@@ -297,6 +297,25 @@ def test_the_earliest_of_a_cluster_are_found(index: VectorIndex) -> None:
     assert found(tags=TagFilter(none_of=("old",))) == ["i2", "i3"]
 
 
+def test_the_clusters_of_the_nearest_are_told_nearest_first(index: VectorIndex) -> None:
+    """Of listed images that have one; two of a cluster name it twice."""
+    vector = unit_vector(7)
+    for n, (kind, cluster) in enumerate(
+        [
+            (Kind.PRIVATE, "private"),
+            (Kind.PUBLIC, "near"),
+            (Kind.PUBLIC, None),
+            (Kind.PUBLIC, "far"),
+            (Kind.PUBLIC, "near"),
+        ]
+    ):
+        placed = image(f"i{n}", kind=kind, vector=_towards(vector, 0.9 - n / 10))
+        index.apply([replace(placed, cluster=cluster)])
+    assert index.clusters_near(vector, 9) == ["near", "far", "near"]
+    assert index.clusters_near(vector, 3) == ["near", "far"]
+    assert index.clusters_near(vector, 1) == ["near"]
+
+
 def test_excluded_clusters_are_left_out(index: VectorIndex) -> None:
     """What is in no cluster stays."""
     for name, cluster in (("a", "one"), ("b", "one"), ("c", "two"), ("d", None)):

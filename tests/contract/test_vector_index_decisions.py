@@ -93,6 +93,45 @@ def test_every_order_of_owner_and_operator_ends_alike(index: VectorIndex) -> Non
             write(index, writes[turn])
         stored = index.get([name], vectors=True)[name]
         assert same_image(stored, replace(image(name, 3), decision=decision(name, 2)))
+    assert index.count(listed_only=True) == 0
+
+
+@pytest.mark.parametrize("last", [Kind.PUBLIC, Kind.PRIVATE])
+def test_what_the_operator_allows_shows_if_its_owner_lists_it(
+    index: VectorIndex, last: Kind
+) -> None:
+    """All 120 orders of three image events and two decisions."""
+    for number, order in enumerate(permutations(range(5))):
+        name = f"p{number}"
+        writes: list[IndexedImage | IndexedDecision] = [
+            image(name, 1),
+            image(name, 2, Kind.PRIVATE),
+            image(name, 3, last),
+            decision(name, 1, BLOCKED),
+            decision(name, 2, ALLOWED),
+        ]
+        for turn in order:
+            write(index, writes[turn])
+    assert index.count(listed_only=True) == (120 if last is Kind.PUBLIC else 0)
+
+
+def test_what_is_listed_stays_shown_while_the_operator_allows_it(index: VectorIndex) -> None:
+    """No search in between misses it."""
+    index.apply([image("a")])
+    seen, done = list[list[str]](), threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            seen.append(ids(index))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for version in range(1, 30):
+        index.moderate([decision("a", version, ALLOWED)])
+    done.set()
+    thread.join()
+    assert seen
+    assert all(found == ["a"] for found in seen)
 
 
 def write(index: VectorIndex, one: IndexedImage | IndexedDecision) -> None:
@@ -103,12 +142,15 @@ def write(index: VectorIndex, one: IndexedImage | IndexedDecision) -> None:
         index.moderate([one])
 
 
-def test_concurrent_writers_of_both_halves_converge(index: VectorIndex) -> None:
-    """Four threads, each with all events of both kinds in another order."""
+@pytest.mark.parametrize("end", Moderation)
+def test_concurrent_writers_of_both_halves_converge(index: VectorIndex, end: Moderation) -> None:
+    """Four threads, each with all events of both kinds in another order; the last is listed."""
     names = [f"i{n}" for n in range(6)]
     writes: list[IndexedImage | IndexedDecision] = [
         *(image(n, v, k, event_id=f"{n}-{v}-{k}") for n in names for v in range(3) for k in Kind),
-        *(decision(n, v, m) for n in names for v in range(3) for m in Moderation),
+        *(image(n, 3, event_id=f"{n}-3") for n in names),
+        *(decision(n, v, m) for n in names for v in range(2) for m in Moderation),
+        *(decision(n, 2, end) for n in names),
     ]
 
     def run(seed: int) -> None:
@@ -126,7 +168,8 @@ def test_concurrent_writers_of_both_halves_converge(index: VectorIndex) -> None:
             (w for w in writes if isinstance(w, IndexedImage) and w.image_id == name),
             key=lambda w: w.fence,
         )
-        assert same_image(stored[name], replace(last, decision=decision(name, 2)))
+        assert same_image(stored[name], replace(last, decision=decision(name, 2, end)))
+    assert set(ids(index)) == (set(names) if end is ALLOWED else set())
 
 
 def test_a_purge_forgets_the_tombstone_and_keeps_the_decision(index: VectorIndex) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from sightline.engine.errors import DiskFull, IndexOwned, NotFound, Part, PartUnavailable
@@ -23,7 +24,17 @@ from sightline.engine.vector_index.edge.directory import OwnedDirectory, read_cu
 from sightline.engine.vector_index.edge.index import EdgeGenerations, EdgeVectorIndex
 from sightline.engine.vector_index.edge.live_shard import EdgeStore
 from sightline.engine.vector_index.edge.optimiser import Optimiser
-from tests.indexed_images import SPEC, Kind, image, query, same_image, unit_vector
+from sightline.engine.vector_index.payload import SEARCHABLE
+from sightline.schemas.fields import Moderation
+from tests.indexed_images import (
+    SPEC,
+    Kind,
+    decision,
+    image,
+    query,
+    same_image,
+    unit_vector,
+)
 from tests.patience import patient
 from tests.waiting import eventually
 
@@ -136,6 +147,33 @@ def test_the_index_optimises_itself_while_it_is_written_and_read(index: EdgeVect
 
 def _generation(index: EdgeVectorIndex) -> Path:
     return index._store._directory.path
+
+
+def test_an_index_of_an_earlier_release_shows_what_it_showed(tmp_path: Path) -> None:
+    """Its points do not say what owner and operator come to; opened once, they do."""
+    names = ("public", "blocked", "allowed")
+    with closing(EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)) as index:
+        index.apply([image("private", kind=Kind.PRIVATE), *map(image, names)])
+        index.moderate([decision("blocked"), decision("allowed", 1, Moderation.ALLOWED)])
+        generation = _generation(index)
+    _forget_what_is_shown(generation / (read_current(generation) or ""))
+    for _ in range(2):
+        with closing(EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)) as index:
+            found = index.search(query(unit_vector(1), limit=9))
+            assert {hit.image.image_id for hit in found} == {"public", "allowed"}
+            assert index.count(listed_only=True) == 2
+
+
+def _forget_what_is_shown(path: Path) -> None:
+    shard = edge.EdgeShard.load(str(path))
+    everything = edge.Filter(must_not=[edge.IsEmptyCondition("image_id")])
+    for operation in (
+        edge.UpdateOperation.delete_payload_by_filter(everything, [SEARCHABLE]),
+        edge.UpdateOperation.delete_field_index(SEARCHABLE),
+    ):
+        shard.update(operation)
+    shard.flush()
+    shard.close()
 
 
 def test_order_is_the_same_after_a_restart_of_an_optimised_index(tmp_path: Path) -> None:

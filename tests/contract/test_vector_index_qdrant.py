@@ -14,10 +14,10 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.settings import IndexSettings
-from sightline.engine.vector_index.payload import KEYWORDS, NUMBERS
+from sightline.engine.vector_index.payload import KEYWORDS, NUMBERS, SEARCHABLE
 from sightline.engine.vector_index.qdrant.client import qdrant_errors
 from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex
-from tests.indexed_images import SPEC
+from tests.indexed_images import SPEC, Kind, decision, image
 
 
 def closed_port() -> int:
@@ -61,6 +61,22 @@ def test_payload_indexes_are_made_where_they_are_missing() -> None:
     del client.known["cluster"]
     generations.open(SPEC.name).close()
     assert client.made == ["cluster"]
+    generations.close()
+
+
+def test_an_index_of_an_earlier_release_shows_what_it_showed() -> None:
+    """Its points do not say what owner and operator come to; opened once, they do."""
+    client = IndexedLocally()
+    generations = QdrantGenerations.of(IndexSettings(), client=client)
+    generations.create(SPEC)
+    index = generations.open(SPEC.name)
+    index.apply([image("private", kind=Kind.PRIVATE), image("public"), image("blocked")])
+    index.moderate([decision("blocked")])
+    client.delete_payload(generations.collection(SPEC.name), [SEARCHABLE], points=models.Filter())
+    del client.known[SEARCHABLE]
+    assert generations.open(SPEC.name).count(listed_only=True) == 1
+    client.delete_payload(generations.collection(SPEC.name), [SEARCHABLE], points=models.Filter())
+    assert generations.open(SPEC.name).count(listed_only=True) == 0, "it is filled only once"
     generations.close()
 
 

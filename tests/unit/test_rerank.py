@@ -203,8 +203,8 @@ def test_a_picture_joins_the_nearest_cluster_and_equal_ones_always_the_same() ->
     first, near, far = spread(1), spread(1) ^ (2**30 - 1), spread(1) ^ (2**60 - 1)
 
     def of(look: int, *others: Hit) -> int:
-        neighbours = [other.image for other in others]
-        return int(cluster_of(f"{look:064x}", "0" * 64, neighbours, bits=BITS), 16)
+        near = [other.image.cluster or "" for other in others]
+        return int(cluster_of(f"{look:064x}", "0" * 64, lambda: near, bits=BITS), 16)
 
     assert of(first) == first
     begun = hit("a", 1, first, cluster=first)
@@ -216,6 +216,16 @@ def test_a_picture_joins_the_nearest_cluster_and_equal_ones_always_the_same() ->
 
 def test_flat_pictures_share_a_cluster_only_with_equal_bytes() -> None:
     """Their hash says nothing."""
-    red, blue = (cluster_of("0" * 64, f"{n:064x}", [], bits=BITS) for n in (1, 2))
+    asked: list[str] = []
+
+    def near() -> list[str]:
+        asked.append("near")
+        return [red]
+
+    red, blue = (cluster_of("0" * 64, f"{n:064x}", list, bits=BITS) for n in (1, 2))
     assert red != blue
-    assert red == cluster_of("0" * 64, f"{1:064x}", [hit("x", 1, 0).image], bits=BITS)
+    assert red == cluster_of("0" * 64, f"{1:064x}", near, bits=BITS)
+    assert not asked
+    assert cluster_of(f"{7:064x}", "0" * 64, near, bits=256) == f"{7:064x}", (
+        "nothing joins a flat one"
+    )

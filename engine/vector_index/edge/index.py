@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import qdrant_edge as edge
 
@@ -58,7 +59,13 @@ from sightline.engine.vector_index.payload import (
     spec_to_json,
     winner_payload,
 )
-from sightline.engine.vector_index.ranking import Asked, ScoredPoint, ranked_page
+from sightline.engine.vector_index.ranking import (
+    CLUSTER,
+    Asked,
+    ScoredPoint,
+    clusters_of,
+    ranked_page,
+)
 from sightline.engine.vector_index.stored_points import (
     StoredPoint,
     decisions_by_image,
@@ -68,6 +75,10 @@ from sightline.engine.vector_index.stored_points import (
     seen_images,
 )
 from sightline.engine.vector_index.writing import write_images
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _BATCH = 16
 """Points to one operation. The engine holds the interpreter's lock while it writes, so a search
@@ -131,7 +142,8 @@ class EdgeVectorIndex:
         for decision in decisions:
             points = [point_id(decision.image_id)]
             self._store.write(insert_undecided(decision), points)
-            self._store.write(decide(decision), points)
+            for operation in decide(decision):
+                self._store.write(operation, points)
 
     def relocate_decisions(self, decisions: Sequence[IndexedDecision]) -> None:
         """Store only where the winning decision lies now, iff the fence is equal."""
@@ -186,23 +198,37 @@ class EdgeVectorIndex:
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """See `VectorIndex.search`."""
-        vector = checked_vector(request.vector, self._spec.dimensions, of="the query")
-        query = edge.Query.Nearest(vector.tolist())
-        params, wanted = _search_params(exact=request.exact), visible_to(request)
+        nearest = partial(
+            self._nearest,
+            self._query(request.vector),
+            visible_to(request),
+            _search_params(exact=request.exact),
+        )
+        return ranked_page(nearest, request.limit, settle_ties=request.settle_ties)
 
-        def fetch(asked: Asked) -> list[ScoredPoint]:
-            query_request = edge.QueryRequest(
-                limit=asked.limit,
-                query=query,
-                filter=among(wanted, asked.points),
-                params=params,
-                with_payload=True if asked.fields is None else list(asked.fields),
-            )
-            with self._store.reading("search") as shard:
-                found = shard.query(query_request)
-            return [ScoredPoint(str(p.id), p.score, p.payload or {}) for p in found]
+    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> list[str]:
+        """See `VectorIndex.clusters_near`."""
+        asked = Asked(limit, CLUSTER)
+        found = self._nearest(self._query(vector), listed(), _search_params(exact=False), asked)
+        return clusters_of(found)
 
-        return ranked_page(fetch, request.limit, settle_ties=request.settle_ties)
+    def _query(self, vector: NDArray[np.float32]) -> edge.Query:
+        checked = checked_vector(vector, self._spec.dimensions, of="the query")
+        return edge.Query.Nearest(checked.tolist())
+
+    def _nearest(
+        self, query: edge.Query, wanted: edge.Filter, params: edge.SearchParams, asked: Asked
+    ) -> list[ScoredPoint]:
+        request = edge.QueryRequest(
+            limit=asked.limit,
+            query=query,
+            filter=among(wanted, asked.points),
+            params=params,
+            with_payload=True if asked.fields is None else list(asked.fields),
+        )
+        with self._store.reading("search") as shard:
+            found = shard.query(request)
+        return [ScoredPoint(str(p.id), p.score, p.payload or {}) for p in found]
 
     def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
         """The listed images of a cluster that were there first; see `VectorIndex.earliest`."""

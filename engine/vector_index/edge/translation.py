@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import qdrant_edge as edge
 
@@ -25,11 +26,14 @@ from sightline.engine.vector_index.payload import (
     DECISION_TIE,
     DECISION_VERSION,
     EMPTY_IMAGE,
+    HIDDEN,
     KEYWORDS,
     LISTED,
     NO_IMAGE_TYPE,
     NUMBERS,
     SEARCH_KEYWORDS,
+    SEARCHABLE,
+    SHOWN,
     TOMBSTONE_TYPE,
     decision_payload,
     decision_place,
@@ -92,6 +96,9 @@ def load_shard(path: Path) -> edge.EdgeShard:
 def _index_fields(shard: edge.EdgeShard) -> None:
     """Make the payload indexes that are missing: an older release did not know all of them."""
     known = shard.info().payload_schema
+    if SEARCHABLE not in known:
+        say = edge.UpdateOperation.set_payload_by_filter(shown_before(), {SEARCHABLE: SHOWN})
+        shard.update(say)
     for name in KEYWORDS:
         if name not in known:
             params = edge.KeywordIndexParams(enable_hnsw=name in SEARCH_KEYWORDS)
@@ -148,12 +155,28 @@ def insert_undecided(decision: IndexedDecision) -> edge.UpdateOperation:
     return edge.UpdateOperation.upsert_points([point], condition=never)
 
 
-def decide(decision: IndexedDecision) -> edge.UpdateOperation:
-    """Write the decision into the image's point, iff it is above the stored one."""
+def decide(decision: IndexedDecision) -> list[edge.UpdateOperation]:
+    """Write the decision into the image's point, iff it is above the stored one, in this order.
+
+    An image that is allowed and listed stays shown throughout. Were it listed between the first two
+    of the operations, the third would show it.
+    """
+    half, here = decision_payload(decision), _point_of(decision.image_id)
     undecided = edge.Filter(must_not=[_decided()])
     older = edge.Filter(should=[undecided, *_lower(*_decision_numbers(decision))])
-    below = edge.Filter(must=[_point_of(decision.image_id), older])
-    return edge.UpdateOperation.set_payload_by_filter(below, decision_payload(decision))
+    hide = _set(half | {SEARCHABLE: HIDDEN}, here, older)
+    if decision.blocks:
+        return [hide]
+    by_owner = has_keyword("listing", LISTED)
+    return [
+        _set(half | {SEARCHABLE: SHOWN}, here, older, by_owner),
+        hide,
+        _set({SEARCHABLE: SHOWN}, here, _decision_is(decision), by_owner),
+    ]
+
+
+def _set(payload: dict[str, Any], *where: edge.ConditionType) -> edge.UpdateOperation:
+    return edge.UpdateOperation.set_payload_by_filter(edge.Filter(must=list(where)), payload)
 
 
 def relocate_decision(decision: IndexedDecision) -> edge.UpdateOperation:
@@ -232,9 +255,13 @@ def seen(image_ids: Sequence[str], sight: Sight) -> edge.Filter:
 
 def listed() -> edge.Filter:
     """What a search may return: listed by its owner and not blocked by the operator."""
-    return edge.Filter(
-        must=[has_keyword("listing", LISTED)], must_not=[has_keyword("moderated", BLOCKED)]
-    )
+    return edge.Filter(must=[has_keyword(SEARCHABLE, SHOWN)])
+
+
+def shown_before() -> edge.Filter:
+    """Matches the points that earlier releases show, in an index that has no `searchable` yet."""
+    blocked = has_keyword("moderated", BLOCKED)
+    return edge.Filter(must=[has_keyword("listing", LISTED)], must_not=[blocked])
 
 
 def visible(tags: TagFilter, *, cluster: str | None = None) -> edge.Filter:

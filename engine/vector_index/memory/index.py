@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +28,9 @@ from sightline.engine.vector_index.payload import (
     to_millisecond,
 )
 from sightline.schemas.images import ImageDeleted
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Images = dict[str, IndexedImage]
 Decided = dict[str, IndexedDecision]
@@ -147,6 +151,11 @@ class MemoryVectorIndex:
         ]
         page = sorted(hits, key=_order)[: request.limit]
         return [Hit(image=_shown(hit.image, vectors=False), score=hit.score) for hit in page]
+
+    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> list[str]:
+        """See `VectorIndex.clusters_near`."""
+        hits = self.search(SearchRequest(vector=vector, limit=limit))
+        return [hit.image.cluster for hit in hits if hit.image.cluster is not None]
 
     def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
         """See `VectorIndex.earliest`."""

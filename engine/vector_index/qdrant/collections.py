@@ -8,12 +8,20 @@ from sightline.engine.errors import NotFound, PartUnavailable
 from sightline.engine.records import GenerationSpec
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.generations import check_name
-from sightline.engine.vector_index.payload import KEYWORDS, NUMBERS, spec_from_json, spec_to_json
+from sightline.engine.vector_index.payload import (
+    KEYWORDS,
+    NUMBERS,
+    SEARCHABLE,
+    SHOWN,
+    spec_from_json,
+    spec_to_json,
+)
 from sightline.engine.vector_index.qdrant.client import QdrantCalls, request_timeout_s
 from sightline.engine.vector_index.qdrant.translation import (
     collection_config,
     keyword_index,
     number_index,
+    shown_before,
 )
 
 
@@ -59,11 +67,20 @@ class QdrantCollections:
         """Make the payload indexes that are missing: an older release did not know all of them."""
         collection = self.collection(name)
         known = self.calls("read", lambda client: client.get_collection(collection)).payload_schema
+        if SEARCHABLE not in known:
+            self._say_what_is_shown(collection)
         wanted: dict[str, models.PayloadSchemaParams] = {f: keyword_index(f) for f in KEYWORDS}
         wanted |= dict.fromkeys(NUMBERS, number_index())
         for field, schema in wanted.items():
             if field not in known:
                 self._create_field_index(collection, field, schema)
+
+    def _say_what_is_shown(self, collection: str) -> None:
+        payload, points = {SEARCHABLE: SHOWN}, shown_before()
+        self.calls(
+            "fill",
+            lambda client: client.set_payload(collection, payload, points=points, wait=True),
+        )
 
     def _create_collection(self, collection: str, spec: GenerationSpec) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qdrant_client import QdrantClient, models
 
@@ -25,7 +25,6 @@ from sightline.engine.vector_index.payload import (
     EMPTY_IMAGE,
     FENCES,
     checked_vector,
-    decision_payload,
     decision_place,
     point_id,
     to_payload,
@@ -37,7 +36,7 @@ from sightline.engine.vector_index.qdrant.translation import (
     among,
     any_below,
     any_image,
-    below_decision,
+    decide,
     decided,
     is_at,
     is_decision,
@@ -50,7 +49,13 @@ from sightline.engine.vector_index.qdrant.translation import (
     visible,
     visible_to,
 )
-from sightline.engine.vector_index.ranking import Asked, ScoredPoint, ranked_page
+from sightline.engine.vector_index.ranking import (
+    CLUSTER,
+    Asked,
+    ScoredPoint,
+    clusters_of,
+    ranked_page,
+)
 from sightline.engine.vector_index.stored_points import (
     StoredPoint,
     decisions_by_image,
@@ -60,6 +65,10 @@ from sightline.engine.vector_index.stored_points import (
     seen_images,
 )
 from sightline.engine.vector_index.writing import write_images
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _BATCH = 64
 
@@ -143,12 +152,8 @@ class QdrantVectorIndex:
     def _moderate(self, client: QdrantClient, *, decision: IndexedDecision) -> None:
         point = undecided_point(decision)
         client.upsert(self._collection, [point], wait=True, update_filter=never())
-        client.set_payload(
-            self._collection,
-            decision_payload(decision),
-            points=below_decision(decision),
-            wait=True,
-        )
+        for where, payload in decide(decision):
+            client.set_payload(self._collection, payload, points=where, wait=True)
 
     def relocate_decisions(self, decisions: Sequence[IndexedDecision]) -> None:
         """Store only where the winning decision lies now, iff the fence is equal."""
@@ -213,24 +218,45 @@ class QdrantVectorIndex:
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """See `VectorIndex.search`."""
-        vector = checked_vector(request.vector, self._spec.dimensions, of="the query").tolist()
-        params, wanted = search_params(exact=request.exact), visible_to(request)
+        nearest = partial(
+            self._nearest,
+            self._query(request.vector),
+            visible_to(request),
+            search_params(exact=request.exact),
+        )
+        return ranked_page(nearest, request.limit, settle_ties=request.settle_ties)
 
-        def query(client: QdrantClient, asked: Asked) -> list[models.ScoredPoint]:
+    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> list[str]:
+        """See `VectorIndex.clusters_near`."""
+        asked = Asked(limit, CLUSTER)
+        found = self._nearest(self._query(vector), listed(), search_params(exact=False), asked)
+        return clusters_of(found)
+
+    def _query(self, vector: NDArray[np.float32]) -> list[float]:
+        checked: list[float] = checked_vector(
+            vector, self._spec.dimensions, of="the query"
+        ).tolist()
+        return checked
+
+    def _nearest(
+        self,
+        query: list[float],
+        wanted: models.Filter,
+        params: models.SearchParams,
+        asked: Asked,
+    ) -> list[ScoredPoint]:
+        def ask(client: QdrantClient) -> list[models.ScoredPoint]:
             return client.query_points(
                 self._collection,
-                query=vector,
+                query=query,
                 query_filter=among(wanted, asked.points),
                 search_params=params,
                 limit=asked.limit,
                 with_payload=True if asked.fields is None else list(asked.fields),
             ).points
 
-        def fetch(asked: Asked) -> list[ScoredPoint]:
-            points = self._calls("search", lambda client: query(client, asked))
-            return [ScoredPoint(str(p.id), p.score, p.payload or {}) for p in points]
-
-        return ranked_page(fetch, request.limit, settle_ties=request.settle_ties)
+        points = self._calls("search", ask)
+        return [ScoredPoint(str(p.id), p.score, p.payload or {}) for p in points]
 
     def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
         """The listed images of a cluster that were there first; see `VectorIndex.earliest`."""

@@ -21,10 +21,14 @@ from sightline.engine.vector_index.payload import (
     DECIDED,
     DECISION_TIE,
     DECISION_VERSION,
+    HIDDEN,
     LISTED,
     NO_IMAGE_TYPE,
     SEARCH_KEYWORDS,
+    SEARCHABLE,
+    SHOWN,
     TOMBSTONE_TYPE,
+    decision_payload,
     no_image,
     point_id,
 )
@@ -133,11 +137,25 @@ def undecided_point(decision: IndexedDecision) -> models.PointStruct:
     return models.PointStruct(id=point_id(decision.image_id), vector={}, payload=no_image(decision))
 
 
-def below_decision(decision: IndexedDecision) -> models.Filter:
-    """Matches the image's point while its stored decision is below this one."""
+def decide(decision: IndexedDecision) -> list[tuple[models.Filter, dict[str, Any]]]:
+    """Where to write what of a decision, iff it is above the stored one, in this order.
+
+    An image that is allowed and listed stays shown throughout. Were it listed between the first two
+    writes, the third would show it.
+    """
+    half, here = decision_payload(decision), has_ids([decision.image_id])
     undecided = models.Filter(must_not=[_decided()])
     older = models.Filter(should=[undecided, *_lower(*_decision_numbers(decision))])
-    return models.Filter(must=[has_ids([decision.image_id]), older])
+    hide = models.Filter(must=[here, older]), half | {SEARCHABLE: HIDDEN}
+    if decision.blocks:
+        return [hide]
+    by_owner = has_keyword("listing", LISTED)
+    decided_so = models.Filter(must=[here, _decision_is(decision), by_owner])
+    return [
+        (models.Filter(must=[here, older, by_owner]), half | {SEARCHABLE: SHOWN}),
+        hide,
+        (decided_so, {SEARCHABLE: SHOWN}),
+    ]
 
 
 def is_decision(decision: IndexedDecision) -> models.Filter:
@@ -200,9 +218,13 @@ def seen(image_ids: Sequence[str], sight: Sight) -> models.Filter:
 
 def listed() -> models.Filter:
     """What a search may return: listed by its owner and not blocked by the operator."""
-    return models.Filter(
-        must=[has_keyword("listing", LISTED)], must_not=[has_keyword("moderated", BLOCKED)]
-    )
+    return models.Filter(must=[has_keyword(SEARCHABLE, SHOWN)])
+
+
+def shown_before() -> models.Filter:
+    """Matches the points that earlier releases show, in an index that has no `searchable` yet."""
+    blocked = has_keyword("moderated", BLOCKED)
+    return models.Filter(must=[has_keyword("listing", LISTED)], must_not=[blocked])
 
 
 def visible(tags: TagFilter, *, cluster: str | None = None) -> models.Filter:
