@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sightline.engine.embedding.choice import open_runtime
 from sightline.engine.embedding.embedder import Features, Runtime
 from sightline.engine.embedding.model_files import model_source
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
 
@@ -68,7 +69,7 @@ def labelled_photos(
     name = f"sightline-photos-{digest[:16]}-{len(rows)}.npz"
     kept = (cache or Path(gettempdir())) / name
     if not kept.exists():
-        _save(kept, _read(folder, rows, runtime, source.input_size))
+        _save(kept, _read(folder, rows, runtime, source.framing))
     with np.load(kept) as arrays:
         return LabelledPhotos(*(arrays[each.name] for each in fields(LabelledPhotos)))
 
@@ -81,11 +82,11 @@ def _save(file: Path, photos: LabelledPhotos) -> None:
 
 
 def _read(
-    folder: Path, rows: Sequence[dict[str, str]], runtime: Runtime, size: int
+    folder: Path, rows: Sequence[dict[str, str]], runtime: Runtime, framing: Framing
 ) -> LabelledPhotos:
     def some(start: int) -> tuple[list[str], Features]:
         prepared = [
-            prepare((folder / row["image"]).read_bytes(), limits=DecodeSettings(), size=size)
+            prepare((folder / row["image"]).read_bytes(), limits=DecodeSettings(), framing=framing)
             for row in rows[start : start + _BATCH]
         ]
         features = runtime.features(np.stack([picture.crop for picture in prepared]))

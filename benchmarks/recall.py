@@ -49,7 +49,7 @@ def photo_vectors(settings: Settings, count: int) -> NDArray[np.float32]:
     embedder = open_embedder(settings.embedder)
 
     def embed(picture: bytes) -> NDArray[np.float32]:
-        crop = prepare(picture, limits=settings.decode, size=embedder.input_size).crop
+        crop = prepare(picture, limits=settings.decode, framing=embedder.framing).crop
         return embedder.embed(crop[None]).reshape(-1)
 
     with TemporaryDirectory() as scratch, ThreadPoolExecutor() as pool:

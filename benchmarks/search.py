@@ -78,7 +78,7 @@ def _by_upload(node: Node, client: Client, size: Size) -> Figure:
             ours.append(client.upload(node.pictures[number]))
             started = time.perf_counter()
             picture = prepare(
-                node.pictures[number], limits=node.settings.decode, size=embedder.input_size
+                node.pictures[number], limits=node.settings.decode, framing=embedder.framing
             )
             embedder.embed(picture.crop[None])
             bare.append((time.perf_counter() - started) * 1_000)

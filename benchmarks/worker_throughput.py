@@ -81,7 +81,7 @@ def _bare(node: Node, pictures: Sequence[bytes], threads: int) -> float:
     batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
 
     def embed(batch: Sequence[bytes]) -> None:
-        crops = [prepare(p, limits=limits, size=embedder.input_size).crop for p in batch]
+        crops = [prepare(p, limits=limits, framing=embedder.framing).crop for p in batch]
         embedder.embed(np.stack(crops))
 
     with ThreadPoolExecutor(threads) as pool:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sightline.engine.framing import Framing
+
 
 class Clock(Protocol):
     """The time, so that tests can turn it."""
@@ -395,8 +397,8 @@ class Embedder(Protocol):
         """How many numbers a vector of this model has."""
 
     @property
-    def input_size(self) -> int:
-        """The side of the square that the model sees, in pixels."""
+    def framing(self) -> Framing:
+        """How a picture becomes the square that the model sees."""
 
     @property
     def runtime(self) -> str:
@@ -410,7 +412,7 @@ class Embedder(Protocol):
         """Embed a batch; the same crop gives the same vector whatever it is batched with.
 
         Args:
-            crops: uint8 (n, input_size, input_size, 3), RGB.
+            crops: uint8 (n, size, size, 3), RGB, as `framing` says.
 
         Returns:
             float32 (n, dimensions), each row of L2 norm 1.

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sightline.engine.clock import SystemClock
+from sightline.engine.framing import Framing
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue, Decisions
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.engine.pictures.prepare import prepare, preprocess_digest
+from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import (
     GenerationSpec,
@@ -61,13 +62,13 @@ class GridEmbedder:
 
     digest = "grid"
     dimensions = GRID * GRID * 3
-    input_size = 32
+    framing = Framing(32)
     runtime = "numpy"
     batched = True
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Embedder.embed`."""
-        cell = self.input_size // GRID
+        cell = self.framing.size // GRID
         cells = crops.reshape(len(crops), GRID, cell, GRID, cell, 3).mean(axis=(2, 4))
         flat = cells.reshape(len(crops), -1).astype(np.float32) + 1.0
         return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True), np.float32)
@@ -86,7 +87,7 @@ def spec_of(embedder: GridEmbedder) -> GenerationSpec:
     return GenerationSpec(
         name="g1",
         model_digest=embedder.digest,
-        preprocess_digest=preprocess_digest(embedder.input_size),
+        preprocess_digest=embedder.framing.digest,
         dimensions=embedder.dimensions,
         quantisation="none",
     )
@@ -214,7 +215,7 @@ class ApiWorld:
         if isinstance(state, ImageDeleted) or state.object is None:
             return image
         data = self.store.get(state.object.bucket, state.object.key)
-        ready = prepare(data, limits=DecodeSettings(), size=self.embedder.input_size)
+        ready = prepare(data, limits=DecodeSettings(), framing=self.embedder.framing)
         return replace(
             image,
             outcome=Outcome.HIDDEN if hiding_rank(state) else Outcome.INDEXED,

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision import models  # type: ignore[import-untyped]
 
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings
 from tests.pictures import encoded, scene
@@ -42,7 +43,7 @@ def make_reference_networks(folder: Path) -> None:
 
 def _crop(seed: int) -> NDArray[np.uint8]:
     data = encoded(scene(_SIZE, _SIZE, seed), "PNG")
-    return prepare(data, limits=DecodeSettings(), size=_SIZE).crop
+    return prepare(data, limits=DecodeSettings(), framing=Framing(_SIZE)).crop
 
 
 def _vectors(model: str, file: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

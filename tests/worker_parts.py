@@ -16,6 +16,7 @@ from sightline.engine.errors import (
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.framing import Framing
 from sightline.engine.ports import Clock, RebalanceListener
 from sightline.engine.records import (
     GenerationSpec,
@@ -100,7 +101,7 @@ class TinyEmbedder:
 
     digest = SPEC.model_digest
     dimensions = DIMENSIONS
-    input_size = SIZE
+    framing = Framing(SIZE)
     runtime = "tiny"
     batched = True
 

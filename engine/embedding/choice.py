@@ -14,6 +14,7 @@ from sightline.engine.embedding.capabilities import (
 )
 from sightline.engine.embedding.embedder import ProjectingEmbedder, Runtime, load_projection
 from sightline.engine.embedding.model_files import ModelSource, model_source
+from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
 
 _CACHE = Path(".cache", "sightline", "networks")
@@ -36,11 +37,22 @@ def open_embedder(settings: EmbedderSettings, *, cache: Path | None = None) -> P
     return ProjectingEmbedder(source, open_runtime(source, settings, cache=cache), projection)
 
 
+def _runtime_for(source: ModelSource, settings: EmbedderSettings) -> str:
+    if source.encoder is not None and settings.runtime not in {"auto", "openvino"}:
+        raise SettingsInvalid(
+            f"embedder.runtime: an ONNX file is run by openvino, not by {settings.runtime}; "
+            "set it to auto"
+        )
+    if source.encoder is not None:
+        return "openvino"
+    return fastest_runtime() if settings.runtime == "auto" else settings.runtime
+
+
 def open_runtime(
     source: ModelSource, settings: EmbedderSettings, *, cache: Path | None = None
 ) -> Runtime:
     """What gives a model's pooled features here; arguments and errors as `open_embedder`."""
-    runtime = fastest_runtime() if settings.runtime == "auto" else settings.runtime
+    runtime = _runtime_for(source, settings)
     need_runtime(runtime)
     precision = concrete_precision(settings.precision, runtime)
     if runtime == "openvino":

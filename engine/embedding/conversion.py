@@ -1,4 +1,4 @@
-"""A torch network converted for OpenVINO, in a child process: torch never comes into the caller.
+"""A network converted for OpenVINO, in a child process: torch never comes into the caller.
 
 `python -m sightline.engine.embedding.conversion DIRECTORY` reads a model's source as JSON from its
 input and writes `model.xml` and `model.bin`. In one process with torch, OpenVINO's binding reports
@@ -15,10 +15,13 @@ import sys
 import warnings
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from sightline.engine.embedding.encoder_card import CARDS
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.embedding.normalisation import Normalisation
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
+from sightline.engine.framing import Framing
 
 XML, BIN = "model.xml", "model.bin"
 _REFUSALS = {kind.__name__: kind for kind in (RefusedToStart, SettingsInvalid)}
@@ -50,27 +53,43 @@ def convert_in_child(source: ModelSource, directory: Path) -> None:
 
 
 def convert(source: ModelSource, directory: Path) -> None:
-    """Convert uint8 (1, size, size, 3) to float32 (1, features) with torch in this process."""
+    """Write a network from uint8 (1, size, size, 3) to float32 (1, features); in this process."""
     import openvino as ov  # type: ignore[import-untyped]
+
+    if source.encoder is None:
+        network = _from_torch(source)
+    else:
+        from sightline.engine.embedding.onnx_encoder import encoder_network
+
+        network = encoder_network(source)
+    ov.save_model(network, directory / XML, compress_to_fp16=False)
+
+
+def _from_torch(source: ModelSource) -> Any:
+    import openvino as ov
     import torch
 
     from sightline.engine.embedding.networks import build_network, from_crops
 
     network = from_crops(build_network(source.model, source.weights, source.normalisation))
-    example = torch.zeros(1, source.input_size, source.input_size, 3, dtype=torch.uint8)
+    example = torch.zeros(1, source.framing.size, source.framing.size, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter traces with what torch calls deprecated
-        converted = ov.convert_model(
+        return ov.convert_model(
             network, example_input=example, input=[ov.PartialShape(list(example.shape))]
         )
-    ov.save_model(converted, directory / XML, compress_to_fp16=False)
 
 
 def _source(text: str) -> ModelSource:
     facts = json.loads(text)
     mean, std = (tuple(facts["normalisation"][name]) for name in ("mean", "std"))
     paths = {name: facts[name] and Path(facts[name]) for name in ("weights", "projection")}
-    return ModelSource(**facts | paths | {"normalisation": Normalisation(mean, std)})
+    built = {
+        "normalisation": Normalisation(mean, std),
+        "framing": Framing(**facts["framing"]),
+        "encoder": facts["encoder"] and CARDS.validate_python(facts["encoder"]),
+    }
+    return ModelSource(**facts | paths | built)
 
 
 def main(directory: str) -> int:

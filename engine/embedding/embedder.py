@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.framing import Framing
 
 Features = NDArray[np.float32]
 
@@ -81,7 +82,7 @@ class ProjectingEmbedder:
         self._runtime = runtime
         self._projection = projection
         self._digest = source.digest(precision=runtime.precision, runtime=runtime.name)
-        size = source.input_size
+        size = source.framing.size
         self._dimensions: int = self.embed(np.zeros((1, size, size, 3), np.uint8)).shape[1]
 
     @property
@@ -95,9 +96,9 @@ class ProjectingEmbedder:
         return self._dimensions
 
     @property
-    def input_size(self) -> int:
-        """See `Embedder.input_size`."""
-        return self._source.input_size
+    def framing(self) -> Framing:
+        """See `Embedder.framing`."""
+        return self._source.framing
 
     @property
     def runtime(self) -> str:
@@ -115,12 +116,12 @@ class ProjectingEmbedder:
         return self._runtime.batched
 
     def embed(self, crops: NDArray[np.uint8]) -> Features:
-        """uint8 (n, input_size, input_size, 3) RGB to float32 (n, dimensions) of L2 norm 1.
+        """uint8 (n, size, size, 3) RGB, as `framing` says, to float32 (n, dimensions) of L2 norm 1.
 
         Raises:
             ValueError: crops of another shape or type.
         """
-        size = self._source.input_size
+        size = self._source.framing.size
         if crops.dtype != np.uint8 or crops.shape[1:] != (size, size, 3):
             raise ValueError(f"crops must be uint8 (n, {size}, {size}, 3), not {crops.shape}")
         vectors = self._runtime.features(crops)

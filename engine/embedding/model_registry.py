@@ -30,6 +30,7 @@ from sightline.schemas.registry import decode
 PREFIX = "models/"
 SCHEME = "registry:"
 CONFIG, PROJECTION, WEIGHTS = "config.json", "projection.safetensors", "weights.safetensors"
+ENCODER, ENCODER_CARD = "encoder.onnx", "encoder.toml"
 CARD, METRICS, LINEAGE = "card.md", "metrics.json", "lineage.json"
 _RELEASES = "releases/"
 _MAX_JSON_BYTES = 1_048_576
@@ -64,7 +65,8 @@ class ModelConfig(Contract):
     dimensions: Annotated[int, Field(strict=True, ge=1)]
     """How many numbers a vector has."""
     files: dict[FileName, StoredFile]
-    """Every file of the model; `weights.safetensors` only where no package brings the weights."""
+    """Every file of the model; `weights.safetensors`, or `encoder.onnx` with its card, only where
+    no package brings the network."""
 
 
 def encoded(config: ModelConfig) -> bytes:

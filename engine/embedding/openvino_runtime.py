@@ -122,8 +122,9 @@ def open_openvino(
 
 def _cache_key(source: ModelSource) -> str:
     parts = (str(_CONVERSION), ov.get_version(), source.model, source.weights_id)
-    shape = (repr(source.normalisation), str(source.input_size))
-    return hashlib.sha256("|".join((*parts, *shape)).encode()).hexdigest()[:32]
+    shape = (repr(source.normalisation), str(source.framing.size))
+    card = () if source.encoder is None else (repr(source.encoder),)
+    return hashlib.sha256("|".join((*parts, *shape, *card)).encode()).hexdigest()[:32]
 
 
 def _cached(directory: Path) -> ov.Model | None:

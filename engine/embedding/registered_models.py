@@ -11,9 +11,12 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from sightline.engine.embedding.model_files import model_source
+from sightline.engine.embedding.encoder_card import SCHEME as ONNX_SCHEME
+from sightline.engine.embedding.model_files import ONNX, model_source
 from sightline.engine.embedding.model_registry import (
     CONFIG,
+    ENCODER,
+    ENCODER_CARD,
     PROJECTION,
     SCHEME,
     WEIGHTS,
@@ -25,7 +28,6 @@ from sightline.engine.embedding.model_registry import (
     encoded,
 )
 from sightline.engine.errors import SettingsInvalid, Unreadable
-from sightline.engine.pictures.prepare import preprocess_digest
 from sightline.engine.settings import EmbedderSettings
 
 DEFAULT_CACHE = Path(".cache", "sightline", "models")
@@ -112,11 +114,12 @@ def with_files(settings: EmbedderSettings, config: ModelConfig, folder: Path) ->
     """
     weights = folder / WEIGHTS if WEIGHTS in config.files else None
     projection = folder / PROJECTION if PROJECTION in config.files else None
-    update = {"model": config.network, "weights": weights, "projection": projection}
+    network = f"{ONNX_SCHEME}{folder / ENCODER}" if config.network == ONNX else config.network
+    update = {"model": network, "weights": weights, "projection": projection}
     resolved = settings.model_copy(update=update)
     source = model_source(resolved)
     expected = {"weights": config.network_weights, "preprocess": config.preprocess}
-    have = {"weights": source.weights_id, "preprocess": preprocess_digest(source.input_size)}
+    have = {"weights": source.weights_id, "preprocess": source.framing.digest}
     if have != expected:
         raise SettingsInvalid(
             f"embedder.model: {config.name} was made with {expected} of {config.network}, and "
@@ -127,4 +130,5 @@ def with_files(settings: EmbedderSettings, config: ModelConfig, folder: Path) ->
 
 def _needed(config: ModelConfig) -> Iterable[str]:
     """The files that embedding needs; card, metrics and lineage are for people."""
-    return [file for file in (PROJECTION, WEIGHTS) if file in config.files]
+    every = (PROJECTION, WEIGHTS, ENCODER, ENCODER_CARD)
+    return [file for file in every if file in config.files]

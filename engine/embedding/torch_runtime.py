@@ -77,7 +77,7 @@ def open_torch(source: ModelSource, *, precision: str, runtime: str) -> TorchRun
         taken.compile(dynamic=False)
     batch = _CUDA_BATCH if runtime == "cuda" else 1
     return TorchRuntime(
-        taken, name=runtime, precision=precision, size=source.input_size, batch=batch
+        taken, name=runtime, precision=precision, size=source.framing.size, batch=batch
     )
 
 

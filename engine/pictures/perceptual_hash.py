@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from sightline.engine.framing import Box
 from sightline.engine.pictures.colour import AS_STORED, Conversion
 
 _COLUMNS, _ROWS = 16, 16
-Box = tuple[float, float, float, float]
 
 
 def perceptual_hash(

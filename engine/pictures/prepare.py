@@ -1,14 +1,11 @@
 """Uploaded bytes in; the network's crop, or a clean rendition for browsers, out.
 
-The preprocess of every model (its digest is part of the vector space): upright, sRGB on white,
-short side to size · 256/224, antialiased bilinear, centre crop of `size`, as torchvision's
-evaluation transforms do. One resize of the crop's own region gives the same pixels as resizing
-all and cropping then.
+The preprocess of every model (its digest is part of the vector space): upright, sRGB on white, then
+what the network's `Framing` says.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 from dataclasses import dataclass
 
@@ -16,20 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sightline.engine.framing import Box, Framing
 from sightline.engine.pictures.colour import ColourUse
-from sightline.engine.pictures.perceptual_hash import Box, perceptual_hash
+from sightline.engine.pictures.perceptual_hash import perceptual_hash
 from sightline.engine.pictures.pixels import decode_stored
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
 
-PREPROCESS = (
-    "upright;srgb-by-profile;on-white;short-side=256/224;bilinear-antialias;centre-crop;detail=2"
-)
-"""What `preprocess_digest` names; a change of the pixels that come out changes this line."""
-_SHORT_SIDE = 256 / 224
 _DETAIL = 2.0
 """Decode at no less than twice the crop: off by 6 of 255 levels at most, in a fifth of the time."""
 _RENDITION_QUALITY = 85
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +42,25 @@ class PreparedImage:
     """What was done with its embedded colour profile."""
 
 
-def preprocess_digest(size: int) -> str:
-    """Names what `prepare` does: lower hex SHA-256."""
-    return hashlib.sha256(f"{PREPROCESS};size={size}".encode()).hexdigest()
-
-
 def prepare(
-    data: bytes, *, limits: DecodeSettings, size: int, box: CropBox | None = None
+    data: bytes, *, limits: DecodeSettings, framing: Framing, box: CropBox | None = None
 ) -> PreparedImage:
     """Decode, right, crop and hash one picture; equal arguments give equal results.
 
     Args:
         data: the encoded file.
         limits: bounds, checked before anything is decoded.
-        size: side of the crop, pixels.
+        framing: the square that the network sees.
         box: the part to look at; none: the whole picture.
 
     Raises:
         BadImage: with the machine-readable reason and a sentence for a person.
     """
     part = 1.0 if box is None else min(box.w, box.h)
-    pixels = decode_stored(data, limits=limits, detail=_DETAIL * size / part)
+    pixels = decode_stored(data, limits=limits, detail=_DETAIL * framing.size / part)
     region = _region(pixels.image, box)
-    crop = pixels.image.resize((size, size), Image.Resampling.BILINEAR, box=_centre(region, size))
+    square = (framing.size, framing.size)
+    crop = pixels.image.resize(square, _FILTERS[framing.interpolation], box=framing.seen(region))
     return PreparedImage(
         crop=np.array(pixels.to_srgb.applied(crop), dtype=np.uint8),
         perceptual_hash=perceptual_hash(pixels.image, region, pixels.to_srgb),
@@ -107,22 +97,3 @@ def _region(image: Image.Image, box: CropBox | None) -> Box:
     right = min(width, max(left + 1.0, (box.x + box.w) * width))
     bottom = min(height, max(top + 1.0, (box.y + box.h) * height))
     return (left, top, float(right), float(bottom))
-
-
-def _centre(region: Box, size: int) -> Box:
-    """Where the centre crop lies once the short side is size · 256/224 (torchvision's rounding)."""
-    left, top, right, bottom = region
-    width, height = right - left, bottom - top
-    side = round(size * _SHORT_SIDE)
-    across = (
-        (side * width / height, float(side)) if width > height else (side, side * height / width)
-    )
-    out_w, out_h = max(side, int(across[0])), max(side, int(across[1]))
-    x, y = round((out_w - size) / 2.0), round((out_h - size) / 2.0)
-    step_x, step_y = width / out_w, height / out_h
-    return (
-        left + x * step_x,
-        top + y * step_y,
-        left + (x + size) * step_x,
-        top + (y + size) * step_y,
-    )

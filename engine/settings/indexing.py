@@ -15,8 +15,9 @@ class EmbedderSettings(Section):
     """The model that turns pictures into vectors, and what runs it."""
 
     model: str = "efficientnet_lite0"
-    """The default model, any torchvision classification network by name, or a released model:
-    `registry:NAME@DIGEST`, `registry:NAME` for its newest release."""
+    """The default model, any torchvision classification network by name, an encoder as a file with
+    its card beside it, `onnx:PATH`, or a released model: `registry:NAME@DIGEST`, `registry:NAME`
+    for its newest release."""
     weights: Path | None = None
     """A local safetensors file; none: the package's or torchvision's own weights."""
     projection: Path | None = None

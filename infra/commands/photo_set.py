@@ -147,12 +147,12 @@ class PhotoSet:
         """The model written to its file, read again and run as the API runs it."""
         runtime, photos = self._looked_at(model)
         some = self._photos[:SERVED_PICTURES]
-        served = vectors_as_served(model, runtime, photo_crops(some, model.source.input_size))
+        served = vectors_as_served(model, runtime, photo_crops(some, model.source.framing))
         return compare_served(model.vectors(photos.features[: len(some)]), served)
 
     def _looked_at(self, model: Candidate) -> tuple[Runtime, PhotoFeatures]:
         if model.network not in self._seen:
             runtime = self._open(model.source, self._embedder)
-            features = photo_features(self._photos, runtime, model.source.input_size)
+            features = photo_features(self._photos, runtime, model.source.framing)
             self._seen[model.network] = (runtime, features)
         return self._seen[model.network]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sightline.engine.connecting.connections import open_event_log
+from sightline.engine.connecting.released_model import embedder_settings
 from sightline.engine.embedding.choice import open_runtime
 from sightline.engine.embedding.embedder import Projection, Runtime, load_projection
 from sightline.engine.embedding.model_files import ModelSource, model_source
@@ -81,8 +82,9 @@ def run_training(settings: Settings, wishes: TrainWishes, say: Say) -> Learnt:
     """
     with opened_store(settings) as store:
         checkpoint = begin_run(wishes.folder)
-        source = model_source(settings.embedder)
-        runtime = open_runtime(source, settings.embedder)
+        serving = embedder_settings(settings)
+        source = model_source(serving)
+        runtime = open_runtime(source, serving)
         labels = _labels(settings, store, wishes)
         say(f"{labels.held.table.num_rows} triples, {len(labels.pairs)} pairs")
         pictures = _pictures(settings, labels.held)
@@ -134,7 +136,7 @@ def _maker(
     return FeatureMaker(
         store=store,
         runtime=runtime,
-        input_size=source.input_size,
+        framing=source.framing,
         limits=settings.decode,
         cache=FeatureCache(cache, network),
         threads=settings.embedder.threads or len(os.sched_getaffinity(0)),

@@ -14,7 +14,6 @@ from sightline.engine.errors import Part
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue, Decisions
-from sightline.engine.pictures.prepare import preprocess_digest
 from sightline.engine.records import GenerationSpec
 from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
 from sightline.infra.wiring.node import SOURCE, Publishing, Watch
@@ -126,7 +125,7 @@ def _generation(settings: Settings, embedder: Embedder) -> GenerationSpec:
     return GenerationSpec(
         name=f"g-{digest.removeprefix('sha256:')[:16]}",
         model_digest=digest,
-        preprocess_digest=preprocess_digest(embedder.input_size),
+        preprocess_digest=embedder.framing.digest,
         dimensions=embedder.dimensions,
         quantisation=settings.index.quantisation,
     )

@@ -28,7 +28,7 @@ def index_worker(node: Node) -> IndexWorker:
         store=node.store,
         index=node.index,
         embedder=node.embedder,
-        decode=partial(prepare, limits=settings.decode, size=node.embedder.input_size),
+        decode=partial(prepare, limits=settings.decode, framing=node.embedder.framing),
         settings=settings.worker,
         max_bytes=settings.decode.max_bytes,
         embed_threads=settings.embedder.threads,

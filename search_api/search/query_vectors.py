@@ -70,7 +70,7 @@ class QueryVectors:
         return await asyncio.wrap_future(asked.done)
 
     def _prepare(self, data: bytes, box: CropBox | None) -> PreparedImage:
-        return prepare(data, limits=self._limits, size=self._embedder.input_size, box=box)
+        return prepare(data, limits=self._limits, framing=self._embedder.framing, box=box)
 
     def _embed_waiting(self) -> None:
         """Embed what waits, up to a batch; nothing, where another thread has taken it along."""

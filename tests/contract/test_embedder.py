@@ -17,10 +17,12 @@ from sightline.engine.embedding.capabilities import can_run, computes_in_bf16, f
 from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.embedding.model_files import model_source
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import Embedder
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
 from tests.conftest import ROOT
+from tests.onnx_files import CARD, map_encoder, written
 from tests.patience import patient
 
 Name = Literal["torch-eager", "torch-compiled", "openvino", "cuda"]
@@ -37,6 +39,7 @@ RUNNABLE = [
     *(pytest.param((name, "fp32"), id=f"fp32-{name}") for name in HERE),
     *(pytest.param((name, "bf16"), id=f"bf16-{name}") for name in IN_BF16),
     *([] if "cuda" in HERE else [pytest.param(("cuda", "fp32"), id="cuda", marks=NO_CUDA)]),
+    pytest.param(None, id="onnx-file"),
 ]
 EVERY = [
     pytest.param(name, precision, id=f"{precision}-{name}")
@@ -61,7 +64,8 @@ def crops(photos: Path) -> Crops:
         every = [row["image"] for row in csv.DictReader(file)]
     names = every[:: max(1, len(every) // PHOTOS)][:PHOTOS]
     taken = [
-        prepare((photos / name).read_bytes(), limits=DecodeSettings(), size=224) for name in names
+        prepare((photos / name).read_bytes(), limits=DecodeSettings(), framing=Framing(224))
+        for name in names
     ]
     return np.stack([picture.crop for picture in taken])
 
@@ -83,9 +87,17 @@ def opened(networks: Path) -> Opened:
 
 
 @pytest.fixture(scope="module", params=RUNNABLE)
-def embedder(opened: Opened, request: pytest.FixtureRequest) -> Embedder:
-    """The default model on one runtime in one precision that this machine can run."""
-    return opened(*request.param)
+def embedder(
+    opened: Opened, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Embedder:
+    """The default model on one runtime in one precision that this machine can run; an ONNX file."""
+    if request.param is not None:
+        return opened(*request.param)
+    folder = tmp_path_factory.mktemp("onnx")
+    weights = np.random.default_rng(7).normal(size=(512, 3, 32, 32)).astype(np.float32)
+    card = CARD.replace("= 16", "= 224").replace("= 5", "= 512")
+    file = written(folder, map_encoder(size=224, weights=weights), card)
+    return open_embedder(EmbedderSettings(model=f"onnx:{file}", threads=2), cache=folder)
 
 
 def test_vectors_have_length_one(embedder: Embedder, crops: Crops) -> None:
@@ -106,7 +118,7 @@ def test_batching_changes_nothing(embedder: Embedder, crops: Crops) -> None:
 
 def test_no_crops_no_vectors(embedder: Embedder) -> None:
     """An empty batch is fine."""
-    size = embedder.input_size
+    size = embedder.framing.size
     assert embedder.embed(np.empty((0, size, size, 3), np.uint8)).shape == (0, 512)
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, expect, sync_playwright
 
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.near_duplicates import hash_bits, near_any
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import ApiSettings, DecodeSettings
@@ -40,7 +41,9 @@ def files(photos: Path) -> list[Path]:
     hashes: list[int] = []
     for file in every[:: max(1, len(every) // (2 * SHOWN))]:
         looks = hash_bits(
-            prepare(file.read_bytes(), limits=DecodeSettings(), size=224).perceptual_hash
+            prepare(
+                file.read_bytes(), limits=DecodeSettings(), framing=Framing(224)
+            ).perceptual_hash
         )
         if not near_any(looks, hashes, bits=LOOK_ALIKE_BITS):
             chosen, hashes = [*chosen, file], [*hashes, looks]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sightline.engine.errors import DeadLetterLimit, GenerationMismatch
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records import SearchRequest, Stage
 from sightline.engine.settings import DecodeSettings, KafkaSettings, StoreSettings
@@ -253,7 +254,7 @@ def test_every_nasty_file_gets_its_verdict(indexing: Indexing, nasty: Path) -> N
     for number, row in enumerate(rows):
         data = (nasty / row["file"]).read_bytes()
         indexing.publish(indexing.public(f"n{number}", 1, data))
-    decode = partial(prepare, limits=DecodeSettings(), size=SIZE)
+    decode = partial(prepare, limits=DecodeSettings(), framing=Framing(SIZE))
     indexing.worker(decode_with=decode, max_bytes=DecodeSettings().max_bytes)
     eventually(lambda: indexing.index.count() == len(rows), timeout_s=60)
     verdicts = {f"n{number}": row["expect"] for number, row in enumerate(rows)}

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.colour import MAX_PROFILE_BYTES, ColourUse, conversion_of
 from sightline.engine.pictures.prepare import prepare, render
 from sightline.engine.settings import DecodeSettings
@@ -82,9 +83,11 @@ def test_pixels_mean_what_the_profile_says(space: str, image_format: str) -> Non
     rendition = Image.open(io.BytesIO(render(data, limits=LIMITS, max_side=1600)))
     assert off(np.asarray(rendition)[20::40, 20::40], wanted[20::40, 20::40]) < 3
     assert "icc_profile" not in rendition.info
-    prepared = prepare(data, limits=LIMITS, size=224)
+    prepared = prepare(data, limits=LIMITS, framing=Framing(224))
     same = prepare(
-        encoded(Image.fromarray(wanted.astype(np.uint8)), "PNG"), limits=LIMITS, size=224
+        encoded(Image.fromarray(wanted.astype(np.uint8)), "PNG"),
+        limits=LIMITS,
+        framing=Framing(224),
     )
     assert off(prepared.crop, same.crop) < 5  # resized before, not after
     assert prepared.colours is ColourUse.CONVERTED
@@ -94,8 +97,10 @@ def test_pixels_mean_what_the_profile_says(space: str, image_format: str) -> Non
 @pytest.mark.parametrize("icc", [srgb, lambda: profile(PRIMARIES["srgb-like"], gamma=None)])
 def test_srgb_pictures_are_untouched(icc: Callable[[], bytes], image_format: str) -> None:
     """Bit for bit, with whichever profile that means sRGB."""
-    with_profile = prepare(stored(scene(), image_format, icc()), limits=LIMITS, size=224)
-    without = prepare(stored(scene(), image_format, None), limits=LIMITS, size=224)
+    with_profile = prepare(
+        stored(scene(), image_format, icc()), limits=LIMITS, framing=Framing(224)
+    )
+    without = prepare(stored(scene(), image_format, None), limits=LIMITS, framing=Framing(224))
     assert (with_profile.crop == without.crop).all()
     assert with_profile.perceptual_hash == without.perceptual_hash
     assert (with_profile.colours, without.colours) == (ColourUse.SRGB, ColourUse.NONE)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sightline.engine.errors import BadImage, RejectReason
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.near_duplicates import distance as hamming
-from sightline.engine.pictures.prepare import prepare, preprocess_digest, render
+from sightline.engine.pictures.prepare import prepare, render
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
 from tests.pictures import decoded_to_srgb, encoded, png_chunk, scene
@@ -24,13 +25,13 @@ SIZE = 224
 
 def crop_of(data: bytes) -> NDArray[np.uint8]:
     """What the network would see."""
-    return prepare(data, limits=LIMITS, size=SIZE).crop
+    return prepare(data, limits=LIMITS, framing=Framing(SIZE)).crop
 
 
 def rejected(data: bytes, limits: DecodeSettings = LIMITS) -> RejectReason:
     """Why the bytes are refused."""
     with pytest.raises(BadImage) as caught:
-        prepare(data, limits=limits, size=SIZE)
+        prepare(data, limits=limits, framing=Framing(SIZE))
     return caught.value.reason
 
 
@@ -78,8 +79,10 @@ def test_orientation_is_undone(image_format: str, orientation: int) -> None:
     exif[0x0112] = orientation
     lossy = {"lossless": True} if image_format == "WEBP" else {"quality": 95}
     lossy = lossy if image_format not in {"PNG", "TIFF"} else {}
-    prepared = prepare(encoded(stored, image_format, exif=exif, **lossy), limits=LIMITS, size=SIZE)
-    upright = prepare(encoded(scene(), "PNG"), limits=LIMITS, size=SIZE)
+    prepared = prepare(
+        encoded(stored, image_format, exif=exif, **lossy), limits=LIMITS, framing=Framing(SIZE)
+    )
+    upright = prepare(encoded(scene(), "PNG"), limits=LIMITS, framing=Framing(SIZE))
     assert (prepared.width, prepared.height) == (320, 240)
     assert distance(prepared.crop, upright.crop) < 4
     assert hamming(prepared.perceptual_hash, upright.perceptual_hash) <= 8
@@ -114,10 +117,10 @@ def test_orientation_is_read_in_every_whole_number_type(kind: str, order: str) -
     """Phones write LONG where EXIF says SHORT."""
     code, little, big = SIX[kind]
     exif = exif_of(order, code, little if order == "<" else big)
-    assert prepare(with_exif(exif), limits=LIMITS, size=SIZE).width == 240
+    assert prepare(with_exif(exif), limits=LIMITS, framing=Framing(SIZE)).width == 240
     for image_format in ("PNG", "WEBP", "AVIF"):
         data = encoded(scene(), image_format, exif=b"Exif\0\0" + exif)
-        assert prepare(data, limits=LIMITS, size=SIZE).width == 240
+        assert prepare(data, limits=LIMITS, framing=Framing(SIZE)).width == 240
 
 
 def test_the_first_exif_segment_counts() -> None:
@@ -125,8 +128,8 @@ def test_the_first_exif_segment_counts() -> None:
     six, one = exif_of("<", 3, b"\x06\0\0\0"), exif_of("<", 3, b"\x01\0\0\0")
     other = exif_of("<", 3, b"\x05\0\0\0", tag=0x0100)
     for second in (one, other, b"garbage"):
-        assert prepare(with_exif(six, second), limits=LIMITS, size=SIZE).width == 240
-        assert prepare(with_exif(second, six), limits=LIMITS, size=SIZE).width == 320
+        assert prepare(with_exif(six, second), limits=LIMITS, framing=Framing(SIZE)).width == 240
+        assert prepare(with_exif(second, six), limits=LIMITS, framing=Framing(SIZE)).width == 320
 
 
 def test_exif_that_says_upright_outweighs_xmp() -> None:
@@ -136,7 +139,7 @@ def test_exif_that_says_upright_outweighs_xmp() -> None:
     silent = exif_of("<", 3, b"\x05\0\0\0", tag=0x0100)
     for exif, width in ((said, 320), (silent, 240)):
         data = encoded(scene(), "WEBP", exif=b"Exif\0\0" + exif, xmp=xmp)
-        assert prepare(data, limits=LIMITS, size=SIZE).width == width
+        assert prepare(data, limits=LIMITS, framing=Framing(SIZE)).width == width
 
 
 def test_crop_is_that_of_the_textbook() -> None:
@@ -156,7 +159,7 @@ def test_scaled_jpeg_decoding_stays_close() -> None:
     data = encoded(picture, "JPEG", quality=95)
     whole = encoded(Image.open(io.BytesIO(data)).convert("RGB"), "BMP")
     limits = DecodeSettings()
-    assert distance(prepare(data, limits=limits, size=SIZE).crop, crop_of(whole)) < 1.5
+    assert distance(prepare(data, limits=limits, framing=Framing(SIZE)).crop, crop_of(whole)) < 1.5
 
 
 def test_sixteen_bit_grey_is_not_white() -> None:
@@ -234,8 +237,8 @@ def test_box_looks_at_a_part() -> None:
     picture = scene(640, 480)
     part = encoded(picture.crop((160, 120, 480, 360)), "PNG")
     box = CropBox(x=0.25, y=0.25, w=0.5, h=0.5)
-    boxed = prepare(encoded(picture, "PNG"), limits=LIMITS, size=SIZE, box=box)
-    alone = prepare(part, limits=LIMITS, size=SIZE)
+    boxed = prepare(encoded(picture, "PNG"), limits=LIMITS, framing=Framing(SIZE), box=box)
+    alone = prepare(part, limits=LIMITS, framing=Framing(SIZE))
     assert distance(boxed.crop, alone.crop) < 1
     assert hamming(boxed.perceptual_hash, alone.perceptual_hash) <= 8
     assert (boxed.width, boxed.height) == (640, 480)
@@ -247,16 +250,26 @@ def test_tiny_and_thin_pictures(side: tuple[int, int]) -> None:
     data = encoded(Image.new("RGB", side, "teal"), "PNG")
     box = CropBox(x=1.0 - 1e-3, y=1.0 - 1e-3, w=1e-3, h=1e-3)
     for given in (None, box):
-        assert prepare(data, limits=LIMITS, size=SIZE, box=given).crop.shape == (SIZE, SIZE, 3)
+        assert prepare(data, limits=LIMITS, framing=Framing(SIZE), box=given).crop.shape == (
+            SIZE,
+            SIZE,
+            3,
+        )
 
 
 def test_near_duplicates_hash_alike_and_others_do_not() -> None:
     """A smaller, harder compressed copy stays within 40 bits; another scene does not."""
-    original = prepare(encoded(scene(), "PNG"), limits=LIMITS, size=SIZE).perceptual_hash
+    original = prepare(
+        encoded(scene(), "PNG"), limits=LIMITS, framing=Framing(SIZE)
+    ).perceptual_hash
     copy = encoded(scene().resize((200, 150)), "JPEG", quality=40)
     other = encoded(scene(seed=9), "PNG")
-    assert hamming(original, prepare(copy, limits=LIMITS, size=SIZE).perceptual_hash) <= 40
-    assert hamming(original, prepare(other, limits=LIMITS, size=SIZE).perceptual_hash) > 40
+    assert (
+        hamming(original, prepare(copy, limits=LIMITS, framing=Framing(SIZE)).perceptual_hash) <= 40
+    )
+    assert (
+        hamming(original, prepare(other, limits=LIMITS, framing=Framing(SIZE)).perceptual_hash) > 40
+    )
 
 
 @pytest.mark.parametrize(
@@ -289,7 +302,7 @@ def test_bounds_are_checked_before_decoding() -> None:
     assert rejected(picture, DecodeSettings(max_bytes=100)) is RejectReason.TOO_MANY_BYTES
     assert rejected(picture, DecodeSettings(max_pixels=999)) is RejectReason.TOO_MANY_PIXELS
     assert rejected(animation, DecodeSettings(max_frames=4)) is RejectReason.TOO_MANY_FRAMES
-    assert prepare(animation, limits=DecodeSettings(max_frames=5), size=SIZE).width == 8
+    assert prepare(animation, limits=DecodeSettings(max_frames=5), framing=Framing(SIZE)).width == 8
 
 
 @pytest.mark.parametrize("image_format", ["WEBP", "PNG", "TIFF", "AVIF"])
@@ -365,15 +378,11 @@ def test_decoding_changes_no_filter_of_warnings() -> None:
 def test_odd_metadata_warns_nobody() -> None:
     """Not even where a process makes errors of warnings: the picture is whole."""
     script = f"""
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings
-prepare({ODD_PNG!r}, limits=DecodeSettings(), size=32)
+prepare({ODD_PNG!r}, limits=DecodeSettings(), framing=Framing(32))
 """
     command = [sys.executable, "-W", "error::UserWarning", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_preprocess_digest_names_the_size() -> None:
-    """Another size is another preprocess."""
-    assert preprocess_digest(224) == preprocess_digest(224) != preprocess_digest(299)

@@ -69,7 +69,7 @@ def found(photos: Path, networks: Path) -> PhotoFeatures:
     settings = EmbedderSettings()
     source = model_source(settings)
     runtime = open_runtime(source, settings, cache=networks)
-    return photo_features(read_manifest(photos), runtime, source.input_size)
+    return photo_features(read_manifest(photos), runtime, source.framing)
 
 
 def test_quality_on_the_photos(found: PhotoFeatures) -> None:
@@ -94,7 +94,7 @@ def test_orientations_embed_alike(nasty: Path, networks: Path) -> None:
     embedder = open_embedder(EmbedderSettings(), cache=networks)
     for paths in oriented_scenes(nasty):
         crops = [
-            prepare(path.read_bytes(), limits=DecodeSettings(), size=embedder.input_size).crop
+            prepare(path.read_bytes(), limits=DecodeSettings(), framing=embedder.framing).crop
             for path in paths
         ]
         vectors = embedder.embed(np.stack(crops))
@@ -113,7 +113,7 @@ def test_stored_sideways_or_upright_is_the_same_picture(photos: Path, networks: 
         if orientation in TURNED:
             turned = upright.transpose(Image.Transpose(TURNED[orientation]))
         data = encoded(turned, "PNG", exif=exif)
-        crops.append(prepare(data, limits=DecodeSettings(), size=embedder.input_size).crop)
+        crops.append(prepare(data, limits=DecodeSettings(), framing=embedder.framing).crop)
     vectors = embedder.embed(np.stack(crops))
     assert (vectors @ vectors.T).min() > 0.9999
 

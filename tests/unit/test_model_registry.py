@@ -27,7 +27,6 @@ from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.object_store.memory import MemoryObjectStore
-from sightline.engine.pictures.prepare import preprocess_digest
 from sightline.engine.records import StoredObject
 from sightline.engine.settings import EmbedderSettings, Settings, StoreSettings
 from sightline.schemas.models import GateLine
@@ -62,7 +61,7 @@ def new_model(seed: int = 0) -> NewModel:
         name="shop",
         network=source.model,
         network_weights=source.weights_id,
-        preprocess=preprocess_digest(source.input_size),
+        preprocess=source.framing.digest,
         dimensions=8,
         files={
             PROJECTION: projection,

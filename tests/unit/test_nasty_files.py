@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.engine.errors import BadImage, RejectReason
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare, render
 from sightline.engine.settings import DecodeSettings
 from tests.nasty_files import has_collection, is_made, oriented_scenes
@@ -21,6 +22,7 @@ import json, resource, sys
 from pathlib import Path
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_AS, (4 * limit, 4 * limit))
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare, render
 from sightline.engine.errors import BadImage
 from sightline.engine.settings import DecodeSettings
@@ -28,7 +30,7 @@ limits, verdicts = DecodeSettings(), {}
 for path in sorted(Path(sys.argv[1]).iterdir()):
     data = path.read_bytes()
     try:
-        prepare(data, limits=limits, size=224)
+        prepare(data, limits=limits, framing=Framing(224))
         render(data, limits=limits, max_side=512)
         verdicts[path.name] = ["accept", "", ""]
     except BadImage as error:
@@ -97,7 +99,7 @@ def test_reasons(nasty: Path) -> None:
 
 def _reason(path: Path) -> RejectReason | None:
     try:
-        prepare(path.read_bytes(), limits=DecodeSettings(), size=224)
+        prepare(path.read_bytes(), limits=DecodeSettings(), framing=Framing(224))
     except BadImage as error:
         return error.reason
     return None
@@ -107,7 +109,9 @@ def test_orientations_of_one_scene_look_alike(nasty: Path) -> None:
     """The files of one scene in several EXIF orientations give nearly one crop."""
     for paths in oriented_scenes(nasty):
         crops = [
-            prepare(path.read_bytes(), limits=DecodeSettings(), size=224).crop.astype(int)
+            prepare(path.read_bytes(), limits=DecodeSettings(), framing=Framing(224)).crop.astype(
+                int
+            )
             for path in paths
         ]
         assert max(np.abs(crop - crops[0]).mean() for crop in crops) < 3
@@ -145,4 +149,8 @@ def test_mutilated_files_never_raise_anything_else(nasty: Path, data: st.DataObj
         "repeat": whole[:end] + whole[start:],
     }[action]
     with contextlib.suppress(BadImage):
-        assert prepare(bytes(mutilated), limits=SMALL, size=32).crop.shape == (32, 32, 3)
+        assert prepare(bytes(mutilated), limits=SMALL, framing=Framing(32)).crop.shape == (
+            32,
+            32,
+            3,
+        )

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sightline.engine.errors import ObjectDenied, Part, PartUnavailable
+from sightline.engine.framing import Framing
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings
@@ -91,7 +92,7 @@ def maker(store: Guarded, network: Network, folder: Path, *, version: str = "1")
     return FeatureMaker(
         store=store,
         runtime=network,
-        input_size=32,
+        framing=Framing(32),
         limits=LIMITS,
         cache=FeatureCache(folder, version),
         threads=3,
@@ -114,7 +115,7 @@ def test_features_are_made_once(store: Guarded, tmp_path: Path) -> None:
     assert np.array_equal(first.features.features, again.features.features)
     assert first.features.hashes == again.features.hashes
     for at, data in enumerate(PICTURES.values()):
-        prepared = prepare(data, limits=LIMITS, size=32)
+        prepared = prepare(data, limits=LIMITS, framing=Framing(32))
         assert first.features.hashes[at] == prepared.perceptual_hash
         expected = network.features(prepared.crop[None])[0]
         assert np.array_equal(first.features.features[at], expected)
@@ -138,7 +139,7 @@ def test_a_crop_is_another_picture(store: Guarded, tmp_path: Path) -> None:
     assert made.features.images == ("part", "whole")
     assert made.features.hashes[0] != made.features.hashes[1]
     assert made.features.hashes[0] == prepare(
-        PICTURES["a"], limits=LIMITS, size=32, box=box
+        PICTURES["a"], limits=LIMITS, framing=Framing(32), box=box
     ).perceptual_hash  # fmt: skip
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,10 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from sightline.engine.clock import ManualClock
+from sightline.engine.connecting.released_model import embedder_settings
+from sightline.engine.embedding import openvino_runtime
+from sightline.engine.embedding.choice import open_embedder, open_runtime
+from sightline.engine.embedding.conversion import convert
 from sightline.engine.embedding.model_files import model_source
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
 from sightline.engine.event_log.memory.broker import MemoryBroker
@@ -22,7 +28,7 @@ from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.label_data.triple_manifest import TripleManifest
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.records import ProducerRecord
-from sightline.engine.settings import Settings, SinkSettings, StoreSettings
+from sightline.engine.settings import EmbedderSettings, Settings, SinkSettings, StoreSettings
 from sightline.infra.cli import main
 from sightline.infra.commands import train
 from sightline.infra.commands.train import TrainWishes, run_training
@@ -35,7 +41,11 @@ from sightline.training.loop.head import Head
 from sightline.training.loop.learning import LearningSettings
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.steps import Steps
+from sightline.training.models.candidates import of_file
+from sightline.training.models.registry import store_model
+from sightline.training.models.released_head import registered
 from tests.label_rows import at, encoded, message, retracted, triple
+from tests.onnx_files import CARD, written
 from tests.pictures import encoded as picture_bytes
 from tests.pictures import scene
 from tests.unit.test_training_pictures import judged
@@ -227,3 +237,31 @@ def test_a_deployment_without_data_is_told_what_to_do(
     with pytest.raises(RefusedToStart, match="sightline up"):
         CliRunner().invoke(main.app, ["train", "run"], catch_exceptions=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_onnx_file_is_trained_on_released_and_served(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File, card and head come back from the registry as one model, where the next round begins."""
+    monkeypatch.setattr(train, "open_runtime", partial(open_runtime, cache=place.folder / "nets"))
+    monkeypatch.setattr(train, "model_source", model_source)
+    monkeypatch.setattr(openvino_runtime, "convert_in_child", convert)
+    file = written(place.folder / "mine", card=CARD.replace("= 16", "= 16\nshort_side = 16"))
+    asked = EmbedderSettings(model=f"onnx:{file}", precision="fp32", threads=1)
+    over = replace(place, settings=place.settings.model_copy(update={"embedder": asked}))
+    assert json.loads(over.train("run")["run.json"])["start"]["model"] == "onnx"
+    made = of_file(place.folder / "run", asked, strength=0.6)
+    digest = store_model(place.store, BUCKET, registered(made, "shop", metrics={}, lineage={}))
+    named = asked.model_copy(update={"model": f"registry:shop@{digest}"})
+    settings = place.settings.model_copy(update={"embedder": named})
+    served = embedder_settings(settings, cache=place.folder / "models")
+    rmtree(file.parent)
+    crops = np.random.default_rng(2).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    runtime = open_runtime(made.source, served, cache=place.folder / "nets")
+    rows = made.vectors(runtime.features(crops))
+    expected = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    embedder = open_embedder(served, cache=place.folder / "nets")
+    assert np.abs(embedder.embed(crops) - expected).max() < 1e-6
+    monkeypatch.setattr(train, "embedder_settings", lambda _: served)
+    begun = json.loads(replace(place, settings=settings).train("next")["run.json"])["start"]
+    assert begun["digest"] == embedder.digest

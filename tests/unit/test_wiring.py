@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sightline.engine.errors import SightlineError
+from sightline.engine.framing import Framing
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.wiring import embedded, opening
 from sightline.infra.wiring.embedded import embedded_node
@@ -22,7 +23,7 @@ class NoModel:
 
     digest = "sha256:" + "0" * 64
     dimensions = 8
-    input_size = 32
+    framing = Framing(32)
     runtime = "none"
     batched = True
 

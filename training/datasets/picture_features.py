@@ -20,6 +20,7 @@ from sightline.engine.errors import (
     RejectReason,
     TooLarge,
 )
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import PreparedImage, prepare
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import DecodeSettings
@@ -67,7 +68,7 @@ class FeatureMaker:
     Args:
         store: holds the pictures.
         runtime: gives the features.
-        input_size: of the network's crop, pixels.
+        framing: of the network's crops.
         limits: of what is decoded.
         cache: of features.
         threads: that decode at once.
@@ -78,14 +79,14 @@ class FeatureMaker:
         *,
         store: ObjectStore,
         runtime: Runtime,
-        input_size: int,
+        framing: Framing,
         limits: DecodeSettings,
         cache: FeatureCache,
         threads: int,
     ) -> None:
         self._store = store
         self._runtime = runtime
-        self._size = input_size
+        self._framing = framing
         self._limits = limits
         self._cache = cache
         self._threads = threads
@@ -137,7 +138,7 @@ class FeatureMaker:
             kept = self._cache.get(digest, picture.crop)
             if kept is not None:
                 return kept
-            prepared = prepare(data, limits=self._limits, size=self._size, box=picture.crop)
+            prepared = prepare(data, limits=self._limits, framing=self._framing, box=picture.crop)
         except BadImage as error:
             return error.reason
         except tuple(_REASONS) as error:

@@ -38,7 +38,8 @@ class Candidate:
     def network(self) -> tuple[str, ...]:
         """Names what gives the features: equal for models that differ only in the projection."""
         source = self.source
-        return (source.model, source.weights_id, str(source.input_size), repr(source.normalisation))
+        made = (source.framing, source.normalisation, source.encoder)
+        return (source.model, source.weights_id, *(repr(part) for part in made))
 
     def vectors(self, features: Features) -> Features:
         """(n, features) to (n, dimensions), not normalised."""

@@ -31,6 +31,7 @@ from sightline.engine.embedding.embedder import Runtime
 from sightline.engine.embedding.lite0 import read_lite0
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION, model_source
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
 from sightline.training.evaluation.measures import Retrieval, evaluate_retrieval
@@ -92,19 +93,19 @@ def read_manifest(folder: Path) -> list[Photo]:
         return [Photo(folder / r["image"], r["label"], r["split"]) for r in csv.DictReader(file)]
 
 
-def photo_crops(photos: Sequence[Photo], size: int) -> NDArray[np.uint8]:
+def photo_crops(photos: Sequence[Photo], framing: Framing) -> NDArray[np.uint8]:
     """What a network sees of at least one photo: uint8 (n, size, size, 3)."""
     limits = DecodeSettings()
     return np.stack(
-        [prepare(photo.path.read_bytes(), limits=limits, size=size).crop for photo in photos]
+        [prepare(photo.path.read_bytes(), limits=limits, framing=framing).crop for photo in photos]
     )
 
 
-def photo_features(photos: Sequence[Photo], runtime: Runtime, size: int) -> PhotoFeatures:
+def photo_features(photos: Sequence[Photo], runtime: Runtime, framing: Framing) -> PhotoFeatures:
     """Decode and run the network over all photos, one thread per core."""
 
     def features(start: int) -> Features:
-        return runtime.features(photo_crops(photos[start : start + _BATCH], size))
+        return runtime.features(photo_crops(photos[start : start + _BATCH], framing))
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         parts = list(threads.map(features, range(0, len(photos), _BATCH)))
@@ -199,7 +200,7 @@ def main(
     if source.weights is None:
         raise SettingsInvalid("the default model has no weights here")
     runtime = open_runtime(source, settings)
-    found = photo_features(read_manifest(photos), runtime, source.input_size)
+    found = photo_features(read_manifest(photos), runtime, source.framing)
     axes = directions(read_lite0(source.weights)["_fc.weight"].numpy())
     mean, stored = found.train_mean(), axes.matrix().astype(np.float16)
     save_file({"mean": mean, "matrix": np.ascontiguousarray(stored)}, out)

@@ -19,16 +19,19 @@ from sightline.engine.embedding.embedder import (
     Runtime,
     load_projection,
 )
+from sightline.engine.embedding.encoder_card import card_file, read_card
 from sightline.engine.embedding.model_files import ModelSource, model_source
 from sightline.engine.embedding.model_registry import (
     CARD,
+    ENCODER,
+    ENCODER_CARD,
     LINEAGE,
     METRICS,
     PROJECTION,
     WEIGHTS,
+    digest_of,
 )
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.pictures.prepare import preprocess_digest
 from sightline.engine.settings import EmbedderSettings
 from sightline.training.models.candidates import Candidate
 from sightline.training.models.registry import NewModel
@@ -60,10 +63,10 @@ def registered(
         name=name,
         network=source.model,
         network_weights=source.weights_id,
-        preprocess=preprocess_digest(source.input_size),
+        preprocess=source.framing.digest,
         dimensions=projection.matrix.shape[1],
         files={
-            **_own_weights(source),
+            **_own_network(source),
             PROJECTION: _written(projection),
             CARD: written.encode(),
             METRICS: _json(metrics),
@@ -72,8 +75,19 @@ def registered(
     )
 
 
-def _own_weights(source: ModelSource) -> dict[str, bytes]:
-    """The network's weights, unless every installation has them anyway."""
+def _own_network(source: ModelSource) -> dict[str, bytes]:
+    """The network's weights, unless every installation has them anyway; an ONNX file's card, too.
+
+    Raises:
+        SettingsInvalid: the ONNX file or its card has changed since it was loaded.
+    """
+    if source.encoder is not None and source.weights is not None:
+        files = {ENCODER: source.weights, ENCODER_CARD: card_file(source.weights)}
+        read = {name: file.read_bytes() for name, file in files.items()}
+        now = (digest_of(read[ENCODER]), read_card(source.weights))
+        if now != (source.weights_id, source.encoder):
+            raise SettingsInvalid(f"{source.weights} or its card has changed meanwhile: repeat it")
+        return read
     packaged = model_source(EmbedderSettings(model=source.model))
     if source.weights is None or source.weights_id == packaged.weights_id:
         return {}
@@ -115,7 +129,7 @@ def _card(candidate: Candidate, name: str, metrics: Facts) -> str:
     lines = (
         f"# Model card: `{name}`",
         "",
-        f"{over}, {source.input_size} pixels, compared by cosine. Made from: `lineage.json`.",
+        f"{over}, {source.framing.size} pixels, compared by cosine. Made from: `lineage.json`.",
         "",
         "## Measured",
         "",
