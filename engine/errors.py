@@ -131,7 +131,7 @@ class Conflict(PermanentError):
 
 
 class NotFound(PermanentError):
-    """There is no such image, or none that the caller may see."""
+    """There is no such image, none that the caller may see, or no such pool."""
 
 
 class TooLarge(PermanentError):

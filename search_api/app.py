@@ -20,6 +20,8 @@ from sightline.search_api.audit.audit_log import AuditLog
 from sightline.search_api.audit.audited import Audited
 from sightline.search_api.dependencies import ApiDependencies
 from sightline.search_api.feedback.anchors import Anchors
+from sightline.search_api.feedback.grading import Grading
+from sightline.search_api.feedback.grading_routes import grading_router
 from sightline.search_api.feedback.intake import Intake
 from sightline.search_api.feedback.routes import interaction_router
 from sightline.search_api.http import openapi, problems
@@ -225,6 +227,16 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
         app.include_router(stats_router(deps.stats))
     if deps.triples is not None:
         app.include_router(triples_router(deps.triples, built.visible))
+    if deps.judgements is not None:
+        grading = Grading(
+            deps.store,
+            deps.bucket,
+            built.visible,
+            deps.judgements,
+            SearchIds(deps.secret),
+            threads=built.threads.judgements,
+        )
+        app.include_router(grading_router(grading))
     app.include_router(page_router())
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sightline.engine.errors import Part
 from sightline.engine.health import Health
+from sightline.engine.label_data.judgements import HeldJudgements
 from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.metrics import Metrics
@@ -64,3 +65,5 @@ class ApiDependencies:
     """What searches came to, for `GET /v1/stats`; None: there is no such route."""
     triples: RecentTriples | None = None
     """The last training triples, for `GET /v1/triples`; None: there is no such route."""
+    judgements: HeldJudgements | None = None
+    """Who graded what so far, for `/v1/pools`; None: there are no such routes."""

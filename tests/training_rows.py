@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from sightline.engine.label_data.judgements import Judgement
 from sightline.engine.label_data.triple_columns import TRIPLES
-from sightline.training.datasets.judgements import Judgement
 
 _FILLED: dict[str, Any] = {
     "grade": 3,

@@ -18,6 +18,7 @@ from sightline.engine.embedding.choice import open_runtime
 from sightline.engine.embedding.embedder import Projection, Runtime, load_projection
 from sightline.engine.embedding.model_files import ModelSource, model_source
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.label_data.judgements import Judgement, judgements_of
 from sightline.engine.label_data.propensity import PropensityCurve, latest_curve
 from sightline.engine.label_data.triple_table import Ends, HeldTriples, read_held
 from sightline.engine.ports import ObjectStore
@@ -26,7 +27,6 @@ from sightline.infra.commands.label_store import opened_store
 from sightline.schemas.topics import JUDGEMENTS, TRAINING_TRIPLES
 from sightline.training.datasets.feature_cache import FeatureCache
 from sightline.training.datasets.features import PictureFeatures
-from sightline.training.datasets.judgements import Judgement, judgements_of
 from sightline.training.datasets.pairs import ClickPairs, pairs_of
 from sightline.training.datasets.picture_features import FeatureMaker, Made
 from sightline.training.datasets.pictures import (

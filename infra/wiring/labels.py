@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from sightline.engine.label_data.judgements import JudgementsFollower
 from sightline.engine.label_data.recent_triples import RecentTriplesFollower
 from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
 from sightline.infra.supervision.label_children import FOLDER, StageChild, supervised
 from sightline.infra.supervision.loops import Loop
+from sightline.infra.wiring.judgements import judgements_follower
 from sightline.infra.wiring.label_data import LabelData, stats_follower
 from sightline.infra.wiring.node import Base, Node
 from sightline.infra.wiring.recent_triples import triples_follower
@@ -23,10 +25,16 @@ class LabelFollowers:
     """What closed searches came to."""
     recent_triples: RecentTriplesFollower
     """The last training triples."""
+    judgements: JudgementsFollower
+    """What people graded."""
 
     def loops(self) -> dict[str, Loop]:
-        """Names the two loops that follow statistics and triples, to be run."""
-        return {"statistics": self.search_stats.run, "recent-triples": self.recent_triples.run}
+        """Names the loops that follow statistics, triples and judgements, to be run."""
+        return {
+            "statistics": self.search_stats.run,
+            "recent-triples": self.recent_triples.run,
+            "judgements": self.judgements.run,
+        }
 
 
 def label_followers(base: Base) -> LabelFollowers:
@@ -34,6 +42,7 @@ def label_followers(base: Base) -> LabelFollowers:
     return LabelFollowers(
         search_stats=stats_follower(base.log, clock=base.clock, metrics=base.metrics),
         recent_triples=triples_follower(base.log),
+        judgements=judgements_follower(base.log),
     )
 
 

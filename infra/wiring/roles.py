@@ -81,6 +81,7 @@ def api_dependencies(node: Node, followers: LabelFollowers) -> ApiDependencies:
         source=SOURCE,
         stats=followers.search_stats.stats,
         triples=followers.recent_triples.triples,
+        judgements=followers.judgements.judgements,
         embed_threads=cores,
         decode_threads=cores,
     )

@@ -15,6 +15,7 @@ from sightline.search_api.http.documents import ANSWERS
 from sightline.search_api.http.problems import MEDIA_TYPE, PROBLEM_TYPES
 from sightline.search_api.http.request_fields import (
     Beacon,
+    GradingTurn,
     ImageFields,
     ImagePatch,
     ImageSearch,
@@ -32,6 +33,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     ModerationVerdict,
     Beacon,
     Judgement,
+    GradingTurn,
 )
 _TEXT_OF_JSON = {"type": "string", "contentMediaType": "application/json"}
 _SECURITY = {

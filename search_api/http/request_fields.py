@@ -204,6 +204,17 @@ class Judgement(Asked):
     upload that was not kept."""
 
 
+class GradingTurn(Asked):
+    """Which judge grades next, and how much at once (JSON)."""
+
+    judge: UserId
+    """Who grades; the name that their judgements are sent under."""
+    after: ImageId | None = None
+    """Only anchors behind this one in the pool: passes over what was skipped."""
+    limit: Annotated[int, Field(strict=True, ge=1, le=20)] = 5
+    """At most so many anchors."""
+
+
 class WaitQuery(StrEnum):
     """The moment until which a write may wait with its answer."""
 

@@ -1,4 +1,4 @@
-"""The web page at `/`, files of our own, and a policy that lets in nothing else."""
+"""The web pages at `/` and `/grade`, files of our own, and a policy that lets in nothing else."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ FILES = {
     "/page/crop.js": ("crop.js", "text/javascript; charset=utf-8"),
     "/page/learning.js": ("learning.js", "text/javascript; charset=utf-8"),
     "/page/service.js": ("service.js", "text/javascript; charset=utf-8"),
+    "/grade": ("grade.html", "text/html; charset=utf-8"),
+    "/page/grade.css": ("grade.css", "text/css; charset=utf-8"),
+    "/page/grade.js": ("grade.js", "text/javascript; charset=utf-8"),
+    "/page/grading.js": ("grading.js", "text/javascript; charset=utf-8"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 """Address: file in `search_api/page/`, content type."""

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sightline.engine.label_data.judgements import Judgement
 from sightline.engine.label_data.propensity import PositionBias, PropensityCurve
-from sightline.training.datasets.judgements import Judgement
 from sightline.training.datasets.pairs import ClickPairs, pairs_of
 from tests.training_rows import judgement, table, triple
 

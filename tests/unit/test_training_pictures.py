@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sightline.engine.label_data.judgements import HeldJudgements, judgements_of, latest_of
 from sightline.engine.records import Message
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import ImageChanged, ImageDeleted, ImageUploaded, ObjectReference
@@ -13,7 +16,7 @@ from sightline.schemas.interactions import UserErased
 from sightline.schemas.judgements import RelevanceJudged
 from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.searches import CropBox
-from sightline.training.datasets.judgements import judgements_of, verdicts_of
+from sightline.training.datasets.judgements import verdicts_of
 from sightline.training.datasets.pictures import Picture, public_pictures, uploaded_pictures
 from tests.label_rows import at, encoded, message
 from tests.training_rows import judgement, table, triple
@@ -121,3 +124,25 @@ def test_a_verdict_is_the_mean_of_latest_grades() -> None:
     )["a", "i"]
     assert (verdict.grade, verdict.judged_at_ms) == (4.0, 180_000)
     assert (verdict.relevant, verdict.irrelevant) == (True, False)
+
+
+@given(st.permutations(range(5)))
+def test_followed_judgements_hold_as_read_ones_do(order: list[int]) -> None:
+    """Whatever the order of the records: each judge's latest, none from before an erasure."""
+    told = (
+        judged(5, "key~p-ann", 4),
+        UserErased(user_pseudonym="p-ann", erased_at=at(5)),
+        judged(1, "key~p-ann", 6),
+        judged(2, "key~p-ann", 7),
+        judged(3, "k~p-bob"),
+    )
+    messages = log(*(told[at] for at in order))
+    held = HeldJudgements()
+    for record in (*messages, *messages):
+        held.add(record)
+    pair = ("a", "i")
+    assert held.of([pair, ("a", "other")]) == latest_of(judgements_of(messages))
+    assert {j: said.grade for j, said in held.of([pair])[pair].items()} == {
+        "key~p-ann": 2,
+        "k~p-bob": 3,
+    }

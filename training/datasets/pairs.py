@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from sightline.engine.label_data.judgements import Judgement
 from sightline.engine.label_data.propensity import PropensityCurve
-from sightline.training.datasets.judgements import Judgement, verdicts_of
+from sightline.training.datasets.judgements import verdicts_of
 from sightline.training.datasets.triple_rows import NONE, Rows, clicked_rows, judged_rows
 
 Ints = NDArray[np.int64]

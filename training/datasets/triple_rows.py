@@ -10,8 +10,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from sightline.engine.label_data.judgements import Pair
 from sightline.engine.label_data.propensity import PropensityCurve
-from sightline.training.datasets.judgements import Pair, Verdict
+from sightline.training.datasets.judgements import Verdict
 
 NONE = -1
 """No image: a row says that the positive was preferred, and over nothing."""

@@ -1,0 +1,165 @@
+"""Records of `judgements.v1` in, the grades that hold out (docs/labels.md, rule 18)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sightline.engine.event_log.following import follow_until
+from sightline.engine.ports import LogFollower
+from sightline.engine.records import Message
+from sightline.engine.search_ids import JUDGED_WITH
+from sightline.schemas.envelope import ContractError
+from sightline.schemas.interactions import UserErased
+from sightline.schemas.judgements import RelevanceJudged
+from sightline.schemas.registry import decode
+
+_BEGINNING = datetime.fromtimestamp(0, UTC)
+Pair = tuple[str, str]
+"""An anchor and an image."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One person's grade of an image for an anchor."""
+
+    anchor: str
+    image: str
+    grade: int
+    """0 unrelated … 5 the same thing."""
+    judge: str
+    judged_at_ms: int
+    event_id: str
+    """Settles which of two grades at one instant is the later."""
+
+    @property
+    def pair(self) -> Pair:
+        """What was judged: the anchor, and the image for it."""
+        return self.anchor, self.image
+
+    @property
+    def later(self) -> tuple[int, str]:
+        """Orders grades of one judge and pair: the greatest holds."""
+        return self.judged_at_ms, self.event_id
+
+
+def judgements_of(messages: Iterable[Message]) -> tuple[Judgement, ...]:
+    """Read the grades of a topic, without those that an erased judge gave before the erasure.
+
+    Args:
+        messages: of `judgements.v1`; unreadable records are passed over.
+
+    Returns:
+        Grades in the log's order; of records said twice, each.
+    """
+    found: list[Judgement] = []
+    erased: dict[str, int] = {}
+    for message in messages:
+        try:
+            event = decode(message.value)
+        except ContractError:
+            continue
+        if isinstance(event.data, RelevanceJudged):
+            found.append(_judgement(event.data, event.id))
+        elif isinstance(event.data, UserErased):
+            who, at_ms = event.data.user_pseudonym, milliseconds(event.data.erased_at)
+            erased[who] = max(at_ms, erased.get(who, at_ms))
+    return tuple(j for j in found if j.judged_at_ms >= erased.get(_person(j.judge), 0))
+
+
+def latest_of(judgements: Iterable[Judgement]) -> dict[Pair, dict[str, Judgement]]:
+    """The grade of each judge that holds, by pair and judge, whatever the order of the records."""
+    latest: dict[Pair, dict[str, Judgement]] = {}
+    for judgement in judgements:
+        _keep_latest(latest, judgement)
+    return latest
+
+
+class HeldJudgements:
+    """The grades that hold so far: one per judge and pair; safe across threads."""
+
+    def __init__(self) -> None:
+        self._held: dict[Pair, dict[str, Judgement]] = {}
+        self._erased: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def add(self, message: Message) -> None:
+        """Take one record of the topic; repeats and unreadable ones change nothing."""
+        try:
+            event = decode(message.value)
+        except ContractError as error:
+            _log.warning("an unreadable judgement at %s: %s", message.offset, error)
+            return
+        with self._lock:
+            if isinstance(event.data, RelevanceJudged):
+                judgement = _judgement(event.data, event.id)
+                if judgement.judged_at_ms >= self._erased.get(_person(judgement.judge), 0):
+                    _keep_latest(self._held, judgement)
+            elif isinstance(event.data, UserErased):
+                self._erase(event.data.user_pseudonym, milliseconds(event.data.erased_at))
+
+    def of(self, pairs: Iterable[Pair]) -> dict[Pair, dict[str, Judgement]]:
+        """What each judge says of some pairs; pairs that nobody judged are left out."""
+        with self._lock:
+            return {pair: dict(self._held[pair]) for pair in pairs if self._held.get(pair)}
+
+    def _erase(self, person: str, erased_at_ms: int) -> None:
+        self._erased[person] = max(erased_at_ms, self._erased.get(person, erased_at_ms))
+        for pair, by_judge in list(self._held.items()):
+            for judge, judgement in list(by_judge.items()):
+                if _person(judge) == person and judgement.judged_at_ms < erased_at_ms:
+                    del by_judge[judge]
+            if not by_judge:
+                del self._held[pair]
+
+
+class JudgementsFollower:
+    """Reads on until it is told to stop; `judgements` is what it knows.
+
+    Args:
+        follow: opens the topic at its beginning.
+    """
+
+    def __init__(self, follow: Callable[[], LogFollower]) -> None:
+        self._follow = follow
+        self.judgements = HeldJudgements()
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow; waits out a broker that is down."""
+        follow_until(stop, self._follow, self._take, who="judgements")
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self.judgements.add(message)
+
+
+def _keep_latest(latest: dict[Pair, dict[str, Judgement]], judgement: Judgement) -> None:
+    by_judge = latest.setdefault(judgement.pair, {})
+    before = by_judge.get(judgement.judge)
+    if before is None or judgement.later > before.later:
+        by_judge[judgement.judge] = judgement
+
+
+def _judgement(data: RelevanceJudged, event_id: str) -> Judgement:
+    return Judgement(
+        anchor=data.anchor_id,
+        image=data.image_id,
+        grade=data.grade,
+        judge=data.judge_id,
+        judged_at_ms=milliseconds(data.judged_at),
+        event_id=event_id,
+    )
+
+
+def _person(judge: str) -> str:
+    """Takes the pseudonym out of `<API key>~<pseudonym>`."""
+    return judge.rpartition(JUDGED_WITH)[2]
+
+
+def milliseconds(instant: datetime) -> int:
+    """Whole milliseconds since 1970, cut, as everywhere in label data."""
+    return (instant - _BEGINNING) // timedelta(milliseconds=1)

@@ -1,0 +1,17 @@
+"""Wires the reader of people's grades, for the API."""
+
+from __future__ import annotations
+
+from sightline.engine.label_data.judgements import JudgementsFollower
+from sightline.engine.ports import EventLog, LogFollower
+from sightline.schemas.topics import JUDGEMENTS
+
+
+def judgements_follower(log: EventLog) -> JudgementsFollower:
+    """Follows `judgements.v1` from its beginning: it forgets nothing, and is small."""
+
+    def follow() -> LogFollower:
+        starts = dict.fromkeys(range(log.partition_count(JUDGEMENTS.name)), 0)
+        return log.follow(JUDGEMENTS.name, starts, group="judgements")
+
+    return JudgementsFollower(follow)
