@@ -103,14 +103,18 @@ def test_a_row_of_a_manifest_ends_alone(publisher: ImagePublisher, folder: Path,
 
 @pytest.fixture
 def abyss(folder: Path) -> Iterator[Path]:
-    """1,000 folders in one another, and below them ten with names so long that paths are none."""
+    """1,000 folders in one another, and below them ten with names so long that paths are none.
+
+    Every fiftieth holds a file: to open one at such a depth takes the system a thousand steps.
+    """
     at = os.open(folder, os.O_RDONLY)
-    for name in ["d"] * 1_000 + ["x" * 250] * 10:
+    for depth, name in enumerate(["d"] * 1_000 + ["x" * 250] * 10):
         os.mkdir(name, dir_fd=at)
         inner = os.open(name, os.O_RDONLY, dir_fd=at)
         os.close(at)
         at = inner
-        os.close(os.open("a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+        if depth % 50 == 0 or depth >= 1_000:
+            os.close(os.open("a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=at))
     os.close(at)
     yield folder
     subprocess.run(["rm", "-rf", str(folder)], check=True)  # Python's own removal opens all at once

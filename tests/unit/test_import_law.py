@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.imports import imports_of
 
 MAY_IMPORT = {
     "schemas": set(),
@@ -51,13 +52,13 @@ MODULES = sorted(path for room in MAY_IMPORT for path in (ROOT / room).rglob("*.
 def imported(path: Path) -> Iterator[str]:
     """Dotted names that a module imports, wherever in it; relative ones made absolute."""
     inside = path.relative_to(ROOT).parent.parts
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in imports_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+        elif node.level == 0:
             base = node.module or ""
             yield from (f"{base}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             above = inside[: len(inside) - node.level + 1]
             yield ".".join(("sightline", *above, node.module or ""))
 
