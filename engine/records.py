@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+UNREADABLE = "unreadable"
+"""Stands for the event's id and source where what the index stores of it cannot be read."""
+
+
 class TopicPartition(NamedTuple):
     """One partition of one topic, the topic named without the deployment's prefix."""
 
@@ -181,6 +185,11 @@ class IndexedDecision:
     def may_be_forgotten(self) -> bool:
         """Whether a null behind it is meant; none ever is behind a decision."""
         return False
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether what is stored cannot be read: only the block is true of it."""
+        return self.event_id == UNREADABLE
 
     @property
     def blocks(self) -> bool:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
+import qdrant_edge as edge
 from qdrant_client import QdrantClient
 
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import GenerationSpec
 from sightline.engine.settings import IndexSettings
+from sightline.engine.vector_index.edge.directory import OwnedDirectory
 from sightline.engine.vector_index.edge.index import EdgeGenerations, EdgeVectorIndex
 from sightline.engine.vector_index.generations import Generations
 from sightline.engine.vector_index.memory.index import MemoryGenerations, MemoryVectorIndex
+from sightline.engine.vector_index.payload import point_id
+from sightline.engine.vector_index.qdrant.client import connect
 from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex
 from tests.indexed_images import SPEC
+
+Damage = Mapping[str, Mapping[str, Any]]
+"""By image: the fields of its point that are overwritten."""
 
 
 class Deployment(Protocol):
@@ -46,6 +54,20 @@ class Embedded:
         """All generations."""
         return EdgeGenerations(self.directory, self.settings)
 
+    def damaged(self, index: VectorIndex, damage: Damage) -> EdgeVectorIndex:
+        """The index again, once what it holds of some images has been damaged on the disk."""
+        index.close()
+        owned = OwnedDirectory(self.directory / SPEC.name, reserve_bytes=0)
+        with contextlib.ExitStack() as ending:
+            ending.callback(owned.release)
+            shard = edge.EdgeShard.load(str(owned.live()))
+            for image_id, fields in damage.items():
+                point = edge.Filter(must=[edge.HasIdCondition({point_id(image_id)})])
+                shard.update(edge.UpdateOperation.set_payload_by_filter(point, dict(fields)))
+            shard.flush()
+            shard.close()
+        return self.open()
+
 
 class Server:
     """A Qdrant server, or the local mode of its client where one is given."""
@@ -61,6 +83,14 @@ class Server:
     def generations(self) -> QdrantGenerations:
         """All generations."""
         return QdrantGenerations.of(self.settings, client=self.client)
+
+    def damaged(self, index: VectorIndex, damage: Damage) -> VectorIndex:
+        """The index, once what it holds of some images has been damaged on the server."""
+        client = self.client or connect(self.settings)
+        name = self.generations().collection(SPEC.name)
+        for image_id, fields in damage.items():
+            client.set_payload(name, dict(fields), points=[point_id(image_id)], wait=True)
+        return index
 
 
 class Memory:

@@ -20,7 +20,12 @@ from uuid import UUID, uuid5
 
 import numpy as np
 
-from sightline.engine.records import GenerationSpec, IndexedDecision, IndexedImage
+from sightline.engine.records import (
+    DecisionFence,
+    GenerationSpec,
+    IndexedDecision,
+    IndexedImage,
+)
 from sightline.schemas.fields import Moderation
 from sightline.schemas.images import ImageDeleted
 
@@ -47,11 +52,16 @@ NUMBERS = ("version", "tie", "stage", "since")
 TOMBSTONE_TYPE = ImageDeleted.TYPE
 NO_IMAGE_TYPE = "none"
 """`type` of a point that holds a decision only."""
-BLOCKED = str(Moderation.BLOCKED)
+ALLOWED = str(Moderation.ALLOWED)
+"""What a search lets through of `moderated`; all else hides, also what this release cannot read."""
 DECIDED = tuple(map(str, Moderation))
-"""The values of `moderated` where there is a decision; without one the field is absent."""
+"""The values of `moderated` that can be read; without a decision the field is absent."""
 DECISION_VERSION, DECISION_TIE = "moderation_version", "moderation_tie"
 """Payload fields of the decision's fence."""
+HELD = ("moderated", DECISION_VERSION, "decision")
+"""Where any of these is, there is a decision, if perhaps one that cannot be read."""
+UNFENCED = DecisionFence(0, -1)
+"""Below every decision: the fence of one whose own cannot be read."""
 
 _NAMESPACE = UUID("6f1c1f5e-2d0a-5f3e-9b58-1f0c3a6b7d21")
 PLAIN = ("reason", "message", "content_sha256", "perceptual_hash", "width", "height")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sightline.engine.records import Hit
-from sightline.engine.vector_index.stored_points import StoredPoint, images_of
+from sightline.engine.vector_index.stored_points import StoredPoint, shown_images
 
 SLACK = 8
 """Fetched beyond the page, so that a tie at its edge is seen whole."""
@@ -55,8 +55,7 @@ def ranked_page(
     return [
         Hit(image=image, score=point.score)
         for point in best
-        for image in images_of([StoredPoint(point.payload)])
-        if not image.blocked  # its `searchable` may be of a release that did not know of it
+        for image in shown_images([StoredPoint(point.payload)])
     ]
 
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from sightline.engine.errors import Unreadable
 from sightline.engine.records import (
+    UNREADABLE,
     DecisionFence,
     Fence,
     IndexedDecision,
@@ -29,12 +30,14 @@ from sightline.engine.records import (
 from sightline.engine.vector_index.payload import (
     DECISION_TIE,
     DECISION_VERSION,
+    HELD,
     NO_IMAGE_TYPE,
     PLAIN,
+    UNFENCED,
     point_id,
 )
 from sightline.schemas.envelope import Event
-from sightline.schemas.fields import Moderation
+from sightline.schemas.fields import MAX_VERSION, Moderation
 from sightline.schemas.images import (
     Authority,
     ImageChanged,
@@ -52,10 +55,7 @@ _STATES: dict[str, type[ImageState]] = {
     state.TYPE: state for state in (ImageUploaded, ImageChanged, ImageDeleted)
 }
 _DECISION = Event[ImageModerated]
-_UNREADABLE = "unreadable"
 _NOWHERE = WinnerLocation("", -1, -1)
-_BELOW_ALL = DecisionFence(0, -1)
-"""The fence of no decision: every one is above it."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 """What a field of another type or of an impossible value ends in."""
@@ -99,6 +99,14 @@ def images_of(points: Iterable[StoredPoint]) -> Iterator[IndexedImage]:
             _log.error("an unreadable point of the index is left out: %s", error)
 
 
+def shown_images(points: Iterable[StoredPoint]) -> Iterator[IndexedImage]:
+    """The images of points that a search found, less what a decision hides all the same.
+
+    `searchable` may be of a release that did not know of it, or damaged.
+    """
+    return (image for image in images_of(points) if not image.blocked)
+
+
 def known_images(
     points: Iterable[tuple[str, StoredPoint]], image_ids: Iterable[str]
 ) -> dict[str, IndexedImage]:
@@ -136,7 +144,7 @@ def seen_images(
 def decisions_of(points: Iterable[StoredPoint]) -> Iterator[IndexedDecision]:
     """The decisions of points; one that cannot be read is logged and passed over."""
     for payload, _ in points:
-        if "moderated" not in payload:
+        if not is_decided(payload):
             continue
         try:
             yield _decision(payload)
@@ -178,16 +186,47 @@ def from_payload(
 def decision_of(payload: Mapping[str, Any], image_id: str) -> IndexedDecision | None:
     """The decision in an image's point, if there is one.
 
-    Of one that cannot be read the plain fields still hold: it hides what it hid.
+    Of one that cannot be read the plain fields still hold: it hides what it hid. Where they cannot
+    be read, either, it hides the image until a newer decision, or itself once more, arrives.
     """
-    if "moderated" not in payload:
+    if not is_decided(payload):
         return None
+    plain = _plain_decision(payload, image_id)
     try:
-        return _decision(payload)
+        said = _decision(payload)
     except Unreadable as error:
-        _log.error("what the index holds of image %s cannot be read: %s", image_id, error)
-    fence = DecisionFence(int(payload[DECISION_VERSION]), int(payload[DECISION_TIE]))
-    return _said(image_id, Moderation(payload["moderated"]), fence)
+        _log.error("what was decided on image %s cannot be read: %s", image_id, error)
+        return plain
+    if said.fence != plain.fence:
+        return plain
+    return said if said.blocks == plain.blocks else _blocked_until(said.fence, image_id)
+
+
+def is_decided(payload: Mapping[str, Any]) -> bool:
+    """Whether a point holds a decision, readable or not; the stores' filters ask the same."""
+    return any(payload.get(name) not in (None, []) for name in HELD)
+
+
+def _plain_decision(payload: Mapping[str, Any], image_id: str) -> IndexedDecision:
+    """What the fields say that filters read."""
+    fence = DecisionFence(_number(payload, DECISION_VERSION), _number(payload, DECISION_TIE))
+    if min(fence) < 0 or fence.version > MAX_VERSION:
+        return _said(image_id, Moderation.BLOCKED, UNFENCED)
+    try:
+        return _said(image_id, Moderation(payload["moderated"]), fence)
+    except _DAMAGED:
+        return _blocked_until(fence, image_id)
+
+
+def _number(payload: Mapping[str, Any], name: str) -> int:
+    """The whole number that filters find in a field; -1: none."""
+    said = payload.get(name)
+    return said if isinstance(said, int) and not isinstance(said, bool) else -1
+
+
+def _blocked_until(fence: DecisionFence, image_id: str) -> IndexedDecision:
+    """A block just below the fence: the very decision that cannot be read here is above it."""
+    return _said(image_id, Moderation.BLOCKED, fence._replace(tie=fence.tie - 1))
 
 
 def _said(image_id: str, moderation: Moderation, fence: DecisionFence) -> IndexedDecision:
@@ -197,11 +236,11 @@ def _said(image_id: str, moderation: Moderation, fence: DecisionFence) -> Indexe
             image_id=image_id,
             version=fence.version,
             moderation=moderation,
-            decided_by=_UNREADABLE,
+            decided_by=UNREADABLE,
         ),
         tie=fence.tie,
-        event_id=_UNREADABLE,
-        event_source=_UNREADABLE,
+        event_id=UNREADABLE,
+        event_source=UNREADABLE,
         occurred=_LONG_AGO,
         appended=_LONG_AGO,
         winner=_NOWHERE,
@@ -226,8 +265,8 @@ def _unreadable(image_id: str, payload: Mapping[str, Any]) -> IndexedImage:
     fence = fence_of(payload)
     return IndexedImage(
         state=ImageDeleted(image_id=image_id, version=fence.version, authority=Authority.SIGHTLINE),
-        event_id=_UNREADABLE,
-        event_source=_UNREADABLE,
+        event_id=UNREADABLE,
+        event_source=UNREADABLE,
         tie=fence.tie,
         stage=Stage(fence.stage),
         outcome=Outcome.REJECTED,
@@ -235,20 +274,11 @@ def _unreadable(image_id: str, payload: Mapping[str, Any]) -> IndexedImage:
         appended=_LONG_AGO,
         applied=_LONG_AGO,
         winner=_NOWHERE,
-        reason=_UNREADABLE,
+        reason=UNREADABLE,
         message="What the index holds of this image cannot be read: upload it again, or delete it.",
         unreadable=True,
-        decision=_decision_or_block(payload, image_id),
+        decision=decision_of(payload, image_id),
     )
-
-
-def _decision_or_block(payload: Mapping[str, Any], image_id: str) -> IndexedDecision | None:
-    """The decision about an image that cannot be read itself; a block where that cannot, either."""
-    try:
-        return decision_of(payload, image_id)
-    except _DAMAGED as error:
-        _log.error("what was decided on image %s cannot be read and hides it: %s", image_id, error)
-        return _said(image_id, Moderation.BLOCKED, _BELOW_ALL)
 
 
 def _instant(milliseconds: Any) -> datetime | None:

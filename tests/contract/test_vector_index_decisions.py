@@ -7,14 +7,15 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import permutations
 from random import Random
+from typing import Any
 
 import pytest
 
 from sightline.engine.ports import VectorIndex
-from sightline.engine.records import IndexedDecision, IndexedImage, WinnerLocation
+from sightline.engine.records import IndexedDecision, IndexedImage, Sight, WinnerLocation
 from sightline.schemas.fields import Moderation
 from tests.contract.test_vector_index import ids
-from tests.index_deployments import Deployment, Server
+from tests.index_deployments import DEPLOYMENTS, Deployment, Embedded, Server
 from tests.indexed_images import Kind, decision, image, same_image
 
 pytestmark = [
@@ -205,6 +206,41 @@ def test_decisions_are_scanned_over_several_pages(index: VectorIndex) -> None:
     wanted = {f"i{n}": decision(f"i{n}", n + 1) for n in range(5, 40)}
     index.moderate(list(wanted.values()))
     assert {d.image_id: d for d in index.scan_decisions(batch=7)} == wanted
+
+
+DAMAGED: dict[str, dict[str, Any]] = {
+    "newer": {"moderated": "quarantined"},
+    "shown": {"moderated": "quarantined", "searchable": "shown"},
+    "number": {"moderated": 7, "decision": None},
+    "lost": {"moderated": None},
+    "contradiction": {"moderated": "allowed", "searchable": "shown"},
+    "no-version": {"moderated": "quarantined", "moderation_version": None},
+    "no-tie": {"moderation_tie": "none", "decision": "not JSON"},
+}
+"""What becomes of a block in a store, by the image: of a newer release, or damaged."""
+
+
+@pytest.mark.parametrize("deployment", sorted(DEPLOYMENTS.keys() - {"memory"}), indirect=True)
+def test_a_decision_that_cannot_be_read_hides_until_the_operator_decides(
+    deployment: Deployment,
+) -> None:
+    """Whatever the owner writes meanwhile, and past a purge of its tombstone."""
+    assert isinstance(deployment, Embedded | Server)
+    first = deployment.open()
+    first.apply([image("b"), *map(image, DAMAGED)])
+    first.moderate([decision(name, 3) for name in DAMAGED])
+    with closing(deployment.damaged(first, DAMAGED)) as index:
+        for version, kind in ((2, Kind.PUBLIC), (3, Kind.DELETED), (4, Kind.PUBLIC)):
+            assert ids(index) == ids(index, exact=True) == ["b"]
+            assert index.get(DAMAGED, sight=Sight(listed=True)) == {}
+            index.apply([image(name, version, kind) for name in DAMAGED])
+            index.purge(DAMAGED)
+        assert ids(index) == ["b"]
+        assert all(stored.blocked for stored in index.get(DAMAGED).values())
+        decided = {name: decision(name, 4, ALLOWED) for name in DAMAGED}
+        index.moderate(list(decided.values()))
+        assert set(ids(index)) == {"b", *DAMAGED}
+        assert index.decisions(DAMAGED) == decided
 
 
 def test_decisions_survive_a_restart(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
+from sightline.engine.records import IndexedDecision
 from sightline.engine.vector_index.payload import (
     DECISION_TIE,
     DECISION_VERSION,
@@ -20,7 +21,9 @@ from sightline.engine.vector_index.stored_points import (
     decision_of,
     images_of,
     known_images,
+    shown_images,
 )
+from sightline.schemas.fields import Moderation
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 from tests.indexed_images import NOON, decision, image
 
@@ -59,24 +62,57 @@ def test_a_damaged_point_is_passed_over_and_known_by_its_id(damage: dict[str, An
 @pytest.mark.parametrize(
     "damage",
     [
-        {"moderated": "quarantined"},
         {DECISION_VERSION: None},
+        {DECISION_VERSION: 2**53},
+        {DECISION_VERSION: True},
         {DECISION_TIE: "none"},
         {DECISION_TIE: float("inf")},
     ],
     ids=str,
 )
-def test_a_decision_of_which_nothing_can_be_read_blocks(damage: dict[str, Any]) -> None:
-    """It costs nobody else's read, hides its image, and gives way to any other decision."""
-    damaged = StoredPoint(payload(decision="not JSON") | damage)
-    points = [damaged, StoredPoint(to_payload(GOOD))]
-    assert [one.image_id for one in images_of(points)] == ["good"]
+@pytest.mark.parametrize("said", ["not JSON", None])
+def test_a_decision_of_which_nothing_can_be_read_blocks(
+    damage: dict[str, Any], said: str | None
+) -> None:
+    """It costs nobody's read, its image's neither, hides it, and gives way to any decision."""
+    bad = blocked_of(payload(decision=said) | damage)
+    assert bad.fence < decision("bad", 0).fence
+
+
+@pytest.mark.parametrize("moderated", ["quarantined", "", 7, None, ["allowed"], {"a": 1}], ids=str)
+def test_an_unknown_decision_blocks_until_one_is_read_that_is_not_older(moderated: Any) -> None:
+    """Its own event delivered again mends it; an older one does not bring the image back."""
+    for said in ({}, {"decision": "not JSON"}):
+        bad = blocked_of(payload(moderated=moderated, **said))
+        assert decision("bad", 1, Moderation.ALLOWED).fence < bad.fence < decision("bad", 2).fence
+
+
+def test_a_decision_that_contradicts_itself_blocks() -> None:
+    """Whichever of its halves says that the image may be seen."""
+    assert blocked_of(payload(moderated="allowed")).fence < decision("bad", 2).fence
+    allowed = decision("bad", 2, Moderation.ALLOWED)
+    shown = to_payload(replace(image("bad", 7), vector=None, decision=allowed))
+    assert blocked_of(shown | {"moderated": "blocked"}).fence <= allowed.fence
+
+
+@pytest.mark.parametrize("left", [DECISION_VERSION, "decision"])
+def test_what_is_left_of_a_decision_blocks(left: str) -> None:
+    """Also where the field that filters read is gone."""
+    whole = payload()
+    gone = {"moderated", DECISION_VERSION, DECISION_TIE, "decision", "decision_place"} - {left}
+    blocked_of({name: value for name, value in whole.items() if name not in gone})
+
+
+def blocked_of(damaged: dict[str, Any]) -> IndexedDecision:
+    """The block that the point's image has; a search does not return it, and status knows it."""
+    points = [StoredPoint(damaged), StoredPoint(to_payload(GOOD))]
+    assert [one.image_id for one in shown_images(points)] == ["good"]
     found = known_images(zip(map(point_id, ("bad", "good")), points, strict=True), ["bad", "good"])
     assert found["good"] == GOOD
     bad = found["bad"]
-    assert (bad.unreadable, bad.version, bad.listed, bad.blocked) == (True, 7, False, True)
+    assert (bad.version, bad.listed, bad.blocked) == (7, False, True)
     assert bad.decision is not None
-    assert bad.decision.fence < decision("bad", 0).fence
+    return bad.decision
 
 
 def test_of_a_damaged_decision_the_block_still_holds() -> None:

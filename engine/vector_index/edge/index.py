@@ -73,6 +73,7 @@ from sightline.engine.vector_index.stored_points import (
     images_of,
     known_images,
     seen_images,
+    shown_images,
 )
 from sightline.engine.vector_index.writing import write_images
 
@@ -240,7 +241,7 @@ class EdgeVectorIndex:
         )
         with self._store.reading("earliest") as shard:
             records, _ = shard.scroll(asked)
-        return list(images_of(map(StoredPoint.of, records)))
+        return list(shown_images(map(StoredPoint.of, records)))
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
         """Every stored image once, by point id; what is written meanwhile may or may not show."""

@@ -21,11 +21,12 @@ from sightline.engine.records import (
 )
 from sightline.engine.vector_index import graph
 from sightline.engine.vector_index.payload import (
-    BLOCKED,
+    ALLOWED,
     DECIDED,
     DECISION_TIE,
     DECISION_VERSION,
     EMPTY_IMAGE,
+    HELD,
     HIDDEN,
     KEYWORDS,
     LISTED,
@@ -35,12 +36,14 @@ from sightline.engine.vector_index.payload import (
     SEARCHABLE,
     SHOWN,
     TOMBSTONE_TYPE,
+    UNFENCED,
     decision_payload,
     decision_place,
     no_image,
     point_id,
     to_payload,
 )
+from sightline.schemas.fields import MAX_VERSION
 
 _SMALLEST_GRAPH_KB = 1_000
 
@@ -133,19 +136,39 @@ def _is_below(image: IndexedImage) -> edge.Filter:
 
 
 def _decision_is(decision: IndexedDecision | None) -> edge.Filter:
-    """Matches points that hold this decision, or none."""
+    """Matches points that hold this decision, or none; one that cannot be read lies just above."""
     if decision is None:
-        return edge.Filter(must_not=[_decided()])
-    return edge.Filter(must=[_equal(*number) for number in _decision_numbers(decision)])
+        return _undecided()
+    if decision.fence == UNFENCED:
+        return edge.Filter(must_not=[_undecided(), _fenced()])
+    same, tie = _decision_numbers(decision)
+    return edge.Filter(must=[_equal(*same), _between(*tie, slack=int(decision.unreadable))])
 
 
-def _decided() -> edge.FieldCondition:
+def _undecided() -> edge.Filter:
+    """Matches points that hold no decision, not even one that cannot be read."""
+    return edge.Filter(must=[edge.IsEmptyCondition(name) for name in HELD])
+
+
+def _fenced() -> edge.Filter:
+    """Matches points whose decision has a fence that can be read."""
+    version = edge.RangeFloat(gte=0, lte=MAX_VERSION)
+    tie = edge.RangeFloat(gte=0)
+    return edge.Filter(
+        must=[
+            edge.FieldCondition(DECISION_VERSION, range=version),
+            edge.FieldCondition(DECISION_TIE, range=tie),
+        ]
+    )
+
+
+def _readable() -> edge.FieldCondition:
     return edge.FieldCondition("moderated", match=edge.MatchAny(list(DECIDED)))
 
 
 def decided() -> edge.Filter:
-    """Builds a filter for the points that hold a decision."""
-    return edge.Filter(must=[_decided()])
+    """Builds a filter for the points that hold a decision that can be read."""
+    return edge.Filter(must=[_readable()])
 
 
 def insert_undecided(decision: IndexedDecision) -> edge.UpdateOperation:
@@ -158,12 +181,15 @@ def insert_undecided(decision: IndexedDecision) -> edge.UpdateOperation:
 def decide(decision: IndexedDecision) -> list[edge.UpdateOperation]:
     """Write the decision into the image's point, iff it is above the stored one, in this order.
 
+    Or the stored one itself, once more, where that cannot be read.
+
     An image that is allowed and listed stays shown throughout. Were it listed between the first two
     of the operations, the third would show it.
     """
     half, here = decision_payload(decision), _point_of(decision.image_id)
-    undecided = edge.Filter(must_not=[_decided()])
-    older = edge.Filter(should=[undecided, *_lower(*_decision_numbers(decision))])
+    numbers = _decision_numbers(decision)
+    itself = edge.Filter(must=[_equal(*number) for number in numbers], must_not=[_readable()])
+    older = edge.Filter(should=[edge.Filter(must_not=[_fenced()]), *_lower(*numbers), itself])
     hide = _set(half | {SEARCHABLE: HIDDEN}, here, older)
     if decision.blocks:
         return [hide]
@@ -198,11 +224,10 @@ def forget_tombstones(points: Sequence[str]) -> list[edge.UpdateOperation]:
         edge.HasIdCondition(set(points)),
         has_keyword("type", TOMBSTONE_TYPE),
     ]
-    undecided = edge.Filter(must=dead, must_not=[_decided()])
     return [
-        edge.UpdateOperation.delete_points_by_filter(undecided),
+        edge.UpdateOperation.delete_points_by_filter(edge.Filter(must=[*dead, _undecided()])),
         edge.UpdateOperation.set_payload_by_filter(
-            edge.Filter(must=[*dead, decided()]), EMPTY_IMAGE
+            edge.Filter(must=dead, must_not=[_undecided()]), EMPTY_IMAGE
         ),
     ]
 
@@ -234,7 +259,11 @@ def _below(name: str, value: int) -> edge.FieldCondition:
 
 
 def _equal(name: str, value: int) -> edge.FieldCondition:
-    return edge.FieldCondition(name, range=edge.RangeFloat(gte=value, lte=value))
+    return _between(name, value, slack=0)
+
+
+def _between(name: str, value: int, *, slack: int) -> edge.FieldCondition:
+    return edge.FieldCondition(name, range=edge.RangeFloat(gte=value, lte=value + slack))
 
 
 def has_keyword(name: str, value: str) -> edge.FieldCondition:
@@ -260,8 +289,8 @@ def listed() -> edge.Filter:
 
 def shown_before() -> edge.Filter:
     """Matches the points that earlier releases show, in an index that has no `searchable` yet."""
-    blocked = has_keyword("moderated", BLOCKED)
-    return edge.Filter(must=[has_keyword("listing", LISTED)], must_not=[blocked])
+    otherwise = edge.FieldCondition("moderated", match=edge.MatchExcept([ALLOWED]))
+    return edge.Filter(must=[has_keyword("listing", LISTED)], must_not=[otherwise])
 
 
 def visible(tags: TagFilter, *, cluster: str | None = None) -> edge.Filter:

@@ -63,6 +63,7 @@ from sightline.engine.vector_index.stored_points import (
     images_of,
     known_images,
     seen_images,
+    shown_images,
 )
 from sightline.engine.vector_index.writing import write_images
 
@@ -268,7 +269,7 @@ class QdrantVectorIndex:
                 self._collection, scroll_filter=asked, limit=limit, order_by=order
             ),
         )
-        return list(images_of(map(StoredPoint.of, records)))
+        return list(shown_images(map(StoredPoint.of, records)))
 
     def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
         """Every stored image once, by point id; what is written meanwhile may or may not show."""

@@ -17,10 +17,11 @@ from sightline.engine.records import (
 )
 from sightline.engine.vector_index import graph
 from sightline.engine.vector_index.payload import (
-    BLOCKED,
+    ALLOWED,
     DECIDED,
     DECISION_TIE,
     DECISION_VERSION,
+    HELD,
     HIDDEN,
     LISTED,
     NO_IMAGE_TYPE,
@@ -28,10 +29,12 @@ from sightline.engine.vector_index.payload import (
     SEARCHABLE,
     SHOWN,
     TOMBSTONE_TYPE,
+    UNFENCED,
     decision_payload,
     no_image,
     point_id,
 )
+from sightline.schemas.fields import MAX_VERSION
 
 
 def collection_config(spec: GenerationSpec) -> dict[str, Any]:
@@ -107,19 +110,42 @@ def _is_below(image: IndexedImage) -> models.Filter:
 
 
 def _decision_is(decision: IndexedDecision | None) -> models.Filter:
-    """Matches points that hold this decision, or none."""
+    """Matches points that hold this decision, or none; one that cannot be read lies just above."""
     if decision is None:
-        return models.Filter(must_not=[_decided()])
-    return models.Filter(must=[_equal(*number) for number in _decision_numbers(decision)])
+        return _undecided()
+    if decision.fence == UNFENCED:
+        return models.Filter(must_not=[_undecided(), _fenced()])
+    same, tie = _decision_numbers(decision)
+    return models.Filter(must=[_equal(*same), _between(*tie, slack=int(decision.unreadable))])
 
 
-def _decided() -> models.FieldCondition:
+def _undecided() -> models.Filter:
+    """Matches points that hold no decision, not even one that cannot be read."""
+    return models.Filter(must=[_is_empty(name) for name in HELD])
+
+
+def _is_empty(name: str) -> models.IsEmptyCondition:
+    return models.IsEmptyCondition(is_empty=models.PayloadField(key=name))
+
+
+def _fenced() -> models.Filter:
+    """Matches points whose decision has a fence that can be read."""
+    version, tie = models.Range(gte=0, lte=MAX_VERSION), models.Range(gte=0)
+    return models.Filter(
+        must=[
+            models.FieldCondition(key=DECISION_VERSION, range=version),
+            models.FieldCondition(key=DECISION_TIE, range=tie),
+        ]
+    )
+
+
+def _readable() -> models.FieldCondition:
     return models.FieldCondition(key="moderated", match=models.MatchAny(any=list(DECIDED)))
 
 
 def decided() -> models.Filter:
-    """Builds a filter for the points that hold a decision."""
-    return models.Filter(must=[_decided()])
+    """Builds a filter for the points that hold a decision that can be read."""
+    return models.Filter(must=[_readable()])
 
 
 def any_image() -> models.Filter:
@@ -140,12 +166,16 @@ def undecided_point(decision: IndexedDecision) -> models.PointStruct:
 def decide(decision: IndexedDecision) -> list[tuple[models.Filter, dict[str, Any]]]:
     """Where to write what of a decision, iff it is above the stored one, in this order.
 
+    Or the stored one itself, once more, where that cannot be read.
+
     An image that is allowed and listed stays shown throughout. Were it listed between the first two
     writes, the third would show it.
     """
     half, here = decision_payload(decision), has_ids([decision.image_id])
-    undecided = models.Filter(must_not=[_decided()])
-    older = models.Filter(should=[undecided, *_lower(*_decision_numbers(decision))])
+    numbers = _decision_numbers(decision)
+    itself = models.Filter(must=[_equal(*number) for number in numbers], must_not=[_readable()])
+    unfenced = models.Filter(must_not=[_fenced()])
+    older = models.Filter(should=[unfenced, *_lower(*numbers), itself])
     hide = models.Filter(must=[here, older]), half | {SEARCHABLE: HIDDEN}
     if decision.blocks:
         return [hide]
@@ -165,7 +195,7 @@ def is_decision(decision: IndexedDecision) -> models.Filter:
 
 def tombstones(image_ids: Sequence[str], *, decided_too: bool) -> models.Filter:
     """Matches those of the images that are tombstones, with a decision or without one."""
-    held = decided() if decided_too else models.Filter(must_not=[_decided()])
+    held = models.Filter(must_not=[_undecided()]) if decided_too else _undecided()
     return models.Filter(must=[has_ids(image_ids), has_keyword("type", TOMBSTONE_TYPE), held])
 
 
@@ -202,7 +232,11 @@ def _below(name: str, value: int) -> models.FieldCondition:
 
 
 def _equal(name: str, value: int) -> models.FieldCondition:
-    return models.FieldCondition(key=name, range=models.Range(gte=value, lte=value))
+    return _between(name, value, slack=0)
+
+
+def _between(name: str, value: int, *, slack: int) -> models.FieldCondition:
+    return models.FieldCondition(key=name, range=models.Range(gte=value, lte=value + slack))
 
 
 def seen(image_ids: Sequence[str], sight: Sight) -> models.Filter:
@@ -211,8 +245,7 @@ def seen(image_ids: Sequence[str], sight: Sight) -> models.Filter:
     if sight.listed:
         found.append(listed())
     if sight.owner_id is not None:
-        unsaid = models.IsEmptyCondition(is_empty=models.PayloadField(key="owner"))
-        found += [has_keyword("owner", sight.owner_id), unsaid]
+        found += [has_keyword("owner", sight.owner_id), _is_empty("owner")]
     return models.Filter(must=[has_ids(image_ids), models.Filter(should=found)])
 
 
@@ -223,8 +256,9 @@ def listed() -> models.Filter:
 
 def shown_before() -> models.Filter:
     """Matches the points that earlier releases show, in an index that has no `searchable` yet."""
-    blocked = has_keyword("moderated", BLOCKED)
-    return models.Filter(must=[has_keyword("listing", LISTED)], must_not=[blocked])
+    but_allowed = models.MatchExcept(**{"except": [ALLOWED]})
+    otherwise = models.FieldCondition(key="moderated", match=but_allowed)
+    return models.Filter(must=[has_keyword("listing", LISTED)], must_not=[otherwise])
 
 
 def visible(tags: TagFilter, *, cluster: str | None = None) -> models.Filter:
