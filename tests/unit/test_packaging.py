@@ -22,6 +22,7 @@ PACKAGES = {
     "grpc": "grpcio",
     "pydantic_core": "pydantic",
     "qdrant_edge": "qdrant-edge-py",
+    "sklearn": "scikit-learn",
     "starlette": "fastapi",
     "yaml": "pyyaml",
 }
