@@ -216,7 +216,9 @@ def evaluate(
         from sightline.infra.reporting.evaluation_page import page  # noqa: PLC0415 - heavy
 
         examples = seen.examples(other, one) if other else []
-        report.write_text(page(found, judged, examples))
+        curve = Path(model) / "curve.svg"
+        drawn = curve.read_bytes() if curve.is_file() else None
+        report.write_text(page(found, judged, examples, drawn))
     if metrics is not None:
         metrics.write_text(json.dumps(found.metrics, indent=1, sort_keys=True) + "\n")
 

@@ -48,9 +48,25 @@ def train(
         Path | None,
         typer.Option(metavar="FOLDER", help="Read triples only as far as that training did."),
     ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the learning curve for TensorBoard, too."),
+    ] = None,
 ) -> None:
-    """Train a head on what people clicked. Writes FOLDER; publishes nothing."""
+    """Train a head on what people clicked. Writes FOLDER; publishes nothing.
+
+    It reads training triples (what the label sink wrote), judgements and the stored pictures,
+    makes each picture's features once, keeps some kinds of things and the newest clicks out, so
+    that they can judge the model, and trains on the rest: seconds, once features are known.
+
+    FOLDER then has the head, run.json (what it follows from) and its learning curve. Killed, the
+    same command goes on. The defaults are those that were measured (docs/training.md).
+
+    Next: `sightline evaluate FOLDER --against serving --photos PHOTOS --report page.html`, and
+    `sightline models release NAME FOLDER`.
+    """
     from sightline.infra.commands.train import TrainWishes, run_training  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.progress import bar  # noqa: PLC0415 - heavy
     from sightline.training.loop.learning import LearningSettings  # noqa: PLC0415 - heavy
     from sightline.training.loop.settings import HeadSettings  # noqa: PLC0415 - heavy
 
@@ -63,8 +79,10 @@ def train(
         balance=balance,
     )
     learning = LearningSettings(head=head, held_out=held_out, later=later)
-    wishes = TrainWishes(folder=folder, learning=learning, corpus=corpus, like=like)
-    learnt = run_training(load_settings(), wishes, typer.echo)
+    wishes = TrainWishes(
+        folder=folder, learning=learning, corpus=corpus, like=like, tensorboard=tensorboard
+    )
+    learnt = run_training(load_settings(), wishes, typer.echo, bar)
     losses, taught = learnt.trained.curve.losses, int(learnt.trained_on.sum())
     typer.echo(f"{taught} of {len(learnt.pairs)} pairs taught; the others may judge")
     if len(losses):

@@ -37,8 +37,10 @@ from sightline.training.datasets.pictures import (
 )
 from sightline.training.loop.checkpoint import StaleCheckpoint
 from sightline.training.loop.code import code_record
+from sightline.training.loop.events import need_tensorboard, write_events
 from sightline.training.loop.learning import LearningSettings, Learnt, learn
 from sightline.training.loop.run_folder import begin_run, end_run, read_record
+from sightline.training.tracking import Track, untracked
 
 _CACHE = Path(".cache", "sightline", "features")
 _PACKAGE = "sightline-search"
@@ -59,6 +61,8 @@ class TrainWishes:
     """The folder of an earlier run: read the labelled topic no further than it did."""
     cache: Path | None = None
     """Where features are kept; None: `~/.cache/sightline/features`."""
+    tensorboard: Path | None = None
+    """A folder for TensorBoard's event files; None: none are written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,7 +75,9 @@ class _Labels:
     pairs: ClickPairs
 
 
-def run_training(settings: Settings, wishes: TrainWishes, say: Say) -> Learnt:
+def run_training(
+    settings: Settings, wishes: TrainWishes, say: Say, track: Track = untracked
+) -> Learnt:
     """Read, look, learn and write; a repeat after a kill goes on with the same result.
 
     Where triples, judgements or pictures have come since, the repeat begins again with them.
@@ -80,6 +86,8 @@ def run_training(settings: Settings, wishes: TrainWishes, say: Say) -> Learnt:
         SettingsInvalid: the folder holds a run already, or there is nothing to train on.
         PartUnavailable: the log or the store did not answer; repeat it.
     """
+    if wishes.tensorboard is not None:
+        need_tensorboard()
     with opened_store(settings) as store:
         checkpoint = begin_run(wishes.folder)
         serving = embedder_settings(settings)
@@ -89,7 +97,8 @@ def run_training(settings: Settings, wishes: TrainWishes, say: Say) -> Learnt:
         say(f"{labels.held.table.num_rows} triples, {len(labels.pairs)} pairs")
         pictures = _pictures(settings, labels.held)
         maker = _maker(settings, store, wishes.cache or Path.home() / _CACHE, source, runtime)
-        made = maker.features_of(_wanted(wishes, labels.pairs, pictures), pictures)
+        wanted = _wanted(wishes, labels.pairs, pictures)
+        made = maker.features_of(wanted, pictures, track=track)
         say(f"{len(made.features)} pictures, {made.kept} of them known")
     for reason, count in made.left_out.items():
         say(f"{count} pictures left out: {reason}")
@@ -103,6 +112,7 @@ def run_training(settings: Settings, wishes: TrainWishes, say: Say) -> Learnt:
         wishes.learning,
         labels=groups,
         checkpoint=checkpoint,
+        track=track,
     )
     try:
         learnt = learning()
@@ -110,6 +120,8 @@ def run_training(settings: Settings, wishes: TrainWishes, say: Say) -> Learnt:
         say("what there is to learn from has changed since the kill: it begins again")
         checkpoint.unlink()
         learnt = learning()
+    if wishes.tensorboard is not None:
+        write_events(wishes.tensorboard, learnt.trained.curve)
     end_run(wishes.folder, learnt, _record(wishes, labels, made, source, runtime))
     return learnt
 

@@ -31,13 +31,26 @@ th:first-child, td:first-child { text-align: left }
 """
 
 
-def page(found: Evaluation, judged: Judged | None, examples: Sequence[Example]) -> str:
-    """The whole page: figures, curves, verdict, and the queries that moved most."""
+def page(
+    found: Evaluation,
+    judged: Judged | None,
+    examples: Sequence[Example],
+    learning_curve: bytes | None = None,
+) -> str:
+    """The whole page: figures, curves, verdict, and the queries that moved most.
+
+    Args:
+        found: what was measured.
+        judged: what the gate says; none: it was not asked.
+        examples: queries with what either model finds.
+        learning_curve: an SVG of the model's training, where there was one.
+    """
     title = f"{found.model} against {found.against}" if found.against else found.model
     parts = (
         f"<h1>{escape(title)}</h1><p>{escape(found.truth)}</p>",
         _table(found.rows),
         *(_drawn(measure, found) for measure in ("precision", "recall", "ndcg")),
+        *_learnt(learning_curve),
         *_decision(judged),
         *(_example(each) for each in examples),
     )
@@ -85,6 +98,13 @@ def _line(values: Sequence[float], ink: str) -> str:
 
 def _x(at: int) -> float:
     return _EDGE + at / (len(CUTS) - 1) * (_WIDTH - 2 * _EDGE)
+
+
+def _learnt(curve: bytes | None) -> Iterator[str]:
+    """The curve as an image, in which no script would run."""
+    if curve is not None:
+        data = base64.b64encode(curve).decode()
+        yield f'<p><img alt="learning curve" src="data:image/svg+xml;base64,{data}"></p>'
 
 
 def _decision(judged: Judged | None) -> Iterator[str]:

@@ -290,7 +290,15 @@ def test_a_page_escapes_what_it_is_told() -> None:
     evil = "<script>alert(1)</script>"
     nothing = {f"{name}@{k}": 0.5 for name in ("precision", "recall", "ndcg") for k in CUTS}
     found = Evaluation(model=evil, against=evil, truth=evil, rows=(), metrics=nothing)
-    assert "<script" not in page(found, None, [])
+    assert "<script" not in page(found, None, [], evil.encode())
+
+
+def test_the_page_of_a_run_has_its_learning_curve() -> None:
+    """As an image, in which nothing could run."""
+    nothing = {f"{name}@{k}": 0.5 for name in ("precision", "recall", "ndcg") for k in CUTS}
+    found = Evaluation(model="m", against=None, truth="t", rows=(), metrics=nothing)
+    assert 'src="data:image/svg+xml;base64,PHN2Zz4="' in page(found, None, [], b"<svg>")
+    assert "<img" not in page(found, None, [])
 
 
 def test_examples_are_those_that_moved_most() -> None:

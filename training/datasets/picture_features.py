@@ -28,6 +28,7 @@ from sightline.schemas.searches import CropBox
 from sightline.training.datasets.feature_cache import FeatureCache, Seen
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.pictures import Picture
+from sightline.training.tracking import Track, untracked
 
 UNKNOWN, DENIED = "no_public_image", "object_denied"
 _REASONS: Mapping[type[Exception], str] = {
@@ -91,12 +92,19 @@ class FeatureMaker:
         self._cache = cache
         self._threads = threads
 
-    def features_of(self, images: Sequence[str], pictures: Mapping[str, Picture]) -> Made:
+    def features_of(
+        self,
+        images: Sequence[str],
+        pictures: Mapping[str, Picture],
+        *,
+        track: Track = untracked,
+    ) -> Made:
         """Look at the pictures of some images; whatever is wrong with one stops no other.
 
         Args:
             images: ids, in any order.
             pictures: where they lie; an image that is not among them is left out.
+            track: shows how far it is.
 
         Raises:
             PartUnavailable: the store did not answer; what was made is kept, so repeat it.
@@ -106,7 +114,8 @@ class FeatureMaker:
         batches = [known[at : at + _BATCH] for at in range(0, len(known), _BATCH)]
         with ThreadPoolExecutor(self._threads) as threads:
             looked = threads.map(lambda batch: self._batch([pictures[i] for i in batch]), batches)
-            looks = dict(zip(known, (look for part in looked for look in part), strict=True))
+            every = track((look for part in looked for look in part), "pictures", len(known))
+            looks = dict(zip(known, every, strict=True))
         left_out = Counter(look for look in looks.values() if isinstance(look, str))
         left_out[UNKNOWN] = len(wanted) - len(known)
         seen = {image: look for image, look in looks.items() if isinstance(look, Seen)}

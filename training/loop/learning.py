@@ -23,6 +23,7 @@ from sightline.training.datasets.splits import (
 )
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.training import Trained, projected, train_head
+from sightline.training.tracking import Track, untracked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,7 @@ def learn(
     *,
     labels: Sequence[str | None] | None = None,
     checkpoint: Path | None = None,
+    track: Track = untracked,
 ) -> Learnt:
     """Hold back the newest pairs and a share of the kinds, and train on the rest.
 
@@ -77,6 +79,7 @@ def learn(
         settings: how.
         labels: what each picture of `features` shows, where it is known.
         checkpoint: as in `train_head`.
+        track: shows how far it is.
 
     Raises:
         SettingsInvalid: as `train_head`; what is held back leaves nothing to train on.
@@ -95,5 +98,6 @@ def learn(
         start,
         settings.head,
         checkpoint=checkpoint,
+        track=track,
     )
     return Learnt(trained=trained, pairs=known, held_out=held, time=time, trained_on=trained_on)

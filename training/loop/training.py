@@ -24,6 +24,7 @@ from sightline.training.loop.head import Head
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.steps import Steps
 from sightline.training.loop.whitening import whitened
+from sightline.training.tracking import Track, untracked
 
 Floats = NDArray[np.float32]
 _BLOCK = 8_192
@@ -57,6 +58,7 @@ def train_head(
     settings: HeadSettings,
     *,
     checkpoint: Path | None = None,
+    track: Track = untracked,
 ) -> Trained:
     """Train a head; equal arguments give equal bytes on one machine with one number of threads.
 
@@ -67,6 +69,7 @@ def train_head(
         settings: how.
         checkpoint: a file that keeps the state, and from which an interrupted training of the
             same goes on with the same result; none: it starts again.
+        track: shows how far it is.
 
     Raises:
         SettingsInvalid: no pair has both pictures, or the start does not fit the features.
@@ -87,13 +90,13 @@ def train_head(
         settings=settings,
         count=settings.steps_for(len(known)),
     )
-    if checkpoint is None:
-        state = steps.done(steps.begin())
-    else:
-        inputs = inputs_digest(known, features, start, settings)
-        state = Checkpoint.load(checkpoint, inputs=inputs) or steps.begin()
-        while state.steps < steps.count:
-            state = steps.done(state, at_most=settings.checkpoint_every)
+    inputs = "" if checkpoint is None else inputs_digest(known, features, start, settings)
+    kept = None if checkpoint is None else Checkpoint.load(checkpoint, inputs=inputs)
+    state, every = kept or steps.begin(), settings.checkpoint_every
+    left = range(state.steps, steps.count, every)
+    for _ in track(left, f"{every} steps each", len(left)):
+        state = steps.done(state, at_most=every)
+        if checkpoint is not None:
             state.save(checkpoint, inputs=inputs)
     head = Head(mean=start.mean, base=base, residual=state.residual)
     return Trained(
