@@ -40,6 +40,11 @@ def seen_object(
 
 
 def said_visibility(metadata: Mapping[str, str], otherwise: Visibility) -> Visibility:
-    """What the object's `visibility` says; `otherwise` where it says nothing that is one."""
+    """What the object's `visibility` says; `otherwise` where there is none.
+
+    A word that is none of ours may be a misspelt `private`, so it is taken for that.
+    """
     said = metadata.get("visibility", "").strip().lower()
-    return Visibility(said) if said in set(Visibility) else otherwise
+    if not said:
+        return otherwise
+    return Visibility(said) if said in set(Visibility) else Visibility.PRIVATE

@@ -23,6 +23,7 @@ from sightline.schemas.images import ObjectReference
 from sightline.stream_workers.delivery.retries import Patience
 from sightline.stream_workers.indexing.byte_budget import ByteBudget, HeldBytes
 from sightline.stream_workers.indexing.moves import Again, Embed, Fetch, Move, Write
+from sightline.stream_workers.indexing.open_buckets import OpenBuckets
 from sightline.stream_workers.indexing.task import Fetched, Judged, Rejection
 
 _LONGEST_LOOK_S = 0.5
@@ -57,6 +58,7 @@ class Fetcher:
         self._clock = clock
         self._metrics = metrics
         self._store_is_back = store_is_back
+        self._buckets = OpenBuckets(store, clock)
 
     def fetch(self, wanted: Iterable[Fetch]) -> list[Move]:
         """Return where each task goes, with its bytes or without; nothing if the worker stops."""
@@ -79,10 +81,8 @@ class Fetcher:
     def _look(self, wanted: Fetch, promised: ObjectReference) -> Move:
         try:
             fetched = self._read(wanted, promised)
-        except ObjectDenied:
-            # The store answers, and somebody has to let us in: this object waits, no other part.
-            self._store_answered()
-            return self._later(wanted, self._settings.backoff_max_s)
+        except ObjectDenied as error:
+            return self._denied(wanted, promised, error)
         except TransientError as error:
             self._patience.failed(Part.STORE, error)
             return self._later(wanted, self._settings.backoff_max_s)
@@ -110,13 +110,33 @@ class Fetcher:
             ) from error
         digest = verified(data, promised)
         self._metrics.fetch_seconds.observe(self._clock.monotonic() - started_s)
+        self._buckets.was_read(promised.bucket)
         held = HeldBytes(data, self._budget.release)
         return Fetched(wanted.task, digest, held, self._clock.now())
+
+    def _denied(self, wanted: Fetch, promised: ObjectReference, error: ObjectDenied) -> Move:
+        """Refuse it alone where others of its bucket may be read, else wait for the bucket.
+
+        The store answers, so no other part waits.
+        """
+        self._store_answered()
+        since_s = self._missing_since_s(wanted)
+        waited = self._clock.monotonic() - since_s >= self._settings.object_grace_s
+        if waited and not self._buckets.is_open(
+            promised.bucket, closed_key=promised.key, since_s=since_s
+        ):
+            known = replace(wanted, missing_since_s=since_s)
+            return self._later(known, self._settings.backoff_max_s)
+        return self._missing(wanted, RejectReason.OBJECT_REFUSED, f"the store refuses {error}")
+
+    def _missing_since_s(self, wanted: Fetch) -> float:
+        since_s = wanted.missing_since_s
+        return self._clock.monotonic() if since_s is None else since_s
 
     def _missing(self, wanted: Fetch, reason: RejectReason, message: str) -> Move:
         self._store_answered()
         now_s = self._clock.monotonic()
-        since_s = now_s if wanted.missing_since_s is None else wanted.missing_since_s
+        since_s = self._missing_since_s(wanted)
         left_s = since_s + self._settings.object_grace_s - now_s
         if left_s <= 0:
             looked = f"{message} (looked for {self._settings.object_grace_s:g} s)"

@@ -220,14 +220,19 @@ def test_what_is_no_notification_names_the_field(value: bytes | None, field: str
         ({"visibility": "public"}, Visibility.PUBLIC),
         ({"visibility": " PUBLIC "}, Visibility.PUBLIC),
         ({"visibility": "everyone"}, Visibility.PRIVATE),
-        ({}, Visibility.PRIVATE),
+        ({"visibility": "privat"}, Visibility.PRIVATE),
+        ({"visibility": "public, private"}, Visibility.PRIVATE),
+        ({"visibility": "=?UTF-8?q?private?="}, Visibility.PRIVATE),
+        ({"visibility": " "}, None),
+        ({}, None),
     ],
 )
+@pytest.mark.parametrize("otherwise", Visibility)
 def test_visibility_is_what_the_uploader_said(
-    metadata: dict[str, str], expected: Visibility
+    metadata: dict[str, str], expected: Visibility | None, otherwise: Visibility
 ) -> None:
-    """Else the setting; an unknown word is not taken for public."""
-    assert said_visibility(metadata, Visibility.PRIVATE) is expected
+    """The setting where nothing was said; a word that is none hides, whatever the setting."""
+    assert said_visibility(metadata, otherwise) is (expected or otherwise)
 
 
 def test_a_long_content_type_is_cut() -> None:

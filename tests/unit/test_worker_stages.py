@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection, Iterator
 from typing import get_args
 
 import pytest
@@ -13,7 +14,13 @@ from sightline.engine.errors import ObjectDenied, ObjectRefused, Part
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.memory import MemoryObjectStore
-from sightline.engine.records import IndexedImage, ProducerRecord, Stage, TagFilter
+from sightline.engine.records import (
+    IndexedImage,
+    ProducerRecord,
+    Stage,
+    StoredObject,
+    TagFilter,
+)
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Visibility
@@ -69,12 +76,26 @@ class AnsweringStore(MemoryObjectStore):
     """A store that answers every read with an error about the object, if it has one."""
 
     answer: Exception | None = None
+    closed: Collection[str] = ()
+    """Keys that we may not read."""
+    listed = True
+    """Whether we may list its buckets."""
+    lists = 0
 
     def get(self, bucket: str, key: str, *, max_bytes: int | None = None) -> bytes:
         """See `ObjectStore.get`."""
         if self.answer is not None:
             raise self.answer
+        if key in self.closed:
+            raise ObjectDenied(f"{bucket}/{key}: AccessDenied")
         return super().get(bucket, key, max_bytes=max_bytes)
+
+    def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[StoredObject]:
+        """See `ObjectStore.list`."""
+        self.lists += 1
+        if not self.listed:
+            raise ObjectDenied(f"list {bucket}: AccessDenied")
+        yield from super().list(bucket, prefix, start_after=start_after)
 
 
 class Bench:
@@ -313,6 +334,61 @@ def test_an_object_that_we_may_not_read_waits_and_keeps_nobody_else(bench: Bench
     assert isinstance(later, Fetch)
     assert kinds(bench.fetcher.fetch([later])) == [Fetch]
     assert not bench.patience.is_down(Part.STORE)
+
+
+def test_one_object_that_we_may_not_read_among_others_is_rejected(bench: Bench) -> None:
+    """After the grace, once its neighbour was read; the store counts as up."""
+    task = bench.task(public("a", 1, b"one"))
+    bench.store.closed = {key_of(task)}
+    bench.store.put("pictures", "neighbour", b"its bytes")
+    (later,) = bench.fetcher.fetch([Fetch(task)])
+    assert isinstance(later, Fetch)
+    bench.clock.advance(SETTINGS.object_grace_s - 1)
+    (still,) = bench.fetcher.fetch([later])
+    assert isinstance(still, Fetch)
+    bench.clock.advance(1)
+    (write,) = bench.fetcher.fetch([still])
+    assert isinstance(write, Write)
+    assert isinstance(write.judged.verdict, Rejection)
+    assert write.judged.verdict.reason == "object_refused"
+    assert "AccessDenied" in write.judged.verdict.message
+    assert not bench.patience.is_down(Part.STORE)
+    assert bench.budget.held == 0
+
+
+def test_where_a_bucket_may_not_be_listed_a_read_of_another_image_tells(bench: Bench) -> None:
+    """Only one since the object was denied: rights that were taken away are waited for."""
+    task, other = bench.task(public("a", 1, b"one")), bench.task(public("b", 1, b"two"))
+    bench.store.closed, bench.store.listed = {key_of(task)}, False
+    bench.store.put("pictures", key_of(other), b"two")
+    bench.fetcher.fetch([Fetch(other)])
+    bench.clock.advance(1)
+    (waiting,) = bench.fetcher.fetch([Fetch(task)])
+    for _ in range(3):
+        assert isinstance(waiting, Fetch)
+        bench.clock.advance(10 * SETTINGS.object_grace_s)
+        (waiting,) = bench.fetcher.fetch([waiting])
+    assert isinstance(waiting, Fetch)
+    bench.fetcher.fetch([Fetch(other)])
+    assert kinds(bench.fetcher.fetch([waiting])) == [Write]
+
+
+def test_many_objects_of_a_closed_bucket_look_at_it_once(bench: Bench) -> None:
+    """Each of them waits, and asks again later."""
+    tasks = [bench.task(public(f"i{n}", 1, b"one")) for n in range(20)]
+    bench.store.answer = ObjectDenied("theirs/k: AccessDenied")
+    waiting = bench.fetcher.fetch(map(Fetch, tasks))
+    for looks in (1, 2):
+        bench.clock.advance(10 * SETTINGS.object_grace_s)
+        waiting = bench.fetcher.fetch(one for one in waiting if isinstance(one, Fetch))
+        assert kinds(waiting) == [Fetch] * len(tasks)
+        assert bench.store.lists == looks
+
+
+def key_of(task: ImageTask) -> str:
+    """Where the task's bytes lie."""
+    assert task.state.object is not None
+    return task.state.object.key
 
 
 def test_look_alikes_share_a_cluster_and_equal_bytes_keep_their_time(bench: Bench) -> None:
