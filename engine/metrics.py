@@ -261,6 +261,19 @@ class Metrics:
         self.retracted = self._counter(
             "retracted_triples_total", "Triples taken back by this process's rounds.", ("cause",)
         )
+        self.retraining_ended = self._counter(
+            "retraining_attempts_total",
+            "Attempts to make a better model that ended: released, refused, too_little, failed.",
+            ("outcome",),
+        )
+        self.retraining_last = self._gauge(
+            "retraining_last_timestamp_seconds",
+            "When this process last ended an attempt to make a better model; Unix time.",
+            (),
+        )
+        self.retraining_waiting = self._gauge(
+            "retraining_waiting_triples", "Triples that came since the last attempt began.", ()
+        )
         self.online = self._counter(
             "online_total",
             "What closed searches came to (searches, images_shown, clicks, ...), by model.",

@@ -1,4 +1,4 @@
-"""What becomes of models: released, serving, and no longer serving (docs/models/registry.md)."""
+"""What becomes of models: released or not, serving, no longer serving (docs/models/registry.md)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class GateLine(Contract):
     rule: Annotated[str, Field(min_length=1, max_length=128)]
     """The rule."""
     outcome: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
-    """`passed`, or `reported` where the rule decides nothing."""
+    """`passed`, or `reported` where the rule decides nothing; of a model that was not released also
+    `failed` and `too_little`."""
     says: Reason
     """The measured difference, its bounds, and what they are held against."""
 
@@ -47,6 +48,32 @@ class ModelReleased(EventData):
     @property
     def subject(self) -> str:
         """Names the model that was released, without its digest."""
+        return self.name
+
+
+class ModelNotReleased(EventData):
+    """A model was trained from new clicks, or was to be, and is not released."""
+
+    TYPE: ClassVar[str] = "sightline.model.not_released.v1"
+
+    name: ModelName
+    """The model; the Kafka key."""
+    attempt: Annotated[int, Field(strict=True, ge=1)]
+    """Counts the attempts of the retraining of this name from 1."""
+    outcome: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
+    """`refused` or `too_little` by the gate; `failed` where there was nothing to decide on."""
+    reason: Reason
+    """Why, for a person."""
+    needs: Annotated[int, Field(strict=True, ge=0)] = 0
+    """How many clusters of queries more would let the gate decide; 0: it has, or none would."""
+    gate: Annotated[tuple[GateLine, ...], Field(max_length=MAX_LINES)] = ()
+    """What the gate said; empty where it was not asked."""
+    ended_at: Time
+    """When that was clear."""
+
+    @property
+    def subject(self) -> str:
+        """Names the model that has no new release by it."""
         return self.name
 
 

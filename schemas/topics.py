@@ -23,7 +23,12 @@ from sightline.schemas.labels import (
     TripleRetracted,
 )
 from sightline.schemas.late import InteractionsOmitted
-from sightline.schemas.models import ModelPromoted, ModelReleased, ModelRolledBack
+from sightline.schemas.models import (
+    ModelNotReleased,
+    ModelPromoted,
+    ModelReleased,
+    ModelRolledBack,
+)
 from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.search_metrics import SearchMetricsCounted
 from sightline.schemas.searches import ResultsShown
@@ -259,12 +264,12 @@ SEARCH_METRICS = Topic(
 )
 MODELS = Topic(
     name="models.v1",
-    events=(ModelReleased, ModelPromoted, ModelRolledBack),
+    events=(ModelReleased, ModelNotReleased, ModelPromoted, ModelRolledBack),
     key="name",
-    summary="Which models were released, which serve, and which no longer do.",
+    summary="Which models were released or not, which serve, and which no longer do.",
     partitions=1,
     retention_ms=FOREVER_MS,
-    producers=("sightline models release",),
+    producers=("sightline models release", "sightline retrain"),
     consumers=("platform services",),
 )
 AUDIT = Topic(

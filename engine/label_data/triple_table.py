@@ -75,16 +75,17 @@ def read_held(
 
 def _read(manifest: TripleManifest, until: Ends | None) -> HeldTriples:
     entries = [stored.entry for stored in manifest.entries()]
-    wanted = [e for e in entries if until is None or e.end_offset <= until.get(_source(e), 0)]
+    wanted = [e for e in entries if until is None or e.end_offset <= until.get(source_of(e), 0)]
     mined = read_files(manifest, files_of(wanted, FileKind.TRIPLES))
     taken_back = read_files(
         manifest, files_of(entries, FileKind.RETRACTIONS), columns=("triple_id",)
     )
-    ends = {_source(entry): entry.end_offset for entry in wanted}
+    ends = {source_of(entry): entry.end_offset for entry in wanted}
     return HeldTriples(holding(mined, taken_back["triple_id"]), ends)
 
 
-def _source(entry: ManifestEntry) -> tuple[str, int]:
+def source_of(entry: ManifestEntry) -> tuple[str, int]:
+    """Names what the offsets of an entry count in: the log and the partition."""
     return entry.log, entry.partition
 
 

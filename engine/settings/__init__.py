@@ -7,7 +7,7 @@ from sightline.engine.settings.indexing import (
     EmbedderSettings,
     WorkerSettings,
 )
-from sightline.engine.settings.labels import LabelSettings, SinkSettings
+from sightline.engine.settings.labels import LabelSettings, RetrainingSettings, SinkSettings
 from sightline.engine.settings.section import PositiveInt, PositiveSeconds, Seconds, Section
 from sightline.engine.settings.services import IndexSettings, KafkaSettings, StoreSettings
 from sightline.engine.settings.tree import (
@@ -34,6 +34,7 @@ __all__ = [
     "Mode",
     "PositiveInt",
     "PositiveSeconds",
+    "RetrainingSettings",
     "Scope",
     "Seconds",
     "Section",

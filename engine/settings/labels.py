@@ -1,4 +1,4 @@
-"""Settings of the loop of labels: join, miner and sink."""
+"""Settings of the loop of labels: join, miner, sink and retraining."""
 
 from __future__ import annotations
 
@@ -101,3 +101,25 @@ class SinkSettings(Section):
     """By the records' own timestamps."""
     metrics_port: int | None = 9467
     """Prometheus port of a sink process of its own; none: no endpoint."""
+
+
+class RetrainingSettings(Section):
+    """When new triples become a new model by themselves (docs/training.md)."""
+
+    supervised: bool = False
+    """`sightline up` runs the retraining as a child of its own; off: nobody does, or `sightline
+    retrain` where you start it."""
+    model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")] = "clicks"
+    """The name under which the registry gets what passes the gate."""
+    triples: PositiveInt = 10_000
+    """A training begins when so many triples have come since the last one …"""
+    anchors: PositiveInt = 500
+    """… of so many different anchors …"""
+    age_s: Seconds = 604_800.0
+    """… or when the first of them has waited for so long; 0: however long it waits."""
+    look_every_s: PositiveSeconds = 60.0
+    """Between two looks at what has come."""
+    lease_s: PositiveSeconds = 60.0
+    """A process that dies while it trains keeps others from going on for so long."""
+    metrics_port: int | None = 9468
+    """Prometheus port of the retraining, also as a child of `sightline up`; none: no endpoint."""

@@ -62,8 +62,8 @@ class StoreSettings(Section):
     directory: Path | None = None
     """Keep objects in this directory instead of S3 (embedded mode sets it)."""
     bucket: str = "sightline"
-    """Our own bucket: images/, thumbnails/, queries/, catalogue/, moderation/, labels/,
-    secrets/."""
+    """Our own bucket: images/, thumbnails/, queries/, catalogue/, moderation/, labels/, models/,
+    retraining/, secrets/."""
     region: str = "us-east-1"
     """The bucket's region."""
     tls: bool = False

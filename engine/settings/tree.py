@@ -29,7 +29,7 @@ from sightline.engine.settings.indexing import (
     EmbedderSettings,
     WorkerSettings,
 )
-from sightline.engine.settings.labels import LabelSettings, SinkSettings
+from sightline.engine.settings.labels import LabelSettings, RetrainingSettings, SinkSettings
 from sightline.engine.settings.services import IndexSettings, KafkaSettings, StoreSettings
 from sightline.engine.settings.variables import PREFIX, unknown_variable
 
@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     bridge: BridgeSettings = BridgeSettings()
     labels: LabelSettings = LabelSettings()
     sink: SinkSettings = SinkSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
     api: ApiSettings = ApiSettings()
 
     @property

@@ -47,6 +47,7 @@ def status() -> None:
     """Show how many events wait where. And for how long, and the dead letters."""
     from rich.console import Console  # noqa: PLC0415 - heavy
 
+    from sightline.infra.reporting.retraining_lines import retraining_lines  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.status import read_status  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.status_table import (  # noqa: PLC0415 - heavy
         generation_of,
@@ -60,6 +61,8 @@ def status() -> None:
     console.print(table(found))
     console.print(f"generation: {generation_of(settings)}")
     console.print(f"last retraction: {retraction_of(settings, clock.now())}")
+    for line in retraining_lines(settings):
+        console.print(f"retraining: {line}", markup=False)
     for topic, letters in found.dead_letters.items():
         causes = ", ".join(f"{count} {error}" for error, count in letters.latest.items())
         console.print(

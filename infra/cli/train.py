@@ -1,4 +1,4 @@
-"""`sightline train`: from clicks to a head, in a folder."""
+"""`sightline train`: from clicks to a head, in a folder; `sightline retrain`: to a release."""
 
 from __future__ import annotations
 
@@ -89,3 +89,26 @@ def train(
         typer.echo(f"loss {losses[0]:.3f} in the first of {len(losses)} steps, {losses[-1]:.3f} in")
         typer.echo(f"the last; {folder / 'curve.svg'} shows it")
     typer.echo(f"the head: {folder / 'head.safetensors'}")
+
+
+@app.command()
+def retrain(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Do what is due, and end.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Train on what there is, however little, and end.")
+    ] = False,
+) -> None:
+    """Train, evaluate and release when clicks have come. Nothing serves it by that."""
+    from sightline.infra.cli.stopping import stop_on_signals  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.retraining import run_retraining  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.retraining_lines import retraining_lines  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    done = run_retraining(settings, stop_on_signals(), once=once, now=now)
+    if not (once or now):
+        return
+    if not done:
+        typer.echo("nothing was due, or another process does it")
+    for line in retraining_lines(settings):
+        typer.echo(line)

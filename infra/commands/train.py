@@ -17,12 +17,13 @@ from sightline.engine.connecting.released_model import embedder_settings
 from sightline.engine.embedding.choice import open_runtime
 from sightline.engine.embedding.embedder import Projection, Runtime, load_projection
 from sightline.engine.embedding.model_files import ModelSource, model_source
+from sightline.engine.embedding.registered_models import reference_in
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.label_data.judgements import Judgement, judgements_of
 from sightline.engine.label_data.propensity import PropensityCurve, latest_curve
 from sightline.engine.label_data.triple_table import Ends, HeldTriples, read_held
 from sightline.engine.ports import ObjectStore
-from sightline.engine.settings import Settings
+from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.commands.label_store import opened_store
 from sightline.schemas.topics import JUDGEMENTS, TRAINING_TRIPLES
 from sightline.training.datasets.feature_cache import FeatureCache
@@ -59,6 +60,10 @@ class TrainWishes:
     """Public pictures beside those in the pairs, as random negatives."""
     like: Path | None = None
     """The folder of an earlier run: read the labelled topic no further than it did."""
+    until: Ends | None = None
+    """Read the labelled topic up to these offsets; None: as far as it goes, or as `like` says."""
+    anew: bool = False
+    """Begin at the network's own projection, though a registered model serves."""
     cache: Path | None = None
     """Where features are kept; None: `~/.cache/sightline/features`."""
     tensorboard: Path | None = None
@@ -66,7 +71,7 @@ class TrainWishes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Labels:
+class Labels:
     """What people did and said, and how far it was read."""
 
     held: HeldTriples
@@ -91,19 +96,19 @@ def run_training(
     with opened_store(settings) as store:
         checkpoint = begin_run(wishes.folder)
         serving = embedder_settings(settings)
-        source = model_source(serving)
-        runtime = open_runtime(source, serving)
-        labels = _labels(settings, store, wishes)
+        source = network_source(settings, serving, anew=wishes.anew)
+        runtime = network_runtime(source, serving)
+        labels = read_labels(settings, store, _until(wishes))
         say(f"{labels.held.table.num_rows} triples, {len(labels.pairs)} pairs")
-        pictures = _pictures(settings, labels.held)
-        maker = _maker(settings, store, wishes.cache or Path.home() / _CACHE, source, runtime)
+        pictures = read_pictures(settings, labels.held)
+        maker = feature_maker(settings, store, wishes.cache, source, runtime)
         wanted = _wanted(wishes, labels.pairs, pictures)
         made = maker.features_of(wanted, pictures, track=track)
         say(f"{len(made.features)} pictures, {made.kept} of them known")
     for reason, count in made.left_out.items():
         say(f"{count} pictures left out: {reason}")
     groups = [pictures[image].group for image in made.features.images]
-    start = _start(source, made.features)
+    start = start_of(source, made.features)
     learning = partial(
         learn,
         labels.pairs,
@@ -126,31 +131,79 @@ def run_training(
     return learnt
 
 
-def _labels(settings: Settings, store: ObjectStore, wishes: TrainWishes) -> _Labels:
+def _until(wishes: TrainWishes) -> Ends | None:
+    if wishes.until is not None or wishes.like is None:
+        return wishes.until
+    return ends_of(read_record(wishes.like))
+
+
+def network_source(
+    settings: Settings, serving: EmbedderSettings, *, anew: bool = False
+) -> ModelSource:
+    """The network that gives the features, with the projection that a training begins at.
+
+    Args:
+        settings: of the deployment.
+        serving: the same with the files of the model that serves (`embedder_settings`).
+        anew: begin where the first training of a registered model began, at the network's own.
+    """
+    if anew and reference_in(settings.embedder) is not None:
+        return model_source(serving.model_copy(update={"projection": None}))
+    return model_source(serving)
+
+
+def network_runtime(source: ModelSource, serving: EmbedderSettings) -> Runtime:
+    """What runs the network of a source here, as the settings want it."""
+    return open_runtime(source, serving)
+
+
+def read_labels(settings: Settings, store: ObjectStore, until: Ends | None) -> Labels:
+    """What people did up to some offsets (None: all), and whatever they judged.
+
+    Raises:
+        PartUnavailable: the log or the store did not answer.
+    """
     bucket = settings.store.bucket
-    until = None if wishes.like is None else _ends(read_record(wishes.like))
     held = read_held(store, bucket, until=until)
     judgements = judgements_of(open_event_log(settings).read((JUDGEMENTS.name,)))
     propensity = latest_curve(store, bucket)
     pairs = pairs_of(held.table, judgements, propensity=propensity)
-    return _Labels(held=held, judgements=judgements, propensity=propensity, pairs=pairs)
+    return Labels(held=held, judgements=judgements, propensity=propensity, pairs=pairs)
 
 
-def _pictures(settings: Settings, held: HeldTriples) -> dict[str, Picture]:
+def read_pictures(settings: Settings, held: HeldTriples) -> dict[str, Picture]:
+    """Where the pictures of all public images lie, and those of uploaded queries.
+
+    Raises:
+        PartUnavailable: the log did not answer.
+    """
     public = public_pictures(open_event_log(settings).read(IMAGE_TOPICS))
     return uploaded_pictures(held.table) | public
 
 
-def _maker(
-    settings: Settings, store: ObjectStore, cache: Path, source: ModelSource, runtime: Runtime
+def feature_maker(
+    settings: Settings,
+    store: ObjectStore,
+    cache: Path | None,
+    source: ModelSource,
+    runtime: Runtime,
 ) -> FeatureMaker:
+    """What looks at pictures with the network of a source, and keeps what it saw.
+
+    Args:
+        settings: bounds of what is decoded, and how many threads do.
+        store: holds the pictures.
+        cache: where features are kept; None: `~/.cache/sightline/features`.
+        source: of the network.
+        runtime: runs it.
+    """
     network = _network(source).digest(precision=runtime.precision, runtime=runtime.name)
     return FeatureMaker(
         store=store,
         runtime=runtime,
         framing=source.framing,
         limits=settings.decode,
-        cache=FeatureCache(cache, network),
+        cache=FeatureCache(cache or Path.home() / _CACHE, network),
         threads=settings.embedder.threads or len(os.sched_getaffinity(0)),
     )
 
@@ -168,15 +221,20 @@ def _network(source: ModelSource) -> ModelSource:
     return replace(source, projection=None, projection_id=None)
 
 
-def _start(source: ModelSource, features: PictureFeatures) -> Projection:
-    """The projection that serves; without one, the features themselves."""
+def start_of(source: ModelSource, features: PictureFeatures) -> Projection:
+    """The projection of a source; without one, the features themselves."""
     if source.projection is not None:
         return load_projection(source.projection)
     width = features.features.shape[1]
     return Projection(np.zeros(width, np.float32), np.eye(width, dtype=np.float32))
 
 
-def _ends(record: Mapping[str, Any]) -> Ends:
+def ends_of(record: Mapping[str, Any]) -> Ends:
+    """Up to where a training read the labelled topic, as its record tells.
+
+    Raises:
+        SettingsInvalid: the record names no offsets.
+    """
     try:
         return {(at["log"], int(at["partition"])): int(at["end"]) for at in record["offsets"]}
     except (KeyError, TypeError, ValueError) as error:
@@ -184,7 +242,7 @@ def _ends(record: Mapping[str, Any]) -> Ends:
 
 
 def _record(
-    wishes: TrainWishes, labels: _Labels, made: Made, source: ModelSource, runtime: Runtime
+    wishes: TrainWishes, labels: Labels, made: Made, source: ModelSource, runtime: Runtime
 ) -> dict[str, Any]:
     """What the head follows from: equal records mean equal heads on one machine."""
     table = labels.held.table

@@ -24,6 +24,7 @@ from sightline.infra.supervision.metrics_port import serve_metrics
 from sightline.infra.wiring.embedded import embedded_node
 from sightline.infra.wiring.labels import LabelFollowers, label_followers, stage_loops
 from sightline.infra.wiring.node import Node
+from sightline.infra.wiring.retraining import retraining_loops
 from sightline.infra.wiring.roles import api_dependencies, bucket_bridge, worker_loops
 from sightline.infra.wiring.services import services_node
 from sightline.search_api.app import create_app
@@ -67,7 +68,8 @@ def run_node(
         loops = worker_loops(node) | _api_loops(node, listener, announce)
         if settings.mode is Mode.SERVICES:
             loops["bridge"] = bucket_bridge(node).run
-        _run(loops | dict(node.keepers) | stage_loops(node), stop, node)
+        loops |= dict(node.keepers) | stage_loops(node) | retraining_loops(node)
+        _run(loops, stop, node)
 
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:

@@ -6,7 +6,13 @@ from hashlib import sha256
 
 from sightline.schemas.documents.examples_images import GENERATION, NOON
 from sightline.schemas.envelope import EventData
-from sightline.schemas.models import GateLine, ModelPromoted, ModelReleased, ModelRolledBack
+from sightline.schemas.models import (
+    GateLine,
+    ModelNotReleased,
+    ModelPromoted,
+    ModelReleased,
+    ModelRolledBack,
+)
 
 _NAME = "shop-clicks"
 _DIGEST, _BEFORE = (sha256(f"example {which}".encode()).hexdigest() for which in ("two", "one"))
@@ -25,6 +31,21 @@ MODEL_EXAMPLES: tuple[EventData, ...] = (
                 says="mAP +0.1062 [+0.0904, +0.1241] p 0.000 (737 queries in 42 clusters)",
             ),
         ),
+    ),
+    ModelNotReleased(
+        name=_NAME,
+        attempt=3,
+        outcome="too_little",
+        reason="not worse where not clicked: too_little; 31 clusters more would decide",
+        needs=31,
+        gate=(
+            GateLine(
+                rule="not worse where not clicked",
+                outcome="too_little",
+                says="mAP +0.0021 [-0.0104, +0.0148] p 0.710 (212 queries in 49 clusters)",
+            ),
+        ),
+        ended_at=NOON,
     ),
     ModelPromoted(
         name=_NAME, digest=_DIGEST, generation=GENERATION, replaced=_BEFORE, promoted_at=NOON

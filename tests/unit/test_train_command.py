@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from sightline.engine.clock import ManualClock
@@ -45,6 +44,7 @@ from sightline.training.models.candidates import of_file
 from sightline.training.models.registry import store_model
 from sightline.training.models.released_head import registered
 from tests.label_rows import at, encoded, message, retracted, triple
+from tests.learning import Colours
 from tests.onnx_files import CARD, written
 from tests.pictures import encoded as picture_bytes
 from tests.pictures import scene
@@ -55,18 +55,6 @@ NAMES = tuple(f"i{number:02}" for number in range(24))
 LEARNING = LearningSettings(
     head=HeadSettings(steps=12, batch=16, checkpoint_every=4), held_out=0.3, later=0.2
 )
-
-
-class Colours:
-    """A runtime of sixteen features: means of a four by four grid, in grey."""
-
-    name, precision, batched = "fake", "fp32", False
-
-    def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(n, 224, 224, 3) to (n, 16)."""
-        grid = crops.reshape(len(crops), 4, 56, 4, 56, 3).mean(axis=(2, 4, 5), dtype=np.float64)
-        rows: NDArray[np.float32] = grid.reshape(len(crops), 16).astype(np.float32) / 255
-        return rows
 
 
 @dataclass(frozen=True)

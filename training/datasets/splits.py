@@ -54,11 +54,21 @@ def split_by_time(pairs: ClickPairs, groups: Ints, *, later_share: float = 0.2) 
     if not len(pairs):
         nothing = np.zeros(0, bool)
         return TimeSplit(earlier=nothing, later=nothing, cut_ms=0)
+    cut = min(int(len(pairs) * (1 - later_share)), len(pairs) - 1)
+    return cut_by_time(pairs, groups, cut_ms=int(pairs.issued_at_ms[cut]))
+
+
+def cut_by_time(pairs: ClickPairs, groups: Ints, *, cut_ms: int) -> TimeSplit:
+    """Cut at an instant, as an earlier `split_by_time` of the same pairs did.
+
+    Args:
+        pairs: at least one, in order of time.
+        groups: (images,) of look-alikes, of the pairs' images.
+        cut_ms: in milliseconds since 1970.
+    """
     unit = _units(pairs, groups)
     began = np.full(unit.max() + 1, np.iinfo(np.int64).max)
     np.minimum.at(began, unit, pairs.issued_at_ms)
-    cut = min(int(len(pairs) * (1 - later_share)), len(pairs) - 1)
-    cut_ms = int(pairs.issued_at_ms[cut])
     return TimeSplit(
         earlier=pairs.issued_at_ms < cut_ms, later=began[unit] >= cut_ms, cut_ms=cut_ms
     )
@@ -77,7 +87,17 @@ def held_out_clusters(
     """
     asked = np.unique(clusters[pairs.anchor])
     chosen = np.random.default_rng(seed).permutation(asked)[: round(len(asked) * share)]
-    held = np.isin(clusters, chosen)
+    return held_out(pairs, clusters, np.isin(clusters, chosen))
+
+
+def held_out(pairs: ClickPairs, clusters: Ints, held: Mask) -> HeldOut:
+    """Tell the pairs apart by pictures that are held out, as is said of each.
+
+    Args:
+        pairs: n pairs.
+        clusters: (images,) the kind of each of the pairs' images.
+        held: (images,) whether it is held out, as is its whole kind.
+    """
     test = held[pairs.anchor]
     return HeldOut(clusters=clusters, held=held, train=~(test | held[pairs.positive]), test=test)
 

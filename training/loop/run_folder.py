@@ -18,6 +18,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from sightline.training.loop.head import write_whole
 from sightline.training.loop.learning import Learnt
 
 HEAD, RECORD, CHECKPOINT = "head.safetensors", "run.json", "checkpoint.safetensors"
+PICTURES = "pictures.csv"
 
 
 def begin_run(folder: Path) -> Path:
@@ -49,7 +51,7 @@ def end_run(folder: Path, learnt: Learnt, record: Mapping[str, Any]) -> None:
     curve, held = learnt.trained.curve, learnt.held_out
     learnt.trained.head.save(folder / HEAD)
     pictures = zip(learnt.pairs.images, held.clusters, held.held.astype(int), strict=True)
-    _write_csv(folder / "pictures.csv", ("image", "cluster", "held_out"), pictures)
+    _write_csv(folder / PICTURES, ("image", "cluster", "held_out"), pictures)
     steps = zip(range(1, len(curve.losses) + 1), curve.losses, curve.masked, strict=True)
     _write_csv(folder / "curve.csv", ("step", "loss", "masked"), steps)
     write_whole(folder / "curve.svg", curve_picture(curve))
@@ -71,6 +73,27 @@ def read_record(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsInvalid(f"{folder} holds no training that ended: {error}") from error
     return record
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The kind of things that a picture shows, by its number in one run."""
+
+    cluster: int
+    held_out: bool
+
+
+def read_kinds(folder: Path) -> dict[str, Kind]:
+    """What `end_run` wrote of the pictures, by image id.
+
+    Raises:
+        SettingsInvalid: there is none that can be read.
+    """
+    try:
+        rows = csv.DictReader((folder / PICTURES).read_text().splitlines())
+        return {row["image"]: Kind(int(row["cluster"]), row["held_out"] == "1") for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsInvalid(f"{folder} holds no training that ended: {error}") from error
 
 
 def _counts(learnt: Learnt) -> dict[str, int]:

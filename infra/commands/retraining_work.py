@@ -1,0 +1,218 @@
+"""The steps of a retraining, done: a folder on this machine, the gate, the registry, the log."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sightline.engine.connecting.connections import open_log_producer
+from sightline.engine.connecting.released_model import embedder_settings
+from sightline.engine.embedding.model_registry import ModelRegistry
+from sightline.engine.embedding.registered_models import reference_in
+from sightline.engine.errors import SightlineError
+from sightline.engine.label_data.triple_manifest import TripleManifest
+from sightline.engine.label_data.waiting_triples import waiting_anchors, waiting_triples
+from sightline.engine.ports import Clock, EventProducer, ObjectStore
+from sightline.engine.records import ProducerRecord
+from sightline.engine.settings import RetrainingSettings, Settings
+from sightline.infra.commands.click_judging import judge_by_clicks
+from sightline.infra.commands.evaluate import gate_lines
+from sightline.infra.commands.models import Released
+from sightline.infra.commands.train import TrainWishes, network_source, run_training
+from sightline.schemas.envelope import Event
+from sightline.schemas.models import ModelNotReleased
+from sightline.schemas.topics import MODELS
+from sightline.training.evaluation.gate import GateLimits
+from sightline.training.loop.head import Head
+from sightline.training.loop.learning import LearningSettings
+from sightline.training.loop.run_folder import HEAD, RECORD
+from sightline.training.loop.settings import HeadSettings
+from sightline.training.models import registry
+from sightline.training.models.candidates import Candidate
+from sightline.training.models.released_head import registered
+from sightline.training.retraining.plan import Come
+from sightline.training.retraining.state import (
+    Attempt,
+    Ended,
+    JudgedHead,
+    Outcome,
+    RetrainingState,
+    as_ends,
+)
+
+FOLDER = "retraining"
+"""The folder in the data directory that holds the runs, by model and attempt."""
+KEPT_RUNS = 3
+"""Folders of older attempts are removed when a new training begins."""
+_MOST_OF_A_REASON = 512
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SinkTriples:
+    """What the sink has written under `labels/`, for `Retraining`."""
+
+    manifest: TripleManifest
+    clock: Clock
+
+    def come(self, state: RetrainingState, settings: RetrainingSettings) -> Come:
+        """See `Triples.come`."""
+        since = state.since()
+        waiting = waiting_triples(self.manifest, since)
+        if waiting.oldest is None:
+            return Come()
+        enough = waiting.triples >= settings.triples
+        return Come(
+            triples=waiting.triples,
+            anchors=waiting_anchors(self.manifest, since) if enough else 0,
+            waited_s=(self.clock.now() - waiting.oldest).total_seconds(),
+        )
+
+    def begun(self, state: RetrainingState) -> RetrainingState:
+        """See `Triples.begun`."""
+        ends = waiting_triples(self.manifest, state.since()).ends
+        return state.begun(ends, self.clock.now())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingWork:
+    """Trains into the data directory, and releases to the registry of one bucket.
+
+    The head of an attempt lies in its folder on this machine: another machine that goes on with it
+    trains it again, from the same triples.
+    """
+
+    settings: Settings
+    store: ObjectStore
+    clock: Clock
+    limits: GateLimits = field(default_factory=GateLimits)
+    learning: LearningSettings = field(default_factory=LearningSettings)
+    cache: Path | None = None
+    """Where features are kept; None: `~/.cache/sightline/features`."""
+    open_producer: Callable[[Settings], EventProducer] = open_log_producer
+
+    @property
+    def name(self) -> str:
+        """Tells what the models are called in the registry."""
+        return self.settings.retraining.model
+
+    def folder(self, attempt: Attempt) -> Path:
+        """Where the run of an attempt is written."""
+        return self.settings.data_directory / FOLDER / self.name / f"{attempt.number:06d}"
+
+    def trained(self, attempt: Attempt) -> str | None:
+        """See `Work.trained`."""
+        folder = self.folder(attempt)
+        if not (folder / RECORD).is_file():
+            return None
+        return hashlib.sha256((folder / HEAD).read_bytes()).hexdigest()
+
+    def train(self, attempt: Attempt) -> None:
+        """See `Work.train`; each attempt holds out kinds of its own."""
+        folder = self.folder(attempt)
+        for old in sorted(folder.parent.glob("[0-9]*"))[:-KEPT_RUNS]:
+            shutil.rmtree(old, ignore_errors=True)
+        head = _seeded(self.learning.head, attempt.number)
+        wishes = TrainWishes(
+            folder=folder,
+            learning=replace(self.learning, head=head),
+            until=as_ends(attempt.ends),
+            anew=True,
+            cache=self.cache,
+        )
+        run_training(self.settings, wishes, _log.info)
+
+    def evaluate(self, attempt: Attempt) -> JudgedHead:
+        """See `Work.evaluate`."""
+        folder, head = self.folder(attempt), self.trained(attempt)
+        judged = judge_by_clicks(
+            self.settings, self.store, folder, limits=self.limits, cache=self.cache
+        )
+        if head is None:
+            raise SightlineError(f"{folder} holds no training that ended")
+        return JudgedHead(
+            head=head,
+            outcome=Outcome(judged.decision.verdict.value),
+            strength=judged.strength,
+            needs=judged.decision.needs,
+            lines=gate_lines(judged.decision),
+            against=self._serving_digest(),
+            metrics=judged.metrics,
+            taken_back=judged.taken_back,
+        )
+
+    def register(self, attempt: Attempt) -> str:
+        """See `Work.register`."""
+        judged, folder = _judged(attempt), self.folder(attempt)
+        projection = Head.load(folder / HEAD).projection(judged.strength)
+        source = network_source(self.settings, embedder_settings(self.settings))
+        model = Candidate(folder.name, source, projection)
+        told = Released.of_run(folder, f"attempt {attempt.number} of the retraining")
+        lineage = {**told.lineage, "strength": judged.strength, "taken_back": judged.taken_back}
+        new = registered(model, self.name, metrics=judged.metrics, lineage=lineage)
+        return registry.store_model(self.store, self._bucket, new)
+
+    def release(self, attempt: Attempt) -> int:
+        """See `Work.release`."""
+        judged, digest = _judged(attempt), attempt.digest or ""
+        before = ModelRegistry(self.store, self._bucket).releases(self.name)
+        # Another may have been released since a process died between release and record.
+        event = next((each for each in before if each.data.digest == digest), None)
+        if event is None:
+            reasons = registry.Reasons(against=judged.against, gate=judged.lines)
+            now = self.clock.now()
+            event = registry.release(self.store, self._bucket, self.name, digest, reasons, now=now)
+        with closing(self.open_producer(self.settings)) as producer:
+            registry.publish(producer, event, timeout_s=self._timeout_s)
+        return event.data.number
+
+    def tell(self, ended: Ended) -> None:
+        """See `Work.tell`; told again, it is the same event to whoever counts ids."""
+        attempt, judged = ended.attempt, ended.attempt.judged
+        data = ModelNotReleased(
+            name=self.name,
+            attempt=attempt.number,
+            outcome=ended.outcome.value,
+            reason=ended.says[:_MOST_OF_A_REASON] or ended.outcome.value,
+            needs=0 if judged is None else judged.needs,
+            gate=() if judged is None else judged.lines,
+            ended_at=ended.ended_at,
+        )
+        event = Event[ModelNotReleased].of(
+            data,
+            event_id=f"not-released-{self.name}-{attempt.number}",
+            source=registry.SOURCE,
+            time=ended.ended_at,
+        )
+        with closing(self.open_producer(self.settings)) as producer:
+            producer.append(ProducerRecord(MODELS.name, self.name, event.encode()))
+            producer.flush(self._timeout_s)
+
+    @property
+    def _bucket(self) -> str:
+        return self.settings.store.bucket
+
+    @property
+    def _timeout_s(self) -> float:
+        return self.settings.kafka.delivery_timeout_s
+
+    def _serving_digest(self) -> str | None:
+        reference = reference_in(self.settings.embedder)
+        if reference is None:
+            return None
+        return ModelRegistry(self.store, self._bucket).digest(reference)
+
+
+def _judged(attempt: Attempt) -> JudgedHead:
+    if attempt.judged is None:
+        raise SightlineError(f"attempt {attempt.number} was not judged yet")
+    return attempt.judged
+
+
+def _seeded(head: HeadSettings, number: int) -> HeadSettings:
+    return replace(head, seed=head.seed + number)

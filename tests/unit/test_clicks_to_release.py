@@ -1,0 +1,254 @@
+"""From simulated clicks in the log to a released model, by the product's own steps, unasked.
+
+Simulator, join, miner, sink, data set, training, gate, registry: all but Kafka and the network,
+which are a log in memory and sixteen greys. Pictures of one kind share six of them; the other ten
+are noise, which clicks teach to look away from.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from prometheus_client import CollectorRegistry
+from safetensors.numpy import save_file
+
+from benchmarks.label_replay import closing_ms
+from benchmarks.photo_clicks import NearestPhotos
+from sightline.engine.clock import ManualClock, SystemClock
+from sightline.engine.embedding.model_registry import ModelRegistry
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.label_data.triple_manifest import TripleManifest
+from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.directory import DirectoryObjectStore
+from sightline.engine.framing import Framing
+from sightline.engine.pictures.prepare import prepare
+from sightline.engine.records import ProducerRecord
+from sightline.engine.settings import (
+    EmbedderSettings,
+    RetrainingSettings,
+    Settings,
+    SinkSettings,
+    StoreSettings,
+)
+from sightline.infra.commands import train
+from sightline.infra.commands.retraining import retraining_of
+from sightline.infra.commands.retraining_work import TrainingWork
+from sightline.producers.click_simulator.catalogue import Picture
+from sightline.producers.click_simulator.ranked_catalogue import RankedCatalogue
+from sightline.producers.click_simulator.simulated_log import SimulatedLog
+from sightline.producers.click_simulator.topic_driver import TopicDriver
+from sightline.schemas.fields import Visibility
+from sightline.schemas.images import ImageUploaded, ObjectReference
+from sightline.schemas.registry import decode
+from sightline.schemas.topics import (
+    IMAGES,
+    INTERACTIONS_IMPORTED,
+    MODELS,
+    SEARCHES_CLOSED_IMPORTED,
+    TRAINING_TRIPLES,
+)
+from sightline.stream_workers.labels.done_epochs import DoneEpochs
+from sightline.stream_workers.labels.effects import Destination, Effect, FinishedEpochs
+from sightline.stream_workers.labels.join.closing import Source
+from sightline.stream_workers.labels.join.core import JoinCore
+from sightline.stream_workers.labels.mine.core import MineCore
+from sightline.stream_workers.labels.rules import LabelRules
+from sightline.stream_workers.labels.sink.partition import PartitionSink
+from sightline.training.evaluation.gate import GateLimits
+from sightline.training.loop.learning import LearningSettings
+from sightline.training.loop.settings import HeadSettings
+from sightline.training.retraining.state import Outcome, RetrainingRecord
+from tests.label_rows import encoded
+from tests.learning import Colours
+from tests.pictures import encoded as picture_bytes
+
+BUCKET, PARTITIONS, RULES = "sightline", 2, LabelRules()
+KINDS, EACH, RECORDS = 40, 8, 2_500
+LEARNING = LearningSettings(head=HeadSettings(steps=40, batch=64, corpus=64), later=0.3)
+SMALL = GateLimits(min_clusters=6, min_slice_clusters=6, min_pictures=100)
+
+
+def greys(random: np.random.Generator) -> np.ndarray:
+    """(kinds, each, 4, 4) of 0 … 255: six cells tell the kind, ten tell nothing."""
+    cells = random.uniform(0, 255, (KINDS, EACH, 16))
+    cells[:, :, :6] = 128 + random.uniform(-40, 40, (KINDS, 1, 6))
+    return cells.reshape(KINDS, EACH, 4, 4)
+
+
+def drawn(cells: np.ndarray, random: np.random.Generator) -> bytes:
+    """A picture of sixteen greys, grained so that no two look alike to a hash."""
+    grain = random.uniform(-90, 90, (32, 32))
+    pixels = np.clip(np.kron(cells, np.ones((8, 8))) + grain, 0, 255).astype(np.uint8)
+    return picture_bytes(Image.fromarray(pixels).convert("RGB"), "PNG")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A bucket, a log and settings; nothing in it knows how the pictures were drawn."""
+
+    settings: Settings
+    store: DirectoryObjectStore
+    broker: MemoryBroker
+
+    @property
+    def producer(self) -> MemoryEventProducer:
+        """Appends to the log."""
+        return MemoryEventProducer(self.broker)
+
+    def publish(self, image: str, kind: int, data: bytes) -> None:
+        """Store a picture, and say that it is there."""
+        self.store.put(BUCKET, image, data)
+        event = ImageUploaded(
+            image_id=image,
+            version=1,
+            object=ObjectReference(bucket=BUCKET, key=image, size_bytes=len(data)),
+            visibility=Visibility.PUBLIC,
+            group_id=f"kind-{kind}",
+        )
+        self.producer.append(ProducerRecord(IMAGES.name, image, encoded(event, image)))
+
+    def simulate(self, pictures: list[Picture], vectors: np.ndarray) -> None:
+        """Let people click on pages that are ranked by the model that serves."""
+        nearest = NearestPhotos([picture.image_id for picture in pictures], vectors)
+        catalogue = RankedCatalogue(pictures, nearest, model_digest="serving")
+        driver = TopicDriver(
+            self.producer,
+            topic=INTERACTIONS_IMPORTED.name,
+            partitions=PARTITIONS,
+            clock=ManualClock(),
+            wait=lambda _: None,
+        )
+        driver.run(SimulatedLog(catalogue, seed=3).records(RECORDS, end_ms=closing_ms(RULES)))
+
+    def join_and_mine(self) -> None:
+        """What the two label stages do, with their topics and without their processes."""
+        sources = range(PARTITIONS)
+        for at in sources:
+            source = Source(INTERACTIONS_IMPORTED.name, at, PARTITIONS)
+            join = JoinCore(RULES, source, DoneEpochs())
+            self._apply(join, INTERACTIONS_IMPORTED.name, at)
+        for at in sources:
+            mine = MineCore(RULES, sources=PARTITIONS, done=DoneEpochs())
+            self._apply(mine, SEARCHES_CLOSED_IMPORTED.name, at)
+
+    def _apply(self, core: JoinCore | MineCore, topic: str, partition: int) -> None:
+        for record in self.broker.records(topic):
+            if record.partition == partition:
+                at_ms = round(record.timestamp.timestamp() * 1_000)
+                self._send(core, core.apply(record.offset, at_ms, record.value))
+
+    def _send(self, core: JoinCore | MineCore, effects: Iterable[Effect]) -> None:
+        topics = {
+            Destination.CLOSED: SEARCHES_CLOSED_IMPORTED.name,
+            Destination.TRIPLES: TRAINING_TRIPLES.name,
+        }
+        for effect in effects:
+            if not isinstance(effect, FinishedEpochs):
+                continue
+            for sent in (*effect.records(), *effect.markers()):
+                topic = topics.get(sent.destination)
+                if topic is not None:
+                    self.producer.append(
+                        ProducerRecord(topic, sent.key, sent.value, partition=sent.partition)
+                    )
+            core.finish(effect.done)
+
+    def sink(self) -> None:
+        """Write to Parquet what the miner has said so far."""
+        manifest = TripleManifest(self.store, BUCKET, TRAINING_TRIPLES.name)
+        for at in range(PARTITIONS):
+            sink = PartitionSink(
+                manifest, at, limits=SinkSettings(), clock=SystemClock(), bury=lambda *_: None
+            )
+            for record in self.broker.records(TRAINING_TRIPLES.name):
+                if record.partition == at:
+                    sink.take(record)
+            sink.flush()
+
+    def work(self, limits: GateLimits) -> TrainingWork:
+        """The steps of a retraining, quick ones."""
+        return TrainingWork(
+            settings=self.settings,
+            store=self.store,
+            clock=SystemClock(),
+            limits=limits,
+            learning=LEARNING,
+            cache=self.settings.data_directory / "features",
+            open_producer=lambda _: self.producer,
+        )
+
+    def look(self, limits: GateLimits = SMALL, *, asked: bool = False) -> bool:
+        """One look of the retraining at what has come."""
+        made = retraining_of(
+            self.settings,
+            self.store,
+            self.work(limits),
+            clock=SystemClock(),
+            metrics=Metrics(CollectorRegistry()),
+        )
+        return made.look(threading.Event(), asked=asked)
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    """Public pictures and a log, with a network that sees sixteen greys."""
+    start = tmp_path / "start.safetensors"
+    save_file({"mean": np.full(16, 0.5, np.float32), "matrix": np.eye(16, dtype=np.float32)}, start)
+    settings = Settings(
+        data_directory=tmp_path / "data",
+        store=StoreSettings(directory=tmp_path / "objects"),
+        embedder=EmbedderSettings(projection=start),
+        retraining=RetrainingSettings(triples=400, anchors=50),
+    )
+    store = DirectoryObjectStore(tmp_path / "objects")
+    store.ensure_bucket(BUCKET)
+    broker = MemoryBroker(partitions=PARTITIONS)
+    monkeypatch.setattr(train, "open_event_log", lambda _: MemoryEventLog(broker))
+    monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
+    return Deployment(settings, store, broker)
+
+
+def test_clicks_become_a_released_model(deployment: Deployment) -> None:
+    """Nobody asks for it; it is better by the gate, and says what it was made from."""
+    random = np.random.default_rng(0)
+    pictures, crops = [], []
+    for number, cells in enumerate(greys(random).reshape(-1, 4, 4)):
+        image, kind, data = f"i{number:03}", number // EACH, drawn(cells, random)
+        deployment.publish(image, kind, data)
+        seen = prepare(data, limits=deployment.settings.decode, framing=Framing(224))
+        pictures.append(Picture(image, f"kind-{kind}", seen.perceptual_hash))
+        crops.append(seen.crop)
+    deployment.simulate(pictures, Colours().features(np.stack(crops)) - 0.5)
+    assert not deployment.look()
+    deployment.join_and_mine()
+    deployment.sink()
+    assert deployment.look()
+    assert not deployment.look()
+    last = RetrainingRecord(deployment.store, BUCKET, "clicks").read().state.last
+    assert last is not None
+    assert last.outcome is Outcome.RELEASED, last.says
+    (told,) = deployment.broker.records(MODELS.name)
+    event = decode(told.value)
+    assert event.data.digest == last.attempt.digest
+    assert {line.outcome for line in event.data.gate} <= {"passed", "reported"}
+    registry = ModelRegistry(deployment.store, BUCKET)
+    config = registry.config("clicks", event.data.digest)
+    lineage = json.loads(registry.file("clicks", event.data.digest, config, "lineage.json"))
+    ends = {(at["log"], at["partition"]): at["end"] for at in lineage["run"]["offsets"]}
+    assert ends == {(at.log, at.partition): at.end for at in last.attempt.ends}
+    assert lineage["run"]["counted"]["pairs_held_out"] > 0
+    assert deployment.look(GateLimits(), asked=True)
+    released, held_back = (decode(each.value) for each in deployment.broker.records(MODELS.name))
+    assert released.id == event.id
+    assert (held_back.data.attempt, held_back.data.outcome) == (2, "too_little")
+    assert held_back.data.needs > 0
+    assert "too_little" in held_back.data.reason

@@ -1,0 +1,405 @@
+"""When triples become a model by themselves: what is decided, and that no kill changes the end."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from sightline.engine.clock import ManualClock
+from sightline.engine.embedding.model_registry import ModelRegistry
+from sightline.engine.errors import Conflict, Part, PartUnavailable, SettingsInvalid
+from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.lease import Lease
+from sightline.engine.object_store.memory import MemoryObjectStore
+from sightline.engine.settings import RetrainingSettings
+from sightline.infra.reporting.retraining_lines import told
+from sightline.schemas.models import GateLine
+from sightline.training.models import registry
+from sightline.training.models.registry import NewModel
+from sightline.training.retraining.plan import MOST_STARTS, Come, Observed, Step, next_step
+from sightline.training.retraining.retraining import Retraining
+from sightline.training.retraining.state import (
+    Attempt,
+    Ended,
+    JudgedHead,
+    Outcome,
+    ReadUpTo,
+    RetrainingRecord,
+    RetrainingState,
+    lease_key,
+)
+from tests.label_rows import NOON
+
+BUCKET, NAME = "sightline", "clicks"
+SETTINGS = RetrainingSettings(triples=100, anchors=10, age_s=3_600, look_every_s=60, lease_s=60)
+ENDS = (ReadUpTo(log="log", partition=0, end=120),)
+HEAD = "1" * 64
+LINES = (GateLine(rule="better where clicked", outcome="too_little", says="mAP +0.01"),)
+
+
+def judged(outcome: Outcome, head: str = HEAD) -> JudgedHead:
+    """What the gate said of a head."""
+    return JudgedHead(head=head, outcome=outcome, strength=0.35, needs=31, lines=LINES)
+
+
+def attempt(**changes: Any) -> Attempt:
+    """One that this process has just begun."""
+    return Attempt(number=1, began_at=NOON, ends=ENDS).model_copy(update=changes)
+
+
+COMES = [
+    (Come(), Step.WAIT),
+    (Come(triples=99, anchors=99, waited_s=3_599), Step.WAIT),
+    (Come(triples=100, anchors=9), Step.WAIT),
+    (Come(triples=100, anchors=10), Step.BEGIN),
+    (Come(triples=1, anchors=0, waited_s=3_600), Step.BEGIN),
+]
+
+
+@pytest.mark.parametrize(("come", "step"), COMES)
+def test_it_begins_when_enough_has_come(come: Come, step: Step) -> None:
+    """Triples of enough anchors, or few that have waited long; whoever asks need not wait."""
+    assert next_step(Observed(come=come), SETTINGS) is step
+    assert next_step(Observed(come=come, asked=True), SETTINGS) is Step.BEGIN
+
+
+def test_age_alone_can_be_left_out() -> None:
+    """Few triples then wait for more, however long."""
+    come = Come(triples=1, waited_s=1e9)
+    assert next_step(Observed(come=come), replace_age(0)) is Step.WAIT
+
+
+def replace_age(age_s: float) -> RetrainingSettings:
+    """The settings with another age."""
+    return SETTINGS.model_copy(update={"age_s": age_s})
+
+
+GOING_ON: list[tuple[dict[str, Any], dict[str, Any], Step]] = [
+    ({}, {"taken_up": False}, Step.TAKE_UP),
+    ({}, {"taken_up": False, "trained": HEAD}, Step.TAKE_UP),
+    ({}, {}, Step.TRAIN),
+    ({}, {"trained": HEAD}, Step.EVALUATE),
+    ({"judged": judged(Outcome.RELEASED, "2" * 64)}, {"trained": HEAD}, Step.EVALUATE),
+    ({"judged": judged(Outcome.RELEASED)}, {}, Step.TRAIN),
+    ({"judged": judged(Outcome.RELEASED)}, {"trained": HEAD}, Step.RELEASE),
+    ({"judged": judged(Outcome.REFUSED)}, {"trained": HEAD}, Step.END),
+    ({"judged": judged(Outcome.TOO_LITTLE)}, {"trained": HEAD}, Step.END),
+    ({"digest": HEAD}, {"taken_up": False}, Step.RELEASE),
+    ({"starts": MOST_STARTS}, {}, Step.TRAIN),
+    ({"starts": MOST_STARTS + 1}, {}, Step.END),
+    ({"starts": MOST_STARTS + 1, "digest": HEAD}, {}, Step.RELEASE),
+]
+
+
+@pytest.mark.parametrize(("so_far", "seen", "step"), GOING_ON)
+def test_it_goes_on_where_it_stopped(
+    so_far: dict[str, Any], seen: dict[str, Any], step: Step
+) -> None:
+    """By what is stored and what lies in the folder, whichever process it is now."""
+    observed = replace(Observed(attempt=attempt(**so_far), taken_up=True), **seen)
+    assert next_step(observed, SETTINGS) is step
+    assert next_step(replace(observed, asked=True), SETTINGS) is step
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it runs any more."""
+
+
+@dataclass
+class Machine:
+    """What outlives a process: bucket, folders, log; and when the present process dies."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    store: MemoryObjectStore = field(default_factory=lambda: MemoryObjectStore(BUCKET))
+    folders: dict[int, str] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    """Ids of events."""
+    trainings: Counter[int] = field(default_factory=Counter)
+    verdict: Outcome = Outcome.RELEASED
+    written: int = 120
+    """Triples that the sink has written so far."""
+    fails: Exception | None = None
+    """What a training ends in."""
+    lives: int | None = None
+    """Effects that the present process still has; None: it is never killed."""
+
+    def effect(self) -> None:
+        """Something is about to be done that others can see, or the process is killed."""
+        if self.lives is not None:
+            if self.lives <= 0:
+                raise Killed
+            self.lives -= 1
+
+    def process(self) -> Retraining:
+        """A new one, on the same machine."""
+        store: Any = DyingStore(self)
+        lease = Lease(store, BUCKET, lease_key(NAME), lasts_s=60, clock=self.clock)
+        return Retraining(
+            RetrainingRecord(store, BUCKET, NAME),
+            self,
+            Steps(self, store),
+            lease=lease,
+            settings=SETTINGS,
+            clock=self.clock,
+            metrics=Metrics(CollectorRegistry()),
+        )
+
+    def look(self, **options: Any) -> bool:
+        """One look by a process of its own."""
+        return self.process().look(threading.Event(), **options)
+
+    def state(self) -> RetrainingState:
+        """The record as anybody reads it."""
+        return RetrainingRecord(self.store, BUCKET, NAME).read().state
+
+    def come(self, state: RetrainingState, settings: RetrainingSettings) -> Come:
+        """See `Triples.come`."""
+        del settings
+        new = self.written - state.since().get(("log", 0), 0)
+        return Come(triples=new, anchors=new)
+
+    def begun(self, state: RetrainingState) -> RetrainingState:
+        """See `Triples.begun`."""
+        return state.begun({("log", 0): self.written}, self.clock.now())
+
+
+class DyingStore:
+    """The bucket as a process writes to it that may be killed before any write."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def __getattr__(self, name: str) -> Any:
+        """Reads are the store's own."""
+        return getattr(self._machine.store, name)
+
+    def put_if(self, *arguments: Any, **options: Any) -> Any:
+        """See `ObjectStore.put_if`."""
+        self._machine.effect()
+        return self._machine.store.put_if(*arguments, **options)
+
+
+@dataclass
+class Steps:
+    """What is done with an attempt, without a network: a head is the triples it was made of."""
+
+    machine: Machine
+    store: Any
+
+    def trained(self, attempt: Attempt) -> str | None:
+        """See `Work.trained`."""
+        return self.machine.folders.get(attempt.number)
+
+    def train(self, attempt: Attempt) -> None:
+        """See `Work.train`."""
+        if self.machine.fails is not None:
+            raise self.machine.fails
+        self.machine.effect()
+        self.machine.trainings[attempt.number] += 1
+        self.machine.folders[attempt.number] = f"{attempt.ends[0].end:064x}"
+
+    def evaluate(self, attempt: Attempt) -> JudgedHead:
+        """See `Work.evaluate`."""
+        return judged(self.machine.verdict, self.machine.folders[attempt.number])
+
+    def register(self, attempt: Attempt) -> str:
+        """See `Work.register`."""
+        head = self.machine.folders[attempt.number].encode()
+        files = {"projection.safetensors": head} | dict.fromkeys(registry.REQUIRED, b"{}")
+        model = NewModel(
+            name=NAME,
+            network="efficientnet_lite0",
+            network_weights=HEAD,
+            preprocess="p",
+            dimensions=8,
+            files=files,
+        )
+        return registry.store_model(self.store, BUCKET, model)
+
+    def release(self, attempt: Attempt) -> int:
+        """See `Work.release`."""
+        assert attempt.digest is not None
+        why = registry.Reasons(against=None, gate=LINES)
+        now = self.machine.clock.now()
+        event = registry.release(self.store, BUCKET, NAME, attempt.digest, why, now=now)
+        self.machine.effect()
+        self.machine.log.append(event.id)
+        return event.data.number
+
+    def tell(self, ended: Ended) -> None:
+        """See `Work.tell`."""
+        self.machine.effect()
+        self.machine.log.append(f"{ended.outcome}-{ended.attempt.number}")
+
+
+def releases(machine: Machine) -> list[str]:
+    """Digests of all that was released, oldest first."""
+    known = ModelRegistry(machine.store, BUCKET)
+    return [event.data.digest for event in known.releases(NAME)]
+
+
+def test_it_trains_judges_and_releases_unasked() -> None:
+    """Once; what has come by then teaches no second attempt."""
+    machine = Machine()
+    assert machine.look()
+    assert not machine.look()
+    (digest,) = releases(machine)
+    last = machine.state().last
+    assert last is not None
+    assert (last.outcome, last.attempt.digest) == (Outcome.RELEASED, digest)
+    assert machine.log == [f"released-{NAME}-1"]
+    machine.written += 100
+    assert machine.look()
+    assert len(releases(machine)) == 2
+
+
+@pytest.mark.parametrize("verdict", [Outcome.REFUSED, Outcome.TOO_LITTLE])
+def test_what_the_gate_holds_back_is_told(verdict: Outcome) -> None:
+    """Which rule, by the log and to whoever asks; nothing is released."""
+    machine = Machine(verdict=verdict)
+    assert machine.look()
+    assert releases(machine) == []
+    assert machine.log == [f"{verdict}-1"]
+    lines = list(told(machine.state(), NAME, machine.clock.now() + timedelta(seconds=9)))
+    first = (
+        f"clicks: attempt 1 {verdict}, 9 s ago: better where clicked: too_little: mAP +0.01; "
+        "31 clusters more would decide"
+    )
+    assert lines == [first, "  too_little: better where clicked: mAP +0.01"]
+    assert not machine.look()
+
+
+@pytest.mark.parametrize("lives", range(16))
+@pytest.mark.parametrize("verdict", [Outcome.RELEASED, Outcome.REFUSED])
+def test_killed_anywhere_it_ends_the_same(verdict: Outcome, lives: int) -> None:
+    """The next process waits for the dead one's lease, then goes on; one model, one release."""
+    undisturbed = Machine(verdict=verdict)
+    undisturbed.look()
+    machine = Machine(verdict=verdict, lives=lives)
+    try:
+        machine.look()
+    except Killed:
+        machine.lives = None
+        machine.clock.advance(61)
+        machine.look()
+    assert releases(machine) == releases(undisturbed)
+    assert set(machine.log) == set(undisturbed.log)
+    assert machine.trainings[1] == 1
+    state = machine.state()
+    assert state.under_way is None
+    assert state.last is not None
+    assert state.last.outcome is verdict
+    assert not machine.look()
+
+
+def test_an_attempt_that_kills_its_processes_is_given_up() -> None:
+    """And no process dies of it any more; new triples begin another."""
+    machine = Machine()
+    for _ in range(MOST_STARTS):
+        machine.lives = 2  # the lease, and the attempt or its taking up; then it trains
+        with pytest.raises(Killed):
+            machine.look()
+        machine.clock.advance(61)
+    machine.lives = None
+    machine.look()
+    last = machine.state().last
+    assert last is not None
+    assert (last.outcome, machine.trainings) == (Outcome.FAILED, Counter())
+    assert last.says == f"{MOST_STARTS} processes took it up, and none of them ended it"
+    assert not machine.look()
+
+
+def test_one_at_a_time() -> None:
+    """While one judges others look away; what the slower of two finds is dropped."""
+    machine = Machine()
+    inside: list[bool] = []
+    first = machine.process()
+    work: Any = first._work
+    evaluate: Callable[[Attempt], JudgedHead] = work.evaluate
+
+    def meanwhile(attempt: Attempt) -> JudgedHead:
+        inside.append(machine.look())
+        machine.clock.advance(61)  # it stood still, and another took over
+        inside.append(machine.look())
+        return evaluate(attempt)
+
+    work.evaluate = meanwhile
+    with pytest.raises(Conflict):
+        first.look(threading.Event())
+    assert inside == [False, True]
+    assert len(releases(machine)) == 1
+    assert machine.state().last is not None
+
+
+def test_what_cannot_be_reached_is_tried_again() -> None:
+    """A store or a log that is away ends no attempt, and counts as no start of it."""
+    machine = Machine(fails=PartUnavailable(Part.BROKER, "away"))
+    process = machine.process()
+    for _ in range(2 * MOST_STARTS):
+        with pytest.raises(PartUnavailable):
+            process.look(threading.Event())
+    machine.fails = None
+    assert process.look(threading.Event())
+    assert len(releases(machine)) == 1
+
+
+def test_what_can_never_be_trained_ends_and_says_why() -> None:
+    """Else it would be tried for ever, and nobody would be told."""
+    machine = Machine(fails=SettingsInvalid("there is nothing to train on"))
+    assert machine.look()
+    last = machine.state().last
+    assert last is not None
+    assert (last.outcome, last.says) == (Outcome.FAILED, "there is nothing to train on")
+    assert machine.log == ["failed-1"]
+    assert not machine.look()
+
+
+def test_whoever_asks_gets_one_attempt() -> None:
+    """However little has come; and not a second one after it."""
+    machine = Machine(written=1)
+    assert not machine.look()
+    assert machine.look(asked=True)
+    assert machine.state().last is not None
+    assert len(releases(machine)) == 1
+
+
+def test_a_process_that_stops_leaves_the_rest_to_the_next() -> None:
+    """At once: it gives the lease back."""
+    machine, stop = Machine(), threading.Event()
+    process = machine.process()
+    work: Any = process._work
+    train: Callable[[Attempt], None] = work.train
+
+    def last(attempt: Attempt) -> None:
+        train(attempt)
+        stop.set()
+
+    work.train = last
+    process.run(stop)
+    assert machine.state().under_way is not None
+    assert machine.look()
+    assert machine.trainings == Counter({1: 1})
+    assert len(releases(machine)) == 1
+
+
+def test_what_it_does_is_measured() -> None:
+    """What waits, how attempts ended, and when."""
+    machine = Machine(verdict=Outcome.REFUSED, written=99)
+    registry_of = CollectorRegistry()
+    process = machine.process()
+    process._metrics = Metrics(registry_of)
+    process.look(threading.Event())
+    assert registry_of.get_sample_value("sightline_retraining_waiting_triples") == 99
+    machine.written = 120
+    process.look(threading.Event())
+    ended = {"outcome": "refused"}
+    assert registry_of.get_sample_value("sightline_retraining_attempts_total", ended) == 1
+    now = machine.clock.now().timestamp()
+    assert registry_of.get_sample_value("sightline_retraining_last_timestamp_seconds") == now
