@@ -24,6 +24,7 @@ ATTEMPTS = 5
 """A retraction may replace files while they are read; then the manifest is read again."""
 
 
+_IDS = ("epoch", "triple_id")
 Ends = Mapping[tuple[str, int], int]
 """For each log and partition the offset below which records were read."""
 
@@ -73,10 +74,27 @@ def read_held(
     return _read(manifest, until)
 
 
-def _read(manifest: TripleManifest, until: Ends | None) -> HeldTriples:
+def count_held(
+    store: ObjectStore, bucket: str, until: Ends, *, topic: str = TRAINING_TRIPLES.name
+) -> int:
+    """How many triples mined below some offsets hold still; reads their ids alone.
+
+    Raises:
+        ObjectMissing, PartUnavailable: as `read_held`.
+    """
+    manifest = TripleManifest(store, bucket, topic)
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return int(_read(manifest, until, _IDS).table.num_rows)
+        except ObjectMissing:
+            continue
+    return int(_read(manifest, until, _IDS).table.num_rows)
+
+
+def _read(manifest: TripleManifest, until: Ends | None, columns: Sequence[str] = ()) -> HeldTriples:
     entries = [stored.entry for stored in manifest.entries()]
     wanted = [e for e in entries if until is None or e.end_offset <= until.get(source_of(e), 0)]
-    mined = read_files(manifest, files_of(wanted, FileKind.TRIPLES))
+    mined = read_files(manifest, files_of(wanted, FileKind.TRIPLES), columns=columns)
     taken_back = read_files(
         manifest, files_of(entries, FileKind.RETRACTIONS), columns=("triple_id",)
     )

@@ -84,6 +84,8 @@ def show(model: ReferenceArgument) -> None:
         typer.echo(_release_line(event))
         for line in event.data.gate:
             typer.echo(f"  {line.outcome}: {line.rule}: {line.says}")
+    if shown.taken_back:
+        typer.echo(f"{shown.taken_back} triples that taught it were taken back since")
     for title, facts in (("metrics", shown.metrics), ("lineage", shown.lineage)):
         typer.echo(f"{title}: {json.dumps(facts, indent=1, sort_keys=True)}")
     typer.echo(shown.card)
@@ -179,7 +181,7 @@ def evaluate(
         ),
     ],
     *,
-    photos: Annotated[Path, _PHOTOS],
+    photos: PhotosOption = None,
     against: Annotated[
         str | None, typer.Option(metavar="MODEL", help="A model to compare with, named likewise.")
     ] = None,
@@ -195,11 +197,20 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Measure a model on labelled photos. Compared with another, by its side."""
+    """Measure a model on labelled photos. Compared with another, by its side.
+
+    Without photos the folder of a run is compared with the model that serves, by the clicks that
+    the run kept out.
+    """
     from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
     from sightline.infra.commands.photo_set import PhotoSet  # noqa: PLC0415 - heavy
     from sightline.infra.reporting import evaluation_table as table  # noqa: PLC0415 - heavy
 
+    if photos is None:
+        if against or clicked or report:
+            raise typer.BadParameter("--against, --clicked and --report need --photos")
+        _evaluate_by_clicks(Path(model), metrics)
+        return
     if clicked is not None and against is None:
         raise typer.BadParameter("the gate compares: name the other model by --against")
     settings = load_settings()
@@ -221,6 +232,24 @@ def evaluate(
         report.write_text(page(found, judged, examples, drawn))
     if metrics is not None:
         metrics.write_text(json.dumps(found.metrics, indent=1, sort_keys=True) + "\n")
+
+
+def _evaluate_by_clicks(folder: Path, metrics: Path | None) -> None:
+    from sightline.infra.commands.click_judging import judge_by_clicks  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.evaluate import LIMITS  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.label_store import opened_store  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting import evaluation_table as table  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    with opened_store(settings) as store:
+        found = judge_by_clicks(settings, store, folder, limits=LIMITS)
+    typer.echo("truth: the clicks that the training did not see; against the model that serves")
+    for line in table.verdict(found):
+        typer.echo(line)
+    if found.taken_back:
+        typer.echo(f"{found.taken_back} triples that taught it were taken back since")
+    if metrics is not None:
+        metrics.write_text(json.dumps(dict(found.metrics), indent=1, sort_keys=True) + "\n")
 
 
 def _release_line(event: Event[ModelReleased]) -> str:

@@ -48,6 +48,10 @@ def train(
         Path | None,
         typer.Option(metavar="FOLDER", help="Read triples only as far as that training did."),
     ] = None,
+    from_topic: Annotated[
+        bool,
+        typer.Option("--from-topic", help="Read the labelled topic itself; no sink need have run."),
+    ] = False,
     tensorboard: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Write the learning curve for TensorBoard, too."),
@@ -80,7 +84,12 @@ def train(
     )
     learning = LearningSettings(head=head, held_out=held_out, later=later)
     wishes = TrainWishes(
-        folder=folder, learning=learning, corpus=corpus, like=like, tensorboard=tensorboard
+        folder=folder,
+        learning=learning,
+        corpus=corpus,
+        like=like,
+        from_topic=from_topic,
+        tensorboard=tensorboard,
     )
     learnt = run_training(load_settings(), wishes, typer.echo, bar)
     losses, taught = learnt.trained.curve.losses, int(learnt.trained_on.sum())

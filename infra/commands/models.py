@@ -25,6 +25,7 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.commands.label_store import opened_store
+from sightline.infra.commands.taken_back import taken_back_since
 from sightline.schemas.envelope import Event
 from sightline.schemas.models import GateLine, ModelReleased
 
@@ -47,6 +48,8 @@ class ShownModel:
     metrics: Facts
     lineage: Facts
     card: str
+    taken_back: int | None
+    """Triples that taught it and were taken back since; None: nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +119,16 @@ class ModelCommands:
             return self._registry.file(wanted.name, digest, config, file).decode()
 
         releases = self._registry.releases(wanted.name)
+        lineage = json.loads(text(LINEAGE))
+        taken_back = taken_back_since(self._store, self._bucket, lineage.get("run") or {})
         return ShownModel(
             digest=digest,
             config=config,
             releases=tuple(each for each in releases if each.data.digest == digest),
             metrics=json.loads(text(METRICS)),
-            lineage=json.loads(text(LINEAGE)),
+            lineage=lineage,
             card=text(CARD),
+            taken_back=taken_back,
         )
 
     def release(

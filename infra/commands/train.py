@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -18,12 +18,15 @@ from sightline.engine.embedding.choice import open_runtime
 from sightline.engine.embedding.embedder import Projection, Runtime, load_projection
 from sightline.engine.embedding.model_files import ModelSource, model_source
 from sightline.engine.embedding.registered_models import reference_in
-from sightline.engine.errors import SettingsInvalid
+from sightline.engine.errors import RefusedToStart, SettingsInvalid
+from sightline.engine.event_log.embedded.journal import JOURNAL_FILE, as_messages, winners_in
 from sightline.engine.label_data.judgements import Judgement, judgements_of
 from sightline.engine.label_data.propensity import PropensityCurve, latest_curve
 from sightline.engine.label_data.triple_table import Ends, HeldTriples, read_held
+from sightline.engine.label_data.triple_topic import held_in
 from sightline.engine.ports import ObjectStore
-from sightline.engine.settings import EmbedderSettings, Settings
+from sightline.engine.records import Message
+from sightline.engine.settings import EmbedderSettings, Mode, Settings
 from sightline.infra.commands.label_store import opened_store
 from sightline.schemas.topics import JUDGEMENTS, TRAINING_TRIPLES
 from sightline.training.datasets.feature_cache import FeatureCache
@@ -45,6 +48,8 @@ from sightline.training.tracking import Track, untracked
 
 _CACHE = Path(".cache", "sightline", "features")
 _PACKAGE = "sightline-search"
+TOPIC, PARQUET = "topic", "parquet"
+"""Where a run read its triples, as its record says it."""
 Say = Callable[[str], None]
 """Tells whoever waits how far it is."""
 
@@ -62,6 +67,8 @@ class TrainWishes:
     """The folder of an earlier run: read the labelled topic no further than it did."""
     until: Ends | None = None
     """Read the labelled topic up to these offsets; None: as far as it goes, or as `like` says."""
+    from_topic: bool = False
+    """Read the labelled topic itself, where no sink has written it to Parquet."""
     anew: bool = False
     """Begin at the network's own projection, though a registered model serves."""
     cache: Path | None = None
@@ -98,7 +105,9 @@ def run_training(
         serving = embedder_settings(settings)
         source = network_source(settings, serving, anew=wishes.anew)
         runtime = network_runtime(source, serving)
-        labels = read_labels(settings, store, _until(wishes))
+        wishes = _as_before(wishes)
+        until, from_topic = wishes.until, wishes.from_topic
+        labels = read_labels(settings, store, until, from_topic=from_topic)
         say(f"{labels.held.table.num_rows} triples, {len(labels.pairs)} pairs")
         pictures = read_pictures(settings, labels.held)
         maker = feature_maker(settings, store, wishes.cache, source, runtime)
@@ -131,10 +140,13 @@ def run_training(
     return learnt
 
 
-def _until(wishes: TrainWishes) -> Ends | None:
+def _as_before(wishes: TrainWishes) -> TrainWishes:
+    """Where `like` names a run: the same, reading what that run read."""
     if wishes.until is not None or wishes.like is None:
-        return wishes.until
-    return ends_of(read_record(wishes.like))
+        return wishes
+    record = read_record(wishes.like)
+    read_topic = record.get("read_from") == TOPIC
+    return replace(wishes, until=ends_of(record), from_topic=wishes.from_topic or read_topic)
 
 
 def network_source(
@@ -157,15 +169,26 @@ def network_runtime(source: ModelSource, serving: EmbedderSettings) -> Runtime:
     return open_runtime(source, serving)
 
 
-def read_labels(settings: Settings, store: ObjectStore, until: Ends | None) -> Labels:
+def read_labels(
+    settings: Settings, store: ObjectStore, until: Ends | None, *, from_topic: bool = False
+) -> Labels:
     """What people did up to some offsets (None: all), and whatever they judged.
+
+    Args:
+        settings: of the deployment.
+        store: with the sink's files and the position-bias curves.
+        until: the offsets.
+        from_topic: read the labelled topic itself, not what the sink wrote of it.
 
     Raises:
         PartUnavailable: the log or the store did not answer.
     """
     bucket = settings.store.bucket
-    held = read_held(store, bucket, until=until)
-    judgements = judgements_of(open_event_log(settings).read((JUDGEMENTS.name,)))
+    if from_topic:
+        held = held_in(_messages(settings, (TRAINING_TRIPLES.name,)), until=until)
+    else:
+        held = read_held(store, bucket, until=until)
+    judgements = judgements_of(_messages(settings, (JUDGEMENTS.name,)))
     propensity = latest_curve(store, bucket)
     pairs = pairs_of(held.table, judgements, propensity=propensity)
     return Labels(held=held, judgements=judgements, propensity=propensity, pairs=pairs)
@@ -177,8 +200,24 @@ def read_pictures(settings: Settings, held: HeldTriples) -> dict[str, Picture]:
     Raises:
         PartUnavailable: the log did not answer.
     """
-    public = public_pictures(open_event_log(settings).read(IMAGE_TOPICS))
-    return uploaded_pictures(held.table) | public
+    return uploaded_pictures(held.table) | public_pictures(_image_messages(settings))
+
+
+def _image_messages(settings: Settings) -> Iterator[Message]:
+    """All that is known of images; embedded, the log forgets them, and the journal does not."""
+    if settings.mode is Mode.EMBEDDED:
+        yield from as_messages(winners_in(settings.data_directory / JOURNAL_FILE))
+    yield from _messages(settings, IMAGE_TOPICS)
+
+
+def _messages(settings: Settings, topics: Sequence[str]) -> Iterable[Message]:
+    """What the log holds of topics; embedded, where nothing runs, there is no log."""
+    try:
+        return open_event_log(settings).read(topics)
+    except SettingsInvalid:
+        raise
+    except RefusedToStart:
+        return ()
 
 
 def feature_maker(
@@ -249,6 +288,7 @@ def _record(
     offsets = sorted(labels.held.ends.items())
     return {
         "topic": TRAINING_TRIPLES.name,
+        "read_from": TOPIC if wishes.from_topic else PARQUET,
         "offsets": [{"log": log, "partition": at, "end": end} for (log, at), end in offsets],
         "rules_versions": sorted(table["rules_version"].unique().to_pylist()),
         "ranked_by": sorted(table["model_digest"].unique().to_pylist()),

@@ -22,7 +22,7 @@ from sightline.engine.event_log.embedded.bounded_producer import (
     CommittedOffsets,
 )
 from sightline.engine.event_log.embedded.broker import InProcessBroker
-from sightline.engine.event_log.embedded.journal import Journal
+from sightline.engine.event_log.embedded.journal import JOURNAL_FILE, Journal, as_messages
 from sightline.engine.event_log.embedded.journaled_producer import (
     DECISION_TOPICS,
     IMAGE_TOPICS,
@@ -48,8 +48,6 @@ from sightline.stream_workers.labels.groups import join_group
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock, EventProducer
     from sightline.engine.settings import KafkaSettings, Settings
-
-JOURNAL_FILE = "journal.sqlite"
 
 
 @contextmanager
@@ -144,13 +142,4 @@ def _bounded(
 
 def _journaled(journal: Journal, topics: Collection[str] = ()) -> Iterable[Message]:
     """What the journal holds of these topics, as messages; none: of all."""
-    for offset, record in enumerate(journal.winners(topics)):
-        yield Message(
-            topic=record.topic,
-            partition=0,
-            offset=offset,
-            key=record.image_id.encode(),
-            value=record.value,
-            timestamp=record.appended,
-            headers=record.headers,
-        )
+    return as_messages(journal.winners(topics))

@@ -8,28 +8,34 @@ are noise, which clicks teach to look away from.
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from prometheus_client import CollectorRegistry
 from safetensors.numpy import save_file
+from typer.testing import CliRunner
 
 from benchmarks.label_replay import closing_ms
 from benchmarks.photo_clicks import NearestPhotos
 from sightline.engine.clock import ManualClock, SystemClock
+from sightline.engine.connecting.released_model import embedder_settings
+from sightline.engine.embedding.embedder import load_projection
 from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.framing import Framing
 from sightline.engine.label_data.triple_manifest import TripleManifest
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import (
@@ -38,14 +44,17 @@ from sightline.engine.settings import (
     Settings,
     SinkSettings,
     StoreSettings,
+    load_settings,
 )
-from sightline.infra.commands import train
+from sightline.infra.cli import main
+from sightline.infra.commands import models, train
 from sightline.infra.commands.retraining import retraining_of
 from sightline.infra.commands.retraining_work import TrainingWork
 from sightline.producers.click_simulator.catalogue import Picture
 from sightline.producers.click_simulator.ranked_catalogue import RankedCatalogue
 from sightline.producers.click_simulator.simulated_log import SimulatedLog
 from sightline.producers.click_simulator.topic_driver import TopicDriver
+from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.registry import decode
@@ -64,13 +73,16 @@ from sightline.stream_workers.labels.mine.core import MineCore
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.sink.partition import PartitionSink
 from sightline.training.evaluation.gate import GateLimits
+from sightline.training.loop.head import Head
 from sightline.training.loop.learning import LearningSettings
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.retraining.state import Outcome, RetrainingRecord
+from tests.conftest import ROOT
 from tests.label_rows import encoded
 from tests.learning import Colours
 from tests.pictures import encoded as picture_bytes
 
+PAGE = (ROOT / "docs/training.md").read_text()
 BUCKET, PARTITIONS, RULES = "sightline", 2, LabelRules()
 KINDS, EACH, RECORDS = 40, 8, 2_500
 LEARNING = LearningSettings(head=HeadSettings(steps=40, batch=64, corpus=64), later=0.3)
@@ -115,6 +127,23 @@ class Deployment:
             group_id=f"kind-{kind}",
         )
         self.producer.append(ProducerRecord(IMAGES.name, image, encoded(event, image)))
+
+    def published(self) -> tuple[list[Picture], np.ndarray]:
+        """Draw and publish the pictures; as people see them, and as the network does."""
+        random = np.random.default_rng(0)
+        pictures, crops = [], []
+        for number, cells in enumerate(greys(random).reshape(-1, 4, 4)):
+            image, kind, data = f"i{number:03}", number // EACH, drawn(cells, random)
+            self.publish(image, kind, data)
+            seen = prepare(data, limits=self.settings.decode, framing=Framing(224))
+            pictures.append(Picture(image, f"kind-{kind}", seen.perceptual_hash))
+            crops.append(seen.crop)
+        return pictures, Colours().features(np.stack(crops)) - 0.5
+
+    def told(self, model: str) -> list[Event[Any]]:
+        """The events about a model, in the log's order."""
+        every = (decode(record.value) for record in self.broker.records(MODELS.name))
+        return [event for event in every if event.data.name == model]
 
     def simulate(self, pictures: list[Picture], vectors: np.ndarray) -> None:
         """Let people click on pages that are ranked by the model that serves."""
@@ -198,46 +227,40 @@ class Deployment:
         return made.look(threading.Event(), asked=asked)
 
 
-@pytest.fixture
-def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
-    """Public pictures and a log, with a network that sees sixteen greys."""
-    start = tmp_path / "start.safetensors"
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Public pictures that people have clicked, for a network that sees sixteen greys."""
+    folder = tmp_path_factory.mktemp("deployment")
+    start = folder / "start.safetensors"
     save_file({"mean": np.full(16, 0.5, np.float32), "matrix": np.eye(16, dtype=np.float32)}, start)
     settings = Settings(
-        data_directory=tmp_path / "data",
-        store=StoreSettings(directory=tmp_path / "objects"),
+        data_directory=folder / "data",
+        store=StoreSettings(directory=folder / "objects"),
         embedder=EmbedderSettings(projection=start),
         retraining=RetrainingSettings(triples=400, anchors=50),
     )
-    store = DirectoryObjectStore(tmp_path / "objects")
+    store = DirectoryObjectStore(folder / "objects")
     store.ensure_bucket(BUCKET)
     broker = MemoryBroker(partitions=PARTITIONS)
-    monkeypatch.setattr(train, "open_event_log", lambda _: MemoryEventLog(broker))
-    monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
-    return Deployment(settings, store, broker)
+    made = Deployment(settings, store, broker)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train, "open_event_log", lambda _: MemoryEventLog(broker))
+        patched.setattr(train, "open_runtime", lambda *_: Colours())
+        patched.setattr(models, "open_log_producer", lambda _: made.producer)
+        made.simulate(*made.published())
+        made.join_and_mine()
+        made.sink()
+        yield made
 
 
 def test_clicks_become_a_released_model(deployment: Deployment) -> None:
     """Nobody asks for it; it is better by the gate, and says what it was made from."""
-    random = np.random.default_rng(0)
-    pictures, crops = [], []
-    for number, cells in enumerate(greys(random).reshape(-1, 4, 4)):
-        image, kind, data = f"i{number:03}", number // EACH, drawn(cells, random)
-        deployment.publish(image, kind, data)
-        seen = prepare(data, limits=deployment.settings.decode, framing=Framing(224))
-        pictures.append(Picture(image, f"kind-{kind}", seen.perceptual_hash))
-        crops.append(seen.crop)
-    deployment.simulate(pictures, Colours().features(np.stack(crops)) - 0.5)
-    assert not deployment.look()
-    deployment.join_and_mine()
-    deployment.sink()
     assert deployment.look()
     assert not deployment.look()
     last = RetrainingRecord(deployment.store, BUCKET, "clicks").read().state.last
     assert last is not None
     assert last.outcome is Outcome.RELEASED, last.says
-    (told,) = deployment.broker.records(MODELS.name)
-    event = decode(told.value)
+    (event,) = deployment.told("clicks")
     assert event.data.digest == last.attempt.digest
     assert {line.outcome for line in event.data.gate} <= {"passed", "reported"}
     registry = ModelRegistry(deployment.store, BUCKET)
@@ -247,8 +270,36 @@ def test_clicks_become_a_released_model(deployment: Deployment) -> None:
     assert ends == {(at.log, at.partition): at.end for at in last.attempt.ends}
     assert lineage["run"]["counted"]["pairs_held_out"] > 0
     assert deployment.look(GateLimits(), asked=True)
-    released, held_back = (decode(each.value) for each in deployment.broker.records(MODELS.name))
+    released, held_back = deployment.told("clicks")
     assert released.id == event.id
     assert (held_back.data.attempt, held_back.data.outcome) == (2, "too_little")
     assert held_back.data.needs > 0
     assert "too_little" in held_back.data.reason
+
+
+def test_ten_lines_lead_from_clicks_to_a_model(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of docs/training.md, as they stand there; what they make can be served."""
+    (block,) = re.findall(r"^```\n(sightline .*?)^```", PAGE, re.DOTALL | re.MULTILINE)[:1]
+    settings = deployment.settings
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SIGHTLINE_DATA_DIRECTORY", str(settings.data_directory))
+    monkeypatch.setenv("SIGHTLINE_STORE__DIRECTORY", str(settings.store.directory))
+    monkeypatch.setenv("SIGHTLINE_EMBEDDER__PROJECTION", str(settings.embedder.projection))
+    said = []
+    for line in block.splitlines():
+        words = shlex.split(line, comments=True)
+        ended = CliRunner().invoke(main.app, words[1:], catch_exceptions=False)
+        assert ended.exit_code == 0, f"{line}: {ended.output}"
+        said.append(ended.output)
+    assert len(said) <= 10
+    assert "triples hold" in said[0]
+    assert "verdict: too_little" in said[2]
+    (event,) = deployment.told("shop")
+    asked = EmbedderSettings(model=f"registry:shop@{event.data.digest}")
+    served = embedder_settings(load_settings().model_copy(update={"embedder": asked}))
+    assert served.projection is not None
+    head = Head.load(tmp_path / "runs/today/head.safetensors")
+    assert np.array_equal(load_projection(served.projection).matrix, head.projection(0.35).matrix)

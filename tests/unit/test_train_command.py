@@ -21,6 +21,7 @@ from sightline.engine.embedding.choice import open_embedder, open_runtime
 from sightline.engine.embedding.conversion import convert
 from sightline.engine.embedding.model_files import model_source
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
+from sightline.engine.event_log.embedded.journal import JOURNAL_FILE, Journal, JournalRecord
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
@@ -30,9 +31,11 @@ from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import EmbedderSettings, Settings, SinkSettings, StoreSettings
 from sightline.infra.cli import main
 from sightline.infra.commands import train
+from sightline.infra.commands.taken_back import taken_back_since
 from sightline.infra.commands.train import TrainWishes, run_training
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference
+from sightline.schemas.registry import decode
 from sightline.schemas.searches import ImageQuery
 from sightline.schemas.topics import IMAGES, JUDGEMENTS, TRAINING_TRIPLES
 from sightline.stream_workers.labels.sink.partition import PartitionSink
@@ -63,6 +66,7 @@ class Place:
 
     settings: Settings
     store: DirectoryObjectStore
+    broker: MemoryBroker
     producer: MemoryEventProducer
     folder: Path
 
@@ -87,7 +91,9 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Twenty-four public pictures, sixty clicks on twenty of them, and a judgement."""
-    settings = Settings(store=StoreSettings(directory=tmp_path / "objects"))
+    settings = Settings(
+        data_directory=tmp_path / "data", store=StoreSettings(directory=tmp_path / "objects")
+    )
     store = DirectoryObjectStore(tmp_path / "objects")
     store.ensure_bucket(BUCKET)
     broker = MemoryBroker()
@@ -100,7 +106,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
         producer.append(ProducerRecord(IMAGES.name, name, encoded(event, name)))
     grade = judged(5, "key~ann").model_copy(update={"anchor_id": "i00", "image_id": "i05"})
     producer.append(ProducerRecord(JUDGEMENTS.name, "i00", encoded(grade, "judged")))
-    place = Place(settings, store, producer, tmp_path)
+    place = Place(settings, store, broker, producer, tmp_path)
     place.sink([clicked(number) for number in range(60)], 0)
     monkeypatch.setattr(train, "open_event_log", lambda _: MemoryEventLog(broker))
     monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
@@ -206,6 +212,69 @@ def test_an_earlier_run_s_triples_again(place: Place) -> None:
     place.sink([retracted(3)], 62)
     less = json.loads(place.train("less", like=place.folder / "first")["run.json"])
     assert (less["offsets"][0]["end"], less["counted"]["triples"]) == (60, 59)
+
+
+def test_triples_of_the_topic_are_those_of_the_sink(place: Place) -> None:
+    """Where no sink has run; and a run like it reads the topic, too, as far as it did."""
+    records = [*(clicked(number) for number in range(60)), retracted(3), clicked(4), b"{"]
+    place.sink([retracted(3), clicked(4)], 60)
+    from_sink = place.train("from-sink")
+    for record in place.store.list(BUCKET, "labels/"):
+        place.store.delete(BUCKET, record.key)
+    for value in records:
+        place.producer.append(ProducerRecord(TRAINING_TRIPLES.name, "k", value, partition=0))
+    from_topic = place.train("from-topic", from_topic=True)
+    assert from_topic["head.safetensors"] == from_sink["head.safetensors"]
+    read, written = (json.loads(files["run.json"]) for files in (from_topic, from_sink))
+    assert (read["read_from"], written["read_from"]) == ("topic", "parquet")
+    assert read["counted"] == written["counted"]
+    assert read["offsets"] == [{"log": "log", "partition": 0, "end": 63}]
+    for value in (clicked(60), retracted(7)):
+        place.producer.append(ProducerRecord(TRAINING_TRIPLES.name, "k", value, partition=0))
+    again = json.loads(place.train("again", like=place.folder / "from-topic")["run.json"])
+    assert (again["offsets"], again["counted"]["triples"]) == (read["offsets"], 58)
+
+
+def test_embedded_pictures_are_known_after_a_restart(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log ends with its process, the journal does not; nor need a process run at all."""
+    before = place.train("before")
+    journal = Journal(place.settings.data_directory / JOURNAL_FILE)
+    for told in place.broker.records(IMAGES.name):
+        assert told.value is not None
+        state = decode(told.value).data
+        record = JournalRecord(
+            image_id=state.image_id,
+            version=state.version,
+            tie=0,
+            topic=told.topic,
+            value=told.value,
+            appended=told.timestamp,
+        )
+        journal.record([record])
+
+    def refuses(_: Settings) -> None:
+        raise RefusedToStart("nothing runs")
+
+    monkeypatch.setattr(train, "open_event_log", lambda _: MemoryEventLog(MemoryBroker()))
+    assert json.loads(place.train("after")["run.json"])["counted"]["pictures"] == len(NAMES)
+    monkeypatch.setattr(train, "open_event_log", refuses)
+    assert place.train("alone") == place.train("alone-again")
+    counted = json.loads((place.folder / "alone/run.json").read_bytes())["counted"]
+    assert (counted["pictures"], counted["judgements"]) == (len(NAMES), 0)
+    assert json.loads(before["run.json"])["counted"]["judgements"] == 1
+    journal.close()
+
+
+def test_what_was_taken_back_since_is_counted(place: Place) -> None:
+    """As `models show` says it; of a run that read elsewhere nobody can tell."""
+    run = json.loads(place.train("run")["run.json"])
+    assert taken_back_since(place.store, BUCKET, run) == 0
+    place.sink([retracted(3), retracted(3), retracted(8), clicked(60)], 60)
+    assert taken_back_since(place.store, BUCKET, run) == 2
+    assert taken_back_since(place.store, BUCKET, run | {"read_from": "topic"}) is None
+    assert taken_back_since(place.store, BUCKET, {}) is None
 
 
 def test_a_folder_holds_one_run(place: Place) -> None:

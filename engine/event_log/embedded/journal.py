@@ -10,7 +10,7 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +18,11 @@ from pathlib import Path
 
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.private_files import FILE_MODE, make_private_folders
+from sightline.engine.records import Message
 from sightline.schemas.topics import IMAGES_MODERATION
 
+JOURNAL_FILE = "journal.sqlite"
+"""In the data directory of an embedded stack."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -119,13 +122,7 @@ class Journal:
         Args:
             topics: only what came on them: the image topics, or that of decisions; none: all.
         """
-        wanted = _DECISIONS | {"topics": json.dumps([*topics]) if topics else None}
-        with _reported("reading the journal"), closing(self._connect()) as reader:
-            for row in reader.execute(_WINNERS, wanted):
-                try:
-                    yield _of_row(row)
-                except (ValueError, TypeError, OverflowError) as error:
-                    _log.error("passed over a damaged record of image %s: %s", row[0], error)
+        yield from winners_in(self._file, topics)
 
     def count(self) -> int:
         """How many records it holds, losers included."""
@@ -155,7 +152,42 @@ class Journal:
             self._writer.close()
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._file, timeout=_BUSY_S, check_same_thread=False)
+        return _connected(self._file)
+
+
+def winners_in(file: Path, topics: Collection[str] = ()) -> Iterator[JournalRecord]:
+    """The same as `Journal.winners`, for any process of the owner's user; nothing of no file.
+
+    Raises:
+        PartUnavailable: the journal cannot be read.
+    """
+    if not file.exists():
+        return
+    wanted = _DECISIONS | {"topics": json.dumps([*topics]) if topics else None}
+    with _reported("reading the journal"), closing(_connected(file)) as reader:
+        for row in reader.execute(_WINNERS, wanted):
+            try:
+                yield _of_row(row)
+            except (ValueError, TypeError, OverflowError) as error:
+                _log.error("passed over a damaged record of image %s: %s", row[0], error)
+
+
+def as_messages(records: Iterable[JournalRecord]) -> Iterator[Message]:
+    """Journaled events as readers of the log take them; of their places only the order says."""
+    for offset, record in enumerate(records):
+        yield Message(
+            topic=record.topic,
+            partition=0,
+            offset=offset,
+            key=record.image_id.encode(),
+            value=record.value,
+            timestamp=record.appended,
+            headers=record.headers,
+        )
+
+
+def _connected(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(file, timeout=_BUSY_S, check_same_thread=False)
 
 
 @contextmanager
