@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -68,8 +69,12 @@ PLAIN = ("reason", "message", "content_sha256", "perceptual_hash", "width", "hei
 _NORM_TOLERANCE = 1e-3
 
 
+@lru_cache(maxsize=1_024)
 def point_id(image_id: str) -> str:
-    """The point of an image: a UUIDv5, the same in every process and generation."""
+    """The point of an image: a UUIDv5, the same in every process and generation.
+
+    An image is written and read back under it several times in a row; so long it is remembered.
+    """
     return str(uuid5(_NAMESPACE, image_id))
 
 

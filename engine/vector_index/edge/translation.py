@@ -138,16 +138,16 @@ def _is_below(image: IndexedImage) -> edge.Filter:
 def _decision_is(decision: IndexedDecision | None) -> edge.Filter:
     """Matches points that hold this decision, or none; one that cannot be read lies just above."""
     if decision is None:
-        return _undecided()
+        return _UNDECIDED
     if decision.fence == UNFENCED:
-        return edge.Filter(must_not=[_undecided(), _fenced()])
+        return edge.Filter(must_not=[_UNDECIDED, _fenced()])
     same, tie = _decision_numbers(decision)
     return edge.Filter(must=[_equal(*same), _between(*tie, slack=int(decision.unreadable))])
 
 
-def _undecided() -> edge.Filter:
-    """Matches points that hold no decision, not even one that cannot be read."""
-    return edge.Filter(must=[edge.IsEmptyCondition(name) for name in HELD])
+_UNDECIDED = edge.Filter(must=[edge.IsEmptyCondition(name) for name in HELD])
+"""Matches points that hold no decision, not even one that cannot be read. It is built once: every
+write of an image asks for it."""
 
 
 def _fenced() -> edge.Filter:
@@ -225,9 +225,9 @@ def forget_tombstones(points: Sequence[str]) -> list[edge.UpdateOperation]:
         has_keyword("type", TOMBSTONE_TYPE),
     ]
     return [
-        edge.UpdateOperation.delete_points_by_filter(edge.Filter(must=[*dead, _undecided()])),
+        edge.UpdateOperation.delete_points_by_filter(edge.Filter(must=[*dead, _UNDECIDED])),
         edge.UpdateOperation.set_payload_by_filter(
-            edge.Filter(must=dead, must_not=[_undecided()]), EMPTY_IMAGE
+            edge.Filter(must=dead, must_not=[_UNDECIDED]), EMPTY_IMAGE
         ),
     ]
 

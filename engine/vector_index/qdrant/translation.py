@@ -112,20 +112,20 @@ def _is_below(image: IndexedImage) -> models.Filter:
 def _decision_is(decision: IndexedDecision | None) -> models.Filter:
     """Matches points that hold this decision, or none; one that cannot be read lies just above."""
     if decision is None:
-        return _undecided()
+        return _UNDECIDED
     if decision.fence == UNFENCED:
-        return models.Filter(must_not=[_undecided(), _fenced()])
+        return models.Filter(must_not=[_UNDECIDED, _fenced()])
     same, tie = _decision_numbers(decision)
     return models.Filter(must=[_equal(*same), _between(*tie, slack=int(decision.unreadable))])
 
 
-def _undecided() -> models.Filter:
-    """Matches points that hold no decision, not even one that cannot be read."""
-    return models.Filter(must=[_is_empty(name) for name in HELD])
-
-
 def _is_empty(name: str) -> models.IsEmptyCondition:
     return models.IsEmptyCondition(is_empty=models.PayloadField(key=name))
+
+
+_UNDECIDED = models.Filter(must=[_is_empty(name) for name in HELD])
+"""Matches points that hold no decision, not even one that cannot be read. It is built once: every
+write of an image asks for it."""
 
 
 def _fenced() -> models.Filter:
@@ -195,7 +195,7 @@ def is_decision(decision: IndexedDecision) -> models.Filter:
 
 def tombstones(image_ids: Sequence[str], *, decided_too: bool) -> models.Filter:
     """Matches those of the images that are tombstones, with a decision or without one."""
-    held = models.Filter(must_not=[_undecided()]) if decided_too else _undecided()
+    held = models.Filter(must_not=[_UNDECIDED]) if decided_too else _UNDECIDED
     return models.Filter(must=[has_ids(image_ids), has_keyword("type", TOMBSTONE_TYPE), held])
 
 
