@@ -67,6 +67,15 @@ class Lease:
         until = self._clock.now() + timedelta(seconds=self._lasts_s)
         return self._write(until, etag)
 
+    def is_free(self) -> bool:
+        """Whether nobody else holds it just now.
+
+        Raises:
+            PartUnavailable: the store did not answer.
+        """
+        held, _ = self._read()
+        return held is None or held.holder == self._holder or not self._holds(held)
+
     def give_back(self) -> None:
         """Let others take it at once; what another holds stays.
 

@@ -107,8 +107,8 @@ class RetrainingSettings(Section):
     """When new triples become a new model by themselves (docs/training.md)."""
 
     supervised: bool = False
-    """`sightline up` runs the retraining as a child of its own; off: nobody does, or `sightline
-    retrain` where you start it."""
+    """`sightline up` looks whether a retraining is due, and runs it as a child of its own; off:
+    nobody does, or `sightline retrain` where you start it."""
     model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")] = "clicks"
     """The name under which the registry gets what passes the gate."""
     triples: PositiveInt = 10_000
@@ -122,4 +122,4 @@ class RetrainingSettings(Section):
     lease_s: PositiveSeconds = 60.0
     """A process that dies while it trains keeps others from going on for so long."""
     metrics_port: int | None = 9468
-    """Prometheus port of the retraining, also as a child of `sightline up`; none: no endpoint."""
+    """Prometheus port of `sightline retrain`; none: no endpoint."""

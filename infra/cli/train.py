@@ -110,14 +110,14 @@ def retrain(
 ) -> None:
     """Train, evaluate and release when clicks have come. Nothing serves it by that."""
     from sightline.infra.cli.stopping import stop_on_signals  # noqa: PLC0415 - heavy
-    from sightline.infra.commands.retraining import run_retraining  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.retraining import retrain_once, watch  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.retraining_lines import retraining_lines  # noqa: PLC0415 - heavy
 
-    settings = load_settings()
-    done = run_retraining(settings, stop_on_signals(), once=once, now=now)
+    settings, stop = load_settings(), stop_on_signals()
     if not (once or now):
+        watch(settings, stop)
         return
-    if not done:
+    if not retrain_once(settings, stop, now=now):
         typer.echo("nothing was due, or another process does it")
     for line in retraining_lines(settings):
         typer.echo(line)

@@ -1,100 +1,93 @@
-"""The retraining as a process: `sightline retrain`, and the child of `sightline up`."""
+"""What `sightline retrain` does: at once, or in processes that a watch starts when it is due."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import threading
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.label_data.triple_manifest import TripleManifest
+from sightline.engine.errors import SightlineError
 from sightline.engine.logs import configure_logs
 from sightline.engine.metrics import Metrics
-from sightline.engine.object_store.lease import Lease
 from sightline.engine.ports import Clock, ObjectStore
 from sightline.engine.settings import Settings
 from sightline.infra.commands.label_store import opened_store
-from sightline.infra.commands.retraining_work import SinkTriples, TrainingWork
+from sightline.infra.commands.retraining_work import TrainingWork
 from sightline.infra.supervision.child_process import end_with_parent, leave, read_line
-from sightline.infra.supervision.metrics_port import serve_metrics, serve_metrics_if_free
-from sightline.schemas.topics import TRAINING_TRIPLES
+from sightline.infra.supervision.metrics_port import serve_metrics
+from sightline.infra.wiring.retraining import lease_of, record_of, triples_of, watch_of
 from sightline.training.retraining.retraining import Retraining, Work
-from sightline.training.retraining.state import RetrainingRecord, lease_key
 
-_PORT = "retraining.metrics_port"
+_log = logging.getLogger(__name__)
 _POLITE = 10
-"""A child of the process that answers searches lets it go first."""
+"""What works beside the process that answers searches lets it go first."""
 
 
 def retraining_of(
-    settings: Settings, store: ObjectStore, work: Work, *, clock: Clock, metrics: Metrics
+    settings: Settings, store: ObjectStore, work: Work, *, clock: Clock
 ) -> Retraining:
     """Builds the retraining of the deployment's one model around what does its steps."""
-    wanted, bucket = settings.retraining, settings.store.bucket
     return Retraining(
-        RetrainingRecord(store, bucket, wanted.model),
-        SinkTriples(TripleManifest(store, bucket, TRAINING_TRIPLES.name), clock),
+        record_of(settings, store),
+        triples_of(settings, store, clock),
         work,
-        lease=Lease(store, bucket, lease_key(wanted.model), lasts_s=wanted.lease_s, clock=clock),
-        settings=wanted,
+        lease=lease_of(settings, store, clock),
+        settings=settings.retraining,
         clock=clock,
-        metrics=metrics,
     )
 
 
-def run_retraining(
-    settings: Settings, stop: threading.Event, *, once: bool = False, now: bool = False
-) -> bool:
-    """Retrain by itself until `stop`.
+def retrain_once(settings: Settings, stop: threading.Event, *, now: bool = False) -> bool:
+    """Do what is due, unless another process does; whether anything was.
 
     Args:
         settings: of the deployment, in either mode.
         stop: leaves what is not begun to the next process.
-        once: do what is due, and end.
-        now: begin an attempt whatever has come, and end with it.
+        now: begin an attempt whatever has come.
 
-    Returns:
-        Whether anything was due, with `once` or `now`.
+    Raises:
+        RefusedToStart: the store is a directory that no process has made yet.
+        PartUnavailable: broker or store did not answer; a repeat goes on.
+        Conflict: another process took over meanwhile.
+    """
+    clock = SystemClock()
+    with opened_store(settings) as store:
+        work = TrainingWork(settings=settings, store=store, clock=clock)
+        return retraining_of(settings, store, work, clock=clock).look(stop, asked=now)
+
+
+def watch(settings: Settings, stop: threading.Event) -> None:
+    """Retrain whenever it is due, until `stop`, each time in a child process.
 
     Raises:
         RefusedToStart: the store is a directory that no process has made yet.
     """
     configure_logs()
-    metrics = Metrics()
-    if not once and not now:
-        serve_metrics(metrics, settings.retraining.metrics_port, setting=_PORT)
-    return _run(settings, stop, metrics, once=once, now=now)
-
-
-def _run(
-    settings: Settings,
-    stop: threading.Event,
-    metrics: Metrics,
-    *,
-    once: bool = False,
-    now: bool = False,
-) -> bool:
-    clock = SystemClock()
+    metrics, port = Metrics(), settings.retraining.metrics_port
+    serve_metrics(metrics, port, setting="retraining.metrics_port")
     with opened_store(settings) as store:
-        work = TrainingWork(settings=settings, store=store, clock=clock)
-        made = retraining_of(settings, store, work, clock=clock, metrics=metrics)
-        if once or now:
-            return made.look(stop, asked=now)
-        made.run(stop)
-    return True
+        watch_of(settings, store, clock=SystemClock(), metrics=metrics).run(stop)
 
 
 def main() -> None:
-    """Runs the retraining as a child process of `wiring.retraining`."""
+    """Does what is due once, as a child process of a watch."""
     told = json.loads(read_line(sys.stdin.fileno()))
     settings = Settings(**told["settings"])
     configure_logs(told["log_level"])
     end_with_parent(sys.stdin.fileno())
     os.nice(_POLITE)
-    metrics, port = Metrics(), settings.retraining.metrics_port
-    serve_metrics_if_free(metrics, port, setting=_PORT, host=settings.api.host)
-    leave(lambda: _run(settings, threading.Event(), metrics))
+    leave(lambda: _once(settings))
+
+
+def _once(settings: Settings) -> None:
+    try:
+        retrain_once(settings, threading.Event())
+    except SightlineError as error:
+        _log.warning("the retraining waits: %s", error)
+        raise SystemExit(1) from error
 
 
 if __name__ == "__main__":

@@ -15,11 +15,9 @@ from sightline.engine.connecting.released_model import embedder_settings
 from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.embedding.registered_models import reference_in
 from sightline.engine.errors import SightlineError
-from sightline.engine.label_data.triple_manifest import TripleManifest
-from sightline.engine.label_data.waiting_triples import waiting_anchors, waiting_triples
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
 from sightline.engine.records import ProducerRecord
-from sightline.engine.settings import RetrainingSettings, Settings
+from sightline.engine.settings import Settings
 from sightline.infra.commands.click_judging import judge_by_clicks
 from sightline.infra.commands.evaluate import gate_lines
 from sightline.infra.commands.models import Released
@@ -35,13 +33,11 @@ from sightline.training.loop.settings import HeadSettings
 from sightline.training.models import registry
 from sightline.training.models.candidates import Candidate
 from sightline.training.models.released_head import registered
-from sightline.training.retraining.plan import Come
 from sightline.training.retraining.state import (
     Attempt,
     Ended,
     JudgedHead,
     Outcome,
-    RetrainingState,
     as_ends,
 )
 
@@ -51,32 +47,6 @@ KEPT_RUNS = 3
 """Folders of older attempts are removed when a new training begins."""
 _MOST_OF_A_REASON = 512
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SinkTriples:
-    """What the sink has written under `labels/`, for `Retraining`."""
-
-    manifest: TripleManifest
-    clock: Clock
-
-    def come(self, state: RetrainingState, settings: RetrainingSettings) -> Come:
-        """See `Triples.come`."""
-        since = state.since()
-        waiting = waiting_triples(self.manifest, since)
-        if waiting.oldest is None:
-            return Come()
-        enough = waiting.triples >= settings.triples
-        return Come(
-            triples=waiting.triples,
-            anchors=waiting_anchors(self.manifest, since) if enough else 0,
-            waited_s=(self.clock.now() - waiting.oldest).total_seconds(),
-        )
-
-    def begun(self, state: RetrainingState) -> RetrainingState:
-        """See `Triples.begun`."""
-        ends = waiting_triples(self.manifest, state.since()).ends
-        return state.begun(ends, self.clock.now())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,32 +1,76 @@
-"""The retraining beside a node: a child process, since a training must not slow searches down."""
+"""The watch over the retraining, wired: beside a node, or in `sightline retrain`."""
 
 from __future__ import annotations
 
 import json
 import logging
 import threading
+from typing import TYPE_CHECKING
 
-from sightline.engine.settings import Settings
-from sightline.infra.supervision.children import ChildProcess, kept_running, plain, run_child
-from sightline.infra.supervision.loops import Loop
-from sightline.infra.wiring.node import Node
+from sightline.engine.label_data.triple_manifest import TripleManifest
+from sightline.engine.object_store.lease import Lease
+from sightline.infra.supervision.children import ChildProcess, plain, run_child
+from sightline.infra.wiring.sink_triples import SinkTriples
+from sightline.schemas.topics import TRAINING_TRIPLES
+from sightline.training.retraining.state import RetrainingRecord, lease_key
+from sightline.training.retraining.watch import RetrainingWatch
+
+if TYPE_CHECKING:
+    from sightline.engine.metrics import Metrics
+    from sightline.engine.ports import Clock, ObjectStore
+    from sightline.engine.settings import Settings
+    from sightline.infra.supervision.loops import Loop
+    from sightline.infra.wiring.node import Node
 
 MODULE = "sightline.infra.commands.retraining"
 
 
 def retraining_loops(node: Node) -> dict[str, Loop]:
-    """The child that retrains; none where `retraining.supervised` is off."""
+    """The watch beside a node; none where `retraining.supervised` is off."""
     if not node.settings.retraining.supervised:
         return {}
+    watch = watch_of(node.settings, node.store, clock=node.clock, metrics=node.metrics)
+    return {"retraining": watch.run}
+
+
+def watch_of(
+    settings: Settings, store: ObjectStore, *, clock: Clock, metrics: Metrics
+) -> RetrainingWatch:
+    """A watch that lets child processes do what is due."""
     level = logging.getLevelName(logging.getLogger().level)
+    # Killed at once where the watch stops: the next one goes on with what it did not finish.
     child = ChildProcess(
-        name="retraining", module=MODULE, line=orders(node.settings, level), leaves=False
+        name="retraining", module=MODULE, line=orders(settings, level), leaves=False
     )
 
-    def run(stop: threading.Event) -> int | None:
+    def work(stop: threading.Event) -> int | None:
         return run_child(child, stop)
 
-    return {"retraining": kept_running(child.name, run, node.clock)}
+    return RetrainingWatch(
+        record_of(settings, store),
+        triples_of(settings, store, clock),
+        lease=lease_of(settings, store, clock),
+        work=work,
+        settings=settings.retraining,
+        metrics=metrics,
+    )
+
+
+def record_of(settings: Settings, store: ObjectStore) -> RetrainingRecord:
+    """What the retraining of the deployment's one model has come to."""
+    return RetrainingRecord(store, settings.store.bucket, settings.retraining.model)
+
+
+def triples_of(settings: Settings, store: ObjectStore, clock: Clock) -> SinkTriples:
+    """What the sink of the deployment has written."""
+    return SinkTriples(TripleManifest(store, settings.store.bucket, TRAINING_TRIPLES.name), clock)
+
+
+def lease_of(settings: Settings, store: ObjectStore, clock: Clock) -> Lease:
+    """The claim of this process to be the one that retrains."""
+    wanted = settings.retraining
+    key, lasts_s = lease_key(wanted.model), wanted.lease_s
+    return Lease(store, settings.store.bucket, key, lasts_s=lasts_s, clock=clock)
 
 
 def orders(settings: Settings, log_level: str) -> bytes:

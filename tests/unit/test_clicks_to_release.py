@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from prometheus_client import CollectorRegistry
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
@@ -34,7 +33,6 @@ from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.framing import Framing
 from sightline.engine.label_data.triple_manifest import TripleManifest
-from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records import ProducerRecord
@@ -217,13 +215,8 @@ class Deployment:
 
     def look(self, limits: GateLimits = SMALL, *, asked: bool = False) -> bool:
         """One look of the retraining at what has come."""
-        made = retraining_of(
-            self.settings,
-            self.store,
-            self.work(limits),
-            clock=SystemClock(),
-            metrics=Metrics(CollectorRegistry()),
-        )
+        work = self.work(limits)
+        made = retraining_of(self.settings, self.store, work, clock=SystemClock())
         return made.look(threading.Event(), asked=asked)
 
 

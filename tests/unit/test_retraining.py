@@ -14,7 +14,14 @@ from prometheus_client import CollectorRegistry
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.embedding.model_registry import ModelRegistry
-from sightline.engine.errors import Conflict, Part, PartUnavailable, SettingsInvalid
+from sightline.engine.errors import (
+    Conflict,
+    Part,
+    PartUnavailable,
+    RefusedToStart,
+    SettingsInvalid,
+    SightlineError,
+)
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.object_store.memory import MemoryObjectStore
@@ -35,6 +42,7 @@ from sightline.training.retraining.state import (
     RetrainingState,
     lease_key,
 )
+from sightline.training.retraining.watch import RetrainingWatch
 from tests.label_rows import NOON
 
 BUCKET, NAME = "sightline", "clicks"
@@ -148,7 +156,25 @@ class Machine:
             lease=lease,
             settings=SETTINGS,
             clock=self.clock,
-            metrics=Metrics(CollectorRegistry()),
+        )
+
+    def watch(self, metrics: Metrics) -> RetrainingWatch:
+        """One that lets new processes of this machine do what is due."""
+
+        def work(stop: threading.Event) -> int | None:
+            try:
+                self.process().look(stop)
+            except Killed:
+                return -9
+            return 0
+
+        return RetrainingWatch(
+            RetrainingRecord(self.store, BUCKET, NAME),
+            self,
+            lease=Lease(self.store, BUCKET, lease_key(NAME), lasts_s=60, clock=self.clock),
+            work=work,
+            settings=SETTINGS,
+            metrics=metrics,
         )
 
     def look(self, **options: Any) -> bool:
@@ -338,15 +364,15 @@ def test_one_at_a_time() -> None:
     assert machine.state().last is not None
 
 
-def test_what_cannot_be_reached_is_tried_again() -> None:
+@pytest.mark.parametrize("away", [PartUnavailable(Part.BROKER, "away"), RefusedToStart("down")])
+def test_what_cannot_be_reached_is_tried_again(away: SightlineError) -> None:
     """A store or a log that is away ends no attempt, and counts as no start of it."""
-    machine = Machine(fails=PartUnavailable(Part.BROKER, "away"))
-    process = machine.process()
+    machine = Machine(fails=away)
     for _ in range(2 * MOST_STARTS):
-        with pytest.raises(PartUnavailable):
-            process.look(threading.Event())
+        with pytest.raises(type(away)):
+            machine.look()
     machine.fails = None
-    assert process.look(threading.Event())
+    assert machine.look()
     assert len(releases(machine)) == 1
 
 
@@ -382,24 +408,50 @@ def test_a_process_that_stops_leaves_the_rest_to_the_next() -> None:
         stop.set()
 
     work.train = last
-    process.run(stop)
+    assert process.look(stop)
     assert machine.state().under_way is not None
     assert machine.look()
     assert machine.trainings == Counter({1: 1})
     assert len(releases(machine)) == 1
 
 
-def test_what_it_does_is_measured() -> None:
-    """What waits, how attempts ended, and when."""
-    machine = Machine(verdict=Outcome.REFUSED, written=99)
-    registry_of = CollectorRegistry()
-    process = machine.process()
-    process._metrics = Metrics(registry_of)
-    process.look(threading.Event())
-    assert registry_of.get_sample_value("sightline_retraining_waiting_triples") == 99
-    machine.written = 120
-    process.look(threading.Event())
+def test_a_watch_has_done_what_is_due_and_measures_it() -> None:
+    """What waits, how attempts ended, and when; a child that dies is followed by another."""
+    machine, stop = Machine(verdict=Outcome.REFUSED, written=99), threading.Event()
+    measured = CollectorRegistry()
+    watch = machine.watch(Metrics(measured))
+    assert not watch.look(stop)
+    assert measured.get_sample_value("sightline_retraining_waiting_triples") == 99
+    machine.written, machine.lives = 120, 2
+    assert watch.look(stop)
+    assert not watch.look(stop)  # the dead one's lease
+    assert measured.get_sample_value("sightline_retraining_last_timestamp_seconds") == 0
+    machine.clock.advance(61)
+    machine.lives = None
+    assert watch.look(stop)
+    assert not watch.look(stop)
     ended = {"outcome": "refused"}
-    assert registry_of.get_sample_value("sightline_retraining_attempts_total", ended) == 1
+    assert measured.get_sample_value("sightline_retraining_attempts_total", ended) == 1
     now = machine.clock.now().timestamp()
-    assert registry_of.get_sample_value("sightline_retraining_last_timestamp_seconds") == now
+    assert measured.get_sample_value("sightline_retraining_last_timestamp_seconds") == now
+
+
+def test_a_watch_outlives_a_store_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    """And a record that nobody can read: it says so, each time, and ends no process."""
+    machine, stop = Machine(), threading.Event()
+    machine.store.down = True
+    looks: list[int] = []
+
+    def wait(_: float) -> bool:
+        looks.append(1)
+        machine.store.down = False
+        machine.store.put(BUCKET, f"retraining/{NAME}/state.json", b"{")
+        if len(looks) == 2:
+            stop.set()
+        return stop.is_set()
+
+    stop.wait = wait  # type: ignore[method-assign,assignment]
+    machine.watch(Metrics(CollectorRegistry())).run(stop)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "switched off" in caplog.text
+    assert "cannot be read" in caplog.text

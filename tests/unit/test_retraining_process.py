@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from sightline.engine.clock import ManualClock
 from sightline.engine.connecting.connections import open_object_store
 from sightline.engine.errors import RefusedToStart
+from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.settings import (
     ApiKey,
     ApiSettings,
@@ -53,7 +54,8 @@ def test_a_node_retrains_only_where_it_is_wanted() -> None:
     """A training takes a core for a while; nobody gets one unasked."""
     for wanted in (False, True):
         settings = Settings(retraining=RetrainingSettings(supervised=wanted))
-        node: Any = SimpleNamespace(settings=settings, clock=ManualClock())
+        parts = {"clock": ManualClock(), "store": MemoryObjectStore(), "metrics": None}
+        node: Any = SimpleNamespace(settings=settings, **parts)
         assert list(retraining_loops(node)) == ["retraining"] * wanted
 
 

@@ -1,4 +1,4 @@
-"""Looks at what has come, and makes a model of it step by step, alone among all who would.
+"""Makes a model of what has come, step by step, alone among all who would.
 
 What is next follows from what is stored and what lies in the attempt's folder (`plan`), never from
 what this process remembers: killed anywhere, it or another goes on where it stopped.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from sightline.engine.errors import (
@@ -19,7 +20,6 @@ from sightline.engine.errors import (
     SightlineError,
     TransientError,
 )
-from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.ports import Clock
 from sightline.engine.settings import RetrainingSettings
@@ -79,7 +79,6 @@ class Retraining:
         lease: one at a time.
         settings: when a training begins.
         clock: the time.
-        metrics: of the process.
     """
 
     def __init__(
@@ -91,7 +90,6 @@ class Retraining:
         lease: Lease,
         settings: RetrainingSettings,
         clock: Clock,
-        metrics: Metrics,
     ) -> None:
         self._record = record
         self._triples = triples
@@ -99,19 +97,7 @@ class Retraining:
         self._lease = lease
         self._settings = settings
         self._clock = clock
-        self._metrics = metrics
         self._taken_up: int | None = None
-
-    def run(self, stop: threading.Event) -> None:
-        """Look until told to stop; what cannot be reached is said and tried again."""
-        while not stop.is_set():
-            try:
-                self.look(stop)
-            except SettingsInvalid:
-                raise
-            except (TransientError, RefusedToStart, Conflict) as error:
-                _log.warning("the retraining waits: %s", error)
-            stop.wait(self._settings.look_every_s)
 
     def look(self, stop: threading.Event, *, asked: bool = False) -> bool:
         """Do what is due, unless another process does; whether anything was done.
@@ -129,20 +115,33 @@ class Retraining:
         if self._next(asked=asked)[1] is Step.WAIT or not self._lease.take():
             return False
         with self._lease.kept():
-            while not stop.is_set():
-                stored, step = self._next(asked=asked)
-                if step is Step.WAIT:
-                    break
-                asked = asked and step is not Step.BEGIN
-                self._try(stored, step)
+            try:
+                self._work_on(stop, asked=asked)
+            except (TransientError, RefusedToStart):
+                self._leave()
+                raise
         return True
+
+    def _work_on(self, stop: threading.Event, *, asked: bool) -> None:
+        while not stop.is_set():
+            stored, step = self._next(asked=asked)
+            if step is Step.WAIT:
+                return
+            asked = asked and step is not Step.BEGIN
+            self._try(stored, step)
+
+    def _leave(self) -> None:
+        """Be counted no longer: the attempt does no harm, something else is away."""
+        with suppress(SightlineError):
+            stored = self._record.read()
+            attempt = stored.state.under_way
+            if attempt is not None and attempt.number == self._taken_up:
+                self._keep(stored, attempt.model_copy(update={"starts": attempt.starts - 1}))
+        self._taken_up = None
 
     def _next(self, *, asked: bool) -> tuple[StoredState, Step]:
         stored = self._record.read()
-        seen = self._seen(stored.state, asked=asked)
-        if seen.attempt is None:
-            self._metrics.retraining_waiting.set(seen.come.triples)
-        return stored, next_step(seen, self._settings)
+        return stored, next_step(self._seen(stored.state, asked=asked), self._settings)
 
     def _seen(self, state: RetrainingState, *, asked: bool) -> Observed:
         attempt = state.under_way
@@ -218,14 +217,11 @@ class Retraining:
         self._record.replace(stored, state)
 
     def _end(self, stored: StoredState, outcome: Outcome, says: str) -> None:
-        now = self._clock.now()
-        state = stored.state.ended(outcome, says, now)
+        state = stored.state.ended(outcome, says, self._clock.now())
         assert state.last is not None  # noqa: S101 - it has just ended
         if outcome is not Outcome.RELEASED:
             self._work.tell(state.last)
         self._record.replace(stored, state)
-        self._metrics.retraining_ended.labels(outcome).inc()
-        self._metrics.retraining_last.set(now.timestamp())
         level = logging.WARNING if outcome is Outcome.FAILED else logging.INFO
         _log.log(
             level, "retraining of attempt %s: %s: %s", state.last.attempt.number, outcome, says
