@@ -7,6 +7,7 @@ size of seconds, to see that it runs.
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -38,9 +39,17 @@ def main() -> None:
         parser.error(f"no benchmark {', '.join(unknown)}: there are {', '.join(NAMES)}")
     if given.tiny and given.results == RESULTS:
         parser.error("--tiny figures mean nothing: say --results DIR for them")
-    for name in given.names or NAMES:
-        module = import_module(f"benchmarks.{name}")
-        report(name, module.measure(Size.TINY if given.tiny else Size.FULL), given.results)
+    size = Size.TINY if given.tiny else Size.FULL
+    with _shared_servers() if given.tiny else nullcontext():
+        for name in given.names or NAMES:
+            module = import_module(f"benchmarks.{name}")
+            report(name, module.measure(size), given.results)
+
+
+def _shared_servers() -> AbstractContextManager[None]:
+    from benchmarks.stack import shared_servers  # noqa: PLC0415 - heavy
+
+    return shared_servers()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def measure(size: Size) -> list[Figure]:
         with Client(node.process.url) as client:
             idle = _figures(node, client, "idle", size.of(40, 2))
             capacity = node.capacity_per_s(size.of(1_500, 40))
-            count = int(capacity * LOAD * size.of(60, 6))
+            count = int(capacity * LOAD * size.of(60, 2))
             live = Arrivals(prefix="beside", count=count, rate_per_s=capacity * LOAD, poisson=True)
             with arriving(node.settings, node.references, live):
                 busy = _figures(node, client, "while indexing at half capacity", size.of(40, 2))

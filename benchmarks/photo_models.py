@@ -7,7 +7,7 @@ clicked. Labels may be kept out of the site altogether, to see what clicks on ot
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,8 @@ class PhotoSite:
     """Of the model that ranks."""
     silent: tuple[str, ...] = ()
     """Labels whose photos are not on the site, so that nobody clicks them."""
+    head: HeadSettings = field(default_factory=HeadSettings)
+    """Of its trainings, unless they say otherwise."""
 
     def ranked_by(self, serving: Projection, name: str) -> PhotoSite:
         """The same site when it serves another model."""
@@ -85,7 +87,7 @@ class PhotoSite:
 
     def trained(self, pairs: ClickPairs, settings: HeadSettings | None = None) -> Head:
         """The head that pairs teach, from the shipped model on."""
-        return train_head(pairs, self.features(), self.start, settings or HeadSettings()).head
+        return train_head(pairs, self.features(), self.start, settings or self.head).head
 
     def quality(self, model: Projection) -> QueryScores:
         """Every query photo searched among all gallery photos; equal label means relevant."""
@@ -110,11 +112,12 @@ def photos_for(size: Size) -> Path | None:
     return PHOTOS if PHOTOS.is_dir() else None
 
 
-def photo_site(folder: Path) -> PhotoSite:
+def photo_site(folder: Path, size: Size = Size.FULL) -> PhotoSite:
     """All labels of a folder of photos, ranked by the shipped model."""
     start = load_projection(PACKAGED_PROJECTION)
     photos = labelled_photos(folder, EmbedderSettings())
-    return PhotoSite(photos, start, start, "shipped")
+    head = HeadSettings(steps=5) if size is Size.TINY else HeadSettings()
+    return PhotoSite(photos, start, start, "shipped", head=head)
 
 
 def pairs_in(logs: Iterable[Clicks], rules: LabelRules) -> ClickPairs:

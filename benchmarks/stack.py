@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettings
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
-from sightline.infra.sample_photos.photo_folder import PhotoFolder, synthetic_folder
+from sightline.infra.sample_photos.photo_folder import DRAWN_PHOTOS, PhotoFolder, synthetic_folder
 from sightline.infra.wiring.node import Base
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
@@ -65,9 +65,46 @@ class Servers:
         )
 
 
+class _Shared:
+    """One broker and one store for whoever asks, from the first who does to the end."""
+
+    def __init__(self, opened: ExitStack) -> None:
+        self._opened = opened
+        self._servers: Servers | None = None
+
+    def servers(self) -> Servers:
+        """Those that run, or new ones."""
+        if self._servers is None:
+            self._servers = self._opened.enter_context(_started(None))
+        return self._servers
+
+
+_sharing: list[_Shared] = []
+
+
+@contextmanager
+def shared_servers() -> Iterator[None]:
+    """Inside, `servers` gives the same ones to all: for figures that mean nothing."""
+    with ExitStack() as opened:
+        _sharing.append(_Shared(opened))
+        try:
+            yield
+        finally:
+            _sharing.pop()
+
+
 @contextmanager
 def servers(*, affinity: set[int] | None = None) -> Iterator[Servers]:
     """Broker and store; with `affinity`, on those cores alone."""
+    if affinity is None and _sharing:
+        yield _sharing[-1].servers()
+        return
+    with _started(affinity) as own:
+        yield own
+
+
+@contextmanager
+def _started(affinity: set[int] | None) -> Iterator[Servers]:
     own = os.sched_getaffinity(0)
     with ExitStack() as opened:
         scratch = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="sightline-bench-")))
@@ -85,7 +122,7 @@ def photo_bytes(count: int, scratch: Path) -> list[bytes]:
     folder = (
         PhotoFolder(SHARED_PHOTOS)
         if SHARED_PHOTOS.is_dir()
-        else synthetic_folder(scratch / "drawn")
+        else synthetic_folder(scratch / f"drawn-{count}", min(count, DRAWN_PHOTOS))
     )
     return [folder.sample(number) for number in range(count)]
 

@@ -80,7 +80,7 @@ def measure(size: Size) -> list[Figure]:
     folder = photos_for(size)
     if folder is None:
         return []
-    records, site = size.of(RECORDS, 2_000), photo_site(folder)
+    records, site = size.of(RECORDS, 2_000), photo_site(folder, size)
     clicks = site.clicks(DEFAULT, records, RULES, seed=SEED).first(MANY)
     return [*_goals(site, clicks), _second_round(site, clicks, records)]
 

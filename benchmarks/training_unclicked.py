@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from pathlib import Path
 from statistics import mean
 
 import torch
 
 from benchmarks.harness import Figure, Size, ratio
 from benchmarks.photo_clicks import DEFAULT, NOISY
-from benchmarks.photo_models import photo_site, photos_for
+from benchmarks.photo_models import PhotoSite, photo_site, photos_for
 from benchmarks.training import CAREFUL, MANY, RECORDS, RULES, SEED, Outcome, learnt
 from sightline.training.models.default_projection import held_out_third
 
@@ -34,9 +33,10 @@ def measure(size: Size) -> list[Figure]:
     folder = photos_for(size)
     if folder is None:
         return []
-    records, thirds = size.of(RECORDS, 2_000), size.of(THIRDS, 2)
+    site, thirds = photo_site(folder, size), size.of(THIRDS, 1)
+    records = size.of(RECORDS, 2_000)
     with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:
-        made = pool.starmap(one_third, [(folder, seed, records) for seed in range(thirds)], 1)
+        made = pool.starmap(one_third, [(site, seed, records) for seed in range(thirds)], 1)
     worst = min(each[MANY].gained(CAREFUL, clicked=False).point for each in made)
     return [
         *(_mean(made, count, clicked=clicked) for count in COUNTS for clicked in PARTS),
@@ -46,14 +46,13 @@ def measure(size: Size) -> list[Figure]:
             at_least=LEAST,
             detail="the mean is above",
         ),
-        *_noise(folder, records // 16),
+        *_noise(site, records // 16),
     ]
 
 
-def one_third(folder: Path, seed: int, records: int) -> dict[int, Outcome]:
+def one_third(site: PhotoSite, seed: int, records: int) -> dict[int, Outcome]:
     """What the first so many clicks teach, where a third of the labels is not on the site."""
     torch.set_num_threads(1)
-    site = photo_site(folder)
     site = site.without(held_out_third(site.photos.labels.tolist(), seed))
     log = site.clicks(DEFAULT, records, RULES, seed=SEED)
     return {count: learnt(site, log.first(count)) for count in COUNTS}
@@ -74,8 +73,7 @@ def _mean(made: list[dict[int, Outcome]], count: int, *, clicked: bool) -> Figur
     )
 
 
-def _noise(folder: Path, records: int) -> list[Figure]:
-    site = photo_site(folder)
+def _noise(site: PhotoSite, records: int) -> list[Figure]:
     site = site.without(held_out_third(site.photos.labels.tolist(), 0))
     outcome = learnt(site, site.clicks(NOISY, records, RULES, seed=SEED).first(FEW))
     return [

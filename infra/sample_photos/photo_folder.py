@@ -46,9 +46,9 @@ class PhotoFolder:
         return self._files[number % len(self._files)].read_bytes()
 
 
-def synthetic_folder(path: Path) -> PhotoFolder:
+def synthetic_folder(path: Path, count: int = DRAWN_PHOTOS) -> PhotoFolder:
     """A folder of drawn pictures: the same ones whenever it is called, also in a folder of them."""
     path.mkdir(parents=True, exist_ok=True)
-    for photo in synthetic_photos(DRAWN_PHOTOS):
+    for photo in synthetic_photos(count):
         (path / photo.name).write_bytes(photo.jpeg)
     return PhotoFolder(path)
