@@ -14,6 +14,7 @@ from PIL import Image
 from sightline.engine.errors import BadImage, RejectReason
 from sightline.engine.framing import Framing
 from sightline.engine.pictures.near_duplicates import distance as hamming
+from sightline.engine.pictures.pixels import checked_header
 from sightline.engine.pictures.prepare import prepare, render
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
@@ -103,11 +104,15 @@ def exif_of(order: str, kind: int, value: bytes, tag: int = 0x0112) -> bytes:
     return head + struct.pack(order + "IHHHI", 8, 1, tag, kind, 1) + value + bytes(4)
 
 
+def segment(marker: int, body: bytes) -> bytes:
+    """A segment of a JPEG."""
+    return bytes((0xFF, marker)) + struct.pack(">H", len(body) + 2) + body
+
+
 def with_exif(*blocks: bytes) -> bytes:
     """A lying JPEG of 320 x 240 with these EXIF segments."""
     jpeg = encoded(scene(), "JPEG")
-    bodies = [b"Exif\0\0" + block for block in blocks]
-    segments = [b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body for body in bodies]
+    segments = [segment(0xE1, b"Exif\0\0" + block) for block in blocks]
     return jpeg[:2] + b"".join(segments) + jpeg[2:]
 
 
@@ -333,6 +338,67 @@ def test_a_progressive_jpeg_of_endless_scans_is_refused() -> None:
     start = data.index(b"\xff\xda")
     bomb = data[:start] + data[start:-2] * 300 + b"\xff\xd9"
     assert rejected(bomb) is RejectReason.CORRUPT
+
+
+def scanned(side: int, scans: int, *, frame: int, between: bytes = b"") -> bytes:
+    """A JPEG of three channels in scans of one channel each, of hardly any bytes."""
+    size = struct.pack(">BHHB", 8, side, side, 3)
+    channels = b"".join(bytes((number, 0x11, 0)) for number in (1, 2, 3))
+    tables = segment(0xDB, bytes([0, *[1] * 64])) + segment(frame, size + channels)
+    whole = [segment(0xDA, bytes((1, n % 3 + 1, 0, 0, 63, 0))) + b"\0\0" for n in range(scans)]
+    return b"\xff\xd8" + tables + between.join(whole) + b"\xff\xd9"
+
+
+SEQUENTIAL, ARITHMETIC, PROGRESSIVE = 0xC0, 0xC9, 0xC2
+
+
+@pytest.mark.parametrize("frame", [SEQUENTIAL, ARITHMETIC, PROGRESSIVE])
+def test_scans_are_bounded_whatever_the_coding(frame: int) -> None:
+    """Where all channels are not in the first, each is a pass over all pixels."""
+    limits = DecodeSettings()
+    assert checked_header(scanned(9_900, 15, frame=frame), limits).scans == 15
+    for bomb in (scanned(9_900, 16, frame=frame), scanned(16, 201, frame=frame)):
+        assert rejected(bomb) is RejectReason.CORRUPT
+
+
+def test_what_a_segment_holds_is_no_marker() -> None:
+    """Neither an end of the picture that hides the scans behind it, nor a scan."""
+    end = segment(0xFE, b"\xff\xd9")
+    assert rejected(scanned(16, 201, frame=PROGRESSIVE, between=end)) is RejectReason.CORRUPT
+    start = segment(0xFE, b"\xff\xda" * 300)
+    header = checked_header(scanned(16, 3, frame=PROGRESSIVE, between=start), DecodeSettings())
+    assert header.scans == 3
+    film = encoded(scene(), "JPEG", progressive=True) + b"\xff\xda" * 300
+    assert checked_header(film, DecodeSettings()).scans < 15
+
+
+def tiff_of(side: int, strip: bytes, compression: int, *more: tuple[int, int]) -> bytes:
+    """A TIFF of one strip of grey, or of one tile, and further entries of whole numbers."""
+    data = strip + bytes(len(strip) % 2)
+    place = (324, 325) if any(tag == 322 for tag, _ in more) else (273, 279)
+    numbers = [(256, side), (257, side), (258, 8), (259, compression), (262, 1), (277, 1)]
+    entries = sorted([*numbers, (place[0], 8), (place[1], len(strip)), (278, side), *more])
+    packed = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    directory = struct.pack("<H", len(entries)) + packed + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory
+
+
+def test_scans_of_a_jpeg_within_a_tiff_are_bounded() -> None:
+    """Libtiff reads those by itself."""
+    jpeg = encoded(scene(64, 64).convert("L"), "JPEG", progressive=True)
+    start = jpeg.index(b"\xff\xda")
+    assert prepare(tiff_of(64, jpeg, 7), limits=LIMITS, framing=Framing(SIZE)).width == 64
+    bomb = jpeg[:start] + jpeg[start:-2] * 4 + b"\xff\xd9"
+    assert rejected(tiff_of(64, bomb, 7)) is RejectReason.CORRUPT
+
+
+def test_a_tile_larger_than_its_picture_counts() -> None:
+    """It is unpacked whole, however little of it is the picture."""
+    tile = zlib.compress(bytes(64 * 64))
+    small = tiff_of(16, tile, 8, (322, 64), (323, 64))
+    assert prepare(small, limits=LIMITS, framing=Framing(SIZE)).width == 16
+    bomb = tiff_of(16, tile, 8, (322, 65_520), (323, 65_520))
+    assert rejected(bomb) is RejectReason.TOO_MANY_PIXELS
 
 
 def test_rendition_is_clean() -> None:

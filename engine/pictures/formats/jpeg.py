@@ -16,11 +16,15 @@ from sightline.engine.pictures.formats.signature import ImageFormat
 _FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _STANDALONE = {0x00, 0x01, *range(0xD0, 0xD9)}
-_START_OF_SCAN = 0xDA
+_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 _APP1, _APP2, _APP14, _COMMENT = 0xE1, 0xE2, 0xEE, 0xFE
 _METADATA = {*range(0xE1, 0xF0), _COMMENT} - {_APP14}
 """Segments that change no pixel; Adobe's says how colours are stored, JFIF's is kept for order."""
 _FILL = re.compile(rb"\xff+")
+_NEXT_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
+"""What compressed data never holds: neither a stuffed byte nor a restart, nor a fill byte."""
+MAX_SCANS = 200
+"""Encoders write about ten."""
 _EXIF = b"Exif\x00\x00"
 _MOST_PARTS = 255
 _ICC = b"ICC_PROFILE\x00"
@@ -59,7 +63,7 @@ def read_jpeg(data: bytes, max_frames: int, budget: HeaderBudget) -> ImageHeader
         height,
         orientation=UPRIGHT if exif is None else orientation_of_exif(exif) or UPRIGHT,
         channels=channels,
-        scans=_scans(data, frame.start, budget) if frame.marker in _PROGRESSIVE else 1,
+        scans=_scans(data, segment.start, frame.marker, channels, budget),
         icc_profile=_joined(icc) if icc else None,
         picture_at=tuple(spans),
     )
@@ -85,11 +89,24 @@ def _segments(data: bytes, budget: HeaderBudget) -> Iterator[_Segment]:
         at += 1 + max(length, 2)
 
 
-def _scans(data: bytes, start: int, budget: HeaderBudget) -> int:
-    """Scans up to the end of the picture; compressed data never holds the two bytes of a marker."""
-    end = data.find(b"\xff\xd9", start)
-    budget.step(len(data) - start)
-    return max(data.count(b"\xff\xda", start, len(data) if end < 0 else end), 1)
+def _scans(data: bytes, first: int, frame: int, channels: int, budget: HeaderBudget) -> int:
+    """Scans up to the end of the picture, at most one more than any picture may have.
+
+    Decoders stop after the first where it has all channels and the frame is not progressive. Else
+    they go on to the end: segment by segment, as what a segment holds may read like a marker.
+    """
+    if frame not in _PROGRESSIVE and data[first + 4] >= channels:
+        return 1
+    scans, at = 0, first
+    while scans <= MAX_SCANS and data[at + 1] != _END_OF_IMAGE:
+        scans += data[at + 1] == _START_OF_SCAN
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        found = _NEXT_MARKER.search(data, at + 2 + max(length, 2))
+        if found is None:
+            break
+        budget.step(found.start() - at)
+        at = found.start()
+    return scans
 
 
 def _joined(parts: list[bytes]) -> bytes:

@@ -11,8 +11,9 @@ from sightline.engine.pictures.formats.budget import HeaderBudget
 from sightline.engine.pictures.formats.claims import ImageHeader
 from sightline.engine.pictures.formats.signature import ImageFormat
 
-_WIDTH, _HEIGHT = 256, 257
-_WHOLE = {3: "H", 4: "I", 16: "Q"}
+_SIDES = (256, 257, 322, 323)
+"""Width and height of the picture, and of each of its tiles."""
+_WHOLE = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q"}
 _BYTES_OF = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _BYTES_OF |= {16: 8, 17: 8, 18: 8}
 
@@ -58,7 +59,10 @@ def read_tiff(data: bytes, max_frames: int, budget: HeaderBudget) -> ImageHeader
 
 
 def _size(data: bytes, at: int, layout: _Layout, budget: HeaderBudget) -> tuple[int, int]:
-    """Width and height; pays for the bytes of every entry, which decoders copy out."""
+    """Width and height, of a tile where those are larger: a decoder unpacks the whole of each tile.
+
+    Pays for the bytes of every entry, which decoders copy out.
+    """
     (entries,) = struct.unpack_from(layout.count, data, at)
     found: dict[int, int] = {}
     first = at + struct.calcsize(layout.count)
@@ -67,7 +71,10 @@ def _size(data: bytes, at: int, layout: _Layout, budget: HeaderBudget) -> tuple[
         tag, kind = struct.unpack_from(layout.order + "HH", data, entry)
         (count,) = struct.unpack_from(layout.offset, data, entry + 4)
         budget.step(min(count * _BYTES_OF.get(kind, 0), len(data)))
-        if tag in {_WIDTH, _HEIGHT}:
+        if tag in _SIDES:
             code = layout.order + _WHOLE.get(kind, "H")
             (found[tag],) = struct.unpack_from(code, data, entry + layout.value_at)
-    return found.get(_WIDTH, 0), found.get(_HEIGHT, 0)
+    width, height, *tile = (found.get(tag, 0) for tag in _SIDES)
+    if not width or not height:
+        return width, height
+    return max(width, tile[0]), max(height, tile[1])
