@@ -16,6 +16,7 @@ import typer
 from sightline.engine.errors import Part, PartUnavailable, RefusedToStart, SightlineError
 from sightline.infra.cli import (
     interactions,
+    judgements,
     label_stages,
     labels,
     models,
@@ -49,6 +50,7 @@ for commands in (
     operate.app,
     trace.app,
     interactions.app,
+    judgements.app,
 ):
     app.registered_commands += commands.registered_commands
     app.registered_groups += commands.registered_groups

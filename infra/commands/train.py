@@ -188,10 +188,15 @@ def read_labels(
         held = held_in(_messages(settings, (TRAINING_TRIPLES.name,)), until=until)
     else:
         held = read_held(store, bucket, until=until)
-    judgements = judgements_of(_messages(settings, (JUDGEMENTS.name,)))
+    judgements = read_judgements(settings)
     propensity = latest_curve(store, bucket)
     pairs = pairs_of(held.table, judgements, propensity=propensity)
     return Labels(held=held, judgements=judgements, propensity=propensity, pairs=pairs)
+
+
+def read_judgements(settings: Settings) -> tuple[Judgement, ...]:
+    """Whatever people judged. Raises `PartUnavailable`."""
+    return judgements_of(_messages(settings, (JUDGEMENTS.name,)))
 
 
 def read_pictures(settings: Settings, held: HeldTriples) -> dict[str, Picture]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from sightline.engine.clock import ManualClock
 from sightline.engine.connecting.released_model import embedder_settings
 from sightline.engine.embedding import openvino_runtime
 from sightline.engine.embedding.choice import open_embedder, open_runtime
@@ -24,109 +23,33 @@ from sightline.engine.errors import RefusedToStart, SettingsInvalid
 from sightline.engine.event_log.embedded.journal import JOURNAL_FILE, Journal, JournalRecord
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
-from sightline.engine.event_log.memory.producer import MemoryEventProducer
-from sightline.engine.label_data.triple_manifest import TripleManifest
-from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.records import ProducerRecord
-from sightline.engine.settings import EmbedderSettings, Settings, SinkSettings, StoreSettings
+from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.cli import main
 from sightline.infra.commands import train
 from sightline.infra.commands.taken_back import taken_back_since
-from sightline.infra.commands.train import TrainWishes, run_training
-from sightline.schemas.fields import Visibility
-from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.registry import decode
-from sightline.schemas.searches import ImageQuery
-from sightline.schemas.topics import IMAGES, JUDGEMENTS, TRAINING_TRIPLES
-from sightline.stream_workers.labels.sink.partition import PartitionSink
+from sightline.schemas.topics import IMAGES, TRAINING_TRIPLES
 from sightline.training.loop.head import Head
-from sightline.training.loop.learning import LearningSettings
-from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.steps import Steps
 from sightline.training.models.candidates import of_file
 from sightline.training.models.registry import store_model
 from sightline.training.models.released_head import registered
-from tests.label_rows import at, encoded, message, retracted, triple
+from tests.label_rows import retracted
 from tests.learning import Colours
 from tests.onnx_files import CARD, written
-from tests.pictures import encoded as picture_bytes
-from tests.pictures import scene
-from tests.unit.test_training_pictures import judged
-
-BUCKET = "sightline"
-NAMES = tuple(f"i{number:02}" for number in range(24))
-LEARNING = LearningSettings(
-    head=HeadSettings(steps=12, batch=16, checkpoint_every=4), held_out=0.3, later=0.2
-)
-
-
-@dataclass(frozen=True)
-class Place:
-    """A deployment's settings, its store and its log."""
-
-    settings: Settings
-    store: DirectoryObjectStore
-    broker: MemoryBroker
-    producer: MemoryEventProducer
-    folder: Path
-
-    def train(self, name: str, **changes: Any) -> dict[str, bytes]:
-        """Train into a folder; its files' bytes by name."""
-        wishes = TrainWishes(
-            folder=self.folder / name, learning=LEARNING, corpus=4, cache=self.folder / "cache"
-        )
-        run_training(self.settings, replace(wishes, **changes), lambda _: None)
-        return {path.name: path.read_bytes() for path in (self.folder / name).iterdir()}
-
-    def sink(self, values: list[bytes], start: int) -> None:
-        """Write records of the labelled topic to Parquet, from an offset on."""
-        limits = SinkSettings()
-        manifest = TripleManifest(self.store, BUCKET, TRAINING_TRIPLES.name)
-        sink = PartitionSink(manifest, 0, limits=limits, clock=ManualClock(), bury=lambda *_: None)
-        for offset, value in enumerate(values, start):
-            sink.take(message(value, offset))
-        sink.flush()
+from tests.training_place import BUCKET, LEARNING, NAMES, Place, clicked, made_place
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """Twenty-four public pictures, sixty clicks on twenty of them, and a judgement."""
-    settings = Settings(
-        data_directory=tmp_path / "data", store=StoreSettings(directory=tmp_path / "objects")
-    )
-    store = DirectoryObjectStore(tmp_path / "objects")
-    store.ensure_bucket(BUCKET)
-    broker = MemoryBroker()
-    producer = MemoryEventProducer(broker)
-    for number, name in enumerate(NAMES):
-        data = picture_bytes(scene(seed=number), "PNG")
-        store.put(BUCKET, name, data)
-        stored = ObjectReference(bucket=BUCKET, key=name, size_bytes=len(data))
-        event = ImageUploaded(image_id=name, version=1, object=stored, visibility=Visibility.PUBLIC)
-        producer.append(ProducerRecord(IMAGES.name, name, encoded(event, name)))
-    grade = judged(5, "key~ann").model_copy(update={"anchor_id": "i00", "image_id": "i05"})
-    producer.append(ProducerRecord(JUDGEMENTS.name, "i00", encoded(grade, "judged")))
-    place = Place(settings, store, broker, producer, tmp_path)
-    place.sink([clicked(number) for number in range(60)], 0)
-    monkeypatch.setattr(train, "open_event_log", lambda _: MemoryEventLog(broker))
+    """Pictures and clicks, seen by a network of sixteen features."""
+    place = made_place(tmp_path)
+    monkeypatch.setattr(train, "open_event_log", lambda _: place.log)
     monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
-    source = replace(model_source(settings.embedder), projection=None, projection_id=None)
+    source = replace(model_source(place.settings.embedder), projection=None, projection_id=None)
     monkeypatch.setattr(train, "model_source", lambda _: source)
     return place
-
-
-def clicked(number: int) -> bytes:
-    """A triple of a search a minute after the one before."""
-    anchor, positive, negative = (NAMES[(number * step) % 20] for step in (1, 7, 11))
-    return triple(
-        number,
-        anchor_id=anchor,
-        positive_id=positive,
-        negative_id=negative,
-        search_id=f"search-{number:03}",
-        issued_at=at(number),
-        query=ImageQuery(image_id=anchor),
-    )
 
 
 def test_a_run_says_what_it_follows_from(place: Place) -> None:

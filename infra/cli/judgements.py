@@ -1,0 +1,87 @@
+"""Commands on people's grades: `judgements pool` and `judgements agreement`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sightline.engine.settings import load_settings
+from sightline.infra.cli.models import CAREFUL, StrengthOption
+
+app = typer.Typer()
+judgements = typer.Typer(no_args_is_help=True, help="Choose what people grade; see how they agree.")
+app.add_typer(judgements, name="judgements")
+
+
+@judgements.command()
+def pool(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the pool is called.")],
+    *,
+    model: Annotated[
+        list[str],
+        typer.Option(
+            metavar="MODEL",
+            help="Repeat it: NAME, NAME@DIGEST, `serving`, the folder of a run, or a file.",
+        ),
+    ],
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="disagreement|clicks",
+            help="Take first what the models disagree on, or what was clicked and never judged.",
+        ),
+    ] = "disagreement",
+    depth: Annotated[
+        int, typer.Option(min=1, max=100, metavar="K", help="Pool the first K of each model.")
+    ] = 10,
+    anchors: Annotated[
+        int, typer.Option(min=1, max=10_000, metavar="N", help="At most N searches.")
+    ] = 50,
+    pictures: Annotated[
+        int, typer.Option(min=2, metavar="N", help="Search among N public pictures, and clicked.")
+    ] = 2_000,
+    strength: StrengthOption = CAREFUL,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Chooses pictures and order.")] = 0,
+) -> None:
+    """Choose what is worth grading. Stores it for the page at /grade."""
+    from sightline.infra.commands.judgements import (  # noqa: PLC0415 - heavy
+        ChosenBy,
+        PoolWishes,
+        make_pool,
+    )
+
+    if by not in {each.value for each in ChosenBy}:
+        raise typer.BadParameter("choose by disagreement or by clicks")
+    wishes = PoolWishes(
+        name=name,
+        models=tuple(model),
+        by=ChosenBy(by),
+        depth=depth,
+        anchors=anchors,
+        pictures=pictures,
+        strength=strength,
+        seed=seed,
+    )
+    made = make_pool(load_settings(), wishes, typer.echo)
+    typer.echo(f"{len(made.anchors)} searches, {len(made.pairs)} pictures to grade: /grade")
+
+
+@judgements.command()
+def agreement(
+    name: Annotated[
+        str | None, typer.Argument(metavar="POOL", help="Only over this pool; none: over all.")
+    ] = None,
+) -> None:
+    """Tell how far judges agree. By weighted kappa, two by two and in the mean."""
+    from sightline.infra.commands import judgements as commands  # noqa: PLC0415 - heavy
+
+    found = commands.agreement(load_settings(), name)
+    typer.echo(f"{found.graded} graded by {found.judges} judges, {found.shared} by several")
+    typer.echo(f"weighted kappa {_kappa(found.kappa)}")
+    for two in found.between:
+        typer.echo(f"{two.shared:>8} by {' and '.join(two.judges)}: {_kappa(two.kappa)}")
+
+
+def _kappa(kappa: float | None) -> str:
+    return "unknown: too little" if kappa is None else f"{kappa:.3f}"

@@ -1,0 +1,83 @@
+"""Pictures of the catalogue and models in, what their networks say of the pictures out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sightline.engine.embedding.embedder import Runtime
+from sightline.engine.embedding.model_files import ModelSource
+from sightline.engine.errors import SettingsInvalid
+from sightline.engine.ports import ObjectStore
+from sightline.engine.settings import EmbedderSettings, Settings
+from sightline.infra.commands.train import feature_maker, network_runtime
+from sightline.training.datasets.features import PictureFeatures
+from sightline.training.datasets.picture_features import FeatureMaker
+from sightline.training.datasets.pictures import Picture
+from sightline.training.models.candidates import Candidate
+
+OpenRuntime = Callable[[ModelSource, EmbedderSettings], Runtime]
+
+
+class StoredPictures:
+    """Some pictures, seen by the networks of models; each network looks at each once.
+
+    Args:
+        settings: the process's.
+        store: holds the pictures.
+        pictures: where each lies, by id.
+        images: which of them are looked at; those that are gone or broken are left out.
+        cache: where features are kept; none: `~/.cache/sightline/features`.
+        open_network: runs the network of a source; none: `network_runtime`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: ObjectStore,
+        pictures: Mapping[str, Picture],
+        images: Sequence[str],
+        *,
+        cache: Path | None = None,
+        open_network: OpenRuntime | None = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._pictures = pictures
+        self._images = images
+        self._cache = cache
+        self._open = open_network or network_runtime
+        self._seen: dict[tuple[str, ...], PictureFeatures] = {}
+        self._runtimes: dict[tuple[str, ...], Runtime] = {}
+
+    def features(self, model: Candidate) -> PictureFeatures:
+        """Features of the network that the model lies over.
+
+        Raises:
+            SettingsInvalid: other pictures could be read than a moment ago, by another network.
+            PartUnavailable: the store did not answer; a repeat goes on from the cache.
+        """
+        if model.network not in self._seen:
+            made = self._maker(model).features_of(self._images, self._pictures).features
+            if any(other.images != made.images for other in self._seen.values()):
+                raise SettingsInvalid("pictures have gone while they were looked at: repeat it")
+            self._seen[model.network] = made
+        return self._seen[model.network]
+
+    def runtime(self, model: Candidate) -> Runtime:
+        """What runs the network that the model lies over."""
+        if model.network not in self._runtimes:
+            self._runtimes[model.network] = self._open(model.source, self._settings.embedder)
+        return self._runtimes[model.network]
+
+    def _maker(self, model: Candidate) -> FeatureMaker:
+        runtime = self.runtime(model)
+        return feature_maker(self._settings, self._store, self._cache, model.source, runtime)
+
+
+def some_of(images: Sequence[str], count: int, *, seed: int) -> list[str]:
+    """At most so many of some images, which the seed chooses."""
+    ordered = sorted(images)
+    return [ordered[at] for at in np.random.default_rng(seed).permutation(len(ordered))[:count]]

@@ -1,0 +1,110 @@
+"""A deployment with pictures, clicks and a judgement, small enough to train on in a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sightline.engine.clock import ManualClock
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.label_data.triple_manifest import TripleManifest
+from sightline.engine.object_store.directory import DirectoryObjectStore
+from sightline.engine.records import ProducerRecord
+from sightline.engine.settings import Settings, SinkSettings, StoreSettings
+from sightline.infra.commands.train import TrainWishes, run_training
+from sightline.schemas.fields import Visibility
+from sightline.schemas.images import ImageUploaded, ObjectReference
+from sightline.schemas.judgements import RelevanceJudged
+from sightline.schemas.searches import ImageQuery
+from sightline.schemas.topics import IMAGES, JUDGEMENTS, TRAINING_TRIPLES
+from sightline.stream_workers.labels.sink.partition import PartitionSink
+from sightline.training.loop.learning import LearningSettings
+from sightline.training.loop.settings import HeadSettings
+from tests.label_rows import at, encoded, message, triple
+from tests.pictures import encoded as picture_bytes
+from tests.pictures import scene
+
+BUCKET = "sightline"
+NAMES = tuple(f"i{number:02}" for number in range(24))
+LEARNING = LearningSettings(
+    head=HeadSettings(steps=12, batch=16, checkpoint_every=4), held_out=0.3, later=0.2
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A deployment's settings, its store and its log."""
+
+    settings: Settings
+    store: DirectoryObjectStore
+    broker: MemoryBroker
+    producer: MemoryEventProducer
+    folder: Path
+
+    def train(self, name: str, **changes: Any) -> dict[str, bytes]:
+        """Train into a folder; its files' bytes by name."""
+        wishes = TrainWishes(
+            folder=self.folder / name, learning=LEARNING, corpus=4, cache=self.folder / "cache"
+        )
+        run_training(self.settings, replace(wishes, **changes), lambda _: None)
+        return {path.name: path.read_bytes() for path in (self.folder / name).iterdir()}
+
+    @property
+    def log(self) -> MemoryEventLog:
+        """What commands read."""
+        return MemoryEventLog(self.broker)
+
+    def judge(self, anchor: str, image: str, grade: int, judge: str = "key~ann") -> None:
+        """Append a person's grade to the log."""
+        said = RelevanceJudged(
+            anchor_id=anchor, image_id=image, grade=grade, judge_id=judge, judged_at=at(0)
+        )
+        name = f"{anchor}.{image}.{judge}"
+        self.producer.append(ProducerRecord(JUDGEMENTS.name, anchor, encoded(said, name)))
+
+    def sink(self, values: list[bytes], start: int) -> None:
+        """Write records of the labelled topic to Parquet, from an offset on."""
+        limits = SinkSettings()
+        manifest = TripleManifest(self.store, BUCKET, TRAINING_TRIPLES.name)
+        sink = PartitionSink(manifest, 0, limits=limits, clock=ManualClock(), bury=lambda *_: None)
+        for offset, value in enumerate(values, start):
+            sink.take(message(value, offset))
+        sink.flush()
+
+
+def made_place(folder: Path) -> Place:
+    """Twenty-four public pictures, sixty clicks on twenty of them, and a judgement."""
+    settings = Settings(
+        data_directory=folder / "data", store=StoreSettings(directory=folder / "objects")
+    )
+    store = DirectoryObjectStore(folder / "objects")
+    store.ensure_bucket(BUCKET)
+    broker = MemoryBroker()
+    producer = MemoryEventProducer(broker)
+    for number, name in enumerate(NAMES):
+        data = picture_bytes(scene(seed=number), "PNG")
+        store.put(BUCKET, name, data)
+        stored = ObjectReference(bucket=BUCKET, key=name, size_bytes=len(data))
+        event = ImageUploaded(image_id=name, version=1, object=stored, visibility=Visibility.PUBLIC)
+        producer.append(ProducerRecord(IMAGES.name, name, encoded(event, name)))
+    place = Place(settings, store, broker, producer, folder)
+    place.judge("i00", "i05", 5)
+    place.sink([clicked(number) for number in range(60)], 0)
+    return place
+
+
+def clicked(number: int) -> bytes:
+    """A triple of a search a minute after the one before."""
+    anchor, positive, negative = (NAMES[(number * step) % 20] for step in (1, 7, 11))
+    return triple(
+        number,
+        anchor_id=anchor,
+        positive_id=positive,
+        negative_id=negative,
+        search_id=f"search-{number:03}",
+        issued_at=at(number),
+        query=ImageQuery(image_id=anchor),
+    )
