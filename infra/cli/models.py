@@ -15,6 +15,7 @@ from sightline.engine.errors import SightlineError
 from sightline.engine.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from sightline.infra.commands.measured_on import TruthWishes
     from sightline.infra.commands.models import ModelCommands, Released
     from sightline.schemas.envelope import Event
     from sightline.schemas.models import ModelReleased
@@ -53,6 +54,23 @@ ClickedOption = Annotated[
         "labels that training saw clicks of.",
     ),
 ]
+TruthOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="labels|clicks|judgements",
+        help="What is relevant: photos' labels, clicks that a training did not see, or grades.",
+    ),
+]
+RunOption = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        metavar="FOLDER",
+        help="The training that did not see those clicks or grades; else MODEL, if it is one.",
+    ),
+]
+LABELS = "labels"
 CAREFUL = 0.35
 """The strength that lost nothing anywhere when it was measured (docs/adr/0022)."""
 
@@ -127,10 +145,12 @@ def release(
     ] = None,
     photos: PhotosOption = None,
     clicked: ClickedOption = None,
+    truth: TruthOption = None,
 ) -> None:
     """Release a trained model: if the gate agrees, or unmeasured. Nothing serves it by that.
 
-    With --photos and --clicked the gate compares it with the model that serves.
+    With --photos and --clicked, or with another --truth, the gate compares it with the model that
+    serves.
     """
     from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
     from sightline.infra.commands.models import Released  # noqa: PLC0415 - heavy
@@ -138,11 +158,13 @@ def release(
     if (photos is None) != (clicked is None):
         raise typer.BadParameter("the gate needs both --photos and --clicked")
     settings = load_settings()
-    if photos is None or clicked is None:
+    if truth in {None, LABELS} and photos is None:
         model = evaluating.candidate(settings, str(place), strength=strength)
         told = Released.of_run(place, model.name)
     else:
-        model, told = _through_the_gate(settings, place, photos, clicked)
+        run = None if truth in {None, LABELS} else place
+        wishes = _wishes(truth, photos=photos, clicked=clicked, run=run)
+        model, told = _through_the_gate(settings, place, wishes)
     with _commands() as commands:
         event = commands.release(name, model, told, None if card is None else card.read_text())
     typer.echo(_release_line(event))
@@ -150,23 +172,23 @@ def release(
 
 
 def _through_the_gate(
-    settings: Settings, place: Path, photos: Path, clicked: Path
+    settings: Settings, place: Path, wishes: TruthWishes
 ) -> tuple[Candidate, Released]:
     """The model at the strength that the gate releases, and what was measured of it."""
     from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.measured_on import measured_on  # noqa: PLC0415 - heavy
     from sightline.infra.commands.models import Released  # noqa: PLC0415 - heavy
-    from sightline.infra.commands.photo_set import PhotoSet  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.evaluation_table import verdict  # noqa: PLC0415 - heavy
 
-    seen = PhotoSet(photos, settings.embedder)
     serving = evaluating.candidate(settings, evaluating.SERVING, strength=1)
-    judged = evaluating.judge(settings, seen, str(place), serving, clicked)
-    for line in verdict(judged):
-        typer.echo(line)
-    if not judged.released:
-        raise SightlineError("not released: the gate says what is missing")
+    with measured_on(settings, wishes, serving) as on:
+        judged = evaluating.judge(settings, on, str(place), serving)
+        for line in (f"truth: {on.queries.truth()}", *verdict(judged)):
+            typer.echo(line)
+        if not judged.released:
+            raise SightlineError("not released: the gate says what is missing")
+        measured = evaluating.evaluate(on.queries, judged.model, serving)
     told = Released.of_run(place, judged.model.name)
-    measured = evaluating.evaluate(seen, judged.model, serving)
     gate = evaluating.gate_lines(judged.decision)
     return judged.model, replace(told, metrics={**told.metrics, **measured.metrics}, gate=gate)
 
@@ -181,12 +203,18 @@ def evaluate(
         ),
     ],
     *,
+    truth: TruthOption = None,
     photos: PhotosOption = None,
+    run: RunOption = None,
     against: Annotated[
         str | None, typer.Option(metavar="MODEL", help="A model to compare with, named likewise.")
     ] = None,
     strength: StrengthOption = CAREFUL,
     clicked: ClickedOption = None,
+    gate: Annotated[
+        bool,
+        typer.Option("--gate", help="Let the gate decide by clicks or judgements, as --clicked."),
+    ] = False,
     metrics: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every measure to FILE, as JSON.")
     ] = None,
@@ -197,36 +225,39 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Measure a model on labelled photos. Compared with another, by its side.
+    """Measure a model by labels, clicks or grades. Compared with another, by its side.
 
-    Without photos the folder of a run is compared with the model that serves, by the clicks that
-    the run kept out.
+    Without --truth or photos the folder of a run is compared with the model that serves, by the
+    clicks that the run kept out.
     """
     from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
-    from sightline.infra.commands.photo_set import PhotoSet  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.measured_on import measured_on  # noqa: PLC0415 - heavy
     from sightline.infra.reporting import evaluation_table as table  # noqa: PLC0415 - heavy
 
-    if photos is None:
+    if truth is None and photos is None:
         if against or clicked or report:
-            raise typer.BadParameter("--against, --clicked and --report need --photos")
+            raise typer.BadParameter("--against, --clicked and --report need --photos or --truth")
         _evaluate_by_clicks(Path(model), metrics)
         return
-    if clicked is not None and against is None:
+    gate |= clicked is not None
+    if gate and against is None:
         raise typer.BadParameter("the gate compares: name the other model by --against")
+    if truth not in {None, LABELS} and run is None and Path(model).is_dir():
+        run = Path(model)
     settings = load_settings()
-    seen = PhotoSet(photos, settings.embedder)
-    other = against and evaluating.candidate(settings, against, strength=strength)
-    judged = None
-    if clicked is not None and other:
-        judged = evaluating.judge(settings, seen, model, other, clicked)
-    one = judged.model if judged else evaluating.candidate(settings, model, strength=strength)
-    found = evaluating.evaluate(seen, one, other or None)
+    wishes = _wishes(truth, photos=photos, clicked=clicked, run=run)
+    one = evaluating.candidate(settings, model, strength=strength)
+    other = evaluating.candidate(settings, against, strength=strength) if against else None
+    with measured_on(settings, wishes, one) as on:
+        judged = evaluating.judge(settings, on, model, other) if gate and other else None
+        one = judged.model if judged else one
+        found = evaluating.evaluate(on.queries, one, other)
+        examples = on.queries.examples(other, one) if report and other else []
     for line in (*table.lines(found), *(table.verdict(judged) if judged else ())):
         typer.echo(line)
     if report is not None:
         from sightline.infra.reporting.evaluation_page import page  # noqa: PLC0415 - heavy
 
-        examples = seen.examples(other, one) if other else []
         curve = Path(model) / "curve.svg"
         drawn = curve.read_bytes() if curve.is_file() else None
         report.write_text(page(found, judged, examples, drawn))
@@ -250,6 +281,17 @@ def _evaluate_by_clicks(folder: Path, metrics: Path | None) -> None:
         typer.echo(f"{found.taken_back} triples that taught it were taken back since")
     if metrics is not None:
         metrics.write_text(json.dumps(dict(found.metrics), indent=1, sort_keys=True) + "\n")
+
+
+def _wishes(
+    truth: str | None, *, photos: Path | None, clicked: Path | None, run: Path | None
+) -> TruthWishes:
+    from sightline.infra.commands.measured_on import Truth, TruthWishes  # noqa: PLC0415 - heavy
+
+    chosen = truth or LABELS
+    if chosen not in {each.value for each in Truth}:
+        raise typer.BadParameter("the truth is labels, clicks or judgements")
+    return TruthWishes(truth=Truth(chosen), photos=photos, clicked=clicked, run=run)
 
 
 def _release_line(event: Event[ModelReleased]) -> str:

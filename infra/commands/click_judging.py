@@ -26,7 +26,7 @@ from sightline.training.datasets.look_alikes import hash_words, look_alike_group
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.splits import cut_by_time, held_out
 from sightline.training.evaluation.click_truth import (
-    ClickQueries,
+    PictureQueries,
     clicks_as_truth,
     score_by_clicks,
 )
@@ -72,7 +72,7 @@ class _Unseen:
     features: PictureFeatures
     crops: Callable[[Sequence[str]], Mapping[str, Crops]]
     """What the network sees of some of the pictures."""
-    queries: ClickQueries
+    queries: PictureQueries
     taken_back: int
 
     def scores(self, model: Candidate) -> QueryScores:
@@ -148,18 +148,25 @@ def _unseen(settings: Settings, store: ObjectStore, folder: Path, cache: Path | 
         runtime=runtime,
         features=features,
         crops=partial(maker.crops_of, pictures=pictures),
-        queries=_queries(labels.pairs.among(features.images), features, record, kinds),
+        queries=unseen_clicks(labels.pairs.among(features.images), features, record, kinds),
         taken_back=record["counted"]["triples"] - labels.held.table.num_rows,
     )
 
 
-def _queries(
+def unseen_clicks(
     pairs: ClickPairs,
     features: PictureFeatures,
     record: Mapping[str, Any],
     kinds: Mapping[str, Kind],
-) -> ClickQueries:
-    """The clicks on kinds that the run held out, and those by anchors that came after its last."""
+) -> PictureQueries:
+    """The clicks on kinds that the run held out, and those by anchors that came after its last.
+
+    Args:
+        pairs: numbered by the pictures.
+        features: of pictures that the run knew.
+        record: of the run.
+        kinds: of its pictures.
+    """
     shown = [kinds[image] for image in features.images]
     clusters = np.asarray([kind.cluster for kind in shown], np.int64)
     held = held_out(pairs, clusters, np.asarray([kind.held_out for kind in shown], bool))
@@ -167,5 +174,11 @@ def _queries(
         return clicks_as_truth(pairs, held, np.zeros(0, bool))
     bits = record["settings"]["head"]["near_duplicate_bits"]
     groups = look_alike_groups(hash_words(features.hashes), bits=bits)
-    time = cut_by_time(pairs, groups, cut_ms=record["counted"]["later_from_ms"])
+    time = cut_by_time(pairs, groups, cut_ms=learnt_until_ms(record))
     return clicks_as_truth(pairs, held, time.later)
+
+
+def learnt_until_ms(record: Mapping[str, Any]) -> int:
+    """The instant from which on nothing taught a run, in milliseconds since 1970."""
+    newest_taught = not record["settings"]["later"]
+    return int(record["counted"]["later_from_ms"]) + newest_taught

@@ -6,20 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from sightline.engine.connecting.released_model import embedder_settings
 from sightline.engine.embedding.model_registry import ModelReference
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import Settings
+from sightline.infra.commands.measured_on import Measured
 from sightline.infra.commands.models import naming, network_of
-from sightline.infra.commands.photo_set import PhotoSet
+from sightline.infra.commands.query_set import QuerySet
 from sightline.schemas.models import GateLine
 from sightline.training.evaluation.gate import Decision, GateLimits, Verdict, decide
 from sightline.training.evaluation.strength import (
     CAREFUL,
     STRENGTHS,
-    Groups,
     can_choose,
     choose,
     evidence,
@@ -40,6 +38,8 @@ class Evaluation:
     against: str | None
     truth: str
     """Where the relevance comes from, and how much there is of it."""
+    drawn_by: str = "label"
+    """What is drawn together for the bounds: `label` or `kind`."""
     rows: tuple[Row, ...]
     """The measures over all queries, then mean average precision by slice."""
     metrics: Mapping[str, float]
@@ -78,56 +78,52 @@ def candidate(settings: Settings, text: str, *, strength: float) -> Candidate:
     return of_settings(str(reference), embedder_settings(naming(settings, reference)))
 
 
-def evaluate(photos: PhotoSet, model: Candidate, against: Candidate | None) -> Evaluation:
-    """Measure a model on photos, and its gain over another with bounds drawn by label.
+def evaluate(queries: QuerySet, model: Candidate, against: Candidate | None) -> Evaluation:
+    """Measure a model, and its gain over another with bounds drawn by label or kind.
 
     Raises:
         BadImage: a photo cannot be read.
     """
     versus = Versus(
-        after=photos.scores(model),
-        before=None if against is None else photos.scores(against),
-        clusters=photos.labels,
+        after=queries.scores(model),
+        before=None if against is None else queries.scores(against),
+        clusters=queries.clusters,
     )
     return Evaluation(
         model=model.name,
         against=None if against is None else against.name,
-        truth=photos.truth(),
-        rows=(*versus.measures(), *versus.slices(photos.domains())),
+        truth=queries.truth(),
+        drawn_by=queries.drawn_by,
+        rows=(*versus.measures(), *versus.slices(queries.domains())),
         metrics=versus.after.means(),
         metrics_against=None if versus.before is None else versus.before.means(),
     )
 
 
-def judge(
-    settings: Settings, photos: PhotoSet, text: str, against: Candidate, clicked: Path
-) -> Judged:
+def judge(settings: Settings, on: Measured, text: str, against: Candidate) -> Judged:
     """What the gate says of a model; of a trained head, at the strength that is chosen for it.
 
     Args:
         settings: what the model's network comes from.
-        photos: what is measured on; its labels are the clusters.
+        on: what is measured on, and what was clicked in training.
         text: the model, as `candidate` takes it.
         against: the model that it would replace.
-        clicked: a file with the labels that training saw clicks of, one a line.
 
     Raises:
         SettingsInvalid: there is no such model or file.
         BadImage: a photo cannot be read.
     """
-    groups = Groups(
-        clusters=photos.labels,
-        clicked=np.isin(photos.labels, _lines(clicked)),
-        slices=photos.domains(),
-    )
+    if on.groups is None:
+        raise SettingsInvalid("the gate must know what training saw clicks of: --clicked or --run")
+    queries, groups = on.queries, on.groups
     head = Path(text).exists() and is_head(Path(text))
     strengths = (CAREFUL,) if not head or not can_choose(groups, LIMITS) else STRENGTHS
     models = {each: candidate(settings, text, strength=each) for each in strengths}
-    before = photos.scores(against)
-    after = {each: photos.scores(model) for each, model in models.items()}
+    before = queries.scores(against)
+    after = {each: queries.scores(model) for each, model in models.items()}
     chosen = choose(before, after, groups, LIMITS)
     model = models[chosen.strength]
-    served = photos.as_served(model)
+    served = queries.as_served(model)
     found = evidence(before, after[chosen.strength], groups, served, among=chosen.deciding)
     strength = chosen.strength if head else None
     return Judged(model=model, strength=strength, decision=decide(found, LIMITS))
@@ -139,10 +135,3 @@ def gate_lines(decision: Decision) -> tuple[GateLine, ...]:
         GateLine(rule=line.rule, outcome=line.outcome.value, says=line.says)
         for line in decision.lines
     )
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return [line.strip() for line in file.read_text().splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise SettingsInvalid(f"cannot read the labels in {file}: {error}") from error

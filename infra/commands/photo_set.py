@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,46 +10,32 @@ from numpy.typing import NDArray
 
 from sightline.engine.embedding.choice import open_runtime
 from sightline.engine.embedding.embedder import Runtime
-from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
+from sightline.infra.commands.query_set import (
+    EXAMPLES,
+    SERVED_PICTURES,
+    SHOWN_PICTURES,
+    Example,
+    Ranking,
+    small_picture,
+)
+from sightline.infra.commands.stored_pictures import OpenRuntime
 from sightline.training.evaluation.examples import moved_most, nearest
+from sightline.training.evaluation.paired import Clusters
 from sightline.training.evaluation.relevance import EqualLabels
 from sightline.training.evaluation.retrieval import QueryScores, score_queries
 from sightline.training.evaluation.served import ServedAsBuilt, compare_served
+from sightline.training.evaluation.strength import Groups
 from sightline.training.models.candidates import Candidate
 from sightline.training.models.default_projection import (
+    Photo,
     PhotoFeatures,
     photo_crops,
     photo_features,
     read_manifest,
 )
 from sightline.training.models.released_head import vectors_as_served
-
-OpenRuntime = Callable[[ModelSource, EmbedderSettings], Runtime]
-EXAMPLES, SHOWN_PICTURES = 8, 10
-"""So many queries that rose, and that fell, are shown with so many of their first pictures."""
-SERVED_PICTURES = 200
-"""On so many photos the model as served is compared with the model as trained."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """What one model finds first for a query."""
-
-    model: str
-    average_precision: float
-    found: tuple[tuple[Path, bool], ...]
-    """Photos, best first, and whether each is relevant."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A query photo with what the two models find for it."""
-
-    query: Path
-    label: str
-    rankings: tuple[Ranking, ...]
 
 
 class PhotoSet:
@@ -87,6 +72,20 @@ class PhotoSet:
         self.labels: NDArray[np.str_] = np.asarray(queries)
         """(q,) of the query photos: photos of one label rise and fall together."""
 
+    drawn_by = "label"
+    """See `QuerySet`."""
+
+    @property
+    def clusters(self) -> Clusters:
+        """The labels of the query photos; see `QuerySet.clusters`."""
+        return self.labels
+
+    def groups(self, clicked: Sequence[str]) -> Groups:
+        """What the queries are about; `clicked`: labels that training saw clicks of."""
+        return Groups(
+            clusters=self.labels, clicked=np.isin(self.labels, clicked), slices=self.domains()
+        )
+
     def truth(self) -> str:
         """Where the relevance comes from, and how much there is of it."""
         queries, labels = len(self.labels), len(np.unique(self.labels))
@@ -119,7 +118,7 @@ class PhotoSet:
         queries = [photo for photo in self._photos if photo.split == "query"]
         rankings = [self._rankings(each, chosen, found) for each, found in both]
         return [
-            Example(queries[at].path, queries[at].label, (before, after))
+            Example(_shown(queries[at]), queries[at].label, (before, after))
             for at, before, after in zip(chosen, *rankings, strict=True)
         ]
 
@@ -131,8 +130,8 @@ class PhotoSet:
         gallery = [photo for photo in self._photos if photo.split == "gallery"]
         found = nearest(vectors[query][chosen], vectors[~query], SHOWN_PICTURES)
 
-        def shown(row: int, label: str) -> tuple[Path, bool]:
-            return gallery[row].path, gallery[row].label == label
+        def shown(row: int, label: str) -> tuple[bytes, bool]:
+            return _shown(gallery[row]), gallery[row].label == label
 
         return [
             Ranking(
@@ -156,3 +155,7 @@ class PhotoSet:
             features = photo_features(self._photos, runtime, model.source.framing)
             self._seen[model.network] = (runtime, features)
         return self._seen[model.network]
+
+
+def _shown(photo: Photo) -> bytes:
+    return small_picture(photo.path.read_bytes())

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightline.engine.embedding.embedder import Runtime
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.framing import Framing
+from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.commands.train import feature_maker, network_runtime
@@ -65,6 +68,31 @@ class StoredPictures:
                 raise SettingsInvalid("pictures have gone while they were looked at: repeat it")
             self._seen[model.network] = made
         return self._seen[model.network]
+
+    def bytes_of(self, image: str) -> bytes:
+        """The file of one of the pictures. Raises `ObjectMissing`, `PartUnavailable`."""
+        picture = self._pictures[image]
+        return self._store.get(
+            picture.bucket, picture.key, max_bytes=self._settings.decode.max_bytes
+        )
+
+    def crops(self, images: Sequence[str], framing: Framing) -> NDArray[np.uint8]:
+        """Some of the pictures as the network sees them, (n, size, size, 3).
+
+        Raises:
+            BadImage: one cannot be read, though it could before.
+        """
+        limits = self._settings.decode
+        prepared = [
+            prepare(
+                self.bytes_of(image),
+                limits=limits,
+                framing=framing,
+                box=self._pictures[image].crop,
+            )
+            for image in images
+        ]
+        return np.stack([each.crop for each in prepared])
 
     def runtime(self, model: Candidate) -> Runtime:
         """What runs the network that the model lies over."""

@@ -195,7 +195,7 @@ def read_labels(
 
 
 def read_judgements(settings: Settings) -> tuple[Judgement, ...]:
-    """Whatever people judged. Raises `PartUnavailable`."""
+    """Reads whatever people judged, and erasures of judges. Raises `PartUnavailable`."""
     return judgements_of(_messages(settings, (JUDGEMENTS.name,)))
 
 

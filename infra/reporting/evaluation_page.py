@@ -9,17 +9,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from html import escape
-from pathlib import Path
 
-from sightline.engine.pictures.prepare import render
-from sightline.engine.settings import DecodeSettings
 from sightline.infra.commands.evaluate import Evaluation, Judged
-from sightline.infra.commands.photo_set import Example
+from sightline.infra.commands.query_set import Example
 from sightline.infra.reporting.evaluation_table import verdict
 from sightline.training.evaluation.measures import CUTS
 from sightline.training.evaluation.versus import Row
 
-_SIDE = 96
 _WIDTH, _HEIGHT, _EDGE = 300, 180, 28
 _STYLE = """
 body { font: 14px sans-serif; margin: 2em; color: #1f2933 }
@@ -122,11 +118,10 @@ def _example(example: Example) -> str:
     return f"<h3>{escape(example.label)}</h3>{rows}"
 
 
-def _result(photo: Path, relevant: bool) -> str:  # noqa: FBT001 - a pair of the ranking
+def _result(photo: bytes, relevant: bool) -> str:  # noqa: FBT001 - a pair of the ranking
     return _picture(photo, "right" if relevant else "other")
 
 
-def _picture(photo: Path, kind: str) -> str:
-    small = render(photo.read_bytes(), limits=DecodeSettings(), max_side=_SIDE)
-    data = base64.b64encode(small).decode()
+def _picture(photo: bytes, kind: str) -> str:
+    data = base64.b64encode(photo).decode()
     return f'<img class="{kind}" alt="{kind}" src="data:image/jpeg;base64,{data}">'

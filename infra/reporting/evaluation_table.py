@@ -18,9 +18,9 @@ def lines(found: Evaluation) -> Iterator[str]:
     if found.against is None:
         yield f"{'':{_NAME}} {'model':>7}"
     else:
-        yield f"against: {found.against}; bounds hold at 95 % each, drawn by label"
+        yield f"against: {found.against}; bounds hold at 95 % each, drawn by {found.drawn_by}"
         yield f"{'':{_NAME}} {'against':>7} {'model':>7} {'gain':>8}"
-    yield from (_line(row) for row in found.rows)
+    yield from (_line(row, found.drawn_by) for row in found.rows)
 
 
 def verdict(judged: Judged | JudgedByClicks) -> Iterator[str]:
@@ -34,11 +34,11 @@ def verdict(judged: Judged | JudgedByClicks) -> Iterator[str]:
     yield f"verdict: {decision.verdict}{more}"
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, drawn_by: str) -> str:
     name = f"{row.name:{_NAME}}"
     difference = row.difference
     if row.before is None or difference is None:
         return f"{name} {row.after:7.4f}   ({row.queries} queries)"
     bounds = f"[{difference.lower:+.4f}, {difference.upper:+.4f}] p {difference.p_value:.3f}"
-    rests = f"({difference.queries} queries, {difference.clusters} labels)"
+    rests = f"({difference.queries} queries, {difference.clusters} {drawn_by}s)"
     return f"{name} {row.before:7.4f} {row.after:7.4f} {difference.point:+8.4f} {bounds} {rests}"

@@ -25,18 +25,18 @@ _BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClickQueries:
-    """q pictures that were asked by, to be asked by again."""
+class PictureQueries:
+    """q stored pictures to be asked by, and which of all pictures answer each."""
 
     anchors: NDArray[np.int32]
     """(q,) their rows among the pictures."""
     truth: JudgedPairs
-    """What was preferred for each, among all pictures; itself is no result."""
+    """What was preferred or judged for each, among all pictures; itself is no result."""
     groups: Groups
     """What each is about; of a kind that was held out, training saw no click."""
 
 
-def clicks_as_truth(pairs: ClickPairs, held_out: HeldOut, later: Mask) -> ClickQueries:
+def clicks_as_truth(pairs: ClickPairs, held_out: HeldOut, later: Mask) -> PictureQueries:
     """Ask by the anchors that training did not see, and count what was preferred as relevant.
 
     Whatever a pair's grade, its picture counts as relevant for the binary measures, since a pair is
@@ -56,11 +56,11 @@ def clicks_as_truth(pairs: ClickPairs, held_out: HeldOut, later: Mask) -> ClickQ
     )
     clicked = ~held_out.held[anchors]
     groups = Groups(clusters=held_out.clusters[anchors], clicked=clicked, slices={})
-    return ClickQueries(anchors=anchors.astype(np.int32), truth=truth, groups=groups)
+    return PictureQueries(anchors=anchors.astype(np.int32), truth=truth, groups=groups)
 
 
 def score_by_clicks(
-    features: PictureFeatures, projection: Projection, queries: ClickQueries
+    features: PictureFeatures, projection: Projection, queries: PictureQueries
 ) -> QueryScores:
     """Rank all pictures for every query under a projection of their features."""
     vectors = (features.features - projection.mean) @ projection.matrix

@@ -1,0 +1,99 @@
+"""The ground truth that a person chose in, opened queries to measure models on out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from sightline.engine.errors import SettingsInvalid
+from sightline.engine.settings import Settings
+from sightline.infra.commands.label_store import opened_store
+from sightline.infra.commands.photo_set import PhotoSet
+from sightline.infra.commands.query_set import QuerySet
+from sightline.infra.commands.truths import clicks_held_out, judged
+from sightline.training.evaluation.strength import Groups
+from sightline.training.models.candidates import Candidate
+
+
+class Truth(StrEnum):
+    """What tells which pictures are relevant for a query."""
+
+    LABELS = "labels"
+    """Equal labels of photos in a folder."""
+    CLICKS = "clicks"
+    """Clicks that a training did not see."""
+    JUDGEMENTS = "judgements"
+    """Grades that people gave, and no training saw."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TruthWishes:
+    """What is to be measured on.
+
+    Raises:
+        SettingsInvalid: what belongs to one truth is given with another, or is missing.
+    """
+
+    truth: Truth = Truth.LABELS
+    photos: Path | None = None
+    """A folder with a manifest: for labels."""
+    clicked: Path | None = None
+    """A file with the labels that training saw clicks of: then the gate can decide by labels."""
+    run: Path | None = None
+    """The folder of a training; by judgements it may be missing, then there is no gate."""
+
+    def __post_init__(self) -> None:
+        """Refuse what does not go together, or is missing."""
+        by_labels = self.truth is Truth.LABELS
+        if by_labels != (self.photos is not None):
+            raise SettingsInvalid("labels are those of --photos, which no other truth has")
+        if self.clicked is not None and not by_labels:
+            raise SettingsInvalid("--clicked names labels; of other truths the training tells it")
+        if self.truth is Truth.CLICKS and self.run is None:
+            raise SettingsInvalid("name the training whose held-out clicks are the truth: --run")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What models are measured on, and by what the gate would decide."""
+
+    queries: QuerySet
+    groups: Groups | None
+    """None: nobody knows what was clicked in training, so the gate cannot decide."""
+
+
+@contextmanager
+def measured_on(settings: Settings, wishes: TruthWishes, first: Candidate) -> Iterator[Measured]:
+    """Open the ground truth.
+
+    Args:
+        settings: the process's.
+        wishes: which truth.
+        first: any of the models that are measured.
+
+    Raises:
+        SettingsInvalid: there is nothing to measure on.
+        PartUnavailable: the log or the store did not answer.
+        RefusedToStart: the store is a directory that no process has made yet.
+    """
+    if wishes.photos is not None:
+        photos = PhotoSet(wishes.photos, settings.embedder)
+        clicked = None if wishes.clicked is None else photos.groups(_lines(wishes.clicked))
+        yield Measured(photos, clicked)
+        return
+    with opened_store(settings) as store:
+        if wishes.truth is Truth.CLICKS and wishes.run is not None:
+            found = clicks_held_out(settings, store, wishes.run, first)
+        else:
+            found = judged(settings, store, wishes.run, first)
+        yield Measured(found, None if wishes.run is None else found.groups)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise SettingsInvalid(f"cannot read the labels in {file}: {error}") from error

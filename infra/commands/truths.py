@@ -1,0 +1,149 @@
+"""What people clicked or judged in, queries to measure models on out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.engine.ports import ObjectStore
+from sightline.engine.settings import Settings
+from sightline.infra.commands.click_judging import learnt_until_ms, unseen_clicks
+from sightline.infra.commands.picture_set import PictureSet
+from sightline.infra.commands.stored_pictures import StoredPictures, some_of
+from sightline.infra.commands.train import Labels, read_labels, read_pictures
+from sightline.training.datasets.clusters import picture_clusters
+from sightline.training.datasets.features import PictureFeatures
+from sightline.training.datasets.judgements import verdicts_of
+from sightline.training.datasets.look_alikes import hash_words, look_alike_groups
+from sightline.training.datasets.pictures import Picture, uploaded_pictures
+from sightline.training.datasets.triple_rows import JUDGED
+from sightline.training.evaluation.click_truth import PictureQueries
+from sightline.training.evaluation.judged_truth import judgements_as_truth
+from sightline.training.loop.run_folder import Kind, read_kinds, read_record
+from sightline.training.loop.settings import HeadSettings
+from sightline.training.models.candidates import Candidate
+
+PICTURES = 2_000
+"""So many public pictures are ranked beside the judged ones, where no training names its own."""
+LOOK_ALIKE_BITS = HeadSettings().near_duplicate_bits
+_UNKNOWN = Kind(-1, held_out=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sides:
+    """How the pictures may be asked by, (n,) each."""
+
+    clusters: NDArray[np.int64]
+    clicked: NDArray[np.bool_]
+    """Whether training saw clicks on pictures of its kind."""
+    usable: NDArray[np.bool_]
+    """Whether a judgement on it is news to the training."""
+
+
+def clicks_held_out(
+    settings: Settings, store: ObjectStore, folder: Path, first: Candidate
+) -> PictureSet:
+    """The clicks that a training did not see: on kinds that it held out, and later ones.
+
+    What was clicked since it ended is among them. Only the pictures of the training are ranked.
+
+    Args:
+        settings: the process's.
+        store: of these settings, open.
+        folder: of the training.
+        first: any of the models that are measured.
+
+    Raises:
+        SettingsInvalid: the folder holds no training, or it left no click.
+        PartUnavailable: the log or the store did not answer.
+    """
+    record, kinds = read_record(folder), read_kinds(folder)
+    labels = read_labels(settings, store, None)
+    clicks = labels.pairs.chosen(np.asarray([name != JUDGED for name in labels.pairs.search], bool))
+
+    def queries_of(features: PictureFeatures) -> PictureQueries:
+        return unseen_clicks(clicks.among(features.images), features, record, kinds)
+
+    pictures = read_pictures(settings, labels.held)
+    seen = StoredPictures(settings, store, pictures, sorted(kinds))
+    return PictureSet(seen, first, f"clicks that {folder} did not see", queries_of)
+
+
+def judged(
+    settings: Settings, store: ObjectStore, folder: Path | None, first: Candidate
+) -> PictureSet:
+    """What people judged, whenever they did.
+
+    Args:
+        settings: the process's.
+        store: of these settings, open.
+        folder: of a training, whose kinds are those of the queries, and whose pictures are ranked
+            beside the judged ones. What it learnt from is not asked by, nor what it does not know.
+            None: k-means in the space of `first` tells the kinds, and public pictures are ranked.
+        first: any of the models that are measured.
+
+    Raises:
+        SettingsInvalid: nothing relevant was judged, or the folder holds no training.
+        PartUnavailable: the log or the store did not answer.
+    """
+    labels = read_labels(settings, store, None)
+    verdicts = verdicts_of(labels.judgements)
+    pictures = read_pictures(settings, labels.held)
+    if folder is None:
+        uploads = uploaded_pictures(labels.held.table).keys()
+        others = some_of([*(pictures.keys() - uploads)], PICTURES, seed=0)
+    else:
+        record, kinds = read_record(folder), read_kinds(folder)
+        others = [*kinds]
+
+    def queries_of(features: PictureFeatures) -> PictureQueries:
+        if folder is None:
+            sides = _all_usable(first, features, pictures)
+        else:
+            sides = _sides(features, labels, record, kinds)
+        return judgements_as_truth(
+            verdicts,
+            features.images,
+            clusters=sides.clusters,
+            clicked=sides.clicked,
+            usable=sides.usable,
+        )
+
+    images = sorted({*others, *(image for pair in verdicts for image in pair)} & pictures.keys())
+    seen = StoredPictures(settings, store, pictures, images)
+    return PictureSet(seen, first, f"{len(verdicts)} judgements of people", queries_of)
+
+
+def _sides(
+    features: PictureFeatures, labels: Labels, record: Mapping[str, Any], kinds: Mapping[str, Kind]
+) -> _Sides:
+    """By what a training knew: what it held out, or was judged since, is news to it."""
+    shown = [kinds.get(image, _UNKNOWN) for image in features.images]
+    clusters = np.asarray([kind.cluster for kind in shown], np.int64)
+    held = np.asarray([kind.held_out for kind in shown], bool)
+    until_ms = learnt_until_ms(record)
+    known = labels.pairs.among(features.images)
+    asked = known.anchor[known.issued_at_ms < until_ms]
+    taught = {each.anchor for each in labels.judgements if each.judged_at_ms < until_ms}
+    news = held | ~np.isin(features.images, sorted(taught))
+    return _Sides(
+        clusters=clusters,
+        clicked=np.isin(clusters, clusters[asked]) & ~held,
+        usable=news & (clusters != _UNKNOWN.cluster),
+    )
+
+
+def _all_usable(
+    first: Candidate, features: PictureFeatures, pictures: Mapping[str, Picture]
+) -> _Sides:
+    groups = [pictures[image].group for image in features.images]
+    alike = look_alike_groups(hash_words(features.hashes), bits=LOOK_ALIKE_BITS)
+    vectors = first.vectors(features.features).astype(np.float32)
+    clusters = picture_clusters(vectors, alike, labels=groups)
+    every = np.ones(len(features), bool)
+    return _Sides(clusters=clusters, clicked=~every, usable=every)

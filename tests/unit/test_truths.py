@@ -1,0 +1,179 @@
+"""`sightline evaluate --truth …`: clicks and judgements that a training did not see."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from sightline.engine.embedding.model_files import model_source
+from sightline.engine.errors import SettingsInvalid
+from sightline.infra.cli import models as cli
+from sightline.infra.cli.main import app
+from sightline.infra.commands import evaluate, train
+from sightline.infra.commands.click_judging import learnt_until_ms
+from sightline.infra.commands.evaluate import candidate
+from sightline.infra.commands.measured_on import Truth, TruthWishes
+from sightline.infra.commands.truths import clicks_held_out, judged
+from sightline.schemas.searches import ImageQuery
+from sightline.training.datasets.judgements import Verdict
+from sightline.training.evaluation.judged_truth import judgements_as_truth
+from sightline.training.loop.run_folder import read_record
+from tests.label_rows import at, triple
+from tests.learning import Colours
+from tests.training_place import NAMES, Place, made_place
+from tests.unit.test_pooling import head
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Pictures and clicks, a log that commands read, and `run`, a training that ended."""
+    place = made_place(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(train, "open_event_log", lambda _: place.log)
+    monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
+    source = replace(model_source(place.settings.embedder), projection=None, projection_id=None)
+    monkeypatch.setattr(train, "model_source", lambda _: source)
+    monkeypatch.setattr(cli, "load_settings", lambda: place.settings)
+    place.train("run")
+    return place
+
+
+def sightline(*words: str | Path) -> tuple[int, str]:
+    """Exit code and output of a command."""
+    run = CliRunner().invoke(app, [str(word) for word in words])
+    return run.exit_code, run.output
+
+
+def held_kinds(place: Place) -> set[str]:
+    """Pictures of kinds that the run held out."""
+    rows = csv.DictReader((place.folder / "run/pictures.csv").read_text().splitlines())
+    return {row["image"] for row in rows if row["held_out"] == "1"}
+
+
+def test_clicks_that_the_training_did_not_see_are_the_truth(place: Place) -> None:
+    """Those on kinds that it held out, and of anchors that nobody had asked by before."""
+    new = triple(
+        900,
+        anchor_id="i21",
+        positive_id="i02",
+        negative_id="i03",
+        search_id="search-new",
+        issued_at=at(5_000),
+        query=ImageQuery(image_id="i21"),
+    )
+    place.sink([new], 60)
+    first = candidate(place.settings, str(place.folder / "run"), strength=1)
+    found = clicks_held_out(place.settings, place.store, place.folder / "run", first)
+    held = held_kinds(place)
+    cut_ms = learnt_until_ms(read_record(place.folder / "run"))
+    began = {NAMES[number % 20]: number for number in reversed(range(60))}
+    late = {name for name, number in began.items() if at(number).timestamp() * 1000 >= cut_ms}
+    asked = {name for name in NAMES[:20] if name in held or name in late} | {"i21"}
+    queries = found._queries
+    assert {NAMES[row] for row in queries.anchors} == asked
+    assert held & asked
+    clicked_kinds = {NAMES[row] for row in queries.anchors[queries.groups.clicked]}
+    assert clicked_kinds == asked - held
+    assert found.truth().endswith("among 24 pictures")
+    assert len(found.scores(first)) == len(asked)
+
+
+def test_a_model_is_evaluated_by_clicks(place: Place, tmp_path: Path) -> None:
+    """The table names the truth; the gate decides; the page shows stored pictures."""
+    run, other = place.folder / "run", head(tmp_path / "h.safetensors", 1)
+    page, figures = tmp_path / "page.html", tmp_path / "metrics.json"
+    words = ("evaluate", run, "--truth", "clicks", "--against", other, "--gate")
+    code, told = sightline(*words, "--report", page, "--metrics", figures)
+    assert code == 0, told
+    assert told.startswith(f"truth: clicks that {run} did not see: ")
+    assert "drawn by kind" in told
+    assert told.splitlines()[-1].startswith("verdict: ")
+    assert set(json.loads(figures.read_text())) > {"mAP", "ndcg@24"}
+    assert "data:image/jpeg" in page.read_text()
+
+
+def test_a_model_is_released_by_judgements_only_if_they_say_so(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too few of them decide nothing."""
+    place.judge("i20", "i21", 5)
+    place.judge("i22", "i23", 4)
+    serving = candidate(place.settings, head(tmp_path / "h.safetensors", 1), strength=1)
+    named = evaluate.candidate
+    monkeypatch.setattr(
+        evaluate,
+        "candidate",
+        lambda settings, text, *, strength: (
+            serving if text == evaluate.SERVING else named(settings, text, strength=strength)
+        ),
+    )
+    run = CliRunner().invoke(
+        app, ["models", "release", "m", str(place.folder / "run"), "--truth", "judgements"]
+    )
+    assert run.output.startswith("truth: 3 judgements of people: ")
+    assert "not released" in str(run.exception)
+
+
+def test_what_was_judged_before_the_training_is_no_truth_for_it(place: Place) -> None:
+    """Unless its kind was held out, or it was judged since; without a training all of it counts."""
+    held = sorted(held_kinds(place))
+    seen = [name for name in NAMES[:20] if name not in held]
+    place.judge(held[0], seen[1], 5)
+    place.judge(seen[0], seen[2], 5)
+    first = candidate(place.settings, str(place.folder / "run"), strength=1)
+
+    def asked(folder: Path | None) -> set[str]:
+        found = judged(place.settings, place.store, folder, first)
+        return {NAMES[row] for row in found._queries.anchors}
+
+    assert asked(None) == {"i00", held[0], seen[0]}
+    assert asked(place.folder / "run") == {held[0]} | ({"i00"} & set(held))
+
+
+def test_a_mean_grade_is_cut() -> None:
+    """3.9 is not relevant, 4.3 is; what may not be asked by is not, unknown pictures are none."""
+    verdicts = {
+        ("a", "b"): Verdict(4.3, 0),
+        ("a", "c"): Verdict(3.9, 0),
+        ("a", "gone"): Verdict(5, 0),
+        ("b", "c"): Verdict(3.9, 0),
+        ("c", "a"): Verdict(5, 0),
+    }
+    made = judgements_as_truth(
+        verdicts,
+        "abc",
+        clusters=np.arange(3),
+        clicked=np.asarray([True, False, False]),
+        usable=np.asarray([True, True, False]),
+    )
+    assert made.anchors.tolist() == [0]
+    assert made.truth.grades(0, 1).tolist() == [[0, 4, 3]]
+    assert made.groups.clicked.tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"truth": Truth.CLICKS},
+        {"truth": Truth.CLICKS, "run": Path("r"), "photos": Path("p")},
+        {"truth": Truth.JUDGEMENTS, "clicked": Path("c")},
+    ],
+)
+def test_what_does_not_go_together_is_refused(wrong: dict[str, object]) -> None:
+    """A truth that lacks what it is made of, or has what belongs to another."""
+    with pytest.raises(SettingsInvalid):
+        TruthWishes(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("later", "until_ms"), [(0.1, 700), (0.0, 701)])
+def test_what_taught_a_run_is_not_news_to_it(later: float, until_ms: int) -> None:
+    """Where nothing was kept out by time, the newest pair taught, too."""
+    record = {"settings": {"later": later}, "counted": {"later_from_ms": 700}}
+    assert learnt_until_ms(record) == until_ms
