@@ -13,6 +13,7 @@ from sightline.engine.vector_index.visible import Caller
 from sightline.search_api.audit.audited import STATE
 from sightline.search_api.http.keys import KeyRing, KnownKey, bucket, require
 from sightline.search_api.http.problems import Problem, retry_after
+from sightline.search_api.http.query_parameters import refuse_doubled
 from sightline.search_api.http.rate_limit import RateLimit
 
 
@@ -90,7 +91,9 @@ class Admission:
 
 async def _caller(request: Request) -> Caller:
     admission: Admission = request.app.state.admission
-    return admission.caller(request)
+    caller = admission.caller(request)
+    refuse_doubled(request)
+    return caller
 
 
 CallerOf = Annotated[Caller, Depends(_caller)]
@@ -104,7 +107,9 @@ async def _writer(caller: CallerOf) -> Caller:
 
 async def _operator(request: Request) -> Caller:
     admission: Admission = request.app.state.admission
-    return admission.operator(request)
+    caller = admission.operator(request)
+    refuse_doubled(request)
+    return caller
 
 
 async def _insider(request: Request) -> bool:

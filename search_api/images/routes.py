@@ -14,6 +14,7 @@ from sightline.search_api.http.bodies import json_body, multipart_body
 from sightline.search_api.http.documents import ImageDocument
 from sightline.search_api.http.if_match import IfMatch
 from sightline.search_api.http.openapi import answers, body, form_of, json_of
+from sightline.search_api.http.query_parameters import InDigits
 from sightline.search_api.http.request_fields import ImageFields, ImagePatch, WaitQuery
 from sightline.search_api.images.answers import ImageAnswers, Wait
 from sightline.search_api.images.writes import ImageWrites
@@ -40,6 +41,7 @@ WaitOf = Annotated[Wait, Depends(_wait)]
 IfMatchOf = Annotated[IfMatch, Depends(_if_match)]
 VersionParameter = Annotated[
     int | None,
+    InDigits,
     Query(ge=0, le=MAX_VERSION, description="Of the delete, where you count the versions."),
 ]
 _IF_MATCH = {

@@ -19,6 +19,7 @@ from sightline.search_api.http.documents import TriplesAnswer
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers
+from sightline.search_api.http.query_parameters import InDigits
 from sightline.search_api.search.answers import image_urls
 from sightline.search_api.search.searching import ANYBODY
 
@@ -26,7 +27,7 @@ LOOKED_AT = 100
 """So many are looked up in the index at once, until there are enough that everybody may see."""
 Told = tuple[str, TripleMined]
 """A triple's id, and what it says."""
-LimitParameter = Annotated[int, Query(ge=1, le=100, description="At most so many.")]
+LimitParameter = Annotated[int, InDigits, Query(ge=1, le=100, description="At most so many.")]
 
 
 def triples_router(triples: RecentTriples, visible: VisibleIndex) -> APIRouter:

@@ -367,6 +367,25 @@ def test_a_wrong_query_parameter_is_named(world: ApiWorld, query: str) -> None:
     assert is_problem(answer, 422, field=query.partition("=")[0])
 
 
+@pytest.mark.parametrize(
+    ("method", "query", "field"),
+    [
+        ("DELETE", "version=1&version=2", "version"),
+        ("PUT", "wait=searchable&timeout_s=1&timeout_s=9", "timeout_s"),
+        ("GET", "odd=1&odd=1", "odd"),
+        ("DELETE", "version=1.0", "version"),
+        ("DELETE", "version=1_0", "version"),
+        ("DELETE", "version=%2B1", "version"),
+        ("DELETE", "version=%D9%A3", "version"),
+    ],
+)
+def test_a_query_parameter_is_read_as_strictly_as_a_body(
+    world: ApiWorld, method: str, query: str, field: str
+) -> None:
+    """Nothing is there twice, and whole numbers are digits."""
+    assert is_problem(ask(world, method, f"/v1/images/i1?{query}", files=part()), 422, field=field)
+
+
 def test_an_invented_method_is_no_series_of_its_own(world: ApiWorld) -> None:
     """Else whoever invents enough of them fills the memory with metrics."""
     for n in range(3):
