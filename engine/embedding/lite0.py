@@ -12,6 +12,8 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sightline.engine.errors import SettingsInvalid
@@ -90,6 +92,20 @@ def _blocks() -> Iterator[_Block]:
         for repeat in range(repeats):
             yield _Block(inputs, outputs, expansion, kernel, stride if repeat == 0 else 1)
             inputs = outputs
+
+
+def load_own(network: nn.Module, weights: Path) -> None:
+    """Fill the network from a safetensors file that names its tensors as it does.
+
+    Raises:
+        SettingsInvalid: unreadable or of another network.
+    """
+    try:
+        network.load_state_dict(load_file(weights))
+    except (OSError, SafetensorError) as error:
+        raise SettingsInvalid(f"embedder.weights: cannot read {weights}: {error}") from error
+    except RuntimeError as error:
+        raise SettingsInvalid(f"embedder.weights: {weights} does not fit: {error}") from error
 
 
 def read_lite0(weights: Path) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sightline.engine.embedding.lite0 import EfficientNetLite0, load_lite0
+from sightline.engine.embedding.lite0 import EfficientNetLite0, load_lite0, load_own
 from sightline.engine.embedding.normalisation import LITE0, Normalisation
 
 
@@ -75,7 +75,8 @@ def build_network(model: str, weights: Path | None, normalisation: Normalisation
     network: nn.Module
     if model == LITE0 and weights is not None:
         network = EfficientNetLite0()
-        load_lite0(network, weights)
+        load = load_own if weights.suffix == ".safetensors" else load_lite0
+        load(network, weights)
     else:
         # The default model does without: torchvision takes longer to import than torch itself.
         from sightline.engine.embedding import torchvision_networks  # noqa: PLC0415

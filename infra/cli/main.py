@@ -26,6 +26,7 @@ from sightline.infra.cli import (
     run,
     trace,
     train,
+    train_backbone,
 )
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
@@ -44,6 +45,7 @@ for commands in (
     label_stages.app,
     labels.app,
     train.app,
+    train_backbone.app,
     models.app,
     publish.app,
     moderate.app,

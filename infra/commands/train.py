@@ -87,6 +87,23 @@ class Labels:
     pairs: ClickPairs
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gathered:
+    """All that a training learns from, and the model that it begins at."""
+
+    labels: Labels
+    pictures: Mapping[str, Picture]
+    """Where each image lies, also of those that were not looked at."""
+    made: Made
+    source: ModelSource
+    runtime: Runtime
+
+    @property
+    def groups(self) -> list[str | None]:
+        """What each picture that was looked at belongs to, as its owner says."""
+        return [self.pictures[image].group for image in self.made.features.images]
+
+
 def run_training(
     settings: Settings, wishes: TrainWishes, say: Say, track: Track = untracked
 ) -> Learnt:
@@ -102,29 +119,17 @@ def run_training(
         need_tensorboard()
     with opened_store(settings) as store:
         checkpoint = begin_run(wishes.folder)
-        serving = embedder_settings(settings)
-        source = network_source(settings, serving, anew=wishes.anew)
-        runtime = network_runtime(source, serving)
-        wishes = _as_before(wishes)
-        until, from_topic = wishes.until, wishes.from_topic
-        labels = read_labels(settings, store, until, from_topic=from_topic)
-        say(f"{labels.held.table.num_rows} triples, {len(labels.pairs)} pairs")
-        pictures = read_pictures(settings, labels.held)
-        maker = feature_maker(settings, store, wishes.cache, source, runtime)
-        wanted = _wanted(wishes, labels.pairs, pictures)
-        made = maker.features_of(wanted, pictures, track=track)
-        say(f"{len(made.features)} pictures, {made.kept} of them known")
-    for reason, count in made.left_out.items():
-        say(f"{count} pictures left out: {reason}")
-    groups = [pictures[image].group for image in made.features.images]
-    start = start_of(source, made.features)
+        wishes = as_before(wishes)
+        found = gather(settings, store, wishes, say, track)
+    labels, made = found.labels, found.made
+    start = start_of(found.source, made.features)
     learning = partial(
         learn,
         labels.pairs,
         made.features,
         start,
         wishes.learning,
-        labels=groups,
+        labels=found.groups,
         checkpoint=checkpoint,
         track=track,
     )
@@ -136,11 +141,34 @@ def run_training(
         learnt = learning()
     if wishes.tensorboard is not None:
         write_events(wishes.tensorboard, learnt.trained.curve)
-    end_run(wishes.folder, learnt, _record(wishes, labels, made, source, runtime))
+    end_run(wishes.folder, learnt, record_of(wishes, found))
     return learnt
 
 
-def _as_before(wishes: TrainWishes) -> TrainWishes:
+def gather(
+    settings: Settings, store: ObjectStore, wishes: TrainWishes, say: Say, track: Track
+) -> Gathered:
+    """Read labels and pictures up to the wishes' offsets, and look at the pictures.
+
+    Raises:
+        SettingsInvalid: the model's files do not fit.
+        PartUnavailable: the log or the store did not answer.
+    """
+    serving = embedder_settings(settings)
+    source = network_source(settings, serving, anew=wishes.anew)
+    runtime = network_runtime(source, serving)
+    labels = read_labels(settings, store, wishes.until, from_topic=wishes.from_topic)
+    say(f"{labels.held.table.num_rows} triples, {len(labels.pairs)} pairs")
+    pictures = read_pictures(settings, labels.held)
+    maker = feature_maker(settings, store, wishes.cache, source, runtime)
+    made = maker.features_of(_wanted(wishes, labels.pairs, pictures), pictures, track=track)
+    say(f"{len(made.features)} pictures, {made.kept} of them known")
+    for reason, count in made.left_out.items():
+        say(f"{count} pictures left out: {reason}")
+    return Gathered(labels=labels, pictures=pictures, made=made, source=source, runtime=runtime)
+
+
+def as_before(wishes: TrainWishes) -> TrainWishes:
     """Where `like` names a run: the same, reading what that run read."""
     if wishes.until is not None or wishes.like is None:
         return wishes
@@ -285,10 +313,9 @@ def ends_of(record: Mapping[str, Any]) -> Ends:
         raise SettingsInvalid(f"the record of that training names no offsets: {error}") from error
 
 
-def _record(
-    wishes: TrainWishes, labels: Labels, made: Made, source: ModelSource, runtime: Runtime
-) -> dict[str, Any]:
+def record_of(wishes: TrainWishes, found: Gathered) -> dict[str, Any]:
     """What the head follows from: equal records mean equal heads on one machine."""
+    labels, made, source, runtime = found.labels, found.made, found.source, found.runtime
     table = labels.held.table
     offsets = sorted(labels.held.ends.items())
     return {

@@ -102,20 +102,33 @@ def test_the_default_network_needs_no_torchvision(monkeypatch: pytest.MonkeyPatc
         assert network(torch.zeros(1, 224, 224, 3, dtype=torch.uint8)).shape == (1, 1280)
 
 
+def test_the_default_network_takes_weights_of_its_own(tmp_path: Path) -> None:
+    """As a training writes them: named as the network names them."""
+    source = model_source(EmbedderSettings())
+    state = build_network(source.model, source.weights, source.normalisation).network.state_dict()
+    state["head.0.weight"] = state["head.0.weight"] * 2
+    file = tmp_path / "weights.safetensors"
+    save_file({name: value.numpy().copy() for name, value in state.items()}, file)
+    loaded = build_network(source.model, file, source.normalisation).network.state_dict()
+    assert all(torch.equal(loaded[name], state[name]) for name in state)
+
+
 def test_another_networks_weights_are_refused(tmp_path: Path) -> None:
     """A file that does not fit says how it does not."""
     file = tmp_path / "squeezenet.safetensors"
     state = models.get_model("squeezenet1_1", weights=None).state_dict()
     save_file({name: value.numpy().copy() for name, value in state.items()}, file)
-    settings = EmbedderSettings(model="resnet18", weights=file, runtime="torch-eager")
-    with pytest.raises(SettingsInvalid, match="tensors missing"):
-        open_embedder(settings, cache=tmp_path)
+    for model, says in (("resnet18", "tensors missing"), ("efficientnet_lite0", "does not fit")):
+        settings = EmbedderSettings(model=model, weights=file, runtime="torch-eager")
+        with pytest.raises(SettingsInvalid, match=says):
+            open_embedder(settings, cache=tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x10\0\0\0\0\0\0\0{}"])
-def test_unreadable_weights_are_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("name", ["weights", "weights.safetensors"])
+def test_unreadable_weights_are_refused(tmp_path: Path, content: bytes, name: str) -> None:
     """Neither a network's safetensors file nor the default model's own may be garbage."""
-    file = tmp_path / "weights"
+    file = tmp_path / name
     file.write_bytes(content)
     for model in ("resnet18", "efficientnet_lite0"):
         settings = EmbedderSettings(model=model, weights=file, runtime="torch-eager")

@@ -13,6 +13,7 @@ import typer.main
 from safetensors.numpy import save_file
 
 from sightline.infra.cli import main
+from sightline.training.backbone import run_files
 from sightline.training.loop import run_folder, training
 from sightline.training.loop.settings import HeadSettings
 from tests.conftest import ROOT
@@ -56,3 +57,19 @@ def test_the_page_s_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (tmp_path / "head.safetensors").exists()
     assert np.isfinite(names["projection"](seen.features.features)).all()
     assert names["train_head"] is training.train_head
+
+
+BACKBONE = (ROOT / "docs/backbone.md").read_text()
+TRAINED = [option for p in COMMAND.commands["train-backbone"].params for option in p.opts]
+
+
+@pytest.mark.parametrize("option", [option for option in TRAINED if option.startswith("--")])
+def test_every_option_of_a_network_s_training_has_its_line(option: str) -> None:
+    """Whoever trains a network finds what it does, and its default."""
+    assert f"| `{option}` |" in BACKBONE
+
+
+def test_every_file_of_a_network_s_run_is_named() -> None:
+    """The page says of each what it holds, as the module does."""
+    told = set(re.findall(r"^ {4}(\w+\.\w+) ", run_files.__doc__ or "", re.MULTILINE))
+    assert told == set(re.findall(r"`(\w+\.(?:safetensors|json|csv|svg))`", BACKBONE))

@@ -60,6 +60,37 @@ class Learnt:
     """(n,) which of the pairs taught."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldBack:
+    """Pairs that teach, and pairs that may judge."""
+
+    pairs: ClickPairs
+    """All of which both pictures exist, numbered by the pictures."""
+    held_out: HeldOut
+    time: TimeSplit
+    trained_on: NDArray[np.bool_]
+    """(n,) which of the pairs teach."""
+
+
+def hold_back(
+    pairs: ClickPairs,
+    features: PictureFeatures,
+    start: Projection,
+    settings: LearningSettings,
+    labels: Sequence[str | None] | None = None,
+) -> HeldBack:
+    """Keep the newest pairs and a share of the kinds from teaching; arguments as `learn`."""
+    known = pairs.among(features.images)
+    bits = settings.head.near_duplicate_bits
+    groups = look_alike_groups(hash_words(features.hashes), bits=bits)
+    seed = settings.head.seed
+    clusters = picture_clusters(projected(features, start), groups, labels=labels, seed=seed)
+    held = held_out_clusters(known, clusters, share=settings.held_out, seed=seed)
+    time = split_by_time(known, groups, later_share=settings.later)
+    trained_on = held.train & time.earlier if settings.later else held.train
+    return HeldBack(pairs=known, held_out=held, time=time, trained_on=trained_on)
+
+
 def learn(
     pairs: ClickPairs,
     features: PictureFeatures,
@@ -84,20 +115,19 @@ def learn(
     Raises:
         SettingsInvalid: as `train_head`; what is held back leaves nothing to train on.
     """
-    known = pairs.among(features.images)
-    bits = settings.head.near_duplicate_bits
-    groups = look_alike_groups(hash_words(features.hashes), bits=bits)
-    seed = settings.head.seed
-    clusters = picture_clusters(projected(features, start), groups, labels=labels, seed=seed)
-    held = held_out_clusters(known, clusters, share=settings.held_out, seed=seed)
-    time = split_by_time(known, groups, later_share=settings.later)
-    trained_on = held.train & time.earlier if settings.later else held.train
+    kept = hold_back(pairs, features, start, settings, labels)
     trained = train_head(
-        known.chosen(trained_on),
-        features.chosen(~held.held),
+        kept.pairs.chosen(kept.trained_on),
+        features.chosen(~kept.held_out.held),
         start,
         settings.head,
         checkpoint=checkpoint,
         track=track,
     )
-    return Learnt(trained=trained, pairs=known, held_out=held, time=time, trained_on=trained_on)
+    return Learnt(
+        trained=trained,
+        pairs=kept.pairs,
+        held_out=kept.held_out,
+        time=kept.time,
+        trained_on=kept.trained_on,
+    )

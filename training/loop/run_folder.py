@@ -29,6 +29,7 @@ from sightline.engine.private_files import make_private_folders
 from sightline.training.loop.curve_picture import curve_picture
 from sightline.training.loop.head import write_whole
 from sightline.training.loop.learning import Learnt
+from sightline.training.loop.training import Curve
 
 HEAD, RECORD, CHECKPOINT = "head.safetensors", "run.json", "checkpoint.safetensors"
 PICTURES = "pictures.csv"
@@ -51,13 +52,18 @@ def end_run(folder: Path, learnt: Learnt, record: Mapping[str, Any]) -> None:
     curve, held = learnt.trained.curve, learnt.held_out
     learnt.trained.head.save(folder / HEAD)
     pictures = zip(learnt.pairs.images, held.clusters, held.held.astype(int), strict=True)
-    _write_csv(folder / PICTURES, ("image", "cluster", "held_out"), pictures)
-    steps = zip(range(1, len(curve.losses) + 1), curve.losses, curve.masked, strict=True)
-    _write_csv(folder / "curve.csv", ("step", "loss", "masked"), steps)
-    write_whole(folder / "curve.svg", curve_picture(curve))
+    write_csv(folder / PICTURES, ("image", "cluster", "held_out"), pictures)
+    write_curve(folder, curve)
     told = {**record, "counted": {**record.get("counted", {}), **_counts(learnt)}}
     write_whole(folder / RECORD, json.dumps(told, indent=1, sort_keys=True).encode() + b"\n")
     (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def write_curve(folder: Path, curve: Curve) -> None:
+    """Write `curve.csv` and its picture, `curve.svg`, into the folder."""
+    steps = zip(range(1, len(curve.losses) + 1), curve.losses, curve.masked, strict=True)
+    write_csv(folder / "curve.csv", ("step", "loss", "masked"), steps)
+    write_whole(folder / "curve.svg", curve_picture(curve))
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -113,7 +119,8 @@ def _counts(learnt: Learnt) -> dict[str, int]:
     }
 
 
-def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table with its head, whole or not at all."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(head)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from sightline.engine.embedding.embedder import Features, Projection, load_projection
 from sightline.engine.embedding.model_files import ModelSource, model_source
+from sightline.engine.embedding.model_registry import PROJECTION, WEIGHTS
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
 from sightline.training.loop.head import Head
@@ -66,7 +67,8 @@ def of_file(place: Path, network: EmbedderSettings, *, strength: float) -> Candi
     """A projection or a head on disk, on the features of a network.
 
     Args:
-        place: a safetensors file, or the folder of a run with a head in it.
+        place: a safetensors file, or the folder of a run with a head, or with a network and its
+            projection, in it.
         network: what gives the features.
         strength: of a head, 0-1; a projection has none.
 
@@ -74,6 +76,9 @@ def of_file(place: Path, network: EmbedderSettings, *, strength: float) -> Candi
         SettingsInvalid: it is neither, or its files cannot be read.
     """
     file = _file(place)
+    trained = place / WEIGHTS
+    if trained.is_file():
+        network = network.model_copy(update={"weights": trained})
     source = replace(model_source(network), projection=None, projection_id=None)
     if not is_head(place):
         return Candidate(str(place), source, load_projection(file))
@@ -91,7 +96,10 @@ def is_head(place: Path) -> bool:
 
 
 def _file(place: Path) -> Path:
-    return place / HEAD_FILE if place.is_dir() else place
+    if not place.is_dir():
+        return place
+    trained = place / PROJECTION
+    return trained if trained.is_file() else place / HEAD_FILE
 
 
 def _tensors(file: Path) -> set[str]:

@@ -1,0 +1,101 @@
+"""`sightline train-backbone`: the network's own weights, from a head's run or from pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sightline.engine.errors import SettingsInvalid
+from sightline.engine.settings import load_settings
+
+app = typer.Typer()
+
+
+@app.command("train-backbone")
+def train_backbone(
+    *,
+    folder: Annotated[Path, typer.Argument(help="A new folder, or that of a training to go on.")],
+    head: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="The folder of `sightline train` that it begins at."),
+    ] = None,
+    without_clicks: Annotated[
+        bool, typer.Option("--without-clicks", help="Learn from views of public pictures alone.")
+    ] = False,
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, metavar="S", help="How far the head goes to begin with.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Chooses batches and views.")] = 0,
+    steps: Annotated[int, typer.Option(min=0, metavar="N", help="Steps.")] = 200,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Pairs in a step.")] = 64,
+    blocks: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Train the last N blocks; 0: all of them.")
+    ] = 1,
+    learning_rate: Annotated[
+        float, typer.Option(metavar="R", help="At the start; falls to 0 along half a cosine.")
+    ] = 1e-4,
+    temperature: Annotated[
+        float, typer.Option(metavar="T", help="Divides similarities; lower looks at the nearest.")
+    ] = 0.1,
+    smallest: Annotated[
+        float, typer.Option(metavar="S", help="The least share of a picture that a view shows.")
+    ] = 0.2,
+    jitter: Annotated[
+        float, typer.Option(min=0, metavar="S", help="How much a view's colours change; 0: not.")
+    ] = 0.5,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        typer.Option(help="What the network computes in; auto: bf16 where the machine can."),
+    ] = "auto",
+    chunk: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Pictures in the network at once: memory.")
+    ] = 64,
+    corpus: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Further public pictures, as negatives.")
+    ] = 2_000,
+) -> None:
+    """Train the network's last blocks with its projection. Writes FOLDER; publishes nothing.
+
+    It begins at a trained head (--head), reads what that training read and keeps out what that
+    one kept out; or, before there are clicks, it learns from two views of each picture
+    (--without-clicks). It sees pixels, not kept features: on processors that takes hundreds of
+    times as long as a head and won nothing when it was measured (docs/backbone.md).
+
+    FOLDER then has weights.safetensors and projection.safetensors. Killed, the same command goes
+    on. Several processes: `torchrun --nproc-per-node N -m sightline.infra.cli train-backbone ...`.
+
+    Next: `sightline evaluate FOLDER --against serving --photos PHOTOS`, and `sightline models
+    release NAME FOLDER`.
+    """
+    from sightline.infra.commands.backbone import (  # noqa: PLC0415 - heavy
+        BackboneWishes,
+        concrete,
+        run_backbone,
+    )
+    from sightline.infra.reporting.progress import bar  # noqa: PLC0415 - heavy
+    from sightline.training.backbone.settings import BackboneSettings  # noqa: PLC0415 - heavy
+
+    if (head is None) != without_clicks:
+        raise SettingsInvalid("name the head's run by --head, or say --without-clicks")
+    chosen = BackboneSettings(
+        seed=seed,
+        steps=steps,
+        batch=batch,
+        blocks=blocks or None,
+        learning_rate=learning_rate,
+        temperature=temperature,
+        smallest=smallest,
+        jitter=jitter,
+        precision=concrete(precision),
+        chunk=chunk,
+    )
+    wishes = BackboneWishes(
+        folder=folder, head=head, strength=strength, settings=chosen, corpus=corpus
+    )
+    losses = run_backbone(load_settings(), wishes, typer.echo, bar).curve.losses
+    if len(losses):
+        typer.echo(f"loss {losses[0]:.3f} in the first of {len(losses)} steps, {losses[-1]:.3f} in")
+        typer.echo(f"the last; {folder / 'curve.svg'} shows it")
+    typer.echo(f"the model: {folder}")

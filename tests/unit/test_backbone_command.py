@@ -1,0 +1,126 @@
+"""`sightline train-backbone`: from a head's run, or from pictures alone, to a network's folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from typer.testing import CliRunner
+
+from sightline.engine.embedding.model_files import model_source
+from sightline.engine.embedding.networks import Normalised
+from sightline.engine.embedding.normalisation import IMAGENET
+from sightline.engine.errors import SettingsInvalid
+from sightline.engine.settings import EmbedderSettings
+from sightline.infra.cli import main
+from sightline.infra.commands import backbone, train
+from sightline.infra.commands.backbone import BackboneWishes, run_backbone
+from sightline.training.backbone.settings import BackboneSettings
+from sightline.training.models.candidates import of_file
+from tests.learning import Colours
+from tests.training_place import BUCKET, NAMES, Place, clicked, made_place
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Pictures and clicks, seen by a network of sixteen features."""
+    place = made_place(tmp_path)
+    monkeypatch.setattr(train, "open_event_log", lambda _: place.log)
+    monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
+    source = replace(model_source(place.settings.embedder), projection=None, projection_id=None)
+    monkeypatch.setattr(train, "model_source", lambda _: source)
+    return place
+
+
+class Means(torch.nn.Module):
+    """A network of sixteen features in two blocks, the mean of each map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.first = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 32, 32), torch.nn.ReLU())
+        self.last = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, 3, size, size) normalised to (n, 16)."""
+        maps: torch.Tensor = self.last(self.first(pixels))
+        return maps.mean(dim=(2, 3))
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place's network as one that can be trained."""
+    monkeypatch.setattr(backbone, "build_network", lambda *_: Normalised(Means(), IMAGENET).eval())
+
+
+def of_backbone(place: Place, name: str, **changes: Any) -> dict[str, bytes]:
+    """Train the network from a head's run; its files' bytes by name."""
+    settings = BackboneSettings(steps=2, batch=2, corpus=1, jitter=0, checkpoint_every=1)
+    wishes = BackboneWishes(
+        folder=place.folder / name,
+        head=place.folder / "head",
+        settings=settings,
+        corpus=4,
+        cache=place.folder / "cache",
+    )
+    run_backbone(place.settings, replace(wishes, **changes), lambda _: None)
+    return {path.name: path.read_bytes() for path in (place.folder / name).iterdir()}
+
+
+@pytest.mark.usefixtures("network")
+def test_a_network_is_trained_from_a_head_s_run(place: Place) -> None:
+    """On the pictures that the head saw and no others; equal runs are equal files."""
+    head = place.train("head")
+    place.sink([clicked(60), clicked(61)], 60)
+    files = of_backbone(place, "run")
+    assert files["pictures.csv"] == head["pictures.csv"]
+    record = json.loads(files["run.json"])
+    assert record["counted"]["triples"] == 60
+    assert (record["settings"]["backbone"]["blocks"], record["settings"]["held_out"]) == (1, 0.3)
+    assert of_backbone(place, "again") == files
+    changed = {
+        name
+        for name, value in load_file(place.folder / "run/weights.safetensors").items()
+        if not np.array_equal(value, Means().state_dict()[name].numpy())
+    }
+    assert changed == {"last.0.weight", "last.0.bias"}
+    model = of_file(place.folder / "run", EmbedderSettings(), strength=0.5)
+    assert model.source.weights == place.folder / "run/weights.safetensors"
+    assert model.projection is not None
+    assert model.projection.matrix.shape == (16, 16)
+
+
+@pytest.mark.usefixtures("network")
+def test_a_network_is_trained_without_clicks(place: Place) -> None:
+    """Before there are any: on every public picture, none of which is kept out."""
+    for record in place.store.list(BUCKET, "labels/"):
+        place.store.delete(BUCKET, record.key)
+    files = of_backbone(place, "cold", head=None, corpus=24)
+    rows = list(csv.DictReader(files["pictures.csv"].decode().splitlines()))
+    assert [row["image"] for row in rows] == list(NAMES)
+    assert {row["held_out"] for row in rows} == {"0"}
+
+
+def test_a_network_s_training_says_what_it_begins_at(tmp_path: Path) -> None:
+    """A head's run or nothing, and not both."""
+    for options in ([], ["--head", str(tmp_path), "--without-clicks"]):
+        command = ["train-backbone", str(tmp_path / "run"), *options]
+        with pytest.raises(SettingsInvalid, match="--without-clicks"):
+            CliRunner().invoke(main.app, command, catch_exceptions=False)
+
+
+def test_a_head_of_another_model_is_no_beginning(place: Place) -> None:
+    """The kinds that it held out cannot be told from another model's space."""
+    place.train("head")
+    record = json.loads((place.folder / "head/run.json").read_text())
+    record["start"]["weights"] = "0" * 64
+    (place.folder / "head/run.json").write_text(json.dumps(record))
+    with pytest.raises(SettingsInvalid, match="another model than the one that serves"):
+        of_backbone(place, "run")

@@ -1,0 +1,55 @@
+"""A trained network in, its folder out.
+
+::
+
+    weights.safetensors      every tensor of the network, as `embedder.weights` takes them
+    projection.safetensors   mean and matrix, as `embedder.projection` takes them
+    run.json                 what it follows from, and what was counted
+    pictures.csv             each picture's kind, and whether that kind was held out of training
+    curve.csv                loss and share of masked candidates, step by step
+    curve.svg                the same loss, drawn
+
+`run.json` is written last: a folder without it is a run that did not end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+from safetensors.torch import save as save_tensors
+
+from sightline.training.backbone.training import TrainedBackbone
+from sightline.training.loop.head import write_whole
+from sightline.training.loop.run_folder import CHECKPOINT, RECORD, write_csv, write_curve
+
+WEIGHTS, PROJECTION = "weights.safetensors", "projection.safetensors"
+
+
+def end_backbone_run(
+    folder: Path,
+    trained: TrainedBackbone,
+    pictures: Iterable[tuple[str, int, int]],
+    record: Mapping[str, Any],
+) -> None:
+    """Write every file, the record last, and remove the checkpoint.
+
+    Args:
+        folder: begun by `begin_run`.
+        trained: what came out.
+        pictures: id, kind, and 1 where the kind was held out.
+        record: what it follows from.
+    """
+    tensors = {name: value.contiguous() for name, value in trained.network.items()}
+    write_whole(folder / WEIGHTS, save_tensors(tensors))
+    projection = trained.projection
+    mapped = {"mean": projection.mean, "matrix": np.ascontiguousarray(projection.matrix)}
+    write_whole(folder / PROJECTION, save(mapped))
+    write_csv(folder / "pictures.csv", ("image", "cluster", "held_out"), pictures)
+    write_curve(folder, trained.curve)
+    write_whole(folder / RECORD, json.dumps(record, indent=1, sort_keys=True).encode() + b"\n")
+    (folder / CHECKPOINT).unlink(missing_ok=True)

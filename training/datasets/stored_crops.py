@@ -1,0 +1,70 @@
+"""Pictures in the object store in, crops of any of them out, decoded each time they are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.engine.framing import Framing
+from sightline.engine.pictures.prepare import prepare
+from sightline.engine.ports import ObjectStore
+from sightline.engine.settings import DecodeSettings
+from sightline.training.datasets.pictures import Picture
+
+_SPARE = 256 / 224
+"""Crops are larger than what the network sees by this, so that a view of most of it is sharp."""
+
+
+class StoredCrops:
+    """The `Crops` of a training on pixels; nothing of them is kept.
+
+    Args:
+        store: holds the pictures.
+        pictures: where each lies, by row; known to be readable.
+        hashes: the perceptual hash of each.
+        framing: of what the network sees in the end.
+        limits: of what is decoded.
+        threads: that decode at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        pictures: Sequence[Picture],
+        hashes: tuple[str, ...],
+        framing: Framing,
+        limits: DecodeSettings,
+        threads: int,
+    ) -> None:
+        side = round(framing.size * _SPARE)
+        whole: int | Literal["stretch"] = "stretch" if framing.short_side == "stretch" else side
+        self._store = store
+        self._pictures = pictures
+        self._framing = Framing(side, whole, framing.interpolation)
+        self._limits = limits
+        self._threads = threads
+        self.hashes = hashes
+        """See `Crops.hashes`."""
+
+    def of(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """See `Crops.of`.
+
+        Raises:
+            ObjectMissing, ObjectDenied, BadImage: a picture has gone or changed since it was looked
+                at; the command's repeat goes on without it.
+            PartUnavailable: the store did not answer.
+        """
+        distinct, places = np.unique(rows, return_inverse=True)
+        with ThreadPoolExecutor(self._threads) as threads:
+            crops = list(threads.map(self._crop, distinct.tolist()))
+        return np.stack(crops)[places]
+
+    def _crop(self, row: int) -> NDArray[np.uint8]:
+        picture = self._pictures[row]
+        data = self._store.get(picture.bucket, picture.key, max_bytes=self._limits.max_bytes)
+        return prepare(data, limits=self._limits, framing=self._framing, box=picture.crop).crop
