@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from benchmarks.harness import Figure, percentile, ratio, report
 from sightline.engine.records import (
     GenerationSpec,
+    ImageStage,
     IndexedImage,
     SearchRequest,
-    Stage,
     TagFilter,
     WinnerLocation,
 )
@@ -104,7 +104,7 @@ def indexed(number: int, vector: NDArray[np.float32]) -> IndexedImage:
         event_id=name,
         event_source="benchmark",
         tie=tie(state, name),
-        stage=Stage.FINAL,
+        stage=ImageStage.FINAL,
         outcome=Outcome.INDEXED,
         occurred=now,
         appended=now,

@@ -31,8 +31,8 @@ from benchmarks.photo_models import photo_site
 from sightline.engine.event_log.partitions import partition_of
 from sightline.producers.click_simulator.attack import Attack
 from sightline.producers.click_simulator.catalogue import (
-    Catalogue,
     CatalogueShape,
+    SearchedCatalogue,
     SimulatedCatalogue,
 )
 from sightline.producers.click_simulator.simulated_log import SimulatedLog, Site
@@ -171,12 +171,12 @@ CASES: tuple[tuple[str, Guards], ...] = (
 )
 
 
-def made_up() -> Catalogue:
+def made_up() -> SearchedCatalogue:
     """The catalogue of chance: 60 labels, each image as likely wrong as another."""
     return SimulatedCatalogue(CatalogueShape(), SEED)
 
 
-def table(events: int, catalogue: Catalogue) -> str:
+def table(events: int, catalogue: SearchedCatalogue) -> str:
     """The table as Markdown."""
     rules = LabelRules()
     pictures = catalogue.pictures

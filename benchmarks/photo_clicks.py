@@ -17,7 +17,7 @@ from benchmarks.photo_features import LabelledPhotos
 from sightline.engine.embedding.embedder import Features
 from sightline.engine.label_data.triple_columns import Row, triple_row, triples_table
 from sightline.engine.records import Message
-from sightline.producers.click_simulator.catalogue import Picture
+from sightline.producers.click_simulator.catalogue import SimulatedPicture
 from sightline.producers.click_simulator.ranked_catalogue import RankedCatalogue
 from sightline.producers.click_simulator.simulated_log import SimulatedLog, Site
 from sightline.producers.click_simulator.truth import Truth
@@ -91,7 +91,7 @@ def catalogue_of(
     """
     columns = (photos.images, photos.labels, photos.hashes, photos.families)
     pictures = [
-        Picture(image, label, bits, family=family if families else "")
+        SimulatedPicture(image, label, bits, family=family if families else "")
         for image, label, bits, family in zip(*(c.tolist() for c in columns), strict=True)
     ]
     nearest = NearestPhotos(photos.images.tolist(), vectors)

@@ -109,7 +109,7 @@ class StoredObject:
     """User metadata, names in lower case without `x-amz-meta-`."""
 
 
-class Stage(IntEnum):
+class ImageStage(IntEnum):
     """How far a version has been applied: hiding comes first, before and without the bytes."""
 
     PROVISIONAL = 0
@@ -216,7 +216,7 @@ class IndexedImage:
     event_id: str
     event_source: str
     tie: int
-    stage: Stage
+    stage: ImageStage
     outcome: Outcome
     """INDEXED, HIDDEN, REJECTED or DELETED."""
     occurred: datetime

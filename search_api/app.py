@@ -29,7 +29,7 @@ from sightline.search_api.http.admission import Admission
 from sightline.search_api.http.body_deadline import BodyDeadline
 from sightline.search_api.http.body_limit import BodyLimit
 from sightline.search_api.http.keys import KeyRing
-from sightline.search_api.http.observed import Observed
+from sightline.search_api.http.observed import ObservedRequests
 from sightline.search_api.http.rate_limit import RateLimit
 from sightline.search_api.http.reads import Reads
 from sightline.search_api.images.answers import ImageAnswers
@@ -260,7 +260,7 @@ def _add_middleware(app: FastAPI, deps: ApiDependencies, audit: AuditLog) -> Non
         )
     app.add_middleware(Reads)
     app.add_middleware(Audited, audit=audit)
-    app.add_middleware(Observed, metrics=deps.metrics)
+    app.add_middleware(ObservedRequests, metrics=deps.metrics)
 
 
 def _lifespan(

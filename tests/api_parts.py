@@ -26,9 +26,9 @@ from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import (
     GenerationSpec,
+    ImageStage,
     IndexedDecision,
     IndexedImage,
-    Stage,
     WinnerLocation,
 )
 from sightline.engine.settings import ApiKey, ApiSettings, DecodeSettings, IndexSettings, Scope
@@ -205,7 +205,7 @@ class ApiWorld:
             event_id=event.id,
             event_source=event.source,
             tie=tie(state, event.id),
-            stage=Stage.FINAL,
+            stage=ImageStage.FINAL,
             outcome=Outcome.DELETED,
             occurred=event.time,
             appended=now,

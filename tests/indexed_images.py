@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from sightline.engine.records import (
     GenerationSpec,
+    ImageStage,
     IndexedDecision,
     IndexedImage,
     SearchRequest,
-    Stage,
     TagFilter,
     WinnerLocation,
 )
@@ -72,7 +72,7 @@ def image(  # every argument has a default: a test names only what it is about
     kind: Kind = Kind.PUBLIC,
     *,
     event_id: str | None = None,
-    stage: Stage = Stage.FINAL,
+    stage: ImageStage = ImageStage.FINAL,
     tags: tuple[str, ...] = (),
     owner_id: str | None = None,
     vector: NDArray[np.float32] | None = None,
@@ -102,7 +102,7 @@ def image(  # every argument has a default: a test names only what it is about
         height=None if bare else 480,
         vector=None if bare else made,
     )
-    if stage is Stage.PROVISIONAL and built.outcome is Outcome.INDEXED:
+    if stage is ImageStage.PROVISIONAL and built.outcome is Outcome.INDEXED:
         return replace(built, outcome=Outcome.HIDDEN)
     return built
 

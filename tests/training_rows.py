@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from sightline.engine.label_data.judgements import Judgement
+from sightline.engine.label_data.judgements import Grade
 from sightline.engine.label_data.triple_columns import TRIPLES
 
 _FILLED: dict[str, Any] = {
@@ -56,9 +56,9 @@ def table(rows: list[dict[str, Any]]) -> pa.Table:
 
 def judgement(
     anchor: str, image: str, grade: int, *, judge: str = "key~ann", minute: int = 0, event: str = ""
-) -> Judgement:
+) -> Grade:
     """A person's grade, given a minute after 1970 began."""
-    return Judgement(
+    return Grade(
         anchor=anchor,
         image=image,
         grade=grade,

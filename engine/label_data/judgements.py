@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Grade:
     """One person's grade of an image for an anchor."""
 
     anchor: str
@@ -47,7 +47,7 @@ class Judgement:
         return self.judged_at_ms, self.event_id
 
 
-def judgements_of(messages: Iterable[Message]) -> tuple[Judgement, ...]:
+def judgements_of(messages: Iterable[Message]) -> tuple[Grade, ...]:
     """Read the grades of a topic, without those that an erased judge gave before the erasure.
 
     Args:
@@ -56,7 +56,7 @@ def judgements_of(messages: Iterable[Message]) -> tuple[Judgement, ...]:
     Returns:
         Grades in the log's order; of records said twice, each.
     """
-    found: list[Judgement] = []
+    found: list[Grade] = []
     erased: dict[str, int] = {}
     for message in messages:
         try:
@@ -71,9 +71,9 @@ def judgements_of(messages: Iterable[Message]) -> tuple[Judgement, ...]:
     return tuple(j for j in found if j.judged_at_ms >= erased.get(_person(j.judge), 0))
 
 
-def latest_of(judgements: Iterable[Judgement]) -> dict[Pair, dict[str, Judgement]]:
+def latest_of(judgements: Iterable[Grade]) -> dict[Pair, dict[str, Grade]]:
     """The grade of each judge that holds, by pair and judge, whatever the order of the records."""
-    latest: dict[Pair, dict[str, Judgement]] = {}
+    latest: dict[Pair, dict[str, Grade]] = {}
     for judgement in judgements:
         _keep_latest(latest, judgement)
     return latest
@@ -83,7 +83,7 @@ class HeldJudgements:
     """The grades that hold so far: one per judge and pair; safe across threads."""
 
     def __init__(self) -> None:
-        self._held: dict[Pair, dict[str, Judgement]] = {}
+        self._held: dict[Pair, dict[str, Grade]] = {}
         self._erased: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -102,7 +102,7 @@ class HeldJudgements:
             elif isinstance(event.data, UserErased):
                 self._erase(event.data.user_pseudonym, milliseconds(event.data.erased_at))
 
-    def of(self, pairs: Iterable[Pair]) -> dict[Pair, dict[str, Judgement]]:
+    def of(self, pairs: Iterable[Pair]) -> dict[Pair, dict[str, Grade]]:
         """What each judge says of some pairs; pairs that nobody judged are left out."""
         with self._lock:
             return {pair: dict(self._held[pair]) for pair in pairs if self._held.get(pair)}
@@ -137,15 +137,15 @@ class JudgementsFollower:
             self.judgements.add(message)
 
 
-def _keep_latest(latest: dict[Pair, dict[str, Judgement]], judgement: Judgement) -> None:
+def _keep_latest(latest: dict[Pair, dict[str, Grade]], judgement: Grade) -> None:
     by_judge = latest.setdefault(judgement.pair, {})
     before = by_judge.get(judgement.judge)
     if before is None or judgement.later > before.later:
         by_judge[judgement.judge] = judgement
 
 
-def _judgement(data: RelevanceJudged, event_id: str) -> Judgement:
-    return Judgement(
+def _judgement(data: RelevanceJudged, event_id: str) -> Grade:
+    return Grade(
         anchor=data.anchor_id,
         image=data.image_id,
         grade=data.grade,

@@ -286,12 +286,12 @@ def _evaluate_by_clicks(folder: Path, metrics: Path | None) -> None:
 def _wishes(
     truth: str | None, *, photos: Path | None, clicked: Path | None, run: Path | None
 ) -> TruthWishes:
-    from sightline.infra.commands.measured_on import Truth, TruthWishes  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.measured_on import GroundTruth, TruthWishes  # noqa: PLC0415 - heavy
 
     chosen = truth or LABELS
-    if chosen not in {each.value for each in Truth}:
+    if chosen not in {each.value for each in GroundTruth}:
         raise typer.BadParameter("the truth is labels, clicks or judgements")
-    return TruthWishes(truth=Truth(chosen), photos=photos, clicked=clicked, run=run)
+    return TruthWishes(truth=GroundTruth(chosen), photos=photos, clicked=clicked, run=run)
 
 
 def _release_line(event: Event[ModelReleased]) -> str:

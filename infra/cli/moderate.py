@@ -11,7 +11,7 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.object_store.catalogue import Decisions
 from sightline.infra.cli.publish import SOURCE
 from sightline.producers.connect import connect
-from sightline.producers.images.moderation import ADMIN, ImageModeration, Verdict
+from sightline.producers.images.moderation import ADMIN, ImageModeration, OperatorVerdict
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Moderation
 
@@ -36,7 +36,7 @@ def moderate(
         )
         try:
             decided = moderation.decide(
-                image_id, Verdict(moderation=verdict, decided_by=by, reason=reason)
+                image_id, OperatorVerdict(moderation=verdict, decided_by=by, reason=reason)
             )
         except ValidationError as error:
             raise SettingsInvalid(str(ContractError.of(error))) from error

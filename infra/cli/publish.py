@@ -18,7 +18,7 @@ from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.settings import Settings, load_settings
 from sightline.infra.cli.stopping import stop_on_signals
 from sightline.infra.commands.index_through_owner import known_through
-from sightline.producers.backfill.ends import End
+from sightline.producers.backfill.ends import FileEnd
 from sightline.producers.backfill.files import SCHEME
 from sightline.producers.backfill.names import printable
 from sightline.producers.backfill.record import BackfillSummary
@@ -26,7 +26,7 @@ from sightline.producers.backfill.run import BackfillOptions, run_backfill
 from sightline.producers.connect import connect
 from sightline.producers.images.catalogue_writes import Known
 from sightline.producers.images.catalogued import CataloguedImages
-from sightline.producers.images.outcomes import Ended, await_outcomes
+from sightline.producers.images.outcomes import EndedVersion, await_outcomes
 from sightline.producers.images.published import Published
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.upload_files import FileUploaded, upload_files
@@ -129,7 +129,7 @@ def _applied(settings: Settings, published: list[Published], timeout_s: float) -
     return sum(end.applied for end in ended)
 
 
-def _tell_end(end: Ended) -> None:
+def _tell_end(end: EndedVersion) -> None:
     after = "" if end.freshness is None else f" after {end.freshness.total_seconds():.2f} s"
     said = _SAID_OF.get(end.outcome, str(end.outcome)) + (f": {end.reason}" if end.reason else "")
     name = f"{end.published.image_id} version {end.published.version}"
@@ -197,16 +197,16 @@ def backfill(
 
 
 def _tell_backfill(summary: BackfillSummary) -> None:
-    for end in End:
+    for end in FileEnd:
         if summary.counts[end]:
             typer.echo(f"{end:>12} {summary.counts[end]}")
     if summary.unsupported:
-        more = _more(summary.counts[End.UNSUPPORTED] - len(summary.unsupported))
+        more = _more(summary.counts[FileEnd.UNSUPPORTED] - len(summary.unsupported))
         named = ", ".join(printable(path) for path in summary.unsupported)
         typer.echo(f"no still pictures by their names: {named}{more}", err=True)
     for skipped in summary.skipped:
         typer.echo(f"skipped: {printable(skipped.path)}: {skipped.reason}", err=True)
-    if more := _more(summary.counts[End.SKIPPED] - len(summary.skipped)):
+    if more := _more(summary.counts[FileEnd.SKIPPED] - len(summary.skipped)):
         typer.echo(f"skipped:{more} (--hidden, or a manifest, publishes them)", err=True)
     for failure in summary.failures[:_FAILURES_SHOWN]:
         typer.echo(f"failed: {printable(failure.path)}: {printable(failure.reason)}", err=True)

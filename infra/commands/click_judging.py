@@ -30,7 +30,7 @@ from sightline.training.evaluation.click_truth import (
     clicks_as_truth,
     score_by_clicks,
 )
-from sightline.training.evaluation.gate import Decision, GateLimits, decide
+from sightline.training.evaluation.gate import GateDecision, GateLimits, decide
 from sightline.training.evaluation.retrieval import QueryScores
 from sightline.training.evaluation.served import ServedAsBuilt, compare_served
 from sightline.training.evaluation.strength import (
@@ -41,7 +41,7 @@ from sightline.training.evaluation.strength import (
     evidence,
 )
 from sightline.training.loop.head import Head
-from sightline.training.loop.run_folder import HEAD, Kind, read_kinds, read_record
+from sightline.training.loop.run_folder import HEAD, PictureKind, read_kinds, read_record
 from sightline.training.models.candidates import Candidate, of_settings
 from sightline.training.models.released_head import Crops, vectors_as_served
 
@@ -56,7 +56,7 @@ class JudgedByClicks:
     model: Candidate
     """At the strength that was decided on."""
     strength: float
-    decision: Decision
+    decision: GateDecision
     metrics: Mapping[str, float]
     """Every measure of it, over the clicks that it did not see."""
     taken_back: int
@@ -157,7 +157,7 @@ def unseen_clicks(
     pairs: ClickPairs,
     features: PictureFeatures,
     record: Mapping[str, Any],
-    kinds: Mapping[str, Kind],
+    kinds: Mapping[str, PictureKind],
 ) -> PictureQueries:
     """The clicks on kinds that the run held out, and those by anchors that came after its last.
 

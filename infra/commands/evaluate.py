@@ -14,7 +14,7 @@ from sightline.infra.commands.measured_on import Measured
 from sightline.infra.commands.models import naming, network_of
 from sightline.infra.commands.query_set import QuerySet
 from sightline.schemas.models import GateLine
-from sightline.training.evaluation.gate import Decision, GateLimits, Verdict, decide
+from sightline.training.evaluation.gate import GateDecision, GateLimits, GateVerdict, decide
 from sightline.training.evaluation.strength import (
     CAREFUL,
     STRENGTHS,
@@ -49,18 +49,18 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class JudgedModel:
     """A model with the gate's word on it."""
 
     model: Candidate
     strength: float | None
     """The one that was decided on; None: a projection, which has none."""
-    decision: Decision
+    decision: GateDecision
 
     @property
     def released(self) -> bool:
         """Whether every rule of the gate let it pass."""
-        return self.decision.verdict is Verdict.RELEASED
+        return self.decision.verdict is GateVerdict.RELEASED
 
 
 def candidate(settings: Settings, text: str, *, strength: float) -> Candidate:
@@ -100,7 +100,7 @@ def evaluate(queries: QuerySet, model: Candidate, against: Candidate | None) -> 
     )
 
 
-def judge(settings: Settings, on: Measured, text: str, against: Candidate) -> Judged:
+def judge(settings: Settings, on: Measured, text: str, against: Candidate) -> JudgedModel:
     """What the gate says of a model; of a trained head, at the strength that is chosen for it.
 
     Args:
@@ -126,10 +126,10 @@ def judge(settings: Settings, on: Measured, text: str, against: Candidate) -> Ju
     served = queries.as_served(model)
     found = evidence(before, after[chosen.strength], groups, served, among=chosen.deciding)
     strength = chosen.strength if head else None
-    return Judged(model=model, strength=strength, decision=decide(found, LIMITS))
+    return JudgedModel(model=model, strength=strength, decision=decide(found, LIMITS))
 
 
-def gate_lines(decision: Decision) -> tuple[GateLine, ...]:
+def gate_lines(decision: GateDecision) -> tuple[GateLine, ...]:
     """The decision as the event of a release tells it."""
     return tuple(
         GateLine(rule=line.rule, outcome=line.outcome.value, says=line.says)

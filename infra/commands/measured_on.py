@@ -18,7 +18,7 @@ from sightline.training.evaluation.strength import Groups
 from sightline.training.models.candidates import Candidate
 
 
-class Truth(StrEnum):
+class GroundTruth(StrEnum):
     """What tells which pictures are relevant for a query."""
 
     LABELS = "labels"
@@ -37,7 +37,7 @@ class TruthWishes:
         SettingsInvalid: what belongs to one truth is given with another, or is missing.
     """
 
-    truth: Truth = Truth.LABELS
+    truth: GroundTruth = GroundTruth.LABELS
     photos: Path | None = None
     """A folder with a manifest: for labels."""
     clicked: Path | None = None
@@ -47,12 +47,12 @@ class TruthWishes:
 
     def __post_init__(self) -> None:
         """Refuse what does not go together, or is missing."""
-        by_labels = self.truth is Truth.LABELS
+        by_labels = self.truth is GroundTruth.LABELS
         if by_labels != (self.photos is not None):
             raise SettingsInvalid("labels are those of --photos, which no other truth has")
         if self.clicked is not None and not by_labels:
             raise SettingsInvalid("--clicked names labels; of other truths the training tells it")
-        if self.truth is Truth.CLICKS and self.run is None:
+        if self.truth is GroundTruth.CLICKS and self.run is None:
             raise SettingsInvalid("name the training whose held-out clicks are the truth: --run")
 
 
@@ -85,7 +85,7 @@ def measured_on(settings: Settings, wishes: TruthWishes, first: Candidate) -> It
         yield Measured(photos, clicked)
         return
     with opened_store(settings) as store:
-        if wishes.truth is Truth.CLICKS and wishes.run is not None:
+        if wishes.truth is GroundTruth.CLICKS and wishes.run is not None:
             found = clicks_held_out(settings, store, wishes.run, first)
         else:
             found = judged(settings, store, wishes.run, first)

@@ -35,9 +35,9 @@ from sightline.training.models.candidates import Candidate
 from sightline.training.models.released_head import registered
 from sightline.training.retraining.state import (
     Attempt,
+    AttemptOutcome,
     Ended,
     JudgedHead,
-    Outcome,
     as_ends,
 )
 
@@ -107,7 +107,7 @@ class TrainingWork:
             raise SightlineError(f"{folder} holds no training that ended")
         return JudgedHead(
             head=head,
-            outcome=Outcome(judged.decision.verdict.value),
+            outcome=AttemptOutcome(judged.decision.verdict.value),
             strength=judged.strength,
             needs=judged.decision.needs,
             lines=gate_lines(judged.decision),

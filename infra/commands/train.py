@@ -20,7 +20,7 @@ from sightline.engine.embedding.model_files import ModelSource, model_source
 from sightline.engine.embedding.registered_models import reference_in
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
 from sightline.engine.event_log.embedded.journal import JOURNAL_FILE, as_messages, winners_in
-from sightline.engine.label_data.judgements import Judgement, judgements_of
+from sightline.engine.label_data.judgements import Grade, judgements_of
 from sightline.engine.label_data.propensity import PropensityCurve, latest_curve
 from sightline.engine.label_data.triple_table import Ends, HeldTriples, read_held
 from sightline.engine.label_data.triple_topic import held_in
@@ -82,7 +82,7 @@ class Labels:
     """What people did and said, and how far it was read."""
 
     held: HeldTriples
-    judgements: tuple[Judgement, ...]
+    judgements: tuple[Grade, ...]
     propensity: PropensityCurve | None
     pairs: ClickPairs
 
@@ -222,7 +222,7 @@ def read_labels(
     return Labels(held=held, judgements=judgements, propensity=propensity, pairs=pairs)
 
 
-def read_judgements(settings: Settings) -> tuple[Judgement, ...]:
+def read_judgements(settings: Settings) -> tuple[Grade, ...]:
     """Reads whatever people judged, and erasures of judges. Raises `PartUnavailable`."""
     return judgements_of(_messages(settings, (JUDGEMENTS.name,)))
 

@@ -24,14 +24,14 @@ from sightline.training.datasets.pictures import Picture, uploaded_pictures
 from sightline.training.datasets.triple_rows import JUDGED
 from sightline.training.evaluation.click_truth import PictureQueries
 from sightline.training.evaluation.judged_truth import judgements_as_truth
-from sightline.training.loop.run_folder import Kind, read_kinds, read_record
+from sightline.training.loop.run_folder import PictureKind, read_kinds, read_record
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.models.candidates import Candidate
 
 PICTURES = 2_000
 """So many public pictures are ranked beside the judged ones, where no training names its own."""
 LOOK_ALIKE_BITS = HeadSettings().near_duplicate_bits
-_UNKNOWN = Kind(-1, held_out=False)
+_UNKNOWN = PictureKind(-1, held_out=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +120,10 @@ def judged(
 
 
 def _sides(
-    features: PictureFeatures, labels: Labels, record: Mapping[str, Any], kinds: Mapping[str, Kind]
+    features: PictureFeatures,
+    labels: Labels,
+    record: Mapping[str, Any],
+    kinds: Mapping[str, PictureKind],
 ) -> _Sides:
     """By what a training knew: what it held out, or was judged since, is news to it."""
     shown = [kinds.get(image, _UNKNOWN) for image in features.images]

@@ -28,25 +28,25 @@ _MOMENT_S = 20.0
 
 
 @dataclass(frozen=True)
-class Step:
+class ToolStep:
     """How to get one tool, and what that takes where it is not there yet."""
 
     get: Callable[[], Path]
     takes: str
 
 
-STEPS: Mapping[str, Step] = {
-    "MinIO": Step(
+STEPS: Mapping[str, ToolStep] = {
+    "MinIO": ToolStep(
         minio_binary,
         "built from source with Go, once: 2 minutes on two quiet cores, 13 on a slow busy machine",
     ),
-    "Kafka": Step(kafka_jars, "43 MB fetched by Maven, once"),
-    "Java": Step(lambda: locate(JAVA), "installed by apt-get, once"),
-    "Chromium": Step(lambda: locate(CHROMIUM), "installed by apt-get, once"),
+    "Kafka": ToolStep(kafka_jars, "43 MB fetched by Maven, once"),
+    "Java": ToolStep(lambda: locate(JAVA), "installed by apt-get, once"),
+    "Chromium": ToolStep(lambda: locate(CHROMIUM), "installed by apt-get, once"),
 }
 
 
-def prepare(steps: Mapping[str, Step] = STEPS) -> int:
+def prepare(steps: Mapping[str, ToolStep] = STEPS) -> int:
     """Run the steps side by side; 0, or 2 with one line for each tool that is missing."""
     there: list[str] = []
     # Daemons, and no pool: at its end, Python waits for the threads of every pool.
@@ -61,7 +61,7 @@ def prepare(steps: Mapping[str, Step] = STEPS) -> int:
     return 0 if len(there) == len(steps) else MISSING
 
 
-def prepare_while(command: Sequence[str], steps: Mapping[str, Step] = STEPS) -> int:
+def prepare_while(command: Sequence[str], steps: Mapping[str, ToolStep] = STEPS) -> int:
     """Run the steps beside a command; its exit code. A tool that is missing fails who needs it."""
     preparing = threading.Thread(target=prepare, args=(steps,), daemon=True)
     preparing.start()
@@ -70,7 +70,7 @@ def prepare_while(command: Sequence[str], steps: Mapping[str, Step] = STEPS) -> 
     return subprocess.run([*command, *late], check=False).returncode  # noqa: S603 - Makefile's own
 
 
-def _run(name: str, step: Step, there: list[str]) -> None:
+def _run(name: str, step: ToolStep, there: list[str]) -> None:
     started = time.monotonic()
     telling = threading.Timer(_MOMENT_S / 8, _tell, (name, step.takes))
     telling.daemon = True

@@ -10,7 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sightline.stream_workers.reconciling.decisions import DecisionReconciler
-from sightline.stream_workers.reconciling.reconcile import Difference, Kind, Reconciler, Report
+from sightline.stream_workers.reconciling.reconcile import (
+    DifferenceKind,
+    ImageDifference,
+    Reconciler,
+    Report,
+)
 
 if TYPE_CHECKING:
     from sightline.infra.supervision.loops import Loop
@@ -50,9 +55,9 @@ def from_document(document: dict[str, Any]) -> Report:
         catalogued=document["catalogued"],
         indexed=document["indexed"],
         differences=tuple(
-            Difference(
+            ImageDifference(
                 image_id=said["image_id"],
-                kind=Kind(said["kind"]),
+                kind=DifferenceKind(said["kind"]),
                 catalogued=said["catalogued"],
                 indexed=said["indexed"],
             )

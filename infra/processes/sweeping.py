@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sightline.infra.processes.reconciling import reconciler
 from sightline.stream_workers.image_log.winners import merge
-from sightline.stream_workers.reconciling.reconcile import Kind
+from sightline.stream_workers.reconciling.reconcile import DifferenceKind
 from sightline.stream_workers.sweeping.loop import SweepLoop
 from sightline.stream_workers.sweeping.sweep import Sweeper
 
@@ -50,5 +50,5 @@ def expire(node: Node) -> int:
     """Remove the tombstones that are past their retention, and mend nothing else; how many."""
     comparing = reconciler(node)
     report = comparing.compared()
-    due = tuple(found for found in report.differences if found.kind is Kind.EXPIRED)
+    due = tuple(found for found in report.differences if found.kind is DifferenceKind.EXPIRED)
     return comparing.repair(replace(report, differences=due))

@@ -10,7 +10,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from sightline.infra.commands.evaluate import Evaluation, Judged
+from sightline.infra.commands.evaluate import Evaluation, JudgedModel
 from sightline.infra.commands.query_set import Example
 from sightline.infra.reporting.evaluation_table import verdict
 from sightline.training.evaluation.measures import CUTS
@@ -29,7 +29,7 @@ th:first-child, td:first-child { text-align: left }
 
 def page(
     found: Evaluation,
-    judged: Judged | None,
+    judged: JudgedModel | None,
     examples: Sequence[Example],
     learning_curve: bytes | None = None,
 ) -> str:
@@ -103,7 +103,7 @@ def _learnt(curve: bytes | None) -> Iterator[str]:
         yield f'<p><img alt="learning curve" src="data:image/svg+xml;base64,{data}"></p>'
 
 
-def _decision(judged: Judged | None) -> Iterator[str]:
+def _decision(judged: JudgedModel | None) -> Iterator[str]:
     if judged is not None:
         yield f"<h2>The gate</h2><pre>{escape(chr(10).join(verdict(judged)))}</pre>"
 

@@ -41,7 +41,7 @@ POLL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hop:
+class GroupHop:
     """A consumer group, and the topic whose events wait for it."""
 
     name: str
@@ -55,7 +55,7 @@ class Hop:
 class HopStatus:
     """How much waits at one hop, and how fast it is worked off."""
 
-    hop: Hop
+    hop: GroupHop
     lag: int
     """Messages appended but not committed."""
     oldest_waiting_s: float | None
@@ -82,14 +82,16 @@ class DeadLetterCount:
     """Counts of the last `LATEST` of them by kind of error, the most frequent first."""
 
 
-def hops_of(settings: Settings) -> tuple[Hop, ...]:
+def hops_of(settings: Settings) -> tuple[GroupHop, ...]:
     """Lists the consumer groups that this deployment's settings name."""
     worker = settings.worker
     return (
-        Hop(name="live", topic=IMAGES.name, group=lane_group(worker, Lane.LIVE)),
-        Hop(name="backfill", topic=IMAGES_BACKFILL.name, group=lane_group(worker, Lane.BACKFILL)),
-        Hop(name="moderation", topic=IMAGES_MODERATION.name, group=moderation_group(worker)),
-        Hop(name="bridge", topic=BUCKET_NOTIFICATIONS.name, group=settings.bridge.group),
+        GroupHop(name="live", topic=IMAGES.name, group=lane_group(worker, Lane.LIVE)),
+        GroupHop(
+            name="backfill", topic=IMAGES_BACKFILL.name, group=lane_group(worker, Lane.BACKFILL)
+        ),
+        GroupHop(name="moderation", topic=IMAGES_MODERATION.name, group=moderation_group(worker)),
+        GroupHop(name="bridge", topic=BUCKET_NOTIFICATIONS.name, group=settings.bridge.group),
         *_stages(settings, INTERACTIONS.name, SEARCHES_CLOSED.name),
         *_stages(
             settings,
@@ -98,7 +100,7 @@ def hops_of(settings: Settings) -> tuple[Hop, ...]:
             suffix=" imported",
             where_used=True,
         ),
-        Hop(name="sink", topic=TRAINING_TRIPLES.name, group=settings.sink.group),
+        GroupHop(name="sink", topic=TRAINING_TRIPLES.name, group=settings.sink.group),
     )
 
 
@@ -109,7 +111,7 @@ def _stages(
     *,
     suffix: str = "",
     where_used: bool = False,
-) -> tuple[Hop, ...]:
+) -> tuple[GroupHop, ...]:
     """What follows interactions of one kind.
 
     What join and miner have not committed is what open epochs still need, also when nothing waits.
@@ -121,7 +123,7 @@ def _stages(
         ("metrics", closed, metrics_group(settings.sink, closed)),
     )
     return tuple(
-        Hop(name=name + suffix, topic=topic, group=group, where_used=where_used)
+        GroupHop(name=name + suffix, topic=topic, group=group, where_used=where_used)
         for name, topic, group in hops
     )
 
@@ -151,7 +153,7 @@ def read_status(
 class _Look:
     """What was seen at one hop, and when."""
 
-    hop: Hop
+    hop: GroupHop
     lags: list[PartitionLag]
     at_s: float
 
@@ -160,7 +162,7 @@ class _Look:
         return not self.hop.where_used or any(lag.end for lag in self.lags)
 
 
-def _look(hop: Hop, log: EventLog, clock: Clock, *, ages: bool = False) -> _Look:
+def _look(hop: GroupHop, log: EventLog, clock: Clock, *, ages: bool = False) -> _Look:
     lags = log.lag(hop.group, [hop.topic], ages=ages)
     return _Look(hop, lags, clock.monotonic())
 

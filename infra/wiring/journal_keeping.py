@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
 from sightline.engine.event_log.embedded.journaled_producer import DECISION_TOPICS, IMAGE_TOPICS
-from sightline.engine.records import DecisionFence, Fence, ProducerRecord, Stage
+from sightline.engine.records import DecisionFence, Fence, ImageStage, ProducerRecord
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.registry import decode
 
@@ -83,7 +83,7 @@ def _images_above(chunk: Sequence[JournalRecord], index: VectorIndex) -> Iterato
     held = index.get({record.image_id for record in chunk})
     for record in chunk:
         image = held.get(record.image_id)
-        fence = Fence(record.version, record.tie, int(Stage.FINAL))
+        fence = Fence(record.version, record.tie, int(ImageStage.FINAL))
         if image is None or image.fence < fence:
             yield record
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class End(StrEnum):
+class FileEnd(StrEnum):
     """The one end of every file, and of every folder that was not gone through."""
 
     PUBLISHED = "published"
@@ -24,5 +24,5 @@ class End(StrEnum):
     """Not published: see the reason."""
 
 
-Ended = tuple[End, str]
+Ended = tuple[FileEnd, str]
 """An end and its reason, which is blank where there is nothing to say."""

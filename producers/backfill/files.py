@@ -1,4 +1,4 @@
-"""What a backfill goes through: files of a directory or objects under a prefix, one `Item` each."""
+"""What a backfill goes through, one `FoundFile` each: a directory, or objects under a prefix."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sightline.engine.errors import ObjectMissing, PermanentError
 from sightline.engine.ports import ObjectStore
 from sightline.engine.regular_files import OverBound, read_bounded
 from sightline.engine.settings import DecodeSettings
-from sightline.producers.backfill.ends import End, Ended
-from sightline.producers.backfill.manifest import Row
+from sightline.producers.backfill.ends import Ended, FileEnd
+from sightline.producers.backfill.manifest import ManifestRow
 from sightline.producers.backfill.tree import Found, files_below, skipped_because
 from sightline.producers.images.content_types import OCTETS, content_type_of
 from sightline.producers.images.ids import id_of_file, id_of_object
@@ -38,11 +38,11 @@ class FileRefused(PermanentError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class FoundFile:
     """One image to publish, or what was found instead of one."""
 
     image_id: str
-    row: Row
+    row: ManifestRow
     named: bool
     """By a manifest: then it is published whatever its file is called."""
     ended: Ended | None = None
@@ -170,7 +170,7 @@ class BucketFiles:
 
     def _found(self, path: str) -> Found:
         reason = "" if self._hidden else skipped_because(path)
-        return Found(path, (End.SKIPPED, reason) if reason else None)
+        return Found(path, (FileEnd.SKIPPED, reason) if reason else None)
 
     def referred(self, path: str, image_id: str) -> Original:
         """See `Files.referred`."""
@@ -208,7 +208,7 @@ def open_files(
     return DirectoryFiles(Path(source), own_bucket, max_bytes=max_bytes, hidden=hidden)
 
 
-def items_of(files: Files, rows: Sequence[Row] | None) -> list[Item]:
+def items_of(files: Files, rows: Sequence[ManifestRow] | None) -> list[FoundFile]:
     """One item per row of the manifest, else per file and per folder that is not gone through.
 
     Raises:
@@ -217,7 +217,8 @@ def items_of(files: Files, rows: Sequence[Row] | None) -> list[Item]:
     if rows is None:
         return [_found_item(files, found) for found in files.found()]
     items = [
-        Item(image_id=row.image_id or files.image_id(row.path), row=row, named=True) for row in rows
+        FoundFile(image_id=row.image_id or files.image_id(row.path), row=row, named=True)
+        for row in rows
     ]
     seen: dict[str, str] = {}
     for item in items:
@@ -227,11 +228,11 @@ def items_of(files: Files, rows: Sequence[Row] | None) -> list[Item]:
     return items
 
 
-def _found_item(files: Files, found: Found) -> Item:
+def _found_item(files: Files, found: Found) -> FoundFile:
     # Not validated: the name of a file may be anything, also blank.
-    row = Row.model_construct(path=found.path)
+    row = ManifestRow.model_construct(path=found.path)
     image_id = files.image_id(found.path)
-    return Item(image_id=image_id, row=row, named=False, ended=found.ended)
+    return FoundFile(image_id=image_id, row=row, named=False, ended=found.ended)
 
 
 def has_image_suffix(path: str) -> bool:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from sightline.engine.errors import PermanentError
-from sightline.producers.backfill.ends import End, Ended
+from sightline.producers.backfill.ends import Ended, FileEnd
 from sightline.producers.backfill.files import (
     MAX_BYTES,
     FileRefused,
     Files,
-    Item,
+    FoundFile,
     has_image_suffix,
 )
 from sightline.producers.backfill.pacing import Pace, patiently
@@ -79,7 +79,7 @@ class ItemPublisher:
         self._stop = stop
         self._pace = Pace(options.rate_per_s, clock=publisher.clock, stop=stop)
 
-    def one(self, item: Item) -> Ended:
+    def one(self, item: FoundFile) -> Ended:
         """Publish one item and wait for its acknowledgement.
 
         Raises:
@@ -88,16 +88,16 @@ class ItemPublisher:
         if item.ended is not None:
             return item.ended
         if not item.named and not has_image_suffix(item.row.path):
-            return End.UNSUPPORTED, "no still picture by its name"
+            return FileEnd.UNSUPPORTED, "no still picture by its name"
         self._pace.wait()
         try:
             return self._patiently(lambda: self._publish(item))
         except ValidationError as error:
-            return End.FAILED, str(ContractError.of(error))
+            return FileEnd.FAILED, str(ContractError.of(error))
         except (PermanentError, ValueError) as error:
-            return End.FAILED, str(error)
+            return FileEnd.FAILED, str(error)
 
-    def _publish(self, item: Item) -> Ended:
+    def _publish(self, item: FoundFile) -> Ended:
         if item.image_id != self._files.image_id(item.row.path):
             refuse_derived(item.image_id)
         original = self._files.referred(item.row.path, item.image_id)
@@ -109,9 +109,9 @@ class ItemPublisher:
             return self._send(state, original)
         same_bytes = _same_bytes(state.object, present.object)
         if same_bytes and (self._options.replace or _same_facts(state, present)):
-            return End.KNOWN, ""
+            return FileEnd.KNOWN, ""
         if not self._options.replace:
-            return End.DIFFERS, f"known at version {present.version}"
+            return FileEnd.DIFFERS, f"known at version {present.version}"
         return self._replace(present, original)
 
     def _replace(self, present: ImageState, original: Original) -> Ended:
@@ -123,13 +123,13 @@ class ItemPublisher:
         if self._catalogued is None:
             raise FileRefused("Sightline counts its versions, and the catalogue is not at hand")
         self._catalogued.replace_bytes(present.image_id, original, lane=self._options.lane)
-        return End.PUBLISHED, ""
+        return FileEnd.PUBLISHED, ""
 
     def _send(self, state: ImageUploaded, original: Original) -> Ended:
         self._publisher.keep(original)
         event = self._publisher.event_of(state)  # its id may be derived: it was derived here
         self._publisher.publish_event(event, lane=self._options.lane).result()
-        return End.PUBLISHED, ""
+        return FileEnd.PUBLISHED, ""
 
     def _patiently(self, action: Callable[[], Ended]) -> Ended:
         return patiently(
@@ -141,7 +141,7 @@ class ItemPublisher:
 
 
 def _state_of(
-    item: Item, reference: ObjectReference, visibility: Visibility | None
+    item: FoundFile, reference: ObjectReference, visibility: Visibility | None
 ) -> ImageUploaded:
     row = item.row
     return ImageUploaded(

@@ -1,4 +1,4 @@
-"""A backfill's manifest: CSV, JSON lines or Parquet in, one `Row` an image out."""
+"""A backfill's manifest: CSV, JSON lines or Parquet in, one `ManifestRow` an image out."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _number(value: object) -> object:
     return word
 
 
-class Row(BaseModel):
+class ManifestRow(BaseModel):
     """One image of a manifest; a column that is absent or blank keeps its default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,12 +92,12 @@ class Row(BaseModel):
 
 
 COLUMNS = Columns(
-    known=frozenset(Row.model_fields), required=frozenset({"path"}), others_allowed=False
+    known=frozenset(ManifestRow.model_fields), required=frozenset({"path"}), others_allowed=False
 )
 """A column of any other name is refused: it could be a misspelt `visibility`."""
 
 
-def read_manifest(file: Path) -> list[Row]:
+def read_manifest(file: Path) -> list[ManifestRow]:
     """All rows of a manifest, checked before anything is published.
 
     Raises:
@@ -116,12 +116,12 @@ def read_manifest(file: Path) -> list[Row]:
     return rows
 
 
-def _row(file: Path, raw: TableRow) -> Row:
+def _row(file: Path, raw: TableRow) -> ManifestRow:
     place = f"{file}: {place_in(file)} {raw.number}"
     if raw.fault:
         raise ManifestInvalid(f"{place} {raw.fault}")
     try:
-        return Row.model_validate(raw.cells)
+        return ManifestRow.model_validate(raw.cells)
     except ValidationError as error:
         raise ManifestInvalid(f"{place}: {ContractError.of(error)}") from error
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from sightline.engine.regular_files import open_binary
-from sightline.producers.backfill.ends import End
+from sightline.producers.backfill.ends import FileEnd
 from sightline.producers.backfill.files import BackfillRefused
 from sightline.schemas import strict_json
 
@@ -33,7 +33,7 @@ class BackfillSummary:
     """How far a backfill is: `done` of `total` files have come to an end."""
 
     total: int
-    counts: Counter[End] = field(default_factory=Counter)
+    counts: Counter[FileEnd] = field(default_factory=Counter)
     failures: list[FileFailed] = field(default_factory=list)
     unsupported: list[str] = field(default_factory=list)
     """The first few; a folder may hold any number of other files."""
@@ -48,16 +48,16 @@ class BackfillSummary:
     @property
     def published(self) -> int:
         """Counts the files whose event the event log acknowledged."""
-        return self.counts[End.PUBLISHED]
+        return self.counts[FileEnd.PUBLISHED]
 
-    def note(self, path: str, end: End, reason: str = "") -> None:
+    def note(self, path: str, end: FileEnd, reason: str = "") -> None:
         """Counts how one file ended, and names it where that is worth it."""
         self.counts[end] += 1
-        if end is End.FAILED:
+        if end is FileEnd.FAILED:
             self.failures.append(FileFailed(path, reason))
-        elif end is End.UNSUPPORTED and len(self.unsupported) < NAMED:
+        elif end is FileEnd.UNSUPPORTED and len(self.unsupported) < NAMED:
             self.unsupported.append(path)
-        elif end is End.SKIPPED and len(self.skipped) < NAMED:
+        elif end is FileEnd.SKIPPED and len(self.skipped) < NAMED:
             self.skipped.append(FileFailed(path, reason))
 
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sightline.engine.errors import TransientError
-from sightline.producers.backfill.ends import End, Ended
+from sightline.producers.backfill.ends import Ended, FileEnd
 from sightline.producers.backfill.files import (
     BackfillRefused,
-    Item,
+    FoundFile,
     items_of,
     open_files,
 )
@@ -92,7 +92,7 @@ def run_backfill(
                 continue  # given up on because we were told to stop: a later run resumes it
             end, reason = ended.result()
             summary.note(item.row.path, end, reason)
-            if end not in {End.FAILED, End.SKIPPED}:
+            if end not in {FileEnd.FAILED, FileEnd.SKIPPED}:
                 resume.finish(item.row.path)
             if progress is not None:
                 progress(summary)
@@ -101,20 +101,22 @@ def run_backfill(
     return summary
 
 
-def _todo(items: Iterable[Item], resume: Resume, summary: BackfillSummary) -> Iterator[Item]:
+def _todo(
+    items: Iterable[FoundFile], resume: Resume, summary: BackfillSummary
+) -> Iterator[FoundFile]:
     for item in items:
         if item.row.path in resume.finished:
-            summary.note(item.row.path, End.RESUMED)
+            summary.note(item.row.path, FileEnd.RESUMED)
         else:
             yield item
 
 
 def _in_threads(
-    run: ItemPublisher, items: Iterator[Item], options: BackfillOptions, stop: threading.Event
-) -> Iterator[tuple[Item, Future[Ended]]]:
+    run: ItemPublisher, items: Iterator[FoundFile], options: BackfillOptions, stop: threading.Event
+) -> Iterator[tuple[FoundFile, Future[Ended]]]:
     """Each item with its end, as they come; never more than a few in hand."""
     with _threads(options.threads) as pool:
-        running: dict[Future[Ended], Item] = {}
+        running: dict[Future[Ended], FoundFile] = {}
         for item in items:
             if stop.is_set():
                 break
@@ -125,7 +127,7 @@ def _in_threads(
             yield from _finished(running)
 
 
-def _finished(running: dict[Future[Ended], Item]) -> Iterator[tuple[Item, Future[Ended]]]:
+def _finished(running: dict[Future[Ended], FoundFile]) -> Iterator[tuple[FoundFile, Future[Ended]]]:
     for future in wait(running, return_when=FIRST_COMPLETED).done:
         yield running.pop(future), future
 

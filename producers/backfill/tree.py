@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sightline.producers.backfill.ends import End, Ended
+from sightline.producers.backfill.ends import Ended, FileEnd
 
 _OF_A_SYSTEM = frozenset(
     {
@@ -54,7 +54,7 @@ def files_below(root: Path, *, hidden: bool) -> Iterator[Found]:
             waiting += _entries(root, found.path, hidden=hidden)
         except OSError as error:
             reason = f"the folder cannot be listed: {error.strerror or error}"
-            yield Found(found.path or ".", (End.FAILED, reason))
+            yield Found(found.path or ".", (FileEnd.FAILED, reason))
 
 
 def skipped_because(path: str) -> str:
@@ -82,9 +82,9 @@ def _entries(root: Path, folder: str, *, hidden: bool) -> list[tuple[Found, bool
 def _entry(entry: os.DirEntry[str], folder: str, *, hidden: bool) -> tuple[Found, bool]:
     path = f"{folder}/{entry.name}" if folder else entry.name
     if not hidden and (reason := skipped_because(entry.name)):
-        return Found(path, (End.SKIPPED, reason)), False
+        return Found(path, (FileEnd.SKIPPED, reason)), False
     if _is_linked_folder(entry):
-        return Found(path, (End.SKIPPED, "a link to a folder is not followed")), False
+        return Found(path, (FileEnd.SKIPPED, "a link to a folder is not followed")), False
     return Found(path), _is_folder(entry)
 
 

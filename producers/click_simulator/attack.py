@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from sightline.producers.click_simulator.catalogue import Picture
-from sightline.producers.click_simulator.user_model import Act, Visit
+from sightline.producers.click_simulator.catalogue import SimulatedPicture
+from sightline.producers.click_simulator.user_model import Visit, VisitorAct
 from sightline.schemas.interactions import Kind
 from sightline.schemas.searches import ShownImage
 
@@ -21,8 +21,8 @@ VIEW_MS = 1_500
 class Attack:
     """What the attacker does, on pages of one anchor that all show the target."""
 
-    anchor: Picture
-    target: Picture
+    anchor: SimulatedPicture
+    target: SimulatedPicture
     """The image to be pushed, of another label; it stands last on the page."""
     share: float = 0.0
     """The part of the site's searches that are the attacker's."""
@@ -55,6 +55,8 @@ class Attack:
 
     def visit(self, shown: int) -> Visit:
         """Everything is in view, so that all the rest can be negatives; the target is wanted."""
-        views = [Act(100, Kind.VIEWED, place, in_view_ms=VIEW_MS) for place in range(1, shown + 1)]
-        acts = [Act(2_000 + 10 * number, self.kind, shown) for number in range(self.acts)]
+        views = [
+            VisitorAct(100, Kind.VIEWED, place, in_view_ms=VIEW_MS) for place in range(1, shown + 1)
+        ]
+        acts = [VisitorAct(2_000 + 10 * number, self.kind, shown) for number in range(self.acts)]
         return Visit([*views, *acts], shown)

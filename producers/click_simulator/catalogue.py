@@ -15,7 +15,7 @@ from sightline.schemas.searches import ShownImage
 HASH_BITS = 256
 
 
-class Picture(NamedTuple):
+class SimulatedPicture(NamedTuple):
     """One image of a catalogue: what it shows, and how it looks."""
 
     image_id: str
@@ -27,18 +27,18 @@ class Picture(NamedTuple):
     """A broader label: an image of the same family is half an answer. Empty: none."""
 
 
-class Catalogue(Protocol):
+class SearchedCatalogue(Protocol):
     """What a simulated site asks of the catalogue that its people search."""
 
     @property
-    def pictures(self) -> Sequence[Picture]:
+    def pictures(self) -> Sequence[SimulatedPicture]:
         """Every image that is shown, and that people search by."""
 
     @property
     def model_digest(self) -> str:
         """Names what ranks, as an impression says it."""
 
-    def ranking(self, anchor: Picture, random: Random) -> tuple[ShownImage, ...]:
+    def ranking(self, anchor: SimulatedPicture, random: Random) -> tuple[ShownImage, ...]:
         """One page for an anchor, best first; any chance comes from `random`."""
 
 
@@ -71,11 +71,11 @@ class SimulatedCatalogue:
         self.pictures = [
             picture for label in range(shape.labels) for picture in self._of_label(label)
         ]
-        self._by_label: dict[str, list[Picture]] = {}
+        self._by_label: dict[str, list[SimulatedPicture]] = {}
         for picture in self.pictures:
             self._by_label.setdefault(picture.label, []).append(picture)
 
-    def ranking(self, anchor: Picture, random: Random) -> tuple[ShownImage, ...]:
+    def ranking(self, anchor: SimulatedPicture, random: Random) -> tuple[ShownImage, ...]:
         """One page for an anchor: same label first, as far as the noise allows."""
         same = [p for p in self._by_label[anchor.label] if p.image_id != anchor.image_id]
         others = random.sample(self.pictures, self.shape.candidates)
@@ -93,14 +93,14 @@ class SimulatedCatalogue:
             for position, (score, image_id) in enumerate(scored[: self.shape.page], 1)
         )
 
-    def _score(self, anchor: Picture, picture: Picture, random: Random) -> float:
+    def _score(self, anchor: SimulatedPicture, picture: SimulatedPicture, random: Random) -> float:
         if picture.like_of == anchor.like_of:
             return 0.98
         base = 0.7 if picture.label == anchor.label else 0.45
         return min(0.97, random.gauss(base, self.shape.noise))
 
-    def _of_label(self, label: int) -> list[Picture]:
-        found: list[Picture] = []
+    def _of_label(self, label: int) -> list[SimulatedPicture]:
+        found: list[SimulatedPicture] = []
         for number in range(self.shape.images_per_label):
             name = f"picture-{label}-{number}"
             if found and self._random.random() < self.shape.near_duplicates:
@@ -109,8 +109,10 @@ class SimulatedCatalogue:
                     range(HASH_BITS), self._random.randint(1, self.shape.near_bits)
                 )
                 near = int(original.perceptual_hash, 16) ^ sum(1 << bit for bit in bits)
-                found.append(Picture(name, f"label-{label}", f"{near:064x}", original.like_of))
+                found.append(
+                    SimulatedPicture(name, f"label-{label}", f"{near:064x}", original.like_of)
+                )
             else:
                 far = f"{self._random.getrandbits(HASH_BITS):064x}"
-                found.append(Picture(name, f"label-{label}", far, name))
+                found.append(SimulatedPicture(name, f"label-{label}", far, name))
         return found

@@ -12,7 +12,7 @@ from random import Random
 from typing import Protocol
 
 from sightline.engine.pictures.near_duplicates import hash_bits, near_any
-from sightline.producers.click_simulator.catalogue import Picture
+from sightline.producers.click_simulator.catalogue import SimulatedPicture
 from sightline.schemas.searches import ShownImage
 
 PAGE = 24
@@ -41,7 +41,7 @@ class RankedCatalogue:
 
     def __init__(
         self,
-        pictures: Sequence[Picture],
+        pictures: Sequence[SimulatedPicture],
         nearest: Nearest,
         *,
         model_digest: str,
@@ -56,7 +56,7 @@ class RankedCatalogue:
         self._known = {picture.image_id: picture for picture in pictures}
         self._pages: dict[str, tuple[ShownImage, ...]] = {}
 
-    def ranking(self, anchor: Picture, random: Random) -> tuple[ShownImage, ...]:
+    def ranking(self, anchor: SimulatedPicture, random: Random) -> tuple[ShownImage, ...]:
         """The same page each time; nothing is left to chance."""
         del random
         page = self._pages.get(anchor.image_id)
@@ -64,7 +64,7 @@ class RankedCatalogue:
             page = self._pages[anchor.image_id] = self._page(anchor)
         return page
 
-    def _page(self, anchor: Picture) -> tuple[ShownImage, ...]:
+    def _page(self, anchor: SimulatedPicture) -> tuple[ShownImage, ...]:
         """Asks for more and more, until look-alikes apart the page is full."""
         limit = self._length
         while True:
@@ -76,8 +76,8 @@ class RankedCatalogue:
             limit *= 2
 
     def _distinct(
-        self, anchor: Picture, found: Sequence[tuple[str, float]]
-    ) -> Iterator[tuple[Picture, float]]:
+        self, anchor: SimulatedPicture, found: Sequence[tuple[str, float]]
+    ) -> Iterator[tuple[SimulatedPicture, float]]:
         seen = [bits for bits in (hash_bits(anchor.perceptual_hash),) if bits]
         for image_id, score in found:
             picture = self._known.get(image_id)
@@ -91,7 +91,7 @@ class RankedCatalogue:
             yield picture, score
 
 
-def _shown(picture: Picture, score: float, place: int) -> ShownImage:
+def _shown(picture: SimulatedPicture, score: float, place: int) -> ShownImage:
     return ShownImage(
         image_id=picture.image_id,
         position=place,

@@ -11,10 +11,16 @@ from random import Random
 from typing import NamedTuple
 
 from sightline.producers.click_simulator.attack import Attack
-from sightline.producers.click_simulator.catalogue import Catalogue, Picture
+from sightline.producers.click_simulator.catalogue import SearchedCatalogue, SimulatedPicture
 from sightline.producers.click_simulator.delivery import Network
 from sightline.producers.click_simulator.truth import SearchTruth, Truth
-from sightline.producers.click_simulator.user_model import Act, UserModel, Visit, Visitor, visit
+from sightline.producers.click_simulator.user_model import (
+    UserModel,
+    Visit,
+    Visitor,
+    VisitorAct,
+    visit,
+)
 from sightline.schemas.envelope import Event, EventData
 from sightline.schemas.interactions import (
     DAY_MS,
@@ -61,7 +67,7 @@ class Site:
 class SimulatedLog:
     """Seeded: the same arguments give the same records, byte for byte."""
 
-    catalogue: Catalogue
+    catalogue: SearchedCatalogue
     site: Site = field(default_factory=Site)
     model: UserModel = field(default_factory=UserModel)
     network: Network = field(default_factory=Network)
@@ -109,7 +115,7 @@ class SimulatedLog:
         return self.searched(now_ms, actor, self._anchor(), visitor)
 
     def searched(
-        self, now_ms: int, actor: str, anchor: Picture, visitor: Visitor = Visitor.PERSON
+        self, now_ms: int, actor: str, anchor: SimulatedPicture, visitor: Visitor = Visitor.PERSON
     ) -> Iterator[tuple[int, str, bytes]]:
         """One search with everything that follows from it: arrival, key, value."""
         page = self._page(now_ms, actor, anchor)
@@ -142,13 +148,13 @@ class SimulatedLog:
             return f"actor-{number}", Visitor.HAMMER
         return f"actor-{number}", Visitor.PERSON
 
-    def _anchor(self) -> Picture:
+    def _anchor(self) -> SimulatedPicture:
         pictures = self.catalogue.pictures
         if self._random.random() < self.site.popular_anchors:
             return pictures[self._random.randrange(max(1, len(pictures) // 50)) * 50]
         return self._random.choice(pictures)
 
-    def _page(self, now_ms: int, actor: str, anchor: Picture) -> ResultsShown:
+    def _page(self, now_ms: int, actor: str, anchor: SimulatedPicture) -> ResultsShown:
         self._searches += 1
         return ResultsShown(
             search_id=f"sim-{self.seed}-{self._searches}",
@@ -180,7 +186,7 @@ class SimulatedLog:
                 yield from self._deliver(beacon, now_ms, sent_ms, f"{page.search_id}.{number}")
 
     def _beacon(
-        self, page: ResultsShown, acts: list[Act], sent_ms: int, name: str
+        self, page: ResultsShown, acts: list[VisitorAct], sent_ms: int, name: str
     ) -> ResultsInteracted:
         return ResultsInteracted(
             search_id=page.search_id,
@@ -206,7 +212,7 @@ class SimulatedLog:
         return SimulatedRecord(at_ms, None, value)
 
 
-def interaction(image_id: str, act: Act, event_id: str) -> Interaction:
+def interaction(image_id: str, act: VisitorAct, event_id: str) -> Interaction:
     """An act as the client reports it; what took longer than a day is cut there."""
     return Interaction(
         event_id=event_id,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from sightline.producers.click_simulator.catalogue import Picture
+from sightline.producers.click_simulator.catalogue import SimulatedPicture
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Truth:
     akin: float = 0.3
     """How well an image of the anchor's family, but of another label, answers it: from 0 to 1."""
 
-    def learn(self, pictures: Iterable[Picture]) -> None:
+    def learn(self, pictures: Iterable[SimulatedPicture]) -> None:
         """Adds the labels and the families of some pictures."""
         for picture in pictures:
             self.labels[picture.image_id] = picture.label

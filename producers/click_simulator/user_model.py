@@ -59,7 +59,7 @@ class UserModel:
     """Clicks of a hammer on one page."""
 
 
-class Act(NamedTuple):
+class VisitorAct(NamedTuple):
     """One thing that a visitor does; times from the answer."""
 
     at_ms: int
@@ -72,7 +72,7 @@ class Act(NamedTuple):
 class Visit(NamedTuple):
     """What a visitor did, and the last position that was truly looked at."""
 
-    acts: list[Act]
+    acts: list[VisitorAct]
     examined: int
 
 
@@ -86,7 +86,7 @@ def visit(relevance: Sequence[float], visitor: Visitor, model: UserModel, random
         random: the only source of chance.
     """
     if visitor is Visitor.CRAWLER:
-        acts = [Act(200 * n, Kind.CLICKED, n) for n in range(1, len(relevance) + 1)]
+        acts = [VisitorAct(200 * n, Kind.CLICKED, n) for n in range(1, len(relevance) + 1)]
         return Visit(acts, len(relevance))
     if visitor is Visitor.HAMMER:
         return _hammer(len(relevance), model, random)
@@ -98,13 +98,14 @@ def _hammer(shown: int, model: UserModel, random: Random) -> Visit:
         return Visit([], 0)
     favourites = [random.randint(1, shown) for _ in range(3)]
     acts = [
-        Act(150 * n, Kind.CLICKED, random.choice(favourites)) for n in range(model.hammer_clicks)
+        VisitorAct(150 * n, Kind.CLICKED, random.choice(favourites))
+        for n in range(model.hammer_clicks)
     ]
     return Visit(acts, max(favourites))
 
 
 def _look(relevance: Sequence[float], model: UserModel, random: Random) -> Visit:
-    acts: list[Act] = []
+    acts: list[VisitorAct] = []
     now_ms = 300.0
     examined = 0
     for position, relevant in enumerate(relevance, 1):
@@ -112,7 +113,7 @@ def _look(relevance: Sequence[float], model: UserModel, random: Random) -> Visit
             break
         examined = position
         in_view_ms = round(400 + random.expovariate(1 / model.look_ms))
-        acts.append(Act(round(now_ms), Kind.VIEWED, position, in_view_ms=in_view_ms))
+        acts.append(VisitorAct(round(now_ms), Kind.VIEWED, position, in_view_ms=in_view_ms))
         now_ms += in_view_ms
         click = _between(model.click_irrelevant, model.click_relevant, relevant)
         if random.random() < click:
@@ -126,7 +127,7 @@ def _between(irrelevant: float, relevant: float, share: float) -> float:
 
 
 def _click(
-    acts: list[Act],
+    acts: list[VisitorAct],
     position: int,
     now_ms: float,
     model: UserModel,
@@ -135,12 +136,12 @@ def _click(
     relevant: float,
 ) -> float:
     """Add a click and what follows it; the time when the visitor is back on the page."""
-    acts.append(Act(round(now_ms), Kind.CLICKED, position))
+    acts.append(VisitorAct(round(now_ms), Kind.CLICKED, position))
     median = _between(model.dwell_irrelevant_ms, model.dwell_relevant_ms, relevant)
     dwell_ms = round(median * exp(random.gauss(0, model.dwell_spread)))
     back_ms = now_ms + dwell_ms
     if random.random() >= model.dwell_unknown:
-        acts.append(Act(round(back_ms), Kind.VIEWED, position, dwell_ms=dwell_ms))
+        acts.append(VisitorAct(round(back_ms), Kind.VIEWED, position, dwell_ms=dwell_ms))
     follow_ups = (
         (Kind.LIKED, model.like_relevant),
         (Kind.SHARED, model.share_relevant),
@@ -148,5 +149,5 @@ def _click(
     )
     for kind, chance in follow_ups if relevant else ():
         if random.random() < relevant * chance:
-            acts.append(Act(round(back_ms), kind, position))
+            acts.append(VisitorAct(round(back_ms), kind, position))
     return back_ms

@@ -23,7 +23,7 @@ KnownDecision = Callable[[str], ImageModerated | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class OperatorVerdict:
     """What an admin or a classifier decides about one image."""
 
     moderation: Moderation
@@ -78,7 +78,7 @@ class ImageModeration:
         self._clock = clock
         self._known = known
 
-    def decide(self, image_id: str, verdict: Verdict) -> Decided:
+    def decide(self, image_id: str, verdict: OperatorVerdict) -> Decided:
         """Decide and return once that is acknowledged; a verdict that holds is not counted again.
 
         Raises:
@@ -117,7 +117,7 @@ class ImageModeration:
     def _following(
         self,
         image_id: str,
-        verdict: Verdict,
+        verdict: OperatorVerdict,
         found: Entry[ImageModerated] | None,
         known: ImageModerated | None,
     ) -> Entry[ImageModerated] | None:
@@ -129,7 +129,7 @@ class ImageModeration:
         event = self._event(image_id, verdict, 0 if present is None else present.version)
         return Entry[ImageModerated](event=event)
 
-    def _event(self, image_id: str, verdict: Verdict, above: int) -> Event[ImageModerated]:
+    def _event(self, image_id: str, verdict: OperatorVerdict, above: int) -> Event[ImageModerated]:
         decision = ImageModerated(
             image_id=image_id,
             version=min(above + 1, MAX_VERSION),
@@ -163,6 +163,6 @@ def _higher(one: ImageModerated | None, other: ImageModerated | None) -> ImageMo
     return one if one.version >= other.version else other
 
 
-def _holds(verdict: Verdict, present: ImageModerated) -> bool:
+def _holds(verdict: OperatorVerdict, present: ImageModerated) -> bool:
     said = (verdict.moderation, verdict.decided_by, verdict.reason)
     return said == (present.moderation, present.decided_by, present.reason)

@@ -24,7 +24,7 @@ _POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class EndedVersion:
     """How one published version ended: what the index worker made of it, and when."""
 
     published: Published
@@ -46,8 +46,8 @@ def await_outcomes(
     *,
     timeout_s: float,
     clock: Clock,
-    told: Callable[[Ended], object] | None = None,
-) -> list[Ended]:
+    told: Callable[[EndedVersion], object] | None = None,
+) -> list[EndedVersion]:
     """Read outcomes until every version has one or the time is over; those that came, in order.
 
     What was published long ago has its outcome already: it is looked for from then on, as far as
@@ -70,7 +70,7 @@ def await_outcomes(
     since = min(one.appended for one in published) - SKEW
     starts = log.offsets_since(IMAGES_INDEXED.name, since)
     follower = log.follow(IMAGES_INDEXED.name, starts, group=f"outcomes-{uuid.uuid4().hex}")
-    ended: list[Ended] = []
+    ended: list[EndedVersion] = []
     try:
         while open_ends and clock.monotonic() < deadline:
             for message in follower.poll(_BATCH, _POLL_S):
@@ -84,7 +84,7 @@ def await_outcomes(
     return ended
 
 
-def _end_of(message: Message, open_ends: dict[tuple[str, int], Published]) -> Ended | None:
+def _end_of(message: Message, open_ends: dict[tuple[str, int], Published]) -> EndedVersion | None:
     """The first outcome of a version that is waited for; repeats are of no interest."""
     try:
         data = decode(message.value).data
@@ -96,7 +96,7 @@ def _end_of(message: Message, open_ends: dict[tuple[str, int], Published]) -> En
     if published is None:
         return None
     times = data.times
-    return Ended(
+    return EndedVersion(
         published=published,
         outcome=data.outcome,
         reason=f"{data.reason}: {data.message}" if isinstance(data, ImageRejected) else "",

@@ -20,9 +20,9 @@ from sightline.search_api.http.form_reading import (
     read_form,
 )
 from sightline.search_api.http.problems import Problem, of_validation
-from sightline.search_api.http.request_fields import Asked
+from sightline.search_api.http.request_fields import RequestModel
 
-M = TypeVar("M", bound=Asked)
+M = TypeVar("M", bound=RequestModel)
 
 MAX_JSON_BYTES = 65_536
 """Most bytes of a JSON body: several times what all fields at their bounds come to."""

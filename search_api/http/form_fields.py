@@ -9,7 +9,7 @@ from sightline.schemas import strict_json
 from sightline.schemas.fields import MAX_ATTRIBUTES_DEPTH, is_deeper_than
 from sightline.search_api.http.form_reading import MAX_TOLD_CHARS, PICTURE, Form
 from sightline.search_api.http.problems import Problem, invalid
-from sightline.search_api.http.request_fields import Asked
+from sightline.search_api.http.request_fields import RequestModel
 from sightline.search_api.http.validation_words import WORDS
 
 _LISTS = frozenset({"tags", "tags_any", "tags_all", "tags_none"})
@@ -21,7 +21,7 @@ _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r" *(?:[0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})(?:[eE]-?[0-9]{1,3})? *")
 
 
-def json_of_form(form: Form, model: type[Asked]) -> bytes:
+def json_of_form(form: Form, model: type[RequestModel]) -> bytes:
     """The form's fields as one JSON object, for `model` to check.
 
     Raises:
@@ -40,7 +40,7 @@ def json_of_form(form: Form, model: type[Asked]) -> bytes:
     return ("{" + ",".join(given) + "}").encode()
 
 
-def _no_file(name: str, model: type[Asked]) -> Problem:
+def _no_file(name: str, model: type[RequestModel]) -> Problem:
     if name in model.model_fields:
         return invalid(name, f"{name} must be text, not a file")
     return _unknown(name, "unknown part", "the picture goes in `image`")

@@ -17,7 +17,7 @@ _CAREFUL = (
 _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox")
 
 
-class Observed:
+class ObservedRequests:
     """ASGI middleware; metrics carry the route's template, never an image's id."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

@@ -50,7 +50,7 @@ class NearDuplicates(StrEnum):
     KEEP = "keep"
 
 
-class Asked(BaseModel):
+class RequestModel(BaseModel):
     """The base class of all request models: frozen, and strict about unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -59,7 +59,7 @@ class Asked(BaseModel):
     """What to say of fields that callers look for here, but that are none."""
 
 
-class SearchFields(Asked):
+class SearchFields(RequestModel):
     """What may accompany a query, whether an upload or an indexed image."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_SHOWN)] = DEFAULT_LIMIT
@@ -111,7 +111,7 @@ class UploadSearch(SearchFields):
     """Keep the picture for 30 days, so that this search can teach; false keeps nothing."""
 
 
-class ImageFields(Asked):
+class ImageFields(RequestModel):
     """What an upload says about its image (multipart; the picture is the part `image`)."""
 
     HINTS = {"image_id": "an id of yours goes in the address: PUT /v1/images/{image_id}"}
@@ -132,7 +132,7 @@ class ImageFields(Asked):
     """Given: you count this image's versions (authority `owner`). None: Sightline does."""
 
 
-class ImagePatch(Asked):
+class ImagePatch(RequestModel):
     """A change to an image; what is absent stays as it is (JSON)."""
 
     visibility: Visibility | None = None
@@ -162,7 +162,7 @@ class ImagePatch(Asked):
         return {name: getattr(self, name) for name in self.model_fields_set - {"version"}}
 
 
-class ModerationVerdict(Asked):
+class ModerationVerdict(RequestModel):
     """What the operator decides about an image (JSON)."""
 
     moderation: Moderation
@@ -179,7 +179,7 @@ class ReportedInteraction(Interaction):
     model_config = ConfigDict(extra="forbid")
 
 
-class Beacon(Asked):
+class Beacon(RequestModel):
     """What a visitor did with one page of results (JSON, also as `text/plain`)."""
 
     search_id: SearchId
@@ -188,7 +188,7 @@ class Beacon(Asked):
     """What was done, in the order in which it was done."""
 
 
-class Judgement(Asked):
+class Judgement(RequestModel):
     """A person's grade of an image for an anchor (JSON)."""
 
     anchor_id: ImageId
@@ -204,7 +204,7 @@ class Judgement(Asked):
     upload that was not kept."""
 
 
-class GradingTurn(Asked):
+class GradingTurn(RequestModel):
     """Which judge grades next, and how much at once (JSON)."""
 
     judge: UserId

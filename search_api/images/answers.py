@@ -18,7 +18,7 @@ from sightline.search_api.http.json_answers import NO_STORE, json_answer
 from sightline.search_api.http.problems import Problem
 from sightline.search_api.http.reads import unchanged
 from sightline.search_api.http.request_fields import WaitQuery
-from sightline.search_api.images.known_image import Standing
+from sightline.search_api.images.known_image import KnownImage
 from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.renditions import Rendition, Renditions
 from sightline.search_api.images.status import ImageStatus
@@ -31,7 +31,7 @@ KEY_HEADERS = "Authorization, X-API-Key"
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class AnswerWait:
     """How long a write's answer may wait for the index; 0: not at all."""
 
     seconds: float
@@ -53,11 +53,11 @@ class ImageAnswers:
         self._moderating = moderating
         self._renditions = renditions
 
-    async def standing(self, image_id: str, caller: Caller) -> Standing:
+    async def standing(self, image_id: str, caller: Caller) -> KnownImage:
         """See `ImageStatus.of`."""
         return await self._status.of(image_id, caller)
 
-    async def written(self, written: Accepted, caller: Caller, wait: Wait) -> Response:
+    async def written(self, written: Accepted, caller: Caller, wait: AnswerWait) -> Response:
         """202 and where to look; once the index has it 200, or 422 or 409 where it is not that."""
         arrived = wait.seconds > 0 and await self._arrived(written, wait.seconds)
         standing = await self._after(written, caller)
@@ -77,16 +77,16 @@ class ImageAnswers:
             written.image_id, written.version, left_s, written.pending
         )
 
-    async def _after(self, written: Accepted, caller: Caller) -> Standing:
+    async def _after(self, written: Accepted, caller: Caller) -> KnownImage:
         """The standing after a write; the index may be down, what was acknowledged is told."""
         try:
             return await self._status.of(written.image_id, caller)
         except PartUnavailable:
             if written.pending is None:
                 raise
-            return Standing(applied=None, pending=written.pending, decision=written.decision)
+            return KnownImage(applied=None, pending=written.pending, decision=written.decision)
 
-    def document(self, standing: Standing, caller: Caller, *, status: int = 200) -> Response:
+    def document(self, standing: KnownImage, caller: Caller, *, status: int = 200) -> Response:
         """The status document as the caller may know it, its version as the ETag."""
         headers = {
             "ETag": etag(standing.version),
@@ -123,7 +123,7 @@ def _caching(image: IndexedImage) -> str:
     return REVALIDATE if image.listed else NO_STORE
 
 
-def _refuse_rejected(standing: Standing) -> None:
+def _refuse_rejected(standing: KnownImage) -> None:
     image = standing.applied
     if image is None or image.outcome is not Outcome.REJECTED:
         return

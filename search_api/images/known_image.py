@@ -18,7 +18,7 @@ from sightline.search_api.search.answers import image_urls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class KnownImage:
     """An image as this process knows it: applied, on its way, or both."""
 
     applied: IndexedImage | None
@@ -111,7 +111,7 @@ def may_change(caller: Caller, state: ImageState) -> bool:
     return Scope.WRITE in caller.scopes and owner is not None and owner == state.owner_id
 
 
-def _applied(standing: Standing) -> IndexedImage:
+def _applied(standing: KnownImage) -> IndexedImage:
     assert standing.applied is not None  # noqa: S101 (neither applied nor pending is no standing)
     return standing.applied
 

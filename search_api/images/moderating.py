@@ -11,7 +11,7 @@ from functools import partial
 from sightline.engine.errors import NotFound
 from sightline.engine.ports import Clock
 from sightline.engine.vector_index.visible import VisibleIndex
-from sightline.producers.images.moderation import ImageModeration, Verdict
+from sightline.producers.images.moderation import ImageModeration, OperatorVerdict
 from sightline.schemas.moderation import ImageModerated
 from sightline.search_api.images.looking import holds_within
 from sightline.search_api.threads.pools import ApiThreads
@@ -46,7 +46,7 @@ class Moderating:
         self._pending: OrderedDict[str, ImageModerated] = OrderedDict()
         self._lock = threading.Lock()
 
-    async def decide(self, image_id: str, verdict: Verdict) -> ImageModerated:
+    async def decide(self, image_id: str, verdict: OperatorVerdict) -> ImageModerated:
         """Decide and return once that is acknowledged. Raises as `ImageModeration.decide`."""
         decided = await asyncio.get_running_loop().run_in_executor(
             self._writers, partial(self._moderation.decide, image_id, verdict)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from sightline.engine.settings import Scope
-from sightline.producers.images.moderation import Verdict
+from sightline.producers.images.moderation import OperatorVerdict
 from sightline.schemas.moderation import ImageModerated
 from sightline.search_api.http.admission import CallerOf
 from sightline.search_api.http.bodies import json_body
@@ -44,7 +44,7 @@ def moderation_router(moderating: Moderating) -> APIRouter:
         """Block an image or allow it again, also before it is known. Scope `admin`."""
         require(caller, Scope.ADMIN)
         said = await json_body(request, ModerationVerdict)
-        verdict = Verdict(
+        verdict = OperatorVerdict(
             moderation=said.moderation, decided_by=said.decided_by, reason=said.reason
         )
         decision = await moderating.decide(image_id, verdict)

@@ -16,7 +16,7 @@ from sightline.search_api.http.if_match import IfMatch
 from sightline.search_api.http.openapi import answers, body, form_of, json_of
 from sightline.search_api.http.query_parameters import InDigits
 from sightline.search_api.http.request_fields import ImageFields, ImagePatch, WaitQuery
-from sightline.search_api.images.answers import ImageAnswers, Wait
+from sightline.search_api.images.answers import AnswerWait, ImageAnswers
 from sightline.search_api.images.writes import ImageWrites
 
 ImageIdPath = Annotated[AddressableId, Path(description="The image.", examples=["summer-dress-17"])]
@@ -29,15 +29,15 @@ async def _wait(
     timeout_s: Annotated[
         float, Query(ge=0, le=60, allow_inf_nan=False, description="Of `wait`, seconds.")
     ] = 10.0,
-) -> Wait:
-    return Wait.of(wait, timeout_s)
+) -> AnswerWait:
+    return AnswerWait.of(wait, timeout_s)
 
 
 async def _if_match(request: Request) -> IfMatch:
     return IfMatch.of(request)
 
 
-WaitOf = Annotated[Wait, Depends(_wait)]
+WaitOf = Annotated[AnswerWait, Depends(_wait)]
 IfMatchOf = Annotated[IfMatch, Depends(_if_match)]
 VersionParameter = Annotated[
     int | None,

@@ -11,12 +11,12 @@ from datetime import timedelta
 from sightline.engine.errors import NotFound, SightlineError, Unreadable
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.ports import Clock
-from sightline.engine.records import IndexedImage, Stage
+from sightline.engine.records import ImageStage, IndexedImage
 from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller, VisibleIndex
 from sightline.schemas.images import Authority, ImageDeleted
 from sightline.schemas.topics import DELETE_RETENTION_MS
-from sightline.search_api.images.known_image import Standing, may_change
+from sightline.search_api.images.known_image import KnownImage, may_change
 from sightline.search_api.images.looking import holds_within
 from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.pending import Pending, PendingImages
@@ -53,7 +53,7 @@ class ImageStatus:
         # Others than the index's: a store that hangs must not hold up what needs none.
         self._catalogue_readers = threads.catalogue_reads
 
-    async def of(self, image_id: str, caller: Caller) -> Standing:
+    async def of(self, image_id: str, caller: Caller) -> KnownImage:
         """The image's standing, as far as the caller may know.
 
         What is on its way is told only to who may change the image; others see what is applied.
@@ -82,7 +82,7 @@ class ImageStatus:
             raise _unseen(image_id)
         return applied
 
-    async def known(self, image_id: str, caller: Caller) -> Standing | None:
+    async def known(self, image_id: str, caller: Caller) -> KnownImage | None:
         """The standing of an image that the caller may change; None: there is none such.
 
         The catalogue is asked too, as another process may have written there; but not for an
@@ -138,7 +138,7 @@ class ImageStatus:
 
     def _forget(self, image_ids: Sequence[str]) -> None:
         for image_id, image in self._visible.get_many(image_ids, EVERYTHING).items():
-            if image.stage is Stage.FINAL:
+            if image.stage is ImageStage.FINAL:
                 self._pending.newer_than(image_id, image)
 
     async def _applied(self, image_id: str, caller: Caller) -> IndexedImage | None:
@@ -151,8 +151,8 @@ class ImageStatus:
 
     def _standing(
         self, image_id: str, applied: IndexedImage | None, caller: Caller
-    ) -> Standing | None:
-        final = applied is not None and applied.stage is Stage.FINAL
+    ) -> KnownImage | None:
+        final = applied is not None and applied.stage is ImageStage.FINAL
         pending = self._pending.newer_than(image_id, applied if final else None)
         if pending is not None and not may_change(caller, pending.state):
             pending = None
@@ -168,11 +168,11 @@ class ImageStatus:
         caller: Caller,
         *,
         purged: bool = False,
-    ) -> Standing:
+    ) -> KnownImage:
         decision = (
             None if applied is None or applied.decision is None else applied.decision.decision
         )
-        told = Standing(applied=applied, pending=pending, decision=decision, purged=purged)
+        told = KnownImage(applied=applied, pending=pending, decision=decision, purged=purged)
         if not may_change(caller, told.state):
             return told  # a decision that is on its way is not told to everybody either
         return replace(told, decision=self._moderating.newer_than(image_id, decision))
@@ -186,7 +186,7 @@ class ImageStatus:
 
     async def _published_elsewhere(
         self, image_id: str, applied: IndexedImage | None, caller: Caller
-    ) -> Standing | None:
+    ) -> KnownImage | None:
         try:
             entry = await asyncio.get_running_loop().run_in_executor(
                 self._catalogue_readers, self._catalogue.peek, image_id
@@ -216,7 +216,7 @@ def _unseen(image_id: str) -> NotFound:
     return NotFound(f"no image {image_id} that you may see")
 
 
-def _is_newer(elsewhere: Standing, here: Standing) -> bool:
+def _is_newer(elsewhere: KnownImage, here: KnownImage) -> bool:
     """Also at one version where only the catalogue can be read."""
     return elsewhere.version > here.version or (
         here.unreadable and elsewhere.version == here.version
@@ -228,4 +228,4 @@ def _has(image: IndexedImage | None, version: int, pending: Pending | None) -> b
         return False
     if image.version > version:
         return True
-    return image.stage is Stage.FINAL and (pending is None or pending.has_arrived(image))
+    return image.stage is ImageStage.FINAL and (pending is None or pending.has_arrived(image))

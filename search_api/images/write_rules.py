@@ -13,7 +13,7 @@ from sightline.schemas.images import Authority, ImageState, ObjectReference
 from sightline.search_api.http.if_match import IfMatch, etag
 from sightline.search_api.http.problems import Problem, invalid
 from sightline.search_api.http.request_fields import ImageFields
-from sightline.search_api.images.known_image import Standing
+from sightline.search_api.images.known_image import KnownImage
 
 
 def allowed(fields: ImageFields, caller: Caller) -> ImageFields:
@@ -37,7 +37,7 @@ def refuse_admin_fields(changes: Mapping[str, object], caller: Caller) -> None:
 
 
 def refuse_other_authority(
-    standing: Standing, version: int | None, *, send: str = "send `version`"
+    standing: KnownImage, version: int | None, *, send: str = "send `version`"
 ) -> None:
     """409: one authority counts an image's versions; backfill (version 0) has fixed none.
 
@@ -54,7 +54,7 @@ def refuse_other_authority(
         raise _conflict("Sightline counts this image's versions: send none, use If-Match", standing)
 
 
-def refuse_known(standing: Standing, said: ImageFields, new: ObjectReference) -> None:
+def refuse_known(standing: KnownImage, said: ImageFields, new: ObjectReference) -> None:
     """409 for a version below the present one, and for the present one unless it is a repeat.
 
     Two contents of one version would end by the tie-break, so that the caller could not know
@@ -69,7 +69,7 @@ def refuse_known(standing: Standing, said: ImageFields, new: ObjectReference) ->
         raise _conflict(detail, standing)
 
 
-def refuse_superseded(published: ImageState, standing: Standing) -> None:
+def refuse_superseded(published: ImageState, standing: KnownImage) -> None:
     """409 where another event of the version that was published here has won the tie.
 
     Our checks cannot see what another process, or the owner's own service, publishes meanwhile.
@@ -83,13 +83,13 @@ def refuse_superseded(published: ImageState, standing: Standing) -> None:
         raise _conflict(detail, standing)
 
 
-def owner_counts(standing: Standing, version: int | None) -> bool:
+def owner_counts(standing: KnownImage, version: int | None) -> bool:
     """Also from now on, where a backfilled image's owner begins to count."""
     return standing.state.authority is Authority.OWNER or version is not None
 
 
 def next_version(
-    standing: Standing, version: int | None, wanted: IfMatch, caller: Caller, most: int
+    standing: KnownImage, version: int | None, wanted: IfMatch, caller: Caller, most: int
 ) -> int:
     """The owner's next version.
 
@@ -106,7 +106,7 @@ def next_version(
     return version
 
 
-def operators_version(standing: Standing, version: int | None) -> int:
+def operators_version(standing: KnownImage, version: int | None) -> int:
     """The version of an admin's delete, which always goes through.
 
     At the highest version there is, it is that: among equal versions a delete hides most.
@@ -132,6 +132,6 @@ def _repeats(state: ImageState, said: ImageFields, new: ObjectReference) -> bool
     return all(getattr(state, name) == getattr(said, name) for name in names)
 
 
-def _conflict(detail: str, standing: Standing) -> Problem:
+def _conflict(detail: str, standing: KnownImage) -> Problem:
     facts = {"field": "version", "version": standing.version}
     return Problem("version-conflict", detail, facts, {"ETag": etag(standing.version)})

@@ -21,7 +21,7 @@ from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
 from sightline.producers.images.catalogue_writes import Permit, Terms
 from sightline.producers.images.catalogued import CataloguedImages
-from sightline.producers.images.moderation import Verdict
+from sightline.producers.images.moderation import OperatorVerdict
 from sightline.producers.images.originals import Original, original_of
 from sightline.producers.images.published import Written
 from sightline.producers.images.publisher_async import AsyncImagePublisher
@@ -34,7 +34,7 @@ from sightline.search_api.http.form_reading import Uploaded
 from sightline.search_api.http.hashing import hashed
 from sightline.search_api.http.if_match import IfMatch
 from sightline.search_api.http.request_fields import ImageFields, ImagePatch
-from sightline.search_api.images.known_image import Standing, may_change
+from sightline.search_api.images.known_image import KnownImage, may_change
 from sightline.search_api.images.locks import ImageLocks
 from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.pending import Pending, PendingImages
@@ -195,7 +195,7 @@ class ImageWrites:
 
     def _changing(
         self,
-        standing: Standing,
+        standing: KnownImage,
         changes: ImageFacts,
         version: int | None,
         caller: Caller,
@@ -242,7 +242,7 @@ class ImageWrites:
             return await self._delete_counted(image_id, Terms(permit=permit))
 
     async def _operators_delete(
-        self, standing: Standing, version: int | None, permit: Permit
+        self, standing: KnownImage, version: int | None, permit: Permit
     ) -> Accepted:
         """Whoever counts the versions, and wherever they are."""
         if standing.state.authority is Authority.OWNER:
@@ -266,9 +266,11 @@ class ImageWrites:
         return await self._decided(image_id, said.moderation)
 
     async def _decided(self, image_id: str, moderation: str) -> ImageModerated:
-        return await self._moderating.decide(image_id, Verdict(moderation=Moderation(moderation)))
+        return await self._moderating.decide(
+            image_id, OperatorVerdict(moderation=Moderation(moderation))
+        )
 
-    async def _finished(self, image_id: str, caller: Caller) -> Standing | None:
+    async def _finished(self, image_id: str, caller: Caller) -> KnownImage | None:
         """Asks `ImageStatus.known`, once what a failed write left in the catalogue is published.
 
         Else a repeated delete would find nothing to do, and a caller with the ETag that it read
@@ -353,7 +355,7 @@ def _origin(caller: Caller) -> Origin | None:
     return Origin.ADMIN if Scope.ADMIN in caller.scopes else None
 
 
-def _changeable(image_id: str, standing: Standing | None, caller: Caller) -> Standing:
+def _changeable(image_id: str, standing: KnownImage | None, caller: Caller) -> KnownImage:
     if standing is None or not may_change(caller, standing.state):
         raise NotFound(f"no image {image_id} that you may change")
     return standing

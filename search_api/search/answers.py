@@ -16,7 +16,7 @@ from sightline.schemas.searches import (
     UploadQuery,
 )
 from sightline.search_api.http.request_fields import ImageSearch, SearchFields, UploadSearch
-from sightline.search_api.search.rerank import Page
+from sightline.search_api.search.rerank import RankedPage
 
 SCORE_DIGITS = 6
 
@@ -53,7 +53,7 @@ class Answered:
     asker: Asker
     anchor: Anchor
     fields: SearchFields
-    page: Page
+    page: RankedPage
     spec: GenerationSpec
     variant: str
 

@@ -66,7 +66,7 @@ class ExactDuplicates:
 
 
 @dataclass(slots=True)
-class NearDuplicates:
+class NearDuplicateFilter:
     """Keeps, of pictures that look the same, the one nearest to the query."""
 
     bits: int
@@ -86,7 +86,7 @@ class NearDuplicates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class RankedPage:
     """The results of one page, and how many were taken out why."""
 
     hits: tuple[Hit, ...]
@@ -97,7 +97,7 @@ class Page:
 
 def duplicate_policies(*, bits: int, anchor: IndexedImage | None) -> list[Policy]:
     """Collapse duplicates; an anchor that is indexed stands for its own, as if it led the page."""
-    policies: list[Policy] = [ExactDuplicates(), NearDuplicates(bits)]
+    policies: list[Policy] = [ExactDuplicates(), NearDuplicateFilter(bits)]
     if anchor is not None:
         for policy in policies:
             policy.keeps(anchor)
@@ -108,7 +108,7 @@ First = Callable[[str], Sequence[IndexedImage]]
 """The images of a cluster that were there first, earliest first."""
 
 
-def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) -> Page:
+def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) -> RankedPage:
     """The first `limit` hits that every policy leaves in.
 
     While the page is not full, clusters of which something was left out are passed over whole, so
@@ -123,7 +123,7 @@ def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) 
             stays, whoever copied it and under whatever id.
     """
     if not policies:
-        return Page(hits=tuple(fetch(limit, LookedAt())), removed={})
+        return RankedPage(hits=tuple(fetch(limit, LookedAt())), removed={})
     picking, passed = _Picking(limit, policies), LookedAt()
     for _ in range(limit + SPARE_ROUNDS):
         wanted = picking.missing + SLACK + limit // 8
@@ -136,7 +136,7 @@ def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) 
             break
     first_once = cache(first)
     kept = (_first_published(hit, picking.crowded, first_once) for hit in picking.kept)
-    return Page(hits=tuple(kept), removed=dict(picking.removed))
+    return RankedPage(hits=tuple(kept), removed=dict(picking.removed))
 
 
 def _first_published(hit: Hit, crowded: Collection[str], first: First) -> Hit:

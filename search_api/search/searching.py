@@ -42,8 +42,8 @@ from sightline.search_api.search.impressions import Impressions, ShownAnswer
 from sightline.search_api.search.query_vectors import QueryVectors
 from sightline.search_api.search.rerank import (
     LookedAt,
-    Page,
     Policy,
+    RankedPage,
     duplicate_policies,
     page_of,
 )
@@ -180,7 +180,7 @@ class Searching:
         vector: NDArray[np.float32],
         anchor: IndexedImage | None,
         watch: Stopwatch,
-    ) -> Page:
+    ) -> RankedPage:
         keep = fields.near_duplicates is NearDuplicates.KEEP
         mine = frozenset(() if anchor is None else (anchor.image_id,))
 
@@ -212,7 +212,7 @@ class Searching:
         self,
         fields: SearchFields,
         anchor: Anchor,
-        page: Page,
+        page: RankedPage,
         request: Asking,
         kept: tuple[bytes, str] | None,
     ) -> Response:
@@ -244,7 +244,7 @@ class Searching:
             background=BackgroundTask(self._impressions.record, impression),
         )
 
-    def _count(self, fields: SearchFields, page: Page, watch: Stopwatch) -> None:
+    def _count(self, fields: SearchFields, page: RankedPage, watch: Stopwatch) -> None:
         by = "image" if isinstance(fields, ImageSearch) else "upload"
         self._metrics.searches.labels(by, "answered" if page.hits else "empty").inc()
         for reason, count in page.removed.items():

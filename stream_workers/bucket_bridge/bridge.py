@@ -36,7 +36,7 @@ from sightline.stream_workers.bucket_bridge.notifications import (
     read_notification,
 )
 from sightline.stream_workers.bucket_bridge.seen import seen_object
-from sightline.stream_workers.delivery.batches import Batches
+from sightline.stream_workers.delivery.batches import BatchMember
 from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetters
 from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
@@ -74,7 +74,7 @@ class BucketBridge:
         self._settings = settings
         self._metrics = metrics
         self._patience = Patience(limits, health, metrics)
-        self._batches = Batches(consumer, BUCKET_NOTIFICATIONS.name, patience=self._patience)
+        self._batches = BatchMember(consumer, BUCKET_NOTIFICATIONS.name, patience=self._patience)
         self._outbox = Outbox(producer, self._patience)
         limit = LetterLimit(LetterRate.of(limits, "worker"))
         self._dead_letters = DeadLetters(self._outbox, limit, metrics)

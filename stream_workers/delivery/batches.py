@@ -16,7 +16,7 @@ _AT_ONCE = 64
 _POLL_S = 0.1
 
 
-class Batches:
+class BatchMember:
     """A member of a group that keeps nothing between two batches.
 
     Args:

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from sightline.engine.errors import Part
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, VectorIndex
-from sightline.engine.records import IndexedImage, Stage
+from sightline.engine.records import ImageStage, IndexedImage
 from sightline.schemas.images import ImageDeleted
 from sightline.schemas.indexed import Outcome, StageTimes
 from sightline.stream_workers.delivery.retries import Patience
@@ -93,15 +93,15 @@ class Applier:
 def _image(write: Hide | Write, now: datetime) -> IndexedImage | None:
     """Return what to write; None: nothing, as the index is past it or its verdict is not known."""
     if isinstance(write, Hide):
-        return _indexed(Judged(write.task), Outcome.HIDDEN, Stage.PROVISIONAL, now)
+        return _indexed(Judged(write.task), Outcome.HIDDEN, ImageStage.PROVISIONAL, now)
     known = write.judged
     decided = known.verdict is not None or isinstance(known.task.state, ImageDeleted)
     if write.settled or not decided:
         return None
-    return _indexed(known, final_outcome(known), Stage.FINAL, now)
+    return _indexed(known, final_outcome(known), ImageStage.FINAL, now)
 
 
-def _indexed(known: Judged, outcome: Outcome, stage: Stage, applied: datetime) -> IndexedImage:
+def _indexed(known: Judged, outcome: Outcome, stage: ImageStage, applied: datetime) -> IndexedImage:
     task = known.task
     facts = known.verdict if isinstance(known.verdict, PictureFacts) else None
     no = known.verdict if isinstance(known.verdict, Rejection) else None

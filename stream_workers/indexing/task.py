@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from sightline.engine.records import Fence, Message, Stage, WinnerLocation
+from sightline.engine.records import Fence, ImageStage, Message, WinnerLocation
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState, hiding_rank, tie
 from sightline.schemas.indexed import Lane
@@ -79,7 +79,7 @@ class ImageTask:
     @property
     def fence(self) -> Fence:
         """The fence of the task's final write."""
-        return Fence(self.state.version, tie(self.state, self.event.id), int(Stage.FINAL))
+        return Fence(self.state.version, tie(self.state, self.event.id), int(ImageStage.FINAL))
 
     @property
     def hides(self) -> bool:

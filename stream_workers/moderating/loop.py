@@ -20,7 +20,7 @@ from sightline.engine.settings import WorkerSettings
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.topics import IMAGES_MODERATION
-from sightline.stream_workers.delivery.batches import Batches
+from sightline.stream_workers.delivery.batches import BatchMember
 from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetters
 from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
@@ -56,7 +56,7 @@ class ModerationLoop:
         self._index = index
         self._metrics = metrics
         self._patience = Patience(settings, health, metrics)
-        self.batches = Batches(consumer, IMAGES_MODERATION.name, patience=self._patience)
+        self.batches = BatchMember(consumer, IMAGES_MODERATION.name, patience=self._patience)
         self._outbox = Outbox(producer, self._patience)
         self._dead_letters = DeadLetters(
             self._outbox, LetterLimit(LetterRate.of(settings, "worker")), metrics

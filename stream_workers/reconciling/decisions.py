@@ -16,8 +16,8 @@ from sightline.stream_workers.image_log.decisions import (
 )
 from sightline.stream_workers.image_log.winners import keep_higher
 from sightline.stream_workers.reconciling.reconcile import (
-    Difference,
-    Kind,
+    DifferenceKind,
+    ImageDifference,
     differences,
     read_in_parts,
 )
@@ -48,7 +48,7 @@ class DecisionReconciler:
         self._settle = settle
         self._winners: dict[str, Event[ImageModerated]] = {}
 
-    def check(self) -> list[Difference]:
+    def check(self) -> list[ImageDifference]:
         """Compare, and look again at what differs after a moment.
 
         Raises:
@@ -67,16 +67,18 @@ class DecisionReconciler:
         winners = {image_id: self._winners[image_id] for image_id in ids & self._winners.keys()}
         return compare_decisions(logged, winners, read_in_parts(self._index.decisions, ids))
 
-    def repair(self, found: Sequence[Difference]) -> None:
+    def repair(self, found: Sequence[ImageDifference]) -> None:
         """Publish what the index, or the log, lacks. A repeat does no harm.
 
         Raises:
             PartUnavailable: broker or index did not answer; repeat.
         """
-        by_kind = {kind: [one.image_id for one in found if one.kind is kind] for kind in Kind}
-        for image_id in by_kind[Kind.UNDECIDED]:
+        by_kind = {
+            kind: [one.image_id for one in found if one.kind is kind] for kind in DifferenceKind
+        }
+        for image_id in by_kind[DifferenceKind.UNDECIDED]:
             self._append(self._winners[image_id])
-        unlogged = read_in_parts(self._index.decisions, by_kind[Kind.UNLOGGED])
+        unlogged = read_in_parts(self._index.decisions, by_kind[DifferenceKind.UNLOGGED])
         for decision in unlogged.values():
             self._append(decision.event)
 
@@ -87,7 +89,7 @@ class DecisionReconciler:
 
 def compare_decisions(
     logged: Decisions, winners: Decisions, indexed: Mapping[str, IndexedDecision]
-) -> list[Difference]:
+) -> list[ImageDifference]:
     """Every image whose decision differs, by id."""
     return differences(
         winners, indexed, lambda image_id, event, held: _kind(logged.get(image_id), event, held)
@@ -98,9 +100,9 @@ def _kind(
     logged: Event[ImageModerated] | None,
     event: Event[ImageModerated] | None,
     held: IndexedDecision | None,
-) -> Kind | None:
+) -> DifferenceKind | None:
     if event is not None and (held is None or held.fence < decision_order(event)):
-        return Kind.UNDECIDED
+        return DifferenceKind.UNDECIDED
     if held is not None and (logged is None or decision_order(logged) < held.fence):
-        return Kind.UNLOGGED
+        return DifferenceKind.UNLOGGED
     return None

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from sightline.engine.object_store.catalogue import Looked
 from sightline.engine.ports import Clock, EventProducer, VectorIndex
-from sightline.engine.records import IndexedImage, Message, ProducerRecord, Stage
+from sightline.engine.records import ImageStage, IndexedImage, Message, ProducerRecord
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState
 from sightline.schemas.indexed import Outcome
@@ -25,7 +25,7 @@ T = TypeVar("T")
 _AT_ONCE = 500
 
 
-class Kind(StrEnum):
+class DifferenceKind(StrEnum):
     """How an image in the catalogue differs from the one in the index."""
 
     MISSING = "missing"
@@ -47,11 +47,11 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class ImageDifference:
     """One image that differs between catalogue and index, and how."""
 
     image_id: str
-    kind: Kind
+    kind: DifferenceKind
     catalogued: int | None
     """Version in the catalogue."""
     indexed: int | None
@@ -66,21 +66,21 @@ class Report:
     """Images in the catalogue."""
     indexed: int
     """Images in the index."""
-    differences: tuple[Difference, ...]
+    differences: tuple[ImageDifference, ...]
 
-    def count(self, kind: Kind) -> int:
+    def count(self, kind: DifferenceKind) -> int:
         """Return how many images differ in that way."""
         return sum(difference.kind is kind for difference in self.differences)
 
     @property
     def mendable(self) -> int:
         """Return how many images a repair mends: all that differ and can be read."""
-        return len(self.differences) - self.count(Kind.UNREADABLE)
+        return len(self.differences) - self.count(DifferenceKind.UNREADABLE)
 
 
 def compare(
     winners: Winners, indexed: Mapping[str, IndexedImage], *, expired_before: datetime
-) -> list[Difference]:
+) -> list[ImageDifference]:
     """Return every image that differs, in the order of their ids."""
     return differences(
         winners, indexed, lambda _, event, image: _kind(event, image, expired_before)
@@ -90,8 +90,8 @@ def compare(
 def differences(
     winners: Mapping[str, E],
     indexed: Mapping[str, W],
-    kind_of: Callable[[str, E | None, W | None], Kind | None],
-) -> list[Difference]:
+    kind_of: Callable[[str, E | None, W | None], DifferenceKind | None],
+) -> list[ImageDifference]:
     """Return what differs by `kind_of`, in the order of the image ids."""
     found = []
     for image_id in sorted(winners.keys() | indexed.keys()):
@@ -99,7 +99,7 @@ def differences(
         kind = kind_of(image_id, event, held)
         if kind is not None:
             found.append(
-                Difference(
+                ImageDifference(
                     image_id=image_id,
                     kind=kind,
                     catalogued=event.data.version if event else None,
@@ -119,16 +119,16 @@ def read_in_parts(read: Callable[[list[str]], Mapping[str, T]], ids: Iterable[st
 
 def _kind(
     event: Event[ImageState] | None, image: IndexedImage | None, expired_before: datetime
-) -> Kind | None:
+) -> DifferenceKind | None:
     if image is None:
-        return Kind.MISSING
+        return DifferenceKind.MISSING
     ahead = event is None or order(event) < image.fence[:2]
     behind = event is not None and order(event) > image.fence[:2]
-    if behind or image.stage is Stage.PROVISIONAL:
-        return Kind.STALE
+    if behind or image.stage is ImageStage.PROVISIONAL:
+        return DifferenceKind.STALE
     if image.outcome is Outcome.DELETED and image.appended < expired_before:
-        return Kind.EXPIRED if _is_expired(image, expired_before) else None
-    return Kind.EXTRA if ahead else None
+        return DifferenceKind.EXPIRED if _is_expired(image, expired_before) else None
+    return DifferenceKind.EXTRA if ahead else None
 
 
 def _is_expired(image: IndexedImage, before: datetime) -> bool:
@@ -208,16 +208,18 @@ class Reconciler:
         Raises:
             PartUnavailable: broker, store or index did not answer; repeat.
         """
-        by_kind = {kind: [d for d in report.differences if d.kind is kind] for kind in Kind}
-        for difference in by_kind[Kind.UNPUBLISHED]:
+        by_kind = {
+            kind: [d for d in report.differences if d.kind is kind] for kind in DifferenceKind
+        }
+        for difference in by_kind[DifferenceKind.UNPUBLISHED]:
             self._finish(difference.image_id)
-        for difference in by_kind[Kind.MISSING] + by_kind[Kind.STALE]:
+        for difference in by_kind[DifferenceKind.MISSING] + by_kind[DifferenceKind.STALE]:
             self._publish_winner(difference.image_id)
-        self._publish_indexed([difference.image_id for difference in by_kind[Kind.EXTRA]])
-        self._purge([difference.image_id for difference in by_kind[Kind.EXPIRED]])
+        self._publish_indexed([difference.image_id for difference in by_kind[DifferenceKind.EXTRA]])
+        self._purge([difference.image_id for difference in by_kind[DifferenceKind.EXPIRED]])
         return report.mendable
 
-    def _again(self, found: Sequence[Difference], expired: datetime) -> list[Difference]:
+    def _again(self, found: Sequence[ImageDifference], expired: datetime) -> list[ImageDifference]:
         ids = {difference.image_id for difference in found}
         winners = {image_id: self._winners[image_id] for image_id in ids & self._winners.keys()}
         return compare(winners, self._get(ids), expired_before=expired)
@@ -259,14 +261,14 @@ class Reconciler:
         return self._clock.now() - timedelta(milliseconds=DELETE_RETENTION_MS)
 
 
-def _held(image_id: str, looked: Looked[ImageState]) -> Difference | None:
+def _held(image_id: str, looked: Looked[ImageState]) -> ImageDifference | None:
     """What the catalogue holds of an image that waits for somebody; None: nothing does."""
     entry = looked.entry
     if entry is not None and entry.published is not None:
         return None
-    return Difference(
+    return ImageDifference(
         image_id=image_id,
-        kind=Kind.UNREADABLE if entry is None else Kind.UNPUBLISHED,
+        kind=DifferenceKind.UNREADABLE if entry is None else DifferenceKind.UNPUBLISHED,
         catalogued=None if entry is None else entry.state.version,
         indexed=None,
     )

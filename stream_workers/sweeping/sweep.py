@@ -29,7 +29,7 @@ _DIGITS = 64
 _log = logging.getLogger(__name__)
 
 
-class Place(NamedTuple):
+class ObjectPlace(NamedTuple):
     """The image and the content that an object's key names."""
 
     image_id: str
@@ -45,7 +45,7 @@ class Before(NamedTuple):
     """When its image got a state that does not need it."""
 
 
-Placed = tuple[StoredObject, Place]
+Placed = tuple[StoredObject, ObjectPlace]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +135,7 @@ class Sweeper:
         return due, unknown
 
     def _left_behind(
-        self, prefix: str, place: Place, image: IndexedImage, before: datetime
+        self, prefix: str, place: ObjectPlace, image: IndexedImage, before: datetime
     ) -> bool:
         """Whether the image has long had a state that does not need this object."""
         if prefix == RENDITIONS:
@@ -194,12 +194,12 @@ class Sweeper:
         return Swept(removed=removed, removed_bytes=removed_bytes)
 
 
-def place_of(key: str) -> Place | None:
+def place_of(key: str) -> ObjectPlace | None:
     """The image and the bytes that a key names; None: it names none."""
     _, _, rest = key.partition("/")
     image_id, slash, name = rest.rpartition("/")
     digest = name[:_DIGITS]
-    return Place(image_id, digest) if slash and len(digest) == _DIGITS else None
+    return ObjectPlace(image_id, digest) if slash and len(digest) == _DIGITS else None
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

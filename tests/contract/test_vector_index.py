@@ -16,9 +16,9 @@ import pytest
 from sightline.engine.errors import GenerationMismatch, NotFound, PartUnavailable, SettingsInvalid
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import (
+    ImageStage,
     IndexedImage,
     Sight,
-    Stage,
     TagFilter,
     WinnerLocation,
 )
@@ -133,7 +133,7 @@ def test_stale_writes_change_nothing(index: VectorIndex) -> None:
     for stale in (
         image("i", 4),
         image("i", 5, Kind.PUBLIC),
-        image("i", 5, Kind.PRIVATE, stage=Stage.PROVISIONAL),
+        image("i", 5, Kind.PRIVATE, stage=ImageStage.PROVISIONAL),
         image("i", 5, Kind.PRIVATE, winner=WinnerLocation("images.v1", 3, 77)),
     ):
         index.apply([stale])
@@ -143,7 +143,7 @@ def test_stale_writes_change_nothing(index: VectorIndex) -> None:
 def test_the_final_stage_follows_the_provisional_one(index: VectorIndex) -> None:
     """Within one event the final write overwrites the provisional one that hid the image."""
     index.apply([image("i", 1)])
-    index.apply([image("i", 2, stage=Stage.PROVISIONAL)])
+    index.apply([image("i", 2, stage=ImageStage.PROVISIONAL)])
     assert ids(index) == []
     index.apply([image("i", 2)])
     assert ids(index) == ["i"]

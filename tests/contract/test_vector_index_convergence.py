@@ -21,7 +21,13 @@ from hypothesis.stateful import (
 from qdrant_client import QdrantClient
 
 from sightline.engine.ports import VectorIndex
-from sightline.engine.records import IndexedDecision, IndexedImage, Stage, TagFilter, WinnerLocation
+from sightline.engine.records import (
+    ImageStage,
+    IndexedDecision,
+    IndexedImage,
+    TagFilter,
+    WinnerLocation,
+)
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.engine.vector_index.qdrant.index import QdrantVectorIndex
@@ -34,13 +40,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Local mode performs exact"),
 ]
 
-Event = tuple[int, int, Kind, int, Stage, str]
+Event = tuple[int, int, Kind, int, ImageStage, str]
 EVENTS: st.SearchStrategy[Event] = st.tuples(
     st.integers(0, 3),  # image
     st.integers(0, 3),  # version
     st.sampled_from(Kind),
     st.integers(0, 2),  # one of several events of that version and kind: the tie
-    st.sampled_from(Stage),
+    st.sampled_from(ImageStage),
     st.sampled_from(("images.v1", "images.backfill.v1")),
 )
 DECISIONS = st.tuples(
@@ -174,7 +180,7 @@ def test_every_order_of_one_images_events_ends_alike(both: tuple[VectorIndex, ..
         events = [
             image(name, 2),
             image(name, 2, Kind.PRIVATE),
-            image(name, 3, stage=Stage.PROVISIONAL),
+            image(name, 3, stage=ImageStage.PROVISIONAL),
             image(name, 3),
             image(name, 3, Kind.DELETED, event_id=f"{name}-gone"),
             image(name, 1, Kind.BLOCKED),

@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 
 from sightline.engine.ports import Embedder, VectorIndex
-from sightline.engine.records import Stage, WinnerLocation
+from sightline.engine.records import ImageStage, WinnerLocation
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
@@ -30,7 +30,7 @@ def test_the_index_in_memory_keeps_what_the_embedded_one_keeps(tmp_path: Path) -
                     f"i{rng.randrange(4)}",
                     rng.randrange(5),
                     rng.choice(list(Kind)),
-                    stage=rng.choice(list(Stage)),
+                    stage=rng.choice(list(ImageStage)),
                 )
                 for _ in range(rng.randrange(1, 6))
             ]

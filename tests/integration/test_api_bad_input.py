@@ -20,11 +20,11 @@ from sightline.engine.label_data.search_stats import SearchStats
 from sightline.search_api.app import create_app
 from sightline.search_api.http.problems import PROBLEM_TYPES, URN
 from sightline.search_api.http.request_fields import (
-    Asked,
     Beacon,
     ImagePatch,
     ImageSearch,
     Judgement,
+    RequestModel,
     UploadSearch,
 )
 from sightline.search_api.http.validation_words import PATTERNS, WORDS
@@ -162,7 +162,7 @@ def test_a_time_without_its_zone_is_told_the_format(world: ApiWorld) -> None:
 
 def test_no_bound_of_a_request_is_without_words() -> None:
     """Each constraint that a request model states has its sentence, and each pattern its own."""
-    wrong: dict[type[Asked], list[dict[str, Any]]] = {
+    wrong: dict[type[RequestModel], list[dict[str, Any]]] = {
         Beacon: [
             {"search_id": " ", "items": []},
             {"search_id": "s", "items": [{"kind": "x", "image_id": " ", "position": 0}]},

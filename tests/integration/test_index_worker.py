@@ -15,7 +15,7 @@ import pytest
 from sightline.engine.errors import DeadLetterLimit, GenerationMismatch
 from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
-from sightline.engine.records import SearchRequest, Stage
+from sightline.engine.records import ImageStage, SearchRequest
 from sightline.engine.settings import DecodeSettings, KafkaSettings, StoreSettings
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.fields import Visibility
@@ -201,7 +201,7 @@ def test_what_hides_does_not_wait_for_bytes(indexing: Indexing) -> None:
     indexing.wait_listed(1)
     hidden, waiting = indexing.image("a"), indexing.image("c")
     assert hidden is not None
-    assert hidden.stage is Stage.PROVISIONAL
+    assert hidden.stage is ImageStage.PROVISIONAL
     assert waiting is not None
     assert waiting.version == 1
 

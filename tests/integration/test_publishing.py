@@ -32,7 +32,7 @@ from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import KafkaSettings, Settings, StoreSettings
 from sightline.infra.local.kafka_server import LocalKafka
-from sightline.producers.backfill.ends import End
+from sightline.producers.backfill.ends import FileEnd
 from sightline.producers.backfill.run import run_backfill
 from sightline.producers.images.published import Written
 from sightline.producers.images.publisher import ImagePublisher
@@ -265,7 +265,7 @@ def test_the_photos_are_backfilled(
     manifest = tmp_path / "hundred.csv"
     manifest.write_text("path\n" + "\n".join(f"images/{name}" for name in names) + "\n")
     summary = run_backfill(publisher, photos, manifest=manifest, visibility=Visibility.PUBLIC)
-    assert summary.counts == {End.PUBLISHED: 100}
+    assert summary.counts == {FileEnd.PUBLISHED: 100}
     states = [event.data for event in events(kafka_settings, IMAGES_BACKFILL.name)]
     assert len({state.image_id for state in states}) == len(states) == 100
     first = states[0].object

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from sightline.engine.object_store.entries import Entry, decode_entry, encode_entry
-from sightline.engine.records import IndexedImage, Stage, WinnerLocation
+from sightline.engine.records import ImageStage, IndexedImage, WinnerLocation
 from sightline.engine.vector_index.payload import to_payload
 from sightline.engine.vector_index.stored_points import from_payload
 from sightline.producers.backfill.manifest import ManifestInvalid, read_manifest
@@ -97,7 +97,7 @@ def _indexed(state: ImageState) -> IndexedImage:
         event_id="e",
         event_source="/test",
         tie=0,
-        stage=Stage.FINAL,
+        stage=ImageStage.FINAL,
         outcome=Outcome.HIDDEN,
         occurred=NOON,
         appended=NOON,

@@ -28,7 +28,7 @@ from sightline.training.backbone.gradients import MATRIX, Encoder, loss_and_grad
 from sightline.training.backbone.peers import Alone, Peers, ProcessGroup
 from sightline.training.backbone.settings import BackboneSettings
 from sightline.training.backbone.training import TrainedBackbone, own_positives, train_backbone
-from sightline.training.backbone.views import Views
+from sightline.training.backbone.views import ViewDrawer
 from sightline.training.datasets.look_alikes import hash_words
 from sightline.training.loop.batches import Batches
 from sightline.training.loop.checkpoint import StaleCheckpoint
@@ -151,7 +151,7 @@ def test_only_the_last_blocks_and_the_projection_change(
 
 def test_a_step_goes_down_the_gradient(begun: Begun) -> None:
     """In small steps on the same views the loss falls."""
-    views = Views(SETTINGS, SIZE).of(Painted().of(np.arange(6)), step=0)
+    views = ViewDrawer(SETTINGS, SIZE).of(Painted().of(np.arange(6)), step=0)
     encoder, weights = begun.encoder(), begun.weights()
     losses: list[float] = []
     for _ in range(3):
@@ -179,7 +179,7 @@ def in_twos(vectors: Tensor) -> Tensor:
 
 def test_few_pictures_at_a_time_give_the_gradients_of_all_at_once(begun: Begun) -> None:
     """And those are autograd's through the whole batch."""
-    views = Views(SETTINGS, SIZE).of(Painted().of(np.arange(6)), step=0)
+    views = ViewDrawer(SETTINGS, SIZE).of(Painted().of(np.arange(6)), step=0)
     encoder = begun.encoder()
     weights = {name: value.requires_grad_() for name, value in begun.weights().items()}
     expected = torch.autograd.grad(in_twos(encoder(weights, views)), list(weights.values()))
@@ -224,7 +224,7 @@ def in_two(work: Callable[[Threads], Any]) -> list[Any]:
 def test_two_processes_have_the_gradients_of_one(begun: Begun) -> None:
     """Each looks at half of the pictures; both have the loss and the gradients of all."""
     weights = begun.weights()
-    views = Views(SETTINGS, SIZE).of(Painted().of(np.arange(6)), step=0)
+    views = ViewDrawer(SETTINGS, SIZE).of(Painted().of(np.arange(6)), step=0)
 
     def found(peers: Peers) -> tuple[float, list[Tensor]]:
         encoder = Encoder(deepcopy(begun.network), begun.encoder().mean, torch.float32)
@@ -310,7 +310,7 @@ def test_without_clicks_a_picture_is_its_own_positive(begun: Begun) -> None:
 def test_views_follow_from_seed_step_and_place() -> None:
     """The same again, whatever was drawn meanwhile and however the batch is divided."""
     crops = np.repeat(Painted().of(np.array([0])), 4, axis=0)
-    views, state = Views(SETTINGS, SIZE), torch.random.get_rng_state()
+    views, state = ViewDrawer(SETTINGS, SIZE), torch.random.get_rng_state()
     whole = views.of(crops, step=3)
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.rand(1)

@@ -14,7 +14,7 @@ from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.pictures.formats.signature import NO_PICTURE
 from sightline.engine.records import Message, ProducerRecord
-from sightline.producers.backfill.ends import End
+from sightline.producers.backfill.ends import FileEnd
 from sightline.producers.backfill.files import BackfillRefused
 from sightline.producers.backfill.record import BackfillSummary, FileFailed
 from sightline.producers.backfill.run import BackfillOptions, run_backfill
@@ -85,7 +85,7 @@ def test_a_folder_is_published_at_version_0(
     summary = run_backfill(
         publisher, folder, visibility=PUBLIC, progress=lambda s: seen.append(s.done)
     )
-    assert summary.counts == {End.PUBLISHED: 2, End.UNSUPPORTED: 1, End.FAILED: 1}
+    assert summary.counts == {FileEnd.PUBLISHED: 2, FileEnd.UNSUPPORTED: 1, FileEnd.FAILED: 1}
     assert summary.failures == [FileFailed("empty.webp", "it is empty")]
     assert summary.unsupported == ["notes.txt"]
     assert seen == [1, 2, 3, 4]
@@ -158,7 +158,11 @@ def test_what_is_known_is_counted(publisher: ImagePublisher, log: Log, folder: P
     known = known_of(log)
     (folder / "a.jpg").write_bytes(b"other")
     summary = run_backfill(publisher, folder, visibility=PUBLIC, known=known.get)
-    assert (summary.counts[End.KNOWN], summary.counts[End.DIFFERS], summary.published) == (1, 1, 0)
+    assert (summary.counts[FileEnd.KNOWN], summary.counts[FileEnd.DIFFERS], summary.published) == (
+        1,
+        1,
+        0,
+    )
 
 
 def test_replace_keeps_what_people_decided(
@@ -219,7 +223,7 @@ def test_an_interrupted_run_resumes(publisher: ImagePublisher, log: Log, tmp_pat
     with state.open("a") as lines:
         lines.write('"half a li')
     summary = run_backfill(publisher, folder, options=options, state_file=state)
-    assert summary.counts[End.RESUMED] >= 10
+    assert summary.counts[FileEnd.RESUMED] >= 10
     assert summary.done == summary.total == 30
     assert len(log.states()) == 30
     assert not state.exists()

@@ -13,7 +13,7 @@ import pytest
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.object_store.catalogue import Catalogue
-from sightline.producers.backfill.ends import End
+from sightline.producers.backfill.ends import FileEnd
 from sightline.producers.backfill.files import BackfillRefused
 from sightline.producers.backfill.names import printable
 from sightline.producers.backfill.run import BackfillOptions, run_backfill
@@ -60,9 +60,9 @@ def test_names_that_are_not_utf_8_are_published(publisher: ImagePublisher, folde
     write(os.fsencode(folder) + b"/broken.jpg")
     (folder / "broken.jpg").write_bytes(b"")
     summary = run_backfill(publisher, folder, visibility=PUBLIC, state_file=state)
-    assert summary.counts == {End.PUBLISHED: 4, End.UNSUPPORTED: 1, End.FAILED: 1}
+    assert summary.counts == {FileEnd.PUBLISHED: 4, FileEnd.UNSUPPORTED: 1, FileEnd.FAILED: 1}
     again = run_backfill(publisher, folder, visibility=PUBLIC, state_file=state)
-    assert again.counts == {End.RESUMED: 5, End.FAILED: 1}
+    assert again.counts == {FileEnd.RESUMED: 5, FileEnd.FAILED: 1}
     assert id_of_file("caf\udce9.jpg") != id_of_file("café.jpg")
     assert printable("a\udce9\n\x1b[2J.jpg") == "a\\udce9\\n\\x1b[2J.jpg"
 
@@ -80,7 +80,7 @@ def test_links_pipes_and_devices_end_alone(publisher: ImagePublisher, folder: Pa
     failed = {failure.path for failure in summary.failures}
     assert failed == {"loop.jpg", "nowhere.jpg", "zero.jpg", "pipe.jpg"}
     assert {one.path for one in summary.skipped} == {"linked", "outside.jpg"}
-    assert summary.counts[End.PUBLISHED] == 1
+    assert summary.counts[FileEnd.PUBLISHED] == 1
     assert summary.done == summary.total
 
 
@@ -95,10 +95,10 @@ def test_a_row_of_a_manifest_ends_alone(publisher: ImagePublisher, folder: Path,
     rows = [{"path": path}, {"path": "good.jpg"}]
     manifest.write_text("\n".join(map(json.dumps, rows)))
     summary = run_backfill(publisher, folder, manifest=manifest)
-    assert summary.counts == {End.PUBLISHED: 1, End.FAILED: 1}
+    assert summary.counts == {FileEnd.PUBLISHED: 1, FileEnd.FAILED: 1}
     assert [failure.path for failure in summary.failures] == [path]
     bucket = run_backfill(publisher, "s3://shop/", manifest=manifest)
-    assert bucket.counts == {End.FAILED: 2}
+    assert bucket.counts == {FileEnd.FAILED: 2}
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_tree_of_any_depth_is_gone_through(publisher: ImagePublisher, abyss: P
     """1,000 levels are published; where a path is too long for the system, its folder is told."""
     (abyss / ("d/" * 1_000) / "deep.jpg").write_bytes(b"\xff\xd8\xff")
     summary = run_backfill(publisher, abyss, visibility=PUBLIC)
-    assert summary.counts[End.PUBLISHED] == 2
+    assert summary.counts[FileEnd.PUBLISHED] == 2
     assert any("the folder cannot be listed" in one.reason for one in summary.failures)
     assert summary.done == summary.total
 
@@ -180,8 +180,8 @@ def test_hidden_and_system_files_are_skipped_and_told(
     publisher.store.put("shop", "good.jpg", b"\xff\xd8\xff")
     for source in (folder, "s3://shop/"):
         summary = run_backfill(publisher, source, visibility=PUBLIC)
-        assert summary.counts[End.PUBLISHED] == 1
-        assert summary.counts[End.SKIPPED] == len(HIDDEN)
+        assert summary.counts[FileEnd.PUBLISHED] == 1
+        assert summary.counts[FileEnd.SKIPPED] == len(HIDDEN)
         assert summary.skipped[0].reason
         assert not summary.failures
         every = BackfillOptions(visibility=PUBLIC, hidden=True)
@@ -211,7 +211,7 @@ def test_a_large_file_is_refused_by_its_size(publisher: ImagePublisher, folder: 
     assert [failure.path for failure in summary.failures] == ["scan.tif"]
     assert "at most 1,000 are accepted" in summary.failures[0].reason
     assert summary.published == 2
-    assert run_backfill(publisher, "s3://shop/", options=SMALL).counts == {End.FAILED: 1}
+    assert run_backfill(publisher, "s3://shop/", options=SMALL).counts == {FileEnd.FAILED: 1}
 
 
 def test_upload_reads_regular_files_only_and_within_the_bound(
@@ -273,6 +273,6 @@ def test_a_state_file_that_was_cut_anywhere_resumes(
     for length in range(len(whole) + 1):
         state.write_bytes(whole[:length])
         summary = run_backfill(publisher, folder, visibility=PUBLIC, state_file=state)
-        assert summary.counts[End.RESUMED] == (length == len(whole))
-        assert summary.counts[End.FAILED] == 1
+        assert summary.counts[FileEnd.RESUMED] == (length == len(whole))
+        assert summary.counts[FileEnd.FAILED] == 1
         assert summary.done == 2

@@ -19,7 +19,7 @@ from sightline.infra.commands import reconcile as commands
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.stream_workers.delivery.dead_letter_replay import DeadLetter
-from sightline.stream_workers.reconciling.reconcile import Difference, Kind, Report
+from sightline.stream_workers.reconciling.reconcile import DifferenceKind, ImageDifference, Report
 from tests.worker_parts import MemoryLog
 
 PUBLIC = ("--visibility", "public")
@@ -121,8 +121,8 @@ def test_a_decision_out_of_bounds_is_refused_in_one_line(
 def test_what_cannot_be_read_is_not_counted_as_mended(monkeypatch: pytest.MonkeyPatch) -> None:
     """`reconcile` names it beside what it mended."""
     differences = tuple(
-        Difference(image_id=kind, kind=kind, catalogued=None, indexed=None)
-        for kind in (Kind.MISSING, Kind.UNREADABLE, Kind.EXTRA)
+        ImageDifference(image_id=kind, kind=kind, catalogued=None, indexed=None)
+        for kind in (DifferenceKind.MISSING, DifferenceKind.UNREADABLE, DifferenceKind.EXTRA)
     )
     report = Report(catalogued=2, indexed=1, differences=differences)
     monkeypatch.setattr(commands, "reconcile_anywhere", lambda *_, **__: report)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.engine.label_data.judgements import Judgement
+from sightline.engine.label_data.judgements import Grade
 from sightline.engine.label_data.propensity import PositionBias, PropensityCurve
 from sightline.training.datasets.pairs import ClickPairs, pairs_of
 from tests.training_rows import judgement, table, triple
@@ -38,12 +38,12 @@ def told(pairs: ClickPairs) -> list[Told]:
     ]
 
 
-def slow_pairs(rows: Sequence[dict[str, Any]], judgements: Sequence[Judgement]) -> list[Told]:
+def slow_pairs(rows: Sequence[dict[str, Any]], judgements: Sequence[Grade]) -> list[Told]:
     """docs/labels.md word by word: judgements override, and no positive is ever a negative."""
-    latest: dict[tuple[str, str, str], Judgement] = {}
+    latest: dict[tuple[str, str, str], Grade] = {}
     for judged in sorted(judgements, key=lambda j: (j.judged_at_ms, j.event_id)):
         latest[judged.anchor, judged.image, judged.judge] = judged
-    grades: defaultdict[tuple[str, str], list[Judgement]] = defaultdict(list)
+    grades: defaultdict[tuple[str, str], list[Grade]] = defaultdict(list)
     for judged in latest.values():
         grades[judged.anchor, judged.image].append(judged)
     means = {pair: sum(j.grade for j in js) / len(js) for pair, js in grades.items()}

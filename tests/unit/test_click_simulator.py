@@ -18,8 +18,8 @@ from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.attack import Attack
 from sightline.producers.click_simulator.catalogue import (
     CatalogueShape,
-    Picture,
     SimulatedCatalogue,
+    SimulatedPicture,
 )
 from sightline.producers.click_simulator.ranked_catalogue import RankedCatalogue
 from sightline.producers.click_simulator.simulated_log import (
@@ -245,12 +245,12 @@ def test_the_topic_driver_keeps_times_and_rate() -> None:
     assert sum(waits) == pytest.approx(1.7)
 
 
-def _pictures(count: int) -> list[Picture]:
+def _pictures(count: int) -> list[SimulatedPicture]:
     """Unlike pictures of two labels in one family, and of one label in none."""
     random = Random(7)
     kinds = [("cat", "pet"), ("dog", "pet"), ("car", "")]
     return [
-        Picture(f"i{n}", label, f"{random.getrandbits(256):064x}", family=family)
+        SimulatedPicture(f"i{n}", label, f"{random.getrandbits(256):064x}", family=family)
         for n in range(count)
         for label, family in [kinds[n % 3]]
     ]
@@ -269,7 +269,7 @@ class _Ranker:
         return [(each, 1.0 - place / 100) for place, each in enumerate(others)][:limit]
 
 
-def _ranked(pictures: list[Picture], page: int = 4) -> tuple[RankedCatalogue, _Ranker]:
+def _ranked(pictures: list[SimulatedPicture], page: int = 4) -> tuple[RankedCatalogue, _Ranker]:
     ranker = _Ranker([picture.image_id for picture in pictures])
     return RankedCatalogue(pictures, ranker, model_digest="m1", page=page), ranker
 
@@ -301,7 +301,7 @@ def test_a_real_page_shows_no_look_alikes() -> None:
 
 def test_a_real_page_is_short_where_little_is_left() -> None:
     """Unknown images are not shown, and a flat picture, whose hash says nothing, is like none."""
-    flat = [Picture(name, "cat", "0" * 64) for name in ("a", "b", "c")]
+    flat = [SimulatedPicture(name, "cat", "0" * 64) for name in ("a", "b", "c")]
     ranker = _Ranker(["a", "b", "gone", "c"])
     catalogue = RankedCatalogue(flat, ranker, model_digest="m1")
     page = catalogue.ranking(flat[0], Random(1))

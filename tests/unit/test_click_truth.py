@@ -9,7 +9,7 @@ from sightline.engine.embedding.embedder import Projection
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.splits import HeldOut, held_out_clusters
 from sightline.training.evaluation.click_truth import clicks_as_truth, score_by_clicks
-from sightline.training.evaluation.gate import GateLimits, Verdict, decide
+from sightline.training.evaluation.gate import GateLimits, GateVerdict, decide
 from sightline.training.evaluation.served import ServedAsBuilt
 from sightline.training.evaluation.strength import evidence
 from tests.learning import NOISE, WIDTH, world
@@ -64,8 +64,8 @@ def test_nothing_held_back_is_nothing_asked() -> None:
     assert queries.truth.queries == 0
 
 
-@pytest.mark.parametrize("verdict", [Verdict.RELEASED, Verdict.REFUSED])
-def test_the_gate_decides_by_clicks_alone(verdict: Verdict) -> None:
+@pytest.mark.parametrize("verdict", [GateVerdict.RELEASED, GateVerdict.REFUSED])
+def test_the_gate_decides_by_clicks_alone(verdict: GateVerdict) -> None:
     """A projection that drops what only disturbs is released; the way back is refused."""
     learning = world(kinds=120, each=6, clicks=2_400)
     kinds = held_out_clusters(learning.pairs, learning.kinds, share=0.75)
@@ -73,7 +73,7 @@ def test_the_gate_decides_by_clicks_alone(verdict: Verdict) -> None:
     queries = clicks_as_truth(learning.pairs, kinds, later)
     quiet = np.where(np.arange(WIDTH)[:, None] < 8, 1 / NOISE**2, 1.0).astype(np.float32)
     wise = Projection(learning.start.mean, quiet * learning.start.matrix)
-    released = verdict is Verdict.RELEASED
+    released = verdict is GateVerdict.RELEASED
     old, new = (learning.start, wise) if released else (wise, learning.start)
     before, after = (score_by_clicks(learning.features, each, queries) for each in (old, new))
     decision = decide(evidence(before, after, queries.groups, WHOLE), GateLimits())

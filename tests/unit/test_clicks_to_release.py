@@ -48,7 +48,7 @@ from sightline.infra.cli import main
 from sightline.infra.commands import models, train
 from sightline.infra.commands.retraining import retraining_of
 from sightline.infra.commands.retraining_work import TrainingWork
-from sightline.producers.click_simulator.catalogue import Picture
+from sightline.producers.click_simulator.catalogue import SimulatedPicture
 from sightline.producers.click_simulator.ranked_catalogue import RankedCatalogue
 from sightline.producers.click_simulator.simulated_log import SimulatedLog
 from sightline.producers.click_simulator.topic_driver import TopicDriver
@@ -74,7 +74,7 @@ from sightline.training.evaluation.gate import GateLimits
 from sightline.training.loop.head import Head
 from sightline.training.loop.learning import LearningSettings
 from sightline.training.loop.settings import HeadSettings
-from sightline.training.retraining.state import Outcome, RetrainingRecord
+from sightline.training.retraining.state import AttemptOutcome, RetrainingRecord
 from tests.conftest import ROOT
 from tests.label_rows import encoded
 from tests.learning import Colours
@@ -126,7 +126,7 @@ class Deployment:
         )
         self.producer.append(ProducerRecord(IMAGES.name, image, encoded(event, image)))
 
-    def published(self) -> tuple[list[Picture], np.ndarray]:
+    def published(self) -> tuple[list[SimulatedPicture], np.ndarray]:
         """Draw and publish the pictures; as people see them, and as the network does."""
         random = np.random.default_rng(0)
         pictures, crops = [], []
@@ -134,7 +134,7 @@ class Deployment:
             image, kind, data = f"i{number:03}", number // EACH, drawn(cells, random)
             self.publish(image, kind, data)
             seen = prepare(data, limits=self.settings.decode, framing=Framing(224))
-            pictures.append(Picture(image, f"kind-{kind}", seen.perceptual_hash))
+            pictures.append(SimulatedPicture(image, f"kind-{kind}", seen.perceptual_hash))
             crops.append(seen.crop)
         return pictures, Colours().features(np.stack(crops)) - 0.5
 
@@ -143,7 +143,7 @@ class Deployment:
         every = (decode(record.value) for record in self.broker.records(MODELS.name))
         return [event for event in every if event.data.name == model]
 
-    def simulate(self, pictures: list[Picture], vectors: np.ndarray) -> None:
+    def simulate(self, pictures: list[SimulatedPicture], vectors: np.ndarray) -> None:
         """Let people click on pages that are ranked by the model that serves."""
         nearest = NearestPhotos([picture.image_id for picture in pictures], vectors)
         catalogue = RankedCatalogue(pictures, nearest, model_digest="serving")
@@ -252,7 +252,7 @@ def test_clicks_become_a_released_model(deployment: Deployment) -> None:
     assert not deployment.look()
     last = RetrainingRecord(deployment.store, BUCKET, "clicks").read().state.last
     assert last is not None
-    assert last.outcome is Outcome.RELEASED, last.says
+    assert last.outcome is AttemptOutcome.RELEASED, last.says
     (event,) = deployment.told("clicks")
     assert event.data.digest == last.attempt.digest
     assert {line.outcome for line in event.data.gate} <= {"passed", "reported"}

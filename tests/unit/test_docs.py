@@ -10,7 +10,7 @@ import pytest
 
 from sightline.engine.errors import RejectReason
 from sightline.engine.settings import Scope
-from sightline.producers.backfill.manifest import Row
+from sightline.producers.backfill.manifest import ManifestRow
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import Authority
 from sightline.schemas.indexed import Outcome
@@ -57,7 +57,7 @@ def test_the_words_of_the_rules_are_on_the_page(word: str) -> None:
     assert f"`{word}`" in (ROOT / "docs/images.md").read_text()
 
 
-@pytest.mark.parametrize("column", Row.model_fields)
+@pytest.mark.parametrize("column", ManifestRow.model_fields)
 def test_every_column_of_a_manifest_is_explained(column: str) -> None:
     """Whoever writes a manifest finds each column that a backfill reads."""
     assert f"| `{column}` |" in (ROOT / "docs/images.md").read_text()

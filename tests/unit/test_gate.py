@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from sightline.training.evaluation.gate import (
-    Decision,
     Evidence,
+    GateDecision,
     GateLimits,
-    Outcome,
-    Verdict,
+    GateVerdict,
+    RuleOutcome,
     decide,
     harmless,
 )
@@ -35,7 +35,7 @@ WHOLE = ServedAsBuilt(pictures=200, worst_cosine=0.99999, finite=True, collapsed
 FINE = Evidence(clicked=GOOD, clicked_gain=GOOD, unclicked=EQUAL, slices={}, served=WHOLE)
 
 
-def line(decision: Decision, rule: str) -> Outcome:
+def line(decision: GateDecision, rule: str) -> RuleOutcome:
     """What one rule said."""
     (found,) = [each.outcome for each in decision.lines if each.rule == rule]
     return found
@@ -44,26 +44,26 @@ def line(decision: Decision, rule: str) -> Outcome:
 def test_a_better_model_that_harms_nothing_is_released() -> None:
     """All rules pass, each with its line, and nothing more is needed."""
     decision = decide(replace(FINE, slices={"shoes": EQUAL}), LIMITS)
-    assert decision.verdict is Verdict.RELEASED
-    assert [found.outcome for found in decision.lines] == [Outcome.PASSED] * 4
+    assert decision.verdict is GateVerdict.RELEASED
+    assert [found.outcome for found in decision.lines] == [RuleOutcome.PASSED] * 4
     assert decision.needs == 0
 
 
 @pytest.mark.parametrize(
     ("clicked", "gain", "verdict"),
     [
-        (replace(GOOD, point=0.009, lower=0.001), EQUAL, Verdict.REFUSED),
-        (replace(GOOD, point=-0.01, lower=-0.02, upper=-0.001), EQUAL, Verdict.REFUSED),
-        (replace(GOOD, point=0.02, lower=-0.01), EQUAL, Verdict.TOO_LITTLE),
-        (EQUAL, GOOD, Verdict.RELEASED),
-        (replace(GOOD, clusters=19), EQUAL, Verdict.TOO_LITTLE),
-        (NOTHING, NOTHING, Verdict.TOO_LITTLE),
-        (replace(GOOD, point=np.nan, lower=np.nan, upper=np.nan),) * 2 + (Verdict.REFUSED,),
+        (replace(GOOD, point=0.009, lower=0.001), EQUAL, GateVerdict.REFUSED),
+        (replace(GOOD, point=-0.01, lower=-0.02, upper=-0.001), EQUAL, GateVerdict.REFUSED),
+        (replace(GOOD, point=0.02, lower=-0.01), EQUAL, GateVerdict.TOO_LITTLE),
+        (EQUAL, GOOD, GateVerdict.RELEASED),
+        (replace(GOOD, clusters=19), EQUAL, GateVerdict.TOO_LITTLE),
+        (NOTHING, NOTHING, GateVerdict.TOO_LITTLE),
+        (replace(GOOD, point=np.nan, lower=np.nan, upper=np.nan),) * 2 + (GateVerdict.REFUSED,),
     ],
     ids=["too small", "worse", "unsure", "by nDCG", "few clusters", "none", "no numbers"],
 )
 def test_the_gain_must_be_sure_and_large(
-    clicked: Difference, gain: Difference, verdict: Verdict
+    clicked: Difference, gain: Difference, verdict: GateVerdict
 ) -> None:
     """Either measure may show it; an effect that does not matter is no reason to change a model."""
     assert decide(replace(FINE, clicked=clicked, clicked_gain=gain), LIMITS).verdict is verdict
@@ -72,17 +72,17 @@ def test_the_gain_must_be_sure_and_large(
 @pytest.mark.parametrize(
     ("unclicked", "verdict", "needs"),
     [
-        (replace(EQUAL, clusters=79), Verdict.TOO_LITTLE, 1),
-        (NOTHING, Verdict.TOO_LITTLE, 80),
-        (replace(EQUAL, lower=-0.02), Verdict.TOO_LITTLE, 271),
-        (replace(EQUAL, point=-0.0095, lower=-0.02, upper=0.001), Verdict.REFUSED, 0),
-        (replace(EQUAL, point=-0.012, lower=-0.02, upper=0.001), Verdict.REFUSED, 0),
-        (replace(EQUAL, point=-0.03, lower=-0.05, upper=-0.02, clusters=9), Verdict.REFUSED, 0),
+        (replace(EQUAL, clusters=79), GateVerdict.TOO_LITTLE, 1),
+        (NOTHING, GateVerdict.TOO_LITTLE, 80),
+        (replace(EQUAL, lower=-0.02), GateVerdict.TOO_LITTLE, 271),
+        (replace(EQUAL, point=-0.0095, lower=-0.02, upper=0.001), GateVerdict.REFUSED, 0),
+        (replace(EQUAL, point=-0.012, lower=-0.02, upper=0.001), GateVerdict.REFUSED, 0),
+        (replace(EQUAL, point=-0.03, lower=-0.05, upper=-0.02, clusters=9), GateVerdict.REFUSED, 0),
     ],
     ids=["one short", "none", "wide", "at the margin", "probably worse", "surely worse"],
 )
 def test_what_nobody_clicked_must_not_lose(
-    unclicked: Difference, verdict: Verdict, needs: int
+    unclicked: Difference, verdict: GateVerdict, needs: int
 ) -> None:
     """Too little evidence says how many clusters are missing; harm that shows is refused."""
     decision = decide(replace(FINE, unclicked=unclicked), LIMITS)
@@ -96,7 +96,7 @@ def test_the_clusters_that_are_asked_for_are_enough() -> None:
     needs = decide(replace(FINE, unclicked=wide), LIMITS).needs
     more = wide.clusters + needs
     narrower = replace(wide, clusters=more, lower=wide.lower * (wide.clusters / more) ** 0.5)
-    assert decide(replace(FINE, unclicked=narrower), LIMITS).verdict is Verdict.RELEASED
+    assert decide(replace(FINE, unclicked=narrower), LIMITS).verdict is GateVerdict.RELEASED
 
 
 def test_who_is_refused_is_not_asked_for_more() -> None:
@@ -104,7 +104,7 @@ def test_who_is_refused_is_not_asked_for_more() -> None:
     worse = replace(GOOD, point=-0.01, lower=-0.02, upper=-0.001)
     few = replace(EQUAL, clusters=20)
     decision = decide(replace(FINE, clicked=worse, clicked_gain=worse, unclicked=few), LIMITS)
-    assert (decision.verdict, decision.needs) == (Verdict.REFUSED, 0)
+    assert (decision.verdict, decision.needs) == (GateVerdict.REFUSED, 0)
 
 
 def test_a_large_slice_may_refuse_and_a_small_one_only_tells() -> None:
@@ -112,8 +112,8 @@ def test_a_large_slice_may_refuse_and_a_small_one_only_tells() -> None:
     lost = replace(EQUAL, point=-0.08, lower=-0.1, upper=-0.06)
     large = decide(replace(FINE, slices={"a": replace(lost, clusters=20)}), LIMITS)
     small = decide(replace(FINE, slices={"a": replace(lost, clusters=19)}), LIMITS)
-    assert (large.verdict, small.verdict) == (Verdict.REFUSED, Verdict.RELEASED)
-    assert line(small, "slice a") is Outcome.REPORTED
+    assert (large.verdict, small.verdict) == (GateVerdict.REFUSED, GateVerdict.RELEASED)
+    assert line(small, "slice a") is RuleOutcome.REPORTED
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_a_large_slice_may_refuse_and_a_small_one_only_tells() -> None:
 def test_what_is_served_must_be_what_was_trained(served: ServedAsBuilt) -> None:
     """A model that scores well and is served as another one is refused."""
     decision = decide(replace(FINE, served=served), LIMITS)
-    assert decision.verdict is Verdict.REFUSED
-    assert line(decision, "served as built") is Outcome.FAILED
+    assert decision.verdict is GateVerdict.REFUSED
+    assert line(decision, "served as built") is RuleOutcome.FAILED
 
 
 def test_served_vectors_are_compared_row_by_row() -> None:
@@ -269,7 +269,7 @@ def world(unclicked: int, seed: int = 0) -> tuple[Groups, dict[float, QueryScore
 
 def decided(
     groups: Groups, after: dict[float, QueryScores], before: QueryScores
-) -> tuple[float, Decision]:
+) -> tuple[float, GateDecision]:
     """The strength that is chosen, and what the gate says of it."""
     chosen = choose(before, after, groups, LIMITS)
     found = evidence(before, after[chosen.strength], groups, WHOLE, among=chosen.deciding, seed=1)
@@ -280,7 +280,7 @@ def test_the_strongest_harmless_strength_is_chosen_and_released() -> None:
     """At .6 unclicked things still gain a point, at .8 they lose more than one."""
     chosen, decision = decided(*world(200))
     assert chosen == 0.6
-    assert decision.verdict is Verdict.RELEASED
+    assert decision.verdict is GateVerdict.RELEASED
     assert "(600 queries in 100 clusters)" in decision.lines[1].says
 
 
@@ -288,7 +288,7 @@ def test_where_clusters_are_few_the_careful_strength_is_decided_on_all() -> None
     """Half of 100 could decide nothing, all of them can."""
     chosen, decision = decided(*world(100))
     assert chosen == CAREFUL
-    assert decision.verdict is Verdict.RELEASED
+    assert decision.verdict is GateVerdict.RELEASED
     assert "(600 queries in 100 clusters)" in decision.lines[1].says
 
 
@@ -299,7 +299,7 @@ def test_a_candidate_that_harms_at_every_strength_is_refused() -> None:
     worse = {each: scores(found.average_precision + harm) for each, found in after.items()}
     chosen, decision = decided(groups, worse, before)
     assert chosen == 0.2
-    assert decision.verdict is Verdict.REFUSED
+    assert decision.verdict is GateVerdict.REFUSED
 
 
 def test_a_slice_that_loses_is_harm() -> None:
@@ -379,7 +379,7 @@ def measured(candidate: str) -> Evidence:
 
 def test_the_good_candidate_is_released() -> None:
     """What the bad ones below are made of passes every rule."""
-    assert decide(measured("good"), LIMITS).verdict is Verdict.RELEASED
+    assert decide(measured("good"), LIMITS).verdict is GateVerdict.RELEASED
 
 
 @pytest.mark.parametrize(
@@ -388,4 +388,4 @@ def test_the_good_candidate_is_released() -> None:
 )
 def test_known_bad_candidates_are_refused(bad: str) -> None:
     """Each known way to spoil a model is refused, and not for want of evidence."""
-    assert decide(measured(bad), LIMITS).verdict is Verdict.REFUSED
+    assert decide(measured(bad), LIMITS).verdict is GateVerdict.REFUSED

@@ -6,14 +6,16 @@ import re
 
 import pytest
 
-from sightline.producers.interactions.history.rows import Row, Said
+from sightline.producers.interactions.history.rows import HistoryRow, Said
 from sightline.schemas.interactions import Interaction, Kind
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "interactions.md").read_text()
 
 
-@pytest.mark.parametrize("name", [*Row.model_fields, *Interaction.model_fields, *Kind, *Said])
+@pytest.mark.parametrize(
+    "name", [*HistoryRow.model_fields, *Interaction.model_fields, *Kind, *Said]
+)
 def test_every_name_is_explained(name: str) -> None:
     """In code font."""
     assert f"`{name}`" in PAGE

@@ -17,7 +17,7 @@ from sightline.engine.object_store.catalogue import Catalogue, Decisions
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.records import Message, ProducerRecord
 from sightline.infra.wiring.journal_keeping import keep_journal
-from sightline.producers.images.moderation import ImageModeration, Verdict
+from sightline.producers.images.moderation import ImageModeration, OperatorVerdict
 from sightline.producers.images.unpublished import Unpublished
 from sightline.schemas.fields import Moderation
 from sightline.schemas.topics import IMAGES, IMAGES_MODERATION
@@ -25,7 +25,7 @@ from tests.catalogued_parts import Log, authority
 from tests.worker_parts import MemoryIndex
 
 BUCKET = "sightline"
-BLOCKED = Verdict(moderation=Moderation.BLOCKED)
+BLOCKED = OperatorVerdict(moderation=Moderation.BLOCKED)
 
 
 class Order(Log):

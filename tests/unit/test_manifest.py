@@ -10,10 +10,10 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from pyarrow import parquet
 
-from sightline.producers.backfill.manifest import ManifestInvalid, Row, read_manifest
+from sightline.producers.backfill.manifest import ManifestInvalid, ManifestRow, read_manifest
 from sightline.schemas.fields import Visibility
 
-FULL = Row(
+FULL = ManifestRow(
     path="a/ü 1.jpg",
     image_id="cat-1",
     tags=("red", "round"),
@@ -23,7 +23,7 @@ FULL = Row(
     group_id="g1",
     attributes={"price": 3, "note": None},
 )
-BARE = Row(path="b.jpg", version=0)
+BARE = ManifestRow(path="b.jpg", version=0)
 
 
 def test_csv_says_it_all(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_parquet_says_it_all(tmp_path: Path) -> None:
         FULL.model_dump(mode="json") | {"attributes": json.dumps(FULL.attributes)},
         {"path": "b.jpg", "version": 0},
     ]
-    columns = {name: [row.get(name) for row in rows] for name in Row.model_fields}
+    columns = {name: [row.get(name) for row in rows] for name in ManifestRow.model_fields}
     parquet.write_table(pa.table(columns), tmp_path / "m.parquet")
     assert read_manifest(tmp_path / "m.parquet") == [FULL, BARE]
 

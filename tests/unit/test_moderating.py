@@ -17,10 +17,10 @@ from sightline.engine.records import IndexedDecision, IndexedImage, Sight
 from sightline.engine.settings import DecodeSettings
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.engine.vector_index.visible import VisibleIndex
-from sightline.producers.images.moderation import Decided, ImageModeration, Verdict
+from sightline.producers.images.moderation import Decided, ImageModeration, OperatorVerdict
 from sightline.schemas.fields import Moderation
 from sightline.schemas.moderation import ImageModerated
-from sightline.search_api.images.answers import ImageAnswers, Wait
+from sightline.search_api.images.answers import AnswerWait, ImageAnswers
 from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.pending import Pending, PendingImages
 from sightline.search_api.images.renditions import Renditions
@@ -31,8 +31,8 @@ from tests.indexed_images import SPEC, decision, image
 from tests.patience import patient
 from tests.worker_parts import MemoryLog
 
-BLOCK = Verdict(moderation=Moderation.BLOCKED)
-ALLOW = Verdict(moderation=Moderation.ALLOWED)
+BLOCK = OperatorVerdict(moderation=Moderation.BLOCKED)
+ALLOW = OperatorVerdict(moderation=Moderation.ALLOWED)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def threads() -> Iterator[ApiThreads]:
 class OvertakenModeration(ImageModeration):
     """The first decision is acknowledged late: only when another has been."""
 
-    def decide(self, image_id: str, verdict: Verdict) -> Decided:
+    def decide(self, image_id: str, verdict: OperatorVerdict) -> Decided:
         """See `ImageModeration.decide`."""
         decided = super().decide(image_id, verdict)
         if decided.decision.version == 1:
@@ -138,7 +138,7 @@ def test_an_answer_waits_once_for_decision_and_version(
     )
     answers = ImageAnswers(status, renditions, moderating, clock)
     written = Accepted("cat", 1, upload, made.decision)
-    answer = asyncio.run(answers.written(written, EVERYTHING, Wait(60)))
+    answer = asyncio.run(answers.written(written, EVERYTHING, AnswerWait(60)))
     assert answer.status_code == 202
     assert index.looks == 5
     assert clock.monotonic() <= 80

@@ -19,7 +19,7 @@ from sightline.infra.cli import judgements as cli
 from sightline.infra.cli.main import app
 from sightline.infra.commands import judgements, train
 from sightline.infra.commands.judgements import ChosenBy, PoolWishes, make_pool
-from sightline.training.evaluation.pooling import Found, find_first, worth_grading
+from sightline.training.evaluation.pooling import FoundForAnchor, find_first, worth_grading
 from sightline.training.loop.head import Head
 from tests.conftest import ROOT
 from tests.learning import Colours
@@ -71,7 +71,7 @@ def test_the_first_of_each_model_are_pooled() -> None:
 
 def test_the_most_wanted_come_first_once_each() -> None:
     """No look-alike of one that is taken, nothing that is not wanted, nothing judged."""
-    found = Found(
+    found = FoundForAnchor(
         anchors=np.arange(5), images=((1,), (0, 2), (3, 4), (0,), (0,)), disagreement=np.zeros(5)
     )
     chosen = worth_grading(

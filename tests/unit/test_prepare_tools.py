@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sightline.infra.local import prepare_tools
-from sightline.infra.local.prepare_tools import Step, prepare, prepare_while
+from sightline.infra.local.prepare_tools import ToolStep, prepare, prepare_while
 from sightline.infra.local.toolchain import ToolMissing
 from tests.patience import patient
 
@@ -24,7 +24,11 @@ def missing() -> Path:
 
 def test_every_missing_tool_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """One run tells all that is missing."""
-    steps = {"A": Step(missing, ""), "B": Step(lambda: Path("b"), ""), "C": Step(missing, "")}
+    steps = {
+        "A": ToolStep(missing, ""),
+        "B": ToolStep(lambda: Path("b"), ""),
+        "C": ToolStep(missing, ""),
+    }
     assert prepare(steps) == 2
     told = sorted(capsys.readouterr().err.splitlines())
     assert told[0] == "A: install it"
@@ -43,7 +47,9 @@ def test_a_command_runs_beside_a_tool_that_takes_long(
         ended.wait()
         return Path("built")
 
-    code = prepare_while([sys.executable, "-c", SAY_WHAT_IS_GIVEN], {"A": Step(slow, "is built")})
+    code = prepare_while(
+        [sys.executable, "-c", SAY_WHAT_IS_GIVEN], {"A": ToolStep(slow, "is built")}
+    )
     ended.set()
     assert code == 42
     assert "A: is built …" in capsys.readouterr().err
@@ -51,7 +57,7 @@ def test_a_command_runs_beside_a_tool_that_takes_long(
 
 def test_a_command_whose_tools_are_there_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
     """Nor does anybody hear of what takes no time; the exit code is the command's."""
-    steps = {"A": Step(lambda: Path("a"), "is built")}
+    steps = {"A": ToolStep(lambda: Path("a"), "is built")}
     assert prepare_while([sys.executable, "-c", SAY_WHAT_IS_GIVEN], steps) == 41
     assert "is built" not in capsys.readouterr().err
 
@@ -59,9 +65,9 @@ def test_a_command_whose_tools_are_there_is_not_told(capsys: pytest.CaptureFixtu
 STOP_BESIDE_A_SLOW_TOOL = """
 import sys, threading
 from sightline.infra.local import prepare_tools
-from sightline.infra.local.prepare_tools import Step, prepare_while
+from sightline.infra.local.prepare_tools import ToolStep, prepare_while
 prepare_tools._MOMENT_S = 0.02
-sys.exit(prepare_while([sys.executable, "-c", "pass"], {"A": Step(threading.Event().wait, "slow")}))
+sys.exit(prepare_while([sys.executable, "-c", "pass"], {"A": ToolStep(threading.Event().wait, "slow")}))
 """
 
 

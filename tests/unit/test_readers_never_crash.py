@@ -69,12 +69,12 @@ def some_settings(_: Path) -> object:
 
 def rows_read(*said: dict[str, object]) -> object:
     """A log whose rows were all good; in CSV the first has the column names."""
-    return [Numbered(n, rows.Row.model_validate(row)) for n, row in enumerate(said, 2)], []
+    return [Numbered(n, rows.HistoryRow.model_validate(row)) for n, row in enumerate(said, 2)], []
 
 
 def parquet_row_read(said: dict[str, object]) -> object:
     """A log of one good row in Parquet."""
-    return [Numbered(1, rows.Row.model_validate(said))], []
+    return [Numbered(1, rows.HistoryRow.model_validate(said))], []
 
 
 SAMPLES = {
@@ -82,17 +82,17 @@ SAMPLES = {
         read_manifest,
         b'path,visibility,version,attributes\na.jpg,private,1,"{""a"": [1]}"\nb.jpg,public,2,\n',
         [
-            manifest.Row(
+            manifest.ManifestRow(
                 path="a.jpg", visibility=Visibility.PRIVATE, version=1, attributes={"a": [1]}
             ),
-            manifest.Row(path="b.jpg", visibility=Visibility.PUBLIC, version=2),
+            manifest.ManifestRow(path="b.jpg", visibility=Visibility.PUBLIC, version=2),
         ],
     ),
     "manifest.jsonl": Sample(
         read_manifest,
         b'{"path": "a.jpg", "visibility": "private", "tags": ["x"], "attributes": {"a": [1.5]}}\n',
         [
-            manifest.Row(
+            manifest.ManifestRow(
                 path="a.jpg",
                 visibility=Visibility.PRIVATE,
                 tags=("x",),
@@ -103,7 +103,7 @@ SAMPLES = {
     "manifest.parquet": Sample(
         read_manifest,
         table(path=["a.jpg"], tags=[["x", "y"]]),
-        [manifest.Row(path="a.jpg", tags=("x", "y"))],
+        [manifest.ManifestRow(path="a.jpg", tags=("x", "y"))],
     ),
     "log.csv": Sample(
         lambda file: read_log(file, now=NOW),

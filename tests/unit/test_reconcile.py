@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 
 from sightline.engine.object_store.catalogue import Entry, Looked
-from sightline.engine.records import Stage
+from sightline.engine.records import ImageStage
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageState
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
-from sightline.stream_workers.reconciling.reconcile import Kind, Reconciler, Report
+from sightline.stream_workers.reconciling.reconcile import DifferenceKind, Reconciler, Report
 from tests.worker_world import World, public
 
 
@@ -57,7 +57,7 @@ class Reconciled:
         """What differs now."""
         return self.reconciler.check()
 
-    def kinds(self) -> dict[str, Kind]:
+    def kinds(self) -> dict[str, DifferenceKind]:
         """What differs now, by image."""
         return {d.image_id: d.kind for d in self.check().differences}
 
@@ -82,7 +82,7 @@ def here() -> Reconciled:
 def test_what_the_index_lost_is_published_again(here: Reconciled) -> None:
     """Missing: the winner's event, and only that image's."""
     del here.world.index.images["b"]
-    assert here.kinds() == {"b": Kind.MISSING}
+    assert here.kinds() == {"b": DifferenceKind.MISSING}
     here.mend()
     assert here.world.index.count(listed_only=True) == 2
 
@@ -93,7 +93,7 @@ def test_what_the_index_has_only_an_older_version_of_is_stale(here: Reconciled) 
     here.world.publish(public("a", 4, b"two"), "a4")
     here.world.run_to_the_end()
     here.world.index.images["a"] = old
-    assert here.kinds() == {"a": Kind.STALE}
+    assert here.kinds() == {"a": DifferenceKind.STALE}
     here.mend()
     assert here.world.index.images["a"].version == 4
 
@@ -101,8 +101,8 @@ def test_what_the_index_has_only_an_older_version_of_is_stale(here: Reconciled) 
 def test_what_stopped_half_way_is_finished(here: Reconciled) -> None:
     """A provisional state that no delivery will finish any more."""
     stored = here.world.index.images["a"]
-    here.world.index.images["a"] = replace(stored, stage=Stage.PROVISIONAL, vector=None)
-    assert here.kinds() == {"a": Kind.STALE}
+    here.world.index.images["a"] = replace(stored, stage=ImageStage.PROVISIONAL, vector=None)
+    assert here.kinds() == {"a": DifferenceKind.STALE}
     here.mend()
     assert here.world.index.images["a"].listed
 
@@ -112,7 +112,7 @@ def test_what_the_log_lost_is_published_from_the_index(here: Reconciled) -> None
     here.world.log.lose(IMAGES.name)
     here.world.log.forget_offsets()
     here.world.start()
-    assert here.kinds() == {"a": Kind.EXTRA}
+    assert here.kinds() == {"a": DifferenceKind.EXTRA}
     here.mend()
     assert here.world.compacted()["a"].id == "a3"
 
@@ -122,7 +122,7 @@ def test_what_a_crash_kept_from_the_log_is_published(here: Reconciled) -> None:
     state = public("c", 1, b"one")
     event = Event[ImageState].of(state, event_id="c1", source="/test", time=here.world.clock.now())
     here.unpublished.append(event)
-    assert here.kinds() == {"c": Kind.UNPUBLISHED}
+    assert here.kinds() == {"c": DifferenceKind.UNPUBLISHED}
     here.mend()
     assert here.world.index.images["c"].listed
 
@@ -134,7 +134,7 @@ def test_an_expired_tombstone_is_purged_and_nulled(here: Reconciled) -> None:
     here.world.clock.advance(timedelta(days=29).total_seconds())
     assert here.kinds() == {}
     here.world.clock.advance(timedelta(days=2).total_seconds())
-    assert here.kinds() == {"a": Kind.EXPIRED}
+    assert here.kinds() == {"a": DifferenceKind.EXPIRED}
     here.reconciler.repair(here.check())
     here.world.run_to_the_end()
     assert "a" not in here.world.index.images
@@ -174,7 +174,7 @@ def test_a_tombstone_stays_where_older_uploads_may_still_be_read(here: Reconcile
     assert world.index.images["b"].outcome is Outcome.DELETED
     assert here.kinds() == {}
     world.clock.advance(timedelta(days=31).total_seconds())
-    assert here.kinds() == {"b": Kind.EXPIRED}
+    assert here.kinds() == {"b": DifferenceKind.EXPIRED}
 
 
 def test_what_cannot_be_read_is_told_and_left(here: Reconciled) -> None:
@@ -183,12 +183,12 @@ def test_what_cannot_be_read_is_told_and_left(here: Reconciled) -> None:
     del here.world.index.images["b"]
     report = here.check()
     assert [(d.image_id, d.kind) for d in report.differences] == [
-        ("b", Kind.MISSING),
-        ("damaged", Kind.UNREADABLE),
+        ("b", DifferenceKind.MISSING),
+        ("damaged", DifferenceKind.UNREADABLE),
     ]
     assert here.reconciler.repair(report) == 1
     here.world.run_to_the_end()
-    assert here.kinds() == {"damaged": Kind.UNREADABLE}
+    assert here.kinds() == {"damaged": DifferenceKind.UNREADABLE}
 
 
 def test_log_and_index_are_compared_without_the_catalogue(here: Reconciled) -> None:
@@ -196,4 +196,4 @@ def test_log_and_index_are_compared_without_the_catalogue(here: Reconciled) -> N
     here.unreadable.append("damaged")
     del here.world.index.images["b"]
     found = here.reconciler.compared().differences
-    assert [(d.image_id, d.kind) for d in found] == [("b", Kind.MISSING)]
+    assert [(d.image_id, d.kind) for d in found] == [("b", DifferenceKind.MISSING)]

@@ -14,7 +14,7 @@ from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.topics import IMAGES_MODERATION
 from sightline.stream_workers.image_log.decisions import merge_decisions
 from sightline.stream_workers.reconciling.decisions import DecisionReconciler
-from sightline.stream_workers.reconciling.reconcile import Difference, Kind
+from sightline.stream_workers.reconciling.reconcile import DifferenceKind, ImageDifference
 from tests.worker_parts import MemoryIndex, MemoryLog
 
 TOPIC = IMAGES_MODERATION.name
@@ -87,9 +87,9 @@ def test_what_the_index_lacks_is_published_again(here: Decided) -> None:
     here.kept = [here.event("kept", 4), here.event("older", 2), here.event("lost", 2)]
     found = here.reconciler.check()
     assert found == [
-        Difference(image_id="kept", kind=Kind.UNDECIDED, catalogued=4, indexed=None),
-        Difference(image_id="lost", kind=Kind.UNDECIDED, catalogued=2, indexed=None),
-        Difference(image_id="older", kind=Kind.UNDECIDED, catalogued=3, indexed=2),
+        ImageDifference(image_id="kept", kind=DifferenceKind.UNDECIDED, catalogued=4, indexed=None),
+        ImageDifference(image_id="lost", kind=DifferenceKind.UNDECIDED, catalogued=2, indexed=None),
+        ImageDifference(image_id="older", kind=DifferenceKind.UNDECIDED, catalogued=3, indexed=2),
     ]
     before = len(here.log.records[TOPIC])
     here.reconciler.repair(found)
@@ -109,9 +109,9 @@ def test_what_the_log_lacks_is_published_from_the_index(here: Decided) -> None:
     here.indexed("newer", version=2)
     found = here.reconciler.check()
     assert [(d.image_id, d.kind, d.catalogued, d.indexed) for d in found] == [
-        ("gone", Kind.UNLOGGED, None, 1),
-        ("kept", Kind.UNLOGGED, 1, 1),
-        ("newer", Kind.UNLOGGED, 1, 2),
+        ("gone", DifferenceKind.UNLOGGED, None, 1),
+        ("kept", DifferenceKind.UNLOGGED, 1, 1),
+        ("newer", DifferenceKind.UNLOGGED, 1, 2),
     ]
     here.reconciler.repair(found)
     logged = merge_decisions(here.log.records[TOPIC])

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.engine.pictures.near_duplicates import cluster_of, distance, near_duplicates
-from sightline.engine.records import Hit, IndexedImage, Stage, WinnerLocation
+from sightline.engine.records import Hit, ImageStage, IndexedImage, WinnerLocation
 from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Outcome
 from sightline.search_api.search.rerank import (
     SPARE_ROUNDS,
     LookedAt,
-    Page,
+    RankedPage,
     duplicate_policies,
     page_of,
 )
@@ -33,7 +33,7 @@ def hit(name: str, content: int, look: int, score: float = 0.5, cluster: int | N
         event_id=name,
         event_source="/t",
         tie=0,
-        stage=Stage.FINAL,
+        stage=ImageStage.FINAL,
         outcome=Outcome.INDEXED,
         occurred=NOW,
         appended=NOW,
@@ -76,7 +76,7 @@ class Reads:
         return left
 
 
-def collapsed(hits: list[Hit], limit: int, anchor: IndexedImage | None = None) -> Page:
+def collapsed(hits: list[Hit], limit: int, anchor: IndexedImage | None = None) -> RankedPage:
     """The page with duplicates collapsed."""
     reads = Reads(hits)
     policies = duplicate_policies(bits=BITS, anchor=anchor)

@@ -34,9 +34,9 @@ from sightline.training.retraining.plan import MOST_STARTS, Come, Observed, Step
 from sightline.training.retraining.retraining import Retraining
 from sightline.training.retraining.state import (
     Attempt,
+    AttemptOutcome,
     Ended,
     JudgedHead,
-    Outcome,
     ReadUpTo,
     RetrainingRecord,
     RetrainingState,
@@ -52,7 +52,7 @@ HEAD = "1" * 64
 LINES = (GateLine(rule="better where clicked", outcome="too_little", says="mAP +0.01"),)
 
 
-def judged(outcome: Outcome, head: str = HEAD) -> JudgedHead:
+def judged(outcome: AttemptOutcome, head: str = HEAD) -> JudgedHead:
     """What the gate said of a head."""
     return JudgedHead(head=head, outcome=outcome, strength=0.35, needs=31, lines=LINES)
 
@@ -94,11 +94,11 @@ GOING_ON: list[tuple[dict[str, Any], dict[str, Any], Step]] = [
     ({}, {"taken_up": False, "trained": HEAD}, Step.TAKE_UP),
     ({}, {}, Step.TRAIN),
     ({}, {"trained": HEAD}, Step.EVALUATE),
-    ({"judged": judged(Outcome.RELEASED, "2" * 64)}, {"trained": HEAD}, Step.EVALUATE),
-    ({"judged": judged(Outcome.RELEASED)}, {}, Step.TRAIN),
-    ({"judged": judged(Outcome.RELEASED)}, {"trained": HEAD}, Step.RELEASE),
-    ({"judged": judged(Outcome.REFUSED)}, {"trained": HEAD}, Step.END),
-    ({"judged": judged(Outcome.TOO_LITTLE)}, {"trained": HEAD}, Step.END),
+    ({"judged": judged(AttemptOutcome.RELEASED, "2" * 64)}, {"trained": HEAD}, Step.EVALUATE),
+    ({"judged": judged(AttemptOutcome.RELEASED)}, {}, Step.TRAIN),
+    ({"judged": judged(AttemptOutcome.RELEASED)}, {"trained": HEAD}, Step.RELEASE),
+    ({"judged": judged(AttemptOutcome.REFUSED)}, {"trained": HEAD}, Step.END),
+    ({"judged": judged(AttemptOutcome.TOO_LITTLE)}, {"trained": HEAD}, Step.END),
     ({"digest": HEAD}, {"taken_up": False}, Step.RELEASE),
     ({"starts": MOST_STARTS}, {}, Step.TRAIN),
     ({"starts": MOST_STARTS + 1}, {}, Step.END),
@@ -130,7 +130,7 @@ class Machine:
     log: list[str] = field(default_factory=list)
     """Ids of events."""
     trainings: Counter[int] = field(default_factory=Counter)
-    verdict: Outcome = Outcome.RELEASED
+    verdict: AttemptOutcome = AttemptOutcome.RELEASED
     written: int = 120
     """Triples that the sink has written so far."""
     fails: Exception | None = None
@@ -279,15 +279,15 @@ def test_it_trains_judges_and_releases_unasked() -> None:
     (digest,) = releases(machine)
     last = machine.state().last
     assert last is not None
-    assert (last.outcome, last.attempt.digest) == (Outcome.RELEASED, digest)
+    assert (last.outcome, last.attempt.digest) == (AttemptOutcome.RELEASED, digest)
     assert machine.log == [f"released-{NAME}-1"]
     machine.written += 100
     assert machine.look()
     assert len(releases(machine)) == 2
 
 
-@pytest.mark.parametrize("verdict", [Outcome.REFUSED, Outcome.TOO_LITTLE])
-def test_what_the_gate_holds_back_is_told(verdict: Outcome) -> None:
+@pytest.mark.parametrize("verdict", [AttemptOutcome.REFUSED, AttemptOutcome.TOO_LITTLE])
+def test_what_the_gate_holds_back_is_told(verdict: AttemptOutcome) -> None:
     """Which rule, by the log and to whoever asks; nothing is released."""
     machine = Machine(verdict=verdict)
     assert machine.look()
@@ -303,8 +303,8 @@ def test_what_the_gate_holds_back_is_told(verdict: Outcome) -> None:
 
 
 @pytest.mark.parametrize("lives", range(16))
-@pytest.mark.parametrize("verdict", [Outcome.RELEASED, Outcome.REFUSED])
-def test_killed_anywhere_it_ends_the_same(verdict: Outcome, lives: int) -> None:
+@pytest.mark.parametrize("verdict", [AttemptOutcome.RELEASED, AttemptOutcome.REFUSED])
+def test_killed_anywhere_it_ends_the_same(verdict: AttemptOutcome, lives: int) -> None:
     """The next process waits for the dead one's lease, then goes on; one model, one release."""
     undisturbed = Machine(verdict=verdict)
     undisturbed.look()
@@ -337,7 +337,7 @@ def test_an_attempt_that_kills_its_processes_is_given_up() -> None:
     machine.look()
     last = machine.state().last
     assert last is not None
-    assert (last.outcome, machine.trainings) == (Outcome.FAILED, Counter())
+    assert (last.outcome, machine.trainings) == (AttemptOutcome.FAILED, Counter())
     assert last.says == f"{MOST_STARTS} processes took it up, and none of them ended it"
     assert not machine.look()
 
@@ -382,7 +382,7 @@ def test_what_can_never_be_trained_ends_and_says_why() -> None:
     assert machine.look()
     last = machine.state().last
     assert last is not None
-    assert (last.outcome, last.says) == (Outcome.FAILED, "there is nothing to train on")
+    assert (last.outcome, last.says) == (AttemptOutcome.FAILED, "there is nothing to train on")
     assert machine.log == ["failed-1"]
     assert not machine.look()
 
@@ -417,7 +417,7 @@ def test_a_process_that_stops_leaves_the_rest_to_the_next() -> None:
 
 def test_a_watch_has_done_what_is_due_and_measures_it() -> None:
     """What waits, how attempts ended, and when; a child that dies is followed by another."""
-    machine, stop = Machine(verdict=Outcome.REFUSED, written=99), threading.Event()
+    machine, stop = Machine(verdict=AttemptOutcome.REFUSED, written=99), threading.Event()
     measured = CollectorRegistry()
     watch = machine.watch(Metrics(measured))
     assert not watch.look(stop)

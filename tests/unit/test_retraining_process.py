@@ -29,7 +29,7 @@ from sightline.infra.commands import retraining_work
 from sightline.infra.commands.retraining_work import TrainingWork
 from sightline.infra.wiring.retraining import orders, retraining_loops
 from sightline.schemas.registry import decode
-from sightline.training.retraining.state import Ended, Outcome, RetrainingState
+from sightline.training.retraining.state import AttemptOutcome, Ended, RetrainingState
 from tests.label_rows import NOON
 
 
@@ -100,7 +100,7 @@ def test_an_attempt_without_a_verdict_is_told_within_bounds(tmp_path: Path) -> N
     attempt = RetrainingState().begun({("log", 0): 9}, NOON).under_way
     assert attempt is not None
     says = "a path of many folders " * 40
-    work.tell(Ended(attempt=attempt, outcome=Outcome.FAILED, says=says, ended_at=NOON))
+    work.tell(Ended(attempt=attempt, outcome=AttemptOutcome.FAILED, says=says, ended_at=NOON))
     event = decode(sent[0].value)
     assert (event.data.outcome, event.data.attempt) == ("failed", 1)
     assert says.startswith(event.data.reason)

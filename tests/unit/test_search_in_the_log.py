@@ -26,7 +26,7 @@ from sightline.schemas.topics import (
     SEARCHES_CLOSED,
     TRAINING_TRIPLES,
 )
-from sightline.stream_workers.labels.explain.evidence import Evidence, gather
+from sightline.stream_workers.labels.explain.evidence import SearchEvidence, gather
 from sightline.stream_workers.labels.rules import LabelRules
 from tests.label_rows import closed, encoded, graded, mined, search, triple_id
 
@@ -103,7 +103,7 @@ def log() -> Log:
     return Log()
 
 
-def told_of(found: Evidence) -> tuple[Any, ...]:
+def told_of(found: SearchEvidence) -> tuple[Any, ...]:
     """Evidence to compare."""
     return (found.shown, found.closed, found.epoch, found.clicked, found.mined, found.retracted)
 
@@ -129,7 +129,7 @@ def test_a_triple_says_where_its_search_is(log: Log) -> None:
     assert told_of(gather(log.near, search_id, RULES, told=triple)) == everything
     assert log.read_count < 4 * SEARCHES * 2 / 3
     assert told_of(gather(log.near, search_id, RULES)) == everything
-    assert told_of(gather(log.near, "nobody's", RULES)) == told_of(Evidence())
+    assert told_of(gather(log.near, "nobody's", RULES)) == told_of(SearchEvidence())
 
 
 def test_an_earlier_log_is_not_read(log: Log) -> None:

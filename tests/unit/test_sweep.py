@@ -13,7 +13,7 @@ from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.object_store.memory import MemoryObjectStore
-from sightline.engine.records import GenerationSpec, IndexedImage, Stage, WinnerLocation
+from sightline.engine.records import GenerationSpec, ImageStage, IndexedImage, WinnerLocation
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.producers.images.originals import original_of
 from sightline.producers.images.states import deleted
@@ -62,7 +62,7 @@ class World:
                     event_id=f"{state.image_id}-{state.version}",
                     event_source="/test",
                     tie=0,
-                    stage=Stage.FINAL,
+                    stage=ImageStage.FINAL,
                     outcome=outcome,
                     occurred=now,
                     appended=now,

@@ -18,10 +18,10 @@ from sightline.infra.cli.main import app
 from sightline.infra.commands import evaluate, train
 from sightline.infra.commands.click_judging import learnt_until_ms
 from sightline.infra.commands.evaluate import candidate
-from sightline.infra.commands.measured_on import Truth, TruthWishes
+from sightline.infra.commands.measured_on import GroundTruth, TruthWishes
 from sightline.infra.commands.truths import clicks_held_out, judged
 from sightline.schemas.searches import ImageQuery
-from sightline.training.datasets.judgements import Verdict
+from sightline.training.datasets.judgements import JudgesVerdict
 from sightline.training.evaluation.judged_truth import judgements_as_truth
 from sightline.training.loop.run_folder import read_record
 from tests.label_rows import at, triple
@@ -139,11 +139,11 @@ def test_what_was_judged_before_the_training_is_no_truth_for_it(place: Place) ->
 def test_a_mean_grade_is_cut() -> None:
     """3.9 is not relevant, 4.3 is; what may not be asked by is not, unknown pictures are none."""
     verdicts = {
-        ("a", "b"): Verdict(4.3, 0),
-        ("a", "c"): Verdict(3.9, 0),
-        ("a", "gone"): Verdict(5, 0),
-        ("b", "c"): Verdict(3.9, 0),
-        ("c", "a"): Verdict(5, 0),
+        ("a", "b"): JudgesVerdict(4.3, 0),
+        ("a", "c"): JudgesVerdict(3.9, 0),
+        ("a", "gone"): JudgesVerdict(5, 0),
+        ("b", "c"): JudgesVerdict(3.9, 0),
+        ("c", "a"): JudgesVerdict(5, 0),
     }
     made = judgements_as_truth(
         verdicts,
@@ -161,9 +161,9 @@ def test_a_mean_grade_is_cut() -> None:
     "wrong",
     [
         {},
-        {"truth": Truth.CLICKS},
-        {"truth": Truth.CLICKS, "run": Path("r"), "photos": Path("p")},
-        {"truth": Truth.JUDGEMENTS, "clicked": Path("c")},
+        {"truth": GroundTruth.CLICKS},
+        {"truth": GroundTruth.CLICKS, "run": Path("r"), "photos": Path("p")},
+        {"truth": GroundTruth.JUDGEMENTS, "clicked": Path("c")},
     ],
 )
 def test_what_does_not_go_together_is_refused(wrong: dict[str, object]) -> None:

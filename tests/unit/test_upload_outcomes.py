@@ -13,7 +13,7 @@ from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.records import ProducerRecord
 from sightline.producers.images.ids import new_id
-from sightline.producers.images.outcomes import Ended, await_outcomes
+from sightline.producers.images.outcomes import EndedVersion, await_outcomes
 from sightline.producers.images.published import Published
 from sightline.schemas.envelope import Event
 from sightline.schemas.indexed import ImageIndexed, ImageRejected, Lane, Outcome, StageTimes
@@ -75,7 +75,7 @@ class Answers:
             ProducerRecord(IMAGES_INDEXED.name, published.image_id, event.encode())
         ).result(0)
 
-    def wait(self, *published: Published, timeout_s: float = LONG_S) -> list[Ended]:
+    def wait(self, *published: Published, timeout_s: float = LONG_S) -> list[EndedVersion]:
         """What `await_outcomes` tells."""
         return await_outcomes(self.log, published, timeout_s=timeout_s, clock=SystemClock())
 
@@ -141,10 +141,10 @@ def test_what_was_uploaded_before_was_answered_before(answers: Answers) -> None:
 def test_an_answer_that_comes_while_waiting_is_seen(answers: Answers) -> None:
     """Nothing is there at first: what is appended from then on is not passed over."""
     cat, dog = upload("cat"), upload("dog")
-    told: list[Ended] = []
+    told: list[EndedVersion] = []
     answers.say(cat)
 
-    def answer_the_other(end: Ended) -> None:
+    def answer_the_other(end: EndedVersion) -> None:
         told.append(end)
         if end.published == cat:
             answers.say(dog, Outcome.HIDDEN)

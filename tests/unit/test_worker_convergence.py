@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.engine.records import ProducerRecord, Stage, TopicPartition
+from sightline.engine.records import ImageStage, ProducerRecord, TopicPartition
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (
     ImageChanged,
@@ -122,7 +122,7 @@ def assert_converges(history: list[Published], steps: Sequence[str], max_batch: 
     }
     for image_id, (state, _) in winners.items():
         image = world.index.images[image_id]
-        assert image.stage is Stage.FINAL
+        assert image.stage is ImageStage.FINAL
         assert image.outcome is expected_outcome(state)
         assert image.listed == (image.outcome is Outcome.INDEXED)
     assert_outcomes(world, history)
@@ -188,7 +188,7 @@ def assert_hidden_before_its_bytes_are_read(world: World) -> None:
     for step in ("poll live", "plan", "fetch", "apply"):
         world.step(step)
     assert not world.index.images["a"].listed
-    assert world.index.images["a"].stage is Stage.PROVISIONAL
+    assert world.index.images["a"].stage is ImageStage.PROVISIONAL
 
 
 route = Router.route

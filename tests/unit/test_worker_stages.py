@@ -15,9 +15,9 @@ from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records import (
+    ImageStage,
     IndexedImage,
     ProducerRecord,
-    Stage,
     StoredObject,
     TagFilter,
 )
@@ -497,7 +497,7 @@ def test_a_provisional_write_ends_nothing_and_a_final_one_does(bench: Bench) -> 
     """A private image counts as hidden from its provisional write on."""
     task = bench.task(private("a", 1, b"one"))
     assert bench.applier.apply([Hide(task)]) == []
-    assert bench.index.images["a"].stage is Stage.PROVISIONAL
+    assert bench.index.images["a"].stage is ImageStage.PROVISIONAL
     hidden = bench.clock.now()
     bench.clock.advance(3.0)
     (share,) = bench.embedding.embed([bench.fetched(task, b"one")])

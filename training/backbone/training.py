@@ -26,7 +26,7 @@ from sightline.training.backbone.gradients import MATRIX, Encoder, Weights, loss
 from sightline.training.backbone.peers import Alone, Peers
 from sightline.training.backbone.settings import BackboneSettings
 from sightline.training.backbone.state import State, inputs_digest
-from sightline.training.backbone.views import Views
+from sightline.training.backbone.views import ViewDrawer
 from sightline.training.datasets.look_alikes import hash_words
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.adamw import Adapted
@@ -101,7 +101,7 @@ def train_backbone(
         encoder=Encoder(network, mean, _DTYPES[settings.precision]),
         batches=Batches(pairs, hash_words(crops.hashes), settings.drawing),
         crops=crops,
-        views=Views(settings, size),
+        views=ViewDrawer(settings, size),
         settings=settings,
         peers=others,
         device=place,
@@ -123,7 +123,7 @@ class _Steps:
     encoder: Encoder
     batches: Batches
     crops: Crops
-    views: Views
+    views: ViewDrawer
     settings: BackboneSettings
     peers: Peers
     device: torch.device

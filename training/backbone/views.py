@@ -22,7 +22,7 @@ _GENERATOR = threading.Lock()
 _GREY, _JITTERED, _BLURRED, _SIGMA = 0.2, 0.8, 0.5, (0.1, 2.0)
 
 
-class Views:
+class ViewDrawer:
     """Makes views of one size.
 
     Args:

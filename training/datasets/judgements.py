@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sightline.engine.label_data.judgements import Judgement, Pair, latest_of
+from sightline.engine.label_data.judgements import Grade, Pair, latest_of
 
 RELEVANT_FROM, IRRELEVANT_TO = 4, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class JudgesVerdict:
     """What all judges together say of an image for an anchor."""
 
     grade: float
@@ -30,10 +30,10 @@ class Verdict:
         return self.grade <= IRRELEVANT_TO
 
 
-def verdicts_of(judgements: Sequence[Judgement]) -> dict[Pair, Verdict]:
+def verdicts_of(judgements: Sequence[Grade]) -> dict[Pair, JudgesVerdict]:
     """Each judge's latest grade of a pair counts once; the verdict is the judges' mean."""
     return {
-        pair: Verdict(
+        pair: JudgesVerdict(
             grade=sum(j.grade for j in by_judge.values()) / len(by_judge),
             judged_at_ms=max(j.judged_at_ms for j in by_judge.values()),
         )

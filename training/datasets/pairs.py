@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from sightline.engine.label_data.judgements import Judgement
+from sightline.engine.label_data.judgements import Grade
 from sightline.engine.label_data.propensity import PropensityCurve
 from sightline.training.datasets.judgements import verdicts_of
 from sightline.training.datasets.triple_rows import NONE, Rows, clicked_rows, judged_rows
@@ -99,7 +99,7 @@ class ClickPairs:
 
 def pairs_of(
     table: pa.Table,
-    judgements: Sequence[Judgement] = (),
+    judgements: Sequence[Grade] = (),
     *,
     propensity: PropensityCurve | None = None,
 ) -> ClickPairs:

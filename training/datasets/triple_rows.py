@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sightline.engine.label_data.judgements import Pair
 from sightline.engine.label_data.propensity import PropensityCurve
-from sightline.training.datasets.judgements import Verdict
+from sightline.training.datasets.judgements import JudgesVerdict
 
 NONE = -1
 """No image: a row says that the positive was preferred, and over nothing."""
@@ -82,7 +82,9 @@ def clicked_rows(
     )
 
 
-def judged_rows(clicked: Rows, verdicts: Mapping[Pair, Verdict], images: Sequence[str]) -> Rows:
+def judged_rows(
+    clicked: Rows, verdicts: Mapping[Pair, JudgesVerdict], images: Sequence[str]
+) -> Rows:
     """Drop, mend and add rows as judgements and everybody's clicks demand (`pairs_of`)."""
     code = {image: at for at, image in enumerate(images)}
     numbered = {(code[a], code[i]): verdict for (a, i), verdict in sorted(verdicts.items())}
@@ -95,7 +97,9 @@ def judged_rows(clicked: Rows, verdicts: Mapping[Pair, Verdict], images: Sequenc
     return guarded.joined(_explicit(guarded, irrelevant))
 
 
-def _preferred(relevant: Mapping[tuple[int, int], Verdict], searches: tuple[str, ...]) -> Rows:
+def _preferred(
+    relevant: Mapping[tuple[int, int], JudgesVerdict], searches: tuple[str, ...]
+) -> Rows:
     """A row for each image that was judged relevant, without a negative."""
     count = len(relevant)
     anchor, positive = _columns(list(relevant))

@@ -18,7 +18,7 @@ _MOST_TIMES = 10
 """A rule that would need more than so many times the clusters fails: the model is at the limit."""
 
 
-class Verdict(StrEnum):
+class GateVerdict(StrEnum):
     """What becomes of a candidate that was measured."""
 
     RELEASED = "released"
@@ -26,7 +26,7 @@ class Verdict(StrEnum):
     TOO_LITTLE = "too_little"
 
 
-class Outcome(StrEnum):
+class RuleOutcome(StrEnum):
     """What one rule says of a candidate."""
 
     PASSED = "passed"
@@ -77,7 +77,7 @@ class Line:
     """What one rule found, told for a person."""
 
     rule: str
-    outcome: Outcome
+    outcome: RuleOutcome
     says: str
     """The figures, and what they are held against."""
     needs: int = 0
@@ -85,20 +85,20 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class GateDecision:
     """What becomes of a candidate, and the line of each rule."""
 
-    verdict: Verdict
+    verdict: GateVerdict
     lines: tuple[Line, ...]
 
     @property
     def needs(self) -> int:
         """How many clusters more it takes to decide; 0: it is decided."""
-        short = self.verdict is Verdict.TOO_LITTLE
+        short = self.verdict is GateVerdict.TOO_LITTLE
         return max((line.needs for line in self.lines), default=0) if short else 0
 
 
-def decide(evidence: Evidence, limits: GateLimits) -> Decision:
+def decide(evidence: Evidence, limits: GateLimits) -> GateDecision:
     """All rules must pass; one that fails refuses, whatever others still wait for."""
     lines = (
         _better(evidence, limits),
@@ -107,31 +107,31 @@ def decide(evidence: Evidence, limits: GateLimits) -> Decision:
         _as_built(evidence.served, limits),
     )
     outcomes = {line.outcome for line in lines}
-    if Outcome.FAILED in outcomes:
-        return Decision(Verdict.REFUSED, lines)
-    short = Outcome.TOO_LITTLE in outcomes
-    return Decision(Verdict.TOO_LITTLE if short else Verdict.RELEASED, lines)
+    if RuleOutcome.FAILED in outcomes:
+        return GateDecision(GateVerdict.REFUSED, lines)
+    short = RuleOutcome.TOO_LITTLE in outcomes
+    return GateDecision(GateVerdict.TOO_LITTLE if short else GateVerdict.RELEASED, lines)
 
 
 def harmless(unclicked: Difference, slices: Mapping[str, Difference], limits: GateLimits) -> bool:
     """Whether rules 2 and 3 hold, however many clusters there are: enough to choose by."""
     outcomes = (_slice(name, each, limits).outcome for name, each in slices.items())
-    return unclicked.lower > -limits.margin and Outcome.FAILED not in outcomes
+    return unclicked.lower > -limits.margin and RuleOutcome.FAILED not in outcomes
 
 
 def _better(evidence: Evidence, limits: GateLimits) -> Line:
     """Rule 1: better on what was clicked, surely and by an effect that matters."""
     by_measure = {"mAP": evidence.clicked, "nDCG": evidence.clicked_gain}
     lines = [_gain(name, found, limits) for name, found in by_measure.items()]
-    order = (Outcome.PASSED, Outcome.TOO_LITTLE, Outcome.FAILED)
+    order = (RuleOutcome.PASSED, RuleOutcome.TOO_LITTLE, RuleOutcome.FAILED)
     return min(lines, key=lambda line: order.index(line.outcome))
 
 
 def _gain(measure: str, found: Difference, limits: GateLimits) -> Line:
     says = f"{measure} {shown(found)}, needed {limits.effect:+.3f} and surely above 0"
     outcome, needs = _sure(found, floor=0.0, at_least=limits.min_slice_clusters)
-    if outcome is Outcome.PASSED and found.point < limits.effect:
-        outcome = Outcome.FAILED
+    if outcome is RuleOutcome.PASSED and found.point < limits.effect:
+        outcome = RuleOutcome.FAILED
     return Line(rule="better where clicked", outcome=outcome, says=says, needs=needs)
 
 
@@ -147,10 +147,10 @@ def _slice(name: str, found: Difference, limits: GateLimits) -> Line:
     rule = f"slice {name}"
     if found.clusters < limits.min_slice_clusters:
         says = f"mAP {shown(found)}, fewer than {limits.min_slice_clusters} clusters"
-        return Line(rule=rule, outcome=Outcome.REPORTED, says=says)
+        return Line(rule=rule, outcome=RuleOutcome.REPORTED, says=says)
     passed = found.lower > -limits.slice_margin
     says = f"mAP {shown(found)}, needed surely above {-limits.slice_margin:+.3f}"
-    return Line(rule=rule, outcome=Outcome.PASSED if passed else Outcome.FAILED, says=says)
+    return Line(rule=rule, outcome=RuleOutcome.PASSED if passed else RuleOutcome.FAILED, says=says)
 
 
 def _as_built(served: ServedAsBuilt, limits: GateLimits) -> Line:
@@ -167,26 +167,26 @@ def _as_built(served: ServedAsBuilt, limits: GateLimits) -> Line:
         + ("" if served.finite else ", values that are no numbers")
         + f"; needed {limits.min_pictures} and {limits.min_cosine}"
     )
-    outcome = Outcome.PASSED if passed else Outcome.FAILED
+    outcome = RuleOutcome.PASSED if passed else RuleOutcome.FAILED
     return Line(rule="served as built", outcome=outcome, says=says)
 
 
-def _sure(found: Difference, *, floor: float, at_least: int) -> tuple[Outcome, int]:
+def _sure(found: Difference, *, floor: float, at_least: int) -> tuple[RuleOutcome, int]:
     """Whether the true difference is surely above the floor, and how many clusters it lacks."""
     # Each written so that what is no number fails.
     if not found.upper > floor:
-        return Outcome.FAILED, 0
+        return RuleOutcome.FAILED, 0
     if found.clusters < at_least:
-        return Outcome.TOO_LITTLE, at_least - found.clusters
+        return RuleOutcome.TOO_LITTLE, at_least - found.clusters
     if found.lower > floor:
-        return Outcome.PASSED, 0
+        return RuleOutcome.PASSED, 0
     if not found.point > floor:
-        return Outcome.FAILED, 0
+        return RuleOutcome.FAILED, 0
     # The bound comes nearer to the point by the square root of the number of clusters.
     times = ((found.point - found.lower) / (found.point - floor)) ** 2
     if times > _MOST_TIMES:
-        return Outcome.FAILED, 0
-    return Outcome.TOO_LITTLE, math.ceil(found.clusters * times) - found.clusters + 1
+        return RuleOutcome.FAILED, 0
+    return RuleOutcome.TOO_LITTLE, math.ceil(found.clusters * times) - found.clusters + 1
 
 
 def shown(found: Difference) -> str:

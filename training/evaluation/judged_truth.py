@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.engine.label_data.judgements import Pair
-from sightline.training.datasets.judgements import Verdict
+from sightline.training.datasets.judgements import JudgesVerdict
 from sightline.training.evaluation.click_truth import PictureQueries
 from sightline.training.evaluation.relevance import JudgedPairs
 from sightline.training.evaluation.strength import Groups, Mask
 
 
 def judgements_as_truth(
-    verdicts: Mapping[Pair, Verdict],
+    verdicts: Mapping[Pair, JudgesVerdict],
     images: Sequence[str],
     *,
     clusters: NDArray[np.int64],

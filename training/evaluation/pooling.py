@@ -25,7 +25,7 @@ _BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundForAnchor:
     """What several models find first for n anchors."""
 
     anchors: Rows
@@ -36,7 +36,7 @@ class Found:
     """(n,) 1 - the mean overlap of two models' first images; 0 of a single model."""
 
 
-def find_first(models: Sequence[Vectors], anchors: Rows, *, depth: int) -> Found:
+def find_first(models: Sequence[Vectors], anchors: Rows, *, depth: int) -> FoundForAnchor:
     """Search by some of the pictures among all others, with each model.
 
     Args:
@@ -50,11 +50,11 @@ def find_first(models: Sequence[Vectors], anchors: Rows, *, depth: int) -> Found
         found = [set(first[at].tolist()) for first in firsts]
         images.append(tuple(sorted(set[int]().union(*found))))
         disagreement[at] = _disagreement(found)
-    return Found(anchors=anchors, images=tuple(images), disagreement=disagreement)
+    return FoundForAnchor(anchors=anchors, images=tuple(images), disagreement=disagreement)
 
 
 def worth_grading(
-    found: Found,
+    found: FoundForAnchor,
     ids: Sequence[str],
     judged: Collection[Pair],
     *,

@@ -82,14 +82,14 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class PictureKind:
     """The kind of things that a picture shows, by its number in one run."""
 
     cluster: int
     held_out: bool
 
 
-def read_kinds(folder: Path) -> dict[str, Kind]:
+def read_kinds(folder: Path) -> dict[str, PictureKind]:
     """What `end_run` wrote of the pictures, by image id.
 
     Raises:
@@ -97,7 +97,9 @@ def read_kinds(folder: Path) -> dict[str, Kind]:
     """
     try:
         rows = csv.DictReader((folder / PICTURES).read_text().splitlines())
-        return {row["image"]: Kind(int(row["cluster"]), row["held_out"] == "1") for row in rows}
+        return {
+            row["image"]: PictureKind(int(row["cluster"]), row["held_out"] == "1") for row in rows
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsInvalid(f"{folder} holds no training that ended: {error}") from error
 

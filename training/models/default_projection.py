@@ -75,7 +75,7 @@ class PhotoFeatures:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
+class HeldOutQuality:
     """Quality on labels whose photos had no part in the projection."""
 
     seed: int
@@ -168,7 +168,7 @@ def held_out_third(labels: Sequence[str], seed: int) -> list[str]:
     return chosen
 
 
-def held_out_quality(photos: PhotoFeatures, found: Directions, seed: int) -> HeldOut:
+def held_out_quality(photos: PhotoFeatures, found: Directions, seed: int) -> HeldOutQuality:
     """Make the projection without a third of the labels, exponent included; measure on those."""
     third = held_out_third(photos.labels.tolist(), seed)
     seen, unseen = photos.of_labels(third, without=True), photos.of_labels(third)
@@ -179,7 +179,7 @@ def held_out_quality(photos: PhotoFeatures, found: Directions, seed: int) -> Hel
 
     exponent = max(EXPONENTS, key=quality)
     projected = query_to_gallery(unseen, mean, found.matrix(exponent))
-    return HeldOut(
+    return HeldOutQuality(
         seed=seed,
         labels=len(third),
         queries=projected.queries,

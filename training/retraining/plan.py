@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sightline.engine.settings import RetrainingSettings
-from sightline.training.retraining.state import Attempt, Outcome
+from sightline.training.retraining.state import Attempt, AttemptOutcome
 
 MOST_STARTS = 5
 """An attempt that so many processes took up and none ended is given up: it may kill them."""
@@ -80,4 +80,4 @@ def _go_on(seen: Observed, attempt: Attempt) -> Step:
         return Step.TRAIN
     if attempt.judged is None or attempt.judged.head != seen.trained:
         return Step.EVALUATE
-    return Step.RELEASE if attempt.judged.outcome is Outcome.RELEASED else Step.END
+    return Step.RELEASE if attempt.judged.outcome is AttemptOutcome.RELEASED else Step.END

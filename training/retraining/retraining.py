@@ -26,9 +26,9 @@ from sightline.engine.settings import RetrainingSettings
 from sightline.training.retraining.plan import Come, Observed, Step, next_step
 from sightline.training.retraining.state import (
     Attempt,
+    AttemptOutcome,
     Ended,
     JudgedHead,
-    Outcome,
     RetrainingRecord,
     RetrainingState,
     StoredState,
@@ -161,7 +161,7 @@ class Retraining:
         except (PermanentError, SettingsInvalid) as error:
             if stored.state.under_way is None:
                 raise
-            self._end(stored, Outcome.FAILED, str(error))
+            self._end(stored, AttemptOutcome.FAILED, str(error))
 
     def _do(self, stored: StoredState, step: Step) -> None:
         if step is Step.BEGIN:
@@ -202,13 +202,13 @@ class Retraining:
             self._keep(stored, attempt.model_copy(update={"digest": digest}))
             return
         number = self._work.release(attempt)
-        self._end(stored, Outcome.RELEASED, f"release {number}, {attempt.digest}")
+        self._end(stored, AttemptOutcome.RELEASED, f"release {number}, {attempt.digest}")
 
     def _give_up(self, stored: StoredState, attempt: Attempt) -> None:
         judged = attempt.judged
-        if judged is None or judged.outcome is Outcome.RELEASED:
+        if judged is None or judged.outcome is AttemptOutcome.RELEASED:
             says = f"{attempt.starts - 1} processes took it up, and none of them ended it"
-            self._end(stored, Outcome.FAILED, says)
+            self._end(stored, AttemptOutcome.FAILED, says)
             return
         self._end(stored, judged.outcome, _why(judged))
 
@@ -216,13 +216,13 @@ class Retraining:
         state = stored.state.model_copy(update={"under_way": attempt})
         self._record.replace(stored, state)
 
-    def _end(self, stored: StoredState, outcome: Outcome, says: str) -> None:
+    def _end(self, stored: StoredState, outcome: AttemptOutcome, says: str) -> None:
         state = stored.state.ended(outcome, says, self._clock.now())
         assert state.last is not None  # noqa: S101 - it has just ended
-        if outcome is not Outcome.RELEASED:
+        if outcome is not AttemptOutcome.RELEASED:
             self._work.tell(state.last)
         self._record.replace(stored, state)
-        level = logging.WARNING if outcome is Outcome.FAILED else logging.INFO
+        level = logging.WARNING if outcome is AttemptOutcome.FAILED else logging.INFO
         _log.log(
             level, "retraining of attempt %s: %s: %s", state.last.attempt.number, outcome, says
         )

@@ -23,7 +23,7 @@ from sightline.schemas.models import GateLine
 PREFIX = "retraining/"
 
 
-class Outcome(StrEnum):
+class AttemptOutcome(StrEnum):
     """What became of an attempt to make a better model."""
 
     RELEASED = "released"
@@ -50,7 +50,7 @@ class JudgedHead(_Value):
 
     head: Sha256
     """SHA-256 of the head's file: another head must be judged again."""
-    outcome: Outcome
+    outcome: AttemptOutcome
     strength: float
     """What it would be released at."""
     needs: int
@@ -82,7 +82,7 @@ class Ended(_Value):
     """An attempt, and what became of it."""
 
     attempt: Attempt
-    outcome: Outcome
+    outcome: AttemptOutcome
     says: str
     ended_at: Time
 
@@ -108,7 +108,7 @@ class RetrainingState(_Value):
         attempt = Attempt(number=number, began_at=now, ends=read)
         return self.model_copy(update={"under_way": attempt})
 
-    def ended(self, outcome: Outcome, says: str, now: datetime) -> RetrainingState:
+    def ended(self, outcome: AttemptOutcome, says: str, now: datetime) -> RetrainingState:
         """The attempt under way as the last one.
 
         Raises:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from sightline.engine.search_ids import SearchIds
 from sightline.producers.images.ids import event_id_of
-from sightline.producers.interactions.history.rows import Numbered, Row, RowRefused, Said
+from sightline.producers.interactions.history.rows import HistoryRow, Numbered, RowRefused, Said
 from sightline.schemas.envelope import ContractError, Event, EventData
 from sightline.schemas.interactions import (
     DAY_MS,
@@ -118,7 +118,7 @@ def moment_of(timestamp_ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=timestamp_ms)
 
 
-def _page(search_id: str, rows: Sequence[Row], ids: SearchIds) -> ResultsShown:
+def _page(search_id: str, rows: Sequence[HistoryRow], ids: SearchIds) -> ResultsShown:
     first = rows[0]
     anchors = {row.anchor_id for row in rows}
     actors = {_actor(row, ids) for row in rows}
@@ -142,7 +142,7 @@ def _page(search_id: str, rows: Sequence[Row], ids: SearchIds) -> ResultsShown:
     )
 
 
-def _shown(rows: Iterable[Row]) -> Iterator[ShownImage]:
+def _shown(rows: Iterable[HistoryRow]) -> Iterator[ShownImage]:
     placed = [(row.position or number, row) for number, row in enumerate(rows, start=1)]
     for position, row in sorted(placed, key=lambda one: one[0]):
         image_id = row.image_id or ""
@@ -154,7 +154,7 @@ def _shown(rows: Iterable[Row]) -> Iterator[ShownImage]:
         )
 
 
-def _beacon(row: Row, page: _Asked | None, ids: SearchIds) -> ResultsInteracted:
+def _beacon(row: HistoryRow, page: _Asked | None, ids: SearchIds) -> ResultsInteracted:
     actor = page.actor_id if page is not None else _actor(row, ids)
     if actor is None:
         raise ValueError("its search is not in the log, and it names no session_id or user_id")
@@ -179,7 +179,7 @@ def _beacon(row: Row, page: _Asked | None, ids: SearchIds) -> ResultsInteracted:
     )
 
 
-def _actor(row: Row, ids: SearchIds) -> str | None:
+def _actor(row: HistoryRow, ids: SearchIds) -> str | None:
     return row.session_id if row.user_id is None else ids.pseudonym(row.user_id)
 
 

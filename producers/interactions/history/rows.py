@@ -81,7 +81,7 @@ def _moment(value: object) -> datetime:
 Span = Annotated[int, Field(ge=0, le=DAY_MS)]
 
 
-class Row(BaseModel):
+class HistoryRow(BaseModel):
     """One line of the log; a column that is absent or blank keeps its default."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -112,7 +112,7 @@ class Row(BaseModel):
     dwell_ms: Span | None = None
 
     @model_validator(mode="after")
-    def _whole(self) -> Row:
+    def _whole(self) -> HistoryRow:
         if self.event is Said.SHOWN:
             if self.anchor_id is None:
                 raise ValueError("a row `shown` needs an anchor_id")
@@ -124,7 +124,7 @@ class Row(BaseModel):
 
 
 COLUMNS = Columns(
-    known=frozenset(Row.model_fields),
+    known=frozenset(HistoryRow.model_fields),
     required=frozenset({"time", "event", "search_id"}),
     others_allowed=True,
 )
@@ -145,7 +145,7 @@ class Numbered:
     """A row that can be imported, and where it stands in the file."""
 
     number: int
-    row: Row
+    row: HistoryRow
 
 
 def read_log(file: Path, *, now: datetime) -> tuple[list[Numbered], list[RowRefused]]:
@@ -176,7 +176,7 @@ def _checked(raw: TableRow, now: datetime) -> Numbered | RowRefused:
     if raw.fault:
         return RowRefused(raw.number, raw.fault)
     try:
-        row = Row.model_validate(_present(raw.cells))
+        row = HistoryRow.model_validate(_present(raw.cells))
     except Invalid as error:
         return RowRefused(raw.number, str(ContractError.of(error)))
     if row.time > now:

@@ -62,7 +62,7 @@ CLOSED_TOPICS = (SEARCHES_CLOSED.name, SEARCHES_CLOSED_IMPORTED.name)
 
 
 @dataclass(slots=True)
-class Evidence:
+class SearchEvidence:
     """What the topics hold about one search, as far as it was found."""
 
     shown: ResultsShown | None = None
@@ -90,13 +90,13 @@ def find_triple(read: Read, triple_id: str) -> TripleMined | None:
 
 def gather(
     read: Read, search_id: str, rules: LabelRules, *, told: IssuedSearch | TripleMined | None = None
-) -> Evidence:
+) -> SearchEvidence:
     """Everything that the topics still hold about a search.
 
     What its id carries, or a triple of it, tells in which partitions and from when; without that
     the topics are read whole until its impression has said so.
     """
-    found = Evidence()
+    found = SearchEvidence()
     where = None if told is None else Whereabouts.of(told)
     topics = (*INTERACTION_TOPICS, INTERACTIONS_LATE.name)
     for event in _events(_near(read, where, of_actor=True), topics, search_id):
@@ -123,7 +123,7 @@ def _near(
 
 
 def _add_triples(
-    found: Evidence, read: Callable[[Sequence[str]], Iterable[Message]], search_id: str
+    found: SearchEvidence, read: Callable[[Sequence[str]], Iterable[Message]], search_id: str
 ) -> None:
     retracted: dict[str, TripleRetracted] = {}
     for event in _events(read, (TRAINING_TRIPLES.name,), search_id, TripleRetracted.TYPE):
@@ -148,7 +148,7 @@ def _events(
                 continue
 
 
-def _add_interaction(found: Evidence, data: object, search_id: str) -> None:
+def _add_interaction(found: SearchEvidence, data: object, search_id: str) -> None:
     if isinstance(data, ResultsShown) and data.search_id == search_id:
         found.shown = found.shown or data
     elif isinstance(data, ResultsInteracted) and data.search_id == search_id:
@@ -158,7 +158,7 @@ def _add_interaction(found: Evidence, data: object, search_id: str) -> None:
 
 
 def _add_closed(
-    found: Evidence, read: Read, search_id: str, where: Whereabouts | None, rules: LabelRules
+    found: SearchEvidence, read: Read, search_id: str, where: Whereabouts | None, rules: LabelRules
 ) -> Whereabouts | None:
     """Adds how it was closed, and what people graded before; returns where the search lies."""
     if where is None:

@@ -13,7 +13,7 @@ from sightline.schemas.labels import TripleMined, Verdict
 from sightline.stream_workers.labels.codecs import instants
 from sightline.stream_workers.labels.codecs.searches import Graded, Search
 from sightline.stream_workers.labels.codecs.triples import Mined
-from sightline.stream_workers.labels.explain.evidence import Evidence
+from sightline.stream_workers.labels.explain.evidence import SearchEvidence
 from sightline.stream_workers.labels.grades import NOTHING, POSITIVE
 from sightline.stream_workers.labels.mine.caps import Named
 from sightline.stream_workers.labels.mine.epoch import mine_search
@@ -59,7 +59,7 @@ class Answer:
     triple_ids: tuple[str, ...] = ()
 
 
-def why_image(found: Evidence, image_id: str, rules: LabelRules) -> Answer:
+def why_image(found: SearchEvidence, image_id: str, rules: LabelRules) -> Answer:
     """What became of one image of a search.
 
     Args:
@@ -84,7 +84,7 @@ def why_image(found: Evidence, image_id: str, rules: LabelRules) -> Answer:
     return _unmade(found, search, image, rules)
 
 
-def _not_closed(found: Evidence, rules: LabelRules) -> Answer:
+def _not_closed(found: SearchEvidence, rules: LabelRules) -> Answer:
     if found.shown is None:
         return Answer(Why.UNKNOWN_SEARCH, "no topic holds that search: forged, erased or aged out")
     epoch = rules.epoch_of(round(found.shown.issued_at.timestamp() * 1_000))
@@ -100,7 +100,7 @@ def _images(mined: TripleMined | Mined) -> tuple[str, str]:
     return mined.positive_id, mined.negative_id
 
 
-def _unmade(found: Evidence, search: Search, image: Graded, rules: LabelRules) -> Answer:
+def _unmade(found: SearchEvidence, search: Search, image: Graded, rules: LabelRules) -> Answer:
     barred = _barred(search, image)
     if barred is not None:
         return barred
@@ -116,7 +116,7 @@ def _unmade(found: Evidence, search: Search, image: Graded, rules: LabelRules) -
     return _no_negative(found, search, image, rules)
 
 
-def _cut(found: Evidence, names: tuple[str, ...], rules: LabelRules) -> Answer:
+def _cut(found: SearchEvidence, names: tuple[str, ...], rules: LabelRules) -> Answer:
     """What rule 13 did to triples that the search alone would make."""
     every = [
         named for search in found.same_epoch for named in mine_search(search, found.clicked, rules)
@@ -152,7 +152,7 @@ def _barred(search: Search, image: Graded) -> Answer | None:
     return None
 
 
-def _no_negative(found: Evidence, search: Search, image: Graded, rules: LabelRules) -> Answer:
+def _no_negative(found: SearchEvidence, search: Search, image: Graded, rules: LabelRules) -> Answer:
     near = hashes_to_avoid(search, positives(search))
     reason = why_not(image, search, near, found.clicked, rules)
     told = {
@@ -166,7 +166,7 @@ def _no_negative(found: Evidence, search: Search, image: Graded, rules: LabelRul
     return Answer(Why(reason.value), f"{told[reason]} (rules 8 and 12)")
 
 
-def triple_story(triple_id: str, mined: TripleMined, found: Evidence) -> Iterator[str]:
+def triple_story(triple_id: str, mined: TripleMined, found: SearchEvidence) -> Iterator[str]:
     """The search, the acts and the rules behind a triple, a line each."""
     yield f"triple     {triple_id}"
     yield f"anchor     {mined.anchor_id}"
@@ -192,7 +192,7 @@ def triple_story(triple_id: str, mined: TripleMined, found: Evidence) -> Iterato
         yield f"retracted  {taken.cause} by {taken.cause_event_id} (rule 17)"
 
 
-def acts(found: Evidence, image_ids: set[str]) -> Iterator[str]:
+def acts(found: SearchEvidence, image_ids: set[str]) -> Iterator[str]:
     """What was done with these images, and what of it was not counted, a line each."""
     left_out = {row.event_id: row.reason for one in found.omitted for row in one.omitted}
     for beacon in found.beacons:

@@ -21,7 +21,7 @@ from sightline.stream_workers.labels.codecs import instants
 from sightline.stream_workers.labels.metrics.daily_actors import DailyActors
 
 
-class Counted(NamedTuple):
+class CountedSearch(NamedTuple):
     """What one search adds to the counts of its epoch."""
 
     variant: str
@@ -49,7 +49,9 @@ class _Source:
 
     floor: dict[int, int] = field(default_factory=dict)
     marks: dict[int, list[_Mark]] = field(default_factory=dict)
-    epochs: defaultdict[int, dict[str, Counted]] = field(default_factory=lambda: defaultdict(dict))
+    epochs: defaultdict[int, dict[str, CountedSearch]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
     done: int = -1
 
 
@@ -141,9 +143,9 @@ class MetricsFold:
         return min(marks[-1].epoch for marks in source.marks.values())
 
     def _metrics(
-        self, source_partition: int, epoch: int, searches: dict[str, Counted]
+        self, source_partition: int, epoch: int, searches: dict[str, CountedSearch]
     ) -> Iterator[SearchMetricsCounted]:
-        groups: defaultdict[tuple[str, str], list[Counted]] = defaultdict(list)
+        groups: defaultdict[tuple[str, str], list[CountedSearch]] = defaultdict(list)
         for search in searches.values():
             groups[search.variant, search.model_digest].append(search)
         for (variant, model_digest), group in sorted(groups.items()):
@@ -158,7 +160,7 @@ class MetricsFold:
             )
 
 
-def counted(search: SearchClosed, actor: str) -> Counted:
+def counted(search: SearchClosed, actor: str) -> CountedSearch:
     """What one closed search adds: an image that was clicked twice is one clicked image.
 
     Args:
@@ -167,7 +169,7 @@ def counted(search: SearchClosed, actor: str) -> Counted:
     """
     clicked = [image for image in search.shown if image.clicks]
     dwells = [image.dwell_ms for image in clicked if image.dwell_ms is not None]
-    return Counted(
+    return CountedSearch(
         variant=search.variant,
         model_digest=search.model_digest,
         actor=actor,
@@ -183,13 +185,13 @@ def counted(search: SearchClosed, actor: str) -> Counted:
     )
 
 
-def _sums(group: list[Counted]) -> dict[str, int | tuple[str, ...]]:
+def _sums(group: list[CountedSearch]) -> dict[str, int | tuple[str, ...]]:
     """Bots are counted apart and nowhere else."""
     people = [search for search in group if search.is_person]
     actors = sorted({search.actor for search in people})
     sums: dict[str, int | tuple[str, ...]] = {
         name: sum(getattr(search, name) for search in people)
-        for name in Counted._fields
+        for name in CountedSearch._fields
         if name not in {"variant", "model_digest", "actor", "is_person"}
     }
     return sums | {

@@ -31,7 +31,7 @@ _OfImage = Event[ImageState] | Event[ImageModerated]
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class RetractingEvent:
     """An event that takes back triples of the searches answered before the instant `before`."""
 
     kind: RetractionCause
@@ -52,10 +52,10 @@ class TripleSubject:
 class Causes:
     """The latest cause per person and per image: it hits whatever an earlier one does."""
 
-    people: dict[str, Cause] = field(default_factory=dict)
-    images: dict[str, Cause] = field(default_factory=dict)
+    people: dict[str, RetractingEvent] = field(default_factory=dict)
+    images: dict[str, RetractingEvent] = field(default_factory=dict)
 
-    def hit(self, subject: TripleSubject) -> Cause | None:
+    def hit(self, subject: TripleSubject) -> RetractingEvent | None:
         """What takes this triple back: erasures first, then images in the order given."""
         candidates = [self.people.get(name) for name in subject.people]
         candidates += [self.images.get(name) for name in subject.images]
@@ -66,7 +66,7 @@ class Causes:
 @dataclass(frozen=True, slots=True)
 class _Hidden:
     version: int
-    cause: Cause
+    cause: RetractingEvent
     appended: datetime
 
 
@@ -112,7 +112,7 @@ class _Hiding:
         if hides:
             self._hidden[image_id].append(_hidden(event, message, latest))
 
-    def latest(self) -> Iterable[tuple[str, Cause]]:
+    def latest(self) -> Iterable[tuple[str, RetractingEvent]]:
         """The latest cause of each image that was ever hidden."""
         for image_id, states in self._hidden.items():
             yield image_id, _latest(states, self._newest[image_id])
@@ -134,17 +134,17 @@ def _add_erasure(causes: Causes, event: Event[UserErased], latest: datetime) -> 
     name, before = event.data.user_pseudonym, min(event.data.erased_at, latest)
     known = causes.people.get(name)
     if known is None or before > known.before:
-        causes.people[name] = Cause(RetractionCause.USER_ERASED, event.id, before)
+        causes.people[name] = RetractingEvent(RetractionCause.USER_ERASED, event.id, before)
 
 
 def _hidden(event: _OfImage, message: Message, latest: datetime) -> _Hidden:
     deleted = isinstance(event.data, ImageDeleted)
     kind = RetractionCause.IMAGE_DELETED if deleted else RetractionCause.IMAGE_HIDDEN
-    cause = Cause(kind, event.id, min(event.time, latest))
+    cause = RetractingEvent(kind, event.id, min(event.time, latest))
     return _Hidden(event.data.version, cause, message.timestamp)
 
 
-def _latest(states: list[_Hidden], newest_version: int) -> Cause:
+def _latest(states: list[_Hidden], newest_version: int) -> RetractingEvent:
     """The newest version's instant is when the log had it, should that be later than its own time.
 
     Not that of older versions: a late or replayed one says nothing about searches since.
@@ -156,4 +156,4 @@ def _latest(states: list[_Hidden], newest_version: int) -> Cause:
         return max(state.cause.before, state.appended)
 
     found = max(states, key=lambda state: (instant(state), state.version))
-    return Cause(found.cause.kind, found.cause.event_id, instant(found))
+    return RetractingEvent(found.cause.kind, found.cause.event_id, instant(found))

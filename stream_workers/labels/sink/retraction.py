@@ -31,7 +31,7 @@ from sightline.engine.records import ProducerRecord
 from sightline.schemas.envelope import Event
 from sightline.schemas.labels import TripleRetracted
 from sightline.schemas.topics import TRAINING_TRIPLES
-from sightline.stream_workers.labels.sink.causes import Cause, Causes, TripleSubject
+from sightline.stream_workers.labels.sink.causes import Causes, RetractingEvent, TripleSubject
 from sightline.stream_workers.labels.sink.parquet_files import put_file, remove_files
 
 SOURCE = "urn:sightline:retract"
@@ -148,7 +148,7 @@ class Retraction:
         report.entries_rewritten += bool(gone)
         before.update(fresh)
 
-    def _publish(self, hits: dict[str, tuple[str, Cause]]) -> None:
+    def _publish(self, hits: dict[str, tuple[str, RetractingEvent]]) -> None:
         now = self._clock.now()
         sent = [
             self._producer.append(
