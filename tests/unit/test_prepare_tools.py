@@ -67,7 +67,8 @@ import sys, threading
 from sightline.infra.local import prepare_tools
 from sightline.infra.local.prepare_tools import ToolStep, prepare_while
 prepare_tools._MOMENT_S = 0.02
-sys.exit(prepare_while([sys.executable, "-c", "pass"], {"A": ToolStep(threading.Event().wait, "slow")}))
+steps = {"A": ToolStep(threading.Event().wait, "slow")}
+sys.exit(prepare_while([sys.executable, "-c", "pass"], steps))
 """
 
 
