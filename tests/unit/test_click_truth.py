@@ -51,9 +51,26 @@ def test_only_what_training_did_not_see_is_asked() -> None:
     assert queries.anchors.tolist() == [1, 2, 3]
     assert queries.groups.clicked.tolist() == [True, False, False]
     assert queries.groups.clusters.tolist() == [0, 1, 1]
-    # What was preferred is relevant, a share more than a click; (1, 3) is of both kinds.
-    assert queries.truth.grades(0, 3).tolist() == [[4, 0, 0, 0], [0, 0, 0, 4], [0, 0, 5, 0]]
+    # What was preferred is relevant, and what lies two clicks away: 2 shares 3 with 1. A share is
+    # more than a click; but (1, 3) is of both kinds, and says only that 3 is relevant.
+    assert queries.truth.grades(0, 3).tolist() == [[4, 0, 4, 4], [4, 4, 0, 4], [0, 0, 5, 0]]
     assert queries.truth.own_rows(0, 3).tolist() == [1, 2, 3]
+
+
+def test_what_another_page_showed_is_relevant_too() -> None:
+    """A model that finds what the serving one never showed for a picture loses nothing by it."""
+    learning = world(kinds=12, each=8, clicks=400)
+    pairs, features = learning.pairs, learning.features
+    kinds = held_out_clusters(pairs, learning.kinds, share=0.5)
+    queries = clicks_as_truth(pairs, kinds, np.zeros(len(pairs), bool))
+    labels = learning.kinds[queries.anchors][:, None] == learning.kinds[None, :]
+    relevant = queries.truth.grades(0, len(queries.anchors)) > 0
+    relevant[np.arange(len(relevant)), queries.anchors] = True
+    assert not (relevant & ~labels).any()
+    assert relevant.sum() / labels.sum() > 0.9
+    once = np.unique(np.stack([pairs.anchor, pairs.positive]), axis=1).shape[1]
+    assert once / (len(learning.kinds) * 7) < 0.6
+    assert len(features) == relevant.shape[1]
 
 
 def test_nothing_held_back_is_nothing_asked() -> None:

@@ -82,15 +82,15 @@ from tests.pictures import encoded as picture_bytes
 
 PAGE = (ROOT / "docs/training.md").read_text()
 BUCKET, PARTITIONS, RULES = "sightline", 2, LabelRules()
-KINDS, EACH, RECORDS = 40, 8, 2_500
-LEARNING = LearningSettings(head=HeadSettings(steps=40, batch=64, corpus=64), later=0.3)
+KINDS, EACH, RECORDS = 40, 8, 4_000
+LEARNING = LearningSettings(head=HeadSettings(steps=60, batch=64, corpus=64), later=0.4)
 SMALL = GateLimits(min_clusters=6, min_slice_clusters=6, min_pictures=100)
 
 
 def greys(random: np.random.Generator) -> np.ndarray:
     """(kinds, each, 4, 4) of 0 … 255: six cells tell the kind, ten tell nothing."""
     cells = random.uniform(0, 255, (KINDS, EACH, 16))
-    cells[:, :, :6] = 128 + random.uniform(-40, 40, (KINDS, 1, 6))
+    cells[:, :, :6] = 128 + random.uniform(-90, 90, (KINDS, 1, 6))
     return cells.reshape(KINDS, EACH, 4, 4)
 
 

@@ -1,17 +1,22 @@
 """Clicks that training did not see in, queries with their relevant pictures out.
 
-Where nobody has labelled anything, people's later clicks tell what is relevant. They tell less than
-labels: what was never shown, or passed over by chance, counts as irrelevant for both models alike.
+Where nobody has labelled anything, people's clicks tell what is relevant. A click alone tells it
+badly: only what the serving model showed could be clicked, so that any other model, however much
+better, finds less of it. What lies within two clicks of the query was mostly shown on other pages,
+and judges nearly as labels do (measured in docs/evaluation.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightline.engine.embedding.embedder import Projection
+from sightline.training.datasets.click_graph import ClickGraph
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.splits import HeldOut
@@ -31,15 +36,17 @@ class PictureQueries:
     anchors: NDArray[np.int32]
     """(q,) their rows among the pictures."""
     truth: JudgedPairs
-    """What was preferred or judged for each, among all pictures; itself is no result."""
+    """What is relevant or judged so for each, among all pictures; itself is no result."""
     groups: Groups
     """What each is about; of a kind that was held out, training saw no click."""
 
 
 def clicks_as_truth(pairs: ClickPairs, held_out: HeldOut, later: Mask) -> PictureQueries:
-    """Ask by the anchors that training did not see, and count what was preferred as relevant.
+    """Ask by the anchors that training did not see, and count what clicks lead to as relevant.
 
-    Whatever a pair's grade, its picture counts as relevant for the binary measures, since a pair is
+    Relevant is what lies within two clicks of the anchor, by all clicks there are: what was
+    preferred for it, the anchors that share a preferred picture with it, and what was preferred
+    for these. Whatever a pair's grade, its picture counts for the binary measures, since a pair is
     a preference; nDCG tells the higher grades apart.
 
     Args:
@@ -50,13 +57,25 @@ def clicks_as_truth(pairs: ClickPairs, held_out: HeldOut, later: Mask) -> Pictur
     unseen = held_out.test | (later & held_out.train)
     anchors, query = np.unique(pairs.anchor[unseen], return_inverse=True)
     grades = np.maximum(pairs.grade[unseen], RELEVANT_GRADE)
-    found = zip(query.tolist(), pairs.positive[unseen].tolist(), grades.tolist(), strict=True)
+    direct = zip(query.tolist(), pairs.positive[unseen].tolist(), grades.tolist(), strict=True)
+    found = chain(direct, _near(pairs, anchors))
     truth = JudgedPairs.of(
         found, queries=len(anchors), gallery=len(pairs.images), own=anchors.astype(np.int32)
     )
     clicked = ~held_out.held[anchors]
     groups = Groups(clusters=held_out.clusters[anchors], clicked=clicked, slices={})
     return PictureQueries(anchors=anchors.astype(np.int32), truth=truth, groups=groups)
+
+
+def _near(pairs: ClickPairs, anchors: NDArray[np.int32]) -> Iterator[tuple[int, int, int]]:
+    """(query, picture, grade) of all that lies within two clicks of each anchor, itself apart."""
+    near = ClickGraph.of(pairs).within_two(anchors)
+    for query, anchor in enumerate(anchors.tolist()):
+        yield from (
+            (query, picture, RELEVANT_GRADE)
+            for picture in near[query].tolist()
+            if picture != anchor
+        )
 
 
 def score_by_clicks(
