@@ -186,7 +186,7 @@ def test_few_pictures_at_a_time_give_the_gradients_of_all_at_once(begun: Begun) 
     for chunk in (2, 6):
         _, found = loss_and_gradients(encoder, weights, views, in_twos, chunk=chunk, peers=Alone())
         for ours, theirs in zip(found, expected, strict=True):
-            assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+            assert (ours - theirs).norm() <= 1e-3 * ours.norm() + 1e-6  # sums in another order
 
 
 class Threads:
@@ -235,7 +235,7 @@ def test_two_processes_have_the_gradients_of_one(begun: Begun) -> None:
     for other_loss, others in in_two(found):
         assert other_loss == pytest.approx(loss, rel=1e-4)
         for ours, theirs in zip(gradients, others, strict=True):
-            assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+            assert (ours - theirs).norm() <= 1e-3 * ours.norm() + 1e-6  # sums in another order
 
 
 def test_two_processes_train_one_network(begun: Begun) -> None:
