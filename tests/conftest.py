@@ -19,7 +19,7 @@ from sightline.infra.local.toolchain import CHROMIUM, locate
 from tests.nasty_files import add_nasty_files, make_nasty_files
 from tests.patience import patient
 
-pytest_plugins = ["tests.measured"]
+pytest_plugins = ["tests.measured", "tests.scratch"]
 ROOT = Path(__file__).resolve().parent.parent
 DATA_VARIABLE = "SIGHTLINE_TEST_DATA"
 TIMEOUT_S = 300

@@ -1,0 +1,55 @@
+"""Where tests write: into memory where there is plenty, since a disk makes servers wait.
+
+`TMPDIR` or `--basetemp` say another place. What a failed run wrote is kept, and named at its end.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+VARIABLE = "TMPDIR"
+_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder that we make in it is ours alone
+_MEMORY_INFO = Path("/proc/meminfo")
+_FREE_BYTES = 12 * 2**30
+"""A whole run writes some 4 GiB; its processes need as much again."""
+_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder and say it to all; the workers of a run are told by their environment."""
+    chosen = VARIABLE in os.environ or config.getoption("basetemp")
+    if chosen or hasattr(config, "workerinput") or not _is_roomy(_MEMORY):
+        return
+    folder = Path(tempfile.mkdtemp(prefix="sightline-tests-", dir=_MEMORY))
+    config.stash[_FOLDER] = folder
+    os.environ[VARIABLE] = str(folder)
+    tempfile.tempdir = None  # it is looked up again
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Remove what a good run wrote; of another, say where it lies."""
+    folder = config.stash.get(_FOLDER, None)
+    if folder is not None and exitstatus:
+        terminalreporter.line(f"what the tests wrote is in memory until removed: {folder}")
+    elif folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_roomy(folder: Path) -> bool:
+    """Whether programs may be run from it, and it and the memory have room for a whole run."""
+    try:
+        found = os.statvfs(folder)
+        told = re.search(r"^MemAvailable: +(\d+) kB$", _MEMORY_INFO.read_text(), re.MULTILINE)
+    except OSError:
+        return False
+    available_bytes = int(told[1]) * 1024 if told else 0
+    free_bytes = min(found.f_bavail * found.f_frsize, available_bytes)
+    return not found.f_flag & os.ST_NOEXEC and free_bytes >= _FREE_BYTES

@@ -1,0 +1,32 @@
+"""Tests write into memory only where there is plenty of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import scratch
+
+
+@pytest.fixture
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with 3 MiB free, and room in a folder."""
+    told = tmp_path / "meminfo"
+    told.write_text("MemTotal:        9000 kB\nMemAvailable:    3072 kB\n")
+    monkeypatch.setattr(scratch, "_MEMORY_INFO", told)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("least_bytes", "roomy"), [(3 * 2**20, True), (3 * 2**20 + 1, False)])
+def test_a_run_needs_room(
+    memory: Path, monkeypatch: pytest.MonkeyPatch, least_bytes: int, *, roomy: bool
+) -> None:
+    """Where memory would run short, the tests write to the disk as ever."""
+    monkeypatch.setattr(scratch, "_FREE_BYTES", least_bytes)
+    assert scratch._is_roomy(memory) is roomy
+
+
+def test_a_machine_without_such_a_folder_has_no_room(memory: Path) -> None:
+    """Other systems have neither the folder nor the file that tells of the memory."""
+    assert not scratch._is_roomy(memory / "none")
