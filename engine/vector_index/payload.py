@@ -23,6 +23,7 @@ import numpy as np
 
 from sightline.engine.records import (
     DecisionFence,
+    Fence,
     GenerationSpec,
     IndexedDecision,
     IndexedImage,
@@ -61,6 +62,8 @@ DECISION_VERSION, DECISION_TIE = "moderation_version", "moderation_tie"
 """Payload fields of the decision's fence."""
 HELD = ("moderated", DECISION_VERSION, "decision")
 """Where any of these is, there is a decision, if perhaps one that cannot be read."""
+NO_FENCE = Fence(-1, -1, -1)
+"""Below every image: the fence of a point without one, and of one whose own cannot be read."""
 UNFENCED = DecisionFence(0, -1)
 """Below every decision: the fence of one whose own cannot be read."""
 

@@ -31,6 +31,7 @@ from sightline.engine.vector_index.payload import (
     DECISION_TIE,
     DECISION_VERSION,
     HELD,
+    NO_FENCE,
     NO_IMAGE_TYPE,
     PLAIN,
     UNFENCED,
@@ -158,8 +159,9 @@ def decisions_by_image(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Index
 
 
 def fence_of(payload: Mapping[str, Any]) -> Fence:
-    """Reads the fence of a point's image half: version, tie and stage."""
-    return Fence(int(payload["version"]), int(payload["tie"]), int(payload["stage"]))
+    """Reads the fence of a point's image half; below every image's where there is none to read."""
+    fence = Fence(*(_number(payload, name) for name in Fence._fields))
+    return fence if min(fence) >= 0 and fence.version <= MAX_VERSION else NO_FENCE
 
 
 def from_payload(
@@ -264,11 +266,13 @@ def _unreadable(image_id: str, payload: Mapping[str, Any]) -> IndexedImage:
     """What is still known of it: nobody sees it, and what comes next must be above its fence."""
     fence = fence_of(payload)
     return IndexedImage(
-        state=ImageDeleted(image_id=image_id, version=fence.version, authority=Authority.SIGHTLINE),
+        state=ImageDeleted(
+            image_id=image_id, version=max(fence.version, 0), authority=Authority.SIGHTLINE
+        ),
         event_id=UNREADABLE,
         event_source=UNREADABLE,
         tie=fence.tie,
-        stage=ImageStage(fence.stage),
+        stage=ImageStage(min(max(fence.stage, min(ImageStage)), max(ImageStage))),
         outcome=Outcome.REJECTED,
         occurred=_LONG_AGO,
         appended=_LONG_AGO,

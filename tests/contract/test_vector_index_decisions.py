@@ -243,6 +243,37 @@ def test_a_decision_that_cannot_be_read_hides_until_the_operator_decides(
         assert index.decisions(DAMAGED) == decided
 
 
+LOST: dict[str, dict[str, Any]] = {
+    "no-version": {"version": None},
+    "text": {"version": "x", "state": ""},
+    "beyond": {"version": 2**60},
+    "no-tie": {"tie": None, "entry": ""},
+    "no-stage": {"stage": None},
+    "no-type": {"type": "of a newer release"},
+}
+"""What becomes of an image's half of a point in a store, by the image."""
+
+
+@pytest.mark.parametrize("deployment", sorted(DEPLOYMENTS.keys() - {"memory"}), indirect=True)
+def test_an_image_that_cannot_be_read_costs_itself_only_and_is_written_anew(
+    deployment: Deployment,
+) -> None:
+    """Reads pass over it or know it by its id; the next write mends it, blocked as it was."""
+    assert isinstance(deployment, Embedded | Server)
+    first = deployment.open()
+    first.apply([image("b"), *(image(name, 5) for name in LOST)])
+    first.moderate([decision("no-version", 3)])
+    with closing(deployment.damaged(first, LOST)) as index:
+        assert "b" in ids(index)
+        assert "b" in {one.image_id for one in index.scan()}
+        assert set(index.get([*LOST, "b"])) == {*LOST, "b"}
+        index.apply([image(name, 6) for name in LOST])
+        assert set(ids(index)) == {"b", *LOST} - {"no-version"}
+        assert index.get(LOST)["no-version"].decision == decision("no-version", 3)
+        index.apply([image(name, 5, Kind.DELETED) for name in LOST])
+        assert all(stored.version == 6 for stored in index.get(LOST).values())
+
+
 def test_decisions_survive_a_restart(
     request: pytest.FixtureRequest, deployment: Deployment
 ) -> None:

@@ -19,6 +19,7 @@ from sightline.engine.vector_index.payload import (
 from sightline.engine.vector_index.stored_points import (
     StoredPoint,
     decision_of,
+    fence_of,
     images_of,
     known_images,
     shown_images,
@@ -113,6 +114,27 @@ def blocked_of(damaged: dict[str, Any]) -> IndexedDecision:
     assert (bad.version, bad.listed, bad.blocked) == (7, False, True)
     assert bad.decision is not None
     return bad.decision
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"version": None},
+        {"version": "7"},
+        {"version": 2**53},
+        {"tie": float("inf")},
+        {"stage": True},
+        {"version": None, "tie": None, "stage": None},
+    ],
+    ids=str,
+)
+def test_a_fence_that_cannot_be_read_is_below_all(damage: dict[str, Any]) -> None:
+    """Its image is known by its id, hidden, and gives way to any write."""
+    damaged = payload(state="not JSON", **damage)
+    assert fence_of(damaged) < image("bad", 0).fence
+    bad = known_images([(point_id("bad"), StoredPoint(damaged))], ["bad"])["bad"]
+    assert (bad.unreadable, bad.listed) == (True, False)
+    assert bad.fence < image("bad", 0).fence
 
 
 def test_of_a_damaged_decision_the_block_still_holds() -> None:

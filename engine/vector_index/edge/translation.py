@@ -12,6 +12,7 @@ import qdrant_edge as edge
 
 from sightline.engine.errors import DiskFull, Part, PartUnavailable, SightlineError
 from sightline.engine.records import (
+    Fence,
     GenerationSpec,
     IndexedDecision,
     IndexedImage,
@@ -124,13 +125,20 @@ def upsert(images: Sequence[IndexedImage]) -> edge.UpdateOperation:
         )
         for i in images
     ]
-    fences = edge.Filter(should=[_is_below(i) for i in images])
+    fences = edge.Filter(should=[*(_is_below(i) for i in images), _is_lost(images)])
     return edge.UpdateOperation.upsert_points(points, condition=fences)
+
+
+def _is_lost(images: Sequence[IndexedImage]) -> edge.Filter:
+    """Matches the undecided images' points without a fence that can be read: all is above it."""
+    points = edge.HasIdCondition({point_id(i.image_id) for i in images if i.decision is None})
+    return edge.Filter(must=[points, _LOST_IMAGE, _UNDECIDED])
 
 
 def _is_below(image: IndexedImage) -> edge.Filter:
     """Matches the image's point while its stored fence is below the image's."""
-    older = edge.Filter(should=_lower(*image.fence._asdict().items()))
+    lost = [] if image.decision is None else [_LOST_IMAGE]
+    older = edge.Filter(should=[*_lower(*image.fence._asdict().items()), *lost])
     same_decision = _decision_is(image.decision)
     return edge.Filter(must=[_point_of(image.image_id), older, same_decision])
 
@@ -140,7 +148,7 @@ def _decision_is(decision: IndexedDecision | None) -> edge.Filter:
     if decision is None:
         return _UNDECIDED
     if decision.fence == UNFENCED:
-        return edge.Filter(must_not=[_UNDECIDED, _fenced()])
+        return edge.Filter(must=[_LOST_DECISION], must_not=[_UNDECIDED])
     same, tie = _decision_numbers(decision)
     return edge.Filter(must=[_equal(*same), _between(*tie, slack=int(decision.unreadable))])
 
@@ -150,16 +158,18 @@ _UNDECIDED = edge.Filter(must=[edge.IsEmptyCondition(name) for name in HELD])
 write of an image asks for it."""
 
 
-def _fenced() -> edge.Filter:
-    """Matches points whose decision has a fence that can be read."""
-    version = edge.RangeFloat(gte=0, lte=MAX_VERSION)
-    tie = edge.RangeFloat(gte=0)
-    return edge.Filter(
-        must=[
-            edge.FieldCondition(DECISION_VERSION, range=version),
-            edge.FieldCondition(DECISION_TIE, range=tie),
-        ]
-    )
+def _without_fence(*names: str) -> edge.Filter:
+    """Matches points that have no number that can be one in one of the fields."""
+    numbers: list[edge.ConditionType] = [
+        edge.FieldCondition(name, range=edge.RangeFloat(gte=0, lte=MAX_VERSION)) for name in names
+    ]
+    return edge.Filter(must_not=[edge.Filter(must=numbers)])
+
+
+_LOST_IMAGE = _without_fence(*Fence._fields)
+"""Matches points whose image has no fence that can be read: whatever is written is above it."""
+_LOST_DECISION = _without_fence(DECISION_VERSION, DECISION_TIE)
+"""The same of the decision."""
 
 
 def _readable() -> edge.FieldCondition:
@@ -189,7 +199,7 @@ def decide(decision: IndexedDecision) -> list[edge.UpdateOperation]:
     half, here = decision_payload(decision), _point_of(decision.image_id)
     numbers = _decision_numbers(decision)
     itself = edge.Filter(must=[_equal(*number) for number in numbers], must_not=[_readable()])
-    older = edge.Filter(should=[edge.Filter(must_not=[_fenced()]), *_lower(*numbers), itself])
+    older = edge.Filter(should=[_LOST_DECISION, *_lower(*numbers), itself])
     hide = _set(half | {SEARCHABLE: HIDDEN}, here, older)
     if decision.blocks:
         return [hide]

@@ -8,6 +8,7 @@ from typing import Any
 from qdrant_client import models
 
 from sightline.engine.records import (
+    Fence,
     GenerationSpec,
     IndexedDecision,
     IndexedImage,
@@ -101,11 +102,18 @@ def any_below(images: Sequence[IndexedImage]) -> models.Filter:
     A write replaces a point whole, the decision too: so only where the stored decision is the one
     that the image brings.
     """
-    return models.Filter(should=[_is_below(image) for image in images])
+    return models.Filter(should=[*(_is_below(image) for image in images), _is_lost(images)])
+
+
+def _is_lost(images: Sequence[IndexedImage]) -> models.Filter:
+    """Matches the undecided images' points without a fence that can be read: all is above it."""
+    points = has_ids([image.image_id for image in images if image.decision is None])
+    return models.Filter(must=[points, _LOST_IMAGE, _UNDECIDED])
 
 
 def _is_below(image: IndexedImage) -> models.Filter:
-    older = models.Filter(should=_lower(*image.fence._asdict().items()))
+    lost = [] if image.decision is None else [_LOST_IMAGE]
+    older = models.Filter(should=[*_lower(*image.fence._asdict().items()), *lost])
     return models.Filter(must=[has_ids([image.image_id]), older, _decision_is(image.decision)])
 
 
@@ -114,7 +122,7 @@ def _decision_is(decision: IndexedDecision | None) -> models.Filter:
     if decision is None:
         return _UNDECIDED
     if decision.fence == UNFENCED:
-        return models.Filter(must_not=[_UNDECIDED, _fenced()])
+        return models.Filter(must=[_LOST_DECISION], must_not=[_UNDECIDED])
     same, tie = _decision_numbers(decision)
     return models.Filter(must=[_equal(*same), _between(*tie, slack=int(decision.unreadable))])
 
@@ -128,15 +136,19 @@ _UNDECIDED = models.Filter(must=[_is_empty(name) for name in HELD])
 write of an image asks for it."""
 
 
-def _fenced() -> models.Filter:
-    """Matches points whose decision has a fence that can be read."""
-    version, tie = models.Range(gte=0, lte=MAX_VERSION), models.Range(gte=0)
-    return models.Filter(
-        must=[
-            models.FieldCondition(key=DECISION_VERSION, range=version),
-            models.FieldCondition(key=DECISION_TIE, range=tie),
-        ]
-    )
+def _without_fence(*names: str) -> models.Filter:
+    """Matches points that have no number that can be one in one of the fields."""
+    numbers = [
+        models.FieldCondition(key=name, range=models.Range(gte=0, lte=MAX_VERSION))
+        for name in names
+    ]
+    return models.Filter(must_not=[models.Filter(must=numbers)])
+
+
+_LOST_IMAGE = _without_fence(*Fence._fields)
+"""Matches points whose image has no fence that can be read: whatever is written is above it."""
+_LOST_DECISION = _without_fence(DECISION_VERSION, DECISION_TIE)
+"""The same of the decision."""
 
 
 def _readable() -> models.FieldCondition:
@@ -174,8 +186,7 @@ def decide(decision: IndexedDecision) -> list[tuple[models.Filter, dict[str, Any
     half, here = decision_payload(decision), has_ids([decision.image_id])
     numbers = _decision_numbers(decision)
     itself = models.Filter(must=[_equal(*number) for number in numbers], must_not=[_readable()])
-    unfenced = models.Filter(must_not=[_fenced()])
-    older = models.Filter(should=[unfenced, *_lower(*numbers), itself])
+    older = models.Filter(should=[_LOST_DECISION, *_lower(*numbers), itself])
     hide = models.Filter(must=[here, older]), half | {SEARCHABLE: HIDDEN}
     if decision.blocks:
         return [hide]
