@@ -224,7 +224,8 @@ def read_labels(
 
 def read_judgements(settings: Settings) -> tuple[Grade, ...]:
     """Reads whatever people judged, and erasures of judges. Raises `PartUnavailable`."""
-    return judgements_of(_messages(settings, (JUDGEMENTS.name,)))
+    read = judgements_of(_judgement_messages(settings))
+    return tuple({judgement.event_id: judgement for judgement in read}.values())
 
 
 def read_pictures(settings: Settings, held: HeldTriples) -> dict[str, Picture]:
@@ -239,8 +240,16 @@ def read_pictures(settings: Settings, held: HeldTriples) -> dict[str, Picture]:
 def _image_messages(settings: Settings) -> Iterator[Message]:
     """All that is known of images; embedded, the log forgets them, and the journal does not."""
     if settings.mode is Mode.EMBEDDED:
-        yield from as_messages(winners_in(settings.data_directory / JOURNAL_FILE))
+        yield from as_messages(winners_in(settings.data_directory / JOURNAL_FILE, IMAGE_TOPICS))
     yield from _messages(settings, IMAGE_TOPICS)
+
+
+def _judgement_messages(settings: Settings) -> Iterator[Message]:
+    """All that people judged; embedded, the journal has what the log forgot."""
+    topics = (JUDGEMENTS.name,)
+    if settings.mode is Mode.EMBEDDED:
+        yield from as_messages(winners_in(settings.data_directory / JOURNAL_FILE, topics))
+    yield from _messages(settings, topics)
 
 
 def _messages(settings: Settings, topics: Sequence[str]) -> Iterable[Message]:

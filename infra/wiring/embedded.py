@@ -33,6 +33,7 @@ from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.private_files import private_folder
 from sightline.engine.records import Message
 from sightline.infra.wiring.journal_keeping import keep_journal, say_what_is_lost
+from sightline.infra.wiring.judgement_keeping import keep_judgements
 from sightline.infra.wiring.node import Node
 from sightline.infra.wiring.opening import embedder_of, index_of, known_in, publishing, watch
 from sightline.producers.images.catalogued import CataloguedImages
@@ -87,13 +88,14 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
         producer = _bounded(settings, kafka, journaled, opened)
         made = publishing(settings, producer, store, seen.clock, index)
         catalogued = CataloguedImages(made.catalogue, made.publisher, known=known_in(index))
+        log = event_log_on(kafka, settings.mode)
         left = (made.unpublished_decisions, made.unpublished_images)  # what hides comes first
         yield Node(
             **vars(seen),
             **vars(made),
             settings=settings,
             kafka=kafka,
-            log=event_log_on(kafka, settings.mode),
+            log=log,
             store=store,
             producer=producer,
             worker_producer=bare,
@@ -102,11 +104,14 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
             # The journal's: the broker keeps about 5 MiB a partition.
             read_images=partial(_journaled, journal, IMAGE_TOPICS),
             read_decisions=partial(_journaled, journal, DECISION_TOPICS),
-            remembered_images=partial(_journaled, journal),
+            remembered_images=partial(_journaled, journal, IMAGE_TOPICS | DECISION_TOPICS),
             embedder=embedder,
             index=index,
             catalogued=catalogued,
-            keepers={"journal": partial(keep_journal, journal, index, producer, left)},
+            keepers={
+                "journal": partial(keep_journal, journal, index, producer, left),
+                "kept judgements": partial(keep_judgements, journal, log, bare),
+            },
             label_keepers={"lost labels": say_what_is_lost},
         )
 

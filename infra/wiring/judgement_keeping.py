@@ -1,0 +1,88 @@
+"""Keeps people's grades in the embedded journal, since the in-process broker forgets them.
+
+Whatever is in `judgements.v1` goes to the journal, erasures of judges too, whoever wrote them; at a
+start the topic is filled from it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sightline.engine.backoff import Backoff, retry_transient
+from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
+from sightline.engine.event_log.following import FIRST_RETRY_S, LONGEST_RETRY_S, follow_until
+from sightline.engine.records import Message, ProducerRecord
+from sightline.schemas.envelope import ContractError
+from sightline.schemas.registry import decode
+from sightline.schemas.topics import JUDGEMENTS
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import EventLog, EventProducer, LogFollower
+
+TOPICS = frozenset({JUDGEMENTS.name})
+_NAMED = "judgement:"
+"""Before an event's id where the journal has an image's: no image's id has a colon."""
+_log = logging.getLogger(__name__)
+
+
+def keep_judgements(
+    journal: Journal, log: EventLog, producer: EventProducer, stop: threading.Event
+) -> None:
+    """Publish what the journal has, then write down what comes, each once, until `stop`."""
+    known: set[str] = set()
+    for record in journal.winners(TOPICS):
+        known.add(record.image_id)
+        _publish(producer, record)
+
+    def take(messages: Sequence[Message]) -> None:
+        new = [record for record in _records(messages) if record.image_id not in known]
+        if new:
+            retry_transient(
+                partial(journal.record, new),
+                backoff=Backoff(initial_s=FIRST_RETRY_S, maximum_s=LONGEST_RETRY_S),
+                stop=stop,
+                failed=lambda error: _log.warning("judgements wait to be written: %s", error),
+            )
+            known.update(record.image_id for record in new)
+
+    def connect() -> LogFollower:
+        starts = dict.fromkeys(range(log.partition_count(JUDGEMENTS.name)), 0)
+        return log.follow(JUDGEMENTS.name, starts, group="kept-judgements")
+
+    follow_until(stop, connect, take, who="kept judgements")
+
+
+def _publish(producer: EventProducer, record: JournalRecord) -> None:
+    try:
+        key = decode(record.value).data.subject
+    except ContractError as error:
+        _log.error("passed over a journaled %s: %s", record.image_id, error)
+        return
+    producer.append(
+        ProducerRecord(
+            record.topic, key, record.value, headers=record.headers, timestamp=record.appended
+        )
+    )
+
+
+def _records(messages: Sequence[Message]) -> Iterator[JournalRecord]:
+    """Puts them as the journal keeps them; what cannot be read is no judgement."""
+    for message in messages:
+        try:
+            event = decode(message.value)
+        except ContractError:
+            continue
+        assert message.value is not None  # noqa: S101 - it was read
+        yield JournalRecord(
+            image_id=_NAMED + event.id,
+            version=0,
+            tie=0,
+            topic=JUDGEMENTS.name,
+            value=message.value,
+            headers=tuple(message.headers),
+            appended=message.timestamp,
+        )

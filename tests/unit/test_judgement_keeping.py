@@ -1,0 +1,81 @@
+"""Embedded, people's grades outlive the broker: written down as they come, and told again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sightline.engine.event_log.embedded.journal import JOURNAL_FILE, Journal
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.label_data.judgements import judgements_of
+from sightline.engine.records import Message, ProducerRecord
+from sightline.engine.settings import Mode, Settings
+from sightline.infra.commands import train
+from sightline.infra.wiring.judgement_keeping import keep_judgements
+from sightline.schemas.interactions import UserErased
+from sightline.schemas.topics import JUDGEMENTS
+from tests.label_rows import at, encoded
+from tests.unit.test_training_pictures import judged
+from tests.waiting import eventually
+
+TOPIC = JUDGEMENTS.name
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """An empty journal."""
+    journal = Journal(tmp_path / JOURNAL_FILE)
+    yield journal
+    journal.close()
+
+
+@contextmanager
+def kept(journal: Journal, broker: MemoryBroker) -> Iterator[None]:
+    """Grades of a broker are kept while the block runs."""
+    stop = threading.Event()
+    parts = (journal, MemoryEventLog(broker), MemoryEventProducer(broker), stop)
+    thread = threading.Thread(target=keep_judgements, args=parts)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def told(broker: MemoryBroker) -> list[Message]:
+    """What the topic has."""
+    return list(MemoryEventLog(broker).read((TOPIC,)))
+
+
+def test_grades_outlive_the_broker(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With erasures; a second start repeats none, and training reads each once."""
+    first, second = MemoryBroker(), MemoryBroker()
+    said = {
+        "e1": judged(5, "k~p-ann", 1),
+        "e2": judged(3, "k~p-bob", 2),
+        "e3": UserErased(user_pseudonym="p-ann", erased_at=at(5)),
+    }
+    producer = MemoryEventProducer(first)
+    for name, data in said.items():
+        producer.append(ProducerRecord(TOPIC, data.subject, encoded(data, name)))
+    producer.append(ProducerRecord(TOPIC, "x", b"nothing that can be read"))
+    with kept(journal, first):
+        eventually(lambda: journal.count() == 3)
+    with kept(journal, second):
+        eventually(lambda: len(told(second)) == 3)
+    assert journal.count() == 3
+    assert [j.grade for j in judgements_of(told(second))] == [3]
+    keys = {message.key for message in told(second)}
+    assert keys == {data.subject.encode() for data in said.values()}
+    monkeypatch.setattr(train, "open_event_log", lambda _: MemoryEventLog(second))
+    settings = Settings(mode=Mode.EMBEDDED, data_directory=journal._file.parent)
+    assert [j.grade for j in train.read_judgements(settings)] == [3]
+    monkeypatch.setattr(train, "open_event_log", lambda _: MemoryEventLog(MemoryBroker()))
+    assert [j.grade for j in train.read_judgements(settings)] == [3]
