@@ -27,6 +27,7 @@ from sightline.infra.cli import (
     trace,
     train,
     train_backbone,
+    tune,
 )
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
@@ -46,6 +47,7 @@ for commands in (
     labels.app,
     train.app,
     train_backbone.app,
+    tune.app,
     models.app,
     publish.app,
     moderate.app,

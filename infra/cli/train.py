@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +15,7 @@ app = typer.Typer()
 
 @app.command()
 def train(
+    context: typer.Context,
     *,
     folder: Annotated[Path, typer.Argument(help="A new folder, or that of a training to go on.")],
     seed: Annotated[
@@ -44,6 +46,13 @@ def train(
     corpus: Annotated[
         int, typer.Option(min=0, metavar="N", help="Further pictures, as random negatives.")
     ] = 2_000,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What `sightline tune` found, in place of the defaults; options named here hold.",
+        ),
+    ] = None,
     like: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Read triples only as far as that training did."),
@@ -73,15 +82,21 @@ def train(
     from sightline.infra.reporting.progress import bar  # noqa: PLC0415 - heavy
     from sightline.training.loop.learning import LearningSettings  # noqa: PLC0415 - heavy
     from sightline.training.loop.settings import HeadSettings  # noqa: PLC0415 - heavy
+    from sightline.training.loop.settings_file import read_settings  # noqa: PLC0415 - heavy
 
-    head = HeadSettings(
-        seed=seed,
-        steps=steps,
-        batch=batch,
-        temperature=temperature,
-        skip_hardest=skip_hardest,
-        balance=balance,
-    )
+    given: dict[str, Any] = {
+        "seed": seed,
+        "steps": steps,
+        "batch": batch,
+        "temperature": temperature,
+        "skip_hardest": skip_hardest,
+        "balance": balance,
+    }
+    if settings is None:
+        head = HeadSettings(**given)
+    else:
+        named = {name: value for name, value in given.items() if _was_named(context, name)}
+        head = replace(read_settings(settings), **named)
     learning = LearningSettings(head=head, held_out=held_out, later=later)
     wishes = TrainWishes(
         folder=folder,
@@ -98,6 +113,12 @@ def train(
         typer.echo(f"loss {losses[0]:.3f} in the first of {len(losses)} steps, {losses[-1]:.3f} in")
         typer.echo(f"the last; {folder / 'curve.svg'} shows it")
     typer.echo(f"the head: {folder / 'head.safetensors'}")
+
+
+def _was_named(context: typer.Context, option: str) -> bool:
+    """Whether an option stood on the command line."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @app.command()

@@ -13,7 +13,7 @@ compile() { # output file, then what to compile
 
 # Everything once; the smaller files are parts of it and agree with it.
 compile dev.txt pyproject.toml "$@" \
-  --extra embedded --extra labels --extra training --extra tensorboard --group dev
+  --extra embedded --extra labels --extra training --extra tensorboard --extra tuning --group dev
 part=(--constraint infra/requirements/dev.txt)
 compile base.txt pyproject.toml "${part[@]}"
 compile embedded.txt pyproject.toml --extra embedded "${part[@]}"

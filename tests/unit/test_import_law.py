@@ -35,6 +35,7 @@ VENDOR_HOMES = {
     "qdrant_edge": ("engine/vector_index/*.py",),
     "minio": ("engine/object_store/s3*.py",),
     "confluent_kafka": ("engine/event_log/*.py",),
+    "optuna": ("training/tuning/*.py",),
     "cryptography": ("engine/search_ids.py",),
     "faust": ("stream_workers/labels/stage/*.py",),
     "aiokafka": ("stream_workers/labels/stage/*.py",),

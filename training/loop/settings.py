@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from sightline.engine.errors import SettingsInvalid
 
@@ -17,6 +20,8 @@ class HeadSettings:
     Raises:
         SettingsInvalid: a number that makes no sense; says which.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     seed: int = 0
     steps: int | None = None

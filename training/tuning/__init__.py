@@ -1,0 +1,1 @@
+"""A data set in, the settings out under which a head learns best from it."""
