@@ -25,6 +25,8 @@ _OF_A_SYSTEM = frozenset(
 """What network storage, Windows, macOS and photo programs make for themselves."""
 _ORDINARY = frozenset({"tmp", "trash", "extend", "snapshot", "snapshots", "recycle", "recycle.bin"})
 """Those of them that people name folders as well: only with a mark before them."""
+_PREVIEWS = ".lrdata"
+"""The end of the names of folders where Lightroom keeps smaller copies of what lies elsewhere."""
 _MARKS = "#@$~_"
 """What such programs put before their names, to be told from people's."""
 
@@ -70,6 +72,8 @@ def skipped_because(path: str) -> str:
 def _is_of_a_system(name: str) -> bool:
     word = name.strip().lower()
     bare = word.strip(_MARKS)
+    if word.endswith(_PREVIEWS):
+        return True
     return bare in _OF_A_SYSTEM and (word != bare or bare not in _ORDINARY)
 
 

@@ -140,11 +140,14 @@ for found in files_below(Path(sys.argv[1]), hidden=False):
 """
 
 
+TEMPORARY = ("/tmp/", "/dev/shm/")  # noqa: S108 - where pytest makes folders that are its user's
+
+
 def test_a_folder_that_may_not_be_listed_is_told(tmp_path_factory: pytest.TempPathFactory) -> None:
     """It fails with its reason, and the folders beside it are gone through."""
     root = tmp_path_factory.mktemp("readable")
     for parent in (root, *root.parents):
-        if parent.stat().st_uid == os.geteuid() and str(parent).startswith("/tmp/"):  # noqa: S108
+        if parent.stat().st_uid == os.geteuid() and str(parent).startswith(TEMPORARY):
             parent.chmod(parent.stat().st_mode | 0o111)
     root.chmod(0o755)
     for name in ("closed", "open"):
@@ -167,6 +170,7 @@ HIDDEN = (
     *("._good.jpg", ".DS_Store", "Thumbs.db", ".hidden.jpg", "lost+found/8.jpg"),
     *("#Trash/9.jpg", "a/_thumbs/1.jpg", "~snapshot/2.jpg", "$Extend/3.jpg", "Recycled/4.jpg"),
     *("@__thumb/5.jpg", "Network Trash Folder/6.jpg", "thumb/7.jpg", "@Recycle/8.jpg"),
+    *("My Catalog Previews.lrdata/9.jpg", "Smart Previews.LRDATA/a/1.jpg"),
 )
 
 
