@@ -25,6 +25,9 @@ from sightline.stream_workers.labels.mine.core import MineCore
 from sightline.stream_workers.labels.rules import LabelRules
 from tests.oracle_labels import Expected, Recorded
 
+Bytes = frozenset[bytes]
+Distinct = tuple[Bytes, Bytes, Bytes, frozenset[tuple[str, int, int]]]
+
 
 class Killed(Exception):
     """The process died here; what was sent before is in the log."""
@@ -54,6 +57,11 @@ class StreamedTopics:
 
     def __post_init__(self) -> None:
         self.closed = [[] for _ in range(self.targets)]
+
+    def distinct(self) -> Distinct:
+        """What `assert_equal` depends on: neither order nor repetition plays a part in it."""
+        closed = frozenset(value for values in self.closed for value in values)
+        return closed, frozenset(self.triples), frozenset(self.omitted), frozenset(self.dead)
 
     def send(self, record: Outgoing) -> None:
         """Append one record."""

@@ -43,6 +43,8 @@ class Expected:
     omitted: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     searches: dict[tuple[int, int, str], dict[str, Any]] = field(default_factory=dict)
     undecodable: set[tuple[int, int]] = field(default_factory=set)
+    events: int = 0
+    """How many impressions and items the log holds, whatever becomes of them."""
 
 
 class Row(NamedTuple):
@@ -101,6 +103,7 @@ class _Oracle:
             if not newer or record.timestamp_ms > newer[-1][0]:
                 newer.append((record.timestamp_ms, record.offset))
             self._read(record)
+        self.answer.events = len(self.rows)
         by_search: defaultdict[tuple[int, int, str], list[Row]] = defaultdict(list)
         for row in self.rows:
             reason = self._arrival_reason(row)
