@@ -1,6 +1,7 @@
 """Where tests write: into memory where there is plenty, since a disk makes servers wait.
 
-`TMPDIR` or `--basetemp` say another place. What a failed run wrote is kept, and named at its end.
+`TMPDIR` or `--basetemp` say another place. What a failed run wrote is named at its end, and kept
+until the next run begins.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pytest
 VARIABLE = "TMPDIR"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder that we make in it is ours alone
 _MEMORY_INFO = Path("/proc/meminfo")
+_PREFIX = "sightline-tests-"
 _FREE_BYTES = 12 * 2**30
 """A whole run writes some 4 GiB; its processes need as much again."""
 _FOLDER = pytest.StashKey[Path]()
@@ -26,7 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = VARIABLE in os.environ or config.getoption("basetemp")
     if chosen or hasattr(config, "workerinput") or not _is_roomy(_MEMORY):
         return
-    folder = Path(tempfile.mkdtemp(prefix="sightline-tests-", dir=_MEMORY))
+    _remove_left(_MEMORY)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_MEMORY))
     config.stash[_FOLDER] = folder
     os.environ[VARIABLE] = str(folder)
     tempfile.tempdir = None  # it is looked up again
@@ -41,6 +44,13 @@ def pytest_terminal_summary(
         terminalreporter.line(f"what the tests wrote is in memory until removed: {folder}")
     elif folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left(memory: Path) -> None:
+    """Remove the folders of runs that have ended; each is named after its process."""
+    for folder in memory.glob(f"{_PREFIX}*-*"):
+        if not Path("/proc", folder.name.removeprefix(_PREFIX).partition("-")[0]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_roomy(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,12 @@ def test_a_run_needs_room(
 def test_a_machine_without_such_a_folder_has_no_room(memory: Path) -> None:
     """Other systems have neither the folder nor the file that tells of the memory."""
     assert not scratch._is_roomy(memory / "none")
+
+
+def test_a_run_removes_what_ended_ones_left(tmp_path: Path) -> None:
+    """Memory does not fill up with what failed runs wrote; a run that goes on keeps its folder."""
+    own, left = (tmp_path / f"sightline-tests-{pid}-x" for pid in (os.getpid(), 2**30))
+    for folder in (own, left):
+        (folder / "data").mkdir(parents=True)
+    scratch._remove_left(tmp_path)
+    assert list(tmp_path.iterdir()) == [own]
