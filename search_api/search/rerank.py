@@ -6,6 +6,7 @@ it hides is never counted (docs/api.md).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,9 @@ class LookedAt(NamedTuple):
     image_ids: frozenset[str] = frozenset()
     """Images passed over one by one: nothing of their cluster was left out, or they have none."""
 
+
+_SAME_SCORE = 1e-4
+"""Equal pictures have equal vectors; their scores differ by rounding at most."""
 
 Fetch = Callable[[int, LookedAt], list[Hit]]
 """The nearest `n` hits beyond what is passed, in stable order."""
@@ -125,24 +129,31 @@ def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) 
     if not policies:
         return RankedPage(hits=tuple(fetch(limit, LookedAt())), removed={})
     picking, passed = _Picking(limit, policies), LookedAt()
+    wanted = limit + SLACK + limit // 8
     for _ in range(limit + SPARE_ROUNDS):
-        wanted = picking.missing + SLACK + limit // 8
         hits = fetch(wanted, passed)
-        picking.take(hits)
+        missed = picking.missing
+        picking.take(hits, are_all=len(hits) < wanted)
         if not picking.missing or len(hits) < wanted:
             break
+        # As many copies of each as there just were; never so many that reading them costs more.
+        copies = len(hits) / max(1, missed - picking.missing)
+        wanted = min(round(picking.missing * copies) + SLACK + limit // 8, 2 * (limit + SLACK))
         passed = _beyond(passed, hits, picking.crowded)
         if len(passed.image_ids) > MAX_PASSED:
             break
     first_once = cache(first)
-    kept = (_first_published(hit, picking.crowded, first_once) for hit in picking.kept)
+    kept = (_first_published(hit, picking, first_once) for hit in picking.kept)
     return RankedPage(hits=tuple(kept), removed=dict(picking.removed))
 
 
-def _first_published(hit: Hit, crowded: Collection[str], first: First) -> Hit:
+def _first_published(hit: Hit, picking: _Picking, first: First) -> Hit:
+    """The first of equal pictures; the index is asked only where it may know more of them."""
     mine = hit.image
-    if mine.cluster is None or mine.cluster not in crowded:
+    if mine.cluster is None or mine.cluster not in picking.crowded:
         return hit
+    if mine.image_id in picking.firsts:
+        return replace(hit, image=picking.firsts[mine.image_id])
     equal = (one for one in first(mine.cluster) if one.content_sha256 == mine.content_sha256)
     return replace(hit, image=next(equal, mine))
 
@@ -151,6 +162,17 @@ def _beyond(passed: LookedAt, hits: Sequence[Hit], crowded: Collection[str]) -> 
     """Pass over clusters of which something was left out, and else over the images alone."""
     alone = {hit.image.image_id for hit in hits if hit.image.cluster not in crowded}
     return LookedAt(frozenset(crowded), passed.image_ids | alone)
+
+
+def _first_of_equals(hits: Iterable[Hit]) -> dict[str | None, IndexedImage]:
+    """By content: of the hits with the same bytes, the one published first."""
+    in_order = sorted((hit.image for hit in hits), key=_published, reverse=True)
+    return {image.content_sha256: image for image in in_order}
+
+
+def _published(image: IndexedImage) -> tuple[float, str]:
+    """What was indexed before its time was kept came first."""
+    return (0.0 if image.since is None else image.since.timestamp()), image.image_id
 
 
 class _Picking:
@@ -163,14 +185,23 @@ class _Picking:
         self.removed: Counter[str] = Counter()
         self.crowded: set[str] = set()
         """Clusters of which something was left out."""
+        self.firsts: dict[str, IndexedImage] = {}
+        """The first published of a result's equals, where all of them were among the hits."""
 
     @property
     def missing(self) -> int:
         """Counts the results that are still needed to fill the page."""
         return self._limit - len(self.kept)
 
-    def take(self, hits: Iterable[Hit]) -> None:
-        """Keep or count each hit, in order, until the page is full."""
+    def take(self, hits: Sequence[Hit], *, are_all: bool) -> None:
+        """Keep or count each hit, in order, until the page is full.
+
+        Args:
+            hits: the nearest that are left.
+            are_all: whether none are left beyond them.
+        """
+        firsts = _first_of_equals(hits)
+        edge = -math.inf if are_all else hits[-1].score + _SAME_SCORE
         for hit in hits:
             if not self.missing:
                 return
@@ -183,3 +214,5 @@ class _Picking:
             for policy in self._policies:
                 policy.keeps(hit.image)
             self.kept.append(hit)
+            if hit.score > edge:
+                self.firsts[hit.image.image_id] = firsts[hit.image.content_sha256]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -184,18 +185,36 @@ def test_a_cluster_is_asked_once_for_its_first() -> None:
     looks = [middle ^ (2**30 - 1), middle ^ (2**60 - 2**30), middle ^ (2**90 - 2**60)]
     hits = [
         hit(f"{copy}-{n}", n, look, cluster=middle)
-        for copy in ("one", "two")
         for n, look in enumerate(looks)
+        for copy in ("one", "two")
     ]
+    more = hit("more", 9, spread(2), cluster=spread(2))
     asked: list[str] = []
 
     def first(cluster: str) -> list[IndexedImage]:
         asked.append(cluster)
         return []
 
-    page = page_of(Reads(hits).fetch, 4, duplicate_policies(bits=BITS, anchor=None), first)
+    reads = Reads([*hits, more])
+    page = page_of(reads.fetch, 3, duplicate_policies(bits=BITS, anchor=None), first)
     assert [h.image.image_id for h in page.hits] == ["one-0", "one-1", "one-2"]
     assert asked == [f"{middle:064x}"]
+
+
+def test_the_index_is_not_asked_for_equals_that_are_all_among_the_hits() -> None:
+    """Their scores are above the last hit's; the first published of them stays all the same."""
+    nearest = [hit(name, 1, spread(1), 0.9, spread(1)) for name in ("late", "first", "later")]
+    for n, one in enumerate(nearest):
+        since = NOW + timedelta(seconds=(1, 0, 2)[n])
+        nearest[n] = replace(one, image=replace(one.image, since=since))
+    rest = [hit(f"r{n}", n, spread(n), 0.8 - n / 100, spread(n)) for n in range(2, 12)]
+
+    def first(cluster: str) -> list[IndexedImage]:
+        raise AssertionError(cluster)
+
+    reads = Reads([*nearest, *rest])
+    page = page_of(reads.fetch, 2, duplicate_policies(bits=BITS, anchor=None), first)
+    assert [h.image.image_id for h in page.hits] == ["first", "r2"]
 
 
 def test_a_picture_joins_the_nearest_cluster_and_equal_ones_always_the_same() -> None:
