@@ -98,7 +98,12 @@ class LabelPipeline:
     closed: Topic = SEARCHES_CLOSED_IMPORTED
     faults: Mapping[str, Any] = field(default_factory=dict)
     """Further label settings: how soon the workers give up."""
+    supervised: bool = False
+    """Whether a worker that ended itself because it stalled is started again, as `sightline up`
+    does. The shell's driver may forget a partition in a rebalance; then the worker ends so."""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _stages: list[Stage | None] = field(default_factory=list)
+    """Of each process; None: it was started again."""
 
     def create(self) -> None:
         """The topics."""
@@ -183,7 +188,20 @@ class LabelPipeline:
                 stderr=log,
             )
         self.processes.append(process)
+        self._stages.append(stage)
         return process
+
+    def _revive(self) -> None:
+        """Start a worker in the place of each that ended because it stalled."""
+        for number, (process, stage) in enumerate(
+            list(zip(self.processes, self._stages, strict=True))
+        ):
+            if stage is None or process.poll() is None:
+                continue
+            log = self.directory / f"{stage.value}-{number}.log"
+            if b"faust_shell.Stalled: " in log.read_bytes():
+                self._stages[number] = None
+                self.start(stage)
 
     def stop(self) -> None:
         """Kill what is left."""
@@ -202,6 +220,8 @@ class LabelPipeline:
 
     def done(self, stage: Stage) -> dict[int, list[DoneRange]]:
         """What the stage has finished, by partition."""
+        if self.supervised:
+            self._revive()
         told = read_topics(self.kafka, [EPOCHS_DONE.name])
         return done_ranges(told, stage, _read_by(stage).name, run_id=None)
 

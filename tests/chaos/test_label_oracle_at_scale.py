@@ -87,7 +87,7 @@ def pipeline(broker: str, tmp_path: Path) -> Iterator[LabelPipeline]:
         partitions=PARTITIONS,
         session_timeout_s=4.0,
     )
-    labels = LabelPipeline(kafka, RULES, tmp_path)
+    labels = LabelPipeline(kafka, RULES, tmp_path, supervised=True)
     labels.create()
     yield labels
     labels.stop()
