@@ -26,8 +26,13 @@ from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
 from sightline.infra.commands.evaluate import candidate
 from sightline.infra.commands.label_store import opened_store
-from sightline.infra.commands.stored_pictures import StoredPictures, some_of
-from sightline.infra.commands.train import read_judgements, read_labels, read_pictures
+from sightline.infra.commands.stored_pictures import StoredPictures
+from sightline.infra.commands.train import (
+    read_judgements,
+    read_labels,
+    read_pictures,
+    some_of,
+)
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.look_alikes import hash_words, look_alike_groups
 from sightline.training.datasets.pictures import Picture, uploaded_pictures

@@ -103,9 +103,3 @@ class StoredPictures:
     def _maker(self, model: Candidate) -> FeatureMaker:
         runtime = self.runtime(model)
         return feature_maker(self._settings, self._store, self._cache, model.source, runtime)
-
-
-def some_of(images: Sequence[str], count: int, *, seed: int) -> list[str]:
-    """At most so many of some images, which the seed chooses."""
-    ordered = sorted(images)
-    return [ordered[at] for at in np.random.default_rng(seed).permutation(len(ordered))[:count]]

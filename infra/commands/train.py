@@ -224,7 +224,7 @@ def read_labels(
 
 def read_judgements(settings: Settings) -> tuple[Grade, ...]:
     """Reads whatever people judged, and erasures of judges. Raises `PartUnavailable`."""
-    read = judgements_of(_judgement_messages(settings))
+    read = judgements_of(_kept_messages(settings, (JUDGEMENTS.name,)))
     return tuple({judgement.event_id: judgement for judgement in read}.values())
 
 
@@ -234,19 +234,11 @@ def read_pictures(settings: Settings, held: HeldTriples) -> dict[str, Picture]:
     Raises:
         PartUnavailable: the log did not answer.
     """
-    return uploaded_pictures(held.table) | public_pictures(_image_messages(settings))
+    return uploaded_pictures(held.table) | public_pictures(_kept_messages(settings, IMAGE_TOPICS))
 
 
-def _image_messages(settings: Settings) -> Iterator[Message]:
-    """All that is known of images; embedded, the log forgets them, and the journal does not."""
-    if settings.mode is Mode.EMBEDDED:
-        yield from as_messages(winners_in(settings.data_directory / JOURNAL_FILE, IMAGE_TOPICS))
-    yield from _messages(settings, IMAGE_TOPICS)
-
-
-def _judgement_messages(settings: Settings) -> Iterator[Message]:
-    """All that people judged; embedded, the journal has what the log forgot."""
-    topics = (JUDGEMENTS.name,)
+def _kept_messages(settings: Settings, topics: Sequence[str]) -> Iterator[Message]:
+    """All that topics held; embedded, the journal has what the log forgot."""
     if settings.mode is Mode.EMBEDDED:
         yield from as_messages(winners_in(settings.data_directory / JOURNAL_FILE, topics))
     yield from _messages(settings, topics)
@@ -291,10 +283,14 @@ def feature_maker(
 
 def _wanted(wishes: TrainWishes, pairs: ClickPairs, pictures: Mapping[str, Picture]) -> list[str]:
     """The images of the pairs, and some others that the seed chooses."""
-    others = sorted(set(pictures) - set(pairs.images))
-    random = np.random.default_rng(wishes.learning.head.seed)
-    chosen = random.permutation(len(others))[: wishes.corpus]
-    return [*pairs.images, *(others[at] for at in chosen)]
+    others = [*(set(pictures) - set(pairs.images))]
+    return [*pairs.images, *some_of(others, wishes.corpus, seed=wishes.learning.head.seed)]
+
+
+def some_of(images: Sequence[str], count: int, *, seed: int) -> list[str]:
+    """At most so many of some images, which the seed chooses."""
+    ordered = sorted(images)
+    return [ordered[at] for at in np.random.default_rng(seed).permutation(len(ordered))[:count]]
 
 
 def _network(source: ModelSource) -> ModelSource:

@@ -14,8 +14,8 @@ from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
 from sightline.infra.commands.click_judging import learnt_until_ms, unseen_clicks
 from sightline.infra.commands.picture_set import PictureSet
-from sightline.infra.commands.stored_pictures import StoredPictures, some_of
-from sightline.infra.commands.train import Labels, read_labels, read_pictures
+from sightline.infra.commands.stored_pictures import StoredPictures
+from sightline.infra.commands.train import Labels, read_labels, read_pictures, some_of
 from sightline.training.datasets.clusters import picture_clusters
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.judgements import verdicts_of
