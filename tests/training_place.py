@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sightline.engine.clock import ManualClock
+from sightline.engine.embedding.model_files import model_source
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
@@ -14,6 +17,7 @@ from sightline.engine.label_data.triple_manifest import TripleManifest
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import Settings, SinkSettings, StoreSettings
+from sightline.infra.commands import train
 from sightline.infra.commands.train import TrainWishes, run_training
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference
@@ -24,6 +28,7 @@ from sightline.stream_workers.labels.sink.partition import PartitionSink
 from sightline.training.loop.learning import LearningSettings
 from sightline.training.loop.settings import HeadSettings
 from tests.label_rows import at, encoded, message, triple
+from tests.learning import Colours
 from tests.pictures import encoded as picture_bytes
 from tests.pictures import scene
 
@@ -108,3 +113,13 @@ def clicked(number: int) -> bytes:
         issued_at=at(number),
         query=ImageQuery(image_id=anchor),
     )
+
+
+def seen_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A deployment whose pictures a network of sixteen features sees."""
+    place = made_place(folder)
+    monkeypatch.setattr(train, "open_event_log", lambda _: place.log)
+    monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
+    source = replace(model_source(place.settings.embedder), projection=None, projection_id=None)
+    monkeypatch.setattr(train, "model_source", lambda _: source)
+    return place

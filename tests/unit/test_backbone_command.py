@@ -14,29 +14,22 @@ import torch
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from sightline.engine.embedding.model_files import model_source
 from sightline.engine.embedding.networks import Normalised
 from sightline.engine.embedding.normalisation import IMAGENET
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
 from sightline.infra.cli import main
-from sightline.infra.commands import backbone, train
+from sightline.infra.commands import backbone
 from sightline.infra.commands.backbone import BackboneWishes, run_backbone
 from sightline.training.backbone.settings import BackboneSettings
 from sightline.training.models.candidates import of_file
-from tests.learning import Colours
-from tests.training_place import BUCKET, NAMES, Place, clicked, made_place
+from tests.training_place import BUCKET, NAMES, Place, clicked, seen_place
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Pictures and clicks, seen by a network of sixteen features."""
-    place = made_place(tmp_path)
-    monkeypatch.setattr(train, "open_event_log", lambda _: place.log)
-    monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
-    source = replace(model_source(place.settings.embedder), projection=None, projection_id=None)
-    monkeypatch.setattr(train, "model_source", lambda _: source)
-    return place
+    return seen_place(tmp_path, monkeypatch)
 
 
 class Means(torch.nn.Module):

@@ -36,20 +36,14 @@ from sightline.training.models.candidates import of_file
 from sightline.training.models.registry import store_model
 from sightline.training.models.released_head import registered
 from tests.label_rows import retracted
-from tests.learning import Colours
 from tests.onnx_files import CARD, written
-from tests.training_place import BUCKET, LEARNING, NAMES, Place, clicked, made_place
+from tests.training_place import BUCKET, LEARNING, NAMES, Place, clicked, seen_place
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Pictures and clicks, seen by a network of sixteen features."""
-    place = made_place(tmp_path)
-    monkeypatch.setattr(train, "open_event_log", lambda _: place.log)
-    monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
-    source = replace(model_source(place.settings.embedder), projection=None, projection_id=None)
-    monkeypatch.setattr(train, "model_source", lambda _: source)
-    return place
+    return seen_place(tmp_path, monkeypatch)
 
 
 def test_a_run_says_what_it_follows_from(place: Place) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from sightline.engine.embedding.model_files import model_source
 from sightline.engine.errors import SettingsInvalid
 from sightline.infra.cli import main
 from sightline.infra.commands import train, tune
@@ -21,8 +20,8 @@ from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.settings_file import read_settings, write_settings
 from sightline.training.tuning.judging import Judging
 from sightline.training.tuning.search import TRIALS, Tried, search
-from tests.learning import Colours, world
-from tests.training_place import LEARNING, Place, made_place
+from tests.learning import world
+from tests.training_place import LEARNING, Place, seen_place
 
 BASE = HeadSettings(batch=8, corpus=4, learning_rate=1e-2)
 
@@ -97,12 +96,7 @@ def test_too_few_clicks_are_told_so() -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Pictures and clicks, seen by a network of sixteen features."""
-    place = made_place(tmp_path)
-    monkeypatch.setattr(train, "open_event_log", lambda _: place.log)
-    monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
-    source = replace(model_source(place.settings.embedder), projection=None, projection_id=None)
-    monkeypatch.setattr(train, "model_source", lambda _: source)
-    return place
+    return seen_place(tmp_path, monkeypatch)
 
 
 def test_what_was_found_is_what_a_training_takes(
