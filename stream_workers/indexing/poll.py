@@ -117,12 +117,18 @@ class LanePoller:
         if not self.closing.is_set():
             self._drain(partitions)
         self._commit(partitions)
-        self.offsets.forget(partitions)
+        self._forget(partitions)
 
     def lost(self, partitions: Collection[TopicPartition]) -> None:
         """Forget them; their next owner starts from what was committed."""
         self._count("lost", partitions)
+        self._forget(partitions)
+
+    def _forget(self, partitions: Collection[TopicPartition]) -> None:
+        """Somebody else tells their lag from now on: ours would stand still, and be added to it."""
         self.offsets.forget(partitions)
+        for topic, partition in partitions:
+            self._metrics.lag.remove(self._lane, topic, partition)
 
     def _drain(self, partitions: Collection[TopicPartition]) -> None:
         until_s = self._clock.monotonic() + self._settings.drain_s

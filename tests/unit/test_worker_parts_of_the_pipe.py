@@ -281,6 +281,20 @@ def lane_poller(
     )
 
 
+@pytest.mark.parametrize("goes", ["revoked", "lost"])
+def test_a_partition_that_goes_takes_its_lag_along(goes: str) -> None:
+    """Its new owner tells it: what stood still here would be added to that for ever."""
+    clock, metrics = ManualClock(), Metrics()
+    log = MemoryLog(clock)
+    poller = lane_poller(lambda: MemoryConsumer(log, "g"), Health(clock), clock, metrics)
+    labels = {"lane": "live", "topic": PLACE.topic, "partition": "0"}
+    clock.advance(60)
+    poller.turn()
+    assert metrics.registry.get_sample_value("sightline_lag_messages", labels) == 0
+    getattr(poller, goes)([PLACE])
+    assert metrics.registry.get_sample_value("sightline_lag_messages", labels) is None
+
+
 class Silent(MemoryConsumer):
     """Its polls are empty, whether or not its broker is there."""
 
