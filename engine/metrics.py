@@ -23,6 +23,8 @@ LATENCY_BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025),
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
+SIMILARITY_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
+RECALL_BUCKETS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 256)
 
 
@@ -48,6 +50,7 @@ class Metrics:
         self._api_metrics()
         self._label_metrics()
         self._label_data_metrics()
+        self._drift_metrics()
 
     def _freshness_metrics(self) -> None:
         self.freshness = self._histogram(
@@ -283,6 +286,31 @@ class Metrics:
             "online_day",
             "Figures of the last 24 h of closed searches: ctr, clicks_per_search, ...",
             ("variant", "model", "figure"),
+        )
+
+    def _drift_metrics(self) -> None:
+        self.nearest_similarity = self._histogram(
+            "nearest_similarity",
+            "Cosine of an image that was embedded to the nearest listed one, before it was there.",
+            ("lane", "model"),
+            SIMILARITY_BUCKETS,
+        )
+        self.search_scores = self._histogram(
+            "search_score",
+            "Score of the first and of the last result of a page that shows any.",
+            ("by", "place", "model"),
+            SIMILARITY_BUCKETS,
+        )
+        self.recall = self._histogram(
+            "search_recall",
+            "Part of an exact scan's results that the index finds, of a sample of searches.",
+            ("filtered", "model"),
+            RECALL_BUCKETS,
+        )
+        self.recall_checks = self._counter(
+            "search_recall_checks_total",
+            "Searches sampled for their recall, by result: checked, empty, failed.",
+            ("result",),
         )
 
     def stage_times(self, lane: Lane, outcome: Outcome, times: StageTimes) -> None:

@@ -19,6 +19,7 @@ from sightline.engine.records import (
     IndexedDecision,
     IndexedImage,
     Message,
+    Nearby,
     PartitionLag,
     ProducerRecord,
     SearchRequest,
@@ -345,8 +346,8 @@ class VectorIndex(Protocol):
         By descending score, ties by image id. Raises `PartUnavailable`, `Overloaded`.
         """
 
-    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> list[str]:
-        """The clusters of the `limit` nearest listed images, the nearest image's first.
+    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
+        """The clusters of the `limit` nearest listed images, and how near the nearest one is.
 
         An image that is in none has none here; two of one cluster name it twice. What a search
         tells of each image is not read: the worker asks for every image that it embeds.

@@ -345,6 +345,16 @@ class SearchRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Nearby:
+    """What of the listed images lies nearest to a vector."""
+
+    clusters: tuple[str, ...]
+    """The clusters of the nearest images, the nearest image's first."""
+    similarity: float | None
+    """The cosine similarity of the nearest image; None: nothing is listed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """One image that a search found, and how near it is."""
 

@@ -47,6 +47,7 @@ from sightline.search_api.operations.routes import operations_router
 from sightline.search_api.page.routes import page_router
 from sightline.search_api.search.impressions import Impressions
 from sightline.search_api.search.query_vectors import QueryVectors
+from sightline.search_api.search.recall_checks import RecallChecks
 from sightline.search_api.search.routes import search_router
 from sightline.search_api.search.searching import Searching
 from sightline.search_api.threads.pools import ApiThreads
@@ -146,11 +147,18 @@ def _build(deps: ApiDependencies) -> _Built:
         decoding=threads.decoding,
         embedding=threads.embedding,
     )
+    checks = RecallChecks(
+        per_minute=deps.api.recall_checks_per_minute,
+        threads=threads.recall_checks,
+        clock=deps.clock,
+        metrics=deps.metrics,
+    )
     searching = Searching(
         visible=visible,
         spec=deps.index.spec,
         vectors=vectors,
         impressions=impressions,
+        checks=checks,
         ids=ids,
         settings=deps.api,
         clock=deps.clock,

@@ -89,6 +89,9 @@ class ApiSettings(Section):
     publish_unpublished_every_s: Seconds = 300.0
     """How often the catalogue is looked through for images whose event a crash kept from the log;
     0: only by `sightline reconcile`."""
+    recall_checks_per_minute: Annotated[float, Field(ge=0, le=60)] = 1.0
+    """So many searches a minute are asked once more behind their answer, by an exact scan, to
+    measure the index's recall; less where the scans would take long; 0: none."""
     store_queries: bool = True
     """Keep uploaded query pictures for 30 days, so that they can become anchors."""
     cors_origins: tuple[str, ...] = ()

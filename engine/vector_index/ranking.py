@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sightline.engine.records import Hit
+from sightline.engine.records import Hit, Nearby
 from sightline.engine.vector_index.stored_points import StoredPoint, shown_images
 
 SLACK = 8
@@ -59,11 +59,17 @@ def ranked_page(
     ]
 
 
-def clusters_of(found: Sequence[ScoredPoint]) -> list[str]:
-    """The clusters of points, the best first; a point that has none, or a damaged one, has none."""
+def nearby(found: Sequence[ScoredPoint]) -> Nearby:
+    """The clusters of points, the best first, and the best one's score.
+
+    A point that has no cluster, or a damaged one, has none here, but it has its score.
+    """
     best = sorted(found, key=lambda point: -point.score)
     named = (point.payload.get("cluster") for point in best)
-    return [cluster for cluster in named if isinstance(cluster, str)]
+    return Nearby(
+        clusters=tuple(cluster for cluster in named if isinstance(cluster, str)),
+        similarity=best[0].score if best else None,
+    )
 
 
 def _first_of_the_tied(

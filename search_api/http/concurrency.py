@@ -28,6 +28,11 @@ class Gate:
         self._answered = in_flight.labels("answered")
         self._waiting = in_flight.labels("waiting")
 
+    @property
+    def inside(self) -> int:
+        """Counts the requests that are being answered, or wait to be."""
+        return self._inside
+
     @asynccontextmanager
     async def enter(self, part: Part) -> AsyncIterator[None]:
         """Hold a place while the body runs.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,6 +40,7 @@ from sightline.search_api.search.answers import (
 )
 from sightline.search_api.search.impressions import Impressions, ShownAnswer
 from sightline.search_api.search.query_vectors import QueryVectors
+from sightline.search_api.search.recall_checks import RecallChecks, Sampled
 from sightline.search_api.search.rerank import (
     LookedAt,
     Policy,
@@ -82,6 +83,7 @@ class Searching:
         spec: GenerationSpec,
         vectors: QueryVectors,
         impressions: Impressions,
+        checks: RecallChecks,
         ids: SearchIds,
         settings: ApiSettings,
         clock: Clock,
@@ -94,6 +96,7 @@ class Searching:
         self._spec = spec
         self._vectors = vectors
         self._impressions = impressions
+        self._checks = checks
         self._ids = ids
         self._settings = settings
         self._clock = clock
@@ -160,8 +163,9 @@ class Searching:
             image = self._visible.get(fields.image_id, ANYBODY)
         assert image.vector is not None  # noqa: S101 (listed images have one)
         anchor = Anchor(anchor_id=image.image_id, perceptual_hash=image.perceptual_hash or NO_HASH)
-        page = self._page(fields, image.vector, image, request.watch)
-        return self._answer(fields, anchor, page, request, None)
+        asked = _asked(fields, image.vector, besides=(image.image_id,))
+        page = self._page(fields, asked, image, request.watch)
+        return self._answer(fields, anchor, asked, page, request)
 
     def _of_vector(
         self,
@@ -171,30 +175,25 @@ class Searching:
         request: Asking,
         kept: tuple[bytes, str] | None,
     ) -> Response:
-        page = self._page(fields, vector, None, request.watch)
-        return self._answer(fields, anchor, page, request, kept)
+        asked = _asked(fields, vector)
+        page = self._page(fields, asked, None, request.watch)
+        return self._answer(fields, anchor, asked, page, request, kept=kept)
 
     def _page(
         self,
         fields: SearchFields,
-        vector: NDArray[np.float32],
+        asked: SearchRequest,
         anchor: IndexedImage | None,
         watch: Stopwatch,
     ) -> RankedPage:
-        keep = fields.near_duplicates is NearDuplicates.KEEP
-        mine = frozenset(() if anchor is None else (anchor.image_id,))
-
         def fetch(limit: int, passed: LookedAt) -> list[Hit]:
             with watch.stage("index"):
                 return self._visible.search(
-                    SearchRequest(
-                        vector=vector,
+                    replace(
+                        asked,
                         limit=limit,
-                        tags=fields.tags,
-                        exclude_ids=tuple(sorted(mine | passed.image_ids)),
+                        exclude_ids=tuple(sorted(passed.image_ids.union(asked.exclude_ids))),
                         exclude_clusters=tuple(sorted(passed.clusters)),
-                        settle_ties=keep,
-                        exact=fields.exact,
                     )
                 )
 
@@ -203,7 +202,7 @@ class Searching:
                 return self._visible.earliest(cluster, fields.tags, _FIRST_OF_A_CLUSTER)
 
         policies: list[Policy] = []
-        if not keep:
+        if fields.near_duplicates is not NearDuplicates.KEEP:
             policies = duplicate_policies(bits=self._settings.near_duplicate_bits, anchor=anchor)
         with watch.stage("rerank"):
             return page_of(fetch, fields.limit, policies, first)
@@ -212,9 +211,11 @@ class Searching:
         self,
         fields: SearchFields,
         anchor: Anchor,
+        asked: SearchRequest,
         page: RankedPage,
         request: Asking,
-        kept: tuple[bytes, str] | None,
+        *,
+        kept: tuple[bytes, str] | None = None,
     ) -> Response:
         now = to_millisecond(self._clock.now())
         asker = asker_of(fields, self._ids, names_users=request.names_users)
@@ -241,12 +242,36 @@ class Searching:
         return json_answer(
             answered.document(feedback=feedback),
             headers={"Server-Timing": request.watch.header()},
-            background=BackgroundTask(self._impressions.record, impression),
+            background=BackgroundTask(self._behind, impression, asked),
         )
+
+    async def _behind(self, impression: ShownAnswer, asked: SearchRequest) -> None:
+        """What is done with a search once it is answered."""
+        await self._impressions.record(impression)
+        sampled = Sampled(self._visible, asked, self._spec.model_digest)
+        self._checks.offer(sampled, under_way=self._gate.inside)
 
     def _count(self, fields: SearchFields, page: RankedPage, watch: Stopwatch) -> None:
         by = "image" if isinstance(fields, ImageSearch) else "upload"
         self._metrics.searches.labels(by, "answered" if page.hits else "empty").inc()
         for reason, count in page.removed.items():
             self._metrics.removed.labels(reason).inc(count)
+        if page.hits:
+            for place, hit in (("first", page.hits[0]), ("last", page.hits[-1])):
+                scores = self._metrics.search_scores.labels(by, place, self._spec.model_digest)
+                scores.observe(hit.score)
         watch.report(self._metrics)
+
+
+def _asked(
+    fields: SearchFields, vector: NDArray[np.float32], *, besides: tuple[str, ...] = ()
+) -> SearchRequest:
+    """The nearest so many images, as the index is asked when nothing has been passed over yet."""
+    return SearchRequest(
+        vector=vector,
+        limit=fields.limit,
+        tags=fields.tags,
+        exclude_ids=besides,
+        settle_ties=fields.near_duplicates is NearDuplicates.KEEP,
+        exact=fields.exact,
+    )

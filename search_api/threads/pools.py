@@ -43,6 +43,8 @@ class ApiThreads:
     embedding: ThreadPoolExecutor
     impressions: ThreadPoolExecutor
     judgements: ThreadPoolExecutor
+    recall_checks: ThreadPoolExecutor
+    """One thread: what an exact scan of a large index takes, it takes once at a time."""
     probes: dict[Part, ThreadPoolExecutor]
     """One for each part that is asked whether it is there: one that hangs holds up no other."""
 
@@ -69,14 +71,16 @@ class ApiThreads:
             embedding=ThreadPoolExecutor(embedding, "query-embed"),
             impressions=ThreadPoolExecutor(IMPRESSIONS, "impressions"),
             judgements=ThreadPoolExecutor(JUDGEMENTS, "judgement"),
+            recall_checks=ThreadPoolExecutor(1, "recall-check"),
             probes={part: ThreadPoolExecutor(1, f"probe-{part}") for part in probed},
         )
 
     def close(self) -> None:
         """Finish what requests wait for, drop what nobody does; repeated calls do nothing."""
-        for unawaited in (self.impressions, *self.probes.values()):
-            unawaited.shutdown(wait=False, cancel_futures=True)
+        unawaited = (self.impressions, self.recall_checks, *self.probes.values())
+        for pool in unawaited:
+            pool.shutdown(wait=False, cancel_futures=True)
         for field in fields(self):
             pool = getattr(self, field.name)
-            if isinstance(pool, ThreadPoolExecutor) and pool is not self.impressions:
+            if isinstance(pool, ThreadPoolExecutor) and pool not in unawaited:
                 pool.shutdown()

@@ -1,12 +1,17 @@
-"""A new vector in, the cluster of look-alikes that its picture joins out (docs/adr/0017)."""
+"""A new vector in, the cluster of look-alikes that its picture joins out (docs/adr/0017).
+
+The same look tells how far new pictures are from what is there (docs/metrics.md, drift).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sightline.engine.errors import Part
+from sightline.engine.metrics import Metrics
 from sightline.engine.pictures.near_duplicates import cluster_of
 from sightline.engine.ports import VectorIndex
+from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.retries import Patience
 
 if TYPE_CHECKING:
@@ -25,25 +30,42 @@ class Clusters:
 
     Args:
         bits: of 256, up to which two pictures look the same.
+        metrics: are told how near the nearest listed image is.
     """
 
-    def __init__(self, index: VectorIndex, *, bits: int, patience: Patience) -> None:
+    def __init__(
+        self, index: VectorIndex, *, bits: int, patience: Patience, metrics: Metrics
+    ) -> None:
         self._index = index
         self._bits = bits
         self._patience = patience
+        self._metrics = metrics
+        self._model = index.spec.model_digest
 
-    def of(self, vector: NDArray[np.float32], perceptual_hash: str, content_sha256: str) -> str:
+    def of(
+        self,
+        vector: NDArray[np.float32],
+        perceptual_hash: str,
+        content_sha256: str,
+        *,
+        lane: Lane,
+    ) -> str:
         """Return the name of the cluster that a picture joins, or begins.
 
         Args:
             vector: (dimensions,), L2 norm 1.
             perceptual_hash: 64 hex digits.
             content_sha256: of the picture's bytes.
+            lane: that the picture came on.
         """
 
-        def near() -> list[str]:
-            return self._patience.until_it_works(
+        def near() -> tuple[str, ...]:
+            found = self._patience.until_it_works(
                 Part.INDEX, lambda: self._index.clusters_near(vector, _NEIGHBOURS)
             )
+            if found.similarity is not None:
+                similarity = self._metrics.nearest_similarity.labels(lane, self._model)
+                similarity.observe(found.similarity)
+            return found.clusters
 
         return cluster_of(perceptual_hash, content_sha256, near, bits=self._bits)

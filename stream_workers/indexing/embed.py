@@ -189,7 +189,7 @@ class Embedding:
             perceptual_hash=looks,
             width=prepared.width,
             height=prepared.height,
-            cluster=self._clusters.of(vector, looks, fetched.content_sha256),
+            cluster=self._clusters.of(vector, looks, fetched.content_sha256, lane=fetched.lane),
             since=None,
             vector=vector,
         )

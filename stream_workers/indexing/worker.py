@@ -143,7 +143,9 @@ class IndexWorker:
         embedding = Embedding(
             embedder,
             decode,
-            clusters=Clusters(index, bits=settings.near_duplicate_bits, patience=patience),
+            clusters=Clusters(
+                index, bits=settings.near_duplicate_bits, patience=patience, metrics=metrics
+            ),
             backfill=backfill,
             patience=patience,
             clock=clock,

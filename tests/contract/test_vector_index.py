@@ -18,6 +18,7 @@ from sightline.engine.ports import VectorIndex
 from sightline.engine.records import (
     ImageStage,
     IndexedImage,
+    Nearby,
     Sight,
     TagFilter,
     WinnerLocation,
@@ -311,9 +312,21 @@ def test_the_clusters_of_the_nearest_are_told_nearest_first(index: VectorIndex) 
     ):
         placed = image(f"i{n}", kind=kind, vector=_towards(vector, 0.9 - n / 10))
         index.apply([replace(placed, cluster=cluster)])
-    assert index.clusters_near(vector, 9) == ["near", "far", "near"]
-    assert index.clusters_near(vector, 3) == ["near", "far"]
-    assert index.clusters_near(vector, 1) == ["near"]
+    assert index.clusters_near(vector, 9).clusters == ("near", "far", "near")
+    assert index.clusters_near(vector, 3).clusters == ("near", "far")
+    assert index.clusters_near(vector, 1).clusters == ("near",)
+
+
+def test_how_near_the_nearest_listed_image_is_comes_with_its_cluster(index: VectorIndex) -> None:
+    """One that is hidden is near nobody, one in no cluster is; nothing listed: nothing is said."""
+    vector = unit_vector(7)
+    index.apply([image("hidden", kind=Kind.PRIVATE, vector=vector)])
+    assert index.clusters_near(vector, 3) == Nearby(clusters=(), similarity=None)
+    for name, cosine, cluster in (("far", 0.5, "c"), ("near", 0.8, None)):
+        index.apply([replace(image(name, vector=_towards(vector, cosine)), cluster=cluster)])
+    found = index.clusters_near(vector, 3)
+    assert found.clusters == ("c",)
+    assert found.similarity == pytest.approx(0.8, abs=1e-5)
 
 
 def test_excluded_clusters_are_left_out(index: VectorIndex) -> None:

@@ -3,15 +3,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
 
+from sightline.engine.clock import ManualClock
 from sightline.engine.search_ids import SearchIds
+from sightline.engine.settings import ApiSettings
 from sightline.schemas.registry import decode
+from sightline.search_api.app import create_app
 from tests.api_parts import KEYS, SECRET, ApiWorld, app_of, client_of, part, picture, run
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -130,6 +135,33 @@ def test_tags_filter(world: ApiWorld) -> None:
         assert await found(client, tags_all=["never"]) == set()
 
     run(world, scenario)
+
+
+def test_scores_and_recall_are_told_as_metrics(world: ApiWorld) -> None:
+    """First and last score of each page that shows any; recall of a search that was sampled."""
+    clock = ManualClock()
+    settings = ApiSettings(recall_checks_per_minute=60)
+    app = create_app(replace(world.dependencies(settings), clock=clock))
+
+    def told(name: str, **labels: str) -> float | None:
+        labels = {**labels, "model": world.embedder.digest}
+        return world.metrics.registry.get_sample_value(f"sightline_search_{name}", labels)
+
+    async def scenario() -> list[float]:
+        async with client_of(app) as client:
+            await client.post("/v1/search", json={"image_id": "i03", "tags_all": ["never"]})
+            clock.advance(1)
+            answer = await client.post(
+                "/v1/search", json={"image_id": "i03", "tags_any": ["third"]}
+            )
+            await asyncio.to_thread(eventually, lambda: told("recall_count", filtered="yes"))
+            return [result["score"] for result in answer.json()["results"]]
+
+    scores = asyncio.run(scenario())
+    assert told("recall_sum", filtered="yes") == 1
+    for place, score in (("first", scores[0]), ("last", scores[-1])):
+        assert told("score_count", by="image", place=place) == 1
+        assert told("score_sum", by="image", place=place) == pytest.approx(score, abs=1e-6)
 
 
 def test_duplicates_collapse_and_the_page_is_refilled(world: ApiWorld) -> None:

@@ -103,7 +103,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        metrics = Metrics(CollectorRegistry())
+        self.metrics = metrics = Metrics(CollectorRegistry())
         self.index = MemoryIndex()
         self.store = AnsweringStore("pictures")
         self.log = MemoryLog(self.clock)
@@ -126,7 +126,7 @@ class Bench:
         self.embedding = Embedding(
             TinyEmbedder(),
             tiny_decode,
-            clusters=Clusters(self.index, bits=40, patience=patience),
+            clusters=Clusters(self.index, bits=40, patience=patience, metrics=metrics),
             backfill=BackfillThreads(self.room, threads=2, max_batch=8),
             patience=patience,
             clock=self.clock,
@@ -414,6 +414,23 @@ def test_look_alikes_share_a_cluster_and_equal_bytes_keep_their_time(bench: Benc
     changed = stored("a")
     assert changed.cluster == changed.perceptual_hash != first.cluster
     assert changed.since == changed.appended
+
+
+def test_how_near_new_pictures_are_to_what_is_listed_is_told_by_lane(bench: Bench) -> None:
+    """Of each that is embedded, before it is there itself; the first has nothing to be near to."""
+
+    def told(lane: Lane, what: str) -> float | None:
+        labels = {"lane": lane.value, "model": bench.index.spec.model_digest}
+        name = f"sightline_nearest_similarity_{what}"
+        return bench.metrics.registry.get_sample_value(name, labels)
+
+    bench.indexed(private("hidden", 1, b"one"), b"one")
+    bench.indexed(public("a", 1, b"one"), b"one")
+    assert told(Lane.LIVE, "count") is None
+    copy = bench.task(public("b", 1, b"one"), lane=Lane.BACKFILL)
+    bench.embedding.embed([bench.fetched(copy, b"one")])
+    assert (told(Lane.LIVE, "count"), told(Lane.BACKFILL, "count")) == (None, 1)
+    assert told(Lane.BACKFILL, "sum") == pytest.approx(1, abs=1e-6)
 
 
 def test_a_picture_kept_in_private_does_not_become_the_first_by_being_listed(bench: Bench) -> None:

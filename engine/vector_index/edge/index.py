@@ -18,6 +18,7 @@ from sightline.engine.records import (
     Hit,
     IndexedDecision,
     IndexedImage,
+    Nearby,
     SearchRequest,
     Sight,
     TagFilter,
@@ -63,7 +64,7 @@ from sightline.engine.vector_index.ranking import (
     CLUSTER,
     Asked,
     ScoredPoint,
-    clusters_of,
+    nearby,
     ranked_page,
 )
 from sightline.engine.vector_index.stored_points import (
@@ -207,11 +208,11 @@ class EdgeVectorIndex:
         )
         return ranked_page(nearest, request.limit, settle_ties=request.settle_ties)
 
-    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> list[str]:
+    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
         """See `VectorIndex.clusters_near`."""
         asked = Asked(limit, CLUSTER)
         found = self._nearest(self._query(vector), listed(), _search_params(exact=False), asked)
-        return clusters_of(found)
+        return nearby(found)
 
     def _query(self, vector: NDArray[np.float32]) -> edge.Query:
         checked = checked_vector(vector, self._spec.dimensions, of="the query")

@@ -16,6 +16,7 @@ from sightline.engine.records import (
     Hit,
     IndexedDecision,
     IndexedImage,
+    Nearby,
     SearchRequest,
     Sight,
     TagFilter,
@@ -152,10 +153,14 @@ class MemoryVectorIndex:
         page = sorted(hits, key=_order)[: request.limit]
         return [Hit(image=_shown(hit.image, vectors=False), score=hit.score) for hit in page]
 
-    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> list[str]:
+    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
         """See `VectorIndex.clusters_near`."""
         hits = self.search(SearchRequest(vector=vector, limit=limit))
-        return [hit.image.cluster for hit in hits if hit.image.cluster is not None]
+        named = (hit.image.cluster for hit in hits)
+        return Nearby(
+            clusters=tuple(cluster for cluster in named if cluster is not None),
+            similarity=hits[0].score if hits else None,
+        )
 
     def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
         """See `VectorIndex.earliest`."""

@@ -15,6 +15,7 @@ from sightline.engine.records import (
     Hit,
     IndexedDecision,
     IndexedImage,
+    Nearby,
     SearchRequest,
     Sight,
     TagFilter,
@@ -53,7 +54,7 @@ from sightline.engine.vector_index.ranking import (
     CLUSTER,
     Asked,
     ScoredPoint,
-    clusters_of,
+    nearby,
     ranked_page,
 )
 from sightline.engine.vector_index.stored_points import (
@@ -227,11 +228,11 @@ class QdrantVectorIndex:
         )
         return ranked_page(nearest, request.limit, settle_ties=request.settle_ties)
 
-    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> list[str]:
+    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
         """See `VectorIndex.clusters_near`."""
         asked = Asked(limit, CLUSTER)
         found = self._nearest(self._query(vector), listed(), search_params(exact=False), asked)
-        return clusters_of(found)
+        return nearby(found)
 
     def _query(self, vector: NDArray[np.float32]) -> list[float]:
         checked: list[float] = checked_vector(
