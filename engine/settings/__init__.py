@@ -8,6 +8,7 @@ from sightline.engine.settings.indexing import (
     WorkerSettings,
 )
 from sightline.engine.settings.labels import LabelSettings, RetrainingSettings, SinkSettings
+from sightline.engine.settings.rollout import RolloutSettings
 from sightline.engine.settings.section import PositiveInt, PositiveSeconds, Seconds, Section
 from sightline.engine.settings.services import IndexSettings, KafkaSettings, StoreSettings
 from sightline.engine.settings.tree import (
@@ -35,6 +36,7 @@ __all__ = [
     "PositiveInt",
     "PositiveSeconds",
     "RetrainingSettings",
+    "RolloutSettings",
     "Scope",
     "Seconds",
     "Section",

@@ -63,7 +63,7 @@ class StoreSettings(Section):
     """Keep objects in this directory instead of S3 (embedded mode sets it)."""
     bucket: str = "sightline"
     """Our own bucket: images/, thumbnails/, queries/, catalogue/, moderation/, labels/, models/,
-    retraining/, secrets/."""
+    retraining/, serving/, secrets/."""
     region: str = "us-east-1"
     """The bucket's region."""
     tls: bool = False

@@ -30,6 +30,7 @@ from sightline.engine.settings.indexing import (
     WorkerSettings,
 )
 from sightline.engine.settings.labels import LabelSettings, RetrainingSettings, SinkSettings
+from sightline.engine.settings.rollout import RolloutSettings
 from sightline.engine.settings.services import IndexSettings, KafkaSettings, StoreSettings
 from sightline.engine.settings.variables import PREFIX, unknown_variable
 
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     labels: LabelSettings = LabelSettings()
     sink: SinkSettings = SinkSettings()
     retraining: RetrainingSettings = RetrainingSettings()
+    rollout: RolloutSettings = RolloutSettings()
     api: ApiSettings = ApiSettings()
 
     @property
