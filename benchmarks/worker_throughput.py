@@ -18,8 +18,8 @@ from benchmarks.harness import Figure, Size, median_ratio, ratio
 from benchmarks.node import images_per_s, times_of
 from benchmarks.stack import Servers, photo_bytes, publish, run_worker_until, servers
 from sightline.engine.pictures.prepare import prepare
+from sightline.infra.wiring.generations import index_worker, serving_generation
 from sightline.infra.wiring.node import Node
-from sightline.infra.wiring.roles import index_worker
 from sightline.infra.wiring.services import services_node
 
 BATCH = 8
@@ -77,7 +77,7 @@ def _pair(own: Servers, size: Size, *, threads: int, directory_store: bool) -> P
 
 def _bare(node: Node, pictures: Sequence[bytes], threads: int) -> float:
     """Images/s of threads that each decode and forward batches, and do nothing else."""
-    embedder, limits = node.embedder, node.settings.decode
+    embedder, limits = node.serving.pairs.now().embedder, node.settings.decode
     batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
 
     def embed(batch: Sequence[bytes]) -> None:
@@ -93,5 +93,5 @@ def _bare(node: Node, pictures: Sequence[bytes], threads: int) -> float:
 
 def _worker(node: Node, expected: int) -> float:
     """Images/s between the first image applied and the last."""
-    run_worker_until(node, index_worker(node), expected)
+    run_worker_until(node, index_worker(node, serving_generation(node)), expected)
     return images_per_s([times.searchable for times in times_of(node.kafka, "p")])

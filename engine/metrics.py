@@ -118,6 +118,11 @@ class Metrics:
         self.retries = self._counter(
             "retries_total", "Attempts repeated after a transient error.", ("part",)
         )
+        self.generation_versions = self._counter(
+            "generation_versions_total",
+            "Image versions by generation, whether it serves or not, and what became of them.",
+            ("generation", "outcome"),
+        )
         self.part_up = self._gauge("part_up", "1: the part answers; 0: it is down.", ("part",))
 
     def _log_metrics(self) -> None:
@@ -211,6 +216,11 @@ class Metrics:
             ("key", "sha256"),
         )
         self.judgements = self._counter("judgements_total", "Grades taken.", ())
+        self.serving_number = self._gauge(
+            "serving_number",
+            "How often what serves has changed; equal in all processes that serve the same.",
+            (),
+        )
 
     def _label_metrics(self) -> None:
         self.label_records = self._counter(

@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from sightline.engine.errors import Part
 from sightline.engine.search_ids import SearchIds
+from sightline.engine.serving.current_index import CurrentIndex
 from sightline.engine.vector_index.generations import refuse_other_model
 from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.producers.interactions.publisher import InteractionPublisher
@@ -84,7 +85,8 @@ def create_app(deps: ApiDependencies) -> FastAPI:
         GenerationMismatch: the index was made by another model than the embedder's.
     """
     keys = KeyRing(deps.api)
-    refuse_other_model(deps.index.spec, deps.embedder)
+    serving = deps.pairs.now()
+    refuse_other_model(serving.spec, serving.embedder)
     built = _build(deps)
     audit = AuditLog(deps.producer, deps.clock, deps.metrics, source=deps.source)
     app = FastAPI(
@@ -114,7 +116,7 @@ def _build(deps: ApiDependencies) -> _Built:
         embedding=deps.embed_threads,
         probed=probes,
     )
-    visible, pending = VisibleIndex(deps.index), PendingImages(deps.clock)
+    visible, pending = VisibleIndex(CurrentIndex(deps.pairs)), PendingImages(deps.clock)
     moderating = Moderating(deps.moderation, visible, clock=deps.clock, threads=threads)
     status = ImageStatus(
         visible, pending, deps.catalogue, deps.clock, threads=threads, moderating=moderating
@@ -142,7 +144,6 @@ def _build(deps: ApiDependencies) -> _Built:
         threads=threads.judgements,
     )
     vectors = QueryVectors(
-        deps.embedder,
         deps.decode,
         decoding=threads.decoding,
         embedding=threads.embedding,
@@ -154,8 +155,7 @@ def _build(deps: ApiDependencies) -> _Built:
         metrics=deps.metrics,
     )
     searching = Searching(
-        visible=visible,
-        spec=deps.index.spec,
+        pairs=deps.pairs,
         vectors=vectors,
         impressions=impressions,
         checks=checks,
@@ -164,7 +164,6 @@ def _build(deps: ApiDependencies) -> _Built:
         clock=deps.clock,
         health=deps.health,
         metrics=deps.metrics,
-        variant=deps.variant,
         threads=threads.searches,
     )
     writes = ImageWrites(
@@ -174,6 +173,7 @@ def _build(deps: ApiDependencies) -> _Built:
         new_images=deps.new_images or deps.catalogued,
         publisher=deps.publisher,
         pictures=vectors,
+        pairs=deps.pairs,
         bucket=deps.bucket,
         clock=deps.clock,
         metrics=deps.metrics,
@@ -206,7 +206,7 @@ def _build(deps: ApiDependencies) -> _Built:
 def _probes(deps: ApiDependencies) -> dict[Part, Probe]:
     return {
         Part.STORE: store_probe(deps.store, deps.bucket),
-        Part.INDEX: index_probe(deps.index),
+        Part.INDEX: index_probe(CurrentIndex(deps.pairs)),
         **deps.probes,
     }
 
@@ -218,8 +218,7 @@ def _readiness(
         deps.health,
         probes,
         threads.probes,
-        embedder=deps.embedder,
-        spec=deps.index.spec,
+        pairs=deps.pairs,
         learning=deps.stats is not None and deps.triples is not None,
     )
 

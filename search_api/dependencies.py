@@ -12,7 +12,8 @@ from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue
-from sightline.engine.ports import Clock, Embedder, EventProducer, ObjectStore, VectorIndex
+from sightline.engine.ports import Clock, EventProducer, ObjectStore
+from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.settings import ApiSettings, DecodeSettings
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.moderation import ImageModeration
@@ -24,13 +25,12 @@ from sightline.search_api.operations.readiness import Probe
 class ApiDependencies:
     """The collaborators of `create_app`; whoever made them closes them, after the app."""
 
-    index: VectorIndex
-    """Read only through `VisibleIndex`, which the app puts around it."""
+    pairs: ServingPairs
+    """Model and index that serve; an index is read only through `VisibleIndex`, which the app puts
+    around it."""
     store: ObjectStore
     bucket: str
     """Our own bucket."""
-    embedder: Embedder
-    """Makes vectors of the space that the index was made in."""
     catalogue: Catalogue
     """What `catalogued` counts versions in."""
     catalogued: CataloguedImages
@@ -55,8 +55,6 @@ class ApiDependencies:
     new_images: CataloguedImages | None = None
     """Writes of images under ids made just now, of which the index cannot know: given, `POST` works
     while the index is down. None: `catalogued`."""
-    variant: str = "default"
-    """The arm of an A/B test that this API serves."""
     embed_threads: int = 1
     """Forward passes of query pictures at once."""
     decode_threads: int = 2

@@ -31,6 +31,7 @@ from sightline.engine.records import (
     IndexedImage,
     WinnerLocation,
 )
+from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.settings import ApiKey, ApiSettings, DecodeSettings, IndexSettings, Scope
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.infra.wiring.opening import known_in
@@ -140,10 +141,9 @@ class ApiWorld:
         """What `create_app` takes."""
         catalogue = Catalogue(self.store, BUCKET)
         return ApiDependencies(
-            index=self.index,
+            pairs=ServingPairs.fixed(self.embedder, self.index),
             store=self.store,
             bucket=BUCKET,
-            embedder=self.embedder,
             catalogue=catalogue,
             catalogued=CataloguedImages(catalogue, self.publisher, known=known_in(self.index)),
             new_images=CataloguedImages(catalogue, self.publisher),

@@ -6,7 +6,12 @@ from contextlib import closing
 from pathlib import Path
 
 from sightline.engine.connecting.connections import connect_object_store
-from sightline.engine.embedding.model_registry import ModelConfig, ModelReference, ModelRegistry
+from sightline.engine.embedding.model_registry import (
+    SCHEME,
+    ModelConfig,
+    ModelReference,
+    ModelRegistry,
+)
 from sightline.engine.embedding.registered_models import (
     DEFAULT_CACHE,
     ModelCache,
@@ -33,6 +38,38 @@ def embedder_settings(settings: Settings, *, cache: Path | None = None) -> Embed
     reference = reference_in(settings.embedder)
     if reference is None:
         return settings.embedder
+    _, config, folder = _resolved(settings, reference, cache)
+    return with_files(settings.embedder, config, folder)
+
+
+def named_model(settings: Settings, *, cache: Path | None = None) -> ModelReference | None:
+    """The registered model that the settings name, with its digest; None: they name a network.
+
+    Args:
+        settings: the process's.
+        cache: as `embedder_settings` takes it.
+
+    Raises:
+        SettingsInvalid: there is no such model, or it is damaged.
+        PartUnavailable: the store did not answer.
+    """
+    reference = reference_in(settings.embedder)
+    if reference is None:
+        return None
+    return ModelReference(reference.name, _resolved(settings, reference, cache)[0])
+
+
+def naming(settings: Settings, reference: ModelReference | str) -> Settings:
+    """The settings that would serve a model of the registry."""
+    chosen = {"model": f"{SCHEME}{reference}", "weights": None, "projection": None}
+    embedder = settings.embedder.model_copy(update=chosen)
+    return settings.model_copy(update={"embedder": embedder})
+
+
+def _resolved(
+    settings: Settings, reference: ModelReference, cache: Path | None
+) -> tuple[str, ModelConfig, Path]:
+    """Digest, config and folder of a registered model, whose files are here afterwards."""
     kept = ModelCache(cache or Path.home() / DEFAULT_CACHE)
     try:
         digest, config = _found(settings, reference, kept)
@@ -40,7 +77,7 @@ def embedder_settings(settings: Settings, *, cache: Path | None = None) -> Embed
         raise SettingsInvalid(f"embedder.model: {error}") from error
     except OSError as error:
         raise SettingsInvalid(f"embedder.model: cannot keep {reference} here: {error}") from error
-    return with_files(settings.embedder, config, kept.folder(digest))
+    return digest, config, kept.folder(digest)
 
 
 def _found(

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
+from dataclasses import replace
 from pathlib import Path
 
 from sightline.engine.embedding.capabilities import (
@@ -20,12 +22,18 @@ from sightline.engine.settings import EmbedderSettings
 _CACHE = Path(".cache", "sightline", "networks")
 
 
-def open_embedder(settings: EmbedderSettings, *, cache: Path | None = None) -> ProjectingEmbedder:
+def open_embedder(
+    settings: EmbedderSettings,
+    *,
+    cache: Path | None = None,
+    networks: MutableMapping[str, Runtime] | None = None,
+) -> ProjectingEmbedder:
     """Load a model; safe to use from several threads, one core each.
 
     Args:
         settings: model, precision, runtime and threads.
         cache: where converted networks are kept; none: `~/.cache/sightline`.
+        networks: what runs already, by what it runs; a model with another projection shares it.
 
     Raises:
         SettingsInvalid: unknown model, files that do not fit, or a precision or runtime that this
@@ -34,7 +42,12 @@ def open_embedder(settings: EmbedderSettings, *, cache: Path | None = None) -> P
     """
     source = model_source(settings)
     projection = None if source.projection is None else load_projection(source.projection)
-    return ProjectingEmbedder(source, open_runtime(source, settings, cache=cache), projection)
+    running = {} if networks is None else networks
+    network = replace(source, projection=None, projection_id=None)
+    key = network.digest(precision=settings.precision, runtime=settings.runtime)
+    runtime = running.get(key) or open_runtime(source, settings, cache=cache)
+    running[key] = runtime
+    return ProjectingEmbedder(source, runtime, projection)
 
 
 def _runtime_for(source: ModelSource, settings: EmbedderSettings) -> str:

@@ -55,6 +55,16 @@ def open_serving(generations: Generations[Index_co], spec: GenerationSpec) -> In
         IndexOwned: another process owns it (embedded only).
         PartUnavailable: the store did not answer.
     """
+    return generations.open(serving_name(generations, spec))
+
+
+def serving_name(generations: Generations[VectorIndex], spec: GenerationSpec) -> str:
+    """The name of the generation that serves, which is made from `spec` where there is none.
+
+    Raises:
+        GenerationMismatch: the one that serves was made by another model or geometry.
+        PartUnavailable: the store did not answer.
+    """
     name = generations.current()
     if name is None:
         check_name(spec.name)
@@ -69,7 +79,7 @@ def open_serving(generations: Generations[Index_co], spec: GenerationSpec) -> In
             "`sightline reconcile`"
         )
     check_same_space(stored, spec)
-    return generations.open(name)
+    return name
 
 
 def check_same_space(stored: GenerationSpec, wanted: GenerationSpec) -> None:

@@ -51,12 +51,14 @@ def status() -> None:
     from sightline.infra.reporting.status import read_status  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.status_table import (  # noqa: PLC0415 - heavy
         generation_of,
+        known_generations,
         retraction_of,
         table,
     )
 
     settings, clock = load_settings(), SystemClock()
-    found = read_status(settings, open_event_log(settings), clock=clock)
+    known = known_generations(settings)
+    found = read_status(settings, open_event_log(settings), clock=clock, generations=known)
     console = Console()
     console.print(table(found))
     console.print(f"generation: {generation_of(settings)}")

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sightline.engine.connecting.released_model import embedder_settings
+from sightline.engine.connecting.released_model import embedder_settings, naming
 from sightline.engine.embedding.model_registry import ModelReference
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import Settings
 from sightline.infra.commands.measured_on import Measured
-from sightline.infra.commands.models import naming, network_of
+from sightline.infra.commands.models import network_of
 from sightline.infra.commands.query_set import QuerySet
 from sightline.schemas.models import GateLine
 from sightline.training.evaluation.gate import GateDecision, GateLimits, GateVerdict, decide

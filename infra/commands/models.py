@@ -16,7 +16,6 @@ from sightline.engine.embedding.model_registry import (
     CARD,
     LINEAGE,
     METRICS,
-    SCHEME,
     ModelConfig,
     ModelReference,
     ModelRegistry,
@@ -159,13 +158,6 @@ class ModelCommands:
 def network_of(settings: Settings) -> EmbedderSettings:
     """The network that trained projections lie over: that of the model that serves."""
     return embedder_settings(settings).model_copy(update={"projection": None})
-
-
-def naming(settings: Settings, reference: ModelReference) -> Settings:
-    """The settings that would serve a model of the registry."""
-    chosen = {"model": f"{SCHEME}{reference}", "weights": None, "projection": None}
-    embedder = settings.embedder.model_copy(update=chosen)
-    return settings.model_copy(update={"embedder": embedder})
 
 
 def differences(one: Facts, other: Facts) -> Iterator[tuple[str, Any, Any]]:

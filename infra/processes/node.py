@@ -22,10 +22,11 @@ from sightline.infra.processes.sweeping import sweep_loops
 from sightline.infra.supervision.loops import Loop, run_together
 from sightline.infra.supervision.metrics_port import serve_metrics
 from sightline.infra.wiring.embedded import embedded_node
+from sightline.infra.wiring.generations import GenerationWorkers
 from sightline.infra.wiring.labels import LabelFollowers, label_followers, stage_loops
 from sightline.infra.wiring.node import Node
 from sightline.infra.wiring.retraining import retraining_loops
-from sightline.infra.wiring.roles import api_dependencies, bucket_bridge, worker_loops
+from sightline.infra.wiring.roles import api_dependencies, bucket_bridge
 from sightline.infra.wiring.services import services_node
 from sightline.search_api.app import create_app
 from sightline.search_api.search.query_retention import QueryRetention
@@ -65,7 +66,7 @@ def run_node(
         closing(bind(settings.api.host, settings.api.port)) as listener,
         opened_node(settings) as node,
     ):
-        loops = worker_loops(node) | _api_loops(node, listener, announce)
+        loops = _feeding(node) | _api_loops(node, listener, announce)
         if settings.mode is Mode.SERVICES:
             loops["bridge"] = bucket_bridge(node).run
         loops |= dict(node.keepers) | stage_loops(node) | retraining_loops(node)
@@ -78,7 +79,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     configure_logs()
     with services_node(settings) as node:
         serve_metrics(node.metrics, settings.worker.metrics_port, setting="worker.metrics_port")
-        _run(worker_loops(node), stop, node)
+        _run(_feeding(node), stop, node)
 
 
 def run_api(settings: Settings, stop: threading.Event, *, announce: Announce) -> None:
@@ -101,11 +102,17 @@ def run_bridge(settings: Settings, stop: threading.Event) -> None:
         _run({"bridge": bucket_bridge(node).run}, stop, node)
 
 
+def _feeding(node: Node) -> dict[str, Loop]:
+    """What applies the log to the index: image events and decisions, to every generation."""
+    return {"generations": GenerationWorkers(node).run}
+
+
 def _api_loops(node: Node, listener: socket.socket, announce: Announce) -> dict[str, Loop]:
     retention = QueryRetention(node.store, node.settings.store.bucket, node.clock)
     followers = label_followers(node)
     api = _api_loop(node, followers, listener, announce)
-    loops = {"api": api, "query-retention": retention.run}
+    follower = node.serving.follower(node.settings, node)
+    loops = {"api": api, "query-retention": retention.run, "serving": follower.follow}
     return loops | unpublished_loops(node) | sweep_loops(node) | followers.loops()
 
 

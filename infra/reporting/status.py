@@ -30,6 +30,7 @@ from sightline.stream_workers.labels.groups import join_group, metrics_group, mi
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock, EventLog
+    from sightline.engine.serving.record import KnownGeneration
     from sightline.engine.settings import Settings
 
 
@@ -82,15 +83,20 @@ class DeadLetterCount:
     """Counts of the last `LATEST` of them by kind of error, the most frequent first."""
 
 
-def hops_of(settings: Settings) -> tuple[GroupHop, ...]:
-    """Lists the consumer groups that this deployment's settings name."""
-    worker = settings.worker
+def hops_of(
+    settings: Settings, generations: Sequence[KnownGeneration] = ()
+) -> tuple[GroupHop, ...]:
+    """Lists the consumer groups of this deployment.
+
+    Args:
+        settings: name all of them but those of further generations.
+        generations: of the record; those of other groups than the settings' are told by name.
+    """
+    first = settings.worker.group
+    others = [one for one in generations if one.group != first]
     return (
-        GroupHop(name="live", topic=IMAGES.name, group=lane_group(worker, Lane.LIVE)),
-        GroupHop(
-            name="backfill", topic=IMAGES_BACKFILL.name, group=lane_group(worker, Lane.BACKFILL)
-        ),
-        GroupHop(name="moderation", topic=IMAGES_MODERATION.name, group=moderation_group(worker)),
+        *_generation(first),
+        *(hop for one in others for hop in _generation(one.group, suffix=f" {one.name}")),
         GroupHop(name="bridge", topic=BUCKET_NOTIFICATIONS.name, group=settings.bridge.group),
         *_stages(settings, INTERACTIONS.name, SEARCHES_CLOSED.name),
         *_stages(
@@ -102,6 +108,16 @@ def hops_of(settings: Settings) -> tuple[GroupHop, ...]:
         ),
         GroupHop(name="sink", topic=TRAINING_TRIPLES.name, group=settings.sink.group),
     )
+
+
+def _generation(group: str, *, suffix: str = "") -> tuple[GroupHop, ...]:
+    """What one generation of the index reads."""
+    hops = (
+        ("live", IMAGES.name, lane_group(group, Lane.LIVE)),
+        ("backfill", IMAGES_BACKFILL.name, lane_group(group, Lane.BACKFILL)),
+        ("moderation", IMAGES_MODERATION.name, moderation_group(group)),
+    )
+    return tuple(GroupHop(name=name + suffix, topic=topic, group=of) for name, topic, of in hops)
 
 
 def _stages(
@@ -133,6 +149,7 @@ def read_status(
     log: EventLog,
     *,
     clock: Clock,
+    generations: Sequence[KnownGeneration] = (),
     window_s: float = 1.0,
     wait: Callable[[float], None] = time.sleep,
 ) -> Status:
@@ -141,7 +158,7 @@ def read_status(
     Raises:
         PartUnavailable: the broker did not answer.
     """
-    looks = [_look(hop, log, clock) for hop in hops_of(settings)]
+    looks = [_look(hop, log, clock) for hop in hops_of(settings, generations)]
     wait(window_s)
     hops = tuple(
         _hop_status(look, log, window_s=window_s, clock=clock) for look in looks if look.is_told

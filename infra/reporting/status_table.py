@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime
 
 import urllib3
@@ -10,7 +11,8 @@ from rich.table import Table
 
 from sightline.engine.connecting.connections import connect_object_store, owner_headers
 from sightline.engine.connecting.owner import find
-from sightline.engine.errors import TransientError
+from sightline.engine.errors import TransientError, Unreadable
+from sightline.engine.serving.record import KnownGeneration, ServingRecord
 from sightline.engine.settings import Settings
 from sightline.infra.reporting.status import Status
 from sightline.search_api.http.documents import ReadinessDocument
@@ -53,7 +55,20 @@ def _said(told: ReadinessDocument) -> str:
     down = [name for name, part in told.parts.items() if not part.up]
     state = "ready" if told.ready else f"down: {', '.join(down)}"
     state += "".join(f"; {name} stopped: {why}" for name, why in told.stopped.items())
-    return f"{told.generation} of model {told.model} on {told.runtime}, {state}"
+    model = told.released or told.model
+    changes = f", number {told.number}" if told.number > 1 else ""
+    return f"{told.generation} of model {model} on {told.runtime}{changes}, {state}"
+
+
+def known_generations(settings: Settings) -> tuple[KnownGeneration, ...]:
+    """The generations of the record; none where it cannot be read, or there is none yet."""
+    with closing(connect_object_store(settings)) as store:
+        try:
+            record = ServingRecord(store, settings.store.bucket, settings.index.collection_prefix)
+            found = record.find()
+        except (TransientError, Unreadable):
+            return ()
+    return () if found is None else found.state.generations
 
 
 def retraction_of(settings: Settings, now: datetime) -> str:

@@ -32,18 +32,14 @@ from sightline.engine.event_log.embedded.sealed import Seal, SealingProducer
 from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.private_files import private_folder
 from sightline.engine.records import Message
+from sightline.engine.serving.current_index import CurrentIndex
 from sightline.infra.wiring.journal_keeping import keep_journal, say_what_is_lost
 from sightline.infra.wiring.judgement_keeping import keep_judgements
 from sightline.infra.wiring.node import Node
-from sightline.infra.wiring.opening import embedder_of, index_of, known_in, publishing, watch
+from sightline.infra.wiring.opening import known_in, publishing, watch
+from sightline.infra.wiring.serving import FedGroups, serving_of
 from sightline.producers.images.catalogued import CataloguedImages
-from sightline.producers.images.publisher import TOPIC_OF_LANE
-from sightline.schemas.topics import (
-    IMAGES_MODERATION,
-    INTERACTIONS,
-    TOPICS,
-)
-from sightline.stream_workers.image_log.groups import lane_group, moderation_group
+from sightline.schemas.topics import INTERACTIONS, TOPICS
 from sightline.stream_workers.labels.groups import join_group
 
 if TYPE_CHECKING:
@@ -55,7 +51,8 @@ if TYPE_CHECKING:
 def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator[Node]:
     """The owner's parts, closed last first; everything durable lies in the data directory.
 
-    The index comes first: its lock on the directory keeps a second owner out.
+    The index comes before all that is written to: its lock on the directory keeps a second owner
+    out.
 
     Args:
         settings: of the embedded mode.
@@ -71,10 +68,10 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
         private_folder(folder)
     seen = watch(clock)
     with ExitStack() as opened:
-        embedder = embedder_of(settings, seen.health)
-        index = index_of(settings, embedder, lambda: _log_identity(settings), opened)
         store = open_object_store(settings)
         opened.callback(store.close)
+        serving = serving_of(settings, store, seen, lambda: _log_identity(settings), opened)
+        index = CurrentIndex(serving.pairs)
         broker = InProcessBroker(TOPICS, EMBEDDED_PARTITIONS)
         opened.callback(broker.close)
         journal = Journal(settings.data_directory / JOURNAL_FILE)
@@ -85,7 +82,7 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
         bare = SealingProducer(KafkaEventProducer(kafka), seal)
         opened.callback(bare.close)
         journaled = JournaledEventProducer(bare, journal, clock=seen.clock)
-        producer = _bounded(settings, kafka, journaled, opened)
+        producer = _bounded(settings, kafka, journaled, serving.fed, opened)
         made = publishing(settings, producer, store, seen.clock, index)
         catalogued = CataloguedImages(made.catalogue, made.publisher, known=known_in(index))
         log = event_log_on(kafka, settings.mode)
@@ -105,11 +102,11 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
             read_images=partial(_journaled, journal, IMAGE_TOPICS),
             read_decisions=partial(_journaled, journal, DECISION_TOPICS),
             remembered_images=partial(_journaled, journal, IMAGE_TOPICS | DECISION_TOPICS),
-            embedder=embedder,
+            serving=serving,
             index=index,
             catalogued=catalogued,
             keepers={
-                "journal": partial(keep_journal, journal, index, producer, left),
+                "journal": partial(keep_journal, journal, serving.fed_indexes, producer, left),
                 "kept judgements": partial(keep_judgements, journal, log, bare),
             },
             label_keepers={"lost labels": say_what_is_lost},
@@ -130,17 +127,24 @@ def _log_identity(settings: Settings) -> str:
 
 
 def _bounded(
-    settings: Settings, kafka: KafkaSettings, inner: EventProducer, opened: ExitStack
+    settings: Settings,
+    kafka: KafkaSettings,
+    inner: EventProducer,
+    fed: FedGroups,
+    opened: ExitStack,
 ) -> EventProducer:
     """Refuses what the consumers are too far behind for, else passes it on."""
-    worker = settings.worker
-    groups = {topic.name: lane_group(worker, lane) for lane, topic in TOPIC_OF_LANE.items()}
-    groups[IMAGES_MODERATION.name] = moderation_group(worker)
+    labelled: dict[str, list[str]] = {}
     if settings.labels.supervised:  # else nobody ever commits
-        groups[INTERACTIONS.name] = join_group(settings.labels, INTERACTIONS.name)
+        labelled[INTERACTIONS.name] = [join_group(settings.labels, INTERACTIONS.name)]
     committed = CommittedOffsets(kafka)
     opened.callback(committed.close)
-    producer = BoundedEventProducer(inner, groups, committed, partitions=EMBEDDED_PARTITIONS)
+    producer = BoundedEventProducer(
+        inner,
+        lambda topic: labelled.get(topic) or fed.of(topic),
+        committed,
+        partitions=EMBEDDED_PARTITIONS,
+    )
     opened.callback(producer.close)
     return producer
 

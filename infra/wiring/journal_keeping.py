@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -28,15 +29,24 @@ _log = logging.getLogger(__name__)
 
 def keep_journal(
     journal: Journal,
-    index: VectorIndex,
+    indexes: Callable[[], AbstractContextManager[Sequence[VectorIndex]]],
     producer: EventProducer,
     kept: Sequence[Unpublished],
     stop: threading.Event,
 ) -> None:
-    """Publish what a crash kept from index or log, then compact the journal until `stop`."""
+    """Publish what a crash kept from an index or the log, then compact the journal until `stop`.
+
+    Args:
+        journal: is read, and compacted.
+        indexes: opens every generation that must have all of it.
+        producer: appends it again, for all of them: the fence orders what one has already.
+        kept: publish what never came to the journal.
+        stop: ends it.
+    """
     journal.compact()
-    for record in unapplied(journal, index):
-        _append_patiently(producer, record, stop)
+    with indexes() as held:
+        for record in unapplied(journal, held):
+            _append_patiently(producer, record, stop)
     for catalogue in kept:
         catalogue.publish(grace=timedelta())
     while not stop.wait(COMPACT_EVERY_S):
@@ -51,15 +61,16 @@ def say_what_is_lost(stop: threading.Event) -> None:
     )
 
 
-def unapplied(journal: Journal, index: VectorIndex) -> Iterator[JournalRecord]:
-    """The records that the index is below; first the decisions: what hides comes first.
+def unapplied(journal: Journal, indexes: Sequence[VectorIndex]) -> Iterator[JournalRecord]:
+    """The records that any index is below; first the decisions: what hides comes first.
 
     What cannot be read (any more) is told and passed over: it would be a dead letter at each start.
     """
     for topics, above in ((DECISION_TOPICS, _decisions_above), (IMAGE_TOPICS, _images_above)):
         records = journal.winners(topics)
         while chunk := list(islice(records, _CHUNK)):
-            yield from filter(_is_readable, above(chunk, index))
+            found = {place for index in indexes for place in above(chunk, index)}
+            yield from filter(_is_readable, (chunk[place] for place in sorted(found)))
 
 
 def _is_readable(record: JournalRecord) -> bool:
@@ -71,21 +82,23 @@ def _is_readable(record: JournalRecord) -> bool:
     return True
 
 
-def _decisions_above(chunk: Sequence[JournalRecord], index: VectorIndex) -> Iterator[JournalRecord]:
+def _decisions_above(chunk: Sequence[JournalRecord], index: VectorIndex) -> Iterator[int]:
+    """The places in the chunk of what the index is below."""
     held = index.decisions({record.image_id for record in chunk})
-    for record in chunk:
+    for place, record in enumerate(chunk):
         decision = held.get(record.image_id)
         if decision is None or decision.fence < DecisionFence(record.version, record.tie):
-            yield record
+            yield place
 
 
-def _images_above(chunk: Sequence[JournalRecord], index: VectorIndex) -> Iterator[JournalRecord]:
+def _images_above(chunk: Sequence[JournalRecord], index: VectorIndex) -> Iterator[int]:
+    """The places in the chunk of what the index is below."""
     held = index.get({record.image_id for record in chunk})
-    for record in chunk:
+    for place, record in enumerate(chunk):
         image = held.get(record.image_id)
         fence = Fence(record.version, record.tie, int(ImageStage.FINAL))
         if image is None or image.fence < fence:
-            yield record
+            yield place
 
 
 def _append_patiently(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sightline.engine.object_store.catalogue import Catalogue, Decisions
     from sightline.engine.ports import (
         Clock,
-        Embedder,
         EventConsumer,
         EventLog,
         EventProducer,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from sightline.engine.records import Message
     from sightline.engine.settings import KafkaSettings, Settings
     from sightline.infra.supervision.loops import Loop
+    from sightline.infra.wiring.serving import Serving
     from sightline.producers.images.catalogued import CataloguedImages
     from sightline.producers.images.moderation import ImageModeration
     from sightline.producers.images.publisher import ImagePublisher
@@ -107,9 +107,10 @@ class Base(Watch, Publishing):
 class Node(Base):
     """All that worker, API and bridge are made of."""
 
-    embedder: Embedder
+    serving: Serving
+    """What serves, and what may: indexes, models and their pairs."""
     index: VectorIndex
-    """The generation that serves."""
+    """The generation that serves, whichever that is at each call."""
     catalogued: CataloguedImages
     """Writes of images whose versions we count; backfilled ones are known from the index."""
     keepers: Mapping[str, Loop] = field(default_factory=dict)

@@ -1,21 +1,15 @@
-"""What both stacks open in the same way: base, model and index."""
+"""What both stacks open in the same way: how they see themselves, and what they publish with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.connecting.released_model import embedder_settings
-from sightline.engine.embedding.choice import open_embedder
-from sightline.engine.errors import Part
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue, Decisions
-from sightline.engine.records import GenerationSpec
-from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
 from sightline.infra.wiring.node import SOURCE, Publishing, Watch
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.moderation import ImageModeration
@@ -25,7 +19,7 @@ from sightline.schemas.images import ImageState
 from sightline.schemas.moderation import ImageModerated
 
 if TYPE_CHECKING:
-    from sightline.engine.ports import Clock, Embedder, EventProducer, ObjectStore, VectorIndex
+    from sightline.engine.ports import Clock, EventProducer, ObjectStore, VectorIndex
     from sightline.engine.settings import Settings
 
 
@@ -72,63 +66,6 @@ def moderation_of(
         return None if found is None else found.decision
 
     return ImageModeration(decisions, producer, source=SOURCE, clock=clock, known=known)
-
-
-def embedder_of(settings: Settings, health: Health) -> Embedder:
-    """The model, loaded; health then says that it is up."""
-    embedder = open_embedder(embedder_settings(settings))
-    health.up(Part.EMBEDDER, embedder.runtime)
-    return embedder
-
-
-def index_of(
-    settings: Settings, embedder: Embedder, log_identity: Callable[[], str], opened: ExitStack
-) -> VectorIndex:
-    """The generation that serves, made at first; closed with `opened`.
-
-    Args:
-        settings: where it is.
-        embedder: that it must have been made with.
-        log_identity: names the log that an embedded directory is made from.
-        opened: closes it.
-
-    Raises:
-        GenerationMismatch: another model made it.
-        OriginMismatch: the embedded directory was made from another log or bucket.
-        IndexOwned: another process has the embedded directory.
-    """
-    index = _index_of(settings, _generation(settings, embedder), log_identity)
-    opened.callback(index.close)
-    return index
-
-
-def _index_of(
-    settings: Settings, generation: GenerationSpec, log_identity: Callable[[], str]
-) -> VectorIndex:
-    if settings.index.url is not None:
-        from sightline.engine.vector_index.qdrant.index import QdrantVectorIndex  # noqa: PLC0415 - extra
-
-        return QdrantVectorIndex.open(settings.index, generation)
-    from sightline.engine.vector_index.edge.index import EdgeVectorIndex  # noqa: PLC0415 - extra
-
-    directory = settings.index_directory
-    origin = IndexOrigin(log=log_identity(), bucket=settings.store.bucket)
-    check_origin(directory, origin)
-    index = EdgeVectorIndex.open(directory, generation, settings.index)
-    record_origin(directory, origin)
-    return index
-
-
-def _generation(settings: Settings, embedder: Embedder) -> GenerationSpec:
-    """What the index must have been made with."""
-    digest = embedder.digest
-    return GenerationSpec(
-        name=f"g-{digest.removeprefix('sha256:')[:16]}",
-        model_digest=digest,
-        preprocess_digest=embedder.framing.digest,
-        dimensions=embedder.dimensions,
-        quantisation=settings.index.quantisation,
-    )
 
 
 def known_in(index: VectorIndex) -> Callable[[str], ImageState | None]:

@@ -12,15 +12,10 @@ from sightline.engine.connecting.connections import (
     open_event_producer,
     open_object_store,
 )
+from sightline.engine.serving.current_index import CurrentIndex
 from sightline.infra.wiring.node import Base, Node
-from sightline.infra.wiring.opening import (
-    embedder_of,
-    index_of,
-    known_in,
-    moderation_of,
-    publishing,
-    watch,
-)
+from sightline.infra.wiring.opening import known_in, moderation_of, publishing, watch
+from sightline.infra.wiring.serving import serving_of
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 
@@ -74,12 +69,12 @@ def services_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
     """
     with ExitStack() as opened:
         base = opened.enter_context(services_base(settings, clock=clock))
-        embedder = embedder_of(settings, base.health)
-        index = index_of(settings, embedder, lambda: _log_identity(base), opened)
+        serving = serving_of(settings, base.store, base, lambda: _log_identity(base), opened)
+        index = CurrentIndex(serving.pairs)
         catalogued = CataloguedImages(base.catalogue, base.publisher, known=known_in(index))
         moderation = moderation_of(base.decisions, base.producer, base.clock, index)
         parts = vars(base) | {"moderation": moderation}
-        yield Node(**parts, embedder=embedder, index=index, catalogued=catalogued)
+        yield Node(**parts, serving=serving, index=index, catalogued=catalogued)
 
 
 def _log_identity(base: Base) -> str:

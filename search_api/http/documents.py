@@ -218,6 +218,10 @@ class ReadinessDocument(Document):
     """The model's digest."""
     generation: str
     """The generation of the index that is served."""
+    released: str | None = None
+    """`NAME@DIGEST` of the model in the registry; null: the one that the settings name."""
+    number: int = 1
+    """How often what serves has changed, from 1; equal in all processes that serve the same."""
 
 
 class StatsRow(Document):

@@ -17,6 +17,7 @@ from sightline.engine.errors import NotFound, Part
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Origin
 from sightline.engine.ports import Clock
+from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
 from sightline.producers.images.catalogue_writes import Permit, Terms
@@ -79,6 +80,7 @@ class ImageWrites:
         new_images: CataloguedImages,
         publisher: AsyncImagePublisher,
         pictures: QueryVectors,
+        pairs: ServingPairs,
         bucket: str,
         clock: Clock,
         metrics: Metrics,
@@ -92,6 +94,7 @@ class ImageWrites:
         self._new_images = new_images
         self._publisher = publisher
         self._pictures = pictures
+        self._pairs = pairs
         self._bucket = bucket
         self._clock = clock
         self._locks = ImageLocks()
@@ -112,7 +115,7 @@ class ImageWrites:
         said = allowed(fields, caller)
         async with self._gate.enter(Part.BROKER):
             data = await picture.read()
-            await self._pictures.prepared(data)
+            await self._pictures.prepared(data, self._pairs.now().embedder.framing)
             original = await self._original(image_id, data, picture.content_type)
             decision = await self._decide(image_id, said, caller)
             terms = Terms(origin=_origin(caller))
@@ -137,7 +140,7 @@ class ImageWrites:
         said = allowed(fields, caller)
         async with self._gate.enter(Part.BROKER), self._locks.of(image_id):
             data = await picture.read()
-            await self._pictures.prepared(data)
+            await self._pictures.prepared(data, self._pairs.now().embedder.framing)
             # Whoever names a version speaks of an image of their own: another's is none, whoever
             # names none learns that an id is taken.
             asking = EVERYTHING if wanted.wanted is None else caller

@@ -12,8 +12,8 @@ from typing import Any
 
 from sightline.engine.errors import ObjectMissing, Part, SightlineError
 from sightline.engine.health import Health
-from sightline.engine.ports import Embedder, ObjectStore, VectorIndex
-from sightline.engine.records import GenerationSpec
+from sightline.engine.ports import ObjectStore, VectorIndex
+from sightline.engine.serving.pairs import ServingPairs
 
 _LOG = logging.getLogger(__name__)
 Probe = Callable[[], object]
@@ -56,6 +56,7 @@ class Readiness:
         health: what every part of this process reports to.
         probes: by part; a part without one is as it was last seen by whoever talked to it.
         threads: by part, for its probe alone: one that hangs must not make the others look down.
+        pairs: what this process serves.
         learning: whether this API tells what was learned.
     """
 
@@ -65,14 +66,12 @@ class Readiness:
         probes: Mapping[Part, Probe],
         threads: Mapping[Part, Executor],
         *,
-        embedder: Embedder,
-        spec: GenerationSpec,
+        pairs: ServingPairs,
         learning: bool = False,
     ) -> None:
         self._health = health
         self._probes = probes
-        self._embedder = embedder
-        self._spec = spec
+        self._pairs = pairs
         self._learning = learning
         self._told: dict[Part, str] = {}  # in the log
         self._threads = threads
@@ -88,12 +87,15 @@ class Readiness:
             since = seen.since.isoformat()
             reason = seen.reason if seen.up or insider else REMEDY
             parts[str(seen.part)] = {"up": seen.up, "reason": reason, "since": since}
+        serving = self._pairs.now()
         return {
             "ready": all(part["up"] for part in parts.values()),
             "parts": parts,
-            "runtime": self._embedder.runtime,
-            "model": self._embedder.digest,
-            "generation": self._spec.name,
+            "runtime": serving.embedder.runtime,
+            "model": serving.embedder.digest,
+            "released": serving.model,
+            "generation": serving.spec.name,
+            "number": serving.number,
             "learning": self._learning,
             "stopped": {
                 name: reason if insider else STOPPED

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import PreparedImage, prepare
 from sightline.engine.ports import Embedder
 from sightline.engine.settings import DecodeSettings
@@ -26,51 +27,52 @@ MAX_BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
+    embedder: Embedder
     crop: NDArray[np.uint8]
     done: Future[NDArray[np.float32]]
 
 
 class QueryVectors:
-    """Decodes and embeds uploads.
+    """Decodes and embeds uploads, each with the model that its caller names.
+
+    An embedder gives a crop the same vector whatever it is batched with.
 
     Args:
-        embedder: gives a crop the same vector whatever it is batched with.
         limits: of decoding.
         decoding: threads that decode; each may take 3 bytes a pixel of `limits`.
         embedding: threads of forward passes.
     """
 
-    def __init__(
-        self, embedder: Embedder, limits: DecodeSettings, *, decoding: Executor, embedding: Executor
-    ) -> None:
-        self._embedder = embedder
+    def __init__(self, limits: DecodeSettings, *, decoding: Executor, embedding: Executor) -> None:
         self._limits = limits
         self._decoding = decoding
         self._embedding = embedding
         self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
 
-    async def prepared(self, data: bytes, box: CropBox | None = None) -> PreparedImage:
-        """Decode, crop and hash one picture.
+    async def prepared(
+        self, data: bytes, framing: Framing, box: CropBox | None = None
+    ) -> PreparedImage:
+        """Decode, crop and hash one picture, framed as a model sees it.
 
         Raises:
             BadImage: it is not a picture that we accept.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoding, self._prepare, data, box)
+        return await loop.run_in_executor(self._decoding, self._prepare, data, framing, box)
 
-    async def vector(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embed one crop.
+    async def vector(self, embedder: Embedder, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed one crop by this model.
 
         Raises:
             PartUnavailable: the embedder failed.
         """
-        asked = _Asked(crop, Future())
+        asked = _Asked(embedder, crop, Future())
         self._asked.put(asked)
         self._embedding.submit(self._embed_waiting)
         return await asyncio.wrap_future(asked.done)
 
-    def _prepare(self, data: bytes, box: CropBox | None) -> PreparedImage:
-        return prepare(data, limits=self._limits, framing=self._embedder.framing, box=box)
+    def _prepare(self, data: bytes, framing: Framing, box: CropBox | None) -> PreparedImage:
+        return prepare(data, limits=self._limits, framing=framing, box=box)
 
     def _embed_waiting(self) -> None:
         """Embed what waits, up to a batch; nothing, where another thread has taken it along."""
@@ -79,13 +81,13 @@ class QueryVectors:
             while len(batch) < MAX_BATCH:
                 batch.append(self._asked.get_nowait())
         # A caller that went away has cancelled its future.
-        self._embed([asked for asked in batch if asked.done.set_running_or_notify_cancel()])
+        here = [asked for asked in batch if asked.done.set_running_or_notify_cancel()]
+        for embedder in {id(asked.embedder): asked.embedder for asked in here}.values():
+            self._embed(embedder, [asked for asked in here if asked.embedder is embedder])
 
-    def _embed(self, batch: list[_Asked]) -> None:
-        if not batch:
-            return
+    def _embed(self, embedder: Embedder, batch: list[_Asked]) -> None:
         try:
-            vectors = self._embedder.embed(np.stack([asked.crop for asked in batch]))
+            vectors = embedder.embed(np.stack([asked.crop for asked in batch]))
         except Exception as error:  # noqa: BLE001 (any vendor's failure must reach its callers)
             failure = PartUnavailable(Part.EMBEDDER, f"embedding failed: {type(error).__name__}")
             failure.__cause__ = error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -15,9 +16,12 @@ from starlette.responses import Response
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.ports import Clock
-from sightline.engine.records import GenerationSpec, Hit, IndexedImage, SearchRequest
+from sightline.engine.ports import Clock, Embedder
+from sightline.engine.records import Hit, IndexedImage, SearchRequest
 from sightline.engine.search_ids import SearchIds, upload_ids
+from sightline.engine.serving.current_index import IndexOfPair
+from sightline.engine.serving.pair import ServingPair
+from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.settings import ApiSettings, Scope
 from sightline.engine.vector_index.visible import Caller, VisibleIndex
 from sightline.search_api.http.concurrency import Gate
@@ -34,6 +38,7 @@ from sightline.search_api.search.answers import (
     NO_HASH,
     Anchor,
     Answered,
+    Asker,
     asker_of,
     issue,
     to_millisecond,
@@ -73,14 +78,30 @@ class Asking:
     """Whether the key may say which user asks; else that is passed over."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """One search under way: who asks, and the one pair that it is answered by."""
+
+    request: Asking
+    asker: Asker
+    pair: ServingPair
+
+    @property
+    def visible(self) -> VisibleIndex:
+        """The pair's index, as API handlers may read it."""
+        return VisibleIndex(self.pair.index)
+
+
 class Searching:
-    """Answers searches, by a picture or by an image that is indexed."""
+    """Answers searches, by a picture or by an image that is indexed.
+
+    A search takes one pair of model and index when it begins, and uses nothing else to its end.
+    """
 
     def __init__(
         self,
         *,
-        visible: VisibleIndex,
-        spec: GenerationSpec,
+        pairs: ServingPairs,
         vectors: QueryVectors,
         impressions: Impressions,
         checks: RecallChecks,
@@ -89,11 +110,9 @@ class Searching:
         clock: Clock,
         health: Health,
         metrics: Metrics,
-        variant: str,
         threads: Executor,
     ) -> None:
-        self._visible = visible
-        self._spec = spec
+        self._pairs = pairs
         self._vectors = vectors
         self._impressions = impressions
         self._checks = checks
@@ -102,7 +121,6 @@ class Searching:
         self._clock = clock
         self._health = health
         self._metrics = metrics
-        self._variant = variant
         self._gate = Gate(settings.max_concurrent_searches, metrics.searches_in_flight)
         self._readers = threads
 
@@ -115,7 +133,8 @@ class Searching:
             PartUnavailable: the index is down.
         """
         async with self._gate.enter(Part.INDEX):
-            return await self._read(self._of_image, fields, request)
+            with self._begun(fields, request) as search:
+                return await self._read(self._of_image, fields, search)
 
     async def by_upload(
         self, fields: UploadSearch, uploaded: Uploaded, request: Asking
@@ -129,20 +148,28 @@ class Searching:
         async with self._gate.enter(Part.EMBEDDER):
             data = await uploaded.read()
             digest, anchor_id = await hashed(partial(upload_ids, box=fields.crop), data)
-            with request.watch.stage("decode"):
-                picture = await self._vectors.prepared(data, fields.crop)
-            with request.watch.stage("embed"):
-                vector = await self._embedded(picture.crop)
-            anchor = Anchor(
-                anchor_id=anchor_id, perceptual_hash=picture.perceptual_hash, sha256=digest
-            )
             keep = fields.store_query and self._settings.store_queries
             kept = (data, uploaded.content_type) if keep else None
-            return await self._read(self._of_vector, fields, vector, anchor, request, kept)
+            with self._begun(fields, request) as search:
+                embedder = search.pair.embedder
+                with request.watch.stage("decode"):
+                    picture = await self._vectors.prepared(data, embedder.framing, fields.crop)
+                with request.watch.stage("embed"):
+                    vector = await self._embedded(embedder, picture.crop)
+                anchor = Anchor(
+                    anchor_id=anchor_id, perceptual_hash=picture.perceptual_hash, sha256=digest
+                )
+                return await self._read(self._of_vector, fields, vector, anchor, search, kept)
 
-    async def _embedded(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+    @contextmanager
+    def _begun(self, fields: SearchFields, request: Asking) -> Iterator[_Search]:
+        asker = asker_of(fields, self._ids, names_users=request.names_users)
+        with self._pairs.taken(asker.actor_id) as pair:
+            yield _Search(request, asker, pair)
+
+    async def _embedded(self, embedder: Embedder, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
-            vector = await self._vectors.vector(crop)
+            vector = await self._vectors.vector(embedder, crop)
         except PartUnavailable as error:
             self._health.down(error.part, str(error))
             raise
@@ -158,37 +185,39 @@ class Searching:
         self._health.up(Part.INDEX)
         return result
 
-    def _of_image(self, fields: ImageSearch, request: Asking) -> Response:
-        with request.watch.stage("anchor"):
-            image = self._visible.get(fields.image_id, ANYBODY)
+    def _of_image(self, fields: ImageSearch, search: _Search) -> Response:
+        with search.request.watch.stage("anchor"):
+            image = search.visible.get(fields.image_id, ANYBODY)
         assert image.vector is not None  # noqa: S101 (listed images have one)
         anchor = Anchor(anchor_id=image.image_id, perceptual_hash=image.perceptual_hash or NO_HASH)
-        asked = _asked(fields, image.vector, besides=(image.image_id,))
-        page = self._page(fields, asked, image, request.watch)
-        return self._answer(fields, anchor, asked, page, request)
+        asked = _asked(fields, search.pair.query(image.vector), besides=(image.image_id,))
+        page = self._page(fields, asked, image, search)
+        return self._answer(fields, anchor, asked, page, search)
 
     def _of_vector(
         self,
         fields: UploadSearch,
         vector: NDArray[np.float32],
         anchor: Anchor,
-        request: Asking,
+        search: _Search,
         kept: tuple[bytes, str] | None,
     ) -> Response:
-        asked = _asked(fields, vector)
-        page = self._page(fields, asked, None, request.watch)
-        return self._answer(fields, anchor, asked, page, request, kept=kept)
+        asked = _asked(fields, search.pair.query(vector))
+        page = self._page(fields, asked, None, search)
+        return self._answer(fields, anchor, asked, page, search, kept=kept)
 
     def _page(
         self,
         fields: SearchFields,
         asked: SearchRequest,
         anchor: IndexedImage | None,
-        watch: Stopwatch,
+        search: _Search,
     ) -> RankedPage:
+        watch, visible = search.request.watch, search.visible
+
         def fetch(limit: int, passed: LookedAt) -> list[Hit]:
             with watch.stage("index"):
-                return self._visible.search(
+                return visible.search(
                     replace(
                         asked,
                         limit=limit,
@@ -199,7 +228,7 @@ class Searching:
 
         def first(cluster: str) -> list[IndexedImage]:
             with watch.stage("index"):
-                return self._visible.earliest(cluster, fields.tags, _FIRST_OF_A_CLUSTER)
+                return visible.earliest(cluster, fields.tags, _FIRST_OF_A_CLUSTER)
 
         policies: list[Policy] = []
         if fields.near_duplicates is not NearDuplicates.KEEP:
@@ -213,21 +242,20 @@ class Searching:
         anchor: Anchor,
         asked: SearchRequest,
         page: RankedPage,
-        request: Asking,
+        search: _Search,
         *,
         kept: tuple[bytes, str] | None = None,
     ) -> Response:
-        now = to_millisecond(self._clock.now())
-        asker = asker_of(fields, self._ids, names_users=request.names_users)
+        now, asker, pair = to_millisecond(self._clock.now()), search.asker, search.pair
         answered = Answered(
-            search_id=issue(self._ids, now=now, asker=asker, anchor=anchor, variant=self._variant),
+            search_id=issue(self._ids, now=now, asker=asker, anchor=anchor, variant=pair.variant),
             issued_at=now,
             asker=asker,
             anchor=anchor,
             fields=fields,
             page=page,
-            spec=self._spec,
-            variant=self._variant,
+            spec=pair.spec,
+            variant=pair.variant,
         )
         picture, content_type = kept or (None, "")
         feedback = self._impressions.accepts(picture_bytes=len(picture or b""))
@@ -236,31 +264,36 @@ class Searching:
             picture=picture,
             content_type=content_type,
             sha256=anchor.sha256,
-            traceparent=request.trace,
+            traceparent=search.request.trace,
         )
-        self._count(fields, page, request.watch)
+        self._count(fields, page, search)
         return json_answer(
             answered.document(feedback=feedback),
-            headers={"Server-Timing": request.watch.header()},
-            background=BackgroundTask(self._behind, impression, asked),
+            headers={"Server-Timing": search.request.watch.header()},
+            background=BackgroundTask(self._behind, impression, asked, pair),
         )
 
-    async def _behind(self, impression: ShownAnswer, asked: SearchRequest) -> None:
+    async def _behind(
+        self, impression: ShownAnswer, asked: SearchRequest, pair: ServingPair
+    ) -> None:
         """What is done with a search once it is answered."""
         await self._impressions.record(impression)
-        sampled = Sampled(self._visible, asked, self._spec.model_digest)
+        index = VisibleIndex(IndexOfPair(self._pairs, pair))
+        sampled = Sampled(index, asked, pair.spec.model_digest)
         self._checks.offer(sampled, under_way=self._gate.inside)
 
-    def _count(self, fields: SearchFields, page: RankedPage, watch: Stopwatch) -> None:
+    def _count(self, fields: SearchFields, page: RankedPage, search: _Search) -> None:
         by = "image" if isinstance(fields, ImageSearch) else "upload"
         self._metrics.searches.labels(by, "answered" if page.hits else "empty").inc()
         for reason, count in page.removed.items():
             self._metrics.removed.labels(reason).inc(count)
         if page.hits:
             for place, hit in (("first", page.hits[0]), ("last", page.hits[-1])):
-                scores = self._metrics.search_scores.labels(by, place, self._spec.model_digest)
+                scores = self._metrics.search_scores.labels(
+                    by, place, search.pair.spec.model_digest
+                )
                 scores.observe(hit.score)
-        watch.report(self._metrics)
+        search.request.watch.report(self._metrics)
 
 
 def _asked(

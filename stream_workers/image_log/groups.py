@@ -1,16 +1,19 @@
-"""The consumer groups of the image topics: each lane has one, and so have the decisions."""
+"""The consumer groups of the image topics: each lane has one, and so have the decisions.
+
+Each generation of the index has such groups of its own, whose names begin alike; those of the first
+one begin as `worker.group` says.
+"""
 
 from __future__ import annotations
 
-from sightline.engine.settings import WorkerSettings
 from sightline.schemas.indexed import Lane
 
 
-def lane_group(worker: WorkerSettings, lane: Lane) -> str:
-    """The group of the index workers that share one lane."""
-    return f"{worker.group}-{lane}"
+def lane_group(group: str, lane: Lane) -> str:
+    """Names the group of the index workers that share one lane of a generation."""
+    return f"{group}-{lane}"
 
 
-def moderation_group(worker: WorkerSettings) -> str:
-    """The group of those who share and apply the operator's decisions."""
-    return f"{worker.group}-moderation"
+def moderation_group(group: str) -> str:
+    """Names the group of those who share a generation's part of the operator's decisions."""
+    return f"{group}-moderation"

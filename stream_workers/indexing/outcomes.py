@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 
@@ -17,9 +19,18 @@ from sightline.stream_workers.delivery.outbox import Letter, Outbox
 from sightline.stream_workers.indexing.moves import Applied, End, Unforeseen
 from sightline.stream_workers.indexing.task import ImageTask, PictureFacts, Polled, Rejection
 
+_log = logging.getLogger(__name__)
+
+Tells = Callable[[datetime], bool]
+"""Whether others are told what became of a record that was appended at that time."""
 SOURCE = "/sightline/index-worker"
 _MESSAGE_CHARS = 512
 _REASON_CHARS = 64
+
+
+def always(_: datetime) -> bool:
+    """Others are told of every record: nothing else is fed by this deployment."""
+    return True
 
 
 class Outcomes:
@@ -27,6 +38,8 @@ class Outcomes:
 
     Args:
         index: says which generation is written.
+        tells: whether others are told of a record that was appended then: of a generation that
+            serves nobody, no (docs/adr/0024).
     """
 
     def __init__(
@@ -37,7 +50,9 @@ class Outcomes:
         index: VectorIndex,
         clock: Clock,
         metrics: Metrics,
+        tells: Tells = always,
     ) -> None:
+        self._tells = tells
         self._outbox = outbox
         self._dead_letters = dead_letters
         self._index = index
@@ -59,28 +74,37 @@ class Outcomes:
             case _:
                 return None
 
-    def _applied(self, applied: Applied) -> Letter:
+    def _applied(self, applied: Applied) -> Letter | None:
         task = applied.judged.task
+        if not applied.repeated:
+            self._count(applied)
+        if not self._tells(task.polled.message.timestamp):
+            return None
         event = outcome_event(applied, self._index.spec, self._clock.now())
         trace = child_traceparent(traceparent_of(task.polled.message.headers))
         headers = [traceparent_header(trace)]
-        letter = self._outbox.send(
+        return self._outbox.send(
             ProducerRecord(IMAGES_INDEXED.name, task.image_id, event.encode(), headers)
         )
-        if not applied.repeated:
-            self._count(applied)
-        return letter
 
     def _count(self, applied: Applied) -> None:
         known = applied.judged
+        self._count_version(applied.outcome)
         self._metrics.stage_times(known.lane, applied.outcome, applied.times)
         if isinstance(known.verdict, Rejection) and applied.outcome is Outcome.REJECTED:
             self._metrics.rejections.labels(known.verdict.reason).inc()
         if isinstance(known.verdict, PictureFacts):
             self._metrics.embeddings.labels("made" if known.embedded else "reused").inc()
 
-    def _bury(self, item: Polled | ImageTask, stage: str, error: BaseException) -> Letter:
+    def _count_version(self, outcome: Outcome) -> None:
+        self._metrics.generation_versions.labels(self._index.spec.name, outcome).inc()
+
+    def _bury(self, item: Polled | ImageTask, stage: str, error: BaseException) -> Letter | None:
         message = item.message if isinstance(item, Polled) else item.polled.message
+        self._count_version(Outcome.DEAD_LETTERED)
+        if not self._tells(message.timestamp):
+            _log.warning("generation %s cannot have %s", self._index.spec.name, error)
+            return None
         letter = self._dead_letters.send(message, Cause.of(stage, error))
         self._metrics.outcomes.labels(item.lane, Outcome.DEAD_LETTERED).inc()
         return letter

@@ -45,7 +45,7 @@ from sightline.stream_workers.indexing.commit import Durability
 from sightline.stream_workers.indexing.embed import BackfillThreads, Embedding, Prepared
 from sightline.stream_workers.indexing.fetch import Fetcher
 from sightline.stream_workers.indexing.lane_room import LaneRoom
-from sightline.stream_workers.indexing.outcomes import Outcomes
+from sightline.stream_workers.indexing.outcomes import Outcomes, Tells, always
 from sightline.stream_workers.indexing.plan import Planner
 from sightline.stream_workers.indexing.poll import LanePoller
 from sightline.stream_workers.indexing.router import Router
@@ -77,6 +77,7 @@ class IndexWorker:
         decode: encoded bytes to the network's crop; `functools.partial(prepare, limits=…, size=…)`.
         max_bytes: of an encoded file; larger ones are rejected unread.
         embed_threads: threads that decode and forward; none: one per core.
+        tells: whether others are told what became of a record.
 
     The caller owns and closes producer, store, index and embedder; the worker closes its consumers.
 
@@ -99,6 +100,7 @@ class IndexWorker:
         clock: Clock,
         metrics: Metrics,
         health: Health,
+        tells: Tells = always,
     ) -> None:
         refuse_other_model(index.spec, embedder)
         threads = embed_threads or len(os.sched_getaffinity(0))
@@ -125,7 +127,9 @@ class IndexWorker:
             embedders=1 if embedder.batched else threads,
             room=self._room,
             turns=turns,
-            outcomes=Outcomes(outbox, dead_letters, index=index, clock=clock, metrics=metrics),
+            outcomes=Outcomes(
+                outbox, dead_letters, index=index, tells=tells, clock=clock, metrics=metrics
+            ),
             durability=self._durability,
         )
         planner = Planner(index, turns=turns, patience=patience)

@@ -7,9 +7,10 @@ apart from images, so the two need not know of each other (docs/adr/0019).
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 
 from sightline.engine.errors import Part
 from sightline.engine.health import Health
@@ -41,6 +42,7 @@ class ModerationLoop:
         producer: appends winners again, and dead letters.
         index: what is written.
         settings: the index worker's, for backoff and the dead-letter limit.
+        tells: whether others are told of a record that cannot be read.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class ModerationLoop:
         settings: WorkerSettings,
         metrics: Metrics,
         health: Health,
+        tells: Callable[[datetime], bool] = lambda _: True,
     ) -> None:
+        self._tells = tells
         self._index = index
         self._metrics = metrics
         self._patience = Patience(settings, health, metrics)
@@ -99,8 +103,9 @@ class ModerationLoop:
         try:
             return read_decision(message)
         except ContractError as error:
-            self._metrics.decisions.labels("dead_lettered").inc()
-            letters.append(self._dead_letters.send(message, Cause.of("read", error)))
+            if self._tells(message.timestamp):
+                self._metrics.decisions.labels("dead_lettered").inc()
+                letters.append(self._dead_letters.send(message, Cause.of("read", error)))
             return None
 
     def _keep_winners(self, passed: Sequence[Passed]) -> None:
@@ -109,7 +114,7 @@ class ModerationLoop:
         if not ids:
             return
         stored = self._patience.until_it_works(Part.INDEX, lambda: self._index.decisions(ids))
-        self._tell(passed, stored)
+        self._count(passed, stored)
         places = winners_to_relocate(passed, stored, self._append_again)
         if places:
             self._patience.until_it_works(
@@ -123,7 +128,7 @@ class ModerationLoop:
         self._metrics.reappended.labels(topic).inc()
         return replace(winner, winner=location_of(message), appended=message.timestamp)
 
-    def _tell(self, passed: Sequence[Passed], stored: Mapping[str, IndexedDecision]) -> None:
+    def _count(self, passed: Sequence[Passed], stored: Mapping[str, IndexedDecision]) -> None:
         for one in (record for record in passed if record.fence is not None):
             winner = stored.get(one.image_id)
             won = winner is not None and winner.fence == one.fence

@@ -15,6 +15,7 @@ import pytest
 from fastapi import FastAPI
 
 from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.settings import ApiSettings
 from sightline.engine.vector_index.stored_points import from_payload
 from sightline.infra.wiring.opening import known_in
@@ -102,7 +103,7 @@ def counted(world: ApiWorld, calls: Counter[str]) -> FastAPI:
     return create_app(
         replace(
             deps,
-            index=index,
+            pairs=ServingPairs.fixed(world.embedder, index),
             store=store,
             catalogue=catalogue,
             catalogued=CataloguedImages(catalogue, world.publisher, known=known_in(index)),

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from sightline.engine.errors import Part
+from sightline.engine.serving.pairs import ServingPairs
 from sightline.search_api.http.form_reading import MAX_FIELD_BYTES, MAX_OTHER_BYTES, MAX_PARTS
 from sightline.search_api.operations import readiness
 from sightline.search_api.operations.readiness import Readiness
@@ -298,8 +299,7 @@ def test_many_who_ask_for_readiness_cost_one_probe(
             world.health,
             {Part.BROKER: probe},
             threads.probes,
-            embedder=world.embedder,
-            spec=world.index.spec,
+            pairs=ServingPairs.fixed(world.embedder, world.index),
         )
         first = asyncio.create_task(asking.document(insider=True))
         await asyncio.sleep(0)

@@ -277,9 +277,7 @@ def test_the_in_process_broker_drops_nothing_behind_the_bound() -> None:
     broker = InProcessBroker([IMAGES], 1)
     settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, session_timeout_s=6.0)
     committed = CommittedOffsets(settings)
-    producer = BoundedEventProducer(
-        KafkaEventProducer(settings), {IMAGES.name: "workers"}, committed
-    )
+    producer = BoundedEventProducer(KafkaEventProducer(settings), lambda _: ["workers"], committed)
     consumer = KafkaEventConsumer(settings, group="workers")
     consumer.subscribe([IMAGES.name], Listener())
     value = b"x" * 200_000

@@ -160,10 +160,15 @@ class Commits:
         return {at: self.offsets[at] for at in partitions if at in self.offsets}
 
 
+def workers(topic: str) -> list[str]:
+    """Who must keep up: one group, with one topic."""
+    return ["workers"] if topic == IMAGE else []
+
+
 def test_appending_is_refused_until_consumers_catch_up() -> None:
     """At the bound it is `Overloaded`, never a silent loss; commits make room again."""
     commits = Commits()
-    producer = BoundedEventProducer(MemoryLog(CLOCK), {IMAGE: "workers"}, commits, max_bytes=10_000)
+    producer = BoundedEventProducer(MemoryLog(CLOCK), workers, commits, max_bytes=10_000)
     for _ in range(8):  # 1,128 bytes each
         producer.append(ProducerRecord(IMAGE, "a", b"x" * 1_000))
     with pytest.raises(Overloaded):
@@ -175,10 +180,31 @@ def test_appending_is_refused_until_consumers_catch_up() -> None:
     producer.close()
 
 
+def test_the_slowest_of_several_groups_decides_until_it_leaves() -> None:
+    """Each generation of the index reads a topic at its own pace; a dropped one holds up nobody."""
+    first = TopicPartition(IMAGE, 0)
+    offsets = {"g-1": {first: 3}, "g-2": dict[TopicPartition, int]()}
+    groups = ["g-1", "g-2"]
+
+    def committed(group: str, _: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return offsets[group]
+
+    producer = BoundedEventProducer(
+        MemoryLog(CLOCK), lambda _: list(groups), committed, max_bytes=10_000
+    )
+    for _ in range(4):
+        producer.append(ProducerRecord(IMAGE, "a", b"x" * 1_000))
+    offsets["g-2"][first] = 1
+    eventually(lambda: producer.uncommitted_bytes(IMAGE) == 3 * 1_128)
+    groups.remove("g-2")
+    eventually(lambda: producer.uncommitted_bytes(IMAGE) == 1_128)
+    producer.close()
+
+
 def test_each_partition_has_its_bound() -> None:
     """A key whose partition is full is refused, one of another is not."""
     producer = BoundedEventProducer(
-        MemoryLog(CLOCK), {IMAGE: "workers"}, Commits(), partitions=4, max_bytes=2_000
+        MemoryLog(CLOCK), workers, Commits(), partitions=4, max_bytes=2_000
     )
     keys = {partition_of(key, 4): key for key in map(str, range(100))}
     for key in keys.values():
@@ -192,7 +218,7 @@ def test_each_partition_has_its_bound() -> None:
 def test_a_failed_append_makes_room_again() -> None:
     """What the broker did not take does not count, nor does one message alone that is too big."""
     log = Held()
-    producer = BoundedEventProducer(log, {IMAGE: "workers"}, Commits(), max_bytes=1_000)
+    producer = BoundedEventProducer(log, workers, Commits(), max_bytes=1_000)
     future = producer.append(ProducerRecord(IMAGE, "a", b"x" * 5_000))
     log.unanswered[0][0].set_exception(PartUnavailable(Part.BROKER, "down"))
     assert future.exception() is not None

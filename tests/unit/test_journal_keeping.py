@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from sightline.engine.event_log.embedded.journal import Journal
 from sightline.engine.event_log.embedded.journaled_producer import JournaledEventProducer
 from sightline.engine.object_store.catalogue import Catalogue, Decisions
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.engine.records import Message, ProducerRecord
-from sightline.infra.wiring.journal_keeping import keep_journal
+from sightline.engine.records import IndexedDecision, Message, ProducerRecord, WinnerLocation
+from sightline.infra.wiring.journal_keeping import keep_journal, unapplied
 from sightline.producers.images.moderation import ImageModeration, OperatorVerdict
 from sightline.producers.images.unpublished import Unpublished
 from sightline.schemas.fields import Moderation
+from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_MODERATION
 from tests.catalogued_parts import Log, authority
 from tests.worker_parts import MemoryIndex
@@ -85,10 +87,11 @@ class Stack:
             self.moderation.decide(image_id, BLOCKED)
         self.log.broker.down = False
 
-    def start(self) -> list[tuple[str, str]]:
-        """What a start appends, in order."""
+    def start(self, *indexes: MemoryIndex) -> list[tuple[str, str]]:
+        """What a start appends, in order; none: for one index, which is empty."""
         before = len(self.log.order)
-        keep_journal(self.journal, MemoryIndex(), self.producer, self.kept, OneRound())
+        held = nullcontext([*indexes] or [MemoryIndex()])
+        keep_journal(self.journal, lambda: held, self.producer, self.kept, OneRound())
         self.producer.close()
         return self.log.order[before:]
 
@@ -118,3 +121,24 @@ def test_what_the_index_lacks_of_the_journal_goes_out_again(tmp_path: Path) -> N
         event = stack.log.records[topic][0].value
         stack.producer.append(ProducerRecord(topic, image_id, event)).result()
     assert stack.start() == [(IMAGES_MODERATION.name, "dog"), (IMAGES.name, "cat")]
+
+
+def test_what_any_generation_lacks_goes_out_once(tmp_path: Path) -> None:
+    """One has the decision already, two do not; where all have it nothing goes out."""
+    stack = Stack(tmp_path)
+    stack.moderation.decide("dog", BLOCKED)
+    (message,) = stack.log.records[IMAGES_MODERATION.name]
+    stack.producer.append(ProducerRecord(message.topic, "dog", message.value)).result()
+    full = MemoryIndex()
+    full.moderate(
+        [
+            IndexedDecision.of(
+                decode(message.value or b""),
+                appended=message.timestamp,
+                winner=WinnerLocation(message.topic, 0, 0),
+            )
+        ]
+    )
+    lacking = unapplied(stack.journal, [full, MemoryIndex(), MemoryIndex()])
+    assert [record.image_id for record in lacking] == ["dog"]
+    assert stack.start(full, full) == []

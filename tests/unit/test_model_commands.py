@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from sightline.engine.connecting.connections import open_object_store
-from sightline.engine.connecting.released_model import embedder_settings
+from sightline.engine.connecting.released_model import embedder_settings, naming
 from sightline.engine.embedding.embedder import load_projection
 from sightline.engine.embedding.model_registry import ModelReference
 from sightline.engine.errors import NotFound, SettingsInvalid, SightlineError
@@ -26,7 +26,7 @@ from sightline.engine.settings import load_settings
 from sightline.infra.cli.models import CAREFUL, app
 from sightline.infra.commands import models, photo_set
 from sightline.infra.commands.evaluate import SERVING, Evaluation, candidate
-from sightline.infra.commands.models import differences, naming
+from sightline.infra.commands.models import differences
 from sightline.infra.reporting.evaluation_page import page
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import MODELS

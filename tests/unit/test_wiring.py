@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sightline.engine.errors import SightlineError
 from sightline.engine.framing import Framing
 from sightline.engine.settings import Mode, Settings
-from sightline.infra.wiring import embedded, opening
+from sightline.engine.vector_index.edge.index import EdgeGenerations
+from sightline.infra.wiring import embedded, models
 from sightline.infra.wiring.embedded import embedded_node
 
 
@@ -36,7 +37,7 @@ class NoModel:
 def closed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of adapters in the order in which they were closed."""
     names: list[str] = []
-    monkeypatch.setattr(opening, "open_embedder", lambda _: NoModel())
+    monkeypatch.setattr(models, "open_embedder", lambda *_, **__: NoModel())
 
     def watched(opened: Callable[..., Any], name: str) -> Callable[..., Any]:
         def open_it(*args: Any, **kwargs: Any) -> Any:
@@ -53,7 +54,7 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return open_it
 
-    monkeypatch.setattr(opening, "_index_of", watched(opening._index_of, "index"))
+    monkeypatch.setattr(EdgeGenerations, "open", watched(EdgeGenerations.open, "index"))
     for name in ("InProcessBroker", "Journal", "KafkaEventProducer", "BoundedEventProducer"):
         monkeypatch.setattr(embedded, name, watched(getattr(embedded, name), name))
     return names

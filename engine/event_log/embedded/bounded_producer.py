@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 
 from confluent_kafka import Consumer, KafkaException
@@ -35,6 +35,8 @@ _RETRY_AFTER_S = 0.1
 
 _log = logging.getLogger(__name__)
 
+Groups = Callable[[str], Collection[str]]
+"""The groups that must keep up with a topic; none: it is not bounded."""
 Committed = Callable[[str, Sequence[TopicPartition]], Mapping[TopicPartition, int]]
 """The committed offsets of a group on some partitions; those without one are absent."""
 
@@ -44,16 +46,16 @@ class BoundedEventProducer:
 
     Args:
         inner: appends to the broker.
-        groups: the consumer group that must keep up, by topic; other topics are not bounded.
+        groups: who must keep up with a topic; asked again and again, since they come and go.
         committed: asks the broker.
         partitions: of every such topic; a key decides where a message goes.
-        max_bytes: of a partition that its group has not committed.
+        max_bytes: of a partition that one of its groups has not committed.
     """
 
     def __init__(
         self,
         inner: EventProducer,
-        groups: Mapping[str, str],
+        groups: Groups,
         committed: Committed,
         *,
         partitions: int = 1,
@@ -77,7 +79,7 @@ class BoundedEventProducer:
         Raises:
             Overloaded: the partition's consumers are too far behind.
         """
-        if record.topic not in self._groups:
+        if not self._groups(record.topic):
             return self._inner.append(record)
         number = record.partition
         if number is None:
@@ -134,13 +136,19 @@ class BoundedEventProducer:
 
     def _follow(self) -> None:
         while not self._closed.wait(_INTERVAL_S):
-            for topic, group in self._groups.items():
-                with self._lock:
-                    partitions = [
-                        at for at, left in self._uncommitted.items() if at.topic == topic and left
-                    ]
-                if partitions:
-                    self._forget(self._committed(group, partitions))
+            for topic, partitions in self._waiting().items():
+                groups = self._groups(topic)
+                told = [self._committed(group, partitions) for group in groups]
+                self._forget(_least(told))
+
+    def _waiting(self) -> dict[str, list[TopicPartition]]:
+        """The partitions of each topic on which something is not committed yet."""
+        waiting: defaultdict[str, list[TopicPartition]] = defaultdict(list)
+        with self._lock:
+            for at, left in self._uncommitted.items():
+                if left:
+                    waiting[at.topic].append(at)
+        return waiting
 
     def _forget(self, committed: Mapping[TopicPartition, int]) -> None:
         with self._lock:
@@ -148,6 +156,14 @@ class BoundedEventProducer:
                 waiting = self._uncommitted[at]
                 while waiting and waiting[0][0] < offset:
                     self._bytes[at] -= waiting.popleft()[1]
+
+
+def _least(told: Sequence[Mapping[TopicPartition, int]]) -> dict[TopicPartition, int]:
+    """How far the slowest group is on each partition on which all have committed."""
+    if not told:
+        return {}
+    common = set(told[0]).intersection(*told[1:])
+    return {at: min(offsets[at] for offsets in told) for at in common}
 
 
 class CommittedOffsets:

@@ -1,0 +1,260 @@
+"""A worker and a moderation loop for each generation: begun and ended as the record changes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sightline.engine.errors import DeadLetterLimit, SightlineError
+from sightline.engine.pictures.prepare import prepare
+from sightline.engine.serving.record import KnownGeneration, ServingState
+from sightline.engine.serving.telling import tell
+from sightline.infra.supervision.loops import Loop, run_together
+from sightline.infra.wiring.voice import GenerationMetrics, Voice, forget_gauges
+from sightline.stream_workers.image_log.groups import lane_group, moderation_group
+from sightline.stream_workers.indexing.worker import IndexWorker
+from sightline.stream_workers.moderating.loop import ModerationLoop
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import Embedder, VectorIndex
+    from sightline.infra.wiring.node import Node
+
+LEFT_TO_ITS_MAKER = timedelta(seconds=10)
+"""Whoever makes a step tells the log of it; one that is untold for longer is told here."""
+AGAIN_S = 10.0
+"""After a failure, a generation that serves nobody is tried again so much later."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedGeneration:
+    """A generation that is open to be fed, and who is told of it."""
+
+    known: KnownGeneration
+    index: VectorIndex
+    embedder: Embedder
+    voice: Voice
+
+
+def index_worker(node: Node, fed: FedGeneration) -> IndexWorker:
+    """An index worker of a generation, around a node's parts."""
+    settings, embedder = node.settings, fed.embedder
+    return IndexWorker(
+        consumers=lambda lane: node.consumer(lane_group(fed.known.group, lane)),
+        producer=node.worker_producer,
+        store=node.store,
+        index=fed.index,
+        embedder=embedder,
+        decode=partial(prepare, limits=settings.decode, framing=embedder.framing),
+        settings=settings.worker,
+        max_bytes=settings.decode.max_bytes,
+        embed_threads=settings.embedder.threads,
+        clock=node.clock,
+        metrics=GenerationMetrics(node.metrics, fed.voice),
+        health=node.health,
+        tells=fed.voice.tells,
+    )
+
+
+def moderation_loop(node: Node, fed: FedGeneration) -> ModerationLoop:
+    """What applies the operator's decisions to a generation, around a node's parts."""
+    return ModerationLoop(
+        consumer=node.consumer(moderation_group(fed.known.group)),
+        producer=node.worker_producer,
+        index=fed.index,
+        settings=node.settings.worker,
+        metrics=GenerationMetrics(node.metrics, fed.voice),
+        health=node.health,
+        tells=fed.voice.tells,
+    )
+
+
+def serving_generation(node: Node) -> FedGeneration:
+    """The generation that served when the process began, for who runs its worker alone."""
+    state, pair = node.serving.opened_for.state, node.serving.pairs.now()
+    return FedGeneration(
+        known=state.serving,
+        index=pair.index,
+        embedder=pair.embedder,
+        voice=Voice(state.serving.name, state),
+    )
+
+
+@dataclass(kw_only=True)
+class _Feeding:
+    """The thread that feeds a generation, and how it ended."""
+
+    voice: Voice
+    stop: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+    failure: BaseException | None = None
+    again_at_s: float = 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        return self.thread is not None and not self.thread.is_alive()
+
+    @property
+    def is_buried(self) -> bool:
+        return self.has_ended and isinstance(self.failure, DeadLetterLimit)
+
+
+class GenerationWorkers:
+    """Feeds every generation of the record, in one process that has the index.
+
+    Args:
+        node: its parts.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._serving = node.serving
+        self._etag: str | None = None
+        self._look_again = False
+        """Whether the same record has left something to do."""
+        self._state = node.serving.opened_for.state
+        self._feeding: dict[str, _Feeding] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow the record until `stop`; then let each of them finish what is under way.
+
+        Raises:
+            DeadLetterLimit: a loop of a generation met too many; raised at the end, or once nothing
+                is fed any more.
+            SightlineError: what serves cannot be fed.
+        """
+        try:
+            self._keep_going(stop)
+        finally:
+            self._end(list(self._feeding.values()))
+        for one in self._feeding.values():
+            if one.failure is not None:
+                raise one.failure
+
+    def _keep_going(self, stop: threading.Event) -> None:
+        while True:
+            self._begin()
+            if stop.wait(self._node.settings.rollout.look_every_s):
+                return
+            self._look_after()
+            if all(one.is_buried for one in self._feeding.values()):
+                return
+            self._look()
+
+    def _look(self) -> None:
+        """Read the record where it changed; what is fed goes on while it cannot be read."""
+        try:
+            etag = self._serving.record.etag()
+            if etag is None or (etag == self._etag and not self._look_again):
+                return
+            found = self._serving.record.read()
+            self._look_again = False
+            self._follow(found.state)
+            self._etag = found.etag
+        except SightlineError as error:
+            _log.warning("cannot follow which generations there are: %s", error)
+
+    def _follow(self, state: ServingState) -> None:
+        known = {one.name for one in state.generations}
+        for name, feeding in self._feeding.items():
+            if name in known:
+                feeding.voice.follow(state)
+        if state.in_service != self._state.in_service:
+            forget_gauges(self._node.metrics)
+        self._state = state
+        self._end([one for name, one in self._feeding.items() if name not in known])
+        self._feeding = {name: one for name, one in self._feeding.items() if name in known}
+        self._tell_groups()
+        self._let_the_index_say_it(state)
+        for name in state.dropping:
+            self._remove(name)
+        if state.untold:
+            self._tell_step(state)
+
+    def _let_the_index_say_it(self, state: ServingState) -> None:
+        """The alias, or the `current` file, names what serves."""
+        generations = self._serving.indexes.generations
+        if generations.current() != state.serving.name:
+            generations.switch(state.serving.name)
+
+    def _remove(self, name: str) -> None:
+        """Remove a dropped generation, unless searches of this process still end on it."""
+        if name in self._serving.indexes.names():
+            self._look_again = True
+            return
+        self._serving.indexes.generations.remove(name)
+        self._serving.record.change(lambda state: state.removed(name))
+        _log.info("removed generation %s", name)
+
+    def _tell_step(self, state: ServingState) -> None:
+        """Tell of a step whose maker did not come to it."""
+        if state.step is None or self._node.clock.now() - state.step.at < LEFT_TO_ITS_MAKER:
+            self._look_again = True
+        else:
+            timeout_s = self._node.settings.kafka.delivery_timeout_s
+            tell(self._serving.record, self._node.producer, timeout_s=timeout_s)
+
+    def _begin(self) -> None:
+        now_s = self._node.clock.monotonic()
+        for known in self._state.generations:
+            feeding = self._feeding.get(known.name)
+            if feeding is None:
+                feeding = _Feeding(voice=Voice(known.name, self._state))
+                self._feeding[known.name] = feeding
+            if feeding.thread is None and now_s >= feeding.again_at_s:
+                feeding.thread = threading.Thread(
+                    target=self._feed, args=(known, feeding), name=f"generation-{known.name}"
+                )
+                feeding.thread.start()
+        self._tell_groups()
+
+    def _feed(self, known: KnownGeneration, feeding: _Feeding) -> None:
+        try:
+            with self._serving.indexes.held(known.name) as index:
+                embedder = self._serving.models.embedder(known.model)
+                fed = FedGeneration(
+                    known=known, index=index, embedder=embedder, voice=feeding.voice
+                )
+                loops: dict[str, Loop] = {
+                    "worker": index_worker(self._node, fed).run,
+                    "moderation": moderation_loop(self._node, fed).run,
+                }
+                run_together(loops, feeding.stop, stopped=partial(self._stopped, fed))
+        except BaseException as error:  # noqa: BLE001 - raised by `run`, or tried again
+            feeding.failure = error
+
+    def _stopped(self, fed: FedGeneration, loop: str, reason: str) -> None:
+        name = loop if fed.voice.serves else f"{loop} of {fed.known.name}"
+        self._node.health.stop(name, reason)
+        self._node.metrics.loops_stopped.labels(name).set(1)
+
+    def _look_after(self) -> None:
+        """Raise what ended the feeding of what serves; try the others again, later.
+
+        What met too many dead letters stays away: it would meet them again.
+        """
+        for name, feeding in self._feeding.items():
+            if not feeding.has_ended or feeding.is_buried:
+                continue
+            if feeding.voice.serves:
+                raise feeding.failure or AssertionError(f"generation {name} is fed no longer")
+            _log.error("generation %s is not fed for now: %s", name, feeding.failure)
+            feeding.thread, feeding.failure = None, None
+            feeding.again_at_s = self._node.clock.monotonic() + AGAIN_S
+
+    def _tell_groups(self) -> None:
+        away = [name for name, one in self._feeding.items() if one.has_ended or not one.thread]
+        self._serving.fed.follow(self._state, away=away)
+
+    def _end(self, feeding: Sequence[_Feeding]) -> None:
+        for one in feeding:
+            one.stop.set()
+        for one in feeding:
+            if one.thread is not None:
+                one.thread.join()

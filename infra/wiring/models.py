@@ -1,0 +1,59 @@
+"""Models that are open, by their reference in the registry; equal networks are there once."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from sightline.engine.connecting.released_model import embedder_settings, named_model, naming
+from sightline.engine.embedding.choice import open_embedder
+
+if TYPE_CHECKING:
+    from sightline.engine.embedding.embedder import ProjectingEmbedder, Runtime
+    from sightline.engine.settings import Settings
+
+
+class OpenModels:
+    """Opens each model once for as long as anybody has it. Safe from several threads.
+
+    Args:
+        settings: which model the first generation is made with, and what runs all of them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.RLock()
+        self._open: WeakValueDictionary[str | None, ProjectingEmbedder] = WeakValueDictionary()
+        self._networks: WeakValueDictionary[str, Runtime] = WeakValueDictionary()
+
+    @cached_property
+    def named(self) -> str | None:
+        """`NAME@DIGEST` of the registered model that the settings name; None: they name a network.
+
+        Raises:
+            SettingsInvalid: there is no such model.
+            PartUnavailable: the store did not answer.
+        """
+        found = named_model(self._settings)
+        return None if found is None else str(found)
+
+    def embedder(self, reference: str | None) -> ProjectingEmbedder:
+        """The model of a generation.
+
+        Args:
+            reference: `NAME@DIGEST` in the registry; None: what the settings name.
+
+        Raises:
+            SettingsInvalid: there is no such model, or it cannot be run here.
+            PartUnavailable: the store did not answer.
+        """
+        with self._lock:
+            wanted = reference or self.named
+            found = self._open.get(wanted)
+            if found is None:
+                chosen = self._settings if wanted is None else naming(self._settings, wanted)
+                found = open_embedder(embedder_settings(chosen), networks=self._networks)
+                self._open[wanted] = found
+            return found

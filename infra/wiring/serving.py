@@ -1,0 +1,293 @@
+"""What serves, wired: the record, open indexes and models, and the pairs of the process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sightline.engine.errors import Conflict, GenerationMismatch, Part, SightlineError
+from sightline.engine.records import GenerationSpec
+from sightline.engine.serving.following import PairFollower, numbered
+from sightline.engine.serving.open_indexes import OpenIndexes
+from sightline.engine.serving.pair import ServingPair
+from sightline.engine.serving.pairs import OpenedPair, ServingPairs
+from sightline.engine.serving.record import (
+    GenerationStage,
+    KnownGeneration,
+    Serves,
+    ServingRecord,
+    ServingState,
+    StoredServing,
+)
+from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
+from sightline.engine.vector_index.generations import (
+    Generations,
+    check_same_space,
+    refuse_other_model,
+    serving_name,
+)
+from sightline.infra.wiring.models import OpenModels
+from sightline.producers.images.publisher import TOPIC_OF_LANE
+from sightline.schemas.topics import IMAGES_MODERATION
+from sightline.stream_workers.image_log.groups import lane_group, moderation_group
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import Clock, Embedder, ObjectStore, VectorIndex
+    from sightline.engine.settings import Settings
+    from sightline.infra.wiring.node import Watch
+
+
+_log = logging.getLogger(__name__)
+
+
+class FedGroups:
+    """The consumer groups of the generations that are fed; safe from several threads.
+
+    Args:
+        state: as it is at the start.
+    """
+
+    def __init__(self, state: ServingState) -> None:
+        self._begin: tuple[str, ...] = ()
+        self.follow(state, away=())
+
+    def follow(self, state: ServingState, *, away: Collection[str]) -> None:
+        """These generations there are, and `away` are not fed by this process for now."""
+        self._begin = tuple(
+            one.group
+            for one in state.generations
+            if one.name in state.in_service or one.name not in away
+        )
+
+    def of(self, topic: str) -> list[str]:
+        """Names the groups that must have read a topic's record before it may be forgotten."""
+        if topic == IMAGES_MODERATION.name:
+            return [moderation_group(begin) for begin in self._begin]
+        lanes = [lane for lane, name in TOPIC_OF_LANE.items() if name.name == topic]
+        return [lane_group(begin, lane) for begin in self._begin for lane in lanes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What a process holds of what serves, and of what may."""
+
+    record: ServingRecord
+    indexes: OpenIndexes
+    models: OpenModels
+    pairs: ServingPairs
+    opened_for: StoredServing
+    """The state that the pairs were opened for at the start."""
+    fed: FedGroups
+    """Who reads the image topics here."""
+
+    def follower(self, settings: Settings, watch: Watch) -> PairFollower:
+        """What exchanges the pairs as the record changes."""
+        return PairFollower(
+            self.record,
+            self.open_pair,
+            self.pairs,
+            opened_for=self.opened_for,
+            look_every_s=settings.rollout.look_every_s,
+            clock=watch.clock,
+            metrics=watch.metrics,
+        )
+
+    @contextmanager
+    def fed_indexes(self) -> Iterator[list[VectorIndex]]:
+        """The generations that lack nothing, so that they need only what came last.
+
+        One that is being filled is not among them: it lacks nearly everything, and whoever fills it
+        knows of what.
+        """
+        state = self.opened_for.state
+        with ExitStack() as held:
+            found: list[VectorIndex] = []
+            for one in (known for known in state.generations if known.may_serve):
+                try:
+                    found.append(held.enter_context(self.indexes.held(one.name)))
+                except SightlineError as error:
+                    if one.name in state.in_service:
+                        raise
+                    _log.error("generation %s cannot be opened: %s", one.name, error)
+            yield found
+
+    def open_pair(self, state: ServingState, serves: Serves) -> OpenedPair:
+        """Index and model of a generation, as they are opened for searches."""
+        return open_pair(self.indexes, self.models, state, serves)
+
+
+def serving_record(settings: Settings, store: ObjectStore) -> ServingRecord:
+    """The record that says what serves from this deployment's index."""
+    return ServingRecord(store, settings.store.bucket, settings.index.collection_prefix)
+
+
+def serving_of(
+    settings: Settings,
+    store: ObjectStore,
+    watch: Watch,
+    log_identity: Callable[[], str],
+    opened: ExitStack,
+) -> Serving:
+    """Open what serves; the first start makes the record, and the first generation if need be.
+
+    Args:
+        settings: where index and models are.
+        store: holds the record and the models of the registry.
+        watch: is told that the embedder is up.
+        log_identity: names the log that an embedded directory is made from.
+        opened: closes what is opened here.
+
+    Raises:
+        GenerationMismatch: another model made the index than the settings name.
+        OriginMismatch: the embedded directory was made from another log or bucket.
+        IndexOwned: another process has the embedded directory.
+        PartUnavailable: store or index did not answer.
+    """
+    generations = generations_of(settings, log_identity)
+    opened.callback(generations.close)
+    models = OpenModels(settings)
+    record = serving_record(settings, store)
+    known = _begun(record, generations, settings, models, watch.clock)
+    indexes = OpenIndexes(generations)
+    pair = numbered(open_pair(indexes, models, known.state, known.state.serves), known.state)
+    pairs = ServingPairs(pair)
+    opened.callback(pairs.close)
+    watch.health.up(Part.EMBEDDER, pair.pair.embedder.runtime)
+    if settings.index.url is None:
+        record_origin(settings.index_directory, _origin(settings, log_identity))
+    return Serving(
+        record=record,
+        indexes=indexes,
+        models=models,
+        pairs=pairs,
+        opened_for=known,
+        fed=FedGroups(known.state),
+    )
+
+
+def open_pair(
+    indexes: OpenIndexes, models: OpenModels, state: ServingState, serves: Serves
+) -> OpenedPair:
+    """A generation's index and model, as one.
+
+    Raises:
+        GenerationMismatch: the model gives other vectors here than the index holds.
+        NotFound, IndexOwned, PartUnavailable: the index cannot be opened.
+        SettingsInvalid: the model cannot be run here.
+    """
+    known = state.generation(serves.generation)
+    embedder = models.embedder(known.model)
+    index = indexes.take(known.name)
+    try:
+        refuse_other_model(index.spec, embedder)
+        pair = ServingPair(
+            embedder=embedder,
+            index=index,
+            spec=index.spec,
+            model=serves.query_model or known.model,
+        )
+    except BaseException:
+        indexes.give(known.name)
+        raise
+    return OpenedPair(pair, lambda: indexes.give(known.name))
+
+
+def generations_of(settings: Settings, log_identity: Callable[[], str]) -> Generations[VectorIndex]:
+    """The generations of the settings' index, on a Qdrant server or in a directory of ours.
+
+    Raises:
+        OriginMismatch: the directory was made from another log or bucket.
+    """
+    if settings.index.url is not None:
+        from sightline.engine.vector_index.qdrant.index import QdrantGenerations  # noqa: PLC0415 - extra
+
+        return QdrantGenerations.of(settings.index)
+    from sightline.engine.vector_index.edge.index import EdgeGenerations  # noqa: PLC0415 - extra
+
+    check_origin(settings.index_directory, _origin(settings, log_identity))
+    return EdgeGenerations(settings.index_directory, settings.index)
+
+
+def generation_spec(settings: Settings, embedder: Embedder, name: str = "") -> GenerationSpec:
+    """What an index records that is made with this model; none: it is named after the model."""
+    digest = embedder.digest
+    return GenerationSpec(
+        name=name or f"g-{digest.removeprefix('sha256:')[:16]}",
+        model_digest=digest,
+        preprocess_digest=embedder.framing.digest,
+        dimensions=embedder.dimensions,
+        quantisation=settings.index.quantisation,
+    )
+
+
+def _origin(settings: Settings, log_identity: Callable[[], str]) -> IndexOrigin:
+    return IndexOrigin(log=log_identity(), bucket=settings.store.bucket)
+
+
+def _begun(
+    record: ServingRecord,
+    generations: Generations[VectorIndex],
+    settings: Settings,
+    models: OpenModels,
+    clock: Clock,
+) -> StoredServing:
+    """The record, which names generations of this index and models that the settings agree to."""
+    found = record.find()
+    here = generations.names()
+    if found is None or (
+        len(found.state.generations) == 1 and found.state.serving.name not in here
+    ):
+        _begin(record, found, _first(generations, settings, models, clock))
+        found = record.read()
+    missing = [one for one in sorted(found.state.in_service) if one not in generations.names()]
+    if missing:
+        raise GenerationMismatch(
+            f"index: generation {missing[0]} should serve and is not there; restore the index from "
+            "a backup, or go back to the settings of where it is"
+        )
+    _refuse_other_settings(found.state, generations, settings, models)
+    return found
+
+
+def _begin(record: ServingRecord, found: StoredServing | None, first: ServingState) -> None:
+    try:
+        if found is None:
+            record.begin(first)
+        else:  # of an index elsewhere that had no other generation either
+            number = found.state.number + 1
+            record.replace(found, first.model_copy(update={"number": number}))
+    except Conflict:
+        return  # another process was faster
+
+
+def _first(
+    generations: Generations[VectorIndex], settings: Settings, models: OpenModels, clock: Clock
+) -> ServingState:
+    """The generation that the index serves, made from the settings where there is none."""
+    embedder, now = models.embedder(None), clock.now()
+    known = KnownGeneration(
+        name=serving_name(generations, generation_spec(settings, embedder)),
+        model=models.named,
+        model_digest=embedder.digest,
+        group=settings.worker.group,
+        stage=GenerationStage.READY,
+        made_at=now,
+    )
+    return ServingState.first(known, now)
+
+
+def _refuse_other_settings(
+    state: ServingState,
+    generations: Generations[VectorIndex],
+    settings: Settings,
+    models: OpenModels,
+) -> None:
+    """What the settings made must be opened with the settings that made it."""
+    for known in state.generations:
+        if known.model is None:
+            stored = generations.spec(known.name)
+            if stored is not None:
+                check_same_space(stored, generation_spec(settings, models.embedder(None)))

@@ -1,0 +1,168 @@
+"""Two generations of one deployment in memory, whose models are told apart by their vectors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.engine.clock import SystemClock
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.framing import Framing
+from sightline.engine.health import Health
+from sightline.engine.metrics import Metrics
+from sightline.engine.object_store.memory import MemoryObjectStore
+from sightline.engine.serving.open_indexes import OpenIndexes
+from sightline.engine.serving.pairs import ServingPairs
+from sightline.engine.serving.record import (
+    GenerationStage,
+    KnownGeneration,
+    Serves,
+    ServingRecord,
+    ServingState,
+)
+from sightline.engine.settings import RolloutSettings, Settings, WorkerSettings
+from sightline.engine.vector_index.memory.index import MemoryGenerations
+from sightline.infra.wiring.generations import GenerationWorkers
+from sightline.infra.wiring.serving import FedGroups, Serving, open_pair
+from sightline.producers.images.publisher import ImagePublisher
+from sightline.schemas.topics import IMAGES_INDEXED
+from tests.api_parts import GridEmbedder, spec_of
+
+if TYPE_CHECKING:
+    from sightline.infra.wiring.models import OpenModels
+    from sightline.infra.wiring.node import Node
+
+BUCKET, INDEX = "sightline", "sightline"
+CLICKS = f"clicks@{'a' * 64}"
+
+
+class TurnedEmbedder(GridEmbedder):
+    """Another model: other crops, and every vector turned, so that no two spaces agree."""
+
+    digest = "turned"
+    framing = Framing(48)
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `Embedder.embed`."""
+        return np.ascontiguousarray(np.roll(super().embed(crops), 7, axis=1) * SIGNS)
+
+
+SIGNS = np.where(np.arange(GridEmbedder.dimensions) % 2, -1, 1).astype(np.float32)
+
+
+class TwoModels:
+    """What opens models in tests: the settings' and one of the registry."""
+
+    def __init__(self) -> None:
+        self.of = {None: GridEmbedder(), CLICKS: TurnedEmbedder()}
+
+    def embedder(self, reference: str | None) -> GridEmbedder:
+        """See `OpenModels.embedder`."""
+        return self.of[reference]
+
+
+class Deployment:
+    """Log, store, record and generations; workers run while a block says so."""
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker(partitions=1)
+        self.producer = MemoryEventProducer(self.broker)
+        self.store = MemoryObjectStore(BUCKET)
+        self.clock = SystemClock()
+        self.metrics = Metrics()
+        self.health = Health(self.clock)
+        self.publisher = ImagePublisher(
+            self.producer, self.store, bucket=BUCKET, source="/test", clock=self.clock
+        )
+        self.generations = MemoryGenerations()
+        self.record = ServingRecord(self.store, BUCKET, INDEX)
+        self.models = TwoModels()
+        first = self.known("g1", None)
+        self.generations.create(spec_of(self.models.of[None]))
+        self.generations.switch("g1")
+        self.record.begin(
+            ServingState.first(
+                first.model_copy(update={"stage": GenerationStage.READY}), self.clock.now()
+            )
+        )
+        self.indexes = OpenIndexes(self.generations)
+        stored = self.record.read()
+        models = cast("OpenModels", self.models)
+        opened = open_pair(self.indexes, models, stored.state, stored.state.serves)
+        self.serving = Serving(
+            record=self.record,
+            indexes=self.indexes,
+            models=models,
+            pairs=ServingPairs(opened),
+            opened_for=stored,
+            fed=FedGroups(stored.state),
+        )
+
+    def known(self, name: str, model: str | None) -> KnownGeneration:
+        """A generation as it is made."""
+        return KnownGeneration(
+            name=name,
+            model=model,
+            model_digest=self.models.of[model].digest,
+            group=f"index-{name}",
+            stage=GenerationStage.FILLING,
+            made_at=self.clock.now(),
+        )
+
+    def make_second(self) -> None:
+        """A generation of the other model, which is to be filled from the start of the log."""
+        self.generations.create(replace(spec_of(self.models.of[CLICKS]), name="g2"))
+        new = self.known("g2", CLICKS)
+        self.record.change(lambda s: s.with_generation(new, self.clock.now(), "made"))
+
+    def switch(self, to: Serves) -> None:
+        """Let another generation serve, which is ready."""
+        self.record.change(lambda s: s.switched(to, self.clock.now(), "better"))
+
+    def node(self) -> Node:
+        """What the workers take of a node."""
+        parts: dict[str, Any] = {
+            "settings": Settings(
+                rollout=RolloutSettings(look_every_s=0.02),
+                worker=WorkerSettings(commit_interval_s=0.05),
+            ),
+            "serving": self.serving,
+            "consumer": lambda group: MemoryEventConsumer(self.broker, group=group),
+            "worker_producer": self.producer,
+            "producer": self.producer,
+            "store": self.store,
+            "clock": self.clock,
+            "metrics": self.metrics,
+            "health": self.health,
+        }
+        return cast("Node", SimpleNamespace(**parts))
+
+    @contextmanager
+    def working(self) -> Iterator[GenerationWorkers]:
+        """Workers that follow the record until the block ends."""
+        workers, stop = GenerationWorkers(self.node()), threading.Event()
+        thread = threading.Thread(target=workers.run, args=(stop,))
+        thread.start()
+        try:
+            yield workers
+        finally:
+            stop.set()
+            thread.join()
+
+    def listed(self, name: str) -> int:
+        """How many images a generation can show."""
+        with self.indexes.held(name) as index:
+            return index.count(listed_only=True)
+
+    def told(self) -> list[bytes]:
+        """What platforms were told became of images."""
+        return [message.value or b"" for message in self.broker.records(IMAGES_INDEXED.name)]

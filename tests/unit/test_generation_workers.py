@@ -1,0 +1,158 @@
+"""Every generation is fed, only what serves is heard, and dropping leaves nothing behind."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from sightline.engine.errors import IndexOwned
+from sightline.engine.metrics import Metrics
+from sightline.engine.serving.record import Serves
+from sightline.infra.wiring.generations import GenerationWorkers
+from sightline.infra.wiring.voice import HANDED_OVER, GenerationMetrics, Voice
+from sightline.schemas.fields import Visibility
+from sightline.schemas.indexed import Lane
+from sightline.schemas.registry import decode
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION, INTERACTIONS
+from tests.api_parts import picture
+from tests.generation_parts import Deployment
+from tests.indexed_images import NOON
+from tests.unit.test_serving_record import known, with_ready
+from tests.waiting import eventually
+
+G2 = Serves(generation="g2")
+
+
+def upload(place: Deployment, *image_ids: str) -> None:
+    """Publish public pictures, each its own."""
+    for image_id in image_ids:
+        place.publisher.upload(
+            picture(sum(image_id.encode())),
+            image_id=image_id,
+            version=1,
+            visibility=Visibility.PUBLIC,
+        )
+
+
+def teller(place: Deployment, image_id: str) -> set[str]:
+    """Which generations told what became of an image."""
+    events = [decode(value).data for value in place.told()]
+    return {event.generation for event in events if event.image_id == image_id}
+
+
+def test_a_generation_is_filled_beside_the_one_that_serves_and_takes_over() -> None:
+    """From the log's start, without a word; after the switch it speaks, and both are fed."""
+    place = Deployment()
+    upload(place, "a", "b")
+    with place.working():
+        eventually(lambda: place.listed("g1") == 2)
+        place.make_second()
+        eventually(lambda: place.listed("g2") == 2)
+        assert teller(place, "a") | teller(place, "b") == {"g1"}
+        now = place.clock.now
+        place.record.change(lambda s: s.made_ready("g2", now(), "proven"))
+        place.switch(G2)
+        eventually(lambda: place.generations.current() == "g2")
+        upload(place, "c")
+        eventually(lambda: "g2" in teller(place, "c"))
+        eventually(lambda: place.listed("g1") == 3)
+        place.record.change(lambda s: s.rolled_back(now(), "worse"))
+        eventually(lambda: place.generations.current() == "g1")
+        upload(place, "d")
+        eventually(lambda: "g1" in teller(place, "d"))
+    vector = {name: place.generations.open(name).get(["d"], vectors=True) for name in ("g1", "g2")}
+    one, other = vector["g1"]["d"].vector, vector["g2"]["d"].vector
+    assert one is not None
+    assert other is not None
+    assert abs(float(one @ other)) < 0.9, "each was embedded by its own model"
+
+
+def test_a_dropped_generation_is_removed_and_fed_no_longer() -> None:
+    """Index, worker and record: nothing of it is left, and the serving one goes on."""
+    place = Deployment()
+    with place.working():
+        place.make_second()
+        eventually(lambda: place.serving.fed.of(IMAGES.name) == ["index-g1-live", "index-g2-live"])
+        place.record.change(lambda s: s.dropped("g2", place.clock.now(), timedelta()))
+        eventually(lambda: place.record.read().state.dropping == ())
+        assert place.generations.names() == ["g1"]
+        assert place.serving.fed.of(IMAGES.name) == ["index-g1-live"]
+        upload(place, "a")
+        eventually(lambda: place.listed("g1") == 1)
+    assert place.indexes.names() == ["g1"], "held by the pair that serves"
+
+
+def test_one_that_cannot_be_opened_keeps_no_other_from_being_fed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It serves nobody: it is told, waited for by nobody, and tried again later."""
+    place = Deployment()
+    opens = place.generations.open
+
+    def owned(name: str) -> object:
+        if name == "g2":
+            raise IndexOwned("in use by process 7")
+        return opens(name)
+
+    monkeypatch.setattr(place.generations, "open", owned)
+    place.make_second()
+    with place.working():
+        eventually(lambda: "g2 is not fed for now: in use by process 7" in caplog.text)
+        eventually(lambda: place.serving.fed.of(IMAGES.name) == ["index-g1-live"])
+        upload(place, "a")
+        eventually(lambda: place.listed("g1") == 1)
+
+
+def test_what_serves_and_cannot_be_fed_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ever: whoever runs it must know."""
+    place = Deployment()
+    place.serving.pairs.close()
+
+    def owned(name: str) -> object:
+        raise IndexOwned(f"{name} is in use")
+
+    monkeypatch.setattr(place.generations, "open", owned)
+    with pytest.raises(IndexOwned, match="g1 is in use"):
+        GenerationWorkers(place.node()).run(threading.Event())
+
+
+def test_who_is_left_tells_of_what_came_before() -> None:
+    """The next one may have applied it before it served, and told nobody."""
+    state = with_ready()
+    old, new = Voice("g-1", state), Voice("g-2", state)
+    assert (old.tells(NOON), new.tells(NOON)) == (True, False)
+    after = state.switched(Serves(generation="g-2"), NOON, "on")
+    old.follow(after)
+    new.follow(after)
+    assert new.tells(NOON + timedelta(days=1))
+    assert old.tells(NOON + HANDED_OVER - timedelta(seconds=1))
+    assert not old.tells(NOON + HANDED_OVER)
+    assert (old.serves, new.serves) == (False, True)
+
+
+def test_freshness_is_that_of_what_serves() -> None:
+    """What a silent generation measures of itself is nobody's freshness; its work is counted."""
+    process = Metrics()
+    voice = Voice("g-2", with_ready())
+    metrics = GenerationMetrics(process, voice)
+    for _ in range(2):
+        metrics.freshness.labels(Lane.LIVE).observe(1)
+        metrics.embeddings.labels("made").inc()
+        voice.follow(with_ready().switched(Serves(generation="g-2"), NOON, "on"))
+    sample = process.registry.get_sample_value
+    assert sample("sightline_freshness_seconds_count", {"lane": "live"}) == 1
+    assert sample("sightline_embeddings_total", {"result": "made"}) == 2
+
+
+def test_the_groups_of_a_topic_are_those_of_its_lane() -> None:
+    """Other topics have none: they are not bounded by the index."""
+    place = Deployment()
+    fed = place.serving.fed
+    assert fed.of(IMAGES_BACKFILL.name) == ["index-g1-backfill"]
+    assert fed.of(IMAGES_MODERATION.name) == ["index-g1-moderation"]
+    assert fed.of(INTERACTIONS.name) == []
+    state = place.record.read().state.with_generation(known("g2"), NOON, "made")
+    fed.follow(state, away=["g1", "g2"])
+    assert fed.of(IMAGES_BACKFILL.name) == ["index-g1-backfill"], "it serves: it must keep up"
