@@ -1,0 +1,77 @@
+"""Commands on what serves: `generations list`, `generations drop`, `switch`, `rollback`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sightline.engine.settings import load_settings
+
+if TYPE_CHECKING:
+    from sightline.engine.serving.record import ServingState
+    from sightline.infra.commands.rollout import Rollout
+
+app = typer.Typer()
+generations = typer.Typer(no_args_is_help=True, help="List and drop generations of the index.")
+app.add_typer(generations, name="generations")
+
+GenerationArgument = Annotated[
+    str, typer.Argument(metavar="GENERATION", help="Its name (`sightline generations list`).")
+]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why, for those who look later.")
+]
+
+
+@generations.command("list")
+def list_generations() -> None:
+    """List the generations, and which one serves. Each is fed until it is dropped."""
+    from rich.console import Console  # noqa: PLC0415 - heavy
+
+    from sightline.infra.commands.rollout import Rollout  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.generations_table import (  # noqa: PLC0415 - heavy
+        generation_lines,
+    )
+
+    with Rollout.open(load_settings()) as rollout:
+        state = rollout.state()
+    for line in generation_lines(state):
+        Console().print(line, markup=False, soft_wrap=True)
+
+
+@generations.command()
+def drop(generation: GenerationArgument) -> None:
+    """Remove a generation that serves nobody. One that served is kept for its grace time."""
+    from sightline.infra.commands.rollout import Rollout  # noqa: PLC0415 - heavy
+
+    with Rollout.open(load_settings()) as rollout:
+        rollout.drop(generation)
+    typer.echo(f"dropped {generation}: a process with the index removes it")
+
+
+@app.command()
+def switch(generation: GenerationArgument, reason: ReasonOption = "by command") -> None:
+    """Let a generation serve that is ready, in every process. Searches go on meanwhile."""
+    from sightline.engine.serving.record import Serves  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.rollout import Rollout  # noqa: PLC0415 - heavy
+
+    with Rollout.open(load_settings()) as rollout:
+        _done(rollout, rollout.switch(Serves(generation=generation), reason))
+
+
+@app.command()
+def rollback(reason: ReasonOption = "by command") -> None:
+    """Let serve again what served before. An experiment that runs ends."""
+    from sightline.infra.commands.rollout import Rollout  # noqa: PLC0415 - heavy
+
+    with Rollout.open(load_settings()) as rollout:
+        _done(rollout, rollout.rollback(reason))
+
+
+def _done(rollout: Rollout, state: ServingState) -> None:
+    model = state.model_of(state.serves) or "the model that the settings name"
+    typer.echo(f"generation {state.serves.generation} serves, of {model} (number {state.number})")
+    untold = rollout.tell()
+    if untold is not None:
+        typer.echo(f"models.v1 is told by the next process that runs: {untold}", err=True)

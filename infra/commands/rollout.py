@@ -1,0 +1,96 @@
+"""What the commands on generations do: each is one step of the record, told to the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from sightline.engine.clock import SystemClock
+from sightline.engine.connecting.connections import open_log_producer
+from sightline.engine.errors import RefusedToStart, TransientError
+from sightline.engine.serving.record import Serves, ServingRecord, ServingState
+from sightline.engine.serving.telling import tell
+from sightline.infra.commands.label_store import opened_store
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import Clock
+    from sightline.engine.settings import Settings
+
+
+class Rollout:
+    """Changes what serves in one deployment; its processes follow by themselves.
+
+    Args:
+        settings: of the deployment, in either mode.
+        record: what serves there.
+        clock: stamps the steps.
+    """
+
+    def __init__(self, settings: Settings, record: ServingRecord, clock: Clock) -> None:
+        self._settings = settings
+        self.record = record
+        self._clock = clock
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator[Self]:
+        """With the object store of the settings, which is closed afterwards.
+
+        Raises:
+            RefusedToStart: the store is a directory that no process has made yet.
+        """
+        with opened_store(settings) as store:
+            record = ServingRecord(store, settings.store.bucket, settings.index.collection_prefix)
+            yield cls(settings, record, SystemClock())
+
+    def state(self) -> ServingState:
+        """What serves, and what may.
+
+        Raises:
+            NotFound: nothing ever served.
+            Unreadable, PartUnavailable: as `ServingRecord.read`.
+        """
+        return self.record.read().state
+
+    def switch(self, to: Serves, reason: str) -> ServingState:
+        """Let something else serve, in every process.
+
+        Raises:
+            Conflict: it is not ready, or serves already, or an experiment runs.
+            NotFound, Unreadable, PartUnavailable: as `state`.
+        """
+        return self.record.change(lambda state: state.switched(to, self._clock.now(), reason))
+
+    def rollback(self, reason: str) -> ServingState:
+        """Let serve again what served before; an experiment ends.
+
+        Raises:
+            Conflict: nothing served before.
+            NotFound, Unreadable, PartUnavailable: as `state`.
+        """
+        return self.record.change(lambda state: state.rolled_back(self._clock.now(), reason))
+
+    def drop(self, name: str) -> None:
+        """Forget a generation that serves nobody; a process with the index removes it.
+
+        Raises:
+            Conflict: it serves, or did within its grace.
+            NotFound, Unreadable, PartUnavailable: as `state`.
+        """
+        grace = timedelta(days=self._settings.rollout.grace_days)
+        self.record.change(lambda state: state.dropped(name, self._clock.now(), grace))
+
+    def tell(self) -> str | None:
+        """Tell the log of the last step; why it could not be told, or None.
+
+        A process that feeds the index tells what stays untold.
+        """
+        timeout_s = self._settings.kafka.delivery_timeout_s
+        try:
+            with closing(open_log_producer(self._settings)) as producer:
+                tell(self.record, producer, timeout_s=timeout_s)
+        except (RefusedToStart, TransientError) as error:
+            return str(error)
+        return None

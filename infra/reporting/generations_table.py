@@ -1,0 +1,31 @@
+"""The state of what serves in, the lines of `sightline generations list` out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sightline.engine.serving.record import KnownGeneration, ServingState
+
+
+def generation_lines(state: ServingState) -> Iterator[str]:
+    """One line for each generation, then what would serve after a rollback."""
+    for known in state.generations:
+        yield _line(state, known)
+    yield from (f"{name}  dropped, not removed yet" for name in state.dropping)
+    if state.experiment is not None:
+        share = f"{state.experiment.share:.0%}"
+        treatment = state.experiment.treatment.generation
+        yield f"experiment {state.experiment.name}: {share} of the actors get {treatment}"
+    way_back = state.before[0].generation if state.before else "nothing: there is no way back"
+    yield f"number {state.number} since {state.changed_at:%Y-%m-%d %H:%M}: {state.reason}"
+    yield f"a rollback leads to {way_back}"
+
+
+def _line(state: ServingState, known: KnownGeneration) -> str:
+    stage = "serves" if known.name == state.serves.generation else str(known.stage)
+    model = known.model or f"the settings' model {known.model_digest[:16]}"
+    when = f"made {known.made_at:%Y-%m-%d %H:%M}"
+    left = "" if known.retired_at is None else f", left {known.retired_at:%Y-%m-%d %H:%M}"
+    return f"{known.name}  {stage}  {model}  groups {known.group}-*  {when}{left}"

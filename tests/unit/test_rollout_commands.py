@@ -1,0 +1,128 @@
+"""What the commands on what serves do, say and tell the log."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sightline.engine.clock import ManualClock
+from sightline.engine.errors import Conflict, PartUnavailable
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.object_store.memory import MemoryObjectStore
+from sightline.engine.serving.record import Serves, ServingRecord, ServingState
+from sightline.engine.serving.telling import event_of, tell
+from sightline.engine.settings import RolloutSettings, Settings
+from sightline.infra.commands.rollout import Rollout
+from sightline.infra.reporting.generations_table import generation_lines
+from sightline.schemas.models import ModelPromoted, ModelRolledBack
+from sightline.schemas.registry import decode
+from sightline.schemas.topics import MODELS
+from tests.indexed_images import NOON
+from tests.unit.test_serving_record import CLICKS, with_ready
+
+BUCKET = "sightline"
+OLDER = f"clicks@{'b' * 64}"
+G2 = Serves(generation="g-2")
+
+
+def place(state: ServingState, **settings: float) -> Rollout:
+    """The commands over a record in memory."""
+    record = ServingRecord(MemoryObjectStore(BUCKET), BUCKET, "sightline")
+    record.begin(state)
+    wanted = Settings(rollout=RolloutSettings.model_validate(settings))
+    return Rollout(wanted, record, ManualClock(NOON))
+
+
+def of_models(first: str | None, second: str | None) -> ServingState:
+    """Two ready generations, of these models of the registry."""
+    state = with_ready()
+    models = {"g-1": first, "g-2": second}
+    changed = (one.model_copy(update={"model": models[one.name]}) for one in state.generations)
+    return state.model_copy(update={"generations": tuple(changed)})
+
+
+def test_a_switch_and_a_rollback_are_told_as_events() -> None:
+    """With the model that came, the one that went, and why; each once, however often it is told."""
+    rollout, broker = place(of_models(OLDER, CLICKS)), MemoryBroker(partitions=1)
+    producer = MemoryEventProducer(broker)
+    rollout.switch(G2, "better")
+    for _ in range(2):
+        tell(rollout.record, producer, timeout_s=5)
+    rollout.rollback("fewer clicks")
+    tell(rollout.record, producer, timeout_s=5)
+    messages = broker.records(MODELS.name)
+    on, back = (decode(message.value or b"").data for message in messages)
+    assert [message.key_text for message in messages] == ["clicks", "clicks"]
+    assert on == ModelPromoted(
+        name="clicks", digest="a" * 64, generation="g-2", replaced="b" * 64, promoted_at=NOON
+    )
+    assert back == ModelRolledBack(
+        name="clicks",
+        digest="a" * 64,
+        restored="b" * 64,
+        generation="g-1",
+        reason="fewer clicks",
+        rolled_back_at=NOON,
+    )
+    assert not rollout.state().untold
+
+
+def test_what_the_log_does_not_take_stays_untold() -> None:
+    """Somebody else finds it so, and the event is the same one."""
+    rollout, broker = place(of_models(None, CLICKS)), MemoryBroker(partitions=1)
+    state = rollout.switch(G2, "better")
+    broker.down = True
+    with pytest.raises(PartUnavailable):
+        tell(rollout.record, MemoryEventProducer(broker), timeout_s=5)
+    assert rollout.state().untold
+    first, again = event_of(state), event_of(rollout.state())
+    assert first is not None
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    ("models", "on", "back"),
+    [
+        ((None, CLICKS), ModelPromoted, ModelRolledBack),
+        ((CLICKS, None), ModelRolledBack, ModelPromoted),
+        ((None, None), None, None),
+    ],
+)
+def test_each_step_says_what_became_of_a_registered_model(
+    models: tuple[str | None, str | None], on: type | None, back: type | None
+) -> None:
+    """What the settings name has no name in the registry, and so no event of its own."""
+    rollout = place(of_models(*models))
+    steps = [event_of(rollout.switch(G2, "on")), event_of(rollout.rollback("back"))]
+    assert [None if event is None else type(event.data) for event in steps] == [on, back]
+
+
+def test_a_generation_is_kept_for_its_grace() -> None:
+    """As long as `rollout.grace_days` say; the list tells what serves and where the way leads."""
+    rollout = place(with_ready(), grace_days=2)
+    rollout.switch(G2, "better")
+    told = "\n".join(generation_lines(rollout.state()))
+    assert "g-2  serves" in told
+    assert "g-1  retired" in told
+    assert "a rollback leads to g-1" in told
+    with pytest.raises(Conflict, match="kept for a way back"):
+        rollout.drop("g-1")
+    later = Rollout(
+        Settings(rollout=RolloutSettings(grace_days=2)),
+        rollout.record,
+        ManualClock(NOON + timedelta(days=2)),
+    )
+    later.drop("g-1")
+    told = "\n".join(generation_lines(rollout.state()))
+    assert "g-1  dropped, not removed yet" in told
+    assert "there is no way back" in told
+
+
+def test_telling_without_a_log_says_so() -> None:
+    """The step is made all the same: nothing runs here."""
+    rollout = place(with_ready())
+    rollout.switch(G2, "better")
+    assert "nothing runs" in (rollout.tell() or "")
+    assert rollout.state().serves == G2
