@@ -20,6 +20,7 @@ NAMES = (
     "hiding",
     "recall",
     "memory",
+    "reprojection",
     "label_join",
     "training",
     "training_unclicked",

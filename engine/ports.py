@@ -288,8 +288,11 @@ class VectorIndex(Protocol):
         Atomic per image, idempotent, safe against concurrent writers of the same image. Several
         entries for one image in a call end in the highest. When it returns, `search` shows the
         effect; `flush` makes it durable. The operator's decision about an image stays as it is.
+        Vector and features are part of the write: what is written without them has none after it.
 
         Raises:
+            ValueError: a vector is not finite and unit, or features are not as the generation keeps
+                them; nothing was written.
             PartUnavailable: it may be half applied; repeat it whole.
         """
 
@@ -325,13 +328,19 @@ class VectorIndex(Protocol):
         """Every stored decision once, in no particular order. Raises `PartUnavailable`."""
 
     def get(
-        self, image_ids: Collection[str], *, vectors: bool = False, sight: Sight | None = None
+        self,
+        image_ids: Collection[str],
+        *,
+        vectors: bool = False,
+        features: bool = False,
+        sight: Sight | None = None,
     ) -> dict[str, IndexedImage]:
         """Those of the images that are stored; unknown ids are absent.
 
         Args:
             image_ids: the images.
             vectors: whether they come with their vectors.
+            features: whether they come with their features, where the generation keeps any.
             sight: what the read itself may find, so that what is hidden costs exactly what an
                 unknown id costs; None: every image, whatever its visibility, and one that cannot
                 be read as `unreadable`.
@@ -366,8 +375,16 @@ class VectorIndex(Protocol):
         Of equal times any may come first. Raises `PartUnavailable`.
         """
 
-    def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
-        """Every readable image once, in no particular order. Raises `PartUnavailable`."""
+    def scan(
+        self, *, vectors: bool = False, features: bool = False, batch: int = 1_000
+    ) -> Iterator[IndexedImage]:
+        """Every readable image once, in no particular order. Raises `PartUnavailable`.
+
+        Args:
+            vectors: whether they come with their vectors.
+            features: whether they come with their features, where the generation keeps any.
+            batch: images to one read.
+        """
 
     def count(self, *, listed_only: bool = False) -> int:
         """How many images are stored, or only those that a search can return."""
@@ -394,6 +411,18 @@ class Embedder(Protocol):
         """Names the vector space: weights, projection, preprocess, precision and runtime."""
 
     @property
+    def features_digest(self) -> str:
+        """Names what `features` gives: the digest's parts without the projection.
+
+        Two models of one features digest differ in their projections only: what one of them kept
+        of an image can be projected by the other.
+        """
+
+    @property
+    def feature_count(self) -> int:
+        """How many numbers the network gives of a picture, before the projection."""
+
+    @property
     def dimensions(self) -> int:
         """How many numbers a vector of this model has."""
 
@@ -409,8 +438,28 @@ class Embedder(Protocol):
     def batched(self) -> bool:
         """Whether several images at once cost less than one after the other."""
 
+    def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What the network sees: the same crop gives the same row whatever it is batched with.
+
+        Args:
+            crops: uint8 (n, size, size, 3), RGB, as `framing` says.
+
+        Returns:
+            float32 (n, feature_count).
+        """
+
+    def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features to vectors: row by row, so that batching changes no bit.
+
+        Args:
+            features: float32 (n, feature_count).
+
+        Returns:
+            float32 (n, dimensions), each row of L2 norm 1.
+        """
+
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embed a batch; the same crop gives the same vector whatever it is batched with.
+        """Embed a batch, `project(features(crops))`, which never depends on the batch.
 
         Args:
             crops: uint8 (n, size, size, 3), RGB, as `framing` says.

@@ -240,6 +240,8 @@ class IndexedImage:
     unreadable: bool = False
     """Whether what is stored cannot be read: only id, version and fence are true of it."""
     vector: NDArray[np.float32] | None = None
+    features: NDArray[np.uint8] | None = None
+    """What the network saw, as `vector_index/packed_features.py` packs it: bytes."""
 
     @property
     def image_id(self) -> str:
@@ -302,6 +304,12 @@ class GenerationSpec:
     dimensions: int
     distance: str = "cosine"
     quantisation: str = "int8"
+    features_digest: str | None = None
+    """Names the features that are kept beside the vectors; None: none are, nor in what follows."""
+    features: int | None = None
+    """How many numbers there are of an image."""
+    feature_bits: int | None = None
+    """How many bits are kept of each: 4, 8 or 16."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,17 +62,27 @@ class GridEmbedder:
     """Means of a grid of cells, per channel: alike pictures, alike vectors; no model."""
 
     digest = "grid"
-    dimensions = GRID * GRID * 3
+    features_digest = "grid means"
+    feature_count = dimensions = GRID * GRID * 3
     framing = Framing(32)
     runtime = "numpy"
     batched = True
 
-    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See `Embedder.embed`."""
+    def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `Embedder.features`."""
         cell = self.framing.size // GRID
         cells = crops.reshape(len(crops), GRID, cell, GRID, cell, 3).mean(axis=(2, 4))
         flat = cells.reshape(len(crops), -1).astype(np.float32) + 1.0
-        return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True), np.float32)
+        return np.asarray(flat, np.float32)
+
+    def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Embedder.project`."""
+        unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+        return np.asarray(unit, np.float32)
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `Embedder.embed`."""
+        return self.project(self.features(crops))
 
 
 def picture(seed: int, *, size: tuple[int, int] = (96, 72), kind: str = "JPEG") -> bytes:

@@ -76,6 +76,7 @@ def image(  # every argument has a default: a test names only what it is about
     tags: tuple[str, ...] = (),
     owner_id: str | None = None,
     vector: NDArray[np.float32] | None = None,
+    features: NDArray[np.uint8] | None = None,
     winner: WinnerLocation | None = None,
 ) -> IndexedImage:
     """An image as the worker would hand it to the index."""
@@ -101,6 +102,7 @@ def image(  # every argument has a default: a test names only what it is about
         width=None if bare else 640,
         height=None if bare else 480,
         vector=None if bare else made,
+        features=None if bare else features,
     )
     if stage is ImageStage.PROVISIONAL and built.outcome is Outcome.INDEXED:
         return replace(built, outcome=Outcome.HIDDEN)
@@ -145,13 +147,20 @@ def query(
 
 def same_image(one: IndexedImage, other: IndexedImage) -> bool:
     """Whether all fields are equal, vectors within float32 rounding."""
-    if (one.vector is None) != (other.vector is None):
-        return False
-    if one.vector is not None and other.vector is not None:
-        close = bool(np.allclose(one.vector, other.vector, atol=1e-6))
-    else:
-        close = True
-    return close and replace(one, vector=None) == replace(other, vector=None)
+    fields, others = (replace(each, vector=None, features=None) for each in (one, other))
+    return (
+        fields == others
+        and _close(one.vector, other.vector, within=1e-6)
+        and _close(one.features, other.features, within=0)
+    )
+
+
+def _close(
+    one: NDArray[np.generic] | None, other: NDArray[np.generic] | None, *, within: float
+) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.dtype == other.dtype and bool(np.allclose(one, other, rtol=0, atol=within))
 
 
 def decision(

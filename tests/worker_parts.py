@@ -30,7 +30,13 @@ from sightline.schemas.topics import TOPICS
 DIMENSIONS = 8
 SIZE = 4
 SPEC = GenerationSpec(
-    name="g1", model_digest="tiny", preprocess_digest="tiny", dimensions=DIMENSIONS
+    name="g1",
+    model_digest="tiny",
+    preprocess_digest="tiny",
+    dimensions=DIMENSIONS,
+    features_digest="tiny features",
+    features=DIMENSIONS,
+    feature_bits=8,
 )
 
 
@@ -100,6 +106,8 @@ class TinyEmbedder:
     """A vector from the crop's own bytes, counting what it was asked for."""
 
     digest = SPEC.model_digest
+    features_digest = "tiny features"
+    feature_count = DIMENSIONS
     dimensions = DIMENSIONS
     framing = Framing(SIZE)
     runtime = "tiny"
@@ -108,12 +116,19 @@ class TinyEmbedder:
     def __init__(self) -> None:
         self.embedded = 0
 
+    def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `Embedder.features`."""
+        self.embedded += len(crops)
+        return crops.reshape(len(crops), -1)[:, :DIMENSIONS].astype(np.float32) + np.float32(1)
+
+    def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Embedder.project`."""
+        unit: NDArray[np.float32] = features / np.linalg.norm(features, axis=1, keepdims=True)
+        return unit
+
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Embedder.embed`."""
-        self.embedded += len(crops)
-        rows = crops.reshape(len(crops), -1)[:, :DIMENSIONS].astype(np.float32) + 1.0
-        unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        return unit
+        return self.project(self.features(crops))
 
 
 @dataclass(frozen=True)

@@ -82,13 +82,28 @@ class ProjectingEmbedder:
         self._runtime = runtime
         self._projection = projection
         self._digest = source.digest(precision=runtime.precision, runtime=runtime.name)
+        self._features_digest = source.features_digest(
+            precision=runtime.precision, runtime=runtime.name
+        )
         size = source.framing.size
-        self._dimensions: int = self.embed(np.zeros((1, size, size, 3), np.uint8)).shape[1]
+        features = self.features(np.zeros((1, size, size, 3), np.uint8))
+        self._feature_count: int = features.shape[1]
+        self._dimensions: int = self.project(features).shape[1]
 
     @property
     def digest(self) -> str:
         """Names the vector space: weights, projection, preprocess, precision and runtime."""
         return self._digest
+
+    @property
+    def features_digest(self) -> str:
+        """Names what the features are: all of `digest` but the projection."""
+        return self._features_digest
+
+    @property
+    def feature_count(self) -> int:
+        """See `Embedder.feature_count`."""
+        return self._feature_count
 
     @property
     def dimensions(self) -> int:
@@ -106,6 +121,11 @@ class ProjectingEmbedder:
         return self._runtime.name
 
     @property
+    def projection(self) -> Projection | None:
+        """What `project` multiplies by before it makes rows unit; None: by nothing."""
+        return self._projection
+
+    @property
     def precision(self) -> str:
         """`fp32` or `bf16`: what the settings' `auto` became on this machine."""
         return self._runtime.precision
@@ -115,8 +135,8 @@ class ProjectingEmbedder:
         """Whether several images at once cost less than one after the other."""
         return self._runtime.batched
 
-    def embed(self, crops: NDArray[np.uint8]) -> Features:
-        """uint8 (n, size, size, 3) RGB, as `framing` says, to float32 (n, dimensions) of L2 norm 1.
+    def features(self, crops: NDArray[np.uint8]) -> Features:
+        """uint8 (n, size, size, 3) RGB, as `framing` says, to float32 (n, feature_count).
 
         Raises:
             ValueError: crops of another shape or type.
@@ -124,9 +144,23 @@ class ProjectingEmbedder:
         size = self._source.framing.size
         if crops.dtype != np.uint8 or crops.shape[1:] != (size, size, 3):
             raise ValueError(f"crops must be uint8 (n, {size}, {size}, 3), not {crops.shape}")
-        vectors = self._runtime.features(crops)
-        if self._projection is not None:
-            vectors = self._projection(vectors)
-        norms = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
-        unit: Features = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
-        return unit
+        return self._runtime.features(crops)
+
+    def project(self, features: Features) -> Features:
+        """float32 (n, feature_count) to float32 (n, dimensions) of L2 norm 1."""
+        return unit_rows(features if self._projection is None else self._projection(features))
+
+    def embed(self, crops: NDArray[np.uint8]) -> Features:
+        """uint8 (n, size, size, 3) RGB, as `framing` says, to float32 (n, dimensions) of L2 norm 1.
+
+        Raises:
+            ValueError: crops of another shape or type.
+        """
+        return self.project(self.features(crops))
+
+
+def unit_rows(rows: Features) -> Features:
+    """Each row divided by its L2 norm; a row of zeros stays one."""
+    norms = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
+    unit: Features = rows / np.maximum(norms, np.finfo(np.float32).tiny)
+    return unit

@@ -52,18 +52,27 @@ class ModelSource:
 
     def digest(self, *, precision: str, runtime: str) -> str:
         """Names the vector space (docs/adr/0007): lower hex SHA-256."""
+        parts = self._network_parts(precision=precision, runtime=runtime)
+        return _hash_of(parts | {"projection": self.projection_id})
+
+    def features_digest(self, *, precision: str, runtime: str) -> str:
+        """Names what the network gives before the projection (docs/adr/0025): lower hex SHA-256."""
+        return _hash_of(self._network_parts(precision=precision, runtime=runtime))
+
+    def _network_parts(self, *, precision: str, runtime: str) -> dict[str, object]:
         parts: dict[str, object] = {
             "model": self.model,
             "weights": self.weights_id,
-            "projection": self.projection_id,
             "preprocess": self.framing.digest,
             "normalisation": [self.normalisation.mean, self.normalisation.std],
             "precision": precision,
             "runtime": runtime,
         }
-        if self.encoder is not None:
-            parts["encoder"] = asdict(self.encoder)
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return parts if self.encoder is None else parts | {"encoder": asdict(self.encoder)}
+
+
+def _hash_of(parts: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def model_source(settings: EmbedderSettings) -> ModelSource:

@@ -71,11 +71,16 @@ class CurrentIndex:
             yield from pair.index.scan_decisions(batch=batch)
 
     def get(
-        self, image_ids: Collection[str], *, vectors: bool = False, sight: Sight | None = None
+        self,
+        image_ids: Collection[str],
+        *,
+        vectors: bool = False,
+        features: bool = False,
+        sight: Sight | None = None,
     ) -> dict[str, IndexedImage]:
         """See `VectorIndex.get`."""
         with self._taken() as pair:
-            return pair.index.get(image_ids, vectors=vectors, sight=sight)
+            return pair.index.get(image_ids, vectors=vectors, features=features, sight=sight)
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """See `VectorIndex.search`."""
@@ -92,10 +97,12 @@ class CurrentIndex:
         with self._taken() as pair:
             return pair.index.earliest(cluster, tags, limit)
 
-    def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
+    def scan(
+        self, *, vectors: bool = False, features: bool = False, batch: int = 1_000
+    ) -> Iterator[IndexedImage]:
         """See `VectorIndex.scan`; of the generation that serves when the first one is asked for."""
         with self._taken() as pair:
-            yield from pair.index.scan(vectors=vectors, batch=batch)
+            yield from pair.index.scan(vectors=vectors, features=features, batch=batch)
 
     def count(self, *, listed_only: bool = False) -> int:
         """See `VectorIndex.count`."""

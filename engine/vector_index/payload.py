@@ -28,6 +28,7 @@ from sightline.engine.records import (
     IndexedDecision,
     IndexedImage,
 )
+from sightline.engine.vector_index.packed_features import Packing
 from sightline.schemas.fields import Moderation
 from sightline.schemas.images import ImageDeleted
 
@@ -67,6 +68,9 @@ NO_FENCE = Fence(-1, -1, -1)
 UNFENCED = DecisionFence(0, -1)
 """Below every decision: the fence of one whose own cannot be read."""
 
+VECTOR, FEATURES = "", "features"
+"""The stores' names of a point's vectors: the one that is searched has none, as it always had."""
+
 _NAMESPACE = UUID("6f1c1f5e-2d0a-5f3e-9b58-1f0c3a6b7d21")
 PLAIN = ("reason", "message", "content_sha256", "perceptual_hash", "width", "height")
 _NORM_TOLERANCE = 1e-3
@@ -82,7 +86,7 @@ def point_id(image_id: str) -> str:
 
 
 def to_payload(image: IndexedImage) -> dict[str, Any]:
-    """Everything about the image but its vector, as the JSON object stored with the point."""
+    """Everything about the image but its vectors, as the JSON object stored with the point."""
     entry = {name: getattr(image, name) for name in PLAIN} | {
         "event_id": image.event_id,
         "event_source": image.event_source,
@@ -176,15 +180,42 @@ def highest(images: Iterable[IndexedImage]) -> list[IndexedImage]:
     return list(best.values())
 
 
-def check_vectors(images: Sequence[IndexedImage], dimensions: int) -> None:
+def named_vectors(
+    image: IndexedImage, spec: GenerationSpec
+) -> list[float] | dict[str, list[float]]:
+    """What of an image is stored as vectors; with names where the generation keeps features."""
+    if image.vector is None:
+        return {}
+    vector: list[float] = image.vector.tolist()
+    if spec.features is None:
+        return vector
+    if image.features is None:
+        return {VECTOR: vector}
+    return {VECTOR: vector, FEATURES: image.features.astype(np.float32).tolist()}
+
+
+def check_vectors(images: Sequence[IndexedImage], spec: GenerationSpec) -> None:
     """Refuse what the stores would silently take, before a batch is half applied.
 
     Raises:
-        ValueError: a vector of another length, not finite, or not of L2 norm 1.
+        ValueError: a vector of another length, not finite, or not of L2 norm 1; features that are
+            not packed as the generation keeps them, or without a vector.
     """
+    packing = Packing.of(spec)
     for image in images:
         if image.vector is not None:
-            checked_vector(image.vector, dimensions, of=image.image_id)
+            checked_vector(image.vector, spec.dimensions, of=image.image_id)
+        if image.features is not None:
+            _check_features(image, packing)
+
+
+def _check_features(image: IndexedImage, packing: Packing | None) -> None:
+    if packing is None:
+        raise ValueError(f"features of {image.image_id}: this generation keeps none")
+    if image.vector is None:
+        raise ValueError(f"features of {image.image_id} without a vector")
+    if image.features is not None:
+        packing.check(image.features[None])
 
 
 def checked_vector(vector: NDArray[np.float32], dimensions: int, *, of: str) -> NDArray[np.float32]:
@@ -202,8 +233,9 @@ def checked_vector(vector: NDArray[np.float32], dimensions: int, *, of: str) -> 
 
 
 def spec_to_json(spec: GenerationSpec) -> dict[str, Any]:
-    """The generation as its store records it."""
-    return {name: getattr(spec, name) for name in GenerationSpec.__dataclass_fields__}
+    """The generation as its store records it; what it has none of is left out."""
+    fields = {name: getattr(spec, name) for name in GenerationSpec.__dataclass_fields__}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def spec_from_json(stored: Mapping[str, Any]) -> GenerationSpec:

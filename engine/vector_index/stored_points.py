@@ -21,6 +21,7 @@ from sightline.engine.records import (
     UNREADABLE,
     DecisionFence,
     Fence,
+    GenerationSpec,
     ImageStage,
     IndexedDecision,
     IndexedImage,
@@ -30,11 +31,13 @@ from sightline.engine.records import (
 from sightline.engine.vector_index.payload import (
     DECISION_TIE,
     DECISION_VERSION,
+    FEATURES,
     HELD,
     NO_FENCE,
     NO_IMAGE_TYPE,
     PLAIN,
     UNFENCED,
+    VECTOR,
     point_id,
 )
 from sightline.schemas.envelope import Event
@@ -73,7 +76,7 @@ class Record(Protocol):
 
     @property
     def vector(self) -> Any:
-        """Its numbers, one a dimension; empty or None where the client was not asked for them."""
+        """Its numbers, one a dimension, or such by name; empty or None: none were asked for."""
 
 
 class StoredPoint(NamedTuple):
@@ -81,21 +84,37 @@ class StoredPoint(NamedTuple):
 
     payload: Mapping[str, Any]
     vector: NDArray[np.float32] | None = None
+    features: NDArray[np.uint8] | None = None
 
     @classmethod
     def of(cls, record: Record) -> StoredPoint:
-        """What a client tells of a point; a vector that it does not tell is empty, or None."""
-        vector = np.asarray(record.vector, dtype=np.float32) if record.vector else None
-        return cls(record.payload or {}, vector)
+        """What a client tells of a point; what it does not tell is absent, empty or None."""
+        told = record.vector or {}
+        named = told if isinstance(told, Mapping) else {VECTOR: told}
+        vector, features = (
+            np.asarray(numbers, dtype=np.float32) if (numbers := named.get(name)) else None
+            for name in (VECTOR, FEATURES)
+        )
+        as_bytes = None if features is None else features.astype(np.uint8)
+        return cls(record.payload or {}, vector, as_bytes)
+
+
+def vectors_to_read(spec: GenerationSpec, *, vectors: bool, features: bool) -> list[str] | bool:
+    """What to ask a store for of each point: the names of vectors, or False for none.
+
+    A generation that keeps no features does not know their name.
+    """
+    asked = [(VECTOR, vectors), (FEATURES, features and spec.features is not None)]
+    return [name for name, wanted in asked if wanted] or False
 
 
 def images_of(points: Iterable[StoredPoint]) -> Iterator[IndexedImage]:
     """The images of points; one that cannot be read is logged and passed over."""
-    for payload, vector in points:
-        if payload.get("type") == NO_IMAGE_TYPE:
+    for point in points:
+        if point.payload.get("type") == NO_IMAGE_TYPE:
             continue
         try:
-            yield from_payload(payload, vector)
+            yield from_payload(point.payload, point.vector, point.features)
         except Unreadable as error:
             _log.error("an unreadable point of the index is left out: %s", error)
 
@@ -117,12 +136,12 @@ def known_images(
     """
     names = {point_id(image_id): image_id for image_id in image_ids}
     found = {}
-    for point, (payload, vector) in points:
-        image_id = names[point]
+    for name, (payload, vector, features) in points:
+        image_id = names[name]
         if payload.get("type") == NO_IMAGE_TYPE:
             continue
         try:
-            found[image_id] = from_payload(payload, vector)
+            found[image_id] = from_payload(payload, vector, features)
         except Unreadable as error:
             _log.error("what the index holds of image %s cannot be read: %s", image_id, error)
             found[image_id] = _unreadable(image_id, payload)
@@ -144,7 +163,7 @@ def seen_images(
 
 def decisions_of(points: Iterable[StoredPoint]) -> Iterator[IndexedDecision]:
     """The decisions of points; one that cannot be read is logged and passed over."""
-    for payload, _ in points:
+    for payload, *_ in points:
         if not is_decided(payload):
             continue
         try:
@@ -165,9 +184,11 @@ def fence_of(payload: Mapping[str, Any]) -> Fence:
 
 
 def from_payload(
-    payload: Mapping[str, Any], vector: NDArray[np.float32] | None = None
+    payload: Mapping[str, Any],
+    vector: NDArray[np.float32] | None = None,
+    features: NDArray[np.uint8] | None = None,
 ) -> IndexedImage:
-    """The image that `to_payload` was given; its vector only where one is handed in.
+    """The image that `to_payload` was given; vector and features only where they are handed in.
 
     Attributes are left out where they alone are out of bounds.
 
@@ -176,11 +197,11 @@ def from_payload(
     """
     try:
         try:
-            return _from_payload(payload, vector)
+            return _from_payload(payload, vector, features)
         except ValidationError:
             state = json.loads(payload["state"])
             state.pop("attributes", None)
-            return _from_payload({**payload, "state": json.dumps(state)}, vector)
+            return _from_payload({**payload, "state": json.dumps(state)}, vector, features)
     except (*_DAMAGED, RecursionError) as error:
         raise Unreadable(f"a point of the index is damaged: {str(error)[:200]}") from error
 
@@ -289,7 +310,11 @@ def _instant(milliseconds: Any) -> datetime | None:
     return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1_000, UTC)
 
 
-def _from_payload(payload: Mapping[str, Any], vector: NDArray[np.float32] | None) -> IndexedImage:
+def _from_payload(
+    payload: Mapping[str, Any],
+    vector: NDArray[np.float32] | None,
+    features: NDArray[np.uint8] | None,
+) -> IndexedImage:
     entry = json.loads(payload["entry"])
     winner = payload["winner"]
     state = _STATES[payload["type"]].model_validate_json(payload["state"])
@@ -308,5 +333,6 @@ def _from_payload(payload: Mapping[str, Any], vector: NDArray[np.float32] | None
         since=_instant(payload.get("since")),
         decision=decision_of(payload, state.image_id),
         vector=vector,
+        features=features,
         **{name: entry[name] for name in PLAIN},
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.records import IndexedImage
+from sightline.engine.records import GenerationSpec, IndexedImage
 from sightline.engine.vector_index.payload import check_vectors, highest, point_id
 from sightline.engine.vector_index.stored_points import decision_of, fence_of
 
@@ -17,7 +17,7 @@ _ATTEMPTS = 20
 
 
 def write_images(
-    images: Sequence[IndexedImage], write: Write, read: Read, *, dimensions: int, batch: int
+    images: Sequence[IndexedImage], write: Write, read: Read, *, spec: GenerationSpec, batch: int
 ) -> int:
     """Write of each image the highest entry; what decisions the points hold stays.
 
@@ -26,18 +26,18 @@ def write_images(
         write: replaces points whole, each only where its image is below and its decision is the
             one that the image brings; it does not say what it wrote.
         read: the stored payloads of images, by point.
-        dimensions: of every vector.
+        spec: says what vectors and features there may be.
         batch: images to one `write`.
 
     Returns:
         How many images there were.
 
     Raises:
-        ValueError: a vector is not finite and unit; nothing was written.
+        ValueError: as `check_vectors`; nothing was written.
         PartUnavailable: it may be half applied; repeat it whole.
     """
     winners = highest(images)
-    check_vectors(winners, dimensions)
+    check_vectors(winners, spec)
     for start in range(0, len(winners), batch):
         _keep_decisions(winners[start : start + batch], write, read)
     return len(winners)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sightline.engine.errors import Conflict, GenerationMismatch, Part, SightlineError
@@ -214,12 +214,20 @@ def generations_of(settings: Settings, log_identity: Callable[[], str]) -> Gener
 def generation_spec(settings: Settings, embedder: Embedder, name: str = "") -> GenerationSpec:
     """What an index records that is made with this model; none: it is named after the model."""
     digest = embedder.digest
-    return GenerationSpec(
+    spec = GenerationSpec(
         name=name or f"g-{digest.removeprefix('sha256:')[:16]}",
         model_digest=digest,
         preprocess_digest=embedder.framing.digest,
         dimensions=embedder.dimensions,
         quantisation=settings.index.quantisation,
+    )
+    if settings.index.features == "none":
+        return spec
+    return replace(
+        spec,
+        features_digest=embedder.features_digest,
+        features=embedder.feature_count,
+        feature_bits=int(settings.index.features),
     )
 
 

@@ -125,6 +125,7 @@ def _indexed(known: Judged, outcome: Outcome, stage: ImageStage, applied: dateti
         cluster=facts.cluster if facts else None,
         since=(facts.since or task.polled.message.timestamp) if facts else None,
         vector=facts.vector if facts else None,
+        features=facts.features if facts else None,
     )
 
 

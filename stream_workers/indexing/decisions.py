@@ -64,6 +64,7 @@ def facts_of(stored: IndexedImage) -> PictureFacts | None:
         cluster=stored.cluster,
         since=(stored.since or stored.appended) if stored.listed_by_owner else None,
         vector=stored.vector,
+        features=stored.features,
     )
 
 

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sightline.engine.errors import BadImage, Part
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, Embedder
+from sightline.engine.vector_index.packed_features import Packing
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.retries import GaveUp, Patience
 from sightline.stream_workers.indexing.clusters import Clusters
@@ -93,10 +94,18 @@ class BackfillThreads:
 Decoded = tuple[Fetched, Prepared]
 
 
+class Seen(NamedTuple):
+    """What one forward pass gives of a picture."""
+
+    vector: NDArray[np.float32]
+    features: NDArray[np.uint8] | None
+
+
 class Embedding:
     """Decodes and forwards batches; run in several threads.
 
     Args:
+        packing: how features are kept; None: they are not.
         clusters: says which look-alikes a picture belongs to.
         backfill: is told which threads work on backfill.
         decode: encoded bytes to the network's crop and the picture's facts.
@@ -107,6 +116,7 @@ class Embedding:
         embedder: Embedder,
         decode: Callable[[bytes], Prepared],
         *,
+        packing: Packing | None,
         clusters: Clusters,
         backfill: BackfillThreads,
         patience: Patience,
@@ -115,6 +125,7 @@ class Embedding:
     ) -> None:
         self._embedder = embedder
         self._decode = decode
+        self._packing = packing
         self._clusters = clusters
         self._backfill = backfill
         self._patience = patience
@@ -152,26 +163,31 @@ class Embedding:
             return []
         started_s = self._clock.monotonic()
         try:
-            vectors = self._forward([prepared for _, prepared in batch])
+            seen = self._forward([prepared for _, prepared in batch])
             self._metrics.batch_size.observe(len(batch))
             forward_s = self._clock.monotonic() - started_s
             self._metrics.embed_seconds.labels("forward").observe(forward_s)
             now = self._clock.now()
             return [
-                Share(Judged(one.task, self._facts(one, prepared, vector), one, embedded=now))
-                for (one, prepared), vector in zip(batch, vectors, strict=True)
+                Share(Judged(one.task, self._facts(one, prepared, each), one, embedded=now))
+                for (one, prepared), each in zip(batch, seen, strict=True)
             ]
         except GaveUp:
             raise
         except Exception as error:  # noqa: BLE001  one bad item never fails its batch (docs/adr/0005)
             return self._alone(batch, error)
 
-    def _forward(self, batch: list[Prepared]) -> NDArray[np.float32]:
+    def _forward(self, batch: list[Prepared]) -> list[Seen]:
         crops = np.stack([prepared.crop for prepared in batch])
-        vectors = self._patience.until_it_works(Part.EMBEDDER, lambda: self._embedder.embed(crops))
+        features = self._patience.until_it_works(
+            Part.EMBEDDER, lambda: self._embedder.features(crops)
+        )
+        vectors = self._embedder.project(features)
         if not np.isfinite(vectors).all():
             raise ValueError("the embedder gave numbers that are not finite")
-        return vectors
+        if self._packing is None:
+            return [Seen(vector, None) for vector in vectors]
+        return list(map(Seen, vectors, self._packing.pack(features)))
 
     def _alone(self, batch: Sequence[Decoded], error: Exception) -> list[Move]:
         """Forward one by one, to find the one that the batch failed for."""
@@ -180,16 +196,17 @@ class Embedding:
             return [End(batch[0][0].task, Unforeseen("embed", error))]
         return [move for one in batch for move in self._vectors([one])]
 
-    def _facts(
-        self, fetched: Fetched, prepared: Prepared, vector: NDArray[np.float32]
-    ) -> PictureFacts:
+    def _facts(self, fetched: Fetched, prepared: Prepared, seen: Seen) -> PictureFacts:
         looks = prepared.perceptual_hash
         return PictureFacts(
             content_sha256=fetched.content_sha256,
             perceptual_hash=looks,
             width=prepared.width,
             height=prepared.height,
-            cluster=self._clusters.of(vector, looks, fetched.content_sha256, lane=fetched.lane),
+            cluster=self._clusters.of(
+                seen.vector, looks, fetched.content_sha256, lane=fetched.lane
+            ),
             since=None,
-            vector=vector,
+            vector=seen.vector,
+            features=seen.features,
         )

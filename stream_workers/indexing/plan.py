@@ -64,9 +64,9 @@ class Planner:
         known = known_of(item)
         return known if self._turns.enter(known.task, item) else Wait(item)
 
-    def _get(self, ids: set[str], *, vectors: bool = False) -> Stored:
+    def _get(self, ids: set[str], *, whole: bool = False) -> Stored:
         return self._patience.until_it_works(
-            Part.INDEX, lambda: self._index.get(ids, vectors=vectors)
+            Part.INDEX, lambda: self._index.get(ids, vectors=whole, features=whole)
         )
 
     def _reuse(self, ready: Sequence[Judged], stored: Stored) -> list[Judged]:
@@ -79,7 +79,7 @@ class Planner:
         }
         if not equal:
             return list(ready)
-        whole = self._get({task.image_id for task in equal}, vectors=True)
+        whole = self._get({task.image_id for task in equal}, whole=True)
         return [
             _reused(known, whole.get(known.task.image_id)) if known.task in equal else known
             for known in ready

@@ -113,6 +113,8 @@ class PictureFacts(NamedTuple):
     since: datetime | None
     """From when on the image has had these bytes; None: from this event on."""
     vector: NDArray[np.float32]
+    features: NDArray[np.uint8] | None
+    """What the network saw, packed; None: the generation keeps none, or has none of these bytes."""
 
 
 class Rejection(NamedTuple):

@@ -31,6 +31,7 @@ from sightline.engine.ports import (
 )
 from sightline.engine.settings import WorkerSettings
 from sightline.engine.vector_index.generations import refuse_other_model
+from sightline.engine.vector_index.packed_features import Packing
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.dead_letters import DeadLetters
 from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
@@ -147,6 +148,7 @@ class IndexWorker:
         embedding = Embedding(
             embedder,
             decode,
+            packing=Packing.of(index.spec),
             clusters=Clusters(
                 index, bits=settings.near_duplicate_bits, patience=patience, metrics=metrics
             ),

@@ -116,6 +116,15 @@ def test_batching_changes_nothing(embedder: Embedder, crops: Crops) -> None:
     assert np.array_equal(together[::-1], embedder.embed(crops[15::-1]))
 
 
+def test_a_vector_is_its_features_projected(embedder: Embedder, crops: Crops) -> None:
+    """Bit by bit, so that the worker may keep the one and index the other of one forward pass."""
+    features = embedder.features(crops[:5])
+    assert features.shape == (5, embedder.feature_count)
+    assert features.dtype == np.float32
+    assert np.array_equal(embedder.project(features), embedder.embed(crops[:5]))
+    assert np.array_equal(embedder.project(features[2:3]), embedder.embed(crops[2:3]))
+
+
 def test_no_crops_no_vectors(embedder: Embedder) -> None:
     """An empty batch is fine."""
     size = embedder.framing.size
@@ -125,8 +134,9 @@ def test_no_crops_no_vectors(embedder: Embedder) -> None:
 @pytest.mark.parametrize("shape", [(1, 10, 10, 3), (1, 3, 224, 224), (224, 224, 3)])
 def test_other_shapes_are_refused(embedder: Embedder, shape: tuple[int, ...]) -> None:
     """What are not crops of the model's size is an error of the caller."""
-    with pytest.raises(ValueError, match="crops must be"):
-        embedder.embed(np.zeros(shape, np.uint8))
+    for look in (embedder.embed, embedder.features):
+        with pytest.raises(ValueError, match="crops must be"):
+            look(np.zeros(shape, np.uint8))
 
 
 def test_threads_agree(embedder: Embedder, crops: Crops) -> None:

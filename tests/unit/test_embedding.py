@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Literal
@@ -17,11 +18,12 @@ from sightline.engine.embedding import capabilities, openvino_runtime
 from sightline.engine.embedding.capabilities import concrete_precision
 from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.embedding.conversion import convert
-from sightline.engine.embedding.model_files import model_source
+from sightline.engine.embedding.model_files import ModelSource, model_source
 from sightline.engine.embedding.networks import build_network, from_crops
 from sightline.engine.embedding.normalisation import Normalisation
 from sightline.engine.embedding.torch_runtime import CACHE_VARIABLE, keep_compiled_apart
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
+from sightline.engine.framing import Framing
 from sightline.engine.settings import EmbedderSettings
 from tests.patience import patient
 from tests.reference_networks import CROPS, NETWORKS
@@ -191,12 +193,16 @@ def test_a_machine_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path:
         open_embedder(EmbedderSettings(runtime="torch-compiled"))
 
 
+def with_other_projection(folder: Path) -> ModelSource:
+    """The default network with a projection of nobody's."""
+    other = folder / "projection.safetensors"
+    save_file({"mean": np.ones(1280, np.float32), "matrix": np.eye(1280, dtype=np.float32)}, other)
+    return model_source(EmbedderSettings(projection=other))
+
+
 def test_digest_names_everything_that_changes_the_space(tmp_path: Path) -> None:
     """Projection, precision, runtime: another one is another digest; the same, the same."""
-    source = model_source(EmbedderSettings())
-    other = tmp_path / "projection.safetensors"
-    save_file({"mean": np.ones(1280, np.float32), "matrix": np.eye(1280, dtype=np.float32)}, other)
-    projected = model_source(EmbedderSettings(projection=other))
+    source, projected = model_source(EmbedderSettings()), with_other_projection(tmp_path)
     digests = {
         source.digest(precision="bf16", runtime="openvino"),
         model_source(EmbedderSettings()).digest(precision="bf16", runtime="openvino"),
@@ -205,6 +211,23 @@ def test_digest_names_everything_that_changes_the_space(tmp_path: Path) -> None:
         projected.digest(precision="bf16", runtime="openvino"),
     }
     assert len(digests) == 4
+
+
+def test_the_features_digest_names_all_but_the_projection(tmp_path: Path) -> None:
+    """What one model kept of a picture serves another of the same network, and of no other."""
+    source, projected = model_source(EmbedderSettings()), with_other_projection(tmp_path)
+    same = {
+        each.features_digest(precision="fp32", runtime="openvino") for each in (source, projected)
+    }
+    assert len(same) == 1
+    others = {
+        source.features_digest(precision="bf16", runtime="openvino"),
+        source.features_digest(precision="fp32", runtime="torch-eager"),
+        replace(source, weights_id="other").features_digest(precision="fp32", runtime="openvino"),
+        replace(source, framing=Framing(160)).features_digest(precision="fp32", runtime="openvino"),
+        source.digest(precision="fp32", runtime="openvino"),
+    }
+    assert len(others - same) == 5
 
 
 OPEN = """

@@ -103,11 +103,16 @@ class SlowIndex(MemoryVectorIndex):
         return super().decisions(image_ids) if self.looks >= 5 else {}
 
     def get(
-        self, image_ids: Collection[str], *, vectors: bool = False, sight: Sight | None = None
+        self,
+        image_ids: Collection[str],
+        *,
+        vectors: bool = False,
+        features: bool = False,
+        sight: Sight | None = None,
     ) -> dict[str, IndexedImage]:
         """See `VectorIndex.get`."""
         self.clock.advance(10)
-        return super().get(image_ids, vectors=vectors, sight=sight)
+        return super().get(image_ids, vectors=vectors, features=features, sight=sight)
 
 
 def test_an_answer_waits_once_for_decision_and_version(

@@ -23,10 +23,20 @@ class NoModel:
     """An embedder that is never asked."""
 
     digest = "sha256:" + "0" * 64
+    features_digest = "sha256:" + "1" * 64
+    feature_count = 12
     dimensions = 8
     framing = Framing(32)
     runtime = "none"
     batched = True
+
+    def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `Embedder.features`."""
+        raise AssertionError(crops.shape)
+
+    def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Embedder.project`."""
+        raise AssertionError(features.shape)
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Embedder.embed`."""
@@ -75,6 +85,22 @@ def test_what_was_opened_is_closed_last_first(tmp_path: Path, closed: list[str])
         with pytest.raises(FrozenInstanceError):
             node.run_id = "another"  # type: ignore[misc]
     assert closed == ORDER
+
+
+@pytest.mark.parametrize(
+    ("kept", "recorded"),
+    [("none", (None, None, None)), ("4", (NoModel.features_digest, 12, 4))],
+)
+def test_a_generation_records_which_features_it_keeps(
+    tmp_path: Path, closed: list[str], kept: str, recorded: tuple[object, ...]
+) -> None:
+    """As the settings say when it is made."""
+    folder = settings(tmp_path)
+    index = folder.index.model_copy(update={"features": kept})
+    with embedded_node(folder.model_copy(update={"index": index})) as node:
+        spec = node.index.spec
+    assert (spec.features_digest, spec.features, spec.feature_bits) == recorded
+    assert closed
 
 
 def test_what_fails_on_the_way_closes_what_is_open(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.engine.records import ImageStage, ProducerRecord, TopicPartition
+from sightline.engine.vector_index.packed_features import Packing
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (
     ImageChanged,
@@ -27,7 +29,7 @@ from sightline.stream_workers.indexing.moves import Hide, Move
 from sightline.stream_workers.indexing.router import Router
 from sightline.stream_workers.indexing.task import ImageTask, Polled
 from sightline.stream_workers.indexing.turns import Turns
-from tests.worker_parts import MemoryIndex
+from tests.worker_parts import DIMENSIONS, MemoryIndex
 from tests.worker_world import PICTURES, STEPS, Null, Published, World, public, reference
 
 
@@ -273,6 +275,11 @@ def test_unchanged_bytes_are_embedded_once(world: World) -> None:
     assert world.embedder.embedded == 1
     assert world.index.images["a"].version == 3
     assert world.index.count(listed_only=True) == 2
+    for image in world.index.scan(vectors=True, features=True):
+        assert image.features is not None, "kept with the vector that needed no second look"
+        assert image.vector is not None
+        told = world.embedder.project(Packing(DIMENSIONS, 8).unpack(image.features[None]))
+        assert np.abs(told[0] - image.vector).max() < 0.01
 
 
 @pytest.mark.parametrize("together", [True, False])

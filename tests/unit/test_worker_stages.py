@@ -22,6 +22,7 @@ from sightline.engine.records import (
     TagFilter,
 )
 from sightline.engine.settings import WorkerSettings
+from sightline.engine.vector_index.packed_features import Packing
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageDeleted, ImageState, ImageUploaded
@@ -66,7 +67,7 @@ from sightline.stream_workers.indexing.task import (
 )
 from sightline.stream_workers.indexing.turns import Turns
 from tests.conftest import ROOT
-from tests.worker_parts import MemoryIndex, MemoryLog, TinyEmbedder, tiny_decode
+from tests.worker_parts import SPEC, MemoryIndex, MemoryLog, TinyEmbedder, tiny_decode
 from tests.worker_world import public, reference
 
 SETTINGS = WorkerSettings(object_grace_s=5.0)
@@ -126,6 +127,7 @@ class Bench:
         self.embedding = Embedding(
             TinyEmbedder(),
             tiny_decode,
+            packing=Packing.of(SPEC),
             clusters=Clusters(self.index, bits=40, patience=patience, metrics=metrics),
             backfill=BackfillThreads(self.room, threads=2, max_batch=8),
             patience=patience,

@@ -75,6 +75,7 @@ from sightline.engine.vector_index.stored_points import (
     known_images,
     seen_images,
     shown_images,
+    vectors_to_read,
 )
 from sightline.engine.vector_index.writing import write_images
 
@@ -123,7 +124,7 @@ class EdgeVectorIndex:
         """Write each image iff its fence is above the stored one; see `VectorIndex.apply`.
 
         Raises:
-            ValueError: a vector is not finite and unit; nothing was written.
+            ValueError: as `VectorIndex.apply`; nothing was written.
             DiskFull: nothing was written.
             PartUnavailable: it may be half applied; repeat it whole.
         """
@@ -131,13 +132,13 @@ class EdgeVectorIndex:
             images,
             self._upsert,
             self._payloads,
-            dimensions=self._spec.dimensions,
+            spec=self._spec,
             batch=_BATCH,
         )
         self._optimiser.wrote(written)
 
     def _upsert(self, batch: Sequence[IndexedImage]) -> None:
-        self._store.write(upsert(batch), [point_id(image.image_id) for image in batch])
+        self._store.write(upsert(batch, self._spec), [point_id(image.image_id) for image in batch])
 
     def moderate(self, decisions: Sequence[IndexedDecision]) -> None:
         """Write each decision iff it is above the stored one; see `VectorIndex.moderate`."""
@@ -172,18 +173,24 @@ class EdgeVectorIndex:
             self._store.write(operation, [point_id(image.image_id)])
 
     def get(
-        self, image_ids: Collection[str], *, vectors: bool = False, sight: Sight | None = None
+        self,
+        image_ids: Collection[str],
+        *,
+        vectors: bool = False,
+        features: bool = False,
+        sight: Sight | None = None,
     ) -> dict[str, IndexedImage]:
         """Those of the images that are stored; see `VectorIndex.get`."""
         if sight is not None:
-            return self._seen(list(image_ids), sight, vectors=vectors)
+            return self._seen(list(image_ids), sight, vectors=vectors, features=features)
         points: list[edge.PointId] = [point_id(image_id) for image_id in image_ids]
+        wanted = vectors_to_read(self._spec, vectors=vectors, features=features)
         with self._store.reading("get") as shard:
-            records = shard.retrieve(points, with_payload=True, with_vector=vectors)
+            records = shard.retrieve(points, with_payload=True, with_vector=wanted)
         return known_images(((str(r.id), StoredPoint.of(r)) for r in records), image_ids)
 
     def _seen(
-        self, image_ids: list[str], sight: Sight, *, vectors: bool
+        self, image_ids: list[str], sight: Sight, *, vectors: bool, features: bool
     ) -> dict[str, IndexedImage]:
         if not image_ids:
             return {}
@@ -191,7 +198,8 @@ class EdgeVectorIndex:
             filter=seen(image_ids, sight),
             limit=len(image_ids),
             with_payload=True,
-            with_vector=True,  # whether an image is listed depends on it
+            # Whether an image is listed depends on its vector.
+            with_vector=vectors_to_read(self._spec, vectors=True, features=features),
         )
         with self._store.reading("get") as shard:
             records, _ = shard.scroll(asked)
@@ -244,16 +252,19 @@ class EdgeVectorIndex:
             records, _ = shard.scroll(asked)
         return list(shown_images(map(StoredPoint.of, records)))
 
-    def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
+    def scan(
+        self, *, vectors: bool = False, features: bool = False, batch: int = 1_000
+    ) -> Iterator[IndexedImage]:
         """Every stored image once, by point id; what is written meanwhile may or may not show."""
-        return images_of(self._scroll(None, vectors=vectors, batch=batch))
+        wanted = vectors_to_read(self._spec, vectors=vectors, features=features)
+        return images_of(self._scroll(None, vectors=wanted, batch=batch))
 
     def scan_decisions(self, *, batch: int = 1_000) -> Iterator[IndexedDecision]:
         """Every stored decision once, by point id."""
         return decisions_of(self._scroll(decided(), vectors=False, batch=batch))
 
     def _scroll(
-        self, wanted: edge.Filter | None, *, vectors: bool, batch: int
+        self, wanted: edge.Filter | None, *, vectors: list[str] | bool, batch: int
     ) -> Iterator[StoredPoint]:
         offset: edge.PointId | None = None
         while True:

@@ -19,12 +19,11 @@ from sightline.engine.errors import DiskFull, Part, PartUnavailable
 from sightline.engine.vector_index.edge.directory import OwnedDirectory, sync_files, sync_tree
 from sightline.engine.vector_index.edge.sparse_copy import copy_sparse_tree
 from sightline.engine.vector_index.edge.translation import edge_errors, load_shard
+from sightline.engine.vector_index.payload import FEATURES, VECTOR
 
 _REPLAY_BATCH = 256
 _CHECKPOINT_POINTS = 5_000
 """Written points between two flushes of the engine: bounds the replay at a start to seconds."""
-_VECTOR = ""
-"""The engine's name of the unnamed vector."""
 
 
 class LeasedShard:
@@ -135,9 +134,11 @@ class EdgeStore:
     def unindexed(self) -> int:
         """Counts the vectors that the search graph does not cover yet."""
         with self.reading("count") as shard:
-            having = edge.Filter(must=[edge.HasVectorCondition(_VECTOR)])
-            vectors = shard.count(edge.CountRequest(exact=True, filter=having))
-            return max(0, vectors - shard.info().indexed_vectors_count)
+            vectors, features = (_having(shard, name) for name in (VECTOR, FEATURES))
+            # The engine takes features for indexed where the vectors beside them are, and tells
+            # their sum; nearly every vector has some.
+            left = vectors + features - shard.info().indexed_vectors_count
+            return max(0, -(-left * vectors // max(1, vectors + features)))
 
     def points(self) -> int:
         """Estimates how many points the shard holds, without counting them."""
@@ -235,6 +236,12 @@ class EdgeStore:
         finally:
             live.retire()
             self._directory.release()
+
+
+def _having(shard: edge.EdgeShard, name: str) -> int:
+    """Counts the points that have a vector of this name; none where there is no such name."""
+    having = edge.Filter(must=[edge.HasVectorCondition(name)])
+    return shard.count(edge.CountRequest(exact=True, filter=having))
 
 
 def _copy_points(source: edge.EdgeShard, target: edge.EdgeShard, points: list[str]) -> None:

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import qdrant_edge as edge
 
@@ -21,12 +21,14 @@ from sightline.engine.records import (
     TagFilter,
 )
 from sightline.engine.vector_index import graph
+from sightline.engine.vector_index.packed_features import Packing
 from sightline.engine.vector_index.payload import (
     ALLOWED,
     DECIDED,
     DECISION_TIE,
     DECISION_VERSION,
     EMPTY_IMAGE,
+    FEATURES,
     HELD,
     HIDDEN,
     KEYWORDS,
@@ -38,8 +40,10 @@ from sightline.engine.vector_index.payload import (
     SHOWN,
     TOMBSTONE_TYPE,
     UNFENCED,
+    VECTOR,
     decision_payload,
     decision_place,
+    named_vectors,
     no_image,
     point_id,
     to_payload,
@@ -51,8 +55,10 @@ _SMALLEST_GRAPH_KB = 1_000
 
 def shard_config(spec: GenerationSpec) -> edge.EdgeConfig:
     """How a generation's shard is built; a write-ahead log keeps what no flush has reached."""
+    packing = Packing.of(spec)
+    quantisation = _quantisation(spec.quantisation)
     return edge.EdgeConfig(
-        vectors=edge.EdgeVectorParams(size=spec.dimensions, distance=edge.Distance.Cosine),
+        vectors=_vector(spec) if packing is None else _vectors(spec, packing, quantisation),
         hnsw_config=edge.HnswIndexConfig(
             m=graph.DEGREE,
             payload_m=graph.DEGREE,
@@ -60,12 +66,39 @@ def shard_config(spec: GenerationSpec) -> edge.EdgeConfig:
             full_scan_threshold=graph.FULL_SCAN_KB,
             max_indexing_threads=1,
         ),
-        quantization_config=_quantisation(spec.quantisation),
+        quantization_config=quantisation if packing is None else None,
         optimizers=edge.EdgeOptimizersConfig(
             indexing_threshold=_SMALLEST_GRAPH_KB, default_segment_number=2
         ),
         wal_enabled=True,
     )
+
+
+def _vector(
+    spec: GenerationSpec, quantisation: edge.QuantizationConfigType | None = None
+) -> edge.EdgeVectorParams:
+    return edge.EdgeVectorParams(
+        size=spec.dimensions, distance=edge.Distance.Cosine, quantization_config=quantisation
+    )
+
+
+def _vectors(
+    spec: GenerationSpec, packing: Packing, quantisation: edge.QuantizationConfigType | None
+) -> dict[str, edge.EdgeVectorParams]:
+    """The vector that is searched, and beside it bytes: on disk, in no graph, not quantised."""
+    features = edge.EdgeVectorParams(
+        size=packing.width,
+        distance=edge.Distance.Dot,  # never asked for; the one that changes no number
+        datatype=edge.VectorStorageDatatype.Uint8,
+        memory=edge.Memory.Cold,
+        hnsw_config=edge.HnswIndexConfig(
+            m=0,
+            payload_m=0,
+            ef_construct=graph.BUILD_BREADTH,
+            full_scan_threshold=graph.FULL_SCAN_KB,
+        ),
+    )
+    return {VECTOR: _vector(spec, quantisation), FEATURES: features}
 
 
 def _quantisation(name: str) -> edge.QuantizationConfigType | None:
@@ -113,16 +146,14 @@ def _index_fields(shard: edge.EdgeShard) -> None:
             shard.update(edge.UpdateOperation.create_field_index(name, numeric))
 
 
-def upsert(images: Sequence[IndexedImage]) -> edge.UpdateOperation:
+def upsert(images: Sequence[IndexedImage], spec: GenerationSpec) -> edge.UpdateOperation:
     """Write those of the images whose fence is above the stored one, in one operation.
 
     A write replaces a point whole, the decision too: so only where the stored decision is the one
     that the image brings.
     """
     points = [
-        edge.Point(
-            point_id(i.image_id), {} if i.vector is None else i.vector.tolist(), to_payload(i)
-        )
+        edge.Point(point_id(i.image_id), cast("edge.Vector", named_vectors(i, spec)), to_payload(i))
         for i in images
     ]
     fences = edge.Filter(should=[*(_is_below(i) for i in images), _is_lost(images)])

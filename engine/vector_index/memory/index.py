@@ -82,10 +82,10 @@ class MemoryVectorIndex:
         """See `VectorIndex.apply`.
 
         Raises:
-            ValueError: a vector is not finite and unit; nothing was written.
+            ValueError: as `VectorIndex.apply`; nothing was written.
         """
         winners = highest(images)
-        check_vectors(winners, self.spec.dimensions)
+        check_vectors(winners, self.spec)
         with self._open() as held:
             for image in winners:
                 stored = held.get(image.image_id)
@@ -131,13 +131,18 @@ class MemoryVectorIndex:
         yield from decided
 
     def get(
-        self, image_ids: Collection[str], *, vectors: bool = False, sight: Sight | None = None
+        self,
+        image_ids: Collection[str],
+        *,
+        vectors: bool = False,
+        features: bool = False,
+        sight: Sight | None = None,
     ) -> Images:
         """See `VectorIndex.get`."""
         with self._open() as held:
             stored = [self._whole(held[image_id]) for image_id in image_ids if image_id in held]
         found = [image for image in stored if sight is None or sight.shows(image)]
-        return {image.image_id: _shown(image, vectors=vectors) for image in found}
+        return {one.image_id: _shown(one, vectors=vectors, features=features) for one in found}
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """See `VectorIndex.search`; always exact."""
@@ -151,7 +156,7 @@ class MemoryVectorIndex:
             if image.vector is not None
         ]
         page = sorted(hits, key=_order)[: request.limit]
-        return [Hit(image=_shown(hit.image, vectors=False), score=hit.score) for hit in page]
+        return [Hit(image=_shown(hit.image), score=hit.score) for hit in page]
 
     def clusters_near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
         """See `VectorIndex.clusters_near`."""
@@ -175,15 +180,17 @@ class MemoryVectorIndex:
             and _has_tags(set(image.state.tags), tags)
         ]
         first = sorted(found, key=lambda image: (image.since, image.image_id))[:limit]
-        return [_shown(image, vectors=False) for image in first]
+        return [_shown(image) for image in first]
 
-    def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
+    def scan(
+        self, *, vectors: bool = False, features: bool = False, batch: int = 1_000
+    ) -> Iterator[IndexedImage]:
         """See `VectorIndex.scan`; what is there when the first image is asked for."""
         del batch
         with self._open() as held:
             images = list(map(self._whole, held.values()))
         for image in images:
-            yield _shown(image, vectors=vectors)
+            yield _shown(image, vectors=vectors, features=features)
 
     def count(self, *, listed_only: bool = False) -> int:
         """See `VectorIndex.count`."""
@@ -232,8 +239,12 @@ class MemoryVectorIndex:
             yield self._generation.images
 
 
-def _shown(image: IndexedImage, *, vectors: bool) -> IndexedImage:
-    return image if vectors else replace(image, vector=None)
+def _shown(image: IndexedImage, *, vectors: bool = False, features: bool = False) -> IndexedImage:
+    return replace(
+        image,
+        vector=image.vector if vectors else None,
+        features=image.features if features else None,
+    )
 
 
 def _order(hit: Hit) -> tuple[float, int, str]:

@@ -27,6 +27,7 @@ from sightline.engine.vector_index.payload import (
     FENCES,
     checked_vector,
     decision_place,
+    named_vectors,
     point_id,
     to_payload,
     winner_payload,
@@ -65,6 +66,7 @@ from sightline.engine.vector_index.stored_points import (
     known_images,
     seen_images,
     shown_images,
+    vectors_to_read,
 )
 from sightline.engine.vector_index.writing import write_images
 
@@ -112,14 +114,14 @@ class QdrantVectorIndex:
         """Write each image iff its fence is above the stored one; see `VectorIndex.apply`.
 
         Raises:
-            ValueError: a vector is not finite and unit; nothing was written.
+            ValueError: as `VectorIndex.apply`; nothing was written.
             PartUnavailable: it may be half applied; repeat it whole.
         """
         write_images(
             images,
             self._write,
             self._payloads,
-            dimensions=self._spec.dimensions,
+            spec=self._spec,
             batch=_BATCH,
         )
 
@@ -130,7 +132,7 @@ class QdrantVectorIndex:
         points = [
             models.PointStruct(
                 id=point_id(image.image_id),
-                vector={} if image.vector is None else image.vector.tolist(),
+                vector=named_vectors(image, self._spec),
                 payload=to_payload(image),
             )
             for image in batch
@@ -180,7 +182,7 @@ class QdrantVectorIndex:
         image_ids: Collection[str],
         *,
         payload: Sequence[str] | None = None,
-        vectors: bool = False,
+        vectors: list[str] | bool = False,
     ) -> list[models.Record]:
         wanted = True if payload is None else list(payload)
         points = [point_id(image_id) for image_id in image_ids]
@@ -192,16 +194,22 @@ class QdrantVectorIndex:
         )
 
     def get(
-        self, image_ids: Collection[str], *, vectors: bool = False, sight: Sight | None = None
+        self,
+        image_ids: Collection[str],
+        *,
+        vectors: bool = False,
+        features: bool = False,
+        sight: Sight | None = None,
     ) -> dict[str, IndexedImage]:
         """Those of the images that are stored; see `VectorIndex.get`."""
         if sight is not None:
-            return self._seen(list(image_ids), sight, vectors=vectors)
-        records = self._retrieve(image_ids, vectors=vectors)
+            return self._seen(list(image_ids), sight, vectors=vectors, features=features)
+        wanted = vectors_to_read(self._spec, vectors=vectors, features=features)
+        records = self._retrieve(image_ids, vectors=wanted)
         return known_images(((str(r.id), StoredPoint.of(r)) for r in records), image_ids)
 
     def _seen(
-        self, image_ids: list[str], sight: Sight, *, vectors: bool
+        self, image_ids: list[str], sight: Sight, *, vectors: bool, features: bool
     ) -> dict[str, IndexedImage]:
         if not image_ids:
             return {}
@@ -212,7 +220,8 @@ class QdrantVectorIndex:
                 scroll_filter=seen(image_ids, sight),
                 limit=len(image_ids),
                 with_payload=True,
-                with_vectors=True,  # whether an image is listed depends on it
+                # Whether an image is listed depends on its vector.
+                with_vectors=vectors_to_read(self._spec, vectors=True, features=features),
             ),
         )
         points = ((str(record.id), StoredPoint.of(record)) for record in records)
@@ -272,16 +281,19 @@ class QdrantVectorIndex:
         )
         return list(shown_images(map(StoredPoint.of, records)))
 
-    def scan(self, *, vectors: bool = False, batch: int = 1_000) -> Iterator[IndexedImage]:
+    def scan(
+        self, *, vectors: bool = False, features: bool = False, batch: int = 1_000
+    ) -> Iterator[IndexedImage]:
         """Every stored image once, by point id; what is written meanwhile may or may not show."""
-        return images_of(self._points(None, vectors=vectors, batch=batch))
+        wanted = vectors_to_read(self._spec, vectors=vectors, features=features)
+        return images_of(self._points(None, vectors=wanted, batch=batch))
 
     def scan_decisions(self, *, batch: int = 1_000) -> Iterator[IndexedDecision]:
         """Every stored decision once, by point id."""
         return decisions_of(self._points(decided(), vectors=False, batch=batch))
 
     def _points(
-        self, wanted: models.Filter | None, *, vectors: bool, batch: int
+        self, wanted: models.Filter | None, *, vectors: list[str] | bool, batch: int
     ) -> Iterator[StoredPoint]:
         offset: models.ExtendedPointId | None = None
         while True:
@@ -296,7 +308,7 @@ class QdrantVectorIndex:
         wanted: models.Filter | None,
         offset: models.ExtendedPointId | None,
         *,
-        vectors: bool,
+        vectors: list[str] | bool,
         n: int,
     ) -> Callable[[QdrantClient], tuple[list[models.Record], models.ExtendedPointId | None]]:
         return lambda client: client.scroll(

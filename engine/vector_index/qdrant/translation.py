@@ -17,11 +17,13 @@ from sightline.engine.records import (
     TagFilter,
 )
 from sightline.engine.vector_index import graph
+from sightline.engine.vector_index.packed_features import Packing
 from sightline.engine.vector_index.payload import (
     ALLOWED,
     DECIDED,
     DECISION_TIE,
     DECISION_VERSION,
+    FEATURES,
     HELD,
     HIDDEN,
     LISTED,
@@ -31,6 +33,7 @@ from sightline.engine.vector_index.payload import (
     SHOWN,
     TOMBSTONE_TYPE,
     UNFENCED,
+    VECTOR,
     decision_payload,
     no_image,
     point_id,
@@ -43,9 +46,11 @@ def collection_config(spec: GenerationSpec) -> dict[str, Any]:
 
     `indexed_only` and `prevent_unoptimized` stay off: they hide points that were just written.
     """
+    packing = Packing.of(spec)
+    quantisation = _quantisation(spec.quantisation)
     return {
-        "vectors_config": models.VectorParams(
-            size=spec.dimensions, distance=models.Distance.COSINE, on_disk=True
+        "vectors_config": (
+            _vector(spec) if packing is None else _vectors(spec, packing, quantisation)
         ),
         "hnsw_config": models.HnswConfigDiff(
             m=graph.DEGREE,
@@ -53,8 +58,33 @@ def collection_config(spec: GenerationSpec) -> dict[str, Any]:
             ef_construct=graph.BUILD_BREADTH,
             full_scan_threshold=graph.FULL_SCAN_KB,
         ),
-        "quantization_config": _quantisation(spec.quantisation),
+        "quantization_config": quantisation if packing is None else None,
     }
+
+
+def _vector(
+    spec: GenerationSpec, quantisation: models.QuantizationConfig | None = None
+) -> models.VectorParams:
+    return models.VectorParams(
+        size=spec.dimensions,
+        distance=models.Distance.COSINE,
+        on_disk=True,
+        quantization_config=quantisation,
+    )
+
+
+def _vectors(
+    spec: GenerationSpec, packing: Packing, quantisation: models.QuantizationConfig | None
+) -> dict[str, models.VectorParams]:
+    """The vector that is searched, and beside it bytes: on disk, in no graph, not quantised."""
+    features = models.VectorParams(
+        size=packing.width,
+        distance=models.Distance.DOT,  # never asked for; the one that changes no number
+        datatype=models.Datatype.UINT8,
+        on_disk=True,
+        hnsw_config=models.HnswConfigDiff(m=0, payload_m=0),
+    )
+    return {VECTOR: _vector(spec, quantisation), FEATURES: features}
 
 
 def _quantisation(name: str) -> models.QuantizationConfig | None:
