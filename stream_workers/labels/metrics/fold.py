@@ -1,20 +1,17 @@
 """Closed searches of all partitions in, an epoch's absolute metrics out: pure, without Kafka.
 
-The join writes, per source partition and in order, an epoch's searches to the partitions of their
-anchors and then a marker to every partition. So whatever follows a marker of a source in a
-partition is complete there up to that source's next marker. An epoch is folded when it is complete
-in every partition; one whose beginning was not read is left out: an earlier run has folded it, and
-a part of it would overwrite the whole.
+An epoch is folded when it is complete in every partition (`CompleteEpochs`); one whose beginning
+was not read is left out: an earlier run has folded it, and a part of it would overwrite the whole.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from sightline.engine.label_data.complete_epochs import CompleteEpochs
 from sightline.schemas.labels import EpochClosed, SearchClosed, SearchesClosed, Verdict
 from sightline.schemas.search_metrics import MAX_ACTORS, SearchMetricsCounted
 from sightline.stream_workers.labels.codecs import instants
@@ -38,23 +35,6 @@ class CountedSearch(NamedTuple):
     dwells: int
 
 
-class _Mark(NamedTuple):
-    epoch: int
-    offset: int
-
-
-@dataclass(slots=True)
-class _Source:
-    """One source partition: per target partition from where on it is complete, and its markers."""
-
-    floor: dict[int, int] = field(default_factory=dict)
-    marks: dict[int, list[_Mark]] = field(default_factory=dict)
-    epochs: defaultdict[int, dict[str, CountedSearch]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
-    done: int = -1
-
-
 class MetricsFold:
     """State of one topic of closed searches.
 
@@ -69,27 +49,25 @@ class MetricsFold:
         self, source_topic: str, *, targets: int, epoch_ms: int, actors: DailyActors
     ) -> None:
         self._source_topic = source_topic
-        self._targets = targets
         self._epoch_ms = epoch_ms
         self._actors = actors
-        self._sources: defaultdict[int, _Source] = defaultdict(_Source)
+        self._epochs = CompleteEpochs[CountedSearch](targets)
 
     @property
     def open_searches(self) -> int:
         """Counts the searches that are held until their epoch is complete."""
-        return sum(len(e) for s in self._sources.values() for e in s.epochs.values())
+        return self._epochs.open_searches
 
     def take_searches(self, partition: int, closed: SearchesClosed) -> None:
         """Hold searches of an epoch that is complete in this partition and not folded."""
-        source = self._sources[closed.source_partition]
-        floor = source.floor.get(partition)
-        if floor is None or closed.epoch <= max(floor, source.done):
+        if not self._epochs.wants(partition, closed.source_partition, closed.epoch):
             return
-        held = source.epochs[closed.epoch]
         start = self._start_of(closed.epoch)
-        for search in closed.searches:
-            actor = self._actors.name(search.actor_id, start)
-            held.setdefault(search.search_id, counted(search, actor))
+        searches = (
+            (search.search_id, counted(search, self._actors.name(search.actor_id, start)))
+            for search in closed.searches
+        )
+        self._epochs.hold(closed.source_partition, closed.epoch, searches)
 
     def take_marker(
         self, partition: int, offset: int, marker: EpochClosed
@@ -98,49 +76,22 @@ class MetricsFold:
 
         The caller publishes it, then calls `published`.
         """
-        source = self._sources[marker.source_partition]
-        source.floor.setdefault(partition, marker.epoch)
-        marks = source.marks.setdefault(partition, [])
-        if not marks or marker.epoch > marks[-1].epoch:
-            marks.append(_Mark(marker.epoch, offset))
-        if len(source.marks) < self._targets:
-            return []
-        begun = max(source.floor.values())
-        ended = self._ended(source)
-        complete = sorted(e for e in source.epochs if max(begun, source.done) < e <= ended)
         return [
             metrics
-            for epoch in complete
-            for metrics in self._metrics(marker.source_partition, epoch, source.epochs[epoch])
+            for source_partition, epoch, searches in self._epochs.mark(partition, offset, marker)
+            for metrics in self._metrics(source_partition, epoch, searches)
         ]
 
     def published(self, source_partition: int) -> None:
         """Everything that was complete is acknowledged: forget it."""
-        source = self._sources[source_partition]
-        if len(source.marks) < self._targets:
-            return
-        source.done = max(source.done, self._ended(source))
-        for epoch in [e for e in source.epochs if e <= source.done]:
-            del source.epochs[epoch]
-        for marks in source.marks.values():
-            while len(marks) > 1 and marks[1].epoch <= source.done:
-                marks.pop(0)
+        self._epochs.told(source_partition)
 
     def safe_offsets(self) -> dict[int, int]:
         """Per partition the lowest of the latest folded markers of the sources."""
-        safe: dict[int, int] = {}
-        for source in self._sources.values():
-            for partition, marks in source.marks.items():
-                safe[partition] = min(safe.get(partition, marks[0].offset), marks[0].offset)
-        return safe
+        return self._epochs.safe_offsets()
 
     def _start_of(self, epoch: int) -> datetime:
         return instants.moment(epoch * self._epoch_ms)
-
-    @staticmethod
-    def _ended(source: _Source) -> int:
-        """The newest epoch of which every partition has said that it is closed."""
-        return min(marks[-1].epoch for marks in source.marks.values())
 
     def _metrics(
         self, source_partition: int, epoch: int, searches: dict[str, CountedSearch]
