@@ -20,7 +20,7 @@ from sightline.schemas.fields import (
     Time,
 )
 from sightline.schemas.judgements import Grade
-from sightline.schemas.searches import MAX_SHOWN, Query
+from sightline.schemas.searches import MAX_SHOWN, Query, Team
 
 MAX_SEARCHES = 50
 
@@ -62,6 +62,8 @@ class GradedImage(Contract):
     """The greatest reported at or after the earliest click; null: not clicked, or unknown."""
     in_view_ms: Count | None = None
     """The greatest reported."""
+    team: Team | None = None
+    """On an interleaved page, whose result it is; null: the page is one ranking's."""
 
 
 class SearchClosed(Contract):

@@ -1,4 +1,4 @@
-"""What becomes of models: released or not, serving, no longer serving (docs/models/registry.md)."""
+"""What becomes of models: released or not, compared, in service, out (docs/models/registry.md)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from sightline.schemas.envelope import EventData
-from sightline.schemas.fields import Contract, Id, Sha256, Time
+from sightline.schemas.fields import Contract, Id, Sha256, Time, UnitInterval
 
 MAX_LINES = 100
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -120,4 +120,61 @@ class ModelRolledBack(EventData):
     @property
     def subject(self) -> str:
         """Names the model that was rolled back, without its digest."""
+        return self.name
+
+
+class AnsweredBy(Contract):
+    """What a search of one arm is answered by."""
+
+    generation: Id
+    """The index generation that is searched."""
+    query_model: Annotated[str, Field(max_length=160)] | None = None
+    """`NAME@DIGEST` of the model whose matrix the query goes through; null: the generation's own
+    model."""
+
+
+class ExperimentStarted(EventData):
+    """From now on a part of the actors is answered by something else (docs/experiments.md)."""
+
+    TYPE: ClassVar[str] = "sightline.experiment.started.v1"
+
+    name: ModelName
+    """The experiment; the Kafka key."""
+    control: AnsweredBy
+    """What serves."""
+    treatment: AnsweredBy
+    """What it is compared with."""
+    share: UnitInterval
+    """How many of the actors get the treatment, or pages of both rankings, 0 to 1."""
+    salt: Annotated[str, Field(min_length=1, max_length=128)]
+    """Says, with an actor's id, in which arm the actor is."""
+    interleave: bool
+    """Whether that share gets pages of both rankings, not the treatment alone."""
+    started_at: Time
+    """When the first of them may have searched."""
+
+    @property
+    def subject(self) -> str:
+        """Names the experiment that was started or stopped."""
+        return self.name
+
+
+class ExperimentStopped(EventData):
+    """Everybody is answered by what serves again."""
+
+    TYPE: ClassVar[str] = "sightline.experiment.stopped.v1"
+
+    name: ModelName
+    """The experiment; the Kafka key."""
+    finding: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
+    """`better`, `worse` or `equal` of the treatment; `too_little`, `void`, or `incomplete` where it
+    came to nothing."""
+    says: Reason
+    """The deciding figure, its interval, or why there is none."""
+    stopped_at: Time
+    """When the last of the actors may have been answered by it."""
+
+    @property
+    def subject(self) -> str:
+        """Names the experiment that was started or stopped."""
         return self.name

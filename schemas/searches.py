@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -71,6 +72,13 @@ class UploadQuery(Contract):
 Query = Annotated[ImageQuery | UploadQuery, Field(discriminator="kind")]
 
 
+class Team(StrEnum):
+    """Which of two rankings put a result on an interleaved page."""
+
+    CONTROL = "control"
+    TREATMENT = "treatment"
+
+
 class ShownImage(Contract):
     """One result on the page: which image, at which place, with which score."""
 
@@ -82,6 +90,8 @@ class ShownImage(Contract):
     """Cosine similarity to the query."""
     perceptual_hash: PerceptualHash
     """256-bit dHash: near-duplicates of anchor or positive never become negatives."""
+    team: Team | None = None
+    """On an interleaved page, whose result it is; null: the page is one ranking's."""
 
 
 class Location(Contract):

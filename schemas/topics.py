@@ -24,6 +24,8 @@ from sightline.schemas.labels import (
 )
 from sightline.schemas.late import InteractionsOmitted
 from sightline.schemas.models import (
+    ExperimentStarted,
+    ExperimentStopped,
     ModelNotReleased,
     ModelPromoted,
     ModelReleased,
@@ -264,12 +266,15 @@ SEARCH_METRICS = Topic(
 )
 MODELS = Topic(
     name="models.v1",
-    events=(ModelReleased, ModelNotReleased, ModelPromoted, ModelRolledBack),
+    events=(
+        *(ModelReleased, ModelNotReleased, ModelPromoted, ModelRolledBack),
+        *(ExperimentStarted, ExperimentStopped),
+    ),
     key="name",
-    summary="Which models were released or not, which serve, and which no longer do.",
+    summary="Which models were released or not, are compared, serve, and no longer do.",
     partitions=1,
     retention_ms=FOREVER_MS,
-    producers=("sightline models release", "sightline retrain"),
+    producers=("sightline models release", "sightline retrain", "sightline experiment"),
     consumers=("platform services",),
 )
 AUDIT = Topic(

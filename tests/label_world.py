@@ -18,7 +18,7 @@ from sightline.schemas.interactions import (
     ResultsInteracted,
     UserErased,
 )
-from sightline.schemas.searches import ImageQuery, ResultsShown, ShownImage, UploadQuery
+from sightline.schemas.searches import ImageQuery, ResultsShown, ShownImage, Team, UploadQuery
 from sightline.stream_workers.labels.rules import LabelRules
 from tests.oracle_labels import Recorded
 
@@ -222,6 +222,7 @@ class World:
             position=position,
             score=round(1 - 0.1 * (position // 2) - 0.001 * (number % 3), 4),
             perceptual_hash=near_hash(number - 1, 40 + number // 4) if near else far_hash(number),
+            team=(None, Team.CONTROL, Team.TREATMENT)[number % 3],
         )
 
     def _item(self, page: ResultsShown) -> Interaction:

@@ -326,6 +326,7 @@ class _Oracle:
             "in_view_ms": max(
                 (i.in_view_ms for i in items if i.in_view_ms is not None), default=None
             ),
+            "team": image.team,
         }
 
     def _verdict(self, partition: int, epoch: int, actor_id: str) -> str:

@@ -32,8 +32,15 @@ class ServingPair:
     """`NAME@DIGEST` of the model that answers; None: the one that the settings name."""
     variant: str = DEFAULT_VARIANT
     """The arm of an experiment."""
+    beside: ServingPair | None = None
+    """Another one whose ranking fills the page in turn with this one's; None: this one alone."""
     number: int = 1
     """The number of the state that it was opened for."""
+
+    @property
+    def all(self) -> tuple[ServingPair, ...]:
+        """This one, and the one beside it if there is any."""
+        return (self,) if self.beside is None else (self, self.beside)
 
     def query(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the index is asked by: (dimensions,), L2 norm 1."""

@@ -9,11 +9,9 @@ from dataclasses import dataclass, replace
 
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.ports import Embedder, VectorIndex
-from sightline.engine.serving.assignment import is_treated
 from sightline.engine.serving.pair import DEFAULT_VARIANT, ServingPair
 from sightline.engine.serving.record import Experiment
-
-CONTROL, TREATMENT = "control", "treatment"
+from sightline.engine.serving.variants import Arm, arm_of, variant_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +30,14 @@ class _Held:
     users: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answering:
+    """What answers those of one arm, and what must stay open for it."""
+
+    pair: ServingPair
+    held: tuple[_Held, ...]
+
+
 class ServingPairs:
     """What serves in this process; safe from several threads.
 
@@ -41,8 +47,9 @@ class ServingPairs:
 
     def __init__(self, control: OpenedPair) -> None:
         self._lock = threading.Lock()
-        self._control = _Held(control)
-        self._treatment: _Held | None = None
+        self._held: tuple[_Held, ...] = (_Held(control),)
+        self._outside = _Answering(control.pair, self._held)
+        self._arms: dict[Arm, _Answering] = {}
         self._experiment: Experiment | None = None
         self._replaced: list[_Held] = []
 
@@ -62,10 +69,11 @@ class ServingPairs:
             actor_id: who asks; None: nobody in particular, who is in no experiment.
         """
         with self._lock:
-            held = self._of(actor_id)
-            held.users += 1
-        with self._using(held):
-            yield held.opened.pair
+            answering = self._of(actor_id)
+            for held in answering.held:
+                held.users += 1
+        with self._using(answering.held):
+            yield answering.pair
 
     @contextmanager
     def again(self, pair: ServingPair) -> Iterator[ServingPair]:
@@ -75,26 +83,27 @@ class ServingPairs:
             PartUnavailable: it was replaced, and is closed.
         """
         with self._lock:
-            every = [self._control, self._treatment, *self._replaced]
-            held = next((one for one in every if one and one.opened.pair is pair), None)
+            every = [*self._held, *self._replaced]
+            held = next((one for one in every if one.opened.pair.index is pair.index), None)
             if held is None:
                 raise PartUnavailable(Part.INDEX, f"generation {pair.spec.name} was replaced")
             held.users += 1
-        with self._using(held):
+        with self._using((held,)):
             yield pair
 
     @contextmanager
-    def _using(self, held: _Held) -> Iterator[None]:
+    def _using(self, every: tuple[_Held, ...]) -> Iterator[None]:
         try:
             yield
         finally:
             with self._lock:
-                held.users -= 1
+                for held in every:
+                    held.users -= 1
 
     def now(self) -> ServingPair:
         """The control pair, for what it says of itself; whoever uses its index takes it."""
         with self._lock:
-            return self._control.opened.pair
+            return self._outside.pair
 
     @property
     def experiment(self) -> Experiment | None:
@@ -109,14 +118,12 @@ class ServingPairs:
         experiment: Experiment | None = None,
     ) -> None:
         """Serve these from now on; what is used still goes on until its last user has gone."""
-        if experiment is not None:
-            control = _arm(control, experiment, CONTROL)
-            treatment = None if treatment is None else _arm(treatment, experiment, TREATMENT)
+        held = tuple(_Held(opened) for opened in (control, treatment) if opened is not None)
+        arms = {} if experiment is None or treatment is None else _arms_of(experiment, held)
         with self._lock:
-            self._replaced += [h for h in (self._control, self._treatment) if h is not None]
-            self._control = _Held(control)
-            self._treatment = None if treatment is None else _Held(treatment)
-            self._experiment = experiment
+            self._replaced += self._held
+            self._held, self._outside = held, _Answering(control.pair, held[:1])
+            self._arms, self._experiment = arms, experiment
         self.sweep()
 
     def sweep(self) -> None:
@@ -130,20 +137,27 @@ class ServingPairs:
     def close(self) -> None:
         """Close all of them, whoever still uses them; repeated calls do nothing."""
         with self._lock:
-            left = [*self._replaced, self._control, self._treatment]
-            self._replaced, self._treatment = [], None
-            self._control = _Held(replace(self._control.opened, close=lambda: None))
+            left = [*self._replaced, *self._held]
+            self._replaced, self._held = [], ()
         for held in left:
-            if held is not None:
-                held.opened.close()
+            held.opened.close()
 
-    def _of(self, actor_id: str | None) -> _Held:
-        treatment, experiment = self._treatment, self._experiment
-        if treatment is None or experiment is None or actor_id is None:
-            return self._control
-        return treatment if is_treated(experiment, actor_id) else self._control
+    def _of(self, actor_id: str | None) -> _Answering:
+        if self._experiment is None or actor_id is None or not self._arms:
+            return self._outside
+        return self._arms[arm_of(self._experiment, actor_id)]
 
 
-def _arm(opened: OpenedPair, experiment: Experiment, arm: str) -> OpenedPair:
-    pair = replace(opened.pair, variant=f"{experiment.name}.{arm}")
-    return replace(opened, pair=pair)
+def _arms_of(experiment: Experiment, held: tuple[_Held, ...]) -> dict[Arm, _Answering]:
+    """What answers in each arm of an experiment: control, treatment, or both on one page."""
+    control, treatment = (each.opened.pair for each in held)
+
+    def named(arm: Arm, pair: ServingPair) -> ServingPair:
+        return replace(pair, variant=variant_of(experiment.name, arm))
+
+    both = replace(control, beside=treatment)
+    return {
+        Arm.CONTROL: _Answering(named(Arm.CONTROL, control), held[:1]),
+        Arm.TREATMENT: _Answering(named(Arm.TREATMENT, treatment), held[1:]),
+        Arm.INTERLEAVED: _Answering(named(Arm.INTERLEAVED, both), held),
+    }

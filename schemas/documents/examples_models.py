@@ -7,6 +7,9 @@ from hashlib import sha256
 from sightline.schemas.documents.examples_images import GENERATION, NOON
 from sightline.schemas.envelope import EventData
 from sightline.schemas.models import (
+    AnsweredBy,
+    ExperimentStarted,
+    ExperimentStopped,
     GateLine,
     ModelNotReleased,
     ModelPromoted,
@@ -57,5 +60,20 @@ MODEL_EXAMPLES: tuple[EventData, ...] = (
         generation=GENERATION,
         reason="fewer clicks per search in the first hour",
         rolled_back_at=NOON,
+    ),
+    ExperimentStarted(
+        name="clicks-in-may",
+        control=AnsweredBy(generation=GENERATION),
+        treatment=AnsweredBy(generation=GENERATION, query_model=f"{_NAME}@{_DIGEST}"),
+        share=0.5,
+        salt="clicks-in-may.5f1d7e84c0a9b263",
+        interleave=False,
+        started_at=NOON,
+    ),
+    ExperimentStopped(
+        name="clicks-in-may",
+        finding="better",
+        says="ctr +6.1% [+1.2%, +11.3%]",
+        stopped_at=NOON,
     ),
 )

@@ -37,6 +37,8 @@ class Asker:
 
     session_id: str
     pseudonym: str | None
+    is_named: bool
+    """Whether the caller named user or session; else the session was made for this search."""
 
     @property
     def actor_id(self) -> str:
@@ -82,7 +84,7 @@ class Answered:
             anchor_id=self.anchor.anchor_id,
             query=self._query(stored),
             anchor_perceptual_hash=self.anchor.perceptual_hash,
-            shown=tuple(_shown(hit, n) for n, hit in enumerate(self.page.hits, 1)),
+            shown=_shown(self.page),
             model_digest=self.spec.model_digest,
             generation=self.spec.name,
             variant=self.variant,
@@ -101,6 +103,7 @@ def asker_of(fields: SearchFields, ids: SearchIds, *, names_users: bool) -> Aske
     return Asker(
         session_id=fields.session_id or new_session_id(),
         pseudonym=None if user is None else ids.pseudonym(user),
+        is_named=user is not None or fields.session_id is not None,
     )
 
 
@@ -139,12 +142,17 @@ def _result(hit: Hit, position: int) -> dict[str, Any]:
     }
 
 
-def _shown(hit: Hit, position: int) -> ShownImage:
-    return ShownImage(
-        image_id=hit.image.image_id,
-        position=position,
-        score=float(hit.score),
-        perceptual_hash=hit.image.perceptual_hash or NO_HASH,
+def _shown(page: RankedPage) -> tuple[ShownImage, ...]:
+    teams = page.teams or (None,) * len(page.hits)
+    return tuple(
+        ShownImage(
+            image_id=hit.image.image_id,
+            position=position,
+            score=float(hit.score),
+            perceptual_hash=hit.image.perceptual_hash or NO_HASH,
+            team=team,
+        )
+        for position, (hit, team) in enumerate(zip(page.hits, teams, strict=True), 1)
     )
 
 

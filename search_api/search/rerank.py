@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from sightline.engine.pictures.near_duplicates import hash_bits, near_any
 from sightline.engine.records import Hit, IndexedImage
+from sightline.schemas.searches import Team
 
 MAX_PASSED = 1_000
 """Images that one page may pass over one by one: those that an older release put in no cluster."""
@@ -97,6 +98,8 @@ class RankedPage:
     removed: dict[str, int]
     """Counts by reason, of those that were looked at above the last result: a cluster of many
     copies is passed over whole, once some of it were."""
+    teams: tuple[Team | None, ...] = ()
+    """Whose each result is, on a page that two rankings filled; empty: it is one ranking's."""
 
 
 def duplicate_policies(*, bits: int, anchor: IndexedImage | None) -> list[Policy]:

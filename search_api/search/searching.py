@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
-from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.errors import NotFound, Part, PartUnavailable
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
+from sightline.engine.pictures.prepare import PreparedImage
 from sightline.engine.ports import Clock, Embedder
-from sightline.engine.records import Hit, IndexedImage, SearchRequest
+from sightline.engine.records import IndexedImage, SearchRequest
 from sightline.engine.search_ids import SearchIds, upload_ids
 from sightline.engine.serving.current_index import IndexOfPair
 from sightline.engine.serving.pair import ServingPair
@@ -30,7 +31,6 @@ from sightline.search_api.http.hashing import hashed
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.request_fields import (
     ImageSearch,
-    NearDuplicates,
     SearchFields,
     UploadSearch,
 )
@@ -45,14 +45,9 @@ from sightline.search_api.search.answers import (
 )
 from sightline.search_api.search.impressions import Impressions, ShownAnswer
 from sightline.search_api.search.query_vectors import QueryVectors
+from sightline.search_api.search.rankings import Rankings, rankings_of
 from sightline.search_api.search.recall_checks import RecallChecks, Sampled
-from sightline.search_api.search.rerank import (
-    LookedAt,
-    Policy,
-    RankedPage,
-    duplicate_policies,
-    page_of,
-)
+from sightline.search_api.search.rerank import RankedPage
 from sightline.search_api.search.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -60,8 +55,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
-_FIRST_OF_A_CLUSTER = 8
-"""Looked at for the first of equal pictures; look-alikes that came before it are among them."""
 ANYBODY = Caller(scopes=frozenset({Scope.SEARCH}))
 """Queries see what anybody may see, whoever asks: a private image is no query, not even its
 owner's, since what is asked by goes into the log that models learn from."""
@@ -85,11 +78,6 @@ class _Search:
     request: Asking
     asker: Asker
     pair: ServingPair
-
-    @property
-    def visible(self) -> VisibleIndex:
-        """The pair's index, as API handlers may read it."""
-        return VisibleIndex(self.pair.index)
 
 
 class Searching:
@@ -151,21 +139,31 @@ class Searching:
             keep = fields.store_query and self._settings.store_queries
             kept = (data, uploaded.content_type) if keep else None
             with self._begun(fields, request) as search:
-                embedder = search.pair.embedder
-                with request.watch.stage("decode"):
-                    picture = await self._vectors.prepared(data, embedder.framing, fields.crop)
-                with request.watch.stage("embed"):
-                    vector = await self._embedded(embedder, picture.crop)
+                picture, vectors = await self._seen(data, fields, search)
                 anchor = Anchor(
                     anchor_id=anchor_id, perceptual_hash=picture.perceptual_hash, sha256=digest
                 )
-                return await self._read(self._of_vector, fields, vector, anchor, search, kept)
+                return await self._read(self._of_vectors, fields, vectors, anchor, search, kept)
 
     @contextmanager
     def _begun(self, fields: SearchFields, request: Asking) -> Iterator[_Search]:
         asker = asker_of(fields, self._ids, names_users=request.names_users)
-        with self._pairs.taken(asker.actor_id) as pair:
+        # A session that was made for this search alone is in no experiment (docs/adr/0027).
+        with self._pairs.taken(asker.actor_id if asker.is_named else None) as pair:
             yield _Search(request, asker, pair)
+
+    async def _seen(
+        self, data: bytes, fields: UploadSearch, search: _Search
+    ) -> tuple[PreparedImage, list[NDArray[np.float32]]]:
+        """The picture as the pair's model sees it, and its vector by each model that answers."""
+        watch, pictures, vectors = search.request.watch, [], []
+        for embedder in [pair.embedder for pair in search.pair.all]:
+            with watch.stage("decode"):
+                picture = await self._vectors.prepared(data, embedder.framing, fields.crop)
+            with watch.stage("embed"):
+                vectors.append(await self._embedded(embedder, picture.crop))
+            pictures.append(picture)
+        return pictures[0], vectors
 
     async def _embedded(self, embedder: Embedder, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
@@ -187,68 +185,58 @@ class Searching:
 
     def _of_image(self, fields: ImageSearch, search: _Search) -> Response:
         with search.request.watch.stage("anchor"):
-            image = search.visible.get(fields.image_id, ANYBODY)
-        assert image.vector is not None  # noqa: S101 (listed images have one)
-        anchor = Anchor(anchor_id=image.image_id, perceptual_hash=image.perceptual_hash or NO_HASH)
-        asked = _asked(fields, search.pair.query(image.vector), besides=(image.image_id,))
-        page = self._page(fields, asked, image, search)
-        return self._answer(fields, anchor, asked, page, search)
+            images = [VisibleIndex(search.pair.index).get(fields.image_id, ANYBODY)]
+            if search.pair.beside is not None:
+                with suppress(NotFound):  # it is hidden there already: the one ranking answers
+                    beside = VisibleIndex(search.pair.beside.index)
+                    images.append(beside.get(fields.image_id, ANYBODY))
+        vectors = [image.vector for image in images if image.vector is not None]
+        hashed_as = images[0].perceptual_hash or NO_HASH
+        anchor = Anchor(anchor_id=images[0].image_id, perceptual_hash=hashed_as)
+        rankings = self._found(fields, vectors, images[0], search)
+        return self._answer(fields, anchor, rankings, search)
 
-    def _of_vector(
+    def _of_vectors(
         self,
         fields: UploadSearch,
-        vector: NDArray[np.float32],
+        vectors: list[NDArray[np.float32]],
         anchor: Anchor,
         search: _Search,
         kept: tuple[bytes, str] | None,
     ) -> Response:
-        asked = _asked(fields, search.pair.query(vector))
-        page = self._page(fields, asked, None, search)
-        return self._answer(fields, anchor, asked, page, search, kept=kept)
+        rankings = self._found(fields, vectors, None, search)
+        return self._answer(fields, anchor, rankings, search, kept=kept)
 
-    def _page(
+    def _found(
         self,
         fields: SearchFields,
-        asked: SearchRequest,
+        vectors: list[NDArray[np.float32]],
         anchor: IndexedImage | None,
         search: _Search,
-    ) -> RankedPage:
-        watch, visible = search.request.watch, search.visible
-
-        def fetch(limit: int, passed: LookedAt) -> list[Hit]:
-            with watch.stage("index"):
-                return visible.search(
-                    replace(
-                        asked,
-                        limit=limit,
-                        exclude_ids=tuple(sorted(passed.image_ids.union(asked.exclude_ids))),
-                        exclude_clusters=tuple(sorted(passed.clusters)),
-                    )
-                )
-
-        def first(cluster: str) -> list[IndexedImage]:
-            with watch.stage("index"):
-                return visible.earliest(cluster, fields.tags, _FIRST_OF_A_CLUSTER)
-
-        policies: list[Policy] = []
-        if fields.near_duplicates is not NearDuplicates.KEEP:
-            policies = duplicate_policies(bits=self._settings.near_duplicate_bits, anchor=anchor)
-        with watch.stage("rerank"):
-            return page_of(fetch, fields.limit, policies, first)
+    ) -> Rankings:
+        return rankings_of(
+            fields,
+            search.pair,
+            vectors,
+            anchor=anchor,
+            bits=self._settings.near_duplicate_bits,
+            watch=search.request.watch,
+        )
 
     def _answer(
         self,
         fields: SearchFields,
         anchor: Anchor,
-        asked: SearchRequest,
-        page: RankedPage,
+        rankings: Rankings,
         search: _Search,
         *,
         kept: tuple[bytes, str] | None = None,
     ) -> Response:
         now, asker, pair = to_millisecond(self._clock.now()), search.asker, search.pair
+        search_id = issue(self._ids, now=now, asker=asker, anchor=anchor, variant=pair.variant)
+        page = rankings.page(fields.limit, search_id)
         answered = Answered(
-            search_id=issue(self._ids, now=now, asker=asker, anchor=anchor, variant=pair.variant),
+            search_id=search_id,
             issued_at=now,
             asker=asker,
             anchor=anchor,
@@ -270,7 +258,7 @@ class Searching:
         return json_answer(
             answered.document(feedback=feedback),
             headers={"Server-Timing": search.request.watch.header()},
-            background=BackgroundTask(self._behind, impression, asked, pair),
+            background=BackgroundTask(self._behind, impression, rankings.asked, pair),
         )
 
     async def _behind(
@@ -294,17 +282,3 @@ class Searching:
                 )
                 scores.observe(hit.score)
         search.request.watch.report(self._metrics)
-
-
-def _asked(
-    fields: SearchFields, vector: NDArray[np.float32], *, besides: tuple[str, ...] = ()
-) -> SearchRequest:
-    """The nearest so many images, as the index is asked when nothing has been passed over yet."""
-    return SearchRequest(
-        vector=vector,
-        limit=fields.limit,
-        tags=fields.tags,
-        exclude_ids=besides,
-        settle_ties=fields.near_duplicates is NearDuplicates.KEEP,
-        exact=fields.exact,
-    )

@@ -11,7 +11,6 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.memory import MemoryObjectStore
-from sightline.engine.serving.assignment import is_treated
 from sightline.engine.serving.current_index import CurrentIndex, IndexOfPair
 from sightline.engine.serving.following import PairFollower
 from sightline.engine.serving.open_indexes import OpenIndexes
@@ -23,6 +22,7 @@ from sightline.engine.serving.record import (
     ServingRecord,
     ServingState,
 )
+from sightline.engine.serving.variants import Arm, arm_of
 from sightline.engine.vector_index.memory.index import MemoryGenerations
 from tests.indexed_images import NOON, SPEC
 from tests.unit.test_serving_record import experiment, known, with_ready
@@ -154,7 +154,7 @@ def test_an_experiment_serves_two_and_each_actor_one() -> None:
     assert 70 < len(treated) < 130
     assert arms[treated[0]] != {("g-1", "clicks-2.control")}
     with place.pairs.taken() as pair:
-        assert (pair.spec.name, pair.variant) == ("g-1", "clicks-2.control")
+        assert (pair.spec.name, pair.variant) == ("g-1", "default")
     place.record.change(lambda state: state.experiment_stopped(NOON, "enough"))
     place.follower.look()
     assert place.indexes.names() == ["g-1"]
@@ -166,4 +166,24 @@ def test_an_experiment_serves_two_and_each_actor_one() -> None:
 def test_nobody_and_everybody(share: float, expected: int) -> None:
     """The bounds of a share are exact."""
     found: Experiment = experiment(share=share)
-    assert sum(is_treated(found, str(actor)) for actor in range(1_000)) == expected
+    arms = [arm_of(found, str(actor)) for actor in range(1_000)]
+    assert arms.count(Arm.TREATMENT) == expected
+
+
+def test_an_interleaved_search_holds_both_and_knows_which_is_which() -> None:
+    """Both stay open to its end, whatever is exchanged meanwhile."""
+    place = Place(with_ready())
+    mixed = experiment(share=1.0, interleave=True)
+    place.record.change(lambda state: state.experiment_started(mixed, NOON, "a/b"))
+    place.follower.look()
+    with place.pairs.taken("anna") as pair:
+        assert pair.beside is not None
+        assert (pair.spec.name, pair.beside.spec.name) == ("g-1", "g-2")
+        assert pair.variant == "clicks-2.interleaved"
+        place.record.change(lambda state: state.experiment_stopped(NOON, "enough"))
+        place.follower.look()
+        assert place.indexes.names() == ["g-1", "g-2"]
+        with place.pairs.taken("anna") as after:
+            assert (after.beside, after.variant) == (None, "default")
+    place.pairs.sweep()
+    assert place.indexes.names() == ["g-1"]

@@ -68,6 +68,7 @@ class UploadQuery(Struct, gc=False, tag_field="kind", tag="upload", omit_default
 
 
 Query = ImageQuery | UploadQuery
+Team = Literal["control", "treatment"]
 
 
 class Shown(Struct, gc=False):
@@ -77,6 +78,7 @@ class Shown(Struct, gc=False):
     position: Place
     score: float
     perceptual_hash: Hex64
+    team: Team | None = None
 
 
 class Location(Struct, gc=False):

@@ -15,6 +15,7 @@ from sightline.stream_workers.labels.codecs.interactions import (
     Name,
     Place,
     Query,
+    Team,
 )
 
 Count = Annotated[int, Meta(ge=0)]
@@ -36,6 +37,7 @@ class Graded(Struct, gc=False, omit_defaults=True):
     conversions: Count = 0
     dwell_ms: Count | None = None
     in_view_ms: Count | None = None
+    team: Team | None = None
 
 
 class Search(Struct, gc=False, omit_defaults=True):

@@ -86,7 +86,14 @@ def _is_examined(image: Graded, rules: LabelRules) -> bool:
 
 def _graded(shown: Shown, done: _Done | None, rules: LabelRules) -> Graded:
     if done is None:
-        return Graded(shown.image_id, shown.position, shown.score, shown.perceptual_hash, NOTHING)
+        return Graded(
+            shown.image_id,
+            shown.position,
+            shown.score,
+            shown.perceptual_hash,
+            NOTHING,
+            team=shown.team,
+        )
     dwell_ms = _dwell(done)
     return Graded(
         shown.image_id,
@@ -100,6 +107,7 @@ def _graded(shown: Shown, done: _Done | None, rules: LabelRules) -> Graded:
         done.conversions,
         dwell_ms,
         done.in_view_ms,
+        shown.team,
     )
 
 

@@ -12,7 +12,7 @@ from sys import intern
 import msgspec
 from msgspec import Struct
 
-from sightline.stream_workers.labels.codecs.interactions import ImageQuery, Page, Shown
+from sightline.stream_workers.labels.codecs.interactions import ImageQuery, Page, Shown, Team
 from sightline.stream_workers.labels.join.open_search import HeldBeacon, Impression, OpenSearch
 
 HASH_DIGITS = 64
@@ -23,6 +23,8 @@ class _Images(Struct, gc=False, array_like=True):
     positions: bytes
     scores: list[float]
     hashes: bytes
+    teams: list[Team | None]
+    """Empty where none has one, as nearly always."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -36,6 +38,7 @@ def _packed(shown: list[Shown]) -> bytes:
             bytes([image.position for image in shown]),
             [image.score for image in shown],
             bytes.fromhex("".join([image.perceptual_hash for image in shown])),
+            [image.team for image in shown] if any(image.team for image in shown) else [],
         )
     )
 
@@ -44,10 +47,11 @@ def _opened(packed: bytes) -> list[Shown]:
     images = _decode(packed)
     hashes = images.hashes.hex()
     starts = range(0, len(hashes), HASH_DIGITS)
+    teams = images.teams or [None] * len(images.ids)
     return [
-        Shown(image_id, position, score, hashes[start : start + HASH_DIGITS])
-        for image_id, position, score, start in zip(
-            images.ids, images.positions, images.scores, starts, strict=True
+        Shown(image_id, position, score, hashes[start : start + HASH_DIGITS], team)
+        for image_id, position, score, start, team in zip(
+            images.ids, images.positions, images.scores, starts, teams, strict=True
         )
     ]
 
