@@ -24,6 +24,7 @@ NAMES = (
     "label_join",
     "training",
     "training_unclicked",
+    "experiment",
 )
 """Modules with a `measure(size) -> list[Figure]`."""
 

@@ -15,6 +15,7 @@ import typer
 
 from sightline.engine.errors import Part, PartUnavailable, RefusedToStart, SightlineError
 from sightline.infra.cli import (
+    experiment,
     interactions,
     judgements,
     label_stages,
@@ -51,6 +52,7 @@ for commands in (
     tune.app,
     models.app,
     rollout.app,
+    experiment.app,
     publish.app,
     moderate.app,
     operate.app,

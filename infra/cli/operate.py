@@ -47,6 +47,9 @@ def status() -> None:
     """Show how many events wait where. And for how long, and the dead letters."""
     from rich.console import Console  # noqa: PLC0415 - heavy
 
+    from sightline.infra.commands.running_experiment import (  # noqa: PLC0415 - heavy
+        experiment_line,
+    )
     from sightline.infra.reporting.retraining_lines import retraining_lines  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.status import read_status  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.status_table import (  # noqa: PLC0415 - heavy
@@ -63,6 +66,7 @@ def status() -> None:
     console.print(table(found))
     console.print(f"generation: {generation_of(settings)}")
     console.print(f"last retraction: {retraction_of(settings, clock.now())}")
+    console.print(f"experiment: {experiment_line(settings)}", markup=False)
     for line in retraining_lines(settings):
         console.print(f"retraining: {line}", markup=False)
     for topic, letters in found.dead_letters.items():

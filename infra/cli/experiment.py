@@ -1,0 +1,125 @@
+"""Commands on experiments: `experiment start`, `report` and `stop`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sightline.engine.settings import load_settings
+
+if TYPE_CHECKING:
+    from sightline.infra.commands.experiment import Experiments
+
+app = typer.Typer()
+experiment = typer.Typer(
+    no_args_is_help=True, help="Compare two models or generations on people who search."
+)
+app.add_typer(experiment, name="experiment")
+
+_EVERYBODY, _HALF = 1.0, 0.5
+
+
+@experiment.command()
+def start(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A new name: figures are told apart by it.")
+    ],
+    *,
+    generation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="G", help="The generation to try; without it, the one that serves is asked."
+        ),
+    ] = None,
+    query_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME@DIGEST", help="Ask it through this model's matrix on the query."
+        ),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="S",
+            help="Of the actors, who get it: half by default; with --interleave, all.",
+        ),
+    ] = None,
+    interleave: Annotated[
+        bool,
+        typer.Option("--interleave", help="Let both rankings fill one page, and count clicks."),
+    ] = False,
+) -> None:
+    """Let a part of the actors be answered by something else. Nobody else notices.
+
+    An actor is the user, else the session, that the caller names. Who names neither is no part of
+    it.
+    """
+    from sightline.infra.commands.experiment import ExperimentWishes  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.running_experiment import what  # noqa: PLC0415 - heavy
+
+    if generation is None and query_model is None:
+        raise typer.BadParameter("say what is to be tried: --generation, --query-model, or both")
+    if share is None:
+        share = _EVERYBODY if interleave else _HALF
+    if not 0 < share <= (1 if interleave else 0.99):
+        raise typer.BadParameter("--share must leave both arms actors: above 0, at most 0.99")
+    wishes = ExperimentWishes(
+        name=name,
+        generation=generation,
+        query_model=query_model,
+        share=share,
+        interleave=interleave,
+    )
+    with _experiments() as experiments:
+        typer.echo(what(experiments.start(wishes)))
+
+
+@experiment.command()
+def report(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="One that has ended; without: the one that runs."),
+    ] = None,
+    *,
+    least: Annotated[
+        float,
+        typer.Option(min=0.001, metavar="L", help="A smaller relative difference counts as none."),
+    ] = 0.05,
+) -> None:
+    """Tell what came of an experiment. As often as you like: the intervals allow it."""
+    from sightline.infra.reporting.experiment_lines import report_lines  # noqa: PLC0415 - heavy
+
+    with _experiments() as experiments:
+        told = experiments.report(name, least=least)
+    for line in report_lines(told):
+        typer.echo(line)
+
+
+@experiment.command()
+def stop(
+    *,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why, for the record of what serves.")
+    ] = "stopped by hand",
+) -> None:
+    """Let everybody be answered by what serves again. Nothing is promoted by that."""
+    from sightline.infra.reporting.experiment_lines import report_lines  # noqa: PLC0415 - heavy
+
+    with _experiments() as experiments:
+        told = experiments.stop(reason)
+    for line in report_lines(told):
+        typer.echo(line)
+    typer.echo("searches whose epochs have not closed are missing: `sightline experiment report`")
+
+
+@contextmanager
+def _experiments() -> Iterator[Experiments]:
+    from sightline.infra.commands.experiment import Experiments  # noqa: PLC0415 - heavy
+
+    with Experiments.open(load_settings()) as experiments:
+        yield experiments

@@ -1,0 +1,215 @@
+"""What the commands on experiments do: change the record of what serves, and read what came of it.
+
+The record is changed first: it is what searches follow. Then the log is told.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+from sightline.engine.clock import SystemClock
+from sightline.engine.connecting.connections import open_event_log, open_log_producer
+from sightline.engine.errors import Conflict, NotFound
+from sightline.engine.ports import Clock, EventLog, ObjectStore
+from sightline.engine.records import ProducerRecord
+from sightline.engine.serving.record import Experiment, Serves, ServingRecord, ServingState
+from sightline.engine.settings import Settings
+from sightline.infra.commands.label_store import opened_store
+from sightline.infra.commands.running_experiment import running_of
+from sightline.schemas.envelope import ContractError, Event, EventData
+from sightline.schemas.models import ExperimentStarted, ExperimentStopped
+from sightline.schemas.registry import decode
+from sightline.schemas.topics import MODELS, SEARCHES_CLOSED
+from sightline.stream_workers.labels.rules import LabelRules
+from sightline.training.experiments.actors import sums_of
+from sightline.training.experiments.comparing import LEAST, ExperimentReport, report_of, variants_of
+
+SOURCE = "urn:sightline:experiment"
+_SALT_BYTES = 8
+_EPOCHS_BEFORE = 2
+"""Read before the start, so that the marker of the epoch before it is among the records."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentWishes:
+    """What somebody wants to compare with what serves."""
+
+    name: str
+    generation: str | None
+    """None: the one that serves, under another query model."""
+    query_model: str | None
+    share: float
+    interleave: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldExperiment:
+    """An experiment, and what is known of it."""
+
+    started: ExperimentStarted
+    runs: bool
+    report: ExperimentReport
+
+
+class Experiments:
+    """Carries out the commands on experiments, over one object store.
+
+    Args:
+        settings: where log and store are, and the rules by which epochs close.
+        store: has the record of what serves.
+        clock: of what is started and stopped.
+    """
+
+    def __init__(self, settings: Settings, store: ObjectStore, clock: Clock) -> None:
+        self._settings = settings
+        self._record = ServingRecord(store, settings.store.bucket, settings.index.collection_prefix)
+        self._clock = clock
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator[Self]:
+        """With the object store; the log is opened by what needs it.
+
+        Raises:
+            RefusedToStart: the store is a directory that no process has made yet.
+        """
+        with opened_store(settings) as store:
+            yield cls(settings, store, SystemClock())
+
+    def start(self, wishes: ExperimentWishes) -> ExperimentStarted:
+        """Let a part of the actors be answered by something else.
+
+        Raises:
+            Conflict: one runs, there was one of that name, or the treatment may not serve.
+            NotFound: there is no such generation.
+            PartUnavailable: store or log did not answer; `report` tells whether it runs.
+        """
+        if wishes.name in {started.name for started in self._started()}:
+            raise Conflict(
+                f"there was an experiment {wishes.name}: figures are told apart by the name, so "
+                "take another one"
+            )
+        salt = f"{wishes.name}.{secrets.token_hex(_SALT_BYTES)}"
+        now = self._clock.now()
+
+        def step(state: ServingState) -> ServingState:
+            treatment = Serves(
+                generation=wishes.generation or state.serves.generation,
+                query_model=wishes.query_model,
+            )
+            experiment = Experiment(
+                name=wishes.name,
+                treatment=treatment,
+                share=wishes.share,
+                salt=salt,
+                interleave=wishes.interleave,
+                started_at=now,
+            )
+            return state.experiment_started(experiment, now, f"experiment {wishes.name}")
+
+        state = self._record.change(step)
+        started = running_of(state)
+        assert started is not None  # noqa: S101 - it has just been started
+        self._tell(started, f"experiment-started-{salt}")
+        return started
+
+    def report(self, name: str | None = None, *, least: float = LEAST) -> ToldExperiment:
+        """What came of an experiment; none named: of the one that runs.
+
+        Raises:
+            NotFound: none runs, or the log knows none of that name.
+            PartUnavailable: store or log did not answer.
+        """
+        running = running_of(self._record.read().state)
+        if running is not None and name in (None, running.name):
+            return self._told(running, runs=True, least=least)
+        if name is None:
+            raise NotFound("no experiment runs: `sightline experiment start` starts one")
+        ended = next((each for each in self._started() if each.name == name), None)
+        if ended is None:
+            raise NotFound(f"the log knows no experiment {name}")
+        return self._told(ended, runs=False, least=least)
+
+    def stop(self, reason: str) -> ToldExperiment:
+        """Let everybody be answered by what serves again; tell what came of it so far.
+
+        Raises:
+            Conflict: none runs.
+            PartUnavailable: store or log did not answer; `report` tells whether it runs still.
+        """
+        running = running_of(self._record.read().state)
+        if running is None:
+            raise Conflict("no experiment runs")
+        now = self._clock.now()
+
+        def step(state: ServingState) -> ServingState:
+            if running_of(state) != running:
+                raise Conflict(f"experiment {running.name} was stopped by somebody else")
+            return state.experiment_stopped(now, reason)
+
+        self._record.change(step)
+        told = self._told(running, runs=False, least=LEAST)
+        decided = told.report.decided
+        stopped = ExperimentStopped(
+            name=running.name,
+            finding=decided.finding.value,
+            says=decided.says[:512],
+            stopped_at=now,
+        )
+        self._tell(stopped, f"experiment-stopped-{running.salt}")
+        return told
+
+    def _told(self, started: ExperimentStarted, *, runs: bool, least: float) -> ToldExperiment:
+        report = read_report(
+            open_event_log(self._settings),
+            started,
+            epoch_ms=LabelRules.of(self._settings.labels).epoch_ms,
+            least=least,
+        )
+        return ToldExperiment(started=started, runs=runs, report=report)
+
+    def _started(self) -> list[ExperimentStarted]:
+        return list(_started_in(open_event_log(self._settings)))
+
+    def _tell(self, data: ExperimentStarted | ExperimentStopped, event_id: str) -> None:
+        event = Event[EventData].of(data, event_id=event_id, source=SOURCE, time=self._clock.now())
+        with closing(open_log_producer(self._settings)) as producer:
+            producer.append(ProducerRecord(MODELS.name, data.name, event.encode()))
+            producer.flush(self._settings.kafka.delivery_timeout_s)
+
+
+def read_report(
+    log: EventLog, started: ExperimentStarted, *, epoch_ms: int, least: float = LEAST
+) -> ExperimentReport:
+    """Add up what the log holds of an experiment, and hold its arms against each other.
+
+    Raises:
+        PartUnavailable: the log did not answer.
+    """
+    began: datetime = started.started_at
+    sums = sums_of(
+        log.read(
+            [SEARCHES_CLOSED.name],
+            since=began - _EPOCHS_BEFORE * timedelta(milliseconds=epoch_ms),
+        ),
+        variants_of(started),
+        since=began,
+        targets=log.partition_count(SEARCHES_CLOSED.name),
+        epoch_ms=epoch_ms,
+    )
+    return report_of(started, sums, started_at=began, least=least)
+
+
+def _started_in(log: EventLog) -> Iterable[ExperimentStarted]:
+    for message in log.read([MODELS.name]):
+        try:
+            data = decode(message.value).data
+        except ContractError:
+            continue
+        if isinstance(data, ExperimentStarted):
+            yield data
