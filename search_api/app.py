@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.errors import Part
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.serving.current_index import CurrentIndex
@@ -41,6 +42,8 @@ from sightline.search_api.images.renditions import Renditions
 from sightline.search_api.images.routes import image_router
 from sightline.search_api.images.status import ImageStatus
 from sightline.search_api.images.writes import ImageWrites
+from sightline.search_api.learning.learned_models import LearnedModels
+from sightline.search_api.learning.serving_routes import serving_router
 from sightline.search_api.learning.stats_routes import stats_router
 from sightline.search_api.learning.triples_routes import triples_router
 from sightline.search_api.operations.readiness import Probe, Readiness, index_probe, store_probe
@@ -230,6 +233,8 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     app.include_router(moderation_router(built.moderating))
     app.include_router(interaction_router(built.intake))
     app.include_router(operations_router(built.readiness, deps.metrics))
+    models = LearnedModels(ModelRegistry(deps.store, deps.bucket), deps.clock)
+    app.include_router(serving_router(deps.pairs, models))
     if deps.stats is not None:
         app.include_router(stats_router(deps.stats))
     if deps.triples is not None:

@@ -31,7 +31,7 @@ from sightline.engine.records import (
     IndexedImage,
     WinnerLocation,
 )
-from sightline.engine.serving.pairs import ServingPairs
+from sightline.engine.serving.pairs import OpenedPair, ServingPairs
 from sightline.engine.settings import ApiKey, ApiSettings, DecodeSettings, IndexSettings, Scope
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.infra.wiring.opening import known_in
@@ -235,6 +235,12 @@ class ApiWorld:
             height=ready.height,
             vector=self.embedder.embed(ready.crop[None])[0],
         )
+
+
+def answered_by(world: ApiWorld, model: str | None) -> ServingPairs:
+    """The world's index and embedder as a model of the registry, `NAME@DIGEST`, serves by them."""
+    fixed = ServingPairs.fixed(world.embedder, world.index).now()
+    return ServingPairs(OpenedPair(replace(fixed, model=model, number=3), lambda: None))
 
 
 @asynccontextmanager

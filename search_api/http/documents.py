@@ -266,6 +266,58 @@ class StatsAnswer(Document):
     """By period, variant and model."""
 
 
+class GateLineDocument(Document):
+    """One rule of the gate that a model passed on its way into the registry."""
+
+    rule: str
+    """What is demanded."""
+    outcome: str
+    """`passed`, or `reported` where the rule decides nothing."""
+    says: str
+    """The measured difference, its bounds, and what they are held against."""
+
+
+class LearnedDocument(Document):
+    """How a model was learned, as far as the registry can tell."""
+
+    release: int | None
+    """Counts the releases of its name; null: not known."""
+    released_at: str | None
+    """When it was released, RFC 3339; null: not known."""
+    gate: list[GateLineDocument]
+    """Why it was released; empty where a person decided, or it is not known."""
+    counts: dict[str, int]
+    """What taught it: `triples`, `pairs`, `anchors`, `judgements`, those that are known."""
+    strength: float | None
+    """How far its head was moved, 0-1; null: not known."""
+    metrics: dict[str, float]
+    """What was measured of it before its release, by name."""
+    before: dict[str, float]
+    """The same of the model that it was compared with, measured before that one's release."""
+
+
+class ServingModelAnswer(Document):
+    """What answers searches in this process now."""
+
+    name: str | None
+    """The model's name in the registry; null: it is the one that the settings name."""
+    digest: str | None
+    """Its digest there."""
+    model: str
+    """The digest of the model that made the vectors."""
+    generation: str
+    """The generation of the index that is searched."""
+    turned: bool
+    """Whether the query goes through a matrix, so that an earlier model's vectors answer as the
+    new model's would."""
+    number: int
+    """How often what serves has changed, from 1."""
+    experiment: str | None
+    """The experiment that some searches are part of; this is its control."""
+    learned: LearnedDocument | None
+    """How it was learned; null for a model that is in no registry."""
+
+
 class PoolsAnswer(Document):
     """The pools that there are to grade."""
 
@@ -338,4 +390,5 @@ ANSWERS: tuple[type[Document], ...] = (
     AgreementAnswer,
     ReadinessDocument,
     StatsAnswer,
+    ServingModelAnswer,
 )

@@ -1,5 +1,6 @@
 // What people did, and what was learned from it: the click-through rate and the last triples.
 
+import { tellModel } from "./model.js";
 import { ask, showPicture } from "./service.js";
 
 const element = (id) => document.getElementById(id);
@@ -20,12 +21,14 @@ async function read(path) {
 }
 
 export async function watchLearning() {
-  const [stats, triples] = await Promise.all([
+  const [stats, triples, serving] = await Promise.all([
     read("v1/stats?period=all"),
     read(`v1/triples?limit=${TRIPLES}`),
+    read("v1/models/serving"),
   ]);
+  tellModel(serving);
   tell(stats?.rows ?? [], triples?.triples ?? []);
-  if (stats || triples) setTimeout(watchLearning, EVERY_MS);
+  if (stats || triples || serving) setTimeout(watchLearning, EVERY_MS);
 }
 
 function tell(rows, triples) {

@@ -1,6 +1,7 @@
 // A query and filters in, a grid of results out.
 
 import { track } from "../sightline.mjs";
+import { short } from "./model.js";
 import { ask, Problem, showPicture } from "./service.js";
 
 const element = (id) => document.getElementById(id);
@@ -86,7 +87,7 @@ function show(answer, timing, again) {
   element("problem").hidden = true;
   element("idle").hidden = true;
   showCount(answer.results.length);
-  showTiming(timing, answer.feedback);
+  showTiming(timing, answer);
   showRemoved(answer.removed);
   const page = track(answer);
   element("grid").replaceChildren(...answer.results.map((result) => card(result, page, again)));
@@ -114,7 +115,7 @@ function clearTags() {
   form.dispatchEvent(new Event("change"));
 }
 
-function showTiming(timing, feedback) {
+function showTiming(timing, { feedback, generation, model }) {
   const stages = new Map(timing.split(", ").map((entry) => entry.split(";dur=")));
   element("timing-total").textContent = `${Number(stages.get("total")).toFixed(0)} ms, ${feedback ? "recorded" : "not recorded: a part is down"}`;
   element("timing-stages").replaceChildren(
@@ -125,6 +126,7 @@ function showTiming(timing, feedback) {
       entry.append(`${name} `, value);
       return entry;
     }),
+    `generation ${generation}, model ${short(model)}`,
   );
   element("timing").hidden = false;
 }

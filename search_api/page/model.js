@@ -1,0 +1,64 @@
+// The model that answers, and how it was learned: for who may see it.
+
+const element = (id) => document.getElementById(id);
+const DIGITS = 8;
+const FIRST = ["ndcg@24", "mAP", "recall@24", "precision@10"];
+const TAUGHT = [["triples", "triple", "triples"], ["pairs", "chosen pair", "chosen pairs"], ["judgements", "judgement", "judgements"]];
+const SAYS = { passed: "passed", reported: "reported", failed: "failed", too_little: "too little to say" };
+
+export const short = (digest) => digest.slice(0, DIGITS);
+
+let told = "";
+
+// `serving` is the answer of v1/models/serving; null where this key may not see it.
+export function tellModel(serving) {
+  element("model").hidden = !serving;
+  const now = JSON.stringify(serving);
+  if (!serving || now === told) return;
+  told = now;
+  element("model-name").textContent = nameOf(serving);
+  element("model-name").title = serving.model;
+  element("model-where").textContent = `Generation ${serving.generation}${serving.turned ? ", whose vectors an earlier model made" : ""}`;
+  tellLearned(serving.learned);
+}
+
+function nameOf(serving) {
+  if (!serving.name) return `The model of the settings, ${short(serving.model)}`;
+  const number = serving.learned?.release;
+  return `${serving.name}${number ? `, release ${number}` : ""}, ${short(serving.digest)}`;
+}
+
+function tellLearned(learned) {
+  element("model-taught").textContent = learned ? taught(learned.counts) : "No clicks taught it.";
+  const gate = learned?.gate ?? [];
+  element("model-gate").replaceChildren(...gate.map(gateLine));
+  element("model-why").hidden = !gate.length;
+  const rows = figures(learned?.metrics ?? {}, learned?.before ?? {});
+  element("model-figures").replaceChildren(...rows);
+  element("model-figures").hidden = !rows.length;
+}
+
+function taught(counts) {
+  const parts = TAUGHT.filter(([name]) => counts[name]).map(([name, one, many]) => `${counts[name].toLocaleString("en")} ${counts[name] === 1 ? one : many}`);
+  return parts.length ? `Learned from ${parts.join(", ")}.` : "What it was learned from is not known.";
+}
+
+function gateLine(line) {
+  const item = document.createElement("li");
+  item.dataset.outcome = line.outcome;
+  const outcome = document.createElement("b");
+  outcome.textContent = SAYS[line.outcome] ?? line.outcome;
+  item.append(`${line.rule}: `, outcome, `, ${line.says}`);
+  return item;
+}
+
+function figures(metrics, before) {
+  return FIRST.filter((name) => name in metrics).map((name) => {
+    const item = document.createElement("li");
+    const was = name in before ? `${before[name].toFixed(3)} → ` : "";
+    const value = document.createElement("b");
+    value.textContent = metrics[name].toFixed(3);
+    item.append(`${name} ${was}`, value);
+    return item;
+  });
+}
