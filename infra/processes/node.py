@@ -111,8 +111,7 @@ def _api_loops(node: Node, listener: socket.socket, announce: Announce) -> dict[
     retention = QueryRetention(node.store, node.settings.store.bucket, node.clock)
     followers = label_followers(node)
     api = _api_loop(node, followers, listener, announce)
-    follower = node.serving.follower(node.settings, node)
-    loops = {"api": api, "query-retention": retention.run, "serving": follower.follow}
+    loops = {"api": api, "query-retention": retention.run}
     return loops | unpublished_loops(node) | sweep_loops(node) | followers.loops()
 
 
@@ -144,13 +143,15 @@ def _api_loop(
 
 
 def _run(loops: dict[str, Loop], stop: threading.Event, node: Node) -> None:
+    """Run them until `stop`; also what does not search looks into the index that serves."""
     collect_garbage_seldom()
+    follower = node.serving.follower(node.settings, node)
 
     def stopped(name: str, reason: str) -> None:
         node.health.stop(name, reason)
         node.metrics.loops_stopped.labels(name).set(1)
 
-    run_together(loops, stop, stopped=stopped)
+    run_together(loops | {"serving": follower.follow}, stop, stopped=stopped)
 
 
 def _need_shared_index(settings: Settings, command: str) -> None:

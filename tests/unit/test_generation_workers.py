@@ -10,6 +10,7 @@ import pytest
 from sightline.engine.errors import IndexOwned
 from sightline.engine.metrics import Metrics
 from sightline.engine.serving.record import Serves
+from sightline.infra.processes import node as node_process
 from sightline.infra.wiring.generations import GenerationWorkers
 from sightline.infra.wiring.voice import HANDED_OVER, GenerationMetrics, Voice
 from sightline.schemas.fields import Visibility
@@ -156,3 +157,23 @@ def test_the_groups_of_a_topic_are_those_of_its_lane() -> None:
     state = place.record.read().state.with_generation(known("g2"), NOON, "made")
     fed.follow(state, away=["g1", "g2"])
     assert fed.of(IMAGES_BACKFILL.name) == ["index-g1-backfill"], "it serves: it must keep up"
+
+
+def test_every_process_follows_whatever_it_does() -> None:
+    """A bridge, or a worker alone, searches nothing and yet looks into the index that serves."""
+    place, stop = Deployment(), threading.Event()
+    place.make_second()
+    place.record.change(lambda s: s.made_ready("g2", place.clock.now(), "proven"))
+
+    def bridge(stopped: threading.Event) -> None:
+        stopped.wait()
+
+    loops = {"bridge": bridge}
+    thread = threading.Thread(target=node_process._run, args=(loops, stop, place.node()))
+    thread.start()
+    try:
+        place.switch(G2)
+        eventually(lambda: place.indexes.names() == ["g2"])
+    finally:
+        stop.set()
+        thread.join()
