@@ -49,11 +49,12 @@ class TurnedEmbedder(GridEmbedder):
     """Another model: other crops, and every vector turned, so that no two spaces agree."""
 
     digest = "turned"
+    features_digest = "finer grid means"
     framing = Framing(48)
 
-    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See `Embedder.embed`."""
-        return np.ascontiguousarray(np.roll(super().embed(crops), 7, axis=1) * SIGNS)
+    def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Embedder.project`."""
+        return np.ascontiguousarray(np.roll(super().project(features), 7, axis=1) * SIGNS)
 
 
 SIGNS = np.where(np.arange(GridEmbedder.dimensions) % 2, -1, 1).astype(np.float32)

@@ -51,6 +51,7 @@ def test_a_generation_is_filled_beside_the_one_that_serves_and_takes_over() -> N
         eventually(lambda: place.listed("g1") == 2)
         place.make_second()
         eventually(lambda: place.listed("g2") == 2)
+        eventually(lambda: teller(place, "a") and teller(place, "b"))
         assert teller(place, "a") | teller(place, "b") == {"g1"}
         now = place.clock.now
         place.record.change(lambda s: s.made_ready("g2", now(), "proven"))
