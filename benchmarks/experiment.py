@@ -30,6 +30,7 @@ EVERY = 10
 LEAST = 0.05
 LIFTS = (0.1, 0.2)
 SHARE = 0.5
+_NEARLY = NORMAL_95 - 0.01
 MOST = 0.5
 """Nobody clicks more of a page."""
 
@@ -73,6 +74,14 @@ class Looks:
     part_squared: Floats
     both: Floats
     whole_squared: Floats
+
+    def estimates(self) -> tuple[Floats, Floats, Floats]:
+        """Value, variance and effective actors at all looks: to find those that can decide."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = self.part / self.whole
+            spread = self.part_squared - 2 * value * self.both + value**2 * self.whole_squared
+            variance = spread / self.whole**2 * self.actors / (self.actors - 1)
+            return value, variance, self.whole**2 / self.whole_squared
 
     def rate(self, look: np.int64) -> Rate:
         """The arm's rate at one look."""
@@ -159,7 +168,7 @@ def between_arms(crowd: Crowd, lift: float, random: np.random.Generator) -> Peek
     ]
 
     def effects() -> Iterator[tuple[Effect, float, int]]:
-        for look in np.flatnonzero((arms[0].whole > 0) & (arms[1].whole > 0)):
+        for look in _deciding(*arms):
             control, treatment = (arm.rate(look) for arm in arms)
             effective = min(control.effective, treatment.effective)
             yield lift_of(control, treatment), effective, control.actors + treatment.actors
@@ -177,11 +186,26 @@ def within_pages(crowd: Crowd, lift: float, random: np.random.Generator) -> Peek
     looks = looks_at(who, won, np.abs(won), crowd.every)
 
     def effects() -> Iterator[tuple[Effect, float, int]]:
-        for look in np.flatnonzero(looks.whole):
+        for look in _deciding(looks):
             margin = looks.rate(look)
             yield Effect(margin.value, margin.variance), margin.effective, margin.actors
 
     return _peeked(effects())
+
+
+def _deciding(first: Looks, second: Looks | None = None) -> NDArray[np.int64]:
+    """Looks at which an interval narrower than any used here leaves out zero: few of thousands."""
+    value, variance, effective = first.estimates()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if second is not None:
+            other, its_variance, its_effective = second.estimates()
+            variance = variance / value**2 + its_variance / other**2
+            value = np.log(other / value)
+            effective = np.minimum(effective, its_effective)
+        found: NDArray[np.int64] = np.flatnonzero(
+            (effective >= MIN_EFFECTIVE) & (np.abs(value) > _NEARLY * np.sqrt(variance))
+        )
+    return found
 
 
 def _peeked(effects: Iterator[tuple[Effect, float, int]]) -> Peeked:

@@ -111,10 +111,14 @@ def stop(
     from sightline.infra.reporting.experiment_lines import report_lines  # noqa: PLC0415 - heavy
 
     with _experiments() as experiments:
-        told = experiments.stop(reason)
-    for line in report_lines(told):
-        typer.echo(line)
-    typer.echo("searches whose epochs have not closed are missing: `sightline experiment report`")
+        stopped = experiments.stop(reason)
+    name = stopped.started.name
+    if stopped.told is not None:
+        for line in report_lines(stopped.told):
+            typer.echo(line)
+    typer.echo(f"{name} has ended; `sightline experiment report {name}` counts late searches, too")
+    if stopped.untold is not None:
+        typer.echo(f"models.v1 is not told: {stopped.untold}", err=True)
 
 
 @contextmanager

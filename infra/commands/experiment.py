@@ -14,7 +14,7 @@ from typing import Self
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_event_log, open_log_producer
-from sightline.engine.errors import Conflict, NotFound
+from sightline.engine.errors import Conflict, NotFound, RefusedToStart, TransientError
 from sightline.engine.ports import Clock, EventLog, ObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.engine.serving.record import Experiment, Serves, ServingRecord, ServingState
@@ -31,6 +31,7 @@ from sightline.training.experiments.comparing import LEAST, ExperimentReport, re
 
 SOURCE = "urn:sightline:experiment"
 _SALT_BYTES = 8
+_MAX_REASON = 512
 _EPOCHS_BEFORE = 2
 """Read before the start, so that the marker of the epoch before it is among the records."""
 
@@ -54,6 +55,17 @@ class ToldExperiment:
     started: ExperimentStarted
     runs: bool
     report: ExperimentReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoppedExperiment:
+    """An experiment that has been stopped, and what came of it as far as the log tells."""
+
+    started: ExperimentStarted
+    told: ToldExperiment | None
+    """None: the log did not answer."""
+    untold: str | None
+    """Why `models.v1` does not know that it was stopped; None: it does."""
 
 
 class Experiments:
@@ -135,12 +147,12 @@ class Experiments:
             raise NotFound(f"the log knows no experiment {name}")
         return self._told(ended, runs=False, least=least)
 
-    def stop(self, reason: str) -> ToldExperiment:
-        """Let everybody be answered by what serves again; tell what came of it so far.
+    def stop(self, reason: str) -> StoppedExperiment:
+        """Let everybody be answered by what serves again, also while the log is away.
 
         Raises:
             Conflict: none runs.
-            PartUnavailable: store or log did not answer; `report` tells whether it runs still.
+            PartUnavailable: the store did not answer; `report` tells whether it runs still.
         """
         running = running_of(self._record.read().state)
         if running is None:
@@ -153,16 +165,12 @@ class Experiments:
             return state.experiment_stopped(now, reason)
 
         self._record.change(step)
-        told = self._told(running, runs=False, least=LEAST)
-        decided = told.report.decided
-        stopped = ExperimentStopped(
-            name=running.name,
-            finding=decided.finding.value,
-            says=decided.says[:512],
-            stopped_at=now,
-        )
-        self._tell(stopped, f"experiment-stopped-{running.salt}")
-        return told
+        try:
+            told = self._told(running, runs=False, least=LEAST)
+            self._tell(stopped_of(told, now), f"experiment-stopped-{running.salt}")
+        except (RefusedToStart, TransientError) as error:
+            return StoppedExperiment(started=running, told=None, untold=str(error))
+        return StoppedExperiment(started=running, told=told, untold=None)
 
     def _told(self, started: ExperimentStarted, *, runs: bool, least: float) -> ToldExperiment:
         report = read_report(
@@ -181,6 +189,17 @@ class Experiments:
         with closing(open_log_producer(self._settings)) as producer:
             producer.append(ProducerRecord(MODELS.name, data.name, event.encode()))
             producer.flush(self._settings.kafka.delivery_timeout_s)
+
+
+def stopped_of(told: ToldExperiment, now: datetime) -> ExperimentStopped:
+    """What the log is told of an experiment that ends now."""
+    decided = told.report.decided
+    return ExperimentStopped(
+        name=told.started.name,
+        finding=decided.finding.value,
+        says=decided.says[:_MAX_REASON],
+        stopped_at=now,
+    )
 
 
 def read_report(

@@ -230,6 +230,20 @@ def test_the_report_counts_what_has_closed(broker: MemoryBroker) -> None:
     assert re.fullmatch(r"\d+ actors more would tell, if all stays as it is", lines[-1])
 
 
+def test_it_can_be_stopped_while_the_log_is_away(
+    broker: MemoryBroker, record: ServingRecord
+) -> None:
+    """Searches follow the record; what came of it is asked for later."""
+    said("start", "may", "--generation", "g2")
+    broker.down = True
+    text = said("stop")
+    assert "may has ended" in text
+    assert "models.v1 is not told: " in text
+    assert record.read().state.experiment is None
+    broker.down = False
+    assert "has ended" in said("report", "may")
+
+
 def test_the_last_searches_are_reported_after_the_end(broker: MemoryBroker) -> None:
     """Their epochs close later; the log still says what the experiment was."""
     said("start", "may", "--generation", "g2")
