@@ -15,7 +15,7 @@ from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.record import KnownGeneration, ServingState
 from sightline.engine.serving.telling import tell
 from sightline.infra.supervision.loops import Loop, run_together
-from sightline.infra.wiring.voice import GenerationMetrics, Voice, forget_gauges
+from sightline.infra.wiring.voice import GenerationHealth, GenerationMetrics, Voice, forget_gauges
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
 from sightline.stream_workers.indexing.worker import IndexWorker
 from sightline.stream_workers.moderating.loop import ModerationLoop
@@ -57,7 +57,7 @@ def index_worker(node: Node, fed: FedGeneration) -> IndexWorker:
         embed_threads=settings.embedder.threads,
         clock=node.clock,
         metrics=GenerationMetrics(node.metrics, fed.voice),
-        health=node.health,
+        health=GenerationHealth(node.health, fed.voice, node.clock),
         tells=fed.voice.tells,
     )
 
@@ -70,7 +70,7 @@ def moderation_loop(node: Node, fed: FedGeneration) -> ModerationLoop:
         index=fed.index,
         settings=node.settings.worker,
         metrics=GenerationMetrics(node.metrics, fed.voice),
-        health=node.health,
+        health=GenerationHealth(node.health, fed.voice, node.clock),
         tells=fed.voice.tells,
     )
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sightline.engine.errors import Part
+from sightline.engine.health import Health, PartHealth
 from sightline.engine.metrics import Metrics
 
 if TYPE_CHECKING:
+    from sightline.engine.ports import Clock
     from sightline.engine.serving.record import ServingState
 
 HANDED_OVER = timedelta(minutes=1)
@@ -80,3 +83,33 @@ class GenerationMetrics(Metrics):
         """One metric: nothing of the kind was set here."""
         unheard = name in OF_WHAT_SERVES and not self._voice.serves
         return getattr(self._unheard if unheard else self._process, name)
+
+
+class GenerationHealth(Health):
+    """What one generation's worker reports of the parts of its process.
+
+    Searches need neither the index nor the model of a generation that serves nobody: that these are
+    away is no reason to answer that the process is not ready.
+    """
+
+    def __init__(self, process: Health, voice: Voice, clock: Clock) -> None:
+        super().__init__(clock)
+        self._process = process
+        self._unheard = Health(clock)
+        self._voice = voice
+
+    def up(self, part: Part, note: str = "") -> None:
+        """See `Health.up`."""
+        self._to(part).up(part, note)
+
+    def down(self, part: Part, reason: str) -> None:
+        """See `Health.down`."""
+        self._to(part).down(part, reason)
+
+    def of(self, part: Part) -> PartHealth | None:
+        """See `Health.of`."""
+        return self._to(part).of(part)
+
+    def _to(self, part: Part) -> Health:
+        heard = self._voice.serves or part in {Part.BROKER, Part.STORE}
+        return self._process if heard else self._unheard

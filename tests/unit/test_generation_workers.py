@@ -7,12 +7,19 @@ from datetime import timedelta
 
 import pytest
 
-from sightline.engine.errors import IndexOwned
+from sightline.engine.clock import ManualClock
+from sightline.engine.errors import IndexOwned, Part
+from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.serving.record import Serves
 from sightline.infra.processes import node as node_process
 from sightline.infra.wiring.generations import GenerationWorkers
-from sightline.infra.wiring.voice import HANDED_OVER, GenerationMetrics, Voice
+from sightline.infra.wiring.voice import (
+    HANDED_OVER,
+    GenerationHealth,
+    GenerationMetrics,
+    Voice,
+)
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane
 from sightline.schemas.registry import decode
@@ -146,6 +153,22 @@ def test_freshness_is_that_of_what_serves() -> None:
     sample = process.registry.get_sample_value
     assert sample("sightline_freshness_seconds_count", {"lane": "live"}) == 1
     assert sample("sightline_embeddings_total", {"result": "made"}) == 2
+
+
+def test_the_index_of_what_serves_nobody_makes_no_process_unready() -> None:
+    """Its broker and its store are everybody's; once it serves, so are its index and model."""
+    clock = ManualClock(NOON)
+    process, voice = Health(clock), Voice("g-2", with_ready())
+    health = GenerationHealth(process, voice, clock)
+    health.down(Part.INDEX, "no such collection")
+    assert (process.ready(), health.is_up(Part.INDEX)) == (True, False)
+    health.down(Part.STORE, "away")
+    assert not process.ready()
+    health.up(Part.STORE)
+    voice.follow(with_ready().switched(Serves(generation="g-2"), NOON, "on"))
+    health.down(Part.INDEX, "no such collection")
+    assert not process.is_up(Part.INDEX)
+    assert not health.is_up(Part.INDEX)
 
 
 def test_the_groups_of_a_topic_are_those_of_its_lane() -> None:
