@@ -275,7 +275,7 @@ class Searching:
         self._metrics.searches.labels(by, "answered" if page.hits else "empty").inc()
         for reason, count in page.removed.items():
             self._metrics.removed.labels(reason).inc(count)
-        if page.hits:
+        if page.hits and search.pair.beside is None:  # else its scores are of two models
             for place, hit in (("first", page.hits[0]), ("last", page.hits[-1])):
                 scores = self._metrics.search_scores.labels(
                     by, place, search.pair.spec.model_digest

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sightline.engine.metrics import Metrics
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.serving.record import Experiment
 from sightline.engine.serving.variants import Arm, arm_of, variant_of
@@ -40,7 +41,12 @@ def place() -> Iterator[Deployment]:
 
 
 def run(
-    place: Deployment, folder: Path, experiment: Experiment, scenario: Scenario
+    place: Deployment,
+    folder: Path,
+    experiment: Experiment,
+    scenario: Scenario,
+    *,
+    metrics: Metrics | None = None,
 ) -> list[tuple[dict[str, Any], ResultsShown]]:
     """Each answer during the experiment, with the impression that tells of it."""
     world = filled(place, folder)
@@ -49,7 +55,11 @@ def run(
     follower_of(place).look()
 
     async def main() -> list[dict[str, Any]]:
-        deps = replace(world.dependencies(ApiSettings()), pairs=place.serving.pairs)
+        deps = replace(
+            world.dependencies(ApiSettings()),
+            pairs=place.serving.pairs,
+            metrics=metrics or world.metrics,
+        )
         async with client_of(create_app(deps)) as client:
             return await scenario(client)
 
@@ -147,3 +157,20 @@ def test_a_query_that_the_other_index_lacks_is_answered_by_one(
 
     ((_, shown),) = run(place, tmp_path, experiment, scenario)
     assert [image.team for image in shown.shown] == [None] * 4
+
+
+@pytest.mark.parametrize("interleave", [True, False])
+def test_scores_of_two_models_are_nobodys_distribution(
+    place: Deployment, tmp_path: Path, *, interleave: bool
+) -> None:
+    """A page that both filled says nothing of either one's scores."""
+    metrics = Metrics()
+    experiment = experiment_of(place, interleave=interleave).model_copy(update={"share": 1.0})
+
+    async def scenario(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+        return [await ask(client, session_id="somebody")]
+
+    ((answer, _),) = run(place, tmp_path, experiment, scenario, metrics=metrics)
+    labels = {"by": "image", "place": "first", "model": answer["model"]}
+    told = metrics.registry.get_sample_value("sightline_search_score_count", labels)
+    assert told == (None if interleave else 1)
