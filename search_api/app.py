@@ -44,6 +44,7 @@ from sightline.search_api.images.status import ImageStatus
 from sightline.search_api.images.writes import ImageWrites
 from sightline.search_api.learning.learned_models import LearnedModels
 from sightline.search_api.learning.serving_routes import serving_router
+from sightline.search_api.learning.side_by_side import SideBySide, rankings_router
 from sightline.search_api.learning.stats_routes import stats_router
 from sightline.search_api.learning.triples_routes import triples_router
 from sightline.search_api.operations.readiness import Probe, Readiness, index_probe, store_probe
@@ -235,6 +236,8 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     app.include_router(operations_router(built.readiness, deps.metrics))
     models = LearnedModels(ModelRegistry(deps.store, deps.bucket), deps.clock)
     app.include_router(serving_router(deps.pairs, models))
+    bits, reads_of_images = deps.api.near_duplicate_bits, built.threads.image_reads
+    app.include_router(rankings_router(SideBySide(deps.pairs, bits=bits, threads=reads_of_images)))
     if deps.stats is not None:
         app.include_router(stats_router(deps.stats))
     if deps.triples is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.errors import NotFound, Part, PartUnavailable
 from sightline.engine.ports import Embedder, VectorIndex
 from sightline.engine.serving.pair import DEFAULT_VARIANT, ServingPair
 from sightline.engine.serving.record import Experiment
@@ -74,6 +74,22 @@ class ServingPairs:
                 held.users += 1
         with self._using(answering.held):
             yield answering.pair
+
+    @contextmanager
+    def both(self) -> Iterator[tuple[str, ServingPair]]:
+        """The experiment that runs, and its control with the treatment beside it.
+
+        Raises:
+            NotFound: none runs.
+        """
+        with self._lock:
+            if self._experiment is None or not self._arms:
+                raise NotFound("no experiment runs (`sightline experiment start`)")
+            name, answering = self._experiment.name, self._arms[Arm.INTERLEAVED]
+            for held in answering.held:
+                held.users += 1
+        with self._using(answering.held):
+            yield name, answering.pair
 
     @contextmanager
     def again(self, pair: ServingPair) -> Iterator[ServingPair]:

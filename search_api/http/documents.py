@@ -318,6 +318,28 @@ class ServingModelAnswer(Document):
     """How it was learned; null for a model that is in no registry."""
 
 
+class RankingDocument(Document):
+    """What one model of an experiment finds."""
+
+    arm: Literal["control", "treatment"]
+    """Whether it is what serves, or what is tried."""
+    model: str | None
+    """`NAME@DIGEST` in the registry; null: the one that the settings name."""
+    generation: str
+    """The generation of the index that was asked."""
+    results: list[Result]
+    """The nearest first; empty where the image asked by is not in that generation yet."""
+
+
+class RankingsAnswer(Document):
+    """One question, ranked by both models of an experiment."""
+
+    experiment: str
+    """The experiment that runs."""
+    rankings: list[RankingDocument]
+    """The control's, then the treatment's."""
+
+
 class PoolsAnswer(Document):
     """The pools that there are to grade."""
 
@@ -391,4 +413,5 @@ ANSWERS: tuple[type[Document], ...] = (
     ReadinessDocument,
     StatsAnswer,
     ServingModelAnswer,
+    RankingsAnswer,
 )

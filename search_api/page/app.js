@@ -1,5 +1,6 @@
 // The page: what is asked by, and what happens when it changes.
 
+import { askedBy } from "./both.js";
 import { add } from "./catalogue.js";
 import { returned } from "../sightline.mjs";
 import { CropBox } from "./crop.js";
@@ -53,6 +54,7 @@ function askByResult(result) {
 }
 
 function show(name, more = name) {
+  askedBy(query);
   crop.clear();
   element("drop").dataset.state = "filled";
   element("query-bar").hidden = false;

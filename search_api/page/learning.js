@@ -1,5 +1,6 @@
 // What people did, and what was learned from it: the click-through rate and the last triples.
 
+import { duringExperiment } from "./both.js";
 import { tellModel } from "./model.js";
 import { ask, showPicture } from "./service.js";
 
@@ -27,6 +28,7 @@ export async function watchLearning() {
     read("v1/models/serving"),
   ]);
   tellModel(serving);
+  duringExperiment(serving);
   tell(stats?.rows ?? [], triples?.triples ?? []);
   if (stats || triples || serving) setTimeout(watchLearning, EVERY_MS);
 }

@@ -23,6 +23,7 @@ FILES = {
     "/page/catalogue.js": ("catalogue.js", "text/javascript; charset=utf-8"),
     "/page/crop.js": ("crop.js", "text/javascript; charset=utf-8"),
     "/page/learning.js": ("learning.js", "text/javascript; charset=utf-8"),
+    "/page/both.js": ("both.js", "text/javascript; charset=utf-8"),
     "/page/model.js": ("model.js", "text/javascript; charset=utf-8"),
     "/page/service.js": ("service.js", "text/javascript; charset=utf-8"),
     "/grade": ("grade.html", "text/html; charset=utf-8"),

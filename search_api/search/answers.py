@@ -69,7 +69,7 @@ class Answered:
             "generation": self.spec.name,
             "feedback": feedback,
             "removed": self.page.removed,
-            "results": [_result(hit, n) for n, hit in enumerate(self.page.hits, 1)],
+            "results": [result_document(hit, n) for n, hit in enumerate(self.page.hits, 1)],
         }
 
     def shown(self, stored: ObjectReference | None) -> ResultsShown:
@@ -129,7 +129,8 @@ def image_urls(image_id: str) -> dict[str, str]:
     }
 
 
-def _result(hit: Hit, position: int) -> dict[str, Any]:
+def result_document(hit: Hit, position: int) -> dict[str, Any]:
+    """One result in JSON values, at its place from 1."""
     state = hit.image.state
     return {
         "image_id": state.image_id,

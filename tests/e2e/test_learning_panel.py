@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from playwright.sync_api import expect, sync_playwright
 
 from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.label_data.search_stats import SearchStats
+from sightline.engine.serving.pairs import OpenedPair, ServingPairs
+from sightline.engine.serving.record import Experiment, Serves
 from sightline.schemas.searches import ImageQuery
 from sightline.search_api.app import create_app
-from tests.api_parts import BUCKET, ApiWorld, answered_by
+from tests.api_parts import BUCKET, ApiWorld, answered_by, picture
 from tests.label_rows import counted, encoded, message, mined
 from tests.patience import patient
 from tests.released_models import released
 from tests.serving import serving
+
+
+def in_experiment(world: ApiWorld, model: str) -> ServingPairs:
+    """A model serves, and one that finds the opposite of what is asked for is tried."""
+    pairs = answered_by(world, model)
+    control = pairs.now()
+    treatment = replace(control, matrix=-np.eye(control.spec.dimensions, dtype=np.float32))
+    experiment = Experiment(
+        name="may",
+        treatment=Serves(generation="g1"),
+        share=0.5,
+        salt="may.1",
+        started_at=datetime(2026, 5, 1, tzinfo=UTC),
+    )
+    opened = [OpenedPair(pair, lambda: None) for pair in (control, treatment)]
+    pairs.exchange(opened[0], opened[1], experiment)
+    return pairs
 
 
 def test_the_page_shows_what_was_learned(tmp_path: Path, chromium: Path) -> None:
@@ -31,7 +52,7 @@ def test_the_page_shows_what_was_learned(tmp_path: Path, chromium: Path) -> None
     first = released(world.store, BUCKET, {"ndcg@24": 0.5})
     second = released(world.store, BUCKET, {"ndcg@24": 0.6}, against=first)
     deps = replace(world.dependencies(), stats=stats, triples=triples)
-    app = create_app(replace(deps, pairs=answered_by(world, f"shop@{second}")))
+    app = create_app(replace(deps, pairs=in_experiment(world, f"shop@{second}")))
     with serving(app) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
@@ -41,9 +62,9 @@ def test_the_page_shows_what_was_learned(tmp_path: Path, chromium: Path) -> None
         expect(panel).to_contain_text("12.5 % of the pictures shown were clicked, in 10 searches.")
         names = [f"{role}: i{n}" for n, role in enumerate(("Asked by", "Chosen", "Passed over"), 1)]
         for name in names:
-            picture = panel.get_by_alt_text(name)
-            expect(picture).to_have_js_property("complete", value=True)
-            assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+            shown = panel.get_by_alt_text(name)
+            expect(shown).to_have_js_property("complete", value=True)
+            assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
         model = page.locator("#model")
         expect(model).to_contain_text(f"shop, release 2, {second[:8]}")
         expect(model).to_contain_text("Generation g1")
@@ -51,5 +72,17 @@ def test_the_page_shows_what_was_learned(tmp_path: Path, chromium: Path) -> None
         expect(model).to_contain_text("ndcg@24 0.500 → 0.600")
         model.get_by_text("Why it was released").click()
         expect(model.get_by_text("better where clicked: passed, +.1")).to_be_visible()
+        page.get_by_test_id("file").set_input_files(
+            {"name": "i1.jpg", "mimeType": "image/jpeg", "buffer": picture(1)}
+        )
+        page.locator('.result[data-image-id="i1"] .again').click()
+        model.get_by_text("Both rankings of this picture").click()
+        both = page.locator("#both-dialog")
+        expect(both).to_contain_text("Experiment may")
+        expect(both.locator("h3")).to_have_text(
+            ["What serves, generation g1", "What is tried, generation g1"]
+        )
+        expect(both.locator("li")).to_have_count(4)
+        expect(both.locator("li").first).to_contain_text("there 2")
         browser.close()
     world.index.close()

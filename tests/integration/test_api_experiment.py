@@ -21,7 +21,7 @@ from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown, Team
 from sightline.schemas.topics import INTERACTIONS
 from sightline.search_api.app import create_app
-from tests.api_parts import SECRET, client_of, picture
+from tests.api_parts import KEYS, SECRET, client_of, picture
 from tests.generation_parts import Deployment
 from tests.integration.test_api_switch import G2, IMAGES, filled, follower_of, scores_of
 
@@ -174,3 +174,42 @@ def test_scores_of_two_models_are_nobodys_distribution(
     labels = {"by": "image", "place": "first", "model": answer["model"]}
     told = metrics.registry.get_sample_value("sightline_search_score_count", labels)
     assert told == (None if interleave else 1)
+
+
+def test_both_rankings_are_shown_side_by_side_and_recorded_nowhere(
+    place: Deployment, tmp_path: Path
+) -> None:
+    """What each arm would answer, whoever asks; without an experiment there is no such thing."""
+    told: list[dict[str, Any]] = []
+    question = {"image_id": "image-0", "near_duplicates": "keep", "limit": 4}
+
+    async def scenario(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+        answer = await client.post("/v1/models/rankings", json=question)
+        told.append(answer.json())
+        return []
+
+    assert run(place, tmp_path, experiment_of(place), scenario) == []
+    (found,) = told
+    assert found["experiment"] == "may"
+    arms = {each["arm"]: each for each in found["rankings"]}
+    assert {arm: each["generation"] for arm, each in arms.items()} == {
+        "control": "g1",
+        "treatment": "g2",
+    }
+    assert all(len(each["results"]) == 4 for each in arms.values())
+    control, treatment = ([one["score"] for one in arms[a]["results"]] for a in arms)
+    assert control != treatment
+
+
+def test_without_an_experiment_there_is_one_ranking(place: Deployment, tmp_path: Path) -> None:
+    """The refusal says what starts one; and only admins may ask."""
+    world = filled(place, tmp_path)
+    deps = replace(world.dependencies(ApiSettings(keys=KEYS)), pairs=place.serving.pairs)
+
+    async def main(key: str) -> int:
+        async with client_of(create_app(deps), key=key) as client:
+            answer = await client.post("/v1/models/rankings", json={"image_id": "image-0"})
+            return answer.status_code
+
+    assert asyncio.run(main("admin")) == 404
+    assert asyncio.run(main("searcher")) == 403
