@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from sightline.engine.errors import PermanentError
+from sightline.engine.pacing import Pace
 from sightline.producers.backfill.ends import Ended, FileEnd
 from sightline.producers.backfill.files import (
     MAX_BYTES,
@@ -17,7 +18,7 @@ from sightline.producers.backfill.files import (
     FoundFile,
     has_image_suffix,
 )
-from sightline.producers.backfill.pacing import Pace, patiently
+from sightline.producers.backfill.pacing import patiently
 from sightline.producers.images.catalogue_writes import Known
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.ids import refuse_derived

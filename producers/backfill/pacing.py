@@ -1,4 +1,4 @@
-"""How fast and how patiently files are published: a rate, and a bounded wait for what fails."""
+"""How patiently files are published: a bounded wait for what fails."""
 
 from __future__ import annotations
 
@@ -14,32 +14,6 @@ T = TypeVar("T")
 
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 2.0
-
-
-class Pace:
-    """At most so many starts a second, evenly spread; shared by threads.
-
-    Args:
-        per_s: starts a second; None: as fast as it goes.
-        clock: the time.
-        stop: ends waiting.
-    """
-
-    def __init__(self, per_s: float | None, *, clock: Clock, stop: threading.Event) -> None:
-        self._interval_s = 0.0 if per_s is None else 1.0 / per_s
-        self._clock = clock
-        self._stop = stop
-        self._next = clock.monotonic()
-        self._lock = threading.Lock()
-
-    def wait(self) -> None:
-        """Return when the next one may start, or at once when stopped."""
-        if not self._interval_s:
-            return
-        with self._lock:
-            slot = max(self._next, self._clock.monotonic())
-            self._next = slot + self._interval_s
-        self._stop.wait(max(0.0, slot - self._clock.monotonic()))
 
 
 def patiently(
