@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ SPEC = GenerationSpec(
     features=DIMENSIONS,
     feature_bits=8,
 )
+
+
+SECOND = replace(SPEC, name="g2", model_digest="tiny two")
+"""Another model's generation, on the same features."""
 
 
 class MemoryLog(MemoryEventProducer):
@@ -93,8 +97,8 @@ class MemoryConsumer(MemoryEventConsumer):
 class MemoryIndex(MemoryVectorIndex):
     """An index of tiny vectors that tells what it holds."""
 
-    def __init__(self) -> None:
-        super().__init__(SPEC)
+    def __init__(self, spec: GenerationSpec = SPEC) -> None:
+        super().__init__(spec)
 
     @property
     def images(self) -> dict[str, IndexedImage]:
@@ -129,6 +133,16 @@ class TinyEmbedder:
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Embedder.embed`."""
         return self.project(self.features(crops))
+
+
+class SecondEmbedder(TinyEmbedder):
+    """The same network with another projection."""
+
+    digest = SECOND.model_digest
+
+    def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Embedder.project`."""
+        return super().project(features * np.linspace(0.1, 2.0, DIMENSIONS, dtype=np.float32))
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,12 @@ from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_INDEXED
 from sightline.stream_workers.indexing.worker import IndexWorker
 from tests.worker_parts import (
+    SECOND,
+    SPEC,
     MemoryConsumer,
     MemoryIndex,
     MemoryLog,
+    SecondEmbedder,
     TinyEmbedder,
     tiny_decode,
 )
@@ -48,23 +51,32 @@ class Null(NamedTuple):
 
 
 class World:
-    """A worker whose stages take their turns when told to, so that any interleaving can be had."""
+    """A worker whose stages take their turns when told to, so that any interleaving can be had.
 
-    def __init__(self, *, max_batch: int = 2) -> None:
-        self.clock = ManualClock()
-        self.log = MemoryLog(self.clock)
-        self.store = MemoryObjectStore("pictures")
-        for data in PICTURES:
+    Args:
+        max_batch: pictures to one forward pass.
+        beside: another world, whose log, store and clock this one shares; its index is another
+            generation, made by another model on the same features.
+    """
+
+    def __init__(self, *, max_batch: int = 2, beside: World | None = None) -> None:
+        self.clock: ManualClock = ManualClock() if beside is None else beside.clock
+        self.log: MemoryLog = MemoryLog(self.clock) if beside is None else beside.log
+        self.store: MemoryObjectStore = (
+            MemoryObjectStore("pictures") if beside is None else beside.store
+        )
+        for data in PICTURES if beside is None else ():
             self.store.put("pictures", reference(data).key, data)
-        self.index = MemoryIndex()
-        self.embedder = TinyEmbedder()
+        self.embedder = TinyEmbedder() if beside is None else SecondEmbedder()
+        self.index = MemoryIndex(SPEC if beside is None else SECOND)
+        self.group = "g" if beside is None else "g-second"
         self._max_batch = max_batch
         self.start()
 
     def start(self) -> None:
         """Begin with a new worker on what is left of the world."""
         self.worker = IndexWorker(
-            consumers=lambda lane: MemoryConsumer(self.log, f"g-{lane}"),
+            consumers=lambda lane: MemoryConsumer(self.log, f"{self.group}-{lane}"),
             producer=self.log,
             store=self.store,
             index=self.index,
@@ -120,7 +132,7 @@ class World:
             if not self.step("round"):
                 break
         for lane, topic in TOPICS.items():
-            done = [o for (g, p), o in self.log.committed.items() if g == f"g-{lane}"]
+            done = [o for (g, p), o in self.log.committed.items() if g == f"{self.group}-{lane}"]
             assert sum(done) == len(self.log.records[topic]), f"{lane} is not committed"
         assert self.worker.held_bytes == 0, "bytes that nobody decodes are held"
 

@@ -1,0 +1,133 @@
+"""Two generations of the index in, whether the new one may serve in place of the old one out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from sightline.schemas.fields import Time
+
+NAMED = 100
+"""So many of the differences are told one by one; all of them are counted."""
+LEAST_RECALL = 0.99
+LEAST_COSINE = 0.999
+
+
+class Reason(StrEnum):
+    """How what the new generation holds of an image differs from what the old one holds."""
+
+    MISSING = "missing"
+    """The old one has it, the new one does not."""
+    EXTRA = "extra"
+    """The new one has it, the old one does not."""
+    VERSION = "version"
+    """They are at different versions, or one has not finished it."""
+    STATE = "state"
+    """Its owner's event says different things of it in each: tags, owner, attributes, bytes."""
+    OUTCOME = "outcome"
+    """Its bytes were accepted by one and refused by the other."""
+    DECISION = "decision"
+    """The operator's decision about it is another one, or in one of them only."""
+    LISTING = "listing"
+    """One lists it, the other does not."""
+    SHOWN = "shown"
+    """It is hidden, and a search of the new one returns it."""
+    UNSHOWN = "unshown"
+    """It is listed, and the new one's own filter does not find it."""
+    VECTOR = "vector"
+    """The new one has no vector where the old one has, or none of its own model's form."""
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ParityDifference(_Value):
+    """One image that differs between the two generations, and how."""
+
+    image_id: str
+    reason: Reason
+    says: str
+
+
+class RecallLine(_Value):
+    """How much of the exact page the graph finds, over some queries under one filter."""
+
+    of: str
+    """What is asked for: `all`, or a tag and the share of the images that have it."""
+    queries: int
+    recall: float | None
+    """None: no images have a tag as rare as this, so there was nothing to ask for."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is good enough, or there was nothing to measure."""
+        return self.recall is None or self.recall >= LEAST_RECALL
+
+
+class Reproduced(_Value):
+    """Vectors of the new generation compared with what the model makes of the stored pictures."""
+
+    pictures: int = 0
+    """How many were read and embedded."""
+    worst_cosine: float | None = None
+    """None: none could be read."""
+    unread: int = 0
+    """Pictures that are gone from the store, or are others by now."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every vector is the model's, up to what the kept features lose."""
+        return self.worst_cosine is None or self.worst_cosine >= LEAST_COSINE
+
+
+class Compared(_Value):
+    """What a comparison of every image of two generations came to."""
+
+    images: int
+    """In the old generation."""
+    listed: int
+    hidden: int
+    """Images that no search may return, tombstones among them."""
+    decisions: int
+    looked_again: int
+    """Images that differed at first, because they changed or were on their way."""
+    moving: int
+    """Images that changed in both again and again while they were looked at."""
+    differing: Mapping[Reason, int]
+    first: tuple[ParityDifference, ...]
+    """By id; at most `NAMED`."""
+
+
+class Parity(_Value):
+    """The report by which a generation may serve, or may not."""
+
+    old: str
+    new: str
+    began_at: Time
+    ended_at: Time
+    compared: Compared
+    recall: tuple[RecallLine, ...]
+    reproduced: Reproduced
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing stands in the way of the new generation."""
+        measured = all(line.passed for line in self.recall) and self.reproduced.passed
+        return measured and not self.compared.differing
+
+    def failures(self) -> list[str]:
+        """What stands in the way, one line each."""
+        differing = self.compared.differing
+        lines = [f"{differing[reason]} images: {reason}" for reason in sorted(differing)]
+        lines += [
+            f"recall@24 of {line.of} is {line.recall:.4f}, {LEAST_RECALL} needed"
+            for line in self.recall
+            if line.recall is not None and not line.passed
+        ]
+        worst = self.reproduced.worst_cosine
+        if worst is not None and not self.reproduced.passed:
+            lines.append(f"a vector's cosine to the model's own is {worst:.5f}, {LEAST_COSINE}")
+        return lines

@@ -1,0 +1,172 @@
+"""How far a generation is filled, for who fills it and for all who look: one object beside it.
+
+It is written by whoever holds the generation's lease, and by who asks for the work. Every change is
+a compare-and-set, so that neither overwrites the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sightline.engine.errors import Conflict, NotFound, ObjectMissing, Unreadable
+from sightline.engine.ports import ObjectStore
+from sightline.schemas.fields import Time
+from sightline.stream_workers.reindexing.parity import Parity
+
+PREFIX = "serving/"
+_TRIES = 8
+_MAX_BYTES = 1_048_576
+
+
+class FillingStep(StrEnum):
+    """One thing that is done for a generation; each may be done again after a kill."""
+
+    WAIT = "wait"
+    """Nothing is asked for, or it is done."""
+    SEED = "seed"
+    """Features of the generation that serves are multiplied and written."""
+    REPLAY = "replay"
+    """What the log may have forgotten and the generation lacks is published again."""
+    CATCH_UP = "catch up"
+    """Its worker reads up to where the log ended."""
+    OPTIMISE = "optimise"
+    """Its search graph is built."""
+    PROVE = "prove"
+    """It is compared with the generation that serves."""
+    READY = "ready"
+    """The record is told that it may serve."""
+
+
+class ReindexProgress(BaseModel):
+    """What is asked for a generation, and how far it is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = 1
+    generation: str
+    by: Literal["features", "bytes"]
+    seeded_from: str
+    """The generation that it is filled from, and compared with."""
+    rate_per_s: Annotated[float, Field(gt=0)] | None = None
+    """Images a second at most; None: as fast as it goes."""
+    asked_at: Time
+    step: FillingStep = FillingStep.WAIT
+    """What is being done; `done` of `total` images are."""
+    step_began_at: Time
+    done: Annotated[int, Field(ge=0)] = 0
+    total: Annotated[int, Field(ge=0)] = 0
+    republished: Annotated[int, Field(ge=0)] = 0
+    """Images without features, whose bytes are looked at after all."""
+    noted_at: Time
+    seeded_at: Time | None = None
+    parity: Parity | None = None
+    """How the last comparison ended; None: none has yet, since it was asked for."""
+    trouble: str = ""
+    """What it waits for, as the last try said; empty: nothing."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was compared and must not serve."""
+        return self.parity is not None and not self.parity.passed
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProgress:
+    """A progress, and the etag that its successor must name."""
+
+    progress: ReindexProgress
+    etag: str
+
+
+class ProgressRecord:
+    """The progress of one generation in the bucket.
+
+    Args:
+        store: where it lies.
+        bucket: our own.
+        index: `index.collection_prefix`: two indexes that share a bucket fill each its own.
+        generation: whose filling it tells of.
+    """
+
+    def __init__(self, store: ObjectStore, bucket: str, index: str, generation: str) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._key = f"{PREFIX}{index}/{generation}/progress.json"
+
+    def find(self) -> StoredProgress | None:
+        """How far it is; None: nobody asked for it.
+
+        Raises:
+            Unreadable: it is damaged, or of a later release of Sightline.
+            PartUnavailable: the store did not answer.
+        """
+        try:
+            etag = self._store.stat(self._bucket, self._key).etag
+            data = self._store.get(self._bucket, self._key, max_bytes=_MAX_BYTES)
+        except ObjectMissing:
+            return None
+        try:
+            return StoredProgress(ReindexProgress.model_validate_json(data), etag)
+        except ValidationError as error:
+            raise Unreadable(
+                f"{self._key} cannot be read: it is damaged, or of a later release of Sightline; "
+                "remove it and ask for the re-index again"
+            ) from error
+
+    def ask(self, progress: ReindexProgress) -> None:
+        """Put what is asked for in place of whatever is there.
+
+        Raises:
+            Conflict: others changed it again and again.
+            PartUnavailable: the store did not answer; it may have been stored.
+        """
+        for _ in range(_TRIES):
+            found = self.find()
+            try:
+                self._put(progress, None if found is None else found.etag)
+            except Conflict:
+                continue
+            return
+        raise Conflict(f"{self._key} is changed by others again and again: try again")
+
+    def note(self, step: Callable[[ReindexProgress], ReindexProgress]) -> ReindexProgress:
+        """Change what is stored, again where somebody else was faster.
+
+        Raises:
+            NotFound: nothing is asked for any more.
+            Conflict: others changed it again and again.
+            Unreadable, PartUnavailable: as `find`.
+        """
+        for _ in range(_TRIES):
+            found = self.find()
+            if found is None:
+                raise NotFound(f"there is no {self._key}: the generation was dropped")
+            progress = step(found.progress)
+            try:
+                self._put(progress, found.etag)
+            except Conflict:
+                continue
+            return progress
+        raise Conflict(f"{self._key} is changed by others again and again: try again")
+
+    def forget(self) -> None:
+        """Remove it; where there is none nothing happens.
+
+        Raises:
+            PartUnavailable: the store did not answer.
+        """
+        self._store.delete(self._bucket, self._key)
+
+    def _put(self, progress: ReindexProgress, etag: str | None) -> None:
+        data = progress.model_dump_json(indent=1).encode()
+        self._store.put_if(self._bucket, self._key, data, expected_etag=etag)
+
+
+def lease_key(index: str, generation: str) -> str:
+    """Names the object by which one process at a time fills a generation."""
+    return f"{PREFIX}{index}/{generation}/lease.json"

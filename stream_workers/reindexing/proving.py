@@ -1,0 +1,53 @@
+"""Two generations in, the report by which the new one becomes ready out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sightline.engine.pacing import Pace
+from sightline.engine.ports import Clock, VectorIndex
+from sightline.engine.records import IndexedImage
+from sightline.stream_workers.reindexing.comparing import Comparison
+from sightline.stream_workers.reindexing.parity import Parity, Reproduced
+from sightline.stream_workers.reindexing.recall import QUERIES, Sample, recall_lines
+from sightline.stream_workers.reindexing.reproduction import PICTURES
+from sightline.stream_workers.reindexing.seed import BATCH, in_batches
+
+
+def prove(
+    old: VectorIndex,
+    new: VectorIndex,
+    *,
+    settle: Callable[[], object],
+    reproduce: Callable[[Iterable[IndexedImage]], Reproduced],
+    pace: Pace,
+    clock: Clock,
+) -> Parity:
+    """Compare every image, measure the graph, and embed a few pictures anew.
+
+    Args:
+        old: the generation that serves.
+        new: the one that is to serve; nothing is written to either.
+        settle: waits a moment for what is on its way.
+        reproduce: embeds the pictures of some images again.
+        pace: images and searches a second.
+        clock: tells when it began and ended.
+
+    Raises:
+        PartUnavailable: an index or the store did not answer; repeat it whole.
+    """
+    began = clock.now()
+    compared = Comparison(old, new, settle=settle, pace=pace, clock=clock).compare()
+    sample = Sample(QUERIES)
+    for images in in_batches(new.scan(vectors=True, batch=BATCH), BATCH):
+        pace.wait(len(images))
+        sample.take(images)
+    return Parity(
+        old=old.spec.name,
+        new=new.spec.name,
+        began_at=began,
+        compared=compared,
+        recall=recall_lines(new, sample, pace),
+        reproduced=reproduce(sample.images[:PICTURES]),
+        ended_at=clock.now(),
+    )

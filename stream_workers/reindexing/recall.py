@@ -1,0 +1,99 @@
+"""A generation's own vectors in, how much of the exact page its graph finds out."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from sightline.engine.pacing import Pace
+from sightline.engine.ports import VectorIndex
+from sightline.engine.records import IndexedImage, SearchRequest, TagFilter
+from sightline.stream_workers.reindexing.parity import RecallLine
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+AT = 24
+QUERIES = 100
+SHARES = (0.10, 0.01)
+"""Filters are tags that about so many of the listed images have."""
+_NEAR = 3.0
+"""A tag that is so many times more or less frequent stands for the share."""
+_EQUAL = 1e-6
+"""Scores as near as this are one: which of several equal pictures is found is no matter."""
+
+
+class Sample:
+    """Some of the listed images, each with the same chance, and how frequent every tag is."""
+
+    def __init__(self, size: int, seed: int = 0) -> None:
+        self._size = size
+        self._random = random.Random(seed)  # noqa: S311 - a sample, no secret
+        self.images: list[IndexedImage] = []
+        self.tags: Counter[str] = Counter()
+        self.listed = 0
+
+    def take(self, images: Iterable[IndexedImage]) -> None:
+        """Look at more images; those that are not listed are passed over."""
+        for image in images:
+            if image.listed:
+                self.listed += 1
+                self.tags.update(set(image.state.tags))
+                self._take(image)
+
+    def tag_of(self, share: float) -> str | None:
+        """A tag that about this share of the images has; None: none is near it."""
+        wanted = share * self.listed
+        near = {t: n for t, n in self.tags.items() if wanted / _NEAR <= n <= wanted * _NEAR}
+        return min(near, key=lambda tag: (abs(near[tag] - wanted), tag), default=None)
+
+    def _take(self, image: IndexedImage) -> None:
+        """Keep the n-th image with the chance size / n, in place of any other."""
+        if len(self.images) < self._size:
+            self.images.append(image)
+            return
+        place = self._random.randrange(self.listed)
+        if place < self._size:
+            self.images[place] = image
+
+
+def recall_lines(index: VectorIndex, sample: Sample, pace: Pace) -> tuple[RecallLine, ...]:
+    """Ask by each sampled vector, once through the graph and once exactly, under each filter.
+
+    Raises:
+        PartUnavailable: the index did not answer.
+    """
+    queries = [image.vector for image in sample.images[:QUERIES] if image.vector is not None]
+    lines = [_line(index, "all", queries, TagFilter(), pace)]
+    for share in SHARES:
+        tag = sample.tag_of(share)
+        if tag is None:
+            lines.append(RecallLine(of=f"a tag of {share:.0%}", queries=0, recall=None))
+            continue
+        of = f"tag {tag} ({sample.tags[tag] / sample.listed:.1%})"
+        lines.append(_line(index, of, queries, TagFilter(all_of=(tag,)), pace))
+    return tuple(lines)
+
+
+def _line(
+    index: VectorIndex,
+    of: str,
+    queries: list[NDArray[np.float32]],
+    tags: TagFilter,
+    pace: Pace,
+) -> RecallLine:
+    found = wanted = 0
+    for vector in queries:
+        pace.wait()
+        exact, graph = (
+            index.search(SearchRequest(vector=vector, limit=AT, tags=tags, exact=is_exact))
+            for is_exact in (True, False)
+        )
+        if exact:
+            least = exact[-1].score - _EQUAL
+            found += min(len(exact), sum(hit.score >= least for hit in graph))
+            wanted += len(exact)
+    return RecallLine(of=of, queries=len(queries), recall=found / wanted if wanted else None)

@@ -1,0 +1,334 @@
+"""Two generations compared: every planted difference is found, and what only moved is none."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from sightline.engine.clock import ManualClock
+from sightline.engine.errors import ObjectMissing
+from sightline.engine.pacing import Pace
+from sightline.engine.records import Hit, IndexedImage, SearchRequest
+from sightline.engine.vector_index.memory.index import MemoryVectorIndex
+from sightline.schemas.fields import Moderation
+from sightline.schemas.indexed import Outcome
+from sightline.stream_workers.reindexing.comparing import Comparison
+from sightline.stream_workers.reindexing.parity import NAMED, Compared, Parity, Reason, Reproduced
+from sightline.stream_workers.reindexing.proving import prove
+from sightline.stream_workers.reindexing.recall import Sample, recall_lines
+from sightline.stream_workers.reindexing.reproduction import reproduce
+from tests.indexed_images import DIMENSIONS, NOON, SPEC, Kind, decision, image, unit_vector
+from tests.worker_parts import TinyEmbedder, tiny_decode
+
+NEW = replace(SPEC, name="second", model_digest="model-2")
+
+
+class Pair:
+    """An old and a new generation that hold the same; a test changes one of them."""
+
+    def __init__(self, images: Sequence[IndexedImage] | None = None) -> None:
+        self.old, self.new = MemoryVectorIndex(SPEC), MemoryVectorIndex(NEW)
+        self.clock = ManualClock(NOON)
+        self.settled = 0
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens while the comparison waits."""
+        held = [image(f"{k}-1", 3, k) for k in Kind] if images is None else images
+        for index in (self.old, self.new):
+            index.apply(held)
+            index.moderate([decision("public-1", 2, Moderation.ALLOWED), decision("nobody", 1)])
+
+    def settle(self) -> None:
+        """Wait a moment."""
+        self.settled += 1
+        self.meanwhile()
+
+    def pace(self) -> Pace:
+        """As fast as it goes."""
+        return Pace(None, clock=self.clock, stop=threading.Event())
+
+    def compare(self) -> Compared:
+        """What differs now."""
+        return Comparison(
+            self.old, self.new, settle=self.settle, pace=self.pace(), clock=self.clock
+        ).compare()
+
+    def found(self) -> dict[str, Reason]:
+        """What differs now, by image."""
+        compared = self.compare()
+        assert sum(compared.differing.values()) == len(compared.first)
+        return {one.image_id: one.reason for one in compared.first}
+
+
+def forget(index: MemoryVectorIndex, image_id: str) -> None:
+    """Lose an image, as no call of the port does."""
+    del index._generation.images[image_id]
+
+
+def damage(index: MemoryVectorIndex, image_id: str, **fields: object) -> None:
+    """Change what an index holds, past its fence and its checks."""
+    held = index._generation.images
+    held[image_id] = replace(held[image_id], **fields)  # type: ignore[arg-type]
+
+
+def test_equal_generations_have_no_difference() -> None:
+    """Everything is counted, and nothing is looked at twice."""
+    here = Pair()
+    compared = here.compare()
+    assert (compared.images, compared.listed, compared.hidden) == (6, 2, 4)
+    assert (compared.decisions, compared.looked_again, compared.differing) == (2, 0, {})
+    assert here.settled == 0
+
+
+PLANTED: dict[Reason, Callable[[Pair], object]] = {
+    Reason.MISSING: lambda here: forget(here.new, "deleted-1"),
+    Reason.EXTRA: lambda here: forget(here.old, "public-1"),
+    Reason.VERSION: lambda here: here.new.apply([image("public-1", 4)]),
+    Reason.STATE: lambda here: damage(
+        here.new, "public-1", state=image("public-1", 3, tags=("other",)).state
+    ),
+    Reason.OUTCOME: lambda here: damage(here.new, "private-1", outcome=Outcome.INDEXED),
+    Reason.DECISION: lambda here: here.old.moderate([decision("nobody", 2)]),
+    Reason.LISTING: lambda here: damage(here.new, "public-1", vector=None),
+    Reason.VECTOR: lambda here: damage(here.new, "private-1", vector=None),
+}
+
+
+@pytest.mark.parametrize("reason", PLANTED)
+def test_a_planted_difference_is_found(reason: Reason) -> None:
+    """Each kind alone, with the image that it is about."""
+    here = Pair()
+    PLANTED[reason](here)
+    assert list(here.found().values()) == [reason]
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [
+        unit_vector(1, DIMENSIONS + 1),
+        unit_vector(1) * 2,
+        np.full(DIMENSIONS, np.nan, np.float32),
+    ],
+    ids=["of another length", "not of norm 1", "not finite"],
+)
+def test_a_vector_that_is_not_the_models_is_found(vector: np.ndarray) -> None:
+    """Its form is looked at before anything is searched by it."""
+    here = Pair()
+    damage(here.new, "private-1", vector=vector)
+    assert here.found() == {"private-1": Reason.VECTOR}
+
+
+def test_a_hidden_image_that_a_search_returns_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filter of a search is tried for every hidden image, by the image's own vector."""
+    here = Pair()
+    [leak] = here.new.get(["blocked-1"]).values()
+    monkeypatch.setattr(here.new, "search", lambda _: [Hit(image=leak, score=1.0)])
+    assert here.found() == {"blocked-1": Reason.SHOWN}
+
+
+def test_a_listed_image_that_the_filter_passes_over_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is listed by its state and not by the index's own field would be lost to searches."""
+    here, get = Pair(), MemoryVectorIndex.get
+    monkeypatch.setattr(
+        here.new,
+        "get",
+        lambda ids, **asked: {} if "sight" in asked else get(here.new, ids, **asked),
+    )
+    assert set(here.found().values()) == {Reason.UNSHOWN}
+
+
+def test_what_is_on_its_way_is_no_difference() -> None:
+    """A version that the new generation gets a moment later was looked at again."""
+    here = Pair()
+    here.old.apply([image("public-1", 4)])
+    here.meanwhile = lambda: here.new.apply([image("public-1", 4)])
+    compared = here.compare()
+    assert (compared.differing, compared.looked_again, here.settled) == ({}, 1, 1)
+
+
+def test_what_changes_all_the_time_is_no_difference() -> None:
+    """The new generation is always one version behind, and always comes to it."""
+    here, version = Pair(), iter(range(4, 100))
+
+    def goes_on() -> None:
+        at = next(version)
+        here.old.apply([image("public-1", at + 1)])
+        here.new.apply([image("public-1", at)])
+
+    here.old.apply([image("public-1", 4)])
+    here.meanwhile = goes_on
+    compared = here.compare()
+    assert (compared.differing, compared.moving) == ({}, 1)
+
+
+def test_what_stands_still_is_a_difference_whatever_the_other_does() -> None:
+    """A worker that stopped is found, though the image changes in the old generation."""
+    here, version = Pair(), iter(range(4, 100))
+    here.meanwhile = lambda: here.old.apply([image("public-1", next(version))])
+    here.old.apply([image("public-1", 4)])
+    assert here.found() == {"public-1": Reason.VERSION}
+
+
+def test_a_tombstone_past_its_retention_may_be_in_one_only() -> None:
+    """The old generation's was removed; the new one's will be."""
+    here = Pair()
+    forget(here.old, "deleted-1")
+    assert here.found() == {"deleted-1": Reason.EXTRA}
+    here.clock.advance(timedelta(days=31).total_seconds())
+    assert here.found() == {}
+
+
+def test_the_first_hundred_are_told_and_all_are_counted() -> None:
+    """In the order of their ids."""
+    here = Pair([image(f"i{n:03}") for n in range(NAMED + 30)])
+    for n in range(NAMED + 30):
+        forget(here.new, f"i{n:03}")
+    compared = here.compare()
+    assert compared.differing == {Reason.MISSING: NAMED + 30}
+    assert [one.image_id for one in compared.first] == [f"i{n:03}" for n in range(NAMED)]
+
+
+def tagged(n: int) -> IndexedImage:
+    """Of three hundred images every tenth is red and every hundredth blue."""
+    red, blue = ("red",) if n % 10 == 0 else (), ("blue",) if n % 100 == 0 else ()
+    return image(f"i{n:03}", tags=("all", *red, *blue))
+
+
+@pytest.fixture
+def sampled() -> tuple[MemoryVectorIndex, Sample]:
+    """Three hundred images, and a sample of them."""
+    here = Pair([tagged(n) for n in range(300)])
+    sample = Sample(20)
+    sample.take(here.new.scan(vectors=True))
+    return here.new, sample
+
+
+def pace() -> Pace:
+    """As fast as it goes."""
+    return Pace(None, clock=ManualClock(), stop=threading.Event())
+
+
+def test_recall_is_measured_with_and_without_filters(
+    sampled: tuple[MemoryVectorIndex, Sample],
+) -> None:
+    """An exact index finds everything, under tags of a tenth and a hundredth of the images."""
+    index, sample = sampled
+    lines = recall_lines(index, sample, pace())
+    assert [line.of for line in lines] == ["all", "tag red (10.0%)", "tag blue (1.0%)"]
+    assert [(line.queries, line.recall) for line in lines] == [(20, 1.0)] * 3
+    assert all(line.passed for line in lines)
+
+
+def test_a_graph_that_finds_less_is_seen(
+    sampled: tuple[MemoryVectorIndex, Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that lacks two of its 24 has a recall of 22 / 24."""
+    index, sample = sampled
+    search = MemoryVectorIndex.search
+
+    def forgetful(request: SearchRequest) -> list[Hit]:
+        return search(index, request)[0 if request.exact else 2 :]
+
+    monkeypatch.setattr(index, "search", forgetful)
+    every, red, blue = recall_lines(index, sample, pace())
+    assert every.recall == pytest.approx(22 / 24)
+    assert red.recall == pytest.approx(22 / 24)
+    assert blue.recall == pytest.approx(1 / 3)
+    assert not any(line.passed for line in (every, red, blue))
+
+
+def test_without_such_tags_it_says_so() -> None:
+    """Nothing is claimed of filters that no image could be asked for by."""
+    here, sample = Pair([image(f"i{n}") for n in range(5)]), Sample(5)
+    sample.take(here.new.scan(vectors=True))
+    every, *tags = recall_lines(here.new, sample, pace())
+    assert every.recall == 1.0
+    assert [(line.of, line.recall) for line in tags] == [
+        ("a tag of 10%", None),
+        ("a tag of 1%", None),
+    ]
+
+
+def test_every_listed_image_has_the_same_chance_to_be_sampled() -> None:
+    """Whatever the order in which they come; hidden ones are never taken."""
+    images = [image(f"i{n}") for n in range(10)]
+    counts = dict.fromkeys((one.image_id for one in images), 0)
+    for seed in range(400):
+        sample = Sample(2, seed)
+        sample.take([*images, image("hidden", kind=Kind.PRIVATE)])
+        for taken in sample.images:
+            counts[taken.image_id] += 1
+    assert sum(counts.values()) == 800
+    assert min(counts.values()) > 50
+    assert max(counts.values()) < 110
+
+
+PICTURES = {f"i{n}": f"picture {n}".encode() for n in range(4)}
+
+
+def embedded(image_id: str) -> IndexedImage:
+    """An image with the vector that the tiny model makes of its picture."""
+    crop = tiny_decode(PICTURES[image_id]).crop
+    return image(image_id, vector=TinyEmbedder().embed(crop[np.newaxis])[0])
+
+
+def looked_at(images: Sequence[IndexedImage]) -> Reproduced:
+    """What embedding their pictures anew says."""
+
+    def read(known: IndexedImage) -> bytes:
+        if known.image_id not in PICTURES:
+            raise ObjectMissing(known.image_id)
+        return PICTURES[known.image_id]
+
+    return reproduce(images, read=read, decode=tiny_decode, embedder=TinyEmbedder())
+
+
+def test_vectors_are_reproduced_from_stored_pictures() -> None:
+    """The worst of them counts; a picture that is gone is said, and stands in nobody's way."""
+    whole = [embedded(image_id) for image_id in PICTURES]
+    gone = image("gone", vector=unit_vector(1, 8))
+    good = looked_at([*whole, gone])
+    assert (good.pictures, good.unread, good.passed) == (4, 1, True)
+    assert good.worst_cosine == pytest.approx(1.0)
+    other = replace(whole[0], vector=whole[1].vector)
+    assert not looked_at([other, *whole[1:]]).passed
+
+
+def test_without_any_picture_nothing_is_claimed() -> None:
+    """A cosine that was not measured is none, not a perfect one."""
+    assert looked_at([image("gone")]) == Reproduced(pictures=0, worst_cosine=None, unread=1)
+
+
+def report(here: Pair, reproduced: Reproduced) -> Parity:
+    """The whole report on two generations."""
+    return prove(
+        here.old,
+        here.new,
+        settle=here.settle,
+        reproduce=lambda _: reproduced,
+        pace=here.pace(),
+        clock=here.clock,
+    )
+
+
+def test_the_report_says_what_stands_in_the_way() -> None:
+    """Each failure is a line; without any it may serve; it survives being stored."""
+    here, good = Pair([tagged(n) for n in range(100)]), Reproduced(pictures=1, worst_cosine=0.9999)
+    whole = report(here, good)
+    assert whole.passed
+    assert whole.failures() == []
+    assert (whole.old, whole.new) == ("first", "second")
+    assert Parity.model_validate_json(whole.model_dump_json()) == whole
+    forget(here.new, "i001")
+    bad = report(here, Reproduced(pictures=1, worst_cosine=0.99))
+    assert not bad.passed
+    assert bad.failures() == [
+        "1 images: missing",
+        "a vector's cosine to the model's own is 0.99000, 0.999",
+    ]
