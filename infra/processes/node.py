@@ -25,6 +25,7 @@ from sightline.infra.wiring.embedded import embedded_node
 from sightline.infra.wiring.generations import GenerationWorkers
 from sightline.infra.wiring.labels import LabelFollowers, label_followers, stage_loops
 from sightline.infra.wiring.node import Node
+from sightline.infra.wiring.reindexing import ReindexLoop
 from sightline.infra.wiring.retraining import retraining_loops
 from sightline.infra.wiring.roles import api_dependencies, bucket_bridge
 from sightline.infra.wiring.services import services_node
@@ -104,7 +105,7 @@ def run_bridge(settings: Settings, stop: threading.Event) -> None:
 
 def _feeding(node: Node) -> dict[str, Loop]:
     """What applies the log to the index: image events and decisions, to every generation."""
-    return {"generations": GenerationWorkers(node).run}
+    return {"generations": GenerationWorkers(node).run, "reindex": ReindexLoop(node).run}
 
 
 def _api_loops(node: Node, listener: socket.socket, announce: Announce) -> dict[str, Loop]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from sightline.engine.errors import DeadLetterLimit, SightlineError
 from sightline.engine.pictures.prepare import prepare
-from sightline.engine.serving.record import KnownGeneration, ServingState
+from sightline.engine.serving.record import GenerationStage, KnownGeneration, ServingState
 from sightline.engine.serving.telling import tell
 from sightline.infra.supervision.loops import Loop, run_together
+from sightline.infra.wiring.serving import generation_spec
 from sightline.infra.wiring.voice import GenerationHealth, GenerationMetrics, Voice, forget_gauges
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
 from sightline.stream_workers.indexing.worker import IndexWorker
@@ -216,8 +217,9 @@ class GenerationWorkers:
 
     def _feed(self, known: KnownGeneration, feeding: _Feeding) -> None:
         try:
+            embedder = self._serving.models.embedder(known.model)
+            self._make(known, embedder)
             with self._serving.indexes.held(known.name) as index:
-                embedder = self._serving.models.embedder(known.model)
                 fed = FedGeneration(
                     known=known, index=index, embedder=embedder, voice=feeding.voice
                 )
@@ -228,6 +230,12 @@ class GenerationWorkers:
                 run_together(loops, feeding.stop, stopped=partial(self._stopped, fed))
         except BaseException as error:  # noqa: BLE001 - raised by `run`, or tried again
             feeding.failure = error
+
+    def _make(self, known: KnownGeneration, embedder: Embedder) -> None:
+        """Make the index of a generation that the record names and nobody has begun."""
+        generations = self._serving.indexes.generations
+        if known.stage is GenerationStage.FILLING and generations.spec(known.name) is None:
+            generations.create(generation_spec(self._node.settings, embedder, known.name))
 
     def _stopped(self, fed: FedGeneration, loop: str, reason: str) -> None:
         name = loop if fed.voice.serves else f"{loop} of {fed.known.name}"

@@ -201,13 +201,19 @@ def generations_of(settings: Settings, log_identity: Callable[[], str]) -> Gener
     Raises:
         OriginMismatch: the directory was made from another log or bucket.
     """
+    if settings.index.url is None:
+        check_origin(settings.index_directory, _origin(settings, log_identity))
+    return known_generations(settings)
+
+
+def known_generations(settings: Settings) -> Generations[VectorIndex]:
+    """The same, for who only asks what each was made with."""
     if settings.index.url is not None:
         from sightline.engine.vector_index.qdrant.index import QdrantGenerations  # noqa: PLC0415 - extra
 
         return QdrantGenerations.of(settings.index)
     from sightline.engine.vector_index.edge.index import EdgeGenerations  # noqa: PLC0415 - extra
 
-    check_origin(settings.index_directory, _origin(settings, log_identity))
     return EdgeGenerations(settings.index_directory, settings.index)
 
 

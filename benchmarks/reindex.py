@@ -1,0 +1,177 @@
+"""A whole re-index by kept features against one by the pictures, and what searches feel of it.
+
+On one running node: photos are indexed, then models that differ in their projection alone are put
+beside what serves, by features and by bytes in turn, through the command's own code. Searches are
+paced and measured idle and beside a re-index with a rate limit, in turn.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+import numpy as np
+
+from benchmarks.arrivals import Arrivals
+from benchmarks.harness import Figure, Size, percentile, ratio
+from benchmarks.node import Answer, Client, Node, running_node
+from benchmarks.search import BASE, PACE_PER_S, by_id
+from benchmarks.stack import servers
+from sightline.engine.connecting.connections import open_object_store
+from sightline.engine.embedding.embedder import Projection, load_projection
+from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
+from sightline.engine.settings import EmbedderSettings, Settings
+from sightline.infra.commands.reindex import By, ReindexCommands, Wish
+from sightline.schemas.indexed import Lane
+from sightline.stream_workers.reindexing.progress import FillingStep, ReindexProgress
+from sightline.training.models.candidates import of_settings
+from sightline.training.models.registry import NewModel, store_model
+from sightline.training.models.released_head import registered
+
+RATE_PER_S = 200.0
+"""Images a second while searches are measured."""
+_LOOK_S = 0.05
+_LIMIT_S = 3_600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Took:
+    """How long a re-index took, in seconds from being asked for."""
+
+    filled_s: float
+    """Until every image was in it."""
+    ready_s: float
+    """Until it was compared and may serve."""
+    progress: ReindexProgress
+
+
+def measure(size: Size) -> list[Figure]:
+    """Both, on one node."""
+    photos = size.of(4_403, 40)
+    with servers() as own, running_node(own, pictures=photos) as node:
+        node.publish(Arrivals(prefix=BASE, count=photos, lane=Lane.BACKFILL))
+        with Client(node.process.url) as client:
+            for number in range(size.of(100, 5)):  # warm
+                by_id(client, number)
+            beside = _searches_beside(node, client, size)
+            return [*_whole(node, photos), beside]
+
+
+def _whole(node: Node, photos: int) -> list[Figure]:
+    took: dict[By, Took] = {}
+    for number, by in enumerate[By](("features", "bytes")):
+        took[by] = reindexed(node.settings, f"whole{number}", by)
+    features, read = took["features"], took["bytes"]
+    reads = features.progress.republished
+    return [
+        ratio(
+            "a whole re-index by bytes ÷ by features, until every image is in it",
+            read.filled_s / features.filled_s,
+            at_least=20,
+            detail=f"{photos:,} photos: {read.filled_s:.1f} s ÷ {features.filled_s:.1f} s; until "
+            f"they were compared {read.ready_s:.1f} and {features.ready_s:.1f} s",
+        ),
+        Figure(
+            name="pictures read to fill a generation by features",
+            value=reads,
+            unit="pictures",
+            goal="0",
+            met=reads == 0,
+            detail=_proven(features.progress),
+        ),
+    ]
+
+
+def _proven(progress: ReindexProgress) -> str:
+    parity = progress.parity
+    if parity is None:
+        return "not compared"
+    recalls = ", ".join(f"{line.of} {line.recall}" for line in parity.recall)
+    return (
+        f"afterwards {parity.reproduced.pictures} pictures were embedded to compare, worst cosine "
+        f"{parity.reproduced.worst_cosine}; recall@24 {recalls}"
+    )
+
+
+def _searches_beside(node: Node, client: Client, size: Size) -> Figure:
+    idle: list[Answer] = []
+    busy: list[Answer] = []
+    for turn in range(size.of(4, 1)):
+        idle += list(_paced(client, size.of(20.0, 1.0)))
+        with _running(node.settings, f"beside{turn}") as over:
+            busy += list(_paced(client, _LIMIT_S, over))
+    before, during = (percentile([a.ms for a in side], 0.95) for side in (idle, busy))
+    middle = [percentile([a.ms for a in side], 0.5) for side in (busy, idle)]
+    return ratio(
+        "search p95 while a generation is filled by features and compared ÷ idle",
+        during / before,
+        at_most=1.5,
+        detail=f"{during:.2f} ms ÷ {before:.2f} ms; p50 {middle[0]:.2f} ÷ {middle[1]:.2f} ms; "
+        f"{len(busy)} and {len(idle)} by id at {PACE_PER_S:.0f}/s; {RATE_PER_S:.0f} images/s",
+    )
+
+
+@contextmanager
+def _running(settings: Settings, name: str) -> Iterator[threading.Event]:
+    """A re-index in another thread; the event is set when it has ended."""
+    over = threading.Event()
+
+    def run() -> None:
+        try:
+            reindexed(settings, name, "features", rate_per_s=RATE_PER_S)
+        finally:
+            over.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(run)
+        yield over
+        done.result()
+
+
+def _paced(client: Client, seconds: float, over: threading.Event | None = None) -> Iterator[Answer]:
+    started, number = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds and not (over and over.is_set()):
+        time.sleep(max(0.0, started + number / PACE_PER_S - time.perf_counter()))
+        yield by_id(client, number % 40)
+        number += 1
+
+
+def reindexed(settings: Settings, name: str, by: By, *, rate_per_s: float | None = None) -> Took:
+    """Release a model and re-index with it.
+
+    Raises:
+        RuntimeError: it did not become ready.
+    """
+    with closing(open_object_store(settings)) as store:
+        digest = store_model(store, settings.store.bucket, _model(settings.embedder, name))
+        commands = ReindexCommands(settings, store)
+        model = f"{name}@{digest}"
+        held = commands.made(model)  # loaded before the clock starts, as a server has it
+        started = time.perf_counter()
+        asked = commands.ask(Wish(model=model, by=by, rate_per_s=rate_per_s))
+        filled_s, last = 0.0, asked
+        for last in commands.watch(asked.generation, threading.Event(), every_s=_LOOK_S):
+            if not filled_s and last.step in {
+                FillingStep.OPTIMISE,
+                FillingStep.PROVE,
+                FillingStep.READY,
+            }:
+                filled_s = time.perf_counter() - started
+        if last.parity is None or last.refused:
+            raise RuntimeError(f"generation {held.spec.name} is not ready: {last}")
+        return Took(filled_s=filled_s, ready_s=time.perf_counter() - started, progress=last)
+
+
+def _model(embedder: EmbedderSettings, name: str) -> NewModel:
+    """The serving network with another projection, which the name draws."""
+    shipped = load_projection(PACKAGED_PROJECTION)
+    random = np.random.default_rng(crc32(name.encode()))
+    weights = random.uniform(0.5, 1.5, shipped.matrix.shape[1:]).astype(np.float32)
+    candidate = of_settings(name, embedder)
+    drawn = Projection(shipped.mean, np.ascontiguousarray(shipped.matrix * weights))
+    return registered(replace(candidate, projection=drawn), name, metrics={}, lineage={})

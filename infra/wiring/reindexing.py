@@ -1,0 +1,185 @@
+"""What fills generations in a process that has indexes open: wired, and looked after by a loop."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sightline.engine.errors import NotFound, ObjectChanged, ObjectMissing, SightlineError
+from sightline.engine.object_store.lease import Lease
+from sightline.engine.pictures.prepare import prepare
+from sightline.engine.serving.record import GenerationStage, KnownGeneration
+from sightline.schemas.indexed import Lane
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
+from sightline.stream_workers.image_log.groups import lane_group, moderation_group
+from sightline.stream_workers.reindexing.progress import ProgressRecord, lease_key
+from sightline.stream_workers.reindexing.reindexing import Reindexing
+from sightline.stream_workers.reindexing.reproduction import reproduce
+from sightline.stream_workers.reindexing.reprojection import reprojecting
+from sightline.stream_workers.reindexing.seed import BATCH
+from sightline.stream_workers.reindexing.work import GenerationWork
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import Embedder, ObjectStore, VectorIndex
+    from sightline.engine.records import IndexedImage
+    from sightline.engine.settings import Settings
+    from sightline.infra.wiring.node import Node
+    from sightline.stream_workers.reindexing.parity import Parity, Reproduced
+
+_LOOK_EVERY_S = 1.0
+_LEASE_S = 6.0
+_AGAIN_S = 5.0
+"""After a failure."""
+
+_log = logging.getLogger(__name__)
+
+
+def generation_groups(group: str) -> dict[str, str]:
+    """The consumer group of each topic that a generation's workers read."""
+    return {
+        IMAGES.name: lane_group(group, Lane.LIVE),
+        IMAGES_BACKFILL.name: lane_group(group, Lane.BACKFILL),
+        IMAGES_MODERATION.name: moderation_group(group),
+    }
+
+
+def progress_record(settings: Settings, store: ObjectStore, generation: str) -> ProgressRecord:
+    """How far a generation of this deployment's index is filled."""
+    return ProgressRecord(
+        store, settings.store.bucket, settings.index.collection_prefix, generation
+    )
+
+
+class ReindexLoop:
+    """Looks whether a generation is to be filled, and fills it unless another process does.
+
+    Args:
+        node: the parts of the process.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._serving = node.serving
+        self._told = ""
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until told to stop; what fails is said and tried again."""
+        while not stop.is_set():
+            wait_s = _LOOK_EVERY_S
+            try:
+                self.look(stop)
+            except SightlineError as error:
+                wait_s = _AGAIN_S
+                self._say(str(error))
+            stop.wait(wait_s)
+
+    def look(self, stop: threading.Event) -> None:
+        """Fill what is to be filled, one generation after the other.
+
+        Raises:
+            PartUnavailable: a part did not answer.
+            NotFound: an index is not there (yet).
+        """
+        found = self._serving.record.find()
+        for known in found.state.generations if found is not None else ():
+            if known.stage is GenerationStage.FILLING and not stop.is_set():
+                self._fill(known, stop)
+
+    def _fill(self, known: KnownGeneration, stop: threading.Event) -> None:
+        node = self._node
+        settings = node.settings
+        progress = progress_record(settings, node.store, known.name)
+        found = progress.find()
+        if found is None or found.progress.refused:
+            return
+        index = settings.index.collection_prefix
+        lease = Lease(
+            node.store,
+            settings.store.bucket,
+            lease_key(index, known.name),
+            lasts_s=_LEASE_S,
+            clock=node.clock,
+        )
+        with ExitStack() as held:
+            indexes = self._serving.indexes
+            old = held.enter_context(indexes.held(found.progress.seeded_from))
+            new = held.enter_context(indexes.held(known.name))
+            work = self._work(known, old, new)
+            if Reindexing(progress, work, lease=lease, clock=node.clock).look(stop):
+                self._told = ""
+
+    def _work(self, known: KnownGeneration, old: VectorIndex, new: VectorIndex) -> GenerationWork:
+        node = self._node
+        embedder = self._serving.models.embedder(known.model)
+        return GenerationWork(
+            old=old,
+            new=new,
+            images=partial(old.scan, features=True, batch=BATCH),
+            reproject=reprojecting(
+                old.spec, new.spec, embedder.features_digest, embedder.projection
+            ),
+            log=node.log,
+            groups=generation_groups(known.group),
+            remembered=node.remembered_images,
+            producer=node.worker_producer,
+            reproduce=partial(_reproduced, node, embedder),
+            optimised=partial(is_optimised, new),
+            is_filling=partial(self._is_filling, known.name),
+            make_ready=partial(self._make_ready, known.name),
+            clock=node.clock,
+        )
+
+    def _is_filling(self, name: str) -> bool:
+        try:
+            known = self._serving.record.read().state.generation(name)
+        except NotFound:
+            return False
+        return known.stage is GenerationStage.FILLING
+
+    def _make_ready(self, name: str, parity: Parity) -> None:
+        compared = parity.compared
+        reason = f"proven equal to {parity.old}: {compared.images} images compared"
+        now = self._node.clock.now()
+        self._serving.record.change(lambda state: state.made_ready(name, now, reason))
+        _log.info("generation %s is ready: %s", name, reason)
+
+    def _say(self, what: str) -> None:
+        if what != self._told:
+            _log.warning("a re-index waits: %s", what)
+        self._told = what
+
+
+def is_optimised(index: VectorIndex, timeout_s: float) -> bool:
+    """Whether nothing is left for the index's optimiser to do, or soon is; else that it is so."""
+    wait = getattr(index, "wait_optimised", None)
+    return wait is None or bool(wait(timeout_s))
+
+
+def _reproduced(node: Node, embedder: Embedder, images: Iterable[IndexedImage]) -> Reproduced:
+    return reproduce(
+        images,
+        read=partial(picture_of, node.store),
+        decode=partial(prepare, limits=node.settings.decode, framing=embedder.framing),
+        embedder=embedder,
+    )
+
+
+def picture_of(store: ObjectStore, image: IndexedImage) -> bytes:
+    """The bytes that an image's vector was made from.
+
+    Raises:
+        ObjectMissing: they are gone.
+        ObjectChanged: others lie there by now.
+        PartUnavailable: the store did not answer.
+    """
+    if image.object is None:
+        raise ObjectMissing(f"image {image.image_id} has no bytes")
+    data = store.get(image.object.bucket, image.object.key)
+    if hashlib.sha256(data).hexdigest() != image.content_sha256:
+        raise ObjectChanged(f"the bytes of image {image.image_id} are others by now")
+    return data
