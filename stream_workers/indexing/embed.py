@@ -94,7 +94,7 @@ class BackfillThreads:
 Decoded = tuple[Fetched, Prepared]
 
 
-class Seen(NamedTuple):
+class Forwarded(NamedTuple):
     """What one forward pass gives of a picture."""
 
     vector: NDArray[np.float32]
@@ -177,7 +177,7 @@ class Embedding:
         except Exception as error:  # noqa: BLE001  one bad item never fails its batch (docs/adr/0005)
             return self._alone(batch, error)
 
-    def _forward(self, batch: list[Prepared]) -> list[Seen]:
+    def _forward(self, batch: list[Prepared]) -> list[Forwarded]:
         crops = np.stack([prepared.crop for prepared in batch])
         features = self._patience.until_it_works(
             Part.EMBEDDER, lambda: self._embedder.features(crops)
@@ -186,8 +186,8 @@ class Embedding:
         if not np.isfinite(vectors).all():
             raise ValueError("the embedder gave numbers that are not finite")
         if self._packing is None:
-            return [Seen(vector, None) for vector in vectors]
-        return list(map(Seen, vectors, self._packing.pack(features)))
+            return [Forwarded(vector, None) for vector in vectors]
+        return list(map(Forwarded, vectors, self._packing.pack(features)))
 
     def _alone(self, batch: Sequence[Decoded], error: Exception) -> list[Move]:
         """Forward one by one, to find the one that the batch failed for."""
@@ -196,7 +196,7 @@ class Embedding:
             return [End(batch[0][0].task, Unforeseen("embed", error))]
         return [move for one in batch for move in self._vectors([one])]
 
-    def _facts(self, fetched: Fetched, prepared: Prepared, seen: Seen) -> PictureFacts:
+    def _facts(self, fetched: Fetched, prepared: Prepared, seen: Forwarded) -> PictureFacts:
         looks = prepared.perceptual_hash
         return PictureFacts(
             content_sha256=fetched.content_sha256,
