@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.engine.embedding.embedder import Features, Projection, unit_rows
-from sightline.engine.vector_index.packed_features import Packing
+from sightline.engine.vector_index.packed_features import Codes, Packing
 
-_BLOCK = 1_024
-"""Rows to one product: 5 MiB of features, which a core's cache holds in part."""
+_BLOCK = 4_096
+"""Rows to one product: 20 MiB. Of 1,024 and fewer, handing them to a second core cost up to half
+(measured: 5,000 images a CPU second at 64, 16,000 at 512, 48,000 from 1,024 on)."""
 
 
 def reproject(rows: NDArray[np.uint8], packing: Packing, projection: Projection | None) -> Features:
@@ -33,15 +34,22 @@ def reproject(rows: NDArray[np.uint8], packing: Packing, projection: Projection 
     """
     if projection is not None and len(projection.mean) != packing.count:
         raise ValueError(f"a projection of {len(projection.mean)} features, not {packing.count}")
+    blocks = [rows[start : start + _BLOCK] for start in range(0, max(1, len(rows)), _BLOCK)]
+    if projection is None:
+        return np.concatenate([unit_rows(packing.unpack(block)) for block in blocks])
+    shift, columns = projection.mean @ projection.matrix, projection.matrix.sum(axis=0)
     parts = [
-        _projected(packing.unpack(rows[start : start + _BLOCK]), projection)
-        for start in range(0, max(1, len(rows)), _BLOCK)
+        _projected(packing.taken_apart(block), projection.matrix, shift, columns)
+        for block in blocks
     ]
     return np.concatenate(parts)
 
 
-def _projected(features: Features, projection: Projection | None) -> Features:
-    if projection is None:
-        return unit_rows(features)
-    features -= projection.mean
-    return unit_rows(features @ projection.matrix)
+def _projected(codes: Codes, matrix: Features, shift: Features, columns: Features) -> Features:
+    """((codes - offset) · scale - mean) @ matrix, with one pass over the wide side only."""
+    vectors: Features = codes.codes.astype(np.float32) @ matrix
+    if codes.offset.any():
+        vectors -= codes.offset * columns
+    vectors *= codes.scale
+    vectors -= shift
+    return unit_rows(vectors)
