@@ -85,7 +85,14 @@ def keep_compiled_apart() -> None:
     """Give compiled networks a cache of this processor's kind, unless the environment names one.
 
     Torch finds them again by the network alone: one that was compiled for AVX-512 gave vectors
-    without any likeness to the right ones where only AVX2 was to be used.
+    without any likeness to the right ones where only AVX2 was to be used. Torch itself writes its
+    default into the environment as soon as its compiler is imported: that names none.
     """
-    kind = torch.backends.cpu.get_cpu_capability()
-    os.environ.setdefault(CACHE_VARIABLE, str(Path.home() / _CACHE / kind))
+    from torch._inductor.runtime.cache_dir_utils import (  # noqa: PLC0415 - seconds
+        default_cache_dir,
+    )
+
+    default = str(Path(default_cache_dir()).absolute())
+    if os.environ.get(CACHE_VARIABLE, default) == default:
+        kind = torch.backends.cpu.get_cpu_capability()
+        os.environ[CACHE_VARIABLE] = str(Path.home() / _CACHE / kind)

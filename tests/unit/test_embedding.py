@@ -288,6 +288,8 @@ def test_inference_gives_way_to_whoever_answers() -> None:
 
 def test_compiled_networks_are_kept_apart_by_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch's cache would give a machine what was compiled for another one's instructions."""
+    from torch._inductor.runtime.cache_dir_utils import cache_dir  # noqa: PLC0415 - seconds
+
     monkeypatch.setenv(CACHE_VARIABLE, "chosen")
     keep_compiled_apart()
     assert os.environ[CACHE_VARIABLE] == "chosen"
@@ -298,3 +300,7 @@ def test_compiled_networks_are_kept_apart_by_processor(monkeypatch: pytest.Monke
         keep_compiled_apart()
         kept.add(os.environ[CACHE_VARIABLE])
     assert len(kept) == 2
+    monkeypatch.delenv(CACHE_VARIABLE)
+    cache_dir()  # as an import of torch's compiler does: its default is nobody's choice
+    keep_compiled_apart()
+    assert os.environ[CACHE_VARIABLE] in kept
