@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from sightline.engine.settings import ApiSettings, Mode, Settings
+from sightline.engine.settings import ApiSettings, LabelSettings, Mode, Settings
 from sightline.infra.sample_photos.synthetic_photos import synthetic_photos
 from tests.patience import patient
 
@@ -15,10 +15,20 @@ WAIT: dict[str, str] = {"wait": "searchable", "timeout_s": "60"}
 MANY_A_MINUTE = 1_000_000
 
 
-def embedded(data_directory: Path) -> Settings:
-    """Settings of an embedded stack of a test's own, on any free port, with no rate to speak of."""
-    api = ApiSettings(port=0, requests_per_minute=MANY_A_MINUTE)
-    return Settings(mode=Mode.EMBEDDED, data_directory=data_directory, api=api)
+def embedded(data_directory: Path, *, learns: bool = False) -> Settings:
+    """Settings of an embedded stack of a test's own, on any free port, with no rate to speak of.
+
+    Args:
+        data_directory: of the stack alone.
+        learns: whether the stages that turn clicks into triples run beside it, as they do by
+            default: two more processes, which take longer to start than the stack itself.
+    """
+    return Settings(
+        mode=Mode.EMBEDDED,
+        data_directory=data_directory,
+        api=ApiSettings(port=0, requests_per_minute=MANY_A_MINUTE),
+        labels=LabelSettings(supervised=learns),
+    )
 
 
 def drawn(count: int, *, seed: int) -> list[bytes]:

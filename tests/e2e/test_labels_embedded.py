@@ -176,7 +176,7 @@ def test_what_is_hidden_is_out_of_the_files_when_it_stops(
 
 def test_the_stages_end_with_their_owner(tmp_path: Path) -> None:
     """The owner is killed -9: its children notice and end."""
-    settings = embedded(tmp_path / "data")
+    settings = embedded(tmp_path / "data", learns=True)
     with NodeProcess(settings, tmp_path / "node.log") as node:
         children = eventually(lambda: len(found := _children(node.pid)) == 2 and found)
         node.kill()

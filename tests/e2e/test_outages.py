@@ -58,7 +58,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             secret_key=SecretStr(minio.secret_key),
             timeout_s=2.0,
         )
-        settings = embedded(directory / "data").model_copy(
+        settings = embedded(directory / "data", learns=True).model_copy(
             update={"mode": Mode.SERVICES, "kafka": log, "store": store}
         )
         with NodeProcess(settings, directory / "node.log") as node:

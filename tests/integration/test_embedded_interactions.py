@@ -14,7 +14,6 @@ from sightline.engine.event_log.kafka import KafkaEventConsumer, read_topics
 from sightline.engine.event_log.kafka.offsets import start_offsets
 from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.records import Message, ProducerRecord
-from sightline.engine.settings import LabelSettings
 from sightline.infra.wiring.embedded import embedded_node
 from sightline.infra.wiring.node import Node
 from sightline.schemas.topics import INTERACTIONS
@@ -32,7 +31,7 @@ BROKER_HOLDS = 5 * 1024 * 1024 // SIZE_BYTES
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
     """An owner's parts, of which no stage runs."""
-    with embedded_node(embedded(tmp_path / "data")) as opened:
+    with embedded_node(embedded(tmp_path / "data", learns=True)) as opened:
         yield opened
 
 
@@ -85,7 +84,5 @@ def test_commits_of_the_join_make_room(node: Node) -> None:
 
 def test_without_a_join_nothing_is_held_back(tmp_path: Path) -> None:
     """`labels.supervised` off: nobody would ever make room, and nothing is learned anyway."""
-    labels = LabelSettings(supervised=False)
-    settings = embedded(tmp_path / "data").model_copy(update={"labels": labels})
-    with embedded_node(settings) as node:
+    with embedded_node(embedded(tmp_path / "data", learns=False)) as node:
         assert len(accepted(node, ACTOR, at_most=2 * BROKER_HOLDS)) == 2 * BROKER_HOLDS
