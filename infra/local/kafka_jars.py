@@ -31,6 +31,16 @@ def kafka_jars() -> Path:
     return directory
 
 
+def class_archive(java: Path) -> Path:
+    """The file of the broker's classes for this JVM, see `kafka_classes`; it may not be there yet.
+
+    A JVM that cannot use it, since it or a jar has changed, goes without.
+    """
+    executable = java.resolve()
+    jvm = f"{executable} {executable.stat().st_mtime_ns}".encode()
+    return kafka_jars() / f"classes-{hashlib.sha256(jvm).hexdigest()[:16]}.jsa"
+
+
 def _fetch(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     destination = f"-DoutputDirectory={directory}"

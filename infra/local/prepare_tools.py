@@ -17,7 +17,7 @@ from pathlib import Path
 import typer
 
 from sightline.engine.errors import RefusedToStart
-from sightline.infra.local.kafka_jars import kafka_jars
+from sightline.infra.local.kafka_classes import archived_kafka
 from sightline.infra.local.minio_binary import minio_binary
 from sightline.infra.local.toolchain import CHROMIUM, JAVA, locate
 
@@ -40,7 +40,7 @@ STEPS: Mapping[str, ToolStep] = {
         minio_binary,
         "built from source with Go, once: 2 minutes on two quiet cores, 13 on a slow busy machine",
     ),
-    "Kafka": ToolStep(kafka_jars, "43 MB fetched by Maven, once"),
+    "Kafka": ToolStep(archived_kafka, "43 MB fetched by Maven, its classes archived, once"),
     "Java": ToolStep(lambda: locate(JAVA), "installed by apt-get, once"),
     "Chromium": ToolStep(lambda: locate(CHROMIUM), "installed by apt-get, once"),
 }
