@@ -6,6 +6,7 @@ until the next run begins.
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import shutil
@@ -29,10 +30,21 @@ def pytest_configure(config: pytest.Config) -> None:
     if chosen or hasattr(config, "workerinput") or not _is_roomy(_MEMORY):
         return
     _remove_left(_MEMORY)
+    compiled = Path(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}")
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_MEMORY))
+    keep_headers(compiled, folder)
     config.stash[_FOLDER] = folder
     os.environ[VARIABLE] = str(folder)
     tempfile.tempdir = None  # it is looked up again
+
+
+def keep_headers(compiled: Path, folder: Path) -> None:
+    """Let torch find the C++ headers again that it compiled in earlier runs: 6 CPU-seconds.
+
+    It keeps them in the folder for temporary files, wherever compiled networks are kept.
+    """
+    compiled.mkdir(mode=0o700, exist_ok=True)
+    (folder / compiled.name).symlink_to(compiled)
 
 
 def pytest_terminal_summary(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,13 @@ def test_a_run_removes_what_ended_ones_left(tmp_path: Path) -> None:
         (folder / "data").mkdir(parents=True)
     scratch._remove_left(tmp_path)
     assert list(tmp_path.iterdir()) == [own]
+
+
+def test_compiled_headers_outlive_the_run(tmp_path: Path) -> None:
+    """The folder of the run has them, and its removal leaves them."""
+    compiled, folder = tmp_path / "torchinductor_ann", tmp_path / "run"
+    folder.mkdir()
+    scratch.keep_headers(compiled, folder)
+    (folder / compiled.name / "header.h.gch").touch()
+    shutil.rmtree(folder)
+    assert (compiled / "header.h.gch").exists()
