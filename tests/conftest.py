@@ -26,6 +26,14 @@ TIMEOUT_S = 300
 """Of a test that names no other, on a quiet machine."""
 SLOWEST_FIRST = ("chaos", "e2e", "integration", "contract", "unit")
 SERVERS_LAST = ("unit", "contract", "chaos", "e2e", "integration")
+READ_TEXT = (
+    "test_docs.py",
+    "test_docstrings.py",
+    "test_import_law.py",
+    "test_packaging.py",
+    "test_patience.py",
+    "test_public_names.py",
+)
 COMPACT_SOON = {
     # Compaction is part of what is tested; a session has no 15 s to wait for the cleaner.
     "log.cleaner.backoff.ms": "500",
@@ -62,16 +70,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         limit_s = limit.args[0] if limit else TIMEOUT_S
         item.add_marker(pytest.mark.timeout(patient(limit_s)), append=False)
         item.add_marker(_tier(item))
-        if _repeats(item):
+        if _reaches_little(item):
             item.add_marker("no_cover")
 
 
-def _repeats(item: pytest.Item) -> bool:
-    """Whether it runs the same lines thousands of times: tracing them would double its time.
+def _reaches_little(item: pytest.Item) -> bool:
+    """Whether tracing would add more than half to its time and tell nearly nothing.
 
-    The tests that run them once tell which lines are reached.
+    What runs the same lines thousands of times, which other tests run once; what waits for other
+    processes; and what only reads the text of the checkout.
     """
-    return _tier(item) == "chaos" or is_hypothesis_test(getattr(item, "function", None))
+    return (
+        _tier(item) in ("chaos", "e2e")
+        or item.path.name in READ_TEXT
+        or is_hypothesis_test(getattr(item, "function", None))
+    )
 
 
 def _tier(item: pytest.Item) -> str:
