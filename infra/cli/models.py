@@ -70,7 +70,7 @@ RunOption = Annotated[
         help="The training that did not see those clicks or grades; else MODEL, if it is one.",
     ),
 ]
-LABELS = "labels"
+LABELS, CLICKS = "labels", "clicks"
 CAREFUL = 0.35
 """The strength that lost nothing anywhere when it was measured (docs/adr/0022)."""
 
@@ -227,18 +227,14 @@ def evaluate(
 ) -> None:
     """Measure a model by labels, clicks or grades. Compared with another, by its side.
 
-    Without --truth or photos the folder of a run is compared with the model that serves, by the
-    clicks that the run kept out.
+    The folder of a run alone means --truth clicks --against serving --gate.
     """
     from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
     from sightline.infra.commands.measured_on import measured_on  # noqa: PLC0415 - heavy
     from sightline.infra.reporting import evaluation_table as table  # noqa: PLC0415 - heavy
 
-    if truth is None and photos is None:
-        if against or clicked or report:
-            raise typer.BadParameter("--against, --clicked and --report need --photos or --truth")
-        _evaluate_by_clicks(Path(model), metrics)
-        return
+    if truth is None and photos is None and clicked is None and Path(model).is_dir():
+        truth, against, gate = CLICKS, against or evaluating.SERVING, True
     gate |= clicked is not None
     if gate and against is None:
         raise typer.BadParameter("the gate compares: name the other model by --against")
@@ -263,24 +259,6 @@ def evaluate(
         report.write_text(page(found, judged, examples, drawn))
     if metrics is not None:
         metrics.write_text(json.dumps(found.metrics, indent=1, sort_keys=True) + "\n")
-
-
-def _evaluate_by_clicks(folder: Path, metrics: Path | None) -> None:
-    from sightline.infra.commands.click_judging import judge_by_clicks  # noqa: PLC0415 - heavy
-    from sightline.infra.commands.evaluate import LIMITS  # noqa: PLC0415 - heavy
-    from sightline.infra.commands.label_store import opened_store  # noqa: PLC0415 - heavy
-    from sightline.infra.reporting import evaluation_table as table  # noqa: PLC0415 - heavy
-
-    settings = load_settings()
-    with opened_store(settings) as store:
-        found = judge_by_clicks(settings, store, folder, limits=LIMITS)
-    typer.echo("truth: the clicks that the training did not see; against the model that serves")
-    for line in table.verdict(found):
-        typer.echo(line)
-    if found.taken_back:
-        typer.echo(f"{found.taken_back} triples that taught it were taken back since")
-    if metrics is not None:
-        metrics.write_text(json.dumps(dict(found.metrics), indent=1, sort_keys=True) + "\n")
 
 
 def _wishes(

@@ -38,8 +38,19 @@ def train(
         typer.Option(min=0, max=1, metavar="B", help="0: each pair alike; 1: each anchor alike."),
     ] = 0.5,
     held_out: Annotated[
-        float, typer.Option(min=0, metavar="S", help="Share of the kinds that is kept out.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="S",
+            help="Share of the kinds that is kept out; else a fifth, or 80 of 160 and more.",
+        ),
+    ] = None,
+    aside: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="S", help="Share of the other kinds' pictures that is kept out."
+        ),
+    ] = 0.1,
     later: Annotated[
         float, typer.Option(min=0, metavar="S", help="Share of the newest pairs that is kept out.")
     ] = 0.1,
@@ -69,8 +80,9 @@ def train(
     """Train a head on what people clicked. Writes FOLDER; publishes nothing.
 
     It reads training triples (what the label sink wrote), judgements and the stored pictures,
-    makes each picture's features once, keeps some kinds of things and the newest clicks out, so
-    that they can judge the model, and trains on the rest: seconds, once features are known.
+    makes each picture's features once, keeps some kinds of things, some pictures of the others
+    and the newest clicks out, so that they can judge the model, and trains on the rest: seconds,
+    once features are known.
 
     FOLDER then has the head, run.json (what it follows from) and its learning curve. Killed, the
     same command goes on. The defaults are those that were measured (docs/training.md).
@@ -97,7 +109,7 @@ def train(
     else:
         named = {name: value for name, value in given.items() if _was_named(context, name)}
         head = replace(read_settings(settings), **named)
-    learning = LearningSettings(head=head, held_out=held_out, later=later)
+    learning = LearningSettings(head=head, held_out=held_out, aside=aside, later=later)
     wishes = TrainWishes(
         folder=folder,
         learning=learning,

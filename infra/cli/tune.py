@@ -21,8 +21,11 @@ def tune(
     ] = 40,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="As `train` will have it.")] = 0,
     held_out: Annotated[
+        float | None, typer.Option(min=0, metavar="S", help="As `train` will have it.")
+    ] = None,
+    aside: Annotated[
         float, typer.Option(min=0, metavar="S", help="As `train` will have it.")
-    ] = 0.2,
+    ] = 0.1,
     later: Annotated[
         float, typer.Option(min=0, metavar="S", help="As `train` will have it.")
     ] = 0.1,
@@ -45,7 +48,8 @@ def tune(
     from sightline.training.loop.learning import LearningSettings  # noqa: PLC0415 - heavy
     from sightline.training.loop.settings import HeadSettings  # noqa: PLC0415 - heavy
 
-    learning = LearningSettings(head=HeadSettings(seed=seed), held_out=held_out, later=later)
+    head = HeadSettings(seed=seed)
+    learning = LearningSettings(head=head, held_out=held_out, aside=aside, later=later)
     wishes = TuneWishes(folder=folder, learning=learning, trials=trials, corpus=corpus)
     tuned = run_tuning(load_settings(), wishes, typer.echo, bar)
     first, best = tuned.trials[0].quality, tuned.best

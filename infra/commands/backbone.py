@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +39,7 @@ from sightline.training.backbone.training import (
     train_backbone,
 )
 from sightline.training.datasets.pairs import ClickPairs
+from sightline.training.datasets.splits import HeldOut
 from sightline.training.datasets.stored_crops import StoredCrops
 from sightline.training.loop.checkpoint import StaleCheckpoint
 from sightline.training.loop.head import Head
@@ -74,8 +74,10 @@ class _Lesson:
     """Numbered by the rows of `taught`."""
     taught: NDArray[np.int64]
     """Rows of the pictures that were looked at."""
-    clusters: NDArray[np.int64]
-    """The kind of each picture that was looked at; 0: nobody asked."""
+    held_out: HeldOut | None
+    """What the pictures that were looked at are, and which are kept out; None: nobody asked."""
+    cut_ms: int
+    """Pairs from this instant on do not teach, in milliseconds since 1970."""
     start: Projection
 
 
@@ -121,7 +123,9 @@ def run_backbone(
                 trained = training()
         if peers.rank == 0:
             record = _record(wishes, asked, found, peers)
-            end_backbone_run(wishes.folder, trained, _rows(found, lesson), record)
+            record["counted"]["later_from_ms"] = lesson.cut_ms
+            looked = found.made.features.images
+            end_backbone_run(wishes.folder, trained, looked, lesson.held_out, record)
     return trained
 
 
@@ -175,6 +179,7 @@ def _asked(settings: Settings, wishes: BackboneWishes) -> TrainWishes:
         learning = LearningSettings(
             head=HeadSettings(seed=told["head"]["seed"]),
             held_out=told["held_out"],
+            aside=told["aside"],
             later=told["later"],
         )
         anew = _began_anew(settings, start["weights"], start["projection"])
@@ -205,21 +210,21 @@ def _lesson(wishes: BackboneWishes, asked: TrainWishes, found: Gathered) -> _Les
     if wishes.head is None:
         if not len(looked):
             raise SettingsInvalid("there is nothing to train on: no public picture can be read")
-        none = np.zeros(len(looked), np.int64)
-        return _Lesson(pairs=own_positives(looked.images), taught=every, clusters=none, start=start)
+        own = own_positives(looked.images)
+        return _Lesson(pairs=own, taught=every, held_out=None, cut_ms=0, start=start)
     kept = hold_back(found.labels.pairs, looked, start, asked.learning, found.groups)
-    taught = every[~kept.held_out.held]
+    taught = every[kept.held_out.teaches]
     pairs = kept.pairs.chosen(kept.trained_on).among([looked.images[row] for row in taught])
     if not len(pairs):
         raise SettingsInvalid("there is nothing to train on: no pair of which both pictures exist")
     head = Head.load(wishes.head / HEAD).projection(wishes.strength)
-    return _Lesson(pairs=pairs, taught=taught, clusters=kept.held_out.clusters, start=head)
-
-
-def _rows(found: Gathered, lesson: _Lesson) -> Iterator[tuple[str, int, int]]:
-    taught = set(lesson.taught.tolist())
-    for row, image in enumerate(found.made.features.images):
-        yield image, int(lesson.clusters[row]), int(row not in taught)
+    return _Lesson(
+        pairs=pairs,
+        taught=taught,
+        held_out=kept.held_out,
+        cut_ms=kept.time.cut_ms,
+        start=head,
+    )
 
 
 def _record(

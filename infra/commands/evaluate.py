@@ -56,6 +56,8 @@ class JudgedModel:
     strength: float | None
     """The one that was decided on; None: a projection, which has none."""
     decision: GateDecision
+    metrics: Mapping[str, float]
+    """Every measure of it, over all queries."""
 
     @property
     def released(self) -> bool:
@@ -100,7 +102,14 @@ def evaluate(queries: QuerySet, model: Candidate, against: Candidate | None) -> 
     )
 
 
-def judge(settings: Settings, on: Measured, text: str, against: Candidate) -> JudgedModel:
+def judge(
+    settings: Settings,
+    on: Measured,
+    text: str,
+    against: Candidate,
+    *,
+    limits: GateLimits = LIMITS,
+) -> JudgedModel:
     """What the gate says of a model; of a trained head, at the strength that is chosen for it.
 
     Args:
@@ -108,6 +117,7 @@ def judge(settings: Settings, on: Measured, text: str, against: Candidate) -> Ju
         on: what is measured on, and what was clicked in training.
         text: the model, as `candidate` takes it.
         against: the model that it would replace.
+        limits: of the gate.
 
     Raises:
         SettingsInvalid: there is no such model or file.
@@ -117,16 +127,19 @@ def judge(settings: Settings, on: Measured, text: str, against: Candidate) -> Ju
         raise SettingsInvalid("the gate must know what training saw clicks of: --clicked or --run")
     queries, groups = on.queries, on.groups
     head = Path(text).exists() and is_head(Path(text))
-    strengths = (CAREFUL,) if not head or not can_choose(groups, LIMITS) else STRENGTHS
+    strengths = (CAREFUL,) if not head or not can_choose(groups, limits) else STRENGTHS
     models = {each: candidate(settings, text, strength=each) for each in strengths}
     before = queries.scores(against)
     after = {each: queries.scores(model) for each, model in models.items()}
-    chosen = choose(before, after, groups, LIMITS)
-    model = models[chosen.strength]
-    served = queries.as_served(model)
-    found = evidence(before, after[chosen.strength], groups, served, among=chosen.deciding)
-    strength = chosen.strength if head else None
-    return JudgedModel(model=model, strength=strength, decision=decide(found, LIMITS))
+    chosen = choose(before, after, groups, limits)
+    model, scores = models[chosen.strength], after[chosen.strength]
+    found = evidence(before, scores, groups, queries.as_served(model), among=chosen.deciding)
+    return JudgedModel(
+        model=model,
+        strength=chosen.strength if head else None,
+        decision=decide(found, limits),
+        metrics=scores.means(),
+    )
 
 
 def gate_lines(decision: GateDecision) -> tuple[GateLine, ...]:

@@ -89,6 +89,8 @@ def measured_on(settings: Settings, wishes: TruthWishes, first: Candidate) -> It
             found = clicks_held_out(settings, store, wishes.run, first)
         else:
             found = judged(settings, store, wishes.run, first)
+        if not len(found):
+            raise SettingsInvalid(f"{found.truth()}: there is nothing to measure on")
         yield Measured(found, None if wishes.run is None else found.groups)
 
 

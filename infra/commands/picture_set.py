@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.errors import SettingsInvalid
 from sightline.infra.commands.query_set import (
     EXAMPLES,
     SERVED_PICTURES,
@@ -43,7 +42,6 @@ class PictureSet:
         queries_of: makes the queries, once that is known.
 
     Raises:
-        SettingsInvalid: there is no query that has an answer.
         PartUnavailable: the store did not answer.
     """
 
@@ -57,8 +55,10 @@ class PictureSet:
         self._named = named
         self._images = seen.features(first).images
         self._queries = queries_of(seen.features(first))
-        if not len(self._queries.anchors):
-            raise SettingsInvalid(f"{named}: nothing to measure on, no picture has an answer")
+
+    def __len__(self) -> int:
+        """Counts the queries that there are, in all slices together."""
+        return len(self._queries.anchors)
 
     @property
     def clusters(self) -> Clusters:
@@ -72,7 +72,7 @@ class PictureSet:
 
     def truth(self) -> str:
         """See `QuerySet.truth`."""
-        queries, kinds = len(self._queries.anchors), len(np.unique(self.clusters))
+        queries, kinds = len(self), len(np.unique(self.clusters))
         among = len(self._images)
         return f"{self._named}: {queries} queries of {kinds} kinds among {among} pictures"
 

@@ -18,17 +18,26 @@ from sightline.engine.errors import SightlineError
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import Settings
-from sightline.infra.commands.click_judging import judge_by_clicks
-from sightline.infra.commands.evaluate import gate_lines
+from sightline.infra.commands.evaluate import (
+    SERVING,
+    JudgedModel,
+    candidate,
+    gate_lines,
+    judge,
+)
+from sightline.infra.commands.measured_on import Measured
 from sightline.infra.commands.models import Released
+from sightline.infra.commands.taken_back import taken_back_since
 from sightline.infra.commands.train import TrainWishes, network_source, run_training
+from sightline.infra.commands.truths import clicks_held_out
 from sightline.schemas.envelope import Event
 from sightline.schemas.models import ModelNotReleased
 from sightline.schemas.topics import MODELS
 from sightline.training.evaluation.gate import GateLimits
+from sightline.training.evaluation.strength import CAREFUL
 from sightline.training.loop.head import Head
 from sightline.training.loop.learning import LearningSettings
-from sightline.training.loop.run_folder import HEAD, RECORD
+from sightline.training.loop.run_folder import HEAD, RECORD, read_record
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.models import registry
 from sightline.training.models.candidates import Candidate
@@ -100,21 +109,30 @@ class TrainingWork:
     def evaluate(self, attempt: Attempt) -> JudgedHead:
         """See `Work.evaluate`."""
         folder, head = self.folder(attempt), self.trained(attempt)
-        judged = judge_by_clicks(
-            self.settings, self.store, folder, limits=self.limits, cache=self.cache
-        )
         if head is None:
             raise SightlineError(f"{folder} holds no training that ended")
+        judged = self._judged(attempt)
         return JudgedHead(
             head=head,
             outcome=AttemptOutcome(judged.decision.verdict.value),
-            strength=judged.strength,
+            strength=CAREFUL if judged.strength is None else judged.strength,
             needs=judged.decision.needs,
             lines=gate_lines(judged.decision),
             against=self._serving_digest(),
             metrics=judged.metrics,
-            taken_back=judged.taken_back,
+            taken_back=taken_back_since(self.store, self._bucket, read_record(folder)) or 0,
         )
+
+    def _judged(self, attempt: Attempt) -> JudgedModel:
+        """By the clicks that the attempt read and that did not teach."""
+        settings, folder = self.settings, self.folder(attempt)
+        serving = candidate(settings, SERVING, strength=1)
+        ends = as_ends(attempt.ends)
+        clicks = clicks_held_out(
+            settings, self.store, folder, serving, until=ends, cache=self.cache
+        )
+        on = Measured(clicks, clicks.groups)
+        return judge(settings, on, str(folder), serving, limits=self.limits)
 
     def register(self, attempt: Attempt) -> str:
         """See `Work.register`."""

@@ -10,19 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline.engine.label_data.triple_table import Ends
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
-from sightline.infra.commands.click_judging import learnt_until_ms, unseen_clicks
 from sightline.infra.commands.picture_set import PictureSet
 from sightline.infra.commands.stored_pictures import StoredPictures
+from sightline.infra.commands.taken_back import taken_back_since
 from sightline.infra.commands.train import Labels, read_labels, read_pictures, some_of
 from sightline.training.datasets.clusters import picture_clusters
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.judgements import verdicts_of
 from sightline.training.datasets.look_alikes import hash_words, look_alike_groups
+from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.pictures import Picture, uploaded_pictures
+from sightline.training.datasets.splits import cut_by_time, held_out
 from sightline.training.datasets.triple_rows import JUDGED
-from sightline.training.evaluation.click_truth import PictureQueries
+from sightline.training.evaluation.click_truth import PictureQueries, clicks_as_truth
 from sightline.training.evaluation.judged_truth import judgements_as_truth
 from sightline.training.loop.run_folder import PictureKind, read_kinds, read_record
 from sightline.training.loop.settings import HeadSettings
@@ -31,7 +34,7 @@ from sightline.training.models.candidates import Candidate
 PICTURES = 2_000
 """So many public pictures are ranked beside the judged ones, where no training names its own."""
 LOOK_ALIKE_BITS = HeadSettings().near_duplicate_bits
-_UNKNOWN = PictureKind(-1, held_out=False)
+_UNKNOWN = PictureKind(-1, held_out=False, aside=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,32 +49,80 @@ class _Sides:
 
 
 def clicks_held_out(
-    settings: Settings, store: ObjectStore, folder: Path, first: Candidate
+    settings: Settings,
+    store: ObjectStore,
+    folder: Path,
+    first: Candidate,
+    *,
+    until: Ends | None = None,
+    cache: Path | None = None,
 ) -> PictureSet:
-    """The clicks that a training did not see: on kinds that it held out, and later ones.
+    """The clicks that a training did not see: on what it kept out, and later ones.
 
-    What was clicked since it ended is among them. Only the pictures of the training are ranked.
+    Only the pictures of the training are ranked.
 
     Args:
         settings: the process's.
         store: of these settings, open.
         folder: of the training.
         first: any of the models that are measured.
+        until: count clicks up to these offsets; None: those since the training ended, too.
+        cache: of features; None: `~/.cache/sightline/features`.
 
     Raises:
-        SettingsInvalid: the folder holds no training, or it left no click.
+        SettingsInvalid: the folder holds no training.
         PartUnavailable: the log or the store did not answer.
     """
     record, kinds = read_record(folder), read_kinds(folder)
-    labels = read_labels(settings, store, None)
+    labels = read_labels(settings, store, until)
     clicks = labels.pairs.chosen(np.asarray([name != JUDGED for name in labels.pairs.search], bool))
 
     def queries_of(features: PictureFeatures) -> PictureQueries:
         return unseen_clicks(clicks.among(features.images), features, record, kinds)
 
     pictures = read_pictures(settings, labels.held)
-    seen = StoredPictures(settings, store, pictures, sorted(kinds))
-    return PictureSet(seen, first, f"clicks that {folder} did not see", queries_of)
+    seen = StoredPictures(settings, store, pictures, sorted(kinds), cache=cache)
+    gone = taken_back_since(store, settings.store.bucket, record)
+    told = f"; {gone} triples that taught it were taken back since" if gone else ""
+    return PictureSet(seen, first, f"clicks that {folder} did not see{told}", queries_of)
+
+
+def unseen_clicks(
+    pairs: ClickPairs,
+    features: PictureFeatures,
+    record: Mapping[str, Any],
+    kinds: Mapping[str, PictureKind],
+) -> PictureQueries:
+    """The clicks on what a training kept out, and those by anchors that came after its last.
+
+    What was kept out is taken from the training's own record: kinds are numbered anew in each data
+    set, and what taught must not judge.
+
+    Args:
+        pairs: numbered by the pictures.
+        features: of pictures that the training knew.
+        record: of the training.
+        kinds: of its pictures.
+    """
+    shown = [kinds[image] for image in features.images]
+    kept = held_out(
+        pairs,
+        np.asarray([kind.cluster for kind in shown], np.int64),
+        np.asarray([kind.held_out for kind in shown], bool),
+        np.asarray([kind.aside for kind in shown], bool),
+    )
+    if not len(pairs):
+        return clicks_as_truth(pairs, kept, np.zeros(0, bool))
+    bits = record["settings"]["head"]["near_duplicate_bits"]
+    groups = look_alike_groups(hash_words(features.hashes), bits=bits)
+    time = cut_by_time(pairs, groups, cut_ms=learnt_until_ms(record))
+    return clicks_as_truth(pairs, kept, time.later)
+
+
+def learnt_until_ms(record: Mapping[str, Any]) -> int:
+    """The instant from which on nothing taught a training, in milliseconds since 1970."""
+    newest_taught = not record["settings"]["later"]
+    return int(record["counted"]["later_from_ms"]) + newest_taught
 
 
 def judged(
@@ -88,7 +139,7 @@ def judged(
         first: any of the models that are measured.
 
     Raises:
-        SettingsInvalid: nothing relevant was judged, or the folder holds no training.
+        SettingsInvalid: the folder holds no training.
         PartUnavailable: the log or the store did not answer.
     """
     labels = read_labels(settings, store, None)
@@ -129,11 +180,12 @@ def _sides(
     shown = [kinds.get(image, _UNKNOWN) for image in features.images]
     clusters = np.asarray([kind.cluster for kind in shown], np.int64)
     held = np.asarray([kind.held_out for kind in shown], bool)
+    kept = held | np.asarray([kind.aside for kind in shown], bool)
     until_ms = learnt_until_ms(record)
     known = labels.pairs.among(features.images)
     asked = known.anchor[known.issued_at_ms < until_ms]
     taught = {each.anchor for each in labels.judgements if each.judged_at_ms < until_ms}
-    news = held | ~np.isin(features.images, sorted(taught))
+    news = kept | ~np.isin(features.images, sorted(taught))
     return _Sides(
         clusters=clusters,
         clicked=np.isin(clusters, clusters[asked]) & ~held,

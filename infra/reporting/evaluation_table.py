@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sightline.infra.commands.click_judging import JudgedByClicks
 from sightline.infra.commands.evaluate import Evaluation, JudgedModel
 from sightline.training.evaluation.versus import Row
 
@@ -23,7 +22,7 @@ def lines(found: Evaluation) -> Iterator[str]:
     yield from (_line(row, found.drawn_by) for row in found.rows)
 
 
-def verdict(judged: JudgedModel | JudgedByClicks) -> Iterator[str]:
+def verdict(judged: JudgedModel) -> Iterator[str]:
     """What the gate says, rule by rule, and in the end."""
     decision = judged.decision
     if judged.strength is not None:

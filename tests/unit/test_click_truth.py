@@ -7,13 +7,16 @@ import pytest
 
 from sightline.engine.embedding.embedder import Projection
 from sightline.training.datasets.pairs import ClickPairs
-from sightline.training.datasets.splits import HeldOut, held_out_clusters
+from sightline.training.datasets.splits import HeldOut, held_out, held_out_clusters
 from sightline.training.evaluation.click_truth import clicks_as_truth, score_by_clicks
 from sightline.training.evaluation.gate import GateLimits, GateVerdict, decide
 from sightline.training.evaluation.served import ServedAsBuilt
-from sightline.training.evaluation.strength import evidence
+from sightline.training.evaluation.strength import CAREFUL, evidence
+from sightline.training.loop.learning import LearningSettings, learn
+from sightline.training.loop.settings import HeadSettings
 from tests.learning import NOISE, WIDTH, world
 
+HEAD = HeadSettings(steps=40, batch=64, corpus=64, learning_rate=1e-2)
 WHOLE = ServedAsBuilt(pictures=200, worst_cosine=1.0, finite=True, collapsed=0)
 
 
@@ -34,13 +37,12 @@ def pairs_of(rows: list[tuple[int, int, int]], pictures: int) -> ClickPairs:
     )
 
 
-def held(pairs: ClickPairs, clusters: list[int], kinds: set[int]) -> HeldOut:
-    """These kinds held out of training."""
-    number = np.asarray(clusters)
-    out = np.isin(number, list(kinds))
-    test = out[pairs.anchor]
-    train = ~(test | out[pairs.positive])
-    return HeldOut(clusters=number, held=out, train=train, test=test)
+def held(
+    pairs: ClickPairs, clusters: list[int], kinds: set[int], aside: tuple[int, ...] = ()
+) -> HeldOut:
+    """These kinds held out of training, and these pictures set aside."""
+    number, pictures = np.asarray(clusters), np.arange(len(clusters))
+    return held_out(pairs, number, np.isin(number, [*kinds]), np.isin(pictures, aside))
 
 
 def test_only_what_training_did_not_see_is_asked() -> None:
@@ -55,6 +57,16 @@ def test_only_what_training_did_not_see_is_asked() -> None:
     # more than a click; but (1, 3) is of both kinds, and says only that 3 is relevant.
     assert queries.truth.grades(0, 3).tolist() == [[4, 0, 4, 4], [4, 4, 0, 4], [0, 0, 5, 0]]
     assert queries.truth.own_rows(0, 3).tolist() == [1, 2, 3]
+
+
+def test_what_was_set_aside_is_asked_as_of_a_kind_that_was_clicked() -> None:
+    """Its kind taught, and itself did not; all clicks on it judge, however old they are."""
+    pairs = pairs_of([(0, 1, 2), (1, 0, 3), (2, 0, 5), (3, 2, 2)], pictures=4)
+    kept = held(pairs, [0, 0, 0, 1], {1}, aside=(1,))
+    queries = clicks_as_truth(pairs, kept, np.zeros(4, bool))
+    assert queries.anchors.tolist() == [1, 3]
+    assert queries.groups.clicked.tolist() == [True, False]
+    assert np.flatnonzero(kept.train).tolist() == [2]
 
 
 def test_what_another_page_showed_is_relevant_too() -> None:
@@ -79,6 +91,29 @@ def test_nothing_held_back_is_nothing_asked() -> None:
     queries = clicks_as_truth(pairs, held(pairs, [0, 0], set()), np.asarray([False]))
     assert len(queries.anchors) == 0
     assert queries.truth.queries == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "verdict"),
+    [
+        (LearningSettings(head=HEAD), GateVerdict.RELEASED),
+        (LearningSettings(head=HEAD, held_out=0.2), GateVerdict.TOO_LITTLE),
+        (LearningSettings(head=HEAD, aside=0, later=0), GateVerdict.TOO_LITTLE),
+    ],
+    ids=["as it is", "a fifth of the kinds", "nothing set aside"],
+)
+def test_a_small_catalogue_is_decided(settings: LearningSettings, verdict: GateVerdict) -> None:
+    """800 pictures of 160 kinds, each of which was asked by: what is kept out is enough to tell."""
+    small = world(kinds=160, each=5, clicks=8_000)
+    labels = [str(kind) for kind in small.kinds]
+    learnt = learn(small.pairs, small.features, small.start, settings, labels=labels)
+    queries = clicks_as_truth(learnt.pairs, learnt.held_out, learnt.time.later)
+    projection = learnt.trained.head.projection(CAREFUL)
+    before, after = (
+        score_by_clicks(small.features, each, queries) for each in (small.start, projection)
+    )
+    found = evidence(before, after, queries.groups, WHOLE)
+    assert decide(found, GateLimits()).verdict is verdict
 
 
 @pytest.mark.parametrize("verdict", [GateVerdict.RELEASED, GateVerdict.REFUSED])

@@ -122,16 +122,26 @@ def test_a_large_slice_may_refuse_and_a_small_one_only_tells() -> None:
         replace(WHOLE, worst_cosine=0.9998),
         replace(WHOLE, finite=False),
         replace(WHOLE, collapsed=1),
-        replace(WHOLE, pictures=199),
         replace(WHOLE, worst_cosine=float("nan")),
+        replace(WHOLE, pictures=199, worst_cosine=0.9998),
     ],
-    ids=["another model", "NaN", "collapsed", "too few pictures", "no cosine"],
+    ids=["another model", "NaN", "collapsed", "no cosine", "few pictures of another model"],
 )
 def test_what_is_served_must_be_what_was_trained(served: ServedAsBuilt) -> None:
     """A model that scores well and is served as another one is refused."""
     decision = decide(replace(FINE, served=served), LIMITS)
     assert decision.verdict is GateVerdict.REFUSED
     assert line(decision, "served as built") is RuleOutcome.FAILED
+
+
+@pytest.mark.parametrize("pictures", [0, 1, 199])
+def test_few_pictures_cannot_tell_what_is_served(pictures: int) -> None:
+    """Nothing is wrong with them, and they are no proof either: more are needed."""
+    few = np.random.default_rng(0).normal(size=(pictures, 8))
+    decision = decide(replace(FINE, served=compare_served(few, few)), LIMITS)
+    assert decision.verdict is GateVerdict.TOO_LITTLE
+    assert line(decision, "served as built") is RuleOutcome.TOO_LITTLE
+    assert "needed 200" in decision.lines[-1].says
 
 
 def test_served_vectors_are_compared_row_by_row() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sightline.training.datasets.clusters import k_means, picture_clusters
 from sightline.training.datasets.splits import HeldOut, held_out_clusters, split_by_time
+from sightline.training.loop.learning import LearningSettings
 from tests.learning import clicked, world
 
 IMAGES = tuple("abcdefghij")
@@ -81,6 +82,40 @@ def test_a_click_on_a_kind_that_is_held_out_does_not_train() -> None:
     trained = 0 if out.held[9] else 3
     assert np.flatnonzero(out.train).tolist() == [trained]
     assert np.flatnonzero(out.test).tolist() == ([2, 3] if out.held[9] else [0, 1])
+
+
+def test_pictures_are_set_aside_from_kinds_that_teach() -> None:
+    """A share of those that were asked by, with their look-alikes; of each kind one stays."""
+    seen = world(kinds=8, each=12, clicks=2_000)
+    twins = np.arange(96) // 2
+    out = held_out_clusters(seen.pairs, seen.kinds, share=0.25, aside=0.25, groups=twins, seed=0)
+    assert np.array_equal(out.held, held_out_clusters(seen.pairs, seen.kinds, share=0.25).held)
+    assert not (out.held & out.aside).any()
+    assert out.aside.sum() == 0.25 * np.count_nonzero(~out.held)
+    assert np.array_equal(out.aside[::2], out.aside[1::2])
+    touched = ~out.teaches[seen.pairs.anchor] | ~out.teaches[seen.pairs.positive]
+    assert np.array_equal(out.train, ~touched)
+    assert np.array_equal(out.asked, out.aside[seen.pairs.anchor])
+    most = held_out_clusters(seen.pairs, seen.kinds, share=0, aside=0.99, seed=0)
+    assert {*seen.kinds[most.teaches]} == {*seen.kinds}
+
+
+def test_nobody_asked_by_what_is_not_set_aside() -> None:
+    """A picture that was only preferred could not be asked by, so that it would tell nothing."""
+    pairs = clicked(IMAGES, np.array([[0, 9], [1, 9], [2, 9], [3, 9]]))
+    out = held_out_clusters(pairs, np.zeros(10, np.int64), share=0, aside=0.5)
+    assert np.count_nonzero(out.aside) == 2
+    assert not out.aside[4:].any()
+
+
+KINDS = [(10, 0.2), (159, 0.2), (160, 0.5), (200, 0.4), (400, 0.2), (1_000, 0.2)]
+
+
+@pytest.mark.parametrize(("kinds", "share"), KINDS)
+def test_as_many_kinds_are_kept_out_as_decide(kinds: int, share: float) -> None:
+    """Eighty, where that is at most half of them; a share that is asked for stays as it is."""
+    assert LearningSettings().share_of(kinds) == share
+    assert LearningSettings(held_out=0.3).share_of(kinds) == 0.3
 
 
 def test_the_seed_alone_chooses() -> None:

@@ -16,17 +16,17 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.infra.cli import models as cli
 from sightline.infra.cli.main import app
 from sightline.infra.commands import evaluate, train
-from sightline.infra.commands.click_judging import learnt_until_ms
 from sightline.infra.commands.evaluate import candidate
 from sightline.infra.commands.measured_on import GroundTruth, TruthWishes
-from sightline.infra.commands.truths import clicks_held_out, judged
+from sightline.infra.commands.train import ends_of
+from sightline.infra.commands.truths import clicks_held_out, judged, learnt_until_ms
 from sightline.schemas.searches import ImageQuery
 from sightline.training.datasets.judgements import JudgesVerdict
 from sightline.training.evaluation.judged_truth import judgements_as_truth
 from sightline.training.loop.run_folder import read_record
-from tests.label_rows import at, triple
+from tests.label_rows import at, retracted, triple
 from tests.learning import Colours
-from tests.training_place import NAMES, Place, made_place
+from tests.training_place import NAMES, Place, clicked, made_place
 from tests.unit.test_pooling import head
 
 
@@ -50,14 +50,14 @@ def sightline(*words: str | Path) -> tuple[int, str]:
     return run.exit_code, run.output
 
 
-def held_kinds(place: Place) -> set[str]:
-    """Pictures of kinds that the run held out."""
+def kept_out(place: Place, column: str) -> set[str]:
+    """Pictures of kinds that the run held out (`held_out`), or that it set aside (`aside`)."""
     rows = csv.DictReader((place.folder / "run/pictures.csv").read_text().splitlines())
-    return {row["image"] for row in rows if row["held_out"] == "1"}
+    return {row["image"] for row in rows if row[column] == "1"}
 
 
 def test_clicks_that_the_training_did_not_see_are_the_truth(place: Place) -> None:
-    """Those on kinds that it held out, and of anchors that nobody had asked by before."""
+    """Those on what it held out or set aside, and of anchors that nobody had asked by before."""
     new = triple(
         900,
         anchor_id="i21",
@@ -70,14 +70,15 @@ def test_clicks_that_the_training_did_not_see_are_the_truth(place: Place) -> Non
     place.sink([new], 60)
     first = candidate(place.settings, str(place.folder / "run"), strength=1)
     found = clicks_held_out(place.settings, place.store, place.folder / "run", first)
-    held = held_kinds(place)
+    held, aside = kept_out(place, "held_out"), kept_out(place, "aside")
     cut_ms = learnt_until_ms(read_record(place.folder / "run"))
     began = {NAMES[number % 20]: number for number in reversed(range(60))}
     late = {name for name, number in began.items() if at(number).timestamp() * 1000 >= cut_ms}
-    asked = {name for name in NAMES[:20] if name in held or name in late} | {"i21"}
+    asked = {name for name in NAMES[:20] if name in held | aside | late} | {"i21"}
     queries = found._queries
     assert {NAMES[row] for row in queries.anchors} == asked
     assert held & asked
+    assert aside & asked
     clicked_kinds = {NAMES[row] for row in queries.anchors[queries.groups.clicked]}
     assert clicked_kinds == asked - held
     assert found.truth().endswith("among 24 pictures")
@@ -98,21 +99,66 @@ def test_a_model_is_evaluated_by_clicks(place: Place, tmp_path: Path) -> None:
     assert "data:image/jpeg" in page.read_text()
 
 
-def test_a_model_is_released_by_judgements_only_if_they_say_so(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Too few of them decide nothing."""
-    place.judge("i20", "i21", 5)
-    place.judge("i22", "i23", 4)
-    serving = candidate(place.settings, head(tmp_path / "h.safetensors", 1), strength=1)
+@pytest.fixture
+def serving(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head over the place's features in place of the model that the settings name."""
+    served = candidate(place.settings, head(tmp_path / "served.safetensors", 1), strength=1)
     named = evaluate.candidate
     monkeypatch.setattr(
         evaluate,
         "candidate",
         lambda settings, text, *, strength: (
-            serving if text == evaluate.SERVING else named(settings, text, strength=strength)
+            served if text == evaluate.SERVING else named(settings, text, strength=strength)
         ),
     )
+
+
+@pytest.mark.usefixtures("serving")
+def test_a_run_alone_is_judged_by_clicks_against_what_serves(place: Place) -> None:
+    """One way to gate by clicks, with a short name; what was taken back is told."""
+    run = place.folder / "run"
+    short = sightline("evaluate", run)
+    assert short == sightline(
+        "evaluate", run, "--truth", "clicks", "--against", "serving", "--gate"
+    )
+    assert short[0] == 0
+    assert short[1].splitlines()[-1].startswith("verdict: ")
+    assert "taken back" not in short[1]
+    place.sink([retracted(3)], 60)
+    assert "1 triples that taught it were taken back since" in sightline("evaluate", run)[1]
+
+
+def test_clicks_up_to_an_offset_are_the_same_whenever_they_are_read(place: Place) -> None:
+    """A retraining that is judged again after a kill is judged by what it read."""
+    first = candidate(place.settings, str(place.folder / "run"), strength=1)
+    ends = ends_of(read_record(place.folder / "run"))
+
+    def asked() -> list[str]:
+        found = clicks_held_out(
+            place.settings, place.store, place.folder / "run", first, until=ends
+        )
+        return [NAMES[row] for row in found._queries.anchors]
+
+    before = asked()
+    place.sink([clicked(number) for number in range(60, 90)], 60)
+    assert asked() == before
+
+
+def test_a_run_on_another_network_is_no_model_here(place: Place) -> None:
+    """Its head would turn features that it has never seen."""
+    record = place.folder / "run/run.json"
+    told = json.loads(record.read_text())
+    told["start"]["weights"] = "0" * 64
+    record.write_text(json.dumps(told))
+    with pytest.raises(SettingsInvalid, match="another network"):
+        candidate(place.settings, str(place.folder / "run"), strength=1)
+
+
+@pytest.mark.usefixtures("serving")
+def test_a_model_is_released_by_judgements_only_if_they_say_so(place: Place) -> None:
+    """Too few of them decide nothing."""
+    place.judge("i20", "i21", 5)
+    place.judge("i22", "i23", 4)
     run = CliRunner().invoke(
         app, ["models", "release", "m", str(place.folder / "run"), "--truth", "judgements"]
     )
@@ -122,18 +168,20 @@ def test_a_model_is_released_by_judgements_only_if_they_say_so(
 
 def test_what_was_judged_before_the_training_is_no_truth_for_it(place: Place) -> None:
     """Unless its kind was held out, or it was judged since; without a training all of it counts."""
-    held = sorted(held_kinds(place))
-    seen = [name for name in NAMES[:20] if name not in held]
-    place.judge(held[0], seen[1], 5)
+    held, aside = kept_out(place, "held_out"), kept_out(place, "aside")
+    seen = [name for name in NAMES[:20] if name not in held | aside]
+    out, other = min(held), min(aside)
+    place.judge(out, seen[1], 5)
     place.judge(seen[0], seen[2], 5)
+    place.judge(other, seen[0], 5)
     first = candidate(place.settings, str(place.folder / "run"), strength=1)
 
     def asked(folder: Path | None) -> set[str]:
         found = judged(place.settings, place.store, folder, first)
         return {NAMES[row] for row in found._queries.anchors}
 
-    assert asked(None) == {"i00", held[0], seen[0]}
-    assert asked(place.folder / "run") == {held[0]} | ({"i00"} & set(held))
+    assert asked(None) == {"i00", out, seen[0], other}
+    assert asked(place.folder / "run") == {out, other} | ({"i00"} & (held | aside))
 
 
 def test_a_mean_grade_is_cut() -> None:

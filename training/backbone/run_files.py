@@ -5,7 +5,7 @@
     weights.safetensors      every tensor of the network, as `embedder.weights` takes them
     projection.safetensors   mean and matrix, as `embedder.projection` takes them
     run.json                 what it follows from, and what was counted
-    pictures.csv             each picture's kind, and whether that kind was held out of training
+    pictures.csv             each picture's kind, and whether that kind, or it, was kept out
     curve.csv                loss and share of masked candidates, step by step
     curve.svg                the same loss, drawn
 
@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from safetensors.numpy import save
 from safetensors.torch import save as save_tensors
 
 from sightline.training.backbone.training import TrainedBackbone
+from sightline.training.datasets.splits import HeldOut
 from sightline.training.loop.head import write_whole
-from sightline.training.loop.run_folder import CHECKPOINT, RECORD, write_csv, write_curve
+from sightline.training.loop.run_folder import CHECKPOINT, RECORD, write_curve, write_kinds
 
 WEIGHTS, PROJECTION = "weights.safetensors", "projection.safetensors"
 
@@ -33,7 +34,8 @@ WEIGHTS, PROJECTION = "weights.safetensors", "projection.safetensors"
 def end_backbone_run(
     folder: Path,
     trained: TrainedBackbone,
-    pictures: Iterable[tuple[str, int, int]],
+    images: Sequence[str],
+    held_out: HeldOut | None,
     record: Mapping[str, Any],
 ) -> None:
     """Write every file, the record last, and remove the checkpoint.
@@ -41,7 +43,8 @@ def end_backbone_run(
     Args:
         folder: begun by `begin_run`.
         trained: what came out.
-        pictures: id, kind, and 1 where the kind was held out.
+        images: ids of the pictures that were looked at.
+        held_out: what was kept out of them; None: nobody asked.
         record: what it follows from.
     """
     tensors = {name: value.contiguous() for name, value in trained.network.items()}
@@ -49,7 +52,7 @@ def end_backbone_run(
     projection = trained.projection
     mapped = {"mean": projection.mean, "matrix": np.ascontiguousarray(projection.matrix)}
     write_whole(folder / PROJECTION, save(mapped))
-    write_csv(folder / "pictures.csv", ("image", "cluster", "held_out"), pictures)
+    write_kinds(folder, images, held_out)
     write_curve(folder, trained.curve)
     write_whole(folder / RECORD, json.dumps(record, indent=1, sort_keys=True).encode() + b"\n")
     (folder / CHECKPOINT).unlink(missing_ok=True)

@@ -16,6 +16,8 @@ from sightline.training.datasets.triple_rows import JUDGED
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+_ASIDE = 1
+"""Beside the seed: pictures are not set aside by the numbers that chose the kinds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,16 +33,25 @@ class TimeSplit:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeldOut:
-    """A share of the kinds of things, of which nothing is trained."""
+    """Kinds of things of which nothing is trained, and single pictures of the other kinds."""
 
     clusters: Ints
     """(images,) the kind of each of the pairs' images."""
     held: Mask
     """(images,) whether a picture is of a kind that is held out."""
+    aside: Mask
+    """(images,) whether a picture was set aside from a kind that is not."""
     train: Mask
-    """(n,) pairs of which neither picture is of such a kind."""
+    """(n,) pairs of which neither picture is held out or set aside."""
     test: Mask
-    """(n,) pairs that were asked by a picture of such a kind."""
+    """(n,) pairs that were asked by a picture of a kind that is held out."""
+    asked: Mask
+    """(n,) pairs that were asked by a picture that was set aside."""
+
+    @property
+    def teaches(self) -> Mask:
+        """(images,) the pictures that training may see."""
+        return ~(self.held | self.aside)
 
 
 def split_by_time(pairs: ClickPairs, groups: Ints, *, later_share: float = 0.2) -> TimeSplit:
@@ -75,7 +86,13 @@ def cut_by_time(pairs: ClickPairs, groups: Ints, *, cut_ms: int) -> TimeSplit:
 
 
 def held_out_clusters(
-    pairs: ClickPairs, clusters: Ints, *, share: float = 0.2, seed: int = 0
+    pairs: ClickPairs,
+    clusters: Ints,
+    *,
+    share: float = 0.2,
+    aside: float = 0.0,
+    groups: Ints | None = None,
+    seed: int = 0,
 ) -> HeldOut:
     """Hold out a share of the clusters that anything was asked by; equal seeds, equal choice.
 
@@ -83,23 +100,48 @@ def held_out_clusters(
         pairs: whose `images` the clusters are of.
         clusters: (images,) numbers from 0 (`picture_clusters`).
         share: of the clusters, rounded; none of a single one.
+        aside: share of the other pictures that anything was asked by, which is set aside.
+        groups: (images,) of look-alikes, which are set aside together; None: there are none.
         seed: of the choice.
     """
     asked = np.unique(clusters[pairs.anchor])
     chosen = np.random.default_rng(seed).permutation(asked)[: round(len(asked) * share)]
-    return held_out(pairs, clusters, np.isin(clusters, chosen))
+    held = np.isin(clusters, chosen)
+    alike = np.arange(len(clusters)) if groups is None else groups
+    left = _set_aside(pairs.anchor[~held[pairs.anchor]], clusters, alike, share=aside, seed=seed)
+    return held_out(pairs, clusters, held, left)
 
 
-def held_out(pairs: ClickPairs, clusters: Ints, held: Mask) -> HeldOut:
-    """Tell the pairs apart by pictures that are held out, as is said of each.
+def held_out(pairs: ClickPairs, clusters: Ints, held: Mask, aside: Mask) -> HeldOut:
+    """Tell the pairs apart by pictures that are held out or set aside, as is said of each.
 
     Args:
         pairs: n pairs.
         clusters: (images,) the kind of each of the pairs' images.
         held: (images,) whether it is held out, as is its whole kind.
+        aside: (images,) whether it was set aside, though its kind is not held out.
     """
-    test = held[pairs.anchor]
-    return HeldOut(clusters=clusters, held=held, train=~(test | held[pairs.positive]), test=test)
+    kept = held | aside
+    return HeldOut(
+        clusters=clusters,
+        held=held,
+        aside=aside,
+        train=~(kept[pairs.anchor] | kept[pairs.positive]),
+        test=held[pairs.anchor],
+        asked=aside[pairs.anchor],
+    )
+
+
+def _set_aside(
+    anchors: NDArray[np.integer], clusters: Ints, groups: Ints, *, share: float, seed: int
+) -> Mask:
+    """Choose a share of some anchors' groups, (images,); of each kind one group stays at least."""
+    asked = np.unique(groups[anchors])
+    ordered = np.random.default_rng((seed, _ASIDE)).permutation(asked)
+    kind = np.zeros(int(groups.max(initial=-1)) + 1, np.int64)
+    kind[groups] = clusters
+    stays = np.unique(kind[ordered], return_index=True)[1]
+    return np.isin(groups, np.delete(ordered, stays)[: round(len(asked) * share)])
 
 
 def _units(pairs: ClickPairs, groups: Ints) -> Ints:

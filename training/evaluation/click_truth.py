@@ -51,10 +51,10 @@ def clicks_as_truth(pairs: ClickPairs, held_out: HeldOut, later: Mask) -> Pictur
 
     Args:
         pairs: n pairs, numbered by the pictures of the data set.
-        held_out: the kinds of which training saw nothing.
+        held_out: the kinds of which training saw nothing, and the pictures of the other kinds.
         later: (n,) pairs of anchors that were first asked by after training's last.
     """
-    unseen = held_out.test | (later & held_out.train)
+    unseen = held_out.test | held_out.asked | (later & held_out.train)
     anchors, query = np.unique(pairs.anchor[unseen], return_inverse=True)
     grades = np.maximum(pairs.grade[unseen], RELEVANT_GRADE)
     direct = zip(query.tolist(), pairs.positive[unseen].tolist(), grades.tolist(), strict=True)

@@ -155,19 +155,16 @@ def _slice(name: str, found: Difference, limits: GateLimits) -> Line:
 
 def _as_built(served: ServedAsBuilt, limits: GateLimits) -> Line:
     """Rule 4: what would be served is what was trained, and is whole."""
-    passed = (
-        served.pictures >= limits.min_pictures
-        and served.finite
-        and served.collapsed == 0
-        and served.worst_cosine >= limits.min_cosine
-    )
+    whole = served.finite and served.collapsed == 0 and served.worst_cosine >= limits.min_cosine
     says = (
         f"{served.pictures} pictures, worst cosine {served.worst_cosine:.6f}, "
         f"{served.collapsed} collapsed dimensions"
         + ("" if served.finite else ", values that are no numbers")
         + f"; needed {limits.min_pictures} and {limits.min_cosine}"
     )
-    outcome = RuleOutcome.PASSED if passed else RuleOutcome.FAILED
+    outcome = RuleOutcome.PASSED if whole else RuleOutcome.FAILED
+    if whole and served.pictures < limits.min_pictures:
+        outcome = RuleOutcome.TOO_LITTLE
     return Line(rule="served as built", outcome=outcome, says=says)
 
 

@@ -40,7 +40,7 @@ def compare_served(trained: Vectors, served: Vectors) -> ServedAsBuilt:
         pictures=len(served),
         worst_cosine=float(cosines.min(initial=1.0)),
         finite=finite,
-        collapsed=_collapsed(served) if finite and len(served) else 0,
+        collapsed=_collapsed(served) if finite and len(served) > 1 else 0,
     )
 
 

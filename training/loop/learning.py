@@ -21,9 +21,13 @@ from sightline.training.datasets.splits import (
     held_out_clusters,
     split_by_time,
 )
+from sightline.training.evaluation.gate import GateLimits
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.training import Trained, projected, train_head
 from sightline.training.tracking import Track, untracked
+
+_FIFTH = 0.2
+_DECIDE = GateLimits().min_clusters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +39,26 @@ class LearningSettings:
     """
 
     head: HeadSettings = field(default_factory=HeadSettings)
-    held_out: float = 0.2
-    """Share of the kinds of things that are kept out: is the model worse on what nobody clicked?"""
+    held_out: float | None = None
+    """Share of the kinds of things that are kept out: is the model worse on what nobody clicked?
+    None: a fifth, or as many as decide that where these are at most half of the kinds."""
+    aside: float = 0.1
+    """Share of the pictures of the other kinds that are kept out: is it better on kinds that
+    people clicked, but by pictures that it does not know?"""
     later: float = 0.1
     """Share of the newest pairs that are kept out: is it better on what people will click?"""
 
     def __post_init__(self) -> None:
         """Refuse shares that are none, or all."""
-        for name in ("held_out", "later"):
-            if not 0 <= getattr(self, name) < 1:
+        for name in ("held_out", "aside", "later"):
+            if not 0 <= (getattr(self, name) or 0) < 1:
                 raise SettingsInvalid(f"{name} must lie from 0 to below 1")
+
+    def share_of(self, kinds: int) -> float:
+        """Which share is kept out of so many kinds that anything was asked by."""
+        if self.held_out is not None:
+            return self.held_out
+        return max(_FIFTH, _DECIDE / kinds) if kinds >= 2 * _DECIDE else _FIFTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,13 +93,19 @@ def hold_back(
     settings: LearningSettings,
     labels: Sequence[str | None] | None = None,
 ) -> HeldBack:
-    """Keep the newest pairs and a share of the kinds from teaching; arguments as `learn`."""
+    """Keep the newest pairs, a share of the kinds and some pictures of the others from teaching.
+
+    Arguments as `learn`.
+    """
     known = pairs.among(features.images)
     bits = settings.head.near_duplicate_bits
     groups = look_alike_groups(hash_words(features.hashes), bits=bits)
     seed = settings.head.seed
     clusters = picture_clusters(projected(features, start), groups, labels=labels, seed=seed)
-    held = held_out_clusters(known, clusters, share=settings.held_out, seed=seed)
+    share = settings.share_of(len(np.unique(clusters[known.anchor])))
+    held = held_out_clusters(
+        known, clusters, share=share, aside=settings.aside, groups=groups, seed=seed
+    )
     time = split_by_time(known, groups, later_share=settings.later)
     trained_on = held.train & time.earlier if settings.later else held.train
     return HeldBack(pairs=known, held_out=held, time=time, trained_on=trained_on)
@@ -101,7 +121,7 @@ def learn(
     checkpoint: Path | None = None,
     track: Track = untracked,
 ) -> Learnt:
-    """Hold back the newest pairs and a share of the kinds, and train on the rest.
+    """Hold back the newest pairs, some kinds and some pictures, and train on the rest.
 
     Args:
         pairs: what people preferred.
@@ -118,7 +138,7 @@ def learn(
     kept = hold_back(pairs, features, start, settings, labels)
     trained = train_head(
         kept.pairs.chosen(kept.trained_on),
-        features.chosen(~kept.held_out.held),
+        features.chosen(kept.held_out.teaches),
         start,
         settings.head,
         checkpoint=checkpoint,

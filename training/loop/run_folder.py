@@ -4,7 +4,7 @@
 
     head.safetensors   mean, base and residual (`Head`)
     run.json           what it follows from: topic, offsets, settings, code; and what was counted
-    pictures.csv       each picture's kind, and whether that kind was held out of training
+    pictures.csv       each picture's kind, and whether that kind, or the picture, was kept out
     curve.csv          loss and share of masked candidates, step by step
     curve.svg          the same loss, drawn
 
@@ -20,7 +20,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,8 +28,11 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.private_files import make_private_folders
 from sightline.training.loop.curve_picture import curve_picture
 from sightline.training.loop.head import write_whole
-from sightline.training.loop.learning import Learnt
-from sightline.training.loop.training import Curve
+
+if TYPE_CHECKING:
+    from sightline.training.datasets.splits import HeldOut
+    from sightline.training.loop.learning import Learnt
+    from sightline.training.loop.training import Curve
 
 HEAD, RECORD, CHECKPOINT = "head.safetensors", "run.json", "checkpoint.safetensors"
 PICTURES = "pictures.csv"
@@ -51,12 +54,21 @@ def end_run(folder: Path, learnt: Learnt, record: Mapping[str, Any]) -> None:
     """Write every file, the record last, and remove the checkpoint."""
     curve, held = learnt.trained.curve, learnt.held_out
     learnt.trained.head.save(folder / HEAD)
-    pictures = zip(learnt.pairs.images, held.clusters, held.held.astype(int), strict=True)
-    write_csv(folder / PICTURES, ("image", "cluster", "held_out"), pictures)
+    write_kinds(folder, learnt.pairs.images, held)
     write_curve(folder, curve)
     told = {**record, "counted": {**record.get("counted", {}), **_counts(learnt)}}
     write_whole(folder / RECORD, json.dumps(told, indent=1, sort_keys=True).encode() + b"\n")
     (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def write_kinds(folder: Path, images: Sequence[str], held_out: HeldOut | None) -> None:
+    """Write `pictures.csv`; without anything held out, all pictures are of one kind."""
+    none = np.zeros(len(images), np.int64)
+    kept = (none, none, none)
+    if held_out is not None:
+        kept = (held_out.clusters, held_out.held.astype(int), held_out.aside.astype(int))
+    rows = zip(images, *kept, strict=True)
+    write_csv(folder / PICTURES, ("image", "cluster", "held_out", "aside"), rows)
 
 
 def write_curve(folder: Path, curve: Curve) -> None:
@@ -87,6 +99,9 @@ class PictureKind:
 
     cluster: int
     held_out: bool
+    """Whether training saw nothing of that kind."""
+    aside: bool
+    """Whether it did, but not this picture."""
 
 
 def read_kinds(folder: Path) -> dict[str, PictureKind]:
@@ -97,11 +112,15 @@ def read_kinds(folder: Path) -> dict[str, PictureKind]:
     """
     try:
         rows = csv.DictReader((folder / PICTURES).read_text().splitlines())
-        return {
-            row["image"]: PictureKind(int(row["cluster"]), row["held_out"] == "1") for row in rows
-        }
+        return {row["image"]: _kind(row) for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsInvalid(f"{folder} holds no training that ended: {error}") from error
+
+
+def _kind(row: Mapping[str, str]) -> PictureKind:
+    return PictureKind(
+        int(row["cluster"]), held_out=row["held_out"] == "1", aside=row["aside"] == "1"
+    )
 
 
 def _counts(learnt: Learnt) -> dict[str, int]:
@@ -110,8 +129,10 @@ def _counts(learnt: Learnt) -> dict[str, int]:
         "pairs": len(pairs),
         "pairs_trained": int(learnt.trained_on.sum()),
         "pairs_held_out": int(held.test.sum()),
+        "pairs_aside": int(held.asked.sum()),
         "pairs_later": int((learnt.time.later & held.train).sum()),
         "anchors": len(np.unique(pairs.anchor)),
+        "anchors_aside": len(np.unique(pairs.anchor[held.asked])),
         "anchors_trained": len(np.unique(pairs.anchor[learnt.trained_on])),
         "pictures": len(pairs.images),
         "clusters": len(np.unique(held.clusters)),

@@ -18,6 +18,7 @@ from sightline.engine.embedding.model_registry import PROJECTION, WEIGHTS
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
 from sightline.training.loop.head import Head
+from sightline.training.loop.run_folder import RECORD, read_record
 
 HEAD_FILE = "head.safetensors"
 """The head in the folder of a run."""
@@ -73,13 +74,16 @@ def of_file(place: Path, network: EmbedderSettings, *, strength: float) -> Candi
         strength: of a head, 0-1; a projection has none.
 
     Raises:
-        SettingsInvalid: it is neither, or its files cannot be read.
+        SettingsInvalid: it is neither, its files cannot be read, or it was trained on another
+            network.
     """
     file = _file(place)
     trained = place / WEIGHTS
     if trained.is_file():
         network = network.model_copy(update={"weights": trained})
     source = replace(model_source(network), projection=None, projection_id=None)
+    if not trained.is_file():
+        _same_network(place, source)
     if not is_head(place):
         return Candidate(str(place), source, load_projection(file))
     projection = Head.load(file).projection(strength)
@@ -93,6 +97,14 @@ def is_head(place: Path) -> bool:
         SettingsInvalid: it is no safetensors file, and no folder with one in it.
     """
     return "residual" in _tensors(_file(place))
+
+
+def _same_network(place: Path, source: ModelSource) -> None:
+    """Compare with what a run says that it was trained on; a file alone says nothing."""
+    if (place / RECORD).is_file():
+        start = read_record(place).get("start", {})
+        if start.get("weights", source.weights_id) != source.weights_id:
+            raise SettingsInvalid(f"{place} was trained on another network: train anew")
 
 
 def _file(place: Path) -> Path:

@@ -57,8 +57,8 @@ class Judging:
         Raises:
             SettingsInvalid: there are too few pairs for both.
         """
-        teaching = features.chosen(~kept.held_out.held)
-        shown = [labels[row] for row in np.flatnonzero(~kept.held_out.held).tolist()]
+        teaching = features.chosen(kept.held_out.teaches)
+        shown = [labels[row] for row in np.flatnonzero(kept.held_out.teaches).tolist()]
         pairs = kept.pairs.chosen(kept.trained_on)
         seed = settings.head.seed + _OTHER_KINDS
         again = replace(settings, head=replace(settings.head, seed=seed))
@@ -75,7 +75,7 @@ class Judging:
         """Mean nDCG@24 of a head at strength .6, over clicked and unclicked kinds alike."""
         trained = train_head(
             self.kept.pairs.chosen(self.kept.trained_on),
-            self.features.chosen(~self.kept.held_out.held),
+            self.features.chosen(self.kept.held_out.teaches),
             self.start,
             settings,
         )
