@@ -138,10 +138,25 @@ def _clicked(search: Search) -> int:
 
 
 def clicks_on(
-    catalogue: RankedCatalogue, habits: Habits, records: int, rules: LabelRules, *, seed: int
+    catalogue: RankedCatalogue,
+    habits: Habits,
+    records: int,
+    rules: LabelRules,
+    *,
+    seed: int,
+    site: Site | None = None,
 ) -> Clicks:
-    """People, bots and a network for so many records, then the join."""
-    log = SimulatedLog(catalogue, habits.site(), habits.model, seed=seed)
+    """People, bots and a network for so many records, then the join.
+
+    Args:
+        catalogue: what is searched.
+        habits: how people behave.
+        records: without ticks.
+        rules: of the join.
+        seed: of all chance.
+        site: what else happens there; None: what the habits say.
+    """
+    log = SimulatedLog(catalogue, site or habits.site(), habits.model, seed=seed)
     epochs = closed_searches(log.records(records, end_ms=closing_ms(rules)), rules)
     return Clicks(epochs, log.truth)
 

@@ -50,6 +50,7 @@ from sightline.search_api.learning.triples_routes import triples_router
 from sightline.search_api.operations.readiness import Probe, Readiness, index_probe, store_probe
 from sightline.search_api.operations.routes import operations_router
 from sightline.search_api.page.routes import page_router
+from sightline.search_api.search.exploring import Exploring
 from sightline.search_api.search.impressions import Impressions
 from sightline.search_api.search.query_vectors import QueryVectors
 from sightline.search_api.search.recall_checks import RecallChecks
@@ -163,6 +164,7 @@ def _build(deps: ApiDependencies) -> _Built:
         vectors=vectors,
         impressions=impressions,
         checks=checks,
+        exploring=Exploring(deps.api, deps.clock),
         ids=ids,
         settings=deps.api,
         clock=deps.clock,

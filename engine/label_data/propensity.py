@@ -53,6 +53,8 @@ class PropensityCurve(BaseModel):
     first_epoch: int | None
     last_epoch: int | None
     searches: int
+    explored: int = 0
+    """Those of the searches whose page chance had varied (`api.explore_share`)."""
     anchors: int
     pairs: int
     """(anchor, image) pairs seen at two places or more."""

@@ -98,6 +98,12 @@ class ApiSettings(Section):
     """Origins whose pages may call the API."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=256)] = 40
     """Results within this Hamming distance of 256-bit dHashes are near-duplicates."""
+    explore_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+    """Share of the searches whose page chance varies, so that position bias can be measured: some
+    neighbours are swapped. 0: equal questions get equal answers."""
+    explore_new_s: Annotated[float, Field(ge=0, le=31_536_000)] = 604_800.0
+    """An image that has been listed for no longer may take one place of such a page, though others
+    are nearer; 0: none may."""
 
     @field_validator("forwarded_allow_ips")
     @classmethod

@@ -179,10 +179,13 @@ def fit(
     curve = fitted.curve
     if fitted.again:
         typer.echo(f"same as version {curve.version}, not stored again")
-    typer.echo(f"version {curve.version}: {curve.searches} searches, {curve.pairs} images at")
-    typer.echo(f"several places, {curve.anchors} anchors; {fitted.picture}")
+    varied = f"{curve.explored} of them on pages varied by chance"
+    typer.echo(f"version {curve.version}: {curve.searches} searches, {varied};")
+    typer.echo(f"{curve.pairs} images at several places, {curve.anchors} anchors; {fitted.picture}")
     for line in lines(curve):
         typer.echo(line)
+    if not curve.explored and not all(place.fitted for place in curve.positions):
+        typer.echo("no page was varied by chance: api.explore_share would tell more of the places")
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from random import Random
 from typing import NamedTuple
 
+from sightline.engine.exploration import explored_variant, swapped
 from sightline.producers.click_simulator.attack import Attack
 from sightline.producers.click_simulator.catalogue import SearchedCatalogue, SimulatedPicture
 from sightline.producers.click_simulator.delivery import Network
@@ -30,10 +31,11 @@ from sightline.schemas.interactions import (
     Kind,
     ResultsInteracted,
 )
-from sightline.schemas.searches import ImageQuery, ResultsShown
+from sightline.schemas.searches import ImageQuery, ResultsShown, ShownImage
 
 SOURCE = "urn:sightline:click-simulator"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_VARIANT = "default"
 
 
 class SimulatedRecord(NamedTuple):
@@ -59,6 +61,8 @@ class Site:
     """The part of the actors that are hammers."""
     tick_ms: int = 10_000
     """How often every partition is told the time."""
+    explored: float = 0.0
+    """The part of the searches whose page has neighbours swapped, as `api.explore_share` does."""
     attack: Attack | None = None
     """What else happens there."""
 
@@ -156,6 +160,9 @@ class SimulatedLog:
 
     def _page(self, now_ms: int, actor: str, anchor: SimulatedPicture) -> ResultsShown:
         self._searches += 1
+        shown, variant = self.catalogue.ranking(anchor, self._random), _VARIANT
+        if self.site.explored and self._random.random() < self.site.explored:
+            shown, variant = _placed(swapped(shown, self._random)), explored_variant(_VARIANT)
         return ResultsShown(
             search_id=f"sim-{self.seed}-{self._searches}",
             issued_at=_EPOCH + timedelta(milliseconds=now_ms),
@@ -164,9 +171,10 @@ class SimulatedLog:
             anchor_id=anchor.image_id,
             query=ImageQuery(image_id=anchor.image_id),
             anchor_perceptual_hash=anchor.perceptual_hash,
-            shown=self.catalogue.ranking(anchor, self._random),
+            shown=shown,
             model_digest=self.catalogue.model_digest,
             generation="g1",
+            variant=variant,
         )
 
     def _beacons(
@@ -222,6 +230,13 @@ def interaction(image_id: str, act: VisitorAct, event_id: str) -> Interaction:
         since_answer_ms=min(act.at_ms, DAY_MS),
         in_view_ms=act.in_view_ms,
         dwell_ms=None if act.dwell_ms is None else min(act.dwell_ms, DAY_MS),
+    )
+
+
+def _placed(shown: Sequence[ShownImage]) -> tuple[ShownImage, ...]:
+    """Numbers the images of a page as they stand there now."""
+    return tuple(
+        image.model_copy(update={"position": place}) for place, image in enumerate(shown, 1)
     )
 
 

@@ -65,6 +65,7 @@ def rankings_of(
     anchor: IndexedImage | None,
     bits: int,
     watch: Stopwatch,
+    below: int = 0,
 ) -> Rankings:
     """Ask the pair, and the one beside it, each by its own vector.
 
@@ -75,13 +76,14 @@ def rankings_of(
         anchor: what is asked by, if it is indexed.
         bits: how near look-alikes are.
         watch: is told how long it takes.
+        below: so many results more than the page has, where one ranking answers.
     """
     mine = () if anchor is None else (anchor.image_id,)
     asked = [
         _asked(fields, each.query(vector), besides=mine)
         for each, vector in zip(pair.all, vectors, strict=False)
     ]
-    spare = SPARE if len(asked) > 1 else 0
+    spare = SPARE if len(asked) > 1 else below
     policies = partial(_policies, fields, bits, anchor)
     pages = [
         _ranked(fields, request, VisibleIndex(each.index), policies(), watch, spare=spare)

@@ -100,6 +100,8 @@ class RankedPage:
     copies is passed over whole, once some of it were."""
     teams: tuple[Team | None, ...] = ()
     """Whose each result is, on a page that two rankings filled; empty: it is one ranking's."""
+    explored: bool = False
+    """Whether chance had a part in the order."""
 
 
 def duplicate_policies(*, bits: int, anchor: IndexedImage | None) -> list[Policy]:

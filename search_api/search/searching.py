@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +14,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from sightline.engine.errors import NotFound, Part, PartUnavailable
+from sightline.engine.exploration import explored_variant
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.pictures.prepare import PreparedImage
@@ -43,6 +44,7 @@ from sightline.search_api.search.answers import (
     issue,
     to_millisecond,
 )
+from sightline.search_api.search.exploring import Exploring
 from sightline.search_api.search.impressions import Impressions, ShownAnswer
 from sightline.search_api.search.query_vectors import QueryVectors
 from sightline.search_api.search.rankings import Rankings, rankings_of
@@ -93,6 +95,7 @@ class Searching:
         vectors: QueryVectors,
         impressions: Impressions,
         checks: RecallChecks,
+        exploring: Exploring,
         ids: SearchIds,
         settings: ApiSettings,
         clock: Clock,
@@ -104,6 +107,7 @@ class Searching:
         self._vectors = vectors
         self._impressions = impressions
         self._checks = checks
+        self._exploring = exploring
         self._ids = ids
         self._settings = settings
         self._clock = clock
@@ -214,14 +218,19 @@ class Searching:
         anchor: IndexedImage | None,
         search: _Search,
     ) -> Rankings:
-        return rankings_of(
+        chance = self._exploring.chance(fields, search.pair.variant)
+        found = rankings_of(
             fields,
             search.pair,
             vectors,
             anchor=anchor,
             bits=self._settings.near_duplicate_bits,
+            below=0 if chance is None else self._exploring.below,
             watch=search.request.watch,
         )
+        if chance is None:
+            return found
+        return replace(found, own=self._exploring.varied(found.own, fields.limit, chance))
 
     def _answer(
         self,
@@ -233,7 +242,8 @@ class Searching:
         kept: tuple[bytes, str] | None = None,
     ) -> Response:
         now, asker, pair = to_millisecond(self._clock.now()), search.asker, search.pair
-        search_id = issue(self._ids, now=now, asker=asker, anchor=anchor, variant=pair.variant)
+        variant = explored_variant(pair.variant) if rankings.own.explored else pair.variant
+        search_id = issue(self._ids, now=now, asker=asker, anchor=anchor, variant=variant)
         page = rankings.page(fields.limit, search_id)
         answered = Answered(
             search_id=search_id,
@@ -243,7 +253,7 @@ class Searching:
             fields=fields,
             page=page,
             spec=pair.spec,
-            variant=pair.variant,
+            variant=variant,
         )
         picture, content_type = kept or (None, "")
         feedback = self._impressions.accepts(picture_bytes=len(picture or b""))
@@ -275,7 +285,8 @@ class Searching:
         self._metrics.searches.labels(by, "answered" if page.hits else "empty").inc()
         for reason, count in page.removed.items():
             self._metrics.removed.labels(reason).inc(count)
-        if page.hits and search.pair.beside is None:  # else its scores are of two models
+        # Else its scores are of two models, or of an order that chance made.
+        if page.hits and search.pair.beside is None and not page.explored:
             for place, hit in (("first", page.hits[0]), ("last", page.hits[-1])):
                 scores = self._metrics.search_scores.labels(
                     by, place, search.pair.spec.model_digest

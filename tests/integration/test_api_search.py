@@ -255,3 +255,23 @@ def test_documents_the_openapi_with_examples(world: ApiWorld) -> None:
         assert "UploadSearchForm" in json.dumps(document)
 
     run(world, scenario, keys=KEYS)
+
+
+@pytest.mark.parametrize(("share", "variant"), [(0.0, "default"), (1.0, "default.explored")])
+def test_pages_that_chance_varies_are_marked(world: ApiWorld, share: float, variant: str) -> None:
+    """In the impression and in the sealed id; what is answered is what is recorded."""
+    answers: list[list[str]] = []
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        for exact in (False, True):
+            told = {"image_id": "i03", "limit": 12, "exact": exact}
+            answer = await client.post("/v1/search", json=told)
+            answers.append([result["image_id"] for result in answer.json()["results"]])
+
+    run(world, scenario, explore_share=share, explore_new_s=0)
+    varied, exact = shown(world)
+    assert (varied.variant, exact.variant) == (variant, "default")
+    assert SearchIds(SECRET).read(varied.search_id).variant == variant
+    assert [image.image_id for image in varied.shown] == answers[0]
+    assert sorted(answers[0]) == sorted(answers[1])
+    assert share or answers[0] == answers[1]

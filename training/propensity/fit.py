@@ -2,11 +2,12 @@
 
 Under the position-based model a click is examination times relevance, and relevance depends on
 (anchor, image) alone. So of the pairs that were shown both at place k and at place l, the ratio of
-their click rates there is the ratio of the examination probabilities: intervention harvesting, with
-no randomised ranking (A. Agarwal, I. Zaitsev, X. Wang, C. Li, M. Najork, T. Joachims, "Estimating
-Position Bias without Intrusive Interventions", WSDM 2019). Like their all-pairs estimator this uses
-every pair of places, here by weighted least squares on the logarithms of the ratios:
-log p_k - log p_l, weight 1 / (1/c_k + 1/c_l) by the clicks behind it, and p_1 = 1.
+their click rates there is the ratio of the examination probabilities: intervention harvesting, from
+whatever moved an image, be it chance (`engine/exploration.py`) or another model (A. Agarwal,
+I. Zaitsev, X. Wang, C. Li, M. Najork, T. Joachims, "Estimating Position Bias without Intrusive
+Interventions", WSDM 2019). Like their all-pairs estimator this uses every pair of places, here by
+weighted least squares on the logarithms of the ratios: log p_k - log p_l, weight
+1 / (1/c_k + 1/c_l) by the clicks behind it, and p_1 = 1.
 
 Each (anchor, image) counts with its mean click rate at each of the two places, however often it was
 shown (their weights 1/w). Intervals: bootstrap over anchors. A place is not fitted, and weighs 1,
@@ -175,6 +176,7 @@ def fit(
         first_epoch=views.first_epoch,
         last_epoch=views.last_epoch,
         searches=views.searches,
+        explored=views.explored,
         anchors=data.anchors,
         pairs=sum(len(places) > 1 for places in views.images.values()),
         max_weight=settings.max_weight,

@@ -41,7 +41,8 @@ def _frame(curve: PropensityCurve) -> Iterator[str]:
     scale = _Scale(curve)
     title = "Position bias: examined here ÷ examined at place 1, with 95 % intervals"
     told = (
-        f"{curve.searches} searches, {curve.pairs} images seen at several places, "
+        f"{curve.searches} searches ({curve.explored} of them varied by chance), "
+        f"{curve.pairs} images seen at several places, "
         f"{curve.anchors} anchors"
     )
     if not curve.fitted:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sightline.engine.exploration import is_explored
 from sightline.engine.records import Message
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.labels import EpochClosed, SearchClosed, SearchesClosed, Verdict
@@ -24,12 +25,15 @@ class Views:
     images: dict[tuple[str, str], Place] = field(default_factory=dict)
     """(anchor, image) to where it was shown and clicked."""
     searches: int = 0
+    explored: int = 0
+    """Those of the searches whose page chance had varied."""
     first_epoch: int | None = None
     last_epoch: int | None = None
 
     def add(self, search: SearchClosed, epoch: int) -> None:
         """Counts the pages and clicks of one search, which is of `epoch`."""
         self.searches += 1
+        self.explored += is_explored(search.variant)
         self.first_epoch = epoch if self.first_epoch is None else min(self.first_epoch, epoch)
         self.last_epoch = epoch if self.last_epoch is None else max(self.last_epoch, epoch)
         for image in search.shown:
