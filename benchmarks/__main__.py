@@ -24,6 +24,7 @@ NAMES = (
     "label_join",
     "training",
     "training_unclicked",
+    "query_matrix",
     "experiment",
 )
 """Modules with a `measure(size) -> list[Figure]`."""

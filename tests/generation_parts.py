@@ -63,8 +63,8 @@ SIGNS = np.where(np.arange(GridEmbedder.dimensions) % 2, -1, 1).astype(np.float3
 class TwoModels:
     """What opens models in tests: the settings' and one of the registry."""
 
-    def __init__(self) -> None:
-        self.of = {None: GridEmbedder(), CLICKS: TurnedEmbedder()}
+    def __init__(self, old: GridEmbedder | None = None, new: GridEmbedder | None = None) -> None:
+        self.of = {None: old or GridEmbedder(), CLICKS: new or TurnedEmbedder()}
 
     def embedder(self, reference: str | None) -> GridEmbedder:
         """See `OpenModels.embedder`."""
@@ -74,7 +74,7 @@ class TwoModels:
 class Deployment:
     """Log, store, record and generations; workers run while a block says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, opened_by: TwoModels | None = None) -> None:
         self.broker = MemoryBroker(partitions=1)
         self.producer = MemoryEventProducer(self.broker)
         self.store = MemoryObjectStore(BUCKET)
@@ -86,7 +86,7 @@ class Deployment:
         )
         self.generations = MemoryGenerations()
         self.record = ServingRecord(self.store, BUCKET, INDEX)
-        self.models = TwoModels()
+        self.models = opened_by or TwoModels()
         first = self.known("g1", None)
         self.generations.create(spec_of(self.models.of[None]))
         self.generations.switch("g1")

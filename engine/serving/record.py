@@ -205,8 +205,8 @@ class ServingState(_Value):
                 f"experiment {self.experiment.name} runs: stop it first "
                 "(`sightline experiment stop`), else its figures mix what served before and after"
             )
-        before = (self.serves, *self.before)[:KEPT_BEFORE]
-        return self._serving(to, before, now, reason)
+        before = self.before if self._completes(to) else (self.serves, *self.before)
+        return self._serving(to, before[:KEPT_BEFORE], now, reason)
 
     def rolled_back(self, now: datetime, reason: str) -> Self:
         """What served before serves again; an experiment ends.
@@ -309,6 +309,13 @@ class ServingState(_Value):
         if self.experiment is None:
             raise Conflict("no experiment runs")
         return self._with(experiment=None, number=self.number + 1, changed_at=now, reason=reason)
+
+    def _completes(self, to: Serves) -> bool:
+        """Whether a model that ranks another's vectors gets its own: the way back leads past both.
+
+        Else a rollback would lead from a model to itself.
+        """
+        return self.serves.query_model is not None and self.model_of(to) == self.serves.query_model
 
     def _must_be_servable(self, wanted: Serves) -> None:
         if not self.generation(wanted.generation).may_serve:

@@ -60,6 +60,11 @@ class Caller:
         return self.owner_id if Scope.WRITE in self.scopes else None
 
 
+ANYBODY = Caller(scopes=frozenset({Scope.SEARCH}))
+"""Queries see what anybody may see, whoever asks: a private image is no query, not even its
+owner's, since what is asked by goes into the log that models learn from."""
+
+
 class VisibleIndex:
     """An index seen with a caller's eyes."""
 

@@ -1,4 +1,4 @@
-"""Commands on what serves: `generations list`, `generations drop`, `switch`, `rollback`."""
+"""Commands on what serves: `generations list` and `drop`, `promote`, `switch`, `rollback`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sightline.engine.errors import Conflict
 from sightline.engine.settings import load_settings
 
 if TYPE_CHECKING:
@@ -58,6 +59,32 @@ def switch(generation: GenerationArgument, reason: ReasonOption = "by command") 
 
     with Rollout.open(load_settings()) as rollout:
         _done(rollout, rollout.switch(Serves(generation=generation), reason))
+
+
+@app.command()
+def promote(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="NAME for its newest release, or NAME@DIGEST.")
+    ],
+    reason: ReasonOption = "by command",
+) -> None:
+    """Let a released model serve at once, where it can.
+
+    Where it is linear over the one that serves, it ranks the vectors that are indexed by a matrix
+    on the query, until a generation of its own is filled. Else the command says why it is not.
+    """
+    from sightline.infra.commands.promote import Promotion  # noqa: PLC0415 - heavy
+
+    with Promotion.open(load_settings()) as promotion:
+        begun = promotion.begin(model, reason)
+        if begun.obstacle is not None:
+            raise Conflict(
+                f"{begun.model} cannot serve by its queries alone: {begun.obstacle}; fill a "
+                "generation of it first, and switch to that"
+            )
+        _done(promotion.rollout, begun.state)
+    if not begun.is_whole:
+        typer.echo("it ranks vectors of the model before it, until it has a generation of its own")
 
 
 @app.command()

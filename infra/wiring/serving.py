@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sightline.engine.embedding.query_matrix import LinearModel, NotLinear, matrix_between
 from sightline.engine.errors import Conflict, GenerationMismatch, Part, SightlineError
 from sightline.engine.records import GenerationSpec
 from sightline.engine.serving.following import PairFollower, numbered
@@ -35,6 +36,9 @@ from sightline.schemas.topics import IMAGES_MODERATION
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sightline.engine.ports import Clock, Embedder, ObjectStore, VectorIndex
     from sightline.engine.settings import Settings
     from sightline.infra.wiring.node import Watch
@@ -174,12 +178,15 @@ def open_pair(
     """A generation's index and model, as one.
 
     Raises:
-        GenerationMismatch: the model gives other vectors here than the index holds.
+        GenerationMismatch: the model gives other vectors here than the index holds, or no matrix
+            on the query ranks them as the query model does.
         NotFound, IndexOwned, PartUnavailable: the index cannot be opened.
-        SettingsInvalid: the model cannot be run here.
+        SettingsInvalid: a model cannot be run here.
     """
     known = state.generation(serves.generation)
     embedder = models.embedder(known.model)
+    ranking = None if serves.query_model is None else models.embedder(serves.query_model)
+    matrix = None if ranking is None else _matrix(known, embedder, ranking)
     index = indexes.take(known.name)
     try:
         refuse_other_model(index.spec, embedder)
@@ -187,12 +194,26 @@ def open_pair(
             embedder=embedder,
             index=index,
             spec=index.spec,
+            matrix=matrix,
             model=serves.query_model or known.model,
+            query_digest=None if ranking is None else ranking.digest,
         )
     except BaseException:
         indexes.give(known.name)
         raise
     return OpenedPair(pair, lambda: indexes.give(known.name))
+
+
+def _matrix(
+    known: KnownGeneration, made_by: LinearModel, ranked_by: LinearModel
+) -> NDArray[np.float32]:
+    found = matrix_between(made_by, ranked_by)
+    if isinstance(found, NotLinear):
+        raise GenerationMismatch(
+            f"generation {known.name} cannot serve another model by its queries alone: "
+            f"{found.reason}; fill a generation of that model (`sightline reindex`)"
+        )
+    return found.matrix
 
 
 def generations_of(settings: Settings, log_identity: Callable[[], str]) -> Generations[VectorIndex]:

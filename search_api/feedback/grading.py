@@ -23,9 +23,8 @@ from sightline.engine.label_data.grading_pools import (
 from sightline.engine.label_data.judgements import HeldJudgements
 from sightline.engine.ports import ObjectStore
 from sightline.engine.search_ids import SearchIds
-from sightline.engine.vector_index.visible import VisibleIndex
+from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
 from sightline.search_api.search.answers import image_urls
-from sightline.search_api.search.searching import ANYBODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

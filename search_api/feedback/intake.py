@@ -15,7 +15,7 @@ from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIdInvalid
 from sightline.engine.settings import ApiSettings
 from sightline.engine.trace_context import child_traceparent
-from sightline.engine.vector_index.visible import VisibleIndex
+from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
 from sightline.producers.interactions.publisher import InteractionRefused
 from sightline.producers.interactions.publisher_async import AsyncInteractionPublisher
 from sightline.schemas.searches import UploadQuery
@@ -23,7 +23,6 @@ from sightline.search_api.feedback.anchors import Anchors
 from sightline.search_api.http.problems import Problem, invalid, retry_after
 from sightline.search_api.http.rate_limit import RateLimit
 from sightline.search_api.http.request_fields import Beacon, Judgement
-from sightline.search_api.search.searching import ANYBODY
 
 BURST_ITEMS = 1_000
 """One actor may send so many at once: a visitor who was offline sends everything together."""

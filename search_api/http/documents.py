@@ -40,7 +40,7 @@ class Result(Document):
     position: int = Field(ge=1)
     """From 1."""
     score: float
-    """Cosine similarity to the query."""
+    """Cosine similarity to the query, as `model` of the answer sees both."""
     tags: list[str]
     """Its tags."""
     attributes: dict[str, Any]
@@ -63,9 +63,12 @@ class SearchAnswer(Document):
     actor: Literal["user", "session"]
     """Whom clicks count for: the user, where one was named by a key with the scope `users`."""
     model: str
-    """Digest of the model that made the vectors."""
+    """Digest of the model whose ranking it is."""
     generation: str
     """The generation of the index that was searched."""
+    indexed_by: str
+    """Digest of the model that made the vectors of this generation: `model`, or while that answers
+    by a matrix on the query, the one before it."""
     feedback: bool
     """Whether this search is recorded; false while the store or the broker is down."""
     removed: dict[str, int]

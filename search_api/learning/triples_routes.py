@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.settings import Scope
-from sightline.engine.vector_index.visible import VisibleIndex
+from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
 from sightline.schemas.labels import TripleMined
 from sightline.schemas.searches import ImageQuery
 from sightline.search_api.http.admission import CallerOf
@@ -21,7 +21,6 @@ from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers
 from sightline.search_api.http.query_parameters import InDigits
 from sightline.search_api.search.answers import image_urls
-from sightline.search_api.search.searching import ANYBODY
 
 LOOKED_AT = 100
 """So many are looked up in the index at once, until there are enough that everybody may see."""

@@ -92,7 +92,7 @@ class Readiness:
             "ready": all(part["up"] for part in parts.values()),
             "parts": parts,
             "runtime": serving.embedder.runtime,
-            "model": serving.embedder.digest,
+            "model": serving.model_digest,
             "released": serving.model,
             "generation": serving.spec.name,
             "number": serving.number,

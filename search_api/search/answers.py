@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sightline.engine.records import GenerationSpec, Hit
+from sightline.engine.records import Hit
 from sightline.engine.search_ids import IssuedSearch, SearchIds, new_session_id
+from sightline.engine.serving.pair import ServingPair
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.searches import (
     ImageQuery,
@@ -56,7 +57,8 @@ class Answered:
     anchor: Anchor
     fields: SearchFields
     page: RankedPage
-    spec: GenerationSpec
+    pair: ServingPair
+    """What answered it."""
     variant: str
 
     def document(self, *, feedback: bool) -> dict[str, Any]:
@@ -65,8 +67,9 @@ class Answered:
             "search_id": self.search_id,
             "session_id": self.asker.session_id,
             "actor": "session" if self.asker.pseudonym is None else "user",
-            "model": self.spec.model_digest,
-            "generation": self.spec.name,
+            "model": self.pair.model_digest,
+            "generation": self.pair.spec.name,
+            "indexed_by": self.pair.spec.model_digest,
             "feedback": feedback,
             "removed": self.page.removed,
             "results": [result_document(hit, n) for n, hit in enumerate(self.page.hits, 1)],
@@ -85,8 +88,8 @@ class Answered:
             query=self._query(stored),
             anchor_perceptual_hash=self.anchor.perceptual_hash,
             shown=_shown(self.page),
-            model_digest=self.spec.model_digest,
-            generation=self.spec.name,
+            model_digest=self.pair.model_digest,
+            generation=self.pair.spec.name,
             variant=self.variant,
         )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from sightline.engine.records import Hit, IndexedImage, SearchRequest
-from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.search_api.http.request_fields import NearDuplicates, SearchFields
+from sightline.search_api.search.nearest import Question
 from sightline.search_api.search.rerank import (
     LookedAt,
     Policy,
@@ -80,16 +80,12 @@ def rankings_of(
     """
     mine = () if anchor is None else (anchor.image_id,)
     asked = [
-        _asked(fields, each.query(vector), besides=mine)
-        for each, vector in zip(pair.all, vectors, strict=False)
+        Question.of(*each, fields, besides=mine) for each in zip(pair.all, vectors, strict=False)
     ]
     spare = SPARE if len(asked) > 1 else below
     policies = partial(_policies, fields, bits, anchor)
-    pages = [
-        _ranked(fields, request, VisibleIndex(each.index), policies(), watch, spare=spare)
-        for each, request in zip(pair.all, asked, strict=False)
-    ]
-    return Rankings(asked[0], pages[0], pages[1] if len(pages) > 1 else None, policies)
+    pages = [_ranked(fields, each, policies(), watch, spare=spare) for each in asked]
+    return Rankings(asked[0].request, pages[0], pages[1] if len(pages) > 1 else None, policies)
 
 
 def _policies(fields: SearchFields, bits: int, anchor: IndexedImage | None) -> list[Policy]:
@@ -100,8 +96,7 @@ def _policies(fields: SearchFields, bits: int, anchor: IndexedImage | None) -> l
 
 def _ranked(
     fields: SearchFields,
-    asked: SearchRequest,
-    visible: VisibleIndex,
+    asked: Question,
     policies: list[Policy],
     watch: Stopwatch,
     *,
@@ -109,32 +104,11 @@ def _ranked(
 ) -> RankedPage:
     def fetch(limit: int, passed: LookedAt) -> list[Hit]:
         with watch.stage("index"):
-            return visible.search(
-                replace(
-                    asked,
-                    limit=limit,
-                    exclude_ids=tuple(sorted(passed.image_ids.union(asked.exclude_ids))),
-                    exclude_clusters=tuple(sorted(passed.clusters)),
-                )
-            )
+            return asked.nearest(limit, passed)
 
     def first(cluster: str) -> list[IndexedImage]:
         with watch.stage("index"):
-            return visible.earliest(cluster, fields.tags, _FIRST_OF_A_CLUSTER)
+            return asked.visible.earliest(cluster, fields.tags, _FIRST_OF_A_CLUSTER)
 
     with watch.stage("rerank"):
         return page_of(fetch, fields.limit + spare, policies, first)
-
-
-def _asked(
-    fields: SearchFields, vector: NDArray[np.float32], *, besides: tuple[str, ...]
-) -> SearchRequest:
-    """The nearest so many images, as the index is asked when nothing has been passed over yet."""
-    return SearchRequest(
-        vector=vector,
-        limit=fields.limit,
-        tags=fields.tags,
-        exclude_ids=besides,
-        settle_ties=fields.near_duplicates is NearDuplicates.KEEP,
-        exact=fields.exact,
-    )

@@ -24,8 +24,8 @@ from sightline.engine.search_ids import SearchIds, upload_ids
 from sightline.engine.serving.current_index import IndexOfPair
 from sightline.engine.serving.pair import ServingPair
 from sightline.engine.serving.pairs import ServingPairs
-from sightline.engine.settings import ApiSettings, Scope
-from sightline.engine.vector_index.visible import Caller, VisibleIndex
+from sightline.engine.settings import ApiSettings
+from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
 from sightline.search_api.http.concurrency import Gate
 from sightline.search_api.http.form_reading import Uploaded
 from sightline.search_api.http.hashing import hashed
@@ -57,9 +57,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
-ANYBODY = Caller(scopes=frozenset({Scope.SEARCH}))
-"""Queries see what anybody may see, whoever asks: a private image is no query, not even its
-owner's, since what is asked by goes into the log that models learn from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +249,7 @@ class Searching:
             anchor=anchor,
             fields=fields,
             page=page,
-            spec=pair.spec,
+            pair=pair,
             variant=variant,
         )
         picture, content_type = kept or (None, "")
@@ -277,7 +274,7 @@ class Searching:
         """What is done with a search once it is answered."""
         await self._impressions.record(impression)
         index = VisibleIndex(IndexOfPair(self._pairs, pair))
-        sampled = Sampled(index, asked, pair.spec.model_digest)
+        sampled = Sampled(index, asked, pair.model_digest)
         self._checks.offer(sampled, under_way=self._gate.inside)
 
     def _count(self, fields: SearchFields, page: RankedPage, search: _Search) -> None:
@@ -288,8 +285,6 @@ class Searching:
         # Else its scores are of two models, or of an order that chance made.
         if page.hits and search.pair.beside is None and not page.explored:
             for place, hit in (("first", page.hits[0]), ("last", page.hits[-1])):
-                scores = self._metrics.search_scores.labels(
-                    by, place, search.pair.spec.model_digest
-                )
+                scores = self._metrics.search_scores.labels(by, place, search.pair.model_digest)
                 scores.observe(hit.score)
         search.request.watch.report(self._metrics)

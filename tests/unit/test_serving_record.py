@@ -26,6 +26,8 @@ BUCKET, INDEX = "sightline", "photos"
 WEEK = timedelta(days=7)
 CLICKS = f"clicks@{'a' * 64}"
 
+OTHER = f"clicks@{'d' * 64}"
+
 
 def known(name: str, stage: GenerationStage = GenerationStage.FILLING) -> KnownGeneration:
     """A generation as it is made."""
@@ -94,6 +96,24 @@ def test_a_query_model_serves_on_the_same_generation() -> None:
     state = first().switched(Serves(generation="g-1", query_model=CLICKS), NOON, "at once")
     assert stages(state) == {"g-1": "ready"}
     assert state.rolled_back(NOON, "worse").serves == Serves(generation="g-1")
+
+
+def test_a_rollback_leads_past_both_steps_of_a_promotion() -> None:
+    """A model that ranked others' vectors gets its own: back means the model before it."""
+    state = with_ready()
+    own = [
+        one.model_copy(update={"model": CLICKS}) if one.name == "g-2" else one
+        for one in state.generations
+    ]
+    state = state.model_copy(update={"generations": tuple(own)})
+    first, by_matrix = state.serves, Serves(generation="g-1", query_model=CLICKS)
+    whole = state.switched(by_matrix, NOON, "at once").switched(
+        Serves(generation="g-2"), NOON, "whole"
+    )
+    assert whole.before == (first,)
+    assert whole.rolled_back(NOON, "fewer clicks").serves == first
+    another = state.switched(by_matrix.model_copy(update={"query_model": OTHER}), NOON, "other")
+    assert another.switched(Serves(generation="g-2"), NOON, "clicks").before[0] == another.serves
 
 
 def test_steps_back_are_remembered_within_a_bound() -> None:

@@ -1,0 +1,102 @@
+"""What `sightline promote` does: a released model serves at once, as far as that goes.
+
+On vectors of its own where a generation has them; on those of the model that serves where a matrix
+on the query ranks them as it does (docs/adr/0029); else the reason is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from sightline.engine.clock import SystemClock
+from sightline.engine.embedding.model_registry import ModelReference, ModelRegistry
+from sightline.engine.embedding.query_matrix import NotLinear, matrix_between
+from sightline.engine.serving.record import Serves, ServingRecord, ServingState
+from sightline.infra.commands.label_store import opened_store
+from sightline.infra.commands.rollout import Rollout
+from sightline.infra.wiring.models import OpenModels
+
+if TYPE_CHECKING:
+    from sightline.engine.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promoted:
+    """Which model was to serve, and what does after the attempt."""
+
+    model: str
+    """`NAME@DIGEST`."""
+    state: ServingState
+    """What serves now."""
+    obstacle: str | None = None
+    """Why no matrix on the query ranks as the model does; None: one serves, or its own vectors."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the model serves on vectors of its own, so that nothing is left to do."""
+        return self.state.serving.model == self.model and self.state.serves.query_model is None
+
+
+class Promotion:
+    """Lets models of the registry serve in one deployment.
+
+    Args:
+        rollout: changes what serves.
+        registry: has the models.
+        models: opens them.
+    """
+
+    def __init__(self, rollout: Rollout, registry: ModelRegistry, models: OpenModels) -> None:
+        self.rollout = rollout
+        self._registry = registry
+        self._models = models
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator[Self]:
+        """With the object store of the settings, which is closed afterwards.
+
+        Raises:
+            RefusedToStart: the store is a directory that no process has made yet.
+        """
+        with opened_store(settings) as store:
+            record = ServingRecord(store, settings.store.bucket, settings.index.collection_prefix)
+            registry = ModelRegistry(store, settings.store.bucket)
+            yield cls(Rollout(settings, record, SystemClock()), registry, OpenModels(settings))
+
+    def begin(self, text: str, reason: str) -> Promoted:
+        """Let a model serve at once, as far as that goes; a repeat changes nothing.
+
+        By its own vectors where a generation has them and may serve, else by a matrix on the query.
+
+        Args:
+            text: `NAME` for its newest release, or `NAME@DIGEST`.
+            reason: for those who look later.
+
+        Raises:
+            NotFound: there is no such model, or nothing serves yet.
+            Conflict: an experiment runs.
+            SettingsInvalid: the model cannot be run here.
+            PartUnavailable: the store did not answer.
+        """
+        wanted = ModelReference.parse(text)
+        model = str(ModelReference(wanted.name, self._registry.digest(wanted)))
+        state = self.rollout.state()
+        to, obstacle = self._first_step(state, model)
+        if to is not None and to != state.serves:
+            state = self.rollout.switch(to, reason)
+        return Promoted(model=model, state=state, obstacle=obstacle)
+
+    def _first_step(self, state: ServingState, model: str) -> tuple[Serves | None, str | None]:
+        """What may serve at once, or why nothing may."""
+        own = [one.name for one in state.generations if one.model == model and one.may_serve]
+        if own:
+            return Serves(generation=own[-1]), None
+        made_by = self._models.embedder(state.serving.model)
+        found = matrix_between(made_by, self._models.embedder(model))
+        if isinstance(found, NotLinear):
+            return None, found.reason
+        return Serves(generation=state.serves.generation, query_model=model), None

@@ -1,0 +1,97 @@
+"""What `sightline promote` lets serve, and when it says why not yet."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import pytest
+
+from sightline.engine.clock import ManualClock
+from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.model_registry import ModelRegistry
+from sightline.engine.errors import Conflict, NotFound
+from sightline.engine.object_store.memory import MemoryObjectStore
+from sightline.engine.serving.record import Serves, ServingRecord, ServingState
+from sightline.engine.settings import Settings
+from sightline.infra.commands.promote import Promotion
+from sightline.infra.commands.rollout import Rollout
+from sightline.infra.wiring.models import OpenModels
+from tests.indexed_images import NOON
+from tests.unit.test_query_matrix import Model
+from tests.unit.test_serving_record import CLICKS, experiment, first, with_ready
+
+BUCKET = "sightline"
+MEAN, MATRIX = np.zeros(3, np.float32), np.eye(3, 2, dtype=np.float32)
+LINEAR = Model(Projection(MEAN, 2 * MATRIX))
+ANEW = Model(Projection(MEAN, np.eye(3, 2, k=-1, dtype=np.float32)))
+BY_MATRIX = Serves(generation="g-1", query_model=CLICKS)
+
+
+class Models:
+    """The settings' model, and one of the registry."""
+
+    def __init__(self, new: Model) -> None:
+        self._of = {None: Model(Projection(MEAN, MATRIX)), CLICKS: new}
+
+    def embedder(self, reference: str | None) -> Model:
+        """See `OpenModels.embedder`."""
+        return self._of[reference]
+
+
+def place(state: ServingState, new: Model = LINEAR) -> tuple[Rollout, Promotion]:
+    """The commands over a record in memory."""
+    store = MemoryObjectStore(BUCKET)
+    record = ServingRecord(store, BUCKET, "sightline")
+    record.begin(state)
+    rollout = Rollout(Settings(), record, ManualClock(NOON))
+    models = cast("OpenModels", Models(new))
+    return rollout, Promotion(rollout, ModelRegistry(store, BUCKET), models)
+
+
+def of_clicks(state: ServingState) -> ServingState:
+    """The second generation is of the promoted model."""
+    of = {"g-2": CLICKS}
+    each = (one.model_copy(update={"model": of.get(one.name)}) for one in state.generations)
+    return state.model_copy(update={"generations": tuple(each)})
+
+
+def test_a_linear_model_serves_at_once_and_a_repeat_changes_nothing() -> None:
+    """By a matrix on the query of the generation that serves; a rollback takes it back."""
+    rollout, promotion = place(first())
+    for _ in range(2):
+        begun = promotion.begin(CLICKS, "better")
+        assert (begun.state.serves, begun.obstacle, begun.is_whole) == (BY_MATRIX, None, False)
+    assert rollout.state().number == 2
+    assert rollout.rollback("worse").serves == Serves(generation="g-1")
+
+
+def test_another_model_is_told_why_it_needs_a_generation_first() -> None:
+    """What serves stays."""
+    rollout, promotion = place(first(), ANEW)
+    begun = promotion.begin(CLICKS, "better")
+    assert "outside the space" in (begun.obstacle or "")
+    assert not begun.is_whole
+    assert rollout.state() == first()
+
+
+def test_a_generation_that_is_ready_serves_instead() -> None:
+    """The model's own vectors are there: nothing is left to do."""
+    _, promotion = place(of_clicks(with_ready()), ANEW)
+    begun = promotion.begin(CLICKS, "better")
+    assert begun.is_whole
+    assert begun.state.serves == Serves(generation="g-2")
+
+
+def test_an_experiment_is_in_the_way() -> None:
+    """Its figures would mix what served before and after."""
+    _, promotion = place(with_ready().experiment_started(experiment(), NOON, "a/b"))
+    with pytest.raises(Conflict, match="stop it first"):
+        promotion.begin(CLICKS, "better")
+
+
+def test_a_model_that_was_never_released_is_none() -> None:
+    """By name alone it is looked for in the registry."""
+    _, promotion = place(first())
+    with pytest.raises(NotFound, match="nobody"):
+        promotion.begin("nobody", "better")
