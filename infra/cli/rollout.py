@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightline.engine.errors import Conflict
 from sightline.engine.settings import load_settings
 
 if TYPE_CHECKING:
@@ -67,24 +66,36 @@ def promote(
         str, typer.Argument(metavar="MODEL", help="NAME for its newest release, or NAME@DIGEST.")
     ],
     reason: ReasonOption = "by command",
+    *,
+    rate: Annotated[
+        float | None,
+        typer.Option(metavar="N", min=0.1, help="Images a second at most, to spare searches."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option(help="Wait for a generation of its own, or only ask for it.")
+    ] = True,
 ) -> None:
-    """Let a released model serve at once, where it can.
+    """Let a released model serve, at once where it can.
 
     Where it is linear over the one that serves, it ranks the vectors that are indexed by a matrix
-    on the query, until a generation of its own is filled. Else the command says why it is not.
+    on the query, while a generation of its own is filled; then that serves. Else the command says
+    why, and fills the generation first. Ended with Ctrl-C it may be repeated.
     """
+    from sightline.infra.cli.reindex import reindex  # noqa: PLC0415 - it imports this module
     from sightline.infra.commands.promote import Promotion  # noqa: PLC0415 - heavy
 
     with Promotion.open(load_settings()) as promotion:
         begun = promotion.begin(model, reason)
-        if begun.obstacle is not None:
-            raise Conflict(
-                f"{begun.model} cannot serve by its queries alone: {begun.obstacle}; fill a "
-                "generation of it first, and switch to that"
-            )
-        _done(promotion.rollout, begun.state)
-    if not begun.is_whole:
-        typer.echo("it ranks vectors of the model before it, until it has a generation of its own")
+        if begun.obstacle is None:
+            _done(promotion.rollout, begun.state)
+        else:
+            typer.echo(f"it cannot serve by its queries alone: {begun.obstacle}")
+        if begun.is_whole:
+            return
+        reindex(begun.model, rate=rate, wait=wait)
+        state = promotion.finish(begun, reason)
+        if state is not None:
+            _done(promotion.rollout, state)
 
 
 @app.command()

@@ -1,7 +1,7 @@
-"""What `sightline promote` does: a released model serves at once, as far as that goes.
+"""What `sightline promote` does: a released model serves at once, then on vectors of its own.
 
-On vectors of its own where a generation has them; on those of the model that serves where a matrix
-on the query ranks them as it does (docs/adr/0029); else the reason is told.
+At once where a generation has them, or where a matrix on the query ranks those of the model that
+serves as it does (docs/adr/0029); else its generation is filled first.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from sightline.engine.clock import SystemClock
 from sightline.engine.embedding.model_registry import ModelReference, ModelRegistry
 from sightline.engine.embedding.query_matrix import NotLinear, matrix_between
+from sightline.engine.errors import Conflict
 from sightline.engine.serving.record import Serves, ServingRecord, ServingState
 from sightline.infra.commands.label_store import opened_store
 from sightline.infra.commands.rollout import Rollout
@@ -90,13 +91,37 @@ class Promotion:
             state = self.rollout.switch(to, reason)
         return Promoted(model=model, state=state, obstacle=obstacle)
 
+    def finish(self, begun: Promoted, reason: str) -> ServingState | None:
+        """Let the model serve on vectors of its own; None: it has no generation yet that may.
+
+        Raises:
+            Conflict: something else serves than what the first step left, or an experiment runs.
+            NotFound, Unreadable, PartUnavailable: as `ServingRecord.read`.
+        """
+        state = self.rollout.state()
+        generation = _own(state, begun.model)
+        if generation is None:
+            return None
+        if state.serves != begun.state.serves:
+            raise Conflict(
+                f"something else serves than when {begun.model} was promoted: generation "
+                f"{generation} is ready and waits (`sightline switch {generation}`)"
+            )
+        return self.rollout.switch(Serves(generation=generation), reason)
+
     def _first_step(self, state: ServingState, model: str) -> tuple[Serves | None, str | None]:
         """What may serve at once, or why nothing may."""
-        own = [one.name for one in state.generations if one.model == model and one.may_serve]
-        if own:
-            return Serves(generation=own[-1]), None
+        own = _own(state, model)
+        if own is not None:
+            return Serves(generation=own), None
         made_by = self._models.embedder(state.serving.model)
         found = matrix_between(made_by, self._models.embedder(model))
         if isinstance(found, NotLinear):
             return None, found.reason
         return Serves(generation=state.serves.generation, query_model=model), None
+
+
+def _own(state: ServingState, model: str) -> str | None:
+    """The newest generation of a model that may serve."""
+    every = [one.name for one in state.generations if one.model == model and one.may_serve]
+    return every[-1] if every else None

@@ -39,7 +39,7 @@ def serving_router(pairs: ServingPairs, models: LearnedModels) -> APIRouter:
             {
                 "name": None if reference is None else reference.name,
                 "digest": None if reference is None else reference.digest,
-                "model": pair.spec.model_digest,
+                "model": pair.model_digest,
                 "generation": pair.spec.name,
                 "turned": pair.matrix is not None,
                 "number": pair.number,

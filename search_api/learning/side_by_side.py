@@ -14,7 +14,7 @@ from sightline.engine.errors import NotFound
 from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.serving.variants import Arm
 from sightline.engine.settings import Scope
-from sightline.engine.vector_index.visible import VisibleIndex
+from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
 from sightline.search_api.http.admission import CallerOf
 from sightline.search_api.http.bodies import json_body
 from sightline.search_api.http.documents import RankingsAnswer
@@ -24,7 +24,6 @@ from sightline.search_api.http.openapi import answers, body, json_of
 from sightline.search_api.http.request_fields import ImageSearch
 from sightline.search_api.search.answers import result_document
 from sightline.search_api.search.rankings import rankings_of
-from sightline.search_api.search.searching import ANYBODY
 from sightline.search_api.search.stopwatch import Stopwatch
 
 _REFUSALS = (

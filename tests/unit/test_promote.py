@@ -19,7 +19,7 @@ from sightline.infra.commands.rollout import Rollout
 from sightline.infra.wiring.models import OpenModels
 from tests.indexed_images import NOON
 from tests.unit.test_query_matrix import Model
-from tests.unit.test_serving_record import CLICKS, experiment, first, with_ready
+from tests.unit.test_serving_record import CLICKS, experiment, first, known, with_ready
 
 BUCKET = "sightline"
 MEAN, MATRIX = np.zeros(3, np.float32), np.eye(3, 2, dtype=np.float32)
@@ -64,6 +64,22 @@ def test_a_linear_model_serves_at_once_and_a_repeat_changes_nothing() -> None:
         assert (begun.state.serves, begun.obstacle, begun.is_whole) == (BY_MATRIX, None, False)
     assert rollout.state().number == 2
     assert rollout.rollback("worse").serves == Serves(generation="g-1")
+
+
+def test_its_own_generation_takes_over_and_back_means_the_model_before() -> None:
+    """Once it is ready, unless somebody went back meanwhile."""
+    rollout, promotion = place(first())
+    begun = promotion.begin(CLICKS, "better")
+    assert promotion.finish(begun, "better") is None, "there is none yet"
+    rollout.record.change(lambda s: of_clicks(s.with_generation(known("g-2"), NOON, "made")))
+    assert promotion.finish(begun, "better") is None, "it may not serve yet"
+    rollout.record.change(lambda s: s.made_ready("g-2", NOON, "proven"))
+    state = promotion.finish(begun, "better")
+    assert state is not None
+    assert state.serves == Serves(generation="g-2")
+    assert rollout.rollback("worse").serves == Serves(generation="g-1")
+    with pytest.raises(Conflict, match="g-2 is ready and waits"):
+        promotion.finish(begun, "better")
 
 
 def test_another_model_is_told_why_it_needs_a_generation_first() -> None:
