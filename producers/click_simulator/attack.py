@@ -1,4 +1,4 @@
-"""Somebody who wants one image to be found for an anchor that it does not answer.
+"""Somebody who wants images to be found for anchors that they do not answer.
 
 Below every bot threshold on purpose: patient, never everything on a page (docs/simulator.md).
 """
@@ -34,6 +34,11 @@ class Attack:
     in_the_name_of: str | None = None
     """An actor whose name the attacker uses, where the API lets it; None: sessions of its own."""
 
+    def drawn(self, random: Random) -> Attack:
+        """The attack of one search, which is always this one."""
+        del random
+        return self
+
     def actor(self, random: Random) -> str:
         """Who the attacker says that it is, this time."""
         return self.in_the_name_of or f"visitor-{random.randrange(self.sessions)}"
@@ -60,3 +65,23 @@ class Attack:
         ]
         acts = [VisitorAct(2_000 + 10 * number, self.kind, shown) for number in range(self.acts)]
         return Visit([*views, *acts], shown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sabotage:
+    """A crowd that attacks everything: in each search another anchor, so that search gets worse."""
+
+    pictures: Sequence[SimulatedPicture]
+    """What the site has: anchors are drawn from it."""
+    targets: Sequence[SimulatedPicture]
+    """What is to be found, each where it has another label than the anchor."""
+    share: float
+    """The part of the site's searches that are the crowd's."""
+    sessions: int
+    """How many actors the crowd pretends to be."""
+
+    def drawn(self, random: Random) -> Attack:
+        """The attack of one search: an anchor and a target, each as likely as any other."""
+        anchor = random.choice(self.pictures)
+        wrong = [target for target in self.targets if target.label != anchor.label]
+        return Attack(anchor=anchor, target=random.choice(wrong), sessions=self.sessions)

@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple
 
 from sightline.engine.exploration import explored_variant, swapped
-from sightline.producers.click_simulator.attack import Attack
+from sightline.producers.click_simulator.attack import Attack, Sabotage
 from sightline.producers.click_simulator.catalogue import SearchedCatalogue, SimulatedPicture
 from sightline.producers.click_simulator.delivery import Network
 from sightline.producers.click_simulator.truth import SearchTruth, Truth
@@ -63,7 +63,7 @@ class Site:
     """How often every partition is told the time."""
     explored: float = 0.0
     """The part of the searches whose page has neighbours swapped, as `api.explore_share` does."""
-    attack: Attack | None = None
+    attack: Attack | Sabotage | None = None
     """What else happens there."""
 
 
@@ -114,7 +114,7 @@ class SimulatedLog:
     def _search(self, now_ms: int) -> Iterator[tuple[int, str, bytes]]:
         attack = self.site.attack
         if attack is not None and self._random.random() < attack.share:
-            return self.attacked(now_ms, attack)
+            return self.attacked(now_ms, attack.drawn(self._random))
         actor, visitor = self._actor()
         return self.searched(now_ms, actor, self._anchor(), visitor)
 

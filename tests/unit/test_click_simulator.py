@@ -15,7 +15,7 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, PermanentError
 from sightline.engine.records import ProducerRecord
 from sightline.producers.click_simulator.api_driver import ApiDriver
-from sightline.producers.click_simulator.attack import Attack
+from sightline.producers.click_simulator.attack import Attack, Sabotage
 from sightline.producers.click_simulator.catalogue import (
     CatalogueShape,
     SimulatedCatalogue,
@@ -140,6 +140,21 @@ def test_an_attacker_wants_one_image_and_looks_at_all() -> None:
     wanted = [item.image_id for item in items if item.kind is Kind.CONVERTED]
     assert set(wanted) == {target.image_id}
     assert {search.visitor for search in log.truth.searches.values()} == {"attacker"}
+
+
+def test_a_crowd_may_attack_everything() -> None:
+    """Many anchors, each with an image of another label in the last place, by many sessions."""
+    catalogue = SimulatedCatalogue(SHAPE, 3)
+    few = catalogue.pictures[::7]
+    crowd = Sabotage(pictures=catalogue.pictures, targets=few, share=1.0, sessions=9)
+    log = SimulatedLog(catalogue, Site(attack=crowd), seed=1)
+    told = [decode(record.value).data for record in log.records(300, end_ms=1) if record.key]
+    pages = [data for data in told if isinstance(data, ResultsShown)]
+    assert len({page.anchor_id for page in pages}) > 10
+    assert {page.shown[-1].image_id for page in pages} <= {picture.image_id for picture in few}
+    for page in pages:
+        assert not log.truth.is_relevant(page.anchor_id, page.shown[-1].image_id)
+    assert len({page.actor_id for page in pages}) == 9
 
 
 def test_an_attacker_may_use_a_name() -> None:
