@@ -399,6 +399,12 @@ class VectorIndex(Protocol):
             PartUnavailable: not durable; commit nothing.
         """
 
+    def wait_optimised(self, timeout_s: float) -> bool:
+        """Whether the graph covered what is held, or did within so many seconds.
+
+        Until then some vectors are scanned, and order may still change. Raises `PartUnavailable`.
+        """
+
     def close(self) -> None:
         """Flush and let go; repeated calls do nothing."""
 

@@ -119,6 +119,11 @@ class CurrentIndex:
         with self._taken() as pair:
             pair.index.flush()
 
+    def wait_optimised(self, timeout_s: float) -> bool:
+        """See `VectorIndex.wait_optimised`."""
+        with self._taken() as pair:
+            return pair.index.wait_optimised(timeout_s)
+
     def close(self) -> None:
         """Nothing to let go of: whoever made the pairs closes them."""
 

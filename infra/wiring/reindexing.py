@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sightline.infra.wiring.node import Node
     from sightline.stream_workers.reindexing.parity import Parity, Reproduced
 
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.5
 _LEASE_S = 6.0
 _AGAIN_S = 5.0
 """After a failure."""
@@ -95,7 +95,7 @@ class ReindexLoop:
         settings = node.settings
         progress = progress_record(settings, node.store, known.name)
         found = progress.find()
-        if found is None or found.progress.refused:
+        if found is None or found.progress.refused or not self._is_made(known.name):
             return
         index = settings.index.collection_prefix
         lease = Lease(
@@ -113,6 +113,10 @@ class ReindexLoop:
             if Reindexing(progress, work, lease=lease, clock=node.clock).look(stop):
                 self._told = ""
 
+    def _is_made(self, name: str) -> bool:
+        """Whether the generation's worker has made its index, as it does first of all."""
+        return self._serving.indexes.generations.spec(name) is not None
+
     def _work(self, known: KnownGeneration, old: VectorIndex, new: VectorIndex) -> GenerationWork:
         node = self._node
         embedder = self._serving.models.embedder(known.model)
@@ -128,7 +132,7 @@ class ReindexLoop:
             remembered=node.remembered_images,
             producer=node.worker_producer,
             reproduce=partial(_reproduced, node, embedder),
-            optimised=partial(is_optimised, new),
+            optimised=new.wait_optimised,
             is_filling=partial(self._is_filling, known.name),
             make_ready=partial(self._make_ready, known.name),
             clock=node.clock,
@@ -152,12 +156,6 @@ class ReindexLoop:
         if what != self._told:
             _log.warning("a re-index waits: %s", what)
         self._told = what
-
-
-def is_optimised(index: VectorIndex, timeout_s: float) -> bool:
-    """Whether nothing is left for the index's optimiser to do, or soon is; else that it is so."""
-    wait = getattr(index, "wait_optimised", None)
-    return wait is None or bool(wait(timeout_s))
 
 
 def _reproduced(node: Node, embedder: Embedder, images: Iterable[IndexedImage]) -> Reproduced:

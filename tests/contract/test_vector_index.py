@@ -542,3 +542,9 @@ def test_a_closed_index_says_so(deployment: Deployment) -> None:
         index.search(query())
     with pytest.raises(PartUnavailable, match="closed"):
         index.apply([image("i")])
+
+
+def test_a_few_images_need_no_graph(index: VectorIndex) -> None:
+    """Nothing is left to be built for them, so whoever waits for that goes on."""
+    index.apply([image("a"), image("b")])
+    assert index.wait_optimised(30)

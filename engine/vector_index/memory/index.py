@@ -210,6 +210,11 @@ class MemoryVectorIndex:
         with self._open() as held:
             self._generation.durable = dict(held), dict(self._decided)
 
+    def wait_optimised(self, timeout_s: float) -> bool:
+        """See `VectorIndex.wait_optimised`; there is no graph."""
+        del timeout_s
+        return True
+
     def crash(self) -> None:
         """Come back with what was flushed, as after the end of a process."""
         with self._generation.lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -75,6 +76,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH = 64
+
+
+_IDLE = frozenset({models.CollectionStatus.GREEN, models.CollectionStatus.GREY})
+_LOOK_S = 0.1
 
 
 class QdrantVectorIndex:
@@ -345,6 +350,19 @@ class QdrantVectorIndex:
 
     def flush(self) -> None:
         """Nothing to do: the server answers an upsert after it is in its write-ahead log."""
+
+    def wait_optimised(self, timeout_s: float) -> bool:
+        """See `VectorIndex.wait_optimised`; what the server put off (grey) is not waited for."""
+        deadline = time.monotonic() + timeout_s
+        while self._status() not in _IDLE:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK_S)
+        return True
+
+    def _status(self) -> models.CollectionStatus:
+        found = self._calls("read", lambda client: client.get_collection(self._collection))
+        return found.status
 
     def close(self) -> None:
         """Let go of the connections; repeated calls do nothing."""
