@@ -1,5 +1,7 @@
 """A whole re-index by kept features against one by the pictures, and what searches feel of it.
 
+    python -m benchmarks.reindex [--photos 4403]
+
 On one running node: photos are indexed, then models that differ in their projection alone are put
 beside what serves, by features and by bytes in turn, through the command's own code. Searches are
 paced and measured idle and beside a re-index with a rate limit, in turn.
@@ -7,25 +9,28 @@ paced and measured idle and beside a re-index with a rate limit, in turn.
 
 from __future__ import annotations
 
+import argparse
+import os
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 
 from benchmarks.arrivals import Arrivals
-from benchmarks.harness import Figure, Size, percentile, ratio
+from benchmarks.harness import Figure, Size, percentile, ratio, report
 from benchmarks.node import Answer, Client, Node, running_node
 from benchmarks.search import BASE, PACE_PER_S, by_id
 from benchmarks.stack import servers
 from sightline.engine.connecting.connections import open_object_store
 from sightline.engine.embedding.embedder import Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
-from sightline.engine.settings import EmbedderSettings, Settings
+from sightline.engine.settings import EmbedderSettings
 from sightline.infra.commands.reindex import By, ReindexCommands, Wish
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.reindexing.progress import FillingStep, ReindexProgress
@@ -47,12 +52,14 @@ class Took:
     """Until every image was in it."""
     ready_s: float
     """Until it was compared and may serve."""
+    cpu_s: float
+    """CPU seconds of the node until then, whatever else it did."""
     progress: ReindexProgress
 
 
-def measure(size: Size) -> list[Figure]:
+def measure(size: Size, *, photos: int | None = None) -> list[Figure]:
     """Both, on one node."""
-    photos = size.of(4_403, 40)
+    photos = photos or size.of(4_403, 40)
     with servers() as own, running_node(own, pictures=photos) as node:
         node.publish(Arrivals(prefix=BASE, count=photos, lane=Lane.BACKFILL))
         with Client(node.process.url) as client:
@@ -65,7 +72,7 @@ def measure(size: Size) -> list[Figure]:
 def _whole(node: Node, photos: int) -> list[Figure]:
     took: dict[By, Took] = {}
     for number, by in enumerate[By](("features", "bytes")):
-        took[by] = reindexed(node.settings, f"whole{number}", by)
+        took[by] = reindexed(node, f"whole{number}", by)
     features, read = took["features"], took["bytes"]
     reads = features.progress.republished
     return [
@@ -75,6 +82,12 @@ def _whole(node: Node, photos: int) -> list[Figure]:
             at_least=20,
             detail=f"{photos:,} photos: {read.filled_s:.1f} s ÷ {features.filled_s:.1f} s; until "
             f"they were compared {read.ready_s:.1f} and {features.ready_s:.1f} s",
+        ),
+        ratio(
+            "the same in CPU seconds of the node",
+            read.cpu_s / features.cpu_s,
+            at_least=20,
+            detail=f"{read.cpu_s:.1f} ÷ {features.cpu_s:.1f} CPU-s",
         ),
         Figure(
             name="pictures read to fill a generation by features",
@@ -103,7 +116,7 @@ def _searches_beside(node: Node, client: Client, size: Size) -> Figure:
     busy: list[Answer] = []
     for turn in range(size.of(4, 1)):
         idle += list(_paced(client, size.of(20.0, 1.0)))
-        with _running(node.settings, f"beside{turn}") as over:
+        with _running(node, f"beside{turn}") as over:
             busy += list(_paced(client, _LIMIT_S, over))
     before, during = (percentile([a.ms for a in side], 0.95) for side in (idle, busy))
     middle = [percentile([a.ms for a in side], 0.5) for side in (busy, idle)]
@@ -117,13 +130,13 @@ def _searches_beside(node: Node, client: Client, size: Size) -> Figure:
 
 
 @contextmanager
-def _running(settings: Settings, name: str) -> Iterator[threading.Event]:
+def _running(node: Node, name: str) -> Iterator[threading.Event]:
     """A re-index in another thread; the event is set when it has ended."""
     over = threading.Event()
 
     def run() -> None:
         try:
-            reindexed(settings, name, "features", rate_per_s=RATE_PER_S)
+            reindexed(node, name, "features", rate_per_s=RATE_PER_S)
         finally:
             over.set()
 
@@ -141,20 +154,21 @@ def _paced(client: Client, seconds: float, over: threading.Event | None = None) 
         number += 1
 
 
-def reindexed(settings: Settings, name: str, by: By, *, rate_per_s: float | None = None) -> Took:
+def reindexed(node: Node, name: str, by: By, *, rate_per_s: float | None = None) -> Took:
     """Release a model and re-index with it.
 
     Raises:
         RuntimeError: it did not become ready.
     """
+    settings = node.settings
     with closing(open_object_store(settings)) as store:
         digest = store_model(store, settings.store.bucket, _model(settings.embedder, name))
         commands = ReindexCommands(settings, store)
         model = f"{name}@{digest}"
         held = commands.made(model)  # loaded before the clock starts, as a server has it
-        started = time.perf_counter()
+        started, cpu_s = time.perf_counter(), _cpu_s(node.process.pid)
         asked = commands.ask(Wish(model=model, by=by, rate_per_s=rate_per_s))
-        filled_s, last = 0.0, asked
+        filled_s, used_s, last = 0.0, 0.0, asked
         for last in commands.watch(asked.generation, threading.Event(), every_s=_LOOK_S):
             if not filled_s and last.step in {
                 FillingStep.OPTIMISE,
@@ -162,9 +176,17 @@ def reindexed(settings: Settings, name: str, by: By, *, rate_per_s: float | None
                 FillingStep.READY,
             }:
                 filled_s = time.perf_counter() - started
+                used_s = _cpu_s(node.process.pid) - cpu_s
         if last.parity is None or last.refused:
             raise RuntimeError(f"generation {held.spec.name} is not ready: {last}")
-        return Took(filled_s=filled_s, ready_s=time.perf_counter() - started, progress=last)
+        ready_s = time.perf_counter() - started
+        return Took(filled_s=filled_s, ready_s=ready_s, cpu_s=used_s, progress=last)
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used, all its threads together (Linux)."""
+    told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _model(embedder: EmbedderSettings, name: str) -> NewModel:
@@ -175,3 +197,14 @@ def _model(embedder: EmbedderSettings, name: str) -> NewModel:
     candidate = of_settings(name, embedder)
     drawn = Projection(shipped.mean, np.ascontiguousarray(shipped.matrix * weights))
     return registered(replace(candidate, projection=drawn), name, metrics={}, lineage={})
+
+
+def main() -> None:
+    """Measure with as many photos as asked for, and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=int, default=4_403)
+    report("reindex", measure(Size.FULL, photos=parser.parse_args().photos))
+
+
+if __name__ == "__main__":
+    main()
