@@ -6,7 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.training.datasets.click_graph import ClickGraph, SparseRows, certain_negatives
+from sightline.training.datasets.click_graph import (
+    ClickGraph,
+    SparseRows,
+    certain_negatives,
+    times_passed_over,
+)
 from sightline.training.datasets.pairs import ClickPairs, pairs_of
 from tests.training_rows import table, triple
 
@@ -73,3 +78,24 @@ def test_certain_negatives_are_two_clicks_away() -> None:
     names = [[certain.images[at] for at in certain.negatives_of(row)] for row in range(len(pairs))]
     assert names == [["far"], [], ["far"]]
     assert certain.search == pairs.search == ("s1", "s2", "s3")
+
+
+def test_what_many_searches_passed_over_is_certain_though_it_is_near() -> None:
+    """Each search once, however many positives it had; of its own anchor alone."""
+    rows = [triple("s0", "b", "p", "far"), triple("s0", "b", "x", "far")]
+    rows += [triple(f"s{n}", "a", p, "x") for n in (1, 2) for p in "pqr"]
+    rows += [triple("s3", "a", "p", "y"), triple("s4", "b", "p", "y"), triple("s5", "b", "y", "z")]
+    pairs = pairs_of(table(rows))
+    times = {
+        (pairs.images[anchor], pairs.images[negative]): int(count)
+        for anchor, negative, count in zip(
+            pairs.anchor[pairs.owners()], pairs.negatives, times_passed_over(pairs), strict=True
+        )
+    }
+    assert times == {("b", "far"): 1, ("a", "x"): 2, ("a", "y"): 1, ("b", "z"): 1}
+
+    def near_ones(searches: int) -> set[str]:
+        kept = certain_negatives(pairs, searches=searches)
+        return {kept.images[at] for at in kept.negatives} & {"x", "y"}
+
+    assert [near_ones(searches) for searches in (1, 2, 3)] == [{"x", "y"}, {"x"}, set()]

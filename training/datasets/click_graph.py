@@ -17,6 +17,8 @@ from sightline.training.datasets.pairs import ClickPairs
 
 Ints = NDArray[np.int64]
 Rows = NDArray[np.integer]
+PASSED_OVER = 5
+"""So many searches that pass an image over tell that it is wrong, as two clicks' distance does."""
 _BLOCK = 256
 """Anchors looked at together, each of which takes a byte per image."""
 
@@ -119,11 +121,30 @@ class ClickGraph:
             yield first, block, self.reach(block)
 
 
-def certain_negatives(pairs: ClickPairs) -> ClickPairs:
-    """All the pairs, without the negatives that lie within two clicks of their anchor.
+def certain_negatives(pairs: ClickPairs, *, searches: int = PASSED_OVER) -> ClickPairs:
+    """All the pairs, without the negatives that may well be right.
+
+    A negative stays if it lies beyond two clicks of its anchor, or if so many searches by that
+    anchor passed it over: nobody ever preferred it there, as `pairs_of` sees to.
 
     For who publishes or counts negatives: what stays is nearly always right (docs/labels.md). A
-    training need not; it masks the same images wherever a batch has them.
+    training need not; it masks what lies within two clicks wherever a batch has it.
+
+    Args:
+        pairs: of all clicks that there are.
+        searches: how many make up for being near.
     """
     anchor = pairs.anchor[pairs.owners()]
-    return pairs.with_negatives(~ClickGraph.of(pairs).near(anchor, pairs.negatives))
+    beyond = ~ClickGraph.of(pairs).near(anchor, pairs.negatives)
+    return pairs.with_negatives(beyond | (times_passed_over(pairs) >= searches))
+
+
+def times_passed_over(pairs: ClickPairs) -> Ints:
+    """Counts for each of the m negatives the searches by its anchor that passed it over."""
+    owner = pairs.owners()
+    search = np.unique(np.asarray(pairs.search, object).astype(str), return_inverse=True)[1].ravel()
+    pair = pairs.anchor[owner].astype(np.int64) * len(pairs.images) + pairs.negatives
+    codes, which = np.unique(pair, return_inverse=True)
+    once = np.unique(np.stack([which.ravel(), search[owner]]), axis=1)[0]
+    counts: Ints = np.bincount(once, minlength=len(codes))[which.ravel()]
+    return counts
