@@ -59,6 +59,12 @@ def named_model(settings: Settings, *, cache: Path | None = None) -> ModelRefere
     return ModelReference(reference.name, _resolved(settings, reference, cache)[0])
 
 
+def named_digest(settings: Settings) -> str | None:
+    """The digest of `named_model`, which events of a release name; None: the settings name none."""
+    found = named_model(settings)
+    return None if found is None else found.digest
+
+
 def naming(settings: Settings, reference: ModelReference | str) -> Settings:
     """The settings that would serve a model of the registry."""
     chosen = {"model": f"{SCHEME}{reference}", "weights": None, "projection": None}

@@ -168,18 +168,22 @@ def release(
     with _commands() as commands:
         event = commands.release(name, model, told, None if card is None else card.read_text())
     typer.echo(_release_line(event))
-    typer.echo(f'embedder.model = "registry:{event.data.name}@{event.data.digest}" serves it')
+    typer.echo(f"`sightline reindex {event.data.name}@{event.data.digest} --switch` serves it")
 
 
 def _through_the_gate(
     settings: Settings, place: Path, wishes: TruthWishes
 ) -> tuple[Candidate, Released]:
     """The model at the strength that the gate releases, and what was measured of it."""
+    from sightline.engine.connecting.released_model import named_digest  # noqa: PLC0415 - heavy
+    from sightline.engine.connecting.serving_model import as_serving  # noqa: PLC0415 - heavy
     from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
     from sightline.infra.commands.measured_on import measured_on  # noqa: PLC0415 - heavy
     from sightline.infra.commands.models import Released  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.evaluation_table import verdict  # noqa: PLC0415 - heavy
 
+    settings = as_serving(settings)
+    against = named_digest(settings)
     serving = evaluating.candidate(settings, evaluating.SERVING, strength=1)
     with measured_on(settings, wishes, serving) as on:
         judged = evaluating.judge(settings, on, str(place), serving)
@@ -189,8 +193,8 @@ def _through_the_gate(
             raise SightlineError("not released: the gate says what is missing")
         measured = evaluating.evaluate(on.queries, judged.model, serving)
     told = Released.of_run(place, judged.model.name)
-    gate = evaluating.gate_lines(judged.decision)
-    return judged.model, replace(told, metrics={**told.metrics, **measured.metrics}, gate=gate)
+    metrics, gate = {**told.metrics, **measured.metrics}, evaluating.gate_lines(judged.decision)
+    return judged.model, replace(told, metrics=metrics, gate=gate, against=against)
 
 
 @app.command()

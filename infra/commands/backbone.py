@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.engine.connecting.released_model import embedder_settings
+from sightline.engine.connecting.serving_model import as_serving
 from sightline.engine.embedding.capabilities import concrete_precision
 from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.model_files import ModelSource
@@ -93,7 +94,7 @@ def run_backbone(
             nothing to train on.
         PartUnavailable: the log or the store did not answer; repeat it.
     """
-    device = device_here()
+    settings, device = as_serving(settings), device_here()
     with peers_of(device) as peers, opened_store(settings) as store:
         tell, shown = (say, track) if peers.rank == 0 else (_hush, untracked)
         checkpoint = begin_run(wishes.folder)

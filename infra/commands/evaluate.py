@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sightline.engine.connecting.released_model import embedder_settings, naming
+from sightline.engine.connecting.serving_model import as_serving
 from sightline.engine.embedding.model_registry import ModelReference
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import Settings
@@ -23,10 +24,11 @@ from sightline.training.evaluation.strength import (
     evidence,
 )
 from sightline.training.evaluation.versus import Row, Versus
+from sightline.training.loop.run_folder import RECORD, read_record
 from sightline.training.models.candidates import Candidate, is_head, of_file, of_settings
 
 SERVING = "serving"
-"""What stands for the model of the settings."""
+"""What stands for the model that answers searches now."""
 LIMITS = GateLimits()
 
 
@@ -72,12 +74,31 @@ def candidate(settings: Settings, text: str, *, strength: float) -> Candidate:
         SettingsInvalid: there is no such model; a path that is none is taken for a name.
     """
     if text == SERVING:
-        chosen = embedder_settings(settings)
-        return of_settings(f"{SERVING} ({settings.embedder.model})", chosen)
+        serving = as_serving(settings)
+        return of_settings(f"{SERVING} ({serving.embedder.model})", embedder_settings(serving))
     if Path(text).exists():
-        return of_file(Path(text), network_of(settings), strength=strength)
+        found = of_file(Path(text), network_of(settings), strength=strength)
+        must_fit(Path(text), found)
+        return found
     reference = ModelReference.parse(text)
     return of_settings(str(reference), embedder_settings(naming(settings, reference)))
+
+
+def must_fit(place: Path, model: Candidate) -> None:
+    """A head lies over the features that it was trained on; of a file nobody can tell.
+
+    Args:
+        place: the folder of a run, or a file.
+        model: made of it, over the network of the model that serves now.
+
+    Raises:
+        SettingsInvalid: the run was of another network.
+    """
+    if not (place / RECORD).is_file():
+        return
+    trained_on = read_record(place).get("start", {}).get("weights")
+    if trained_on not in {None, model.source.weights_id} and is_head(place):
+        raise SettingsInvalid(f"{place} was trained on another network: train anew")
 
 
 def evaluate(queries: QuerySet, model: Candidate, against: Candidate | None) -> Evaluation:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_log_producer
-from sightline.engine.connecting.released_model import embedder_settings
+from sightline.engine.connecting.serving_model import serving_embedder
 from sightline.engine.embedding.model_registry import (
     CARD,
     LINEAGE,
@@ -157,7 +157,7 @@ class ModelCommands:
 
 def network_of(settings: Settings) -> EmbedderSettings:
     """The network that trained projections lie over: that of the model that serves."""
-    return embedder_settings(settings).model_copy(update={"projection": None})
+    return serving_embedder(settings).model_copy(update={"projection": None})
 
 
 def differences(one: Facts, other: Facts) -> Iterator[tuple[str, Any, Any]]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sightline.engine.connecting.connections import open_log_producer
-from sightline.engine.connecting.released_model import embedder_settings
+from sightline.engine.connecting.released_model import embedder_settings, named_digest
+from sightline.engine.connecting.serving_model import as_serving
 from sightline.engine.embedding.model_registry import ModelRegistry
-from sightline.engine.embedding.registered_models import reference_in
 from sightline.engine.errors import SightlineError
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
 from sightline.engine.records import ProducerRecord
@@ -24,6 +24,7 @@ from sightline.infra.commands.evaluate import (
     candidate,
     gate_lines,
     judge,
+    must_fit,
 )
 from sightline.infra.commands.measured_on import Measured
 from sightline.infra.commands.models import Released
@@ -111,21 +112,22 @@ class TrainingWork:
         folder, head = self.folder(attempt), self.trained(attempt)
         if head is None:
             raise SightlineError(f"{folder} holds no training that ended")
-        judged = self._judged(attempt)
+        serving = as_serving(self.settings)
+        judged = self._judged(serving, attempt)
         return JudgedHead(
             head=head,
             outcome=AttemptOutcome(judged.decision.verdict.value),
             strength=CAREFUL if judged.strength is None else judged.strength,
             needs=judged.decision.needs,
             lines=gate_lines(judged.decision),
-            against=self._serving_digest(),
+            against=named_digest(serving),
             metrics=judged.metrics,
             taken_back=taken_back_since(self.store, self._bucket, read_record(folder)) or 0,
         )
 
-    def _judged(self, attempt: Attempt) -> JudgedModel:
+    def _judged(self, settings: Settings, attempt: Attempt) -> JudgedModel:
         """By the clicks that the attempt read and that did not teach."""
-        settings, folder = self.settings, self.folder(attempt)
+        folder = self.folder(attempt)
         serving = candidate(settings, SERVING, strength=1)
         ends = as_ends(attempt.ends)
         clicks = clicks_held_out(
@@ -138,8 +140,10 @@ class TrainingWork:
         """See `Work.register`."""
         judged, folder = _judged(attempt), self.folder(attempt)
         projection = Head.load(folder / HEAD).projection(judged.strength)
-        source = network_source(self.settings, embedder_settings(self.settings))
+        serving = as_serving(self.settings)
+        source = network_source(serving, embedder_settings(serving))
         model = Candidate(folder.name, source, projection)
+        must_fit(folder, model)
         told = Released.of_run(folder, f"attempt {attempt.number} of the retraining")
         lineage = {**told.lineage, "strength": judged.strength, "taken_back": judged.taken_back}
         new = registered(model, self.name, metrics=judged.metrics, lineage=lineage)
@@ -188,12 +192,6 @@ class TrainingWork:
     @property
     def _timeout_s(self) -> float:
         return self.settings.kafka.delivery_timeout_s
-
-    def _serving_digest(self) -> str | None:
-        reference = reference_in(self.settings.embedder)
-        if reference is None:
-            return None
-        return ModelRegistry(self.store, self._bucket).digest(reference)
 
 
 def _judged(attempt: Attempt) -> JudgedHead:

@@ -14,6 +14,7 @@ import numpy as np
 
 from sightline.engine.connecting.connections import open_event_log
 from sightline.engine.connecting.released_model import embedder_settings
+from sightline.engine.connecting.serving_model import as_serving
 from sightline.engine.embedding.choice import open_runtime
 from sightline.engine.embedding.embedder import Projection, Runtime, load_projection
 from sightline.engine.embedding.model_files import ModelSource, model_source
@@ -117,6 +118,7 @@ def run_training(
     """
     if wishes.tensorboard is not None:
         need_tensorboard()
+    settings = as_serving(settings)
     with opened_store(settings) as store:
         checkpoint = begin_run(wishes.folder)
         wishes = as_before(wishes)
@@ -149,6 +151,13 @@ def gather(
     settings: Settings, store: ObjectStore, wishes: TrainWishes, say: Say, track: Track
 ) -> Gathered:
     """Read labels and pictures up to the wishes' offsets, and look at the pictures.
+
+    Args:
+        settings: of the deployment, naming the model that serves (`as_serving`).
+        store: holds labels and pictures.
+        wishes: which of them.
+        say: tells how far it is.
+        track: shows how many pictures were looked at.
 
     Raises:
         SettingsInvalid: the model's files do not fit.
@@ -183,8 +192,8 @@ def network_source(
     """The network that gives the features, with the projection that a training begins at.
 
     Args:
-        settings: of the deployment.
-        serving: the same with the files of the model that serves (`embedder_settings`).
+        settings: of the deployment, naming the model that serves (`as_serving`).
+        serving: that model with its files (`embedder_settings`).
         anew: begin where the first training of a registered model began, at the network's own.
     """
     if anew and reference_in(settings.embedder) is not None:

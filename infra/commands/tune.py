@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sightline.engine.connecting.serving_model import as_serving
 from sightline.engine.private_files import make_private_folders
 from sightline.engine.settings import Settings
 from sightline.infra.commands.label_store import opened_store
@@ -59,6 +60,7 @@ def run_tuning(settings: Settings, wishes: TuneWishes, say: Say, track: Track = 
         PartUnavailable: the log or the store did not answer; repeat it.
     """
     need_optuna()
+    settings = as_serving(settings)
     make_private_folders(wishes.folder)
     asked = TrainWishes(
         folder=wishes.folder, learning=wishes.learning, corpus=wishes.corpus, cache=wishes.cache

@@ -22,10 +22,18 @@ def check_embedder(settings: Settings) -> Iterator[Finding]:
         from sightline.engine.connecting.released_model import (  # noqa: PLC0415 - an extra
             embedder_settings,
         )
+        from sightline.engine.connecting.serving_model import (  # noqa: PLC0415 - an extra
+            as_indexed,
+        )
         from sightline.engine.embedding.choice import open_embedder  # noqa: PLC0415 - an extra
     except ImportError as error:
         told = f"not installed ({error.name}): enough to publish, not to run a worker or the API"
         yield fine(PART, f"{told} (pip install 'sightline-search[embedded]')")
+        return
+    try:
+        settings = as_indexed(settings)
+    except SightlineError as error:
+        yield bad(PART, f"what serves cannot be told: {error}", "mend the store first")
         return
     try:
         embedder = open_embedder(embedder_settings(settings))
