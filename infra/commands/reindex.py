@@ -96,7 +96,7 @@ class ReindexCommands:
             )
         record = progress_record(self._settings, self._store, made.spec.name)
         found = record.find()
-        if known is not None and found is not None and not found.progress.refused:
+        if known is not None and found is not None and _goes_on(found.progress, state):
             return found.progress
         source = state.serving
         by = known.by if known is not None and known.by else self._by(wish, source, made)
@@ -199,6 +199,11 @@ class ReindexCommands:
 
     def _group(self, made: ModelGeneration) -> str:
         return f"{self._settings.worker.group}-{made.spec.name}"
+
+
+def _goes_on(progress: ReindexProgress, state: ServingState) -> bool:
+    """Whether it needs nobody to ask again: not refused, and its source not dropped since."""
+    return not progress.refused and _find(state, progress.seeded_from) is not None
 
 
 def _find(state: ServingState, name: str) -> KnownGeneration | None:
