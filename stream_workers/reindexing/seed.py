@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BATCH = 64
-"""Images to one read and one write, as the worker's: a search waits for no more of them."""
+"""Images to one read."""
+_WRITTEN = 16
+"""Images to one product and write, each of which the rate spreads: an embedded index holds the
+interpreter's lock for so many, and a search waits for them."""
 
 
 class Projected(NamedTuple):
@@ -76,7 +79,7 @@ class Seeding:
         publish: appends an image's event again, for the new generation's worker.
         pace: images a second that are written.
         clock: tells when they were.
-        batch: images to one read and one write.
+        batch: images to one read.
     """
 
     def __init__(
@@ -117,22 +120,27 @@ class Seeding:
 
     def _seed(self, images: Sequence[IndexedImage], done: Seeded) -> Seeded:
         wanted = self._below(images)
-        self._pace.wait(len(wanted))
-        decided = [image.decision for image in wanted if image.decision is not None]
+        bare = sum(self._write(some) for some in in_batches(wanted, _WRITTEN))
+        return replace(
+            done,
+            looked_at=done.looked_at + len(images),
+            written=done.written + len(wanted) - bare,
+            there=done.there + len(images) - len(wanted),
+            without_features=done.without_features + bare,
+        )
+
+    def _write(self, images: Sequence[IndexedImage]) -> int:
+        """Write what can be made of the images; how many were published again instead."""
+        self._pace.wait(len(images))
+        decided = [image.decision for image in images if image.decision is not None]
         if decided:
             self._new.moderate(decided)
-        seeds, bare = self._made(wanted)
+        seeds, bare = self._made(images)
         if seeds:
             self._new.apply(seeds)
         for image in bare:
             self._publish(image)
-        return replace(
-            done,
-            looked_at=done.looked_at + len(images),
-            written=done.written + len(seeds),
-            there=done.there + len(images) - len(wanted),
-            without_features=done.without_features + len(bare),
-        )
+        return len(bare)
 
     def _below(self, images: Sequence[IndexedImage]) -> list[IndexedImage]:
         """Those that the new generation lacks, or has at a lower version."""
