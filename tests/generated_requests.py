@@ -15,7 +15,7 @@ from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.settings import ApiSettings
 from sightline.infra.processes.owner_routes import owner_router
-from sightline.infra.processes.reconciling import Reconcile
+from sightline.infra.wiring.reconciling import Reconcile
 from sightline.search_api.app import create_app
 from tests.api_parts import BASE_URL, ApiWorld
 

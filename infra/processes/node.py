@@ -17,7 +17,6 @@ from sightline.engine.private_files import keep_private
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.processes.http_server import bind, serve, url_of
 from sightline.infra.processes.owner_routes import owner_router
-from sightline.infra.processes.reconciling import reconcile, unpublished_loops
 from sightline.infra.processes.sweeping import sweep_loops
 from sightline.infra.supervision.loops import Loop, run_together
 from sightline.infra.supervision.metrics_port import serve_metrics
@@ -25,6 +24,7 @@ from sightline.infra.wiring.embedded import embedded_node
 from sightline.infra.wiring.generations import GenerationWorkers
 from sightline.infra.wiring.labels import LabelFollowers, label_followers, stage_loops
 from sightline.infra.wiring.node import Node
+from sightline.infra.wiring.reconciling import reconcile, unpublished_loops
 from sightline.infra.wiring.reindexing import ReindexLoop
 from sightline.infra.wiring.retraining import retraining_loops
 from sightline.infra.wiring.roles import api_dependencies, bucket_bridge

@@ -21,7 +21,7 @@ from sightline.engine.event_log.embedded.journaled_producer import JOURNALED
 from sightline.engine.ports import EventProducer, VectorIndex
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import Scope
-from sightline.infra.processes.reconciling import RECONCILE_PATH, Reconcile, as_document
+from sightline.infra.wiring.reconciling import RECONCILE_PATH, Reconcile, as_document
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import topic

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sightline.infra.processes.reconciling import reconciler
+from sightline.infra.wiring.reconciling import reconciler
 from sightline.stream_workers.image_log.winners import merge
 from sightline.stream_workers.reconciling.reconcile import DifferenceKind
 from sightline.stream_workers.sweeping.loop import SweepLoop

@@ -18,7 +18,7 @@ from sightline.engine.settings import ApiSettings, Settings
 from sightline.infra.commands.index_through_owner import known_through
 from sightline.infra.processes.http_server import bind, serve, url_of
 from sightline.infra.processes.owner_routes import owner_router
-from sightline.infra.processes.reconciling import RECONCILE_PATH
+from sightline.infra.wiring.reconciling import RECONCILE_PATH
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageDeleted

@@ -12,7 +12,7 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import ApiSettings, KafkaSettings, Mode, Settings, StoreSettings
-from sightline.infra.processes.reconciling import unpublished_loops
+from sightline.infra.wiring.reconciling import unpublished_loops
 from sightline.infra.wiring.services import services_base
 from sightline.producers.images.unpublished import GRACE
 from sightline.schemas.registry import decode
