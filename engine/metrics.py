@@ -287,6 +287,16 @@ class Metrics:
         self.retraining_waiting = self._gauge(
             "retraining_waiting_triples", "Triples that came since the last attempt began.", ()
         )
+        self.rollouts_ended = self._counter(
+            "rollouts_total",
+            "Models that came by themselves: serves, refused, worse, rolled_back, left, failed.",
+            ("outcome",),
+        )
+        self.rollout_stage = self._gauge(
+            "rollout_stage",
+            "1 where the model is that comes by itself: indexed, compared, coming, watched, going.",
+            ("stage",),
+        )
         self.online = self._counter(
             "online_total",
             "What closed searches came to (searches, images_shown, clicks, ...), by model.",

@@ -123,6 +123,29 @@ class ModelRolledBack(EventData):
         return self.name
 
 
+class RolloutNoted(EventData):
+    """A released model is brought into service by itself, and came so far (docs/rollout.md)."""
+
+    TYPE: ClassVar[str] = "sightline.rollout.noted.v1"
+
+    name: ModelName
+    """The model; the Kafka key."""
+    digest: Sha256
+    """What the registry stores it under."""
+    step: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
+    """`begun`; `proven`: its index may serve; or what became of it: `serves`, `refused`, `worse`,
+    `rolled_back`, `left`, `failed`."""
+    says: Reason
+    """Why, for a person."""
+    noted_at: Time
+    """When that was clear."""
+
+    @property
+    def subject(self) -> str:
+        """Names the model that is brought into service, without its digest."""
+        return self.name
+
+
 class AnsweredBy(Contract):
     """What a search of one arm is answered by."""
 

@@ -30,6 +30,7 @@ from sightline.schemas.models import (
     ModelPromoted,
     ModelReleased,
     ModelRolledBack,
+    RolloutNoted,
 )
 from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.search_metrics import SearchMetricsCounted
@@ -268,13 +269,13 @@ MODELS = Topic(
     name="models.v1",
     events=(
         *(ModelReleased, ModelNotReleased, ModelPromoted, ModelRolledBack),
-        *(ExperimentStarted, ExperimentStopped),
+        *(ExperimentStarted, ExperimentStopped, RolloutNoted),
     ),
     key="name",
     summary="Which models were released or not, are compared, serve, and no longer do.",
     partitions=1,
     retention_ms=FOREVER_MS,
-    producers=("sightline models release", "sightline retrain", "sightline experiment"),
+    producers=("sightline models release", "sightline retrain", "sightline experiment", "roll-out"),
     consumers=("platform services",),
 )
 AUDIT = Topic(

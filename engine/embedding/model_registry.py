@@ -144,6 +144,16 @@ class ModelRegistry:
         prefix = f"{PREFIX}{name}/{_RELEASES}"
         return [self._release(found.key) for found in self._store.list(self._bucket, prefix)]
 
+    def newest(self, name: str) -> Event[ModelReleased] | None:
+        """The last release of a model; None: nothing of that name was released.
+
+        Raises:
+            Unreadable: it is damaged.
+        """
+        found = self._store.list(self._bucket, f"{PREFIX}{name}/{_RELEASES}")
+        last = max((each.key for each in found), default=None)
+        return None if last is None else self._release(last)
+
     def digest(self, reference: ModelReference) -> str:
         """The digest that a reference names, of the newest release where it names none.
 
@@ -152,10 +162,10 @@ class ModelRegistry:
         """
         if reference.digest is not None:
             return reference.digest
-        releases = self.releases(reference.name)
-        if not releases:
+        newest = self.newest(reference.name)
+        if newest is None:
             raise NotFound(f"no model {reference.name} was released (`sightline models list`)")
-        return releases[-1].data.digest
+        return newest.data.digest
 
     def config(self, name: str, digest: str) -> ModelConfig:
         """What the model is.

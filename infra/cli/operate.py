@@ -51,6 +51,7 @@ def status() -> None:
         experiment_line,
     )
     from sightline.infra.reporting.retraining_lines import retraining_lines  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.rollout_lines import rollout_lines  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.status import read_status  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.status_table import (  # noqa: PLC0415 - heavy
         generation_of,
@@ -69,6 +70,8 @@ def status() -> None:
     console.print(f"experiment: {experiment_line(settings)}", markup=False)
     for line in retraining_lines(settings):
         console.print(f"retraining: {line}", markup=False)
+    for line in rollout_lines(settings):
+        console.print(f"roll-out: {line}", markup=False)
     for topic, letters in found.dead_letters.items():
         causes = ", ".join(f"{count} {error}" for error, count in letters.latest.items())
         console.print(

@@ -59,6 +59,9 @@ class ReindexCommands:
     Args:
         settings: the process's.
         store: of these settings, open.
+        log: of these settings; None: it is opened where it is needed.
+        clock: stamps what is asked for.
+        models: that are open already; None: this opens its own.
     """
 
     def __init__(
@@ -68,11 +71,12 @@ class ReindexCommands:
         *,
         log: EventLog | None = None,
         clock: Clock | None = None,
+        models: OpenModels | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._record = serving_record(settings, store)
-        self._models = OpenModels(settings)
+        self._models = models or OpenModels(settings)
         self._log = log
         self._clock = clock or SystemClock()
 

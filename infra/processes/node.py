@@ -17,6 +17,7 @@ from sightline.engine.private_files import keep_private
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.processes.http_server import bind, serve, url_of
 from sightline.infra.processes.owner_routes import owner_router
+from sightline.infra.processes.rolling_out import rollout_loops
 from sightline.infra.processes.sweeping import sweep_loops
 from sightline.infra.supervision.loops import Loop, run_together
 from sightline.infra.supervision.metrics_port import serve_metrics
@@ -67,10 +68,12 @@ def run_node(
         closing(bind(settings.api.host, settings.api.port)) as listener,
         opened_node(settings) as node,
     ):
-        loops = _feeding(node) | _api_loops(node, listener, announce)
+        followers = label_followers(node)
+        loops = _feeding(node) | _api_loops(node, followers, listener, announce)
         if settings.mode is Mode.SERVICES:
             loops["bridge"] = bucket_bridge(node).run
         loops |= dict(node.keepers) | stage_loops(node) | retraining_loops(node)
+        loops |= rollout_loops(node, followers.search_stats.stats)
         _run(loops, stop, node)
 
 
@@ -91,7 +94,7 @@ def run_api(settings: Settings, stop: threading.Event, *, announce: Announce) ->
         closing(bind(settings.api.host, settings.api.port)) as listener,
         services_node(settings) as node,
     ):
-        _run(_api_loops(node, listener, announce), stop, node)
+        _run(_api_loops(node, label_followers(node), listener, announce), stop, node)
 
 
 def run_bridge(settings: Settings, stop: threading.Event) -> None:
@@ -108,9 +111,10 @@ def _feeding(node: Node) -> dict[str, Loop]:
     return {"generations": GenerationWorkers(node).run, "reindex": ReindexLoop(node).run}
 
 
-def _api_loops(node: Node, listener: socket.socket, announce: Announce) -> dict[str, Loop]:
+def _api_loops(
+    node: Node, followers: LabelFollowers, listener: socket.socket, announce: Announce
+) -> dict[str, Loop]:
     retention = QueryRetention(node.store, node.settings.store.bucket, node.clock)
-    followers = label_followers(node)
     api = _api_loop(node, followers, listener, announce)
     loops = {"api": api, "query-retention": retention.run}
     return loops | unpublished_loops(node) | sweep_loops(node) | followers.loops()

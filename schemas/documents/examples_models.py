@@ -15,6 +15,7 @@ from sightline.schemas.models import (
     ModelPromoted,
     ModelReleased,
     ModelRolledBack,
+    RolloutNoted,
 )
 
 _NAME = "shop-clicks"
@@ -75,5 +76,12 @@ MODEL_EXAMPLES: tuple[EventData, ...] = (
         finding="better",
         says="ctr +6.1% [+1.2%, +11.3%]",
         stopped_at=NOON,
+    ),
+    RolloutNoted(
+        name=_NAME,
+        digest=_DIGEST,
+        step="rolled_back",
+        says="errors: 4.10% of 2310 searches fail, 0.02% did before",
+        noted_at=NOON,
     ),
 )

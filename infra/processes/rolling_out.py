@@ -1,0 +1,269 @@
+"""The roll-outs beside a node: what they look at, what they do, and the loop that lets them."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sightline.engine.embedding.model_registry import ModelRegistry
+from sightline.engine.errors import SightlineError
+from sightline.engine.object_store.lease import Lease
+from sightline.engine.records import ProducerRecord
+from sightline.engine.serving.record import Experiment, Serves, ServingState
+from sightline.engine.serving.telling import tell
+from sightline.infra.commands.experiment import SOURCE as EXPERIMENTS
+from sightline.infra.commands.experiment import read_report
+from sightline.infra.commands.reindex import ReindexCommands, Wish
+from sightline.infra.commands.running_experiment import running_of
+from sightline.infra.wiring.reindexing import progress_record
+from sightline.infra.wiring.rollout_figures import (
+    LEAST_BEFORE,
+    clicks,
+    counted,
+    since,
+    with_clicks,
+)
+from sightline.schemas.envelope import Event, EventData
+from sightline.schemas.models import ExperimentStopped, RolloutNoted
+from sightline.schemas.topics import MODELS
+from sightline.stream_workers.labels.rules import LabelRules
+from sightline.stream_workers.rolling_out.figures import Figures, fallen
+from sightline.stream_workers.rolling_out.plan import experiment_name
+from sightline.stream_workers.rolling_out.rolling_out import RollingOut
+from sightline.stream_workers.rolling_out.state import (
+    STAGES,
+    Finding,
+    RolloutRecord,
+    RolloutState,
+    RolloutUnderWay,
+    lease_key,
+)
+
+if TYPE_CHECKING:
+    from sightline.engine.label_data.search_stats import SearchStats
+    from sightline.infra.supervision.loops import Loop
+    from sightline.infra.wiring.node import Node
+
+SOURCE = "urn:sightline:rollout"
+LOOK_EVERY_S = 5.0
+REPORT_EVERY_S = 600.0
+"""A report reads the log from the experiment's beginning."""
+_LEASE_S = 15.0
+_SALT_BYTES = 8
+_MAX_SAYS = 512
+
+_log = logging.getLogger(__name__)
+
+
+def rollout_loops(node: Node, stats: SearchStats) -> dict[str, Loop]:
+    """The roll-outs beside a node; none where `rollout.automatic` is off."""
+    if not node.settings.rollout.automatic:
+        return {}
+    return {"roll-out": RolloutLoop(node, stats).run}
+
+
+class RolloutLoop:
+    """Looks whether a released model is to go a step further, and shows how far it is.
+
+    Args:
+        node: the parts of the process.
+        stats: what closed searches came to.
+    """
+
+    def __init__(self, node: Node, stats: SearchStats) -> None:
+        settings, bucket = node.settings, node.settings.store.bucket
+        index = settings.index.collection_prefix
+        self._metrics = node.metrics
+        self._record = RolloutRecord(node.store, bucket, index)
+        work = NodeRollout(node, stats)
+        lease = Lease(node.store, bucket, lease_key(index), lasts_s=_LEASE_S, clock=node.clock)
+        self._rolling_out = RollingOut(
+            self._record, work, work, lease=lease, settings=settings.rollout, clock=node.clock
+        )
+        self._told = ""
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until told to stop; what fails is said and tried again."""
+        while not stop.is_set():
+            try:
+                self.look(stop)
+                self._told = ""
+            except SightlineError as error:
+                self._say(str(error))
+            stop.wait(LOOK_EVERY_S)
+
+    def look(self, stop: threading.Event) -> None:
+        """Do what is due, and measure it; raises as `RollingOut.look`."""
+        before = self._record.read().state
+        try:
+            self._rolling_out.look(stop)
+        finally:
+            self._show(before, self._record.read().state)
+
+    def _show(self, before: RolloutState, after: RolloutState) -> None:
+        known = before.done_with
+        for ended in after.past:
+            if ended.model not in known:
+                self._metrics.rollouts_ended.labels(ended.outcome).inc()
+        under_way = after.under_way
+        for stage in STAGES:
+            is_there = under_way is not None and under_way.stage == stage
+            self._metrics.rollout_stage.labels(stage).set(is_there)
+
+    def _say(self, what: str) -> None:
+        if what != self._told:
+            _log.warning("a roll-out waits: %s", what)
+        self._told = what
+
+
+class NodeRollout:
+    """What a roll-out looks at and does, on the parts of a process; see `Seen` and `Work`.
+
+    Args:
+        node: the parts of the process.
+        stats: what closed searches came to.
+    """
+
+    def __init__(self, node: Node, stats: SearchStats) -> None:
+        self._node = node
+        self._stats = stats
+        self._record = node.serving.record
+        self._registry = ModelRegistry(node.store, node.settings.store.bucket)
+        self._commands = ReindexCommands(
+            node.settings, node.store, log=node.log, clock=node.clock, models=node.serving.models
+        )
+        self._bases: dict[str, Figures] = {}
+        """What this process had counted when it first watched a model."""
+        self._reported: dict[str, tuple[float, Finding]] = {}
+        """When an experiment was last reported on, and what it had come to."""
+
+    def serving(self) -> ServingState | None:
+        """See `Seen.serving`."""
+        found = self._record.find()
+        return None if found is None else found.state
+
+    def newest(self) -> str | None:
+        """See `Seen.newest`."""
+        name = self._node.settings.retraining.model
+        release = self._registry.newest(name)
+        return None if release is None else f"{name}@{release.data.digest}"
+
+    def differs(self, generation: str) -> str:
+        """See `Seen.differs`."""
+        found = progress_record(self._node.settings, self._node.store, generation).find()
+        if found is None or found.progress.parity is None or not found.progress.refused:
+            return ""
+        return "; ".join(found.progress.parity.failures()) or "it differs from what serves"
+
+    def finding(self, experiment: Experiment) -> Finding | None:
+        """See `Seen.finding`."""
+        now_s = self._node.clock.monotonic()
+        at_s, known = self._reported.get(experiment.salt, (0.0, None))
+        if known is not None and now_s - at_s < REPORT_EVERY_S:
+            return known
+        started = running_of(self._record.read().state)
+        if started is None or started.salt != experiment.salt:
+            return None
+        epoch_ms = LabelRules.of(self._node.settings.labels).epoch_ms
+        decided = read_report(self._node.log, started, epoch_ms=epoch_ms).decided
+        found = Finding(finding=decided.finding.value, says=decided.says[:_MAX_SAYS])
+        self._reported = {experiment.salt: (now_s, found)}
+        return found
+
+    def fallen(self, model: RolloutUnderWay, serving: ServingState) -> str:
+        """See `Seen.fallen`."""
+        now = counted(self._node.metrics)
+        after = since(self._bases.setdefault(model.model, now), now)
+        switched_at = model.switched_at or self._node.clock.now()
+        digest = serving.serving.model_digest
+        made = clicks(self._stats, digest, switched_at, self._node.clock.now())
+        margin = self._node.settings.rollout.margin
+        return fallen(model.before or Figures(), with_clicks(after, made), margin)
+
+    def index(self, model: str) -> str:
+        """See `Work.index`."""
+        name = self._commands.made(model).spec.name
+        stages = {one.name: one for one in self._record.read().state.generations}
+        if name in stages and stages[name].may_serve:
+            return name
+        return self._commands.ask(Wish(model=model)).generation
+
+    def compare(self, model: RolloutUnderWay) -> Experiment:
+        """See `Work.compare`."""
+        name, now = experiment_name(model.model), self._node.clock.now()
+        wanted = Experiment(
+            name=name,
+            treatment=Serves(generation=model.generation or ""),
+            share=self._node.settings.rollout.experiment_share,
+            salt=f"{name}.{secrets.token_hex(_SALT_BYTES)}",
+            started_at=now,
+        )
+
+        def step(state: ServingState) -> ServingState:
+            if state.experiment is not None and state.experiment.name == name:
+                return state
+            return state.experiment_started(wanted, now, f"experiment {name}")
+
+        state = self._record.change(step)
+        started = running_of(state)
+        assert started is not None  # noqa: S101 - the step has just made sure of it
+        assert state.experiment is not None  # noqa: S101 - the same
+        self._append(started, f"experiment-started-{started.salt}", EXPERIMENTS)
+        return state.experiment
+
+    def stop(self, experiment: Experiment, finding: Finding) -> None:
+        """See `Work.stop`."""
+        now = self._node.clock.now()
+
+        def step(state: ServingState) -> ServingState:
+            running = state.experiment is not None and state.experiment.salt == experiment.salt
+            return state.experiment_stopped(now, finding.says) if running else state
+
+        self._record.change(step)
+        stopped = ExperimentStopped(
+            name=experiment.name, finding=finding.finding, says=finding.says, stopped_at=now
+        )
+        self._append(stopped, f"experiment-stopped-{experiment.salt}", EXPERIMENTS)
+
+    def measure(self) -> Figures:
+        """See `Work.measure`."""
+        now = self._node.clock.now()
+        span = max(timedelta(seconds=self._node.settings.rollout.watch_s), LEAST_BEFORE)
+        served = self._node.serving.pairs.now().model_digest
+        made = clicks(self._stats, served, now - span, now)
+        return with_clicks(counted(self._node.metrics), made)
+
+    def switch(self, generation: str) -> None:
+        """See `Work.switch`."""
+        now, to = self._node.clock.now(), Serves(generation=generation)
+        self._record.change(lambda state: state.switched(to, now, "rolled out by itself"))
+        self._tell_step()
+
+    def roll_back(self, generation: str, reason: str) -> None:
+        """See `Work.roll_back`."""
+        now = self._node.clock.now()
+
+        def step(state: ServingState) -> ServingState:
+            serves = state.serves.generation == generation
+            return state.rolled_back(now, reason) if serves else state
+
+        self._record.change(step)
+        self._tell_step()
+
+    def tell(self, noted: RolloutNoted) -> None:
+        """See `Work.tell`."""
+        self._append(noted, f"rollout-{noted.name}-{noted.digest[:16]}-{noted.step}", SOURCE)
+
+    def _tell_step(self) -> None:
+        timeout_s = self._node.settings.kafka.delivery_timeout_s
+        tell(self._record, self._node.producer, timeout_s=timeout_s)
+
+    def _append(self, data: EventData, event_id: str, source: str) -> None:
+        event = Event[EventData].of(
+            data, event_id=event_id, source=source, time=self._node.clock.now()
+        )
+        record = ProducerRecord(MODELS.name, data.subject, event.encode())
+        self._node.producer.append(record).result(self._node.settings.kafka.delivery_timeout_s)

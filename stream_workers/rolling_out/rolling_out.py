@@ -1,0 +1,266 @@
+"""Brings one released model after the other into service, step by step, alone among all who would.
+
+What is next follows from what is stored (`plan`), never from what this process remembers: killed
+anywhere, it or another goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from sightline.engine.errors import Conflict, PermanentError, SettingsInvalid
+from sightline.engine.object_store.lease import Lease
+from sightline.engine.ports import Clock
+from sightline.engine.serving.record import Experiment, ServingState
+from sightline.engine.settings import RolloutSettings
+from sightline.schemas.models import RolloutNoted
+from sightline.stream_workers.rolling_out.figures import Figures
+from sightline.stream_workers.rolling_out.plan import Next, Observed, Step, next_step
+from sightline.stream_workers.rolling_out.state import (
+    Finding,
+    RolloutOutcome,
+    RolloutRecord,
+    RolloutState,
+    RolloutUnderWay,
+    StoredRollout,
+)
+
+_log = logging.getLogger(__name__)
+_MAX_SAYS = 512
+
+
+class Seen(Protocol):
+    """What is to be looked at. All may raise `PartUnavailable`."""
+
+    def serving(self) -> ServingState | None:
+        """The record of what serves; None: nothing ever did."""
+
+    def newest(self) -> str | None:
+        """The newest release, `NAME@DIGEST`; None: there is none."""
+
+    def differs(self, generation: str) -> str:
+        """Why a generation may not serve, if it was compared and differs; else empty."""
+
+    def finding(self, experiment: Experiment) -> Finding | None:
+        """What the experiment that runs has come to; None: it is too early to ask again."""
+
+    def fallen(self, model: RolloutUnderWay, serving: ServingState) -> str:
+        """Why the model that serves must go; empty: nothing speaks against it."""
+
+
+class Work(Protocol):
+    """What is done for a model; each may be repeated. All may raise `PartUnavailable`."""
+
+    def index(self, model: str) -> str:
+        """Let a generation of it be filled, unless there is one; its name."""
+
+    def compare(self, model: RolloutUnderWay) -> Experiment:
+        """Start its experiment, unless it runs; tell the log."""
+
+    def stop(self, experiment: Experiment, finding: Finding) -> None:
+        """End its experiment, unless it has ended; tell the log."""
+
+    def measure(self) -> Figures:
+        """Measure what serves now, to hold the model against it."""
+
+    def switch(self, generation: str) -> None:
+        """Let its generation serve; tell the log."""
+
+    def roll_back(self, generation: str, reason: str) -> None:
+        """Let serve what served before, unless the generation has left; tell the log."""
+
+    def tell(self, noted: RolloutNoted) -> None:
+        """Tell the log; a repeat is the same event."""
+
+
+class RollingOut:
+    """The roll-outs of one deployment, in one process.
+
+    Args:
+        record: how far they are.
+        seen: what is looked at.
+        work: does the steps.
+        lease: one at a time.
+        settings: when a model comes, and when it goes.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        record: RolloutRecord,
+        seen: Seen,
+        work: Work,
+        *,
+        lease: Lease,
+        settings: RolloutSettings,
+        clock: Clock,
+    ) -> None:
+        self._record = record
+        self._seen = seen
+        self._work = work
+        self._lease = lease
+        self._settings = settings
+        self._clock = clock
+
+    def look(self, stop: threading.Event) -> bool:
+        """Do what is due, unless another process does; whether anything was.
+
+        Raises:
+            Conflict: another process, or a person, was faster; the next look sees what they did.
+            PartUnavailable: a part did not answer; the next look goes on.
+            Unreadable: a record is damaged.
+        """
+        if self._next()[1].step is Step.WAIT or not self._lease.take():
+            return False
+        with self._lease.kept():
+            while not stop.is_set():
+                stored, following = self._next()
+                if following.step is Step.WAIT:
+                    break
+                self._try(stored, following)
+        return True
+
+    def _next(self) -> tuple[StoredRollout, Next]:
+        stored = self._record.read()
+        seen = self._observed(stored.state)
+        return stored, Next(Step.WAIT) if seen is None else next_step(seen, self._settings)
+
+    def _observed(self, state: RolloutState) -> Observed | None:
+        serving = self._seen.serving()
+        if serving is None:
+            return None
+        now, model = self._clock.now(), state.under_way
+        if model is None:
+            newest, done_with = self._seen.newest(), state.done_with
+            return Observed(now=now, serving=serving, newest=newest, done_with=done_with)
+        return Observed(
+            now=now,
+            serving=serving,
+            under_way=model,
+            differs=self._differs(model),
+            finding=self._finding(model, serving),
+            fallen=self._fallen(model, serving),
+        )
+
+    def _differs(self, model: RolloutUnderWay) -> str:
+        asked = model.generation is not None and not model.proven
+        return self._seen.differs(model.generation or "") if asked else ""
+
+    def _finding(self, model: RolloutUnderWay, serving: ServingState) -> Finding | None:
+        if model.experiment is None or model.experiment != serving.experiment:
+            return None
+        return self._seen.finding(model.experiment)
+
+    def _fallen(self, model: RolloutUnderWay, serving: ServingState) -> str:
+        watched = model.switched_at is not None and not model.fallen
+        if not watched or serving.serves.generation != model.generation:
+            return ""
+        return self._seen.fallen(model, serving)
+
+    def _try(self, stored: StoredRollout, following: Next) -> None:
+        """Do a step; a model that can never serve ends, and says why."""
+        try:
+            self._do(stored, following)
+        except Conflict:
+            raise
+        except (PermanentError, SettingsInvalid) as error:
+            if stored.state.under_way is None:
+                raise
+            self._end(stored, stored.state.under_way.model, RolloutOutcome.FAILED, str(error))
+
+    def _do(self, stored: StoredRollout, following: Next) -> None:
+        model = stored.state.under_way
+        _log.info("roll-out: %s", following.step)
+        if model is None:
+            self._begin_or_pass_over(stored, following)
+            return
+        if following.step is Step.END:
+            assert following.outcome is not None  # noqa: S101 - the plan says so
+            self._end(stored, model.model, following.outcome, following.says)
+            return
+        doing: dict[Step, Callable[[StoredRollout, RolloutUnderWay], None]] = {
+            Step.INDEX: self._index,
+            Step.PROVEN: self._proven,
+            Step.COMPARE: self._compare,
+            Step.CONCLUDE: self._conclude,
+            Step.STOP: self._stop,
+            Step.MEASURE: self._measure,
+            Step.SWITCH: self._switch,
+            Step.NOTE_SWITCH: self._note_switch,
+            Step.CONDEMN: self._condemn,
+            Step.ROLL_BACK: self._roll_back,
+        }
+        doing[following.step](stored, model)
+
+    def _begin_or_pass_over(self, stored: StoredRollout, following: Next) -> None:
+        newest = self._seen.newest()
+        if newest is None:
+            return
+        if following.outcome is not None:
+            self._end(stored, newest, following.outcome, following.says)
+            return
+        self._tell(newest, "begun", "it is the newest release, and serves not yet")
+        self._record.replace(stored, stored.state.begun(newest, self._clock.now()))
+
+    def _index(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
+        self._keep(stored, model, generation=self._work.index(model.model))
+
+    def _proven(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
+        self._tell(model.model, "proven", f"generation {model.generation} may serve")
+        self._keep(stored, model, proven=True)
+
+    def _compare(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
+        self._keep(stored, model, experiment=self._work.compare(model))
+
+    def _conclude(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
+        assert model.experiment is not None  # noqa: S101 - the plan says so
+        finding = self._seen.finding(model.experiment)
+        if finding is not None:
+            self._keep(stored, model, finding=finding)
+
+    def _stop(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
+        assert model.experiment is not None  # noqa: S101 - the plan says so
+        assert model.finding is not None  # noqa: S101 - the plan says so
+        self._work.stop(model.experiment, model.finding)
+        self._keep(stored, model, stopped=True)
+
+    def _measure(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
+        self._keep(stored, model, before=self._work.measure())
+
+    def _switch(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
+        del stored  # what serves says that it is done
+        self._work.switch(model.generation or "")
+
+    def _note_switch(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
+        self._keep(stored, model, switched_at=self._clock.now())
+
+    def _condemn(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
+        serving = self._seen.serving()
+        reason = "" if serving is None else self._seen.fallen(model, serving)
+        if reason:
+            self._keep(stored, model, fallen=reason[:_MAX_SAYS])
+
+    def _roll_back(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
+        del stored  # what serves says that it is done
+        self._work.roll_back(model.generation or "", model.fallen)
+
+    def _keep(self, stored: StoredRollout, model: RolloutUnderWay, **changes: object) -> None:
+        changed = model.model_copy(update=changes)
+        self._record.replace(stored, stored.state.model_copy(update={"under_way": changed}))
+
+    def _end(self, stored: StoredRollout, model: str, outcome: RolloutOutcome, says: str) -> None:
+        self._tell(model, outcome.value, says)
+        self._record.replace(stored, stored.state.ended(model, outcome, says, self._clock.now()))
+        level = logging.INFO if outcome is RolloutOutcome.SERVES else logging.WARNING
+        _log.log(level, "roll-out of %s: %s: %s", model, outcome, says)
+
+    def _tell(self, model: str, what: str, says: str) -> None:
+        name, _, digest = model.partition("@")
+        now = self._clock.now()
+        noted = RolloutNoted(
+            name=name, digest=digest, step=what, says=says[:_MAX_SAYS], noted_at=now
+        )
+        self._work.tell(noted)

@@ -1,0 +1,178 @@
+"""How far the roll-out of a model is, and what became of those before: one object for all.
+
+Every change is a compare-and-set on what was read, so that of two processes that believe it is
+their turn one is told that it is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sightline.engine.errors import ObjectMissing, Unreadable
+from sightline.engine.ports import ObjectStore
+from sightline.engine.serving.record import Experiment, GenerationName, Reference
+from sightline.schemas.fields import Time
+from sightline.stream_workers.rolling_out.figures import Figures
+
+PREFIX = "serving/"
+STAGES = ("indexed", "compared", "coming", "watched", "going")
+"""How far a model may be, in order."""
+KEPT_PAST = 200
+"""So many roll-outs that ended are remembered; their models are not begun again."""
+_MAX_BYTES = 1_048_576
+
+
+class RolloutOutcome(StrEnum):
+    """Names what became of a released model in the end."""
+
+    SERVES = "serves"
+    """It serves, and was watched for as long as it is to be."""
+    REFUSED = "refused"
+    """Its generation differs from the one that serves."""
+    WORSE = "worse"
+    """Its experiment says so, or cannot be believed."""
+    ROLLED_BACK = "rolled_back"
+    """It served, and errors, freshness or clicks were worse than before."""
+    LEFT = "left"
+    """Somebody decided otherwise: dropped or left its generation, or stopped its experiment."""
+    FAILED = "failed"
+    """A step of it can never be done."""
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Finding(_Value):
+    """An experiment's finding, and its words for a person."""
+
+    finding: str
+    """`better`, `worse`, `equal`, `too_little`, `void` or `incomplete`."""
+    says: str
+
+
+class RolloutUnderWay(_Value):
+    """One model on its way into service; what is filled says how far it is."""
+
+    model: Reference
+    began_at: Time
+    generation: GenerationName | None = None
+    """Its index, as soon as that was asked for."""
+    proven: bool = False
+    """Whether others were told that the index lacks nothing."""
+    experiment: Experiment | None = None
+    """The experiment as it was started; None: it was not."""
+    finding: Finding | None = None
+    """What its experiment came to; None: it runs, or there was none."""
+    stopped: bool = False
+    """Whether the experiment was ended after that."""
+    before: Figures | None = None
+    """The figures of what served, just before the switch."""
+    switched_at: Time | None = None
+    fallen: str = ""
+    """Why it must go again; empty: it need not."""
+
+    @property
+    def stage(self) -> str:
+        """What happens to it now: one of `STAGES`."""
+        if not self.proven:
+            return "indexed"
+        if self.experiment is not None and not self.stopped:
+            return "compared"
+        if self.switched_at is None:
+            return "coming"
+        return "going" if self.fallen else "watched"
+
+
+class RolloutEnded(_Value):
+    """A model, and what became of it."""
+
+    model: Reference
+    outcome: RolloutOutcome
+    says: str
+    ended_at: Time
+
+
+class RolloutState(_Value):
+    """The model that is on its way, and those before it, newest first."""
+
+    format: Literal[1] = 1
+    under_way: RolloutUnderWay | None = None
+    past: tuple[RolloutEnded, ...] = ()
+
+    @property
+    def done_with(self) -> frozenset[str]:
+        """Names the models that are not begun again."""
+        return frozenset(ended.model for ended in self.past)
+
+    def begun(self, model: str, now: datetime) -> RolloutState:
+        """A model is on its way from now on."""
+        return RolloutState(under_way=RolloutUnderWay(model=model, began_at=now), past=self.past)
+
+    def ended(self, model: str, outcome: RolloutOutcome, says: str, now: datetime) -> RolloutState:
+        """None is on its way any more, and this model is not begun again."""
+        last = RolloutEnded(model=model, outcome=outcome, says=says, ended_at=now)
+        return RolloutState(past=(last, *self.past)[:KEPT_PAST])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRollout:
+    """A state, and the etag that its successor must name; None: nothing is stored yet."""
+
+    state: RolloutState
+    etag: str | None
+
+
+class RolloutRecord:
+    """The roll-outs of one deployment's index in the bucket.
+
+    Args:
+        store: where it lies.
+        bucket: our own.
+        index: `index.collection_prefix`: two indexes that share a bucket have one each.
+    """
+
+    def __init__(self, store: ObjectStore, bucket: str, index: str) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._key = f"{PREFIX}{index}/rollout.json"
+
+    def read(self) -> StoredRollout:
+        """The state as it is now.
+
+        Raises:
+            Unreadable: it is damaged, or of a later release of Sightline.
+            PartUnavailable: the store did not answer.
+        """
+        try:
+            etag = self._store.stat(self._bucket, self._key).etag
+            data = self._store.get(self._bucket, self._key, max_bytes=_MAX_BYTES)
+        except ObjectMissing:
+            return StoredRollout(RolloutState(), None)
+        try:
+            return StoredRollout(RolloutState.model_validate_json(data), etag)
+        except ValidationError as error:
+            raise Unreadable(
+                f"{self._key} cannot be read: it is damaged, or of a later release of Sightline; "
+                "removed, the newest release is rolled out anew unless it serves"
+            ) from error
+
+    def replace(self, stored: StoredRollout, state: RolloutState) -> None:
+        """Put another state in place of the one that was read.
+
+        Raises:
+            Conflict: somebody else did meanwhile.
+            PartUnavailable: the store did not answer; it may have been replaced.
+        """
+        data = state.model_dump_json(indent=1).encode()
+        self._store.put_if(self._bucket, self._key, data, expected_etag=stored.etag)
+
+
+def lease_key(index: str) -> str:
+    """Names the object by which one process at a time rolls out."""
+    return f"{PREFIX}{index}/rollout-lease.json"

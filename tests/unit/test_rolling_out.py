@@ -1,0 +1,567 @@
+"""A released model comes into service by itself: what is decided, and that no kill changes it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sightline.engine.clock import ManualClock
+from sightline.engine.errors import Conflict, NotFound, Part, PartUnavailable, Unreadable
+from sightline.engine.object_store.lease import Lease
+from sightline.engine.object_store.memory import MemoryObjectStore
+from sightline.engine.serving.record import (
+    Experiment,
+    GenerationStage,
+    KnownGeneration,
+    Serves,
+    ServingRecord,
+    ServingState,
+)
+from sightline.engine.settings import RolloutSettings
+from sightline.schemas.models import RolloutNoted
+from sightline.stream_workers.rolling_out.figures import Figures, fallen
+from sightline.stream_workers.rolling_out.plan import (
+    Observed,
+    Step,
+    experiment_name,
+    next_step,
+)
+from sightline.stream_workers.rolling_out.rolling_out import RollingOut
+from sightline.stream_workers.rolling_out.state import (
+    Finding,
+    RolloutEnded,
+    RolloutOutcome,
+    RolloutRecord,
+    RolloutState,
+    RolloutUnderWay,
+    lease_key,
+)
+from tests.label_rows import NOON
+
+BUCKET, INDEX = "sightline", "photos"
+OLD, NEW = f"clicks@{'b' * 64}", f"clicks@{'a' * 64}"
+G1, G2 = Serves(generation="g-1"), Serves(generation="g-2")
+PLAIN = RolloutSettings(automatic=True, watch_s=600)
+TRIED = PLAIN.model_copy(update={"experiment_share": 0.5, "experiment_max_days": 2.0})
+BETTER = Finding(finding="better", says="ctr +6.1%")
+LATER = NOON + timedelta(seconds=600)
+
+
+def known(name: str, model: str, stage: GenerationStage) -> KnownGeneration:
+    """A generation of the record."""
+    digest = f"sha256:{name}"
+    return KnownGeneration(
+        name=name, model=model, model_digest=digest, group=name, stage=stage, made_at=NOON
+    )
+
+
+FIRST = ServingState.first(known("g-1", OLD, GenerationStage.READY), NOON)
+FILLING = FIRST.with_generation(known("g-2", NEW, GenerationStage.FILLING), NOON, "made")
+READY = FILLING.made_ready("g-2", NOON, "proven")
+SWITCHED = READY.switched(G2, NOON, "better")
+BACK = SWITCHED.rolled_back(NOON, "worse")
+
+
+def trial(name: str = experiment_name(NEW)) -> Experiment:
+    """Half of the actors get the second generation."""
+    return Experiment(name=name, treatment=G2, share=0.5, salt="s", started_at=NOON)
+
+
+OURS = READY.experiment_started(trial(), NOON, "a trial")
+OTHERS = READY.experiment_started(trial("by-hand"), NOON, "a trial")
+
+
+def on_its_way(**changes: Any) -> RolloutUnderWay:
+    """The new model, proven."""
+    facts = {"model": NEW, "began_at": NOON, "generation": "g-2", "proven": True}
+    return RolloutUnderWay.model_validate(facts | changes)
+
+
+def seen(state: ServingState, model: RolloutUnderWay | None = None, **changes: Any) -> Observed:
+    """What is known at noon, the new model being the newest release."""
+    observed = Observed(now=NOON, serving=state, newest=NEW, under_way=model)
+    return replace(observed, **changes)
+
+
+BEGINNINGS = [
+    (seen(FIRST), Step.BEGIN),
+    (seen(FIRST, newest=None), Step.WAIT),
+    (seen(FIRST, newest=OLD), Step.WAIT),
+    (seen(FIRST, done_with=frozenset({NEW})), Step.WAIT),
+    (seen(READY), Step.BEGIN),
+    (seen(SWITCHED), Step.WAIT),
+    (seen(BACK), Step.END),
+    (seen(BACK.dropped("g-2", NOON, timedelta(0))), Step.BEGIN),
+    (seen(SWITCHED.switched(G1, NOON, "by hand")), Step.END),
+]
+
+
+@pytest.mark.parametrize(("observed", "step"), BEGINNINGS)
+def test_it_begins_with_the_newest_release(observed: Observed, step: Step) -> None:
+    """Unless that serves, had its turn, or was left: what was taken back does not come again."""
+    assert next_step(observed, PLAIN).step is step
+
+
+WAYS: list[tuple[Observed, RolloutSettings, Step]] = [
+    (seen(FIRST, on_its_way(generation=None)), PLAIN, Step.INDEX),
+    (seen(FILLING, on_its_way(proven=False)), PLAIN, Step.WAIT),
+    (seen(READY, on_its_way(proven=False)), PLAIN, Step.PROVEN),
+    (seen(READY, on_its_way()), PLAIN, Step.MEASURE),
+    (seen(READY, on_its_way(before=Figures())), PLAIN, Step.SWITCH),
+    (seen(OTHERS, on_its_way(before=Figures())), PLAIN, Step.WAIT),
+    (seen(OTHERS, on_its_way()), TRIED, Step.WAIT),
+    (seen(READY, on_its_way()), TRIED, Step.COMPARE),
+    (seen(OURS, on_its_way()), TRIED, Step.COMPARE),
+    (seen(OURS, on_its_way()), PLAIN, Step.COMPARE),
+    (seen(OURS, on_its_way(experiment=trial())), TRIED, Step.WAIT),
+    (seen(OURS, on_its_way(experiment=trial()), finding=BETTER), TRIED, Step.CONCLUDE),
+    (seen(OURS, on_its_way(experiment=trial(), finding=BETTER)), TRIED, Step.STOP),
+    (seen(READY, on_its_way(experiment=trial(), finding=BETTER)), TRIED, Step.STOP),
+    (
+        seen(READY, on_its_way(experiment=trial(), finding=BETTER, stopped=True)),
+        TRIED,
+        Step.MEASURE,
+    ),
+    (seen(SWITCHED, on_its_way(before=Figures())), PLAIN, Step.NOTE_SWITCH),
+    (seen(SWITCHED, on_its_way(proven=False)), PLAIN, Step.NOTE_SWITCH),
+    (seen(SWITCHED, on_its_way(switched_at=NOON)), PLAIN, Step.WAIT),
+    (seen(SWITCHED, on_its_way(switched_at=NOON), fallen="errors"), PLAIN, Step.CONDEMN),
+    (seen(SWITCHED, on_its_way(switched_at=NOON, fallen="errors")), PLAIN, Step.ROLL_BACK),
+]
+
+
+@pytest.mark.parametrize(("observed", "settings", "step"), WAYS)
+def test_it_goes_on_where_it_stopped(
+    observed: Observed, settings: RolloutSettings, step: Step
+) -> None:
+    """By what is stored, whichever process it is now."""
+    assert next_step(observed, settings).step is step
+
+
+@pytest.mark.parametrize(
+    ("finding", "days", "step"),
+    [
+        ("too_little", 1.9, Step.WAIT),
+        ("incomplete", 1.9, Step.WAIT),
+        ("too_little", 2.0, Step.CONCLUDE),
+        ("incomplete", 2.0, Step.CONCLUDE),
+        ("equal", 0.1, Step.CONCLUDE),
+        ("worse", 0.1, Step.CONCLUDE),
+        ("void", 0.1, Step.CONCLUDE),
+    ],
+)
+def test_an_experiment_lasts_until_it_decides(finding: str, days: float, step: Step) -> None:
+    """Or until it has lasted as long as it may; without a report nothing is concluded."""
+    now = NOON + timedelta(days=days)
+    told = Finding(finding=finding, says="ctr")
+    running = seen(OURS, on_its_way(experiment=trial()), now=now, finding=told)
+    assert next_step(running, TRIED).step is step
+    assert next_step(replace(running, finding=None), TRIED).step is Step.WAIT
+
+
+def over(finding: str) -> RolloutUnderWay:
+    """Its experiment has ended with this."""
+    told = Finding(finding=finding, says="ctr -9%")
+    return on_its_way(experiment=trial(), finding=told, stopped=True)
+
+
+ENDS = [
+    (seen(FILLING, on_its_way(proven=False), differs="3 images"), RolloutOutcome.REFUSED),
+    (seen(FIRST, on_its_way()), RolloutOutcome.LEFT),
+    (seen(BACK, on_its_way()), RolloutOutcome.LEFT),
+    (seen(READY, on_its_way(experiment=trial())), RolloutOutcome.LEFT),
+    (seen(OTHERS, on_its_way(experiment=trial())), RolloutOutcome.LEFT),
+    (seen(READY, over("worse")), RolloutOutcome.WORSE),
+    (seen(READY, over("void")), RolloutOutcome.WORSE),
+    (seen(SWITCHED, on_its_way(switched_at=NOON), now=LATER), RolloutOutcome.SERVES),
+    (seen(BACK, on_its_way(switched_at=NOON)), RolloutOutcome.LEFT),
+    (seen(BACK, on_its_way(switched_at=NOON, fallen="errors")), RolloutOutcome.ROLLED_BACK),
+    (
+        seen(SWITCHED.switched(G1, NOON, "by hand"), on_its_way(switched_at=NOON, fallen="e")),
+        RolloutOutcome.LEFT,
+    ),
+    (
+        seen(
+            SWITCHED.dropped("g-1", NOON + timedelta(days=1), timedelta(0)),
+            on_its_way(switched_at=NOON, fallen="errors"),
+        ),
+        RolloutOutcome.FAILED,
+    ),
+]
+
+
+@pytest.mark.parametrize(("observed", "outcome"), ENDS)
+def test_it_ends_and_says_why(observed: Observed, outcome: RolloutOutcome) -> None:
+    """A person's decision always wins; what failed is not tried again."""
+    following = next_step(observed, TRIED)
+    assert (following.step, following.outcome) == (Step.END, outcome)
+    assert following.says
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it runs any more."""
+
+
+@dataclass
+class Machine:
+    """What outlives a process: bucket and log; and when the present process dies."""
+
+    settings: RolloutSettings = PLAIN
+    clock: ManualClock = field(default_factory=lambda: ManualClock(NOON))
+    store: MemoryObjectStore = field(default_factory=lambda: MemoryObjectStore(BUCKET))
+    log: list[str] = field(default_factory=list)
+    release: str | None = NEW
+    difference: str = ""
+    report: Finding = BETTER
+    fell: str = ""
+    away: Exception | None = None
+    """What asking for an index ends in."""
+    lives: int | None = None
+    """Effects that the present process still has; None: it is never killed."""
+
+    def __post_init__(self) -> None:
+        """The old model serves."""
+        self.served = ServingRecord(self.store, BUCKET, INDEX)
+        self.served.begin(FIRST)
+
+    def effect(self) -> None:
+        """Something is about to be done that others can see, or the process is killed."""
+        if self.lives is not None:
+            if self.lives <= 0:
+                raise Killed
+            self.lives -= 1
+
+    def look(self) -> bool:
+        """One look by a process of its own."""
+        store: Any = DyingStore(self)
+        lease = Lease(store, BUCKET, lease_key(INDEX), lasts_s=6, clock=self.clock)
+        work = Steps(self, ServingRecord(store, BUCKET, INDEX))
+        process = RollingOut(
+            RolloutRecord(store, BUCKET, INDEX),
+            work,
+            work,
+            lease=lease,
+            settings=self.settings,
+            clock=self.clock,
+        )
+        return process.look(threading.Event())
+
+    def fill(self) -> None:
+        """What others do meanwhile: every generation is filled and proven."""
+
+        def step(state: ServingState) -> ServingState:
+            for one in state.generations:
+                state = state.made_ready(one.name, NOON, "equal")
+            return state
+
+        self.served.change(step)
+
+    def lives_on(self, seconds: float = 0.0) -> None:
+        """Look, and do what others do, until nothing more happens."""
+        self.clock.advance(seconds)
+        self.fill()
+        while self.look():
+            self.fill()
+
+    @property
+    def serving(self) -> ServingState:
+        """What serves now."""
+        return self.served.read().state
+
+    @property
+    def state(self) -> RolloutState:
+        """The record as anybody reads it."""
+        return RolloutRecord(self.store, BUCKET, INDEX).read().state
+
+    @property
+    def last(self) -> tuple[RolloutOutcome, str]:
+        """What became of the last model, and why."""
+        (ended,) = self.state.past
+        return ended.outcome, ended.says
+
+
+class DyingStore:
+    """The bucket as a process writes to it that may be killed before any write."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def __getattr__(self, name: str) -> Any:
+        """Reads are the store's own."""
+        return getattr(self._machine.store, name)
+
+    def put_if(self, *arguments: Any, **options: Any) -> Any:
+        """See `ObjectStore.put_if`."""
+        self._machine.effect()
+        return self._machine.store.put_if(*arguments, **options)
+
+
+@dataclass
+class Steps:
+    """What is seen and done, on a record in memory; see `Seen` and `Work`."""
+
+    machine: Machine
+    record: ServingRecord
+
+    def serving(self) -> ServingState | None:
+        """See `Seen.serving`."""
+        return self.record.read().state
+
+    def newest(self) -> str | None:
+        """See `Seen.newest`."""
+        return self.machine.release
+
+    def differs(self, generation: str) -> str:
+        """See `Seen.differs`."""
+        return self.machine.difference if generation else ""
+
+    def finding(self, experiment: Experiment) -> Finding | None:
+        """See `Seen.finding`."""
+        return self.machine.report if experiment.salt else None
+
+    def fallen(self, model: RolloutUnderWay, serving: ServingState) -> str:
+        """See `Seen.fallen`."""
+        assert serving.serves.generation == model.generation
+        return self.machine.fell
+
+    def index(self, model: str) -> str:
+        """See `Work.index`."""
+        if self.machine.away is not None:
+            raise self.machine.away
+        new = known("g-2", model, GenerationStage.FILLING)
+
+        def step(state: ServingState) -> ServingState:
+            names = {one.name for one in state.generations}
+            return state if new.name in names else state.with_generation(new, NOON, "asked")
+
+        self.record.change(step)
+        return new.name
+
+    def compare(self, model: RolloutUnderWay) -> Experiment:
+        """See `Work.compare`."""
+        started = trial(experiment_name(model.model))
+
+        def step(state: ServingState) -> ServingState:
+            running = state.experiment is not None
+            return state if running else state.experiment_started(started, NOON, "a trial")
+
+        self.record.change(step)
+        self._say("compared")
+        return started
+
+    def stop(self, experiment: Experiment, finding: Finding) -> None:
+        """See `Work.stop`."""
+
+        def step(state: ServingState) -> ServingState:
+            running = state.experiment == experiment
+            return state.experiment_stopped(NOON, finding.says) if running else state
+
+        self.record.change(step)
+        self._say(f"stopped {finding.finding}")
+
+    def measure(self) -> Figures:
+        """See `Work.measure`."""
+        return Figures(searches=9)
+
+    def switch(self, generation: str) -> None:
+        """See `Work.switch`."""
+        self.record.change(lambda state: state.switched(Serves(generation=generation), NOON, "on"))
+
+    def roll_back(self, generation: str, reason: str) -> None:
+        """See `Work.roll_back`."""
+        assert generation == self.record.read().state.serves.generation
+        self.record.change(lambda state: state.rolled_back(NOON, reason))
+
+    def tell(self, noted: RolloutNoted) -> None:
+        """See `Work.tell`."""
+        self._say(noted.step)
+
+    def _say(self, what: str) -> None:
+        self.machine.effect()
+        self.machine.log.append(what)
+
+
+def whole_life(machine: Machine) -> None:
+    """From the release to the end of the watch, whatever happens on the way."""
+    for seconds in (0.0, 1.0, 601.0):
+        machine.lives_on(seconds)
+
+
+def test_it_comes_into_service_unasked() -> None:
+    """Indexed, proven, switched to, watched; and the same release never again."""
+    machine = Machine()
+    machine.lives_on()
+    assert machine.serving.serves == G2
+    assert machine.state.under_way is not None
+    assert machine.log == ["begun", "proven"]
+    machine.clock.advance(601)
+    assert machine.look()
+    assert machine.log == ["begun", "proven", "serves"]
+    assert not machine.look()
+    assert machine.last[0] is RolloutOutcome.SERVES
+
+
+def test_it_waits_until_the_generation_is_proven() -> None:
+    """That is the re-index's business; one that differs serves nobody, and is not tried again."""
+    machine = Machine()
+    machine.look()
+    assert machine.serving.generation("g-2").stage is GenerationStage.FILLING
+    assert not machine.look()
+    machine.difference = "3 images are missing"
+    assert machine.look()
+    assert machine.last == (RolloutOutcome.REFUSED, "3 images are missing")
+    assert machine.serving.serves == G1
+    assert not machine.look()
+
+
+@pytest.mark.parametrize(
+    ("finding", "serves"), [("better", G2), ("equal", G2), ("worse", G1), ("void", G1)]
+)
+def test_its_experiment_decides(finding: str, serves: Serves) -> None:
+    """And is over before anything else serves."""
+    machine = Machine(TRIED, report=Finding(finding=finding, says="ctr"))
+    machine.lives_on()
+    assert machine.serving.experiment is None
+    assert machine.serving.serves == serves
+    assert machine.log[:4] == ["begun", "proven", "compared", f"stopped {finding}"]
+
+
+def test_what_falls_goes_back_by_itself() -> None:
+    """Within its watch; later it is a person's business."""
+    machine = Machine()
+    machine.lives_on()
+    machine.fell = "errors: 9 % of 100 searches fail"
+    machine.lives_on()
+    assert machine.serving.serves == G1
+    assert machine.last == (RolloutOutcome.ROLLED_BACK, machine.fell)
+    assert machine.log == ["begun", "proven", "rolled_back"]
+    assert not machine.look()
+
+
+STORIES: list[tuple[RolloutSettings, str, str]] = [
+    (PLAIN, "better", ""),
+    (TRIED, "better", ""),
+    (TRIED, "worse", ""),
+    (TRIED, "better", "errors"),
+]
+
+
+@pytest.mark.parametrize("lives", range(24))
+@pytest.mark.parametrize(("settings", "finding", "fell"), STORIES)
+def test_killed_anywhere_it_ends_the_same(
+    settings: RolloutSettings, finding: str, fell: str, lives: int
+) -> None:
+    """The next process waits for the dead one's lease, then goes on: each step once to others."""
+    told = Finding(finding=finding, says="ctr")
+    undisturbed, machine = (Machine(settings, report=told, fell=fell) for _ in range(2))
+    whole_life(undisturbed)
+    machine.lives = lives
+    try:
+        whole_life(machine)
+    except Killed:
+        machine.lives = None
+        machine.clock.advance(7)
+        whole_life(machine)
+    assert machine.state.under_way is None
+    assert machine.last == undisturbed.last
+    assert machine.serving.serves == undisturbed.serving.serves
+    assert machine.serving.number == undisturbed.serving.number
+    assert list(dict.fromkeys(machine.log)) == undisturbed.log
+
+
+def test_what_is_away_is_waited_for() -> None:
+    """A store or a broker that does not answer ends nothing."""
+    machine = Machine(away=PartUnavailable(Part.STORE, "away"))
+    for _ in range(3):
+        with pytest.raises(PartUnavailable):
+            machine.look()
+    machine.away = None
+    machine.lives_on()
+    assert machine.serving.serves == G2
+
+
+def test_what_can_never_be_indexed_ends_and_says_why() -> None:
+    """Else it would be tried for ever, and nobody would be told."""
+    machine = Machine(away=NotFound("the model's files are gone"))
+    assert machine.look()
+    assert machine.last == (RolloutOutcome.FAILED, "the model's files are gone")
+    assert machine.log == ["begun", "failed"]
+    assert not machine.look()
+
+
+def test_a_conflict_ends_nothing() -> None:
+    """Somebody was faster: the next look sees what they did."""
+    machine = Machine(away=Conflict("being dropped"))
+    with pytest.raises(Conflict):
+        machine.look()
+    assert machine.state.under_way is not None
+
+
+def test_the_next_release_comes_after_it() -> None:
+    """One at a time; the record remembers each."""
+    machine = Machine()
+    machine.lives_on()
+    machine.release = f"clicks@{'c' * 64}"
+    assert not machine.look()
+    machine.clock.advance(601)
+    machine.look()
+    assert [ended.model for ended in machine.state.past] == [NEW]
+    assert machine.state.under_way is not None
+    assert machine.state.under_way.model == machine.release
+
+
+def test_one_at_a_time() -> None:
+    """Whoever finds the lease held looks away."""
+    machine = Machine()
+    other = Lease(machine.store, BUCKET, lease_key(INDEX), lasts_s=6, clock=machine.clock)
+    assert other.take()
+    assert not machine.look()
+    other.give_back()
+    assert machine.look()
+
+
+def test_a_record_of_another_release_is_no_reason_to_begin_anew() -> None:
+    """It says what to do."""
+    store = MemoryObjectStore(BUCKET)
+    store.put_if(BUCKET, f"serving/{INDEX}/rollout.json", b'{"format": 2}', expected_etag=None)
+    with pytest.raises(Unreadable, match="rolled out anew"):
+        RolloutRecord(store, BUCKET, INDEX).read()
+
+
+def test_the_record_keeps_what_it_says() -> None:
+    """All of it, through the store."""
+    record = RolloutRecord(MemoryObjectStore(BUCKET), BUCKET, INDEX)
+    last = RolloutEnded(model=OLD, outcome=RolloutOutcome.LEFT, says="so", ended_at=NOON)
+    way = on_its_way(experiment=trial(), finding=BETTER, before=Figures(searches=3))
+    state = RolloutState(under_way=way, past=(last,))
+    record.replace(record.read(), state)
+    assert record.read().state == state
+
+
+BEFORE = Figures(searches=10_000, failed=10, images=100, delay_s=200, shown=50_000, clicked=2_000)
+FELL: list[tuple[dict[str, Any], str]] = [
+    ({}, ""),
+    ({"searches": 99, "failed": 99}, ""),
+    ({"searches": 100, "failed": 1}, ""),
+    ({"searches": 100, "failed": 2}, "errors"),
+    ({"images": 19, "delay_s": 1_900}, ""),
+    ({"images": 20, "delay_s": 47.9}, ""),
+    ({"images": 20, "delay_s": 48.1}, "freshness"),
+    ({"shown": 50_000, "clicked": 1_600}, ""),
+    ({"shown": 50_000, "clicked": 1_590}, "CTR"),
+    ({"shown": 2_000, "clicked": 60}, ""),
+    ({"shown": 5_000, "clicked": 0}, "CTR"),
+    ({"shown": 50_000, "clicked": 9_000}, ""),
+]
+
+
+@pytest.mark.parametrize(("after", "what"), FELL)
+def test_only_what_is_surely_worse_falls(after: dict[str, Any], what: str) -> None:
+    """Beyond the margin, and by more than few searches, images or clicks differ by chance."""
+    said = fallen(BEFORE, Figures(**after), 0.2)
+    assert said.partition(":")[0] == what
+    assert fallen(Figures(), Figures(shown=50_000, images=99, delay_s=1e4), 0.2) == ""
