@@ -159,6 +159,7 @@ class GenerationWorkers:
             self._follow(found.state)
             self._etag = found.etag
         except SightlineError as error:
+            self._look_again = True
             _log.warning("cannot follow which generations there are: %s", error)
 
     def _follow(self, state: ServingState) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from sightline.engine.clock import ManualClock
-from sightline.engine.errors import IndexOwned, Part
+from sightline.engine.errors import IndexOwned, Part, PartUnavailable
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.serving.record import Serves
@@ -91,6 +91,29 @@ def test_a_dropped_generation_is_removed_and_fed_no_longer() -> None:
         upload(place, "a")
         eventually(lambda: place.listed("g1") == 1)
     assert place.indexes.names() == ["g1"], "held by the pair that serves"
+
+
+def test_a_removal_that_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the record has not changed since: searches held the index at the look before."""
+    place = Deployment()
+    place.make_second()
+    place.indexes.take("g2")
+    place.record.change(lambda s: s.dropped("g2", place.clock.now(), timedelta()))
+    workers = GenerationWorkers(place.node())
+    workers._look()
+    place.indexes.give("g2")
+    with monkeypatch.context() as away:
+        away.setattr(place.generations, "remove", refuse)
+        workers._look()
+    assert place.record.read().state.dropping == ("g2",)
+    workers._look()
+    assert place.record.read().state.dropping == ()
+    assert place.generations.names() == ["g1"]
+
+
+def refuse(name: str) -> None:
+    """See `Generations.remove`; the index is away."""
+    raise PartUnavailable(Part.INDEX, f"{name}: away")
 
 
 def test_one_that_cannot_be_opened_keeps_no_other_from_being_fed(
