@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from sightline.engine.errors import Conflict, PartUnavailable
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.object_store.memory import MemoryObjectStore
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.serving.record import Serves, ServingRecord, ServingState
 from sightline.engine.serving.telling import event_of, tell
 from sightline.engine.settings import RolloutSettings, Settings
@@ -80,6 +82,24 @@ def test_what_the_log_does_not_take_stays_untold() -> None:
     first, again = event_of(state), event_of(rollout.state())
     assert first is not None
     assert first == again
+
+
+def test_a_log_that_never_answers_is_a_part_that_is_away() -> None:
+    """Not a time-out of some library: whoever follows the record would end by it."""
+    rollout, producer = place(of_models(None, CLICKS)), SilentProducer(MemoryBroker(partitions=1))
+    rollout.switch(G2, "better")
+    with pytest.raises(PartUnavailable, match="not acknowledged"):
+        tell(rollout.record, producer, timeout_s=0)
+    assert rollout.state().untold
+
+
+class SilentProducer(MemoryEventProducer):
+    """Takes everything, and hears from no broker."""
+
+    def append(self, record: ProducerRecord) -> Future[Message]:
+        """See `EventProducer.append`."""
+        del record
+        return Future()
 
 
 @pytest.mark.parametrize(
