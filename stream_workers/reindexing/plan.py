@@ -28,12 +28,13 @@ def next_step(seen: ObservedFilling) -> FillingStep:
     progress = seen.progress
     if not seen.filling or progress is None or progress.refused:
         return FillingStep.WAIT
-    if progress.parity is not None:
-        return FillingStep.READY
     if progress.by == "features" and progress.seeded_at is None:
         return FillingStep.SEED
     if not seen.replayed:
         return FillingStep.REPLAY
     if not seen.caught_up:
         return FillingStep.CATCH_UP
+    # Only here: since it was proven, an embedded broker may have ended, and forgotten what came.
+    if progress.parity is not None:
+        return FillingStep.READY
     return FillingStep.PROVE if seen.optimised else FillingStep.OPTIMISE

@@ -62,6 +62,7 @@ def asked(by: str = "features", **said: object) -> ReindexProgress:
 
 
 SEEDED = asked(seeded_at=NOON)
+PROVEN = asked(seeded_at=NOON, parity=parity())
 BY_BYTES = asked("bytes")
 
 
@@ -90,7 +91,12 @@ BY_BYTES = asked("bytes")
             ),
             FillingStep.PROVE,
         ),
-        (ObservedFilling(filling=True, progress=asked(parity=parity())), FillingStep.READY),
+        (ObservedFilling(filling=True, progress=PROVEN), FillingStep.REPLAY),
+        (ObservedFilling(filling=True, progress=PROVEN, replayed=True), FillingStep.CATCH_UP),
+        (
+            ObservedFilling(filling=True, progress=PROVEN, replayed=True, caught_up=True),
+            FillingStep.READY,
+        ),
         (
             ObservedFilling(filling=True, progress=asked(parity=parity(passed=False))),
             FillingStep.WAIT,
