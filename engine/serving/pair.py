@@ -10,6 +10,7 @@ import numpy as np
 
 from sightline.engine.ports import Embedder, VectorIndex
 from sightline.engine.records import GenerationSpec
+from sightline.engine.vector_index.visible import VisibleIndex
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +40,9 @@ class ServingPair:
     """The arm of an experiment."""
     beside: ServingPair | None = None
     """Another one whose ranking fills the page in turn with this one's; None: this one alone."""
+    also_hidden_by: VectorIndex | None = None
+    """The control's index, for a treatment that has another one; what it hides is not shown here
+    either, though this one's worker may be behind. None: what the pair's own index hides is all."""
     number: int = 1
     """The number of the state that it was opened for."""
 
@@ -46,6 +50,11 @@ class ServingPair:
     def all(self) -> tuple[ServingPair, ...]:
         """This one, and the one beside it if there is any."""
         return (self,) if self.beside is None else (self, self.beside)
+
+    @property
+    def visible(self) -> VisibleIndex:
+        """The index, as API handlers may read it."""
+        return VisibleIndex(self.index, also_hidden_by=self.also_hidden_by)
 
     @property
     def model_digest(self) -> str:

@@ -165,15 +165,20 @@ class ServingPairs:
 
 
 def _arms_of(experiment: Experiment, held: tuple[_Held, ...]) -> dict[Arm, _Answering]:
-    """What answers in each arm of an experiment: control, treatment, or both on one page."""
+    """What answers in each arm of an experiment: control, treatment, or both on one page.
+
+    A status is read from the control's index. So no arm shows what that hides (docs/adr/0024).
+    """
     control, treatment = (each.opened.pair for each in held)
 
     def named(arm: Arm, pair: ServingPair) -> ServingPair:
         return replace(pair, variant=variant_of(experiment.name, arm))
 
+    if treatment.index is not control.index:
+        treatment = replace(treatment, also_hidden_by=control.index)
     both = replace(control, beside=treatment)
     return {
         Arm.CONTROL: _Answering(named(Arm.CONTROL, control), held[:1]),
-        Arm.TREATMENT: _Answering(named(Arm.TREATMENT, treatment), held[1:]),
+        Arm.TREATMENT: _Answering(named(Arm.TREATMENT, treatment), held),
         Arm.INTERLEAVED: _Answering(named(Arm.INTERLEAVED, both), held),
     }

@@ -66,10 +66,16 @@ owner's, since what is asked by goes into the log that models learn from."""
 
 
 class VisibleIndex:
-    """An index seen with a caller's eyes."""
+    """An index seen with a caller's eyes.
 
-    def __init__(self, index: VectorIndex) -> None:
+    Args:
+        index: is asked.
+        also_hidden_by: another one of the same images; what it hides, or lacks, is not seen either.
+    """
+
+    def __init__(self, index: VectorIndex, *, also_hidden_by: VectorIndex | None = None) -> None:
         self._index = index
+        self._also = also_hidden_by
 
     @property
     def spec(self) -> GenerationSpec:
@@ -78,11 +84,15 @@ class VisibleIndex:
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """The nearest listed images, the same for every caller. See `VectorIndex.search`."""
-        return self._index.search(request)
+        hits = self._index.search(request)
+        hidden = self._also_hidden([hit.image.image_id for hit in hits], ANYBODY)
+        return [hit for hit in hits if hit.image.image_id not in hidden]
 
     def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
         """The first of a cluster that are listed. See `VectorIndex.earliest`."""
-        return self._index.earliest(cluster, tags, limit)
+        images = self._index.earliest(cluster, tags, limit)
+        hidden = self._also_hidden([image.image_id for image in images], ANYBODY)
+        return [image for image in images if image.image_id not in hidden]
 
     def get(self, image_id: str, caller: Caller) -> IndexedImage:
         """The image with its vector, if the caller may see it.
@@ -106,4 +116,12 @@ class VisibleIndex:
         if caller.sees_nothing:
             return {}
         # With vectors: whether an image is listed depends on its having one.
-        return self._index.get(image_ids, vectors=True, sight=caller.sight)
+        found = self._index.get(image_ids, vectors=True, sight=caller.sight)
+        hidden = self._also_hidden(found.keys(), caller)
+        return {image_id: image for image_id, image in found.items() if image_id not in hidden}
+
+    def _also_hidden(self, image_ids: Collection[str], caller: Caller) -> Collection[str]:
+        """Those of the images that the other index does not show; without one: none."""
+        if self._also is None or not image_ids:
+            return ()
+        return set(image_ids) - self._also.get(image_ids, vectors=True, sight=caller.sight).keys()

@@ -14,7 +14,7 @@ from sightline.engine.errors import NotFound
 from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.serving.variants import Arm
 from sightline.engine.settings import Scope
-from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
+from sightline.engine.vector_index.visible import ANYBODY
 from sightline.search_api.http.admission import CallerOf
 from sightline.search_api.http.bodies import json_body
 from sightline.search_api.http.documents import RankingsAnswer
@@ -58,11 +58,11 @@ class SideBySide:
 
     def _rank(self, fields: ImageSearch) -> dict[str, Any]:
         with self._pairs.both() as (experiment, pair):
-            image = VisibleIndex(pair.index).get(fields.image_id, ANYBODY)
+            image = pair.visible.get(fields.image_id, ANYBODY)
             found = [image]
             if pair.beside is not None:
                 with suppress(NotFound):  # it is not there yet: the other has nothing to ask by
-                    found.append(VisibleIndex(pair.beside.index).get(fields.image_id, ANYBODY))
+                    found.append(pair.beside.visible.get(fields.image_id, ANYBODY))
             rankings = rankings_of(
                 fields,
                 pair,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from sightline.engine.records import Hit, SearchRequest
-from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
+from sightline.engine.vector_index.visible import ANYBODY
 from sightline.search_api.http.request_fields import NearDuplicates, SearchFields
 
 if TYPE_CHECKING:
@@ -59,11 +59,6 @@ class Question:
         )
         return cls(pair, vector, request)
 
-    @property
-    def visible(self) -> VisibleIndex:
-        """The pair's index, as API handlers may read it."""
-        return VisibleIndex(self.pair.index)
-
     def nearest(self, limit: int, passed: LookedAt) -> list[Hit]:
         """The nearest that anybody may see beyond what was passed, best first, in stable order.
 
@@ -77,13 +72,15 @@ class Question:
             exclude_clusters=tuple(sorted(passed.clusters)),
         )
         if self.pair.matrix is None:
-            return self.visible.search(asked)
-        return self._ordered(self.visible.search(replace(asked, limit=limit + FURTHER)))[:limit]
+            return self.pair.visible.search(asked)
+        return self._ordered(self.pair.visible.search(replace(asked, limit=limit + FURTHER)))[
+            :limit
+        ]
 
     def _ordered(self, hits: Sequence[Hit]) -> list[Hit]:
         """The hits by the cosine of the model that answers; of equal ones the order stays."""
         # Again as anybody may see them: what turned private in between is not there any more.
-        held = self.visible.get_many([hit.image.image_id for hit in hits], ANYBODY)
+        held = self.pair.visible.get_many([hit.image.image_id for hit in hits], ANYBODY)
         vectors = {name: image.vector for name, image in held.items() if image.vector is not None}
         left = [hit for hit in hits if hit.image.image_id in vectors]
         rows = [vectors[hit.image.image_id] for hit in left]

@@ -108,7 +108,7 @@ def _ranked(
 
     def first(cluster: str) -> list[IndexedImage]:
         with watch.stage("index"):
-            return asked.visible.earliest(cluster, fields.tags, _FIRST_OF_A_CLUSTER)
+            return asked.pair.visible.earliest(cluster, fields.tags, _FIRST_OF_A_CLUSTER)
 
     with watch.stage("rerank"):
         return page_of(fetch, fields.limit + spare, policies, first)

@@ -186,11 +186,10 @@ class Searching:
 
     def _of_image(self, fields: ImageSearch, search: _Search) -> Response:
         with search.request.watch.stage("anchor"):
-            images = [VisibleIndex(search.pair.index).get(fields.image_id, ANYBODY)]
+            images = [search.pair.visible.get(fields.image_id, ANYBODY)]
             if search.pair.beside is not None:
                 with suppress(NotFound):  # it is hidden there already: the one ranking answers
-                    beside = VisibleIndex(search.pair.beside.index)
-                    images.append(beside.get(fields.image_id, ANYBODY))
+                    images.append(search.pair.beside.visible.get(fields.image_id, ANYBODY))
         vectors = [image.vector for image in images if image.vector is not None]
         hashed_as = images[0].perceptual_hash or NO_HASH
         anchor = Anchor(anchor_id=images[0].image_id, perceptual_hash=hashed_as)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sightline.engine.clock import ManualClock
-from sightline.engine.errors import PartUnavailable
+from sightline.engine.errors import NotFound, PartUnavailable
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.serving.current_index import CurrentIndex, IndexOfPair
@@ -24,7 +24,11 @@ from sightline.engine.serving.record import (
 )
 from sightline.engine.serving.variants import Arm, arm_of
 from sightline.engine.vector_index.memory.index import MemoryGenerations
-from tests.indexed_images import NOON, SPEC
+from sightline.engine.vector_index.visible import ANYBODY
+from sightline.search_api.http.request_fields import ImageSearch, NearDuplicates
+from sightline.search_api.search.rankings import rankings_of
+from sightline.search_api.search.stopwatch import Stopwatch
+from tests.indexed_images import NOON, SPEC, Kind, image, unit_vector
 from tests.unit.test_serving_record import experiment, known, with_ready
 from tests.worker_parts import TinyEmbedder
 
@@ -187,3 +191,31 @@ def test_an_interleaved_search_holds_both_and_knows_which_is_which() -> None:
             assert (after.beside, after.variant) == (None, "default")
     place.pairs.sweep()
     assert place.indexes.names() == ["g-1"]
+
+
+@pytest.mark.parametrize("interleave", [False, True])
+def test_what_the_control_hides_no_arm_shows(*, interleave: bool) -> None:
+    """A status says what the control holds; the treatment's worker may be behind."""
+    place = Place(with_ready())
+    for name in ("g-1", "g-2"):
+        with place.indexes.held(name) as index:
+            index.apply([image("hidden"), image("shown")])
+    started = experiment(share=1.0, interleave=interleave)
+    place.record.change(lambda state: state.experiment_started(started, NOON, "a/b"))
+    place.follower.look()
+    with place.pairs.taken("anna") as pair:
+        CurrentIndex(place.pairs).apply([image("hidden", version=2, kind=Kind.PRIVATE)])
+        asked = [unit_vector(1)] * len(pair.all)
+        found = rankings_of(
+            ImageSearch(image_id="query", near_duplicates=NearDuplicates.KEEP),
+            pair,
+            asked,
+            anchor=None,
+            bits=0,
+            watch=Stopwatch(),
+        )
+        for arm in pair.all:
+            with pytest.raises(NotFound):
+                arm.visible.get("hidden", ANYBODY)
+        page = found.page(24, "search")
+    assert [hit.image.image_id for hit in page.hits] == ["shown"]
