@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.records import Message, ProducerRecord
+from sightline.engine.event_log.acknowledged import acknowledged
+from sightline.engine.records import ProducerRecord
 from sightline.engine.serving.record import ServingRecord, ServingState, ServingStep
 from sightline.schemas.envelope import Event
 from sightline.schemas.models import ModelPromoted, ModelRolledBack
@@ -46,16 +45,8 @@ def tell(record: ServingRecord, producer: EventProducer, *, timeout_s: float) ->
     event = event_of(state)
     if event is not None:
         sent = producer.append(ProducerRecord(MODELS.name, event.data.name, event.encode()))
-        _acknowledged(sent, timeout_s)
+        acknowledged(sent, timeout_s)
     record.change(lambda now: now.told() if now.step == state.step else now)
-
-
-def _acknowledged(sent: Future[Message], timeout_s: float) -> None:
-    """Wait for the log to have it; a client's own time-out may come a moment after this one."""
-    try:
-        sent.result(timeout_s)
-    except TimeoutError as error:
-        raise PartUnavailable(Part.BROKER, f"not acknowledged within {timeout_s:g} s") from error
 
 
 def _model_left(state: ServingState, step: ServingStep) -> str | None:

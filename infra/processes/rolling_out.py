@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.errors import SightlineError
+from sightline.engine.event_log.acknowledged import acknowledged
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.records import ProducerRecord
 from sightline.engine.serving.record import Experiment, Serves, ServingState
@@ -266,4 +267,5 @@ class NodeRollout:
             data, event_id=event_id, source=source, time=self._node.clock.now()
         )
         record = ProducerRecord(MODELS.name, data.subject, event.encode())
-        self._node.producer.append(record).result(self._node.settings.kafka.delivery_timeout_s)
+        timeout_s = self._node.settings.kafka.delivery_timeout_s
+        acknowledged(self._node.producer.append(record), timeout_s)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sightline.engine.clock import ManualClock
+from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
@@ -18,7 +19,7 @@ from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.serving.record import GenerationStage, Serves, ServingRecord, ServingState
-from sightline.engine.settings import RolloutSettings, Settings
+from sightline.engine.settings import KafkaSettings, RolloutSettings, Settings
 from sightline.infra.processes import rolling_out
 from sightline.infra.processes.rolling_out import NodeRollout, RolloutLoop, rollout_loops
 from sightline.infra.reporting.rollout_lines import told
@@ -43,6 +44,7 @@ from sightline.training.models import registry
 from sightline.training.models.registry import NewModel
 from tests.label_rows import NOON
 from tests.unit.test_rolling_out import BACK, OLD, READY, SWITCHED, known, on_its_way
+from tests.unit.test_rollout_commands import SilentProducer
 
 BUCKET = "sightline"
 ROLLOUT = RolloutSettings(automatic=True, experiment_share=0.5, watch_s=600)
@@ -100,6 +102,16 @@ def test_a_node_rolls_out_only_where_it_is_wanted(place: Place) -> None:
     assert list(rollout_loops(place.node, place.stats)) == ["roll-out"]
     place.settings = Settings()
     assert rollout_loops(place.node, place.stats) == {}
+
+
+def test_a_log_that_never_answers_is_a_part_that_is_away(place: Place) -> None:
+    """Not a time-out of some library: the loop, and with it the node, would end by it."""
+    place.settings = Settings(rollout=ROLLOUT, kafka=KafkaSettings(delivery_timeout_s=0.01))
+    node = place.node
+    node.producer = SilentProducer(place.broker)
+    noted = RolloutNoted(name="clicks", digest="a" * 64, step="begun", says="new", noted_at=NOON)
+    with pytest.raises(PartUnavailable, match="not acknowledged"):
+        NodeRollout(node, place.stats).tell(noted)
 
 
 def test_the_newest_release_is_read_alone(place: Place) -> None:
