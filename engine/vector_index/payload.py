@@ -182,16 +182,15 @@ def highest(images: Iterable[IndexedImage]) -> list[IndexedImage]:
 
 def named_vectors(
     image: IndexedImage, spec: GenerationSpec
-) -> list[float] | dict[str, list[float]]:
+) -> NDArray[np.float32] | dict[str, NDArray[np.float32]]:
     """What of an image is stored as vectors; with names where the generation keeps features."""
     if image.vector is None:
         return {}
-    vector: list[float] = image.vector.tolist()
     if spec.features is None:
-        return vector
+        return image.vector
     if image.features is None:
-        return {VECTOR: vector}
-    return {VECTOR: vector, FEATURES: image.features.astype(np.float32).tolist()}
+        return {VECTOR: image.vector}
+    return {VECTOR: image.vector, FEATURES: image.features.astype(np.float32)}
 
 
 def check_vectors(images: Sequence[IndexedImage], spec: GenerationSpec) -> None:

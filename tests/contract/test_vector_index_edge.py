@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,12 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from sightline.engine.errors import DiskFull, IndexOwned, NotFound, Part, PartUnavailable
-from sightline.engine.records import GenerationSpec, IndexedImage, WinnerLocation
+from sightline.engine.records import (
+    GenerationSpec,
+    IndexedDecision,
+    IndexedImage,
+    WinnerLocation,
+)
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.edge import live_shard
 from sightline.engine.vector_index.edge.directory import OwnedDirectory, read_current
@@ -362,6 +368,41 @@ def test_a_full_disk_stops_the_index_with_a_remedy(tmp_path: Path) -> None:
             index.apply([image("i")])
         assert index.count() == 0
         owned._reserve_bytes = 1
+
+
+class _Overtaken(EdgeStore):
+    """A store to whose next write another writer comes first."""
+
+    before: Callable[[], None] | None = None
+
+    def write(self, operation: edge.UpdateOperation, points: Collection[str]) -> None:
+        """Let the other one write, then do it."""
+        before, self.before = self.before, None
+        if before is not None:
+            before()
+        super().write(operation, points)
+
+
+@pytest.mark.parametrize(
+    ("other", "version", "listed"),
+    [(image("i", 1), 2, 1), (image("i", 3), 3, 1), (decision("i"), 2, 0)],
+    ids=["an older image", "a newer image", "a block"],
+)
+def test_an_image_that_another_writer_inserts_first_is_fenced(
+    tmp_path: Path, other: IndexedImage | IndexedDecision, version: int, listed: int
+) -> None:
+    """It was not there when it was looked for, and is there when it is written."""
+    EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS).close()
+    owned = OwnedDirectory(tmp_path / SPEC.name, reserve_bytes=1)
+    store = _Overtaken(owned, owned.live() or tmp_path)
+    with closing(EdgeVectorIndex(store, SPEC, optimise_after=10)) as index:
+        if isinstance(other, IndexedImage):
+            store.before = partial(index.apply, [other])
+        else:
+            store.before = partial(index.moderate, [other])
+        index.apply([image("i", 2)])
+        assert index.get(["i"])["i"].version == version
+        assert index.count(listed_only=True) == listed
 
 
 def test_damaged_files_are_said_to_be_unavailable(tmp_path: Path) -> None:

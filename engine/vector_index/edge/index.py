@@ -42,6 +42,7 @@ from sightline.engine.vector_index.edge.translation import (
     decide,
     decided,
     forget_tombstones,
+    insert,
     insert_undecided,
     is_at,
     listed,
@@ -130,15 +131,31 @@ class EdgeVectorIndex:
         """
         written = write_images(
             images,
-            self._upsert,
+            self._write,
             self._payloads,
             spec=self._spec,
             batch=_BATCH,
         )
         self._optimiser.wrote(written)
 
-    def _upsert(self, batch: Sequence[IndexedImage]) -> None:
-        self._store.write(upsert(batch, self._spec), [point_id(image.image_id) for image in batch])
+    def _write(self, batch: Sequence[IndexedImage]) -> None:
+        """Insert or replace; an insertion that another writer forestalled changes nothing."""
+        known = self._known(batch)
+        for write, images in (
+            (insert, [image for image in batch if image.image_id not in known]),
+            (upsert, [image for image in batch if image.image_id in known]),
+        ):
+            if images:
+                points = [point_id(image.image_id) for image in images]
+                self._store.write(write(images, self._spec), points)
+
+    def _known(self, images: Sequence[IndexedImage]) -> set[str]:
+        """Which of the images have a point, even one that holds a decision only."""
+        points: list[edge.PointId] = [point_id(image.image_id) for image in images]
+        with self._store.reading("get") as shard:
+            records = shard.retrieve(points, with_payload=False, with_vector=False)
+        found = {str(record.id) for record in records}
+        return {image.image_id for image in images if point_id(image.image_id) in found}
 
     def moderate(self, decisions: Sequence[IndexedDecision]) -> None:
         """Write each decision iff it is above the stored one; see `VectorIndex.moderate`."""

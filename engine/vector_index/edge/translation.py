@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import qdrant_edge as edge
 
 from sightline.engine.errors import DiskFull, Part, PartUnavailable, SightlineError
@@ -49,6 +51,9 @@ from sightline.engine.vector_index.payload import (
     to_payload,
 )
 from sightline.schemas.fields import MAX_VERSION
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _SMALLEST_GRAPH_KB = 1_000
 
@@ -146,18 +151,39 @@ def _index_fields(shard: edge.EdgeShard) -> None:
             shard.update(edge.UpdateOperation.create_field_index(name, numeric))
 
 
+def insert(images: Sequence[IndexedImage], spec: GenerationSpec) -> edge.UpdateOperation:
+    """Write those of the images of which there is no point yet, in one operation.
+
+    Without conditions, which cost as much as the write itself (measured).
+    """
+    points = [_point(image, spec) for image in images]
+    return edge.UpdateOperation.upsert_points(points, update_mode=edge.UpdateMode.InsertOnly)
+
+
 def upsert(images: Sequence[IndexedImage], spec: GenerationSpec) -> edge.UpdateOperation:
     """Write those of the images whose fence is above the stored one, in one operation.
 
     A write replaces a point whole, the decision too: so only where the stored decision is the one
     that the image brings.
     """
-    points = [
-        edge.Point(point_id(i.image_id), cast("edge.Vector", named_vectors(i, spec)), to_payload(i))
-        for i in images
-    ]
+    points = [_point(image, spec) for image in images]
     fences = edge.Filter(should=[*(_is_below(i) for i in images), _is_lost(images)])
     return edge.UpdateOperation.upsert_points(points, condition=fences)
+
+
+def _point(image: IndexedImage, spec: GenerationSpec) -> edge.Point:
+    """The point as an image is written; numbers as arrays, which the engine reads fastest."""
+    told = named_vectors(image, spec)
+    vectors: object = (
+        {name: _floats(numbers) for name, numbers in told.items()}
+        if isinstance(told, dict)
+        else _floats(told)
+    )
+    return edge.Point(point_id(image.image_id), cast("edge.Vector", vectors), to_payload(image))
+
+
+def _floats(numbers: NDArray[np.float32]) -> array[float]:
+    return array("f", numbers.astype(np.float32, copy=False).tobytes())
 
 
 def _is_lost(images: Sequence[IndexedImage]) -> edge.Filter:

@@ -39,6 +39,7 @@ from sightline.engine.vector_index.qdrant.translation import (
     among,
     any_below,
     any_image,
+    as_lists,
     decide,
     decided,
     is_at,
@@ -137,7 +138,7 @@ class QdrantVectorIndex:
         points = [
             models.PointStruct(
                 id=point_id(image.image_id),
-                vector=named_vectors(image, self._spec),
+                vector=as_lists(named_vectors(image, self._spec)),
                 payload=to_payload(image),
             )
             for image in batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
@@ -39,6 +39,10 @@ from sightline.engine.vector_index.payload import (
     point_id,
 )
 from sightline.schemas.fields import MAX_VERSION
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def collection_config(spec: GenerationSpec) -> dict[str, Any]:
@@ -100,6 +104,16 @@ def _quantisation(name: str) -> models.QuantizationConfig | None:
         )
         return models.ProductQuantization(product=product)
     return None
+
+
+def as_lists(
+    vectors: NDArray[np.float32] | dict[str, NDArray[np.float32]],
+) -> list[float] | dict[str, list[float]]:
+    """A point's vectors as the client takes them; numbers are as they were."""
+    if isinstance(vectors, dict):
+        return {name: numbers.tolist() for name, numbers in vectors.items()}
+    numbers: list[float] = vectors.tolist()
+    return numbers
 
 
 def keyword_index(name: str) -> models.KeywordIndexParams:
