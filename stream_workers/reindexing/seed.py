@@ -8,7 +8,7 @@ already is passed over: after a kill the same call goes on where the last one wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BATCH = 64
-"""Images to one read."""
+"""Images to one read and one product: in smaller parts the product takes several times the CPU."""
 _WRITTEN = 16
-"""Images to one product and write, each of which the rate spreads: an embedded index holds the
+"""Images to one write, each of which the rate spreads: an embedded index holds the
 interpreter's lock for so many, and a search waits for them."""
 
 
@@ -120,7 +120,8 @@ class Seeding:
 
     def _seed(self, images: Sequence[IndexedImage], done: Seeded) -> Seeded:
         wanted = self._below(images)
-        bare = sum(self._write(some) for some in in_batches(wanted, _WRITTEN))
+        made = self._made(wanted)
+        bare = sum(self._write(some, made) for some in in_batches(wanted, _WRITTEN))
         return replace(
             done,
             looked_at=done.looked_at + len(images),
@@ -129,13 +130,13 @@ class Seeding:
             without_features=done.without_features + bare,
         )
 
-    def _write(self, images: Sequence[IndexedImage]) -> int:
+    def _write(self, images: Sequence[IndexedImage], made: Mapping[str, Projected | None]) -> int:
         """Write what can be made of the images; how many were published again instead."""
         self._pace.wait(len(images))
         decided = [image.decision for image in images if image.decision is not None]
         if decided:
             self._new.moderate(decided)
-        seeds, bare = self._made(images)
+        seeds, bare = self._seeds(images, made)
         if seeds:
             self._new.apply(seeds)
         for image in bare:
@@ -151,14 +152,17 @@ class Seeding:
             if (held := known.get(image.image_id)) is None or held.fence < image.fence
         ]
 
-    def _made(
-        self, images: Sequence[IndexedImage]
+    def _made(self, images: Sequence[IndexedImage]) -> dict[str, Projected | None]:
+        """What the new generation keeps of each picture, by image."""
+        pictured = [image for image in images if has_picture(image)]
+        projected = self._reproject(pictured) if pictured else ()
+        return dict(zip((image.image_id for image in pictured), projected, strict=True))
+
+    def _seeds(
+        self, images: Sequence[IndexedImage], made: Mapping[str, Projected | None]
     ) -> tuple[list[IndexedImage], list[IndexedImage]]:
         """The images as the new generation keeps them, and those that it cannot be given."""
         now = self._clock.now()
-        pictured = [image for image in images if has_picture(image)]
-        projected = self._reproject(pictured) if pictured else ()
-        made = dict(zip((image.image_id for image in pictured), projected, strict=True))
         seeds, bare = [], []
         for image in images:
             if not has_picture(image):
