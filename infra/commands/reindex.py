@@ -85,7 +85,7 @@ class ReindexCommands:
 
         Raises:
             NotFound: there is no such model, or nothing serves yet.
-            Conflict: a generation of this model is there and may serve.
+            Conflict: a generation of this model may serve, and was filled in another way.
             SettingsInvalid: it is to be filled by features, and they do not serve.
             RefusedToStart: embedded mode, and nothing runs.
             PartUnavailable: broker, store or index did not answer; a repeat is safe.
@@ -93,13 +93,15 @@ class ReindexCommands:
         state = self._record.read().state
         made = self.made(wish.model)
         known = _find(state, made.spec.name)
-        if known is not None and known.stage is not GenerationStage.FILLING:
+        record = progress_record(self._settings, self._store, made.spec.name)
+        found = record.find()
+        if known is not None and known.may_serve:
+            if found is not None and wish.by in (None, found.progress.by):
+                return found.progress
             raise Conflict(
                 f"generation {known.name} of {made.model} is there and may serve: "
                 f"`sightline switch {known.name}`"
             )
-        record = progress_record(self._settings, self._store, made.spec.name)
-        found = record.find()
         if known is not None and found is not None and _goes_on(found.progress, state):
             return found.progress
         source = state.serving
