@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+from sightline.engine.connecting.connections import connect_object_store, object_directory
 from sightline.engine.errors import SightlineError
+from sightline.engine.serving.record import ServingRecord
 from sightline.engine.settings import Settings
 from sightline.infra.doctor.findings import Finding, bad, fine
 from sightline.infra.doctor.index import serving
@@ -17,10 +20,11 @@ PART = "embedder"
 
 
 def check_embedder(settings: Settings) -> Iterator[Finding]:
-    """Load it once: seconds, but the only way to know."""
+    """Load what serves once: seconds, but the only way to know."""
     try:
         from sightline.engine.connecting.released_model import (  # noqa: PLC0415 - an extra
             embedder_settings,
+            naming,
         )
         from sightline.engine.connecting.serving_model import (  # noqa: PLC0415 - an extra
             as_indexed,
@@ -30,6 +34,8 @@ def check_embedder(settings: Settings) -> Iterator[Finding]:
         told = f"not installed ({error.name}): enough to publish, not to run a worker or the API"
         yield fine(PART, f"{told} (pip install 'sightline-search[embedded]')")
         return
+    serves = _recorded_model(settings)
+    settings = settings if serves is None else naming(settings, serves)
     try:
         settings = as_indexed(settings)
     except SightlineError as error:
@@ -45,6 +51,24 @@ def check_embedder(settings: Settings) -> Iterator[Finding]:
     yield fine(PART, told)
     if settings.index.url is None:
         yield from _same_space(settings, embedder)
+
+
+def _recorded_model(settings: Settings) -> str | None:
+    """`NAME@DIGEST` of what made the generation that serves.
+
+    None: the model that the settings name did; or the store does not tell, which is a finding
+    of its own.
+    """
+    directory = object_directory(settings)
+    if directory is not None and not (directory / settings.store.bucket).is_dir():
+        return None
+    index = settings.index.collection_prefix
+    try:
+        with closing(connect_object_store(settings)) as store:
+            found = ServingRecord(store, settings.store.bucket, index).find()
+    except SightlineError:
+        return None
+    return None if found is None else found.state.serving.model
 
 
 def _same_space(settings: Settings, embedder: Embedder) -> Iterator[Finding]:
