@@ -15,6 +15,7 @@ from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.record import GenerationStage, KnownGeneration, ServingState
 from sightline.engine.serving.telling import tell
 from sightline.infra.supervision.loops import Loop, run_together
+from sightline.infra.wiring.reindexing import progress_record
 from sightline.infra.wiring.serving import generation_spec
 from sightline.infra.wiring.voice import GenerationHealth, GenerationMetrics, Voice, forget_gauges
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
@@ -190,7 +191,10 @@ class GenerationWorkers:
         if name in self._serving.indexes.names():
             self._look_again = True
             return
+        if name not in self._serving.record.read().state.dropping:
+            return  # another process has removed it; by now there may be a new one of that name
         self._serving.indexes.generations.remove(name)
+        progress_record(self._node.settings, self._node.store, name).forget()
         self._serving.record.change(lambda state: state.removed(name))
         _log.info("removed generation %s", name)
 

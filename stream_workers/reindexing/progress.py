@@ -97,6 +97,7 @@ class ProgressRecord:
         self._store = store
         self._bucket = bucket
         self._key = f"{PREFIX}{index}/{generation}/progress.json"
+        self._lease_key = lease_key(index, generation)
 
     def find(self) -> StoredProgress | None:
         """How far it is; None: nobody asked for it.
@@ -155,11 +156,12 @@ class ProgressRecord:
         raise Conflict(f"{self._key} is changed by others again and again: try again")
 
     def forget(self) -> None:
-        """Remove it; where there is none nothing happens.
+        """Remove it, with the lease of who filled it; where there is none nothing happens.
 
         Raises:
             PartUnavailable: the store did not answer.
         """
+        self._store.delete(self._bucket, self._lease_key)
         self._store.delete(self._bucket, self._key)
 
     def _put(self, progress: ReindexProgress, etag: str | None) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from sightline.engine.clock import ManualClock
-from sightline.engine.errors import IndexOwned, Part, PartUnavailable
+from sightline.engine.errors import IndexOwned, ObjectMissing, Part, PartUnavailable
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.serving.record import Serves
@@ -24,8 +24,9 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION, INTERACTIONS
+from sightline.stream_workers.reindexing.progress import PREFIX, lease_key
 from tests.api_parts import picture
-from tests.generation_parts import Deployment
+from tests.generation_parts import BUCKET, INDEX, Deployment
 from tests.indexed_images import NOON
 from tests.unit.test_serving_record import known, with_ready
 from tests.waiting import eventually
@@ -91,6 +92,29 @@ def test_a_dropped_generation_is_removed_and_fed_no_longer() -> None:
         upload(place, "a")
         eventually(lambda: place.listed("g1") == 1)
     assert place.indexes.names() == ["g1"], "held by the pair that serves"
+
+
+def test_nothing_is_kept_of_how_a_dropped_generation_was_filled() -> None:
+    """Progress and lease go with the index; the record of what serves stays."""
+    place = Deployment()
+    place.make_second()
+    kept = f"{PREFIX}{INDEX}/g2/progress.json", lease_key(INDEX, "g2")
+    for key in kept:
+        place.store.put(BUCKET, key, b"{}", content_type="application/json")
+    place.record.change(lambda s: s.dropped("g2", place.clock.now(), timedelta()))
+    GenerationWorkers(place.node())._look()
+    for key in kept:
+        with pytest.raises(ObjectMissing):
+            place.store.stat(BUCKET, key)
+    assert place.record.read().state.dropping == ()
+
+
+def test_a_generation_that_was_made_anew_is_not_removed() -> None:
+    """Who comes late to a removal finds another generation of that name."""
+    place = Deployment()
+    place.make_second()
+    GenerationWorkers(place.node())._remove("g2")
+    assert place.generations.names() == ["g1", "g2"]
 
 
 def test_a_removal_that_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
