@@ -16,7 +16,9 @@ BENCH_ARGS ?=
 PHOTOS ?= $(firstword $(wildcard ../shared/photos tests/data/photos))
 # 1: the demo checks itself and ends.
 DEMO_EXIT ?=
-export PHOTOS DEMO_EXIT
+# 1: in the demo, people's clicks make two better models.
+DEMO_LEARN ?=
+export PHOTOS DEMO_EXIT DEMO_LEARN
 # Python keeps what it compiled, whatever the machine says: the tests start hundreds of processes,
 # and each would compile every module that it imports anew.
 export PYTHONDONTWRITEBYTECODE :=
@@ -34,8 +36,12 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(VENV)/.runtime ## Show it: embedded stack, photos in, searches out (PHOTOS=dir, DEMO_EXIT=1)
+demo: $(VENV)/.runtime ## Show it: embedded stack, photos in, searches out (PHOTOS=dir, DEMO_EXIT=1, DEMO_LEARN=1)
 	@exec $(BIN)/sightline demo $(if $(PHOTOS),--photos "$$PHOTOS") $(if $(filter 1,$(DEMO_EXIT)),--exit)
+
+.PHONY: learn
+learn: $(VENV)/.runtime ## Show the loop: clicks, a better model in service, and once more (PHOTOS=dir; minutes)
+	@exec $(BIN)/sightline demo --learn --exit --port 0 $(if $(PHOTOS),--photos "$$PHOTOS")
 
 .PHONY: venv
 venv: $(VENV)/.dev build/rooms/.linked ## Make .venv with everything for development

@@ -102,6 +102,15 @@ def demo(
     exit_when_done: Annotated[
         bool, typer.Option("--exit", envvar="DEMO_EXIT", help="Run the demo's checks, then exit.")
     ] = False,
+    learn: Annotated[
+        bool,
+        typer.Option(
+            "--learn",
+            envvar="DEMO_LEARN",
+            help="Let people's clicks make two models, one after the other: trained, judged, "
+            "released, indexed, switched to.",
+        ),
+    ] = False,
     port: Annotated[
         int,
         typer.Option(
@@ -112,7 +121,14 @@ def demo(
     """Try Sightline on a folder of photos. Everything is thrown away at the end."""
     from sightline.infra.demo.run import run_demo  # noqa: PLC0415 - heavy
 
-    run_demo(load_settings(), photos, stop_on_signals(), exit_when_done=exit_when_done, port=port)
+    run_demo(
+        load_settings(),
+        photos,
+        stop_on_signals(),
+        exit_when_done=exit_when_done,
+        port=port,
+        learn=learn,
+    )
 
 
 @app.command()

@@ -14,8 +14,14 @@ from sightline.engine.settings import Settings
 from sightline.infra.commands.measured_on import Measured
 from sightline.infra.commands.models import network_of
 from sightline.infra.commands.query_set import QuerySet
-from sightline.schemas.models import GateLine
-from sightline.training.evaluation.gate import GateDecision, GateLimits, GateVerdict, decide
+from sightline.schemas.models import MAX_LINES, GateLine
+from sightline.training.evaluation.gate import (
+    GateDecision,
+    GateLimits,
+    GateVerdict,
+    RuleOutcome,
+    decide,
+)
 from sightline.training.evaluation.strength import (
     CAREFUL,
     STRENGTHS,
@@ -164,8 +170,13 @@ def judge(
 
 
 def gate_lines(decision: GateDecision) -> tuple[GateLine, ...]:
-    """The decision as the event of a release tells it."""
-    return tuple(
-        GateLine(rule=line.rule, outcome=line.outcome.value, says=line.says)
-        for line in decision.lines
-    )
+    """The decision as the event of a release tells it: all that decided, and what has room."""
+    room = MAX_LINES - sum(line.outcome is not RuleOutcome.REPORTED for line in decision.lines)
+    lines = []
+    for line in decision.lines:
+        if line.outcome is RuleOutcome.REPORTED:
+            room -= 1
+            if room < 0:
+                continue
+        lines.append(GateLine(rule=line.rule, outcome=line.outcome.value, says=line.says))
+    return tuple(lines)

@@ -96,8 +96,8 @@ class PhotoSet:
 
     def domains(self) -> dict[str, NDArray[np.bool_]]:
         """The queries of each domain, the part of a label before its slash; none of one alone."""
-        domains = np.asarray([label.partition("/")[0] for label in self.labels.tolist()])
-        names = np.unique(domains)
+        domains = np.asarray([label.rpartition("/")[0].partition("/")[0] for label in self.labels])
+        names = np.unique(domains[domains != ""])
         return {str(name): domains == name for name in names} if len(names) > 1 else {}
 
     def scores(self, model: Candidate) -> QueryScores:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -29,6 +29,9 @@ from sightline.stream_workers.labels.stage.done_topic import done_ranges
 PEOPLE_S = 10.0
 SEARCHES_PER_S = 10.0
 ACTORS = 25
+SEED = 20_260_301
+SEARCHES_A_VISIT = 4
+"""More of them within seconds look like a robot's."""
 MANIFEST = "manifest.csv"
 IMPATIENT = UserModel(look_ms=300.0, dwell_relevant_ms=2_000.0, dwell_irrelevant_ms=300.0)
 """People whose visits fit into a window of 20 s."""
@@ -104,7 +107,7 @@ def let_people_search(
     Raises:
         SightlineError: the API refused, or did not answer.
     """
-    random = Random(20_260_301)  # noqa: S311 - a simulation
+    random = Random(SEED)  # noqa: S311 - a simulation
     anchors, window_s = sorted(labels), settings.labels.attribution_window_s
     searches = acts = 0
     with httpx.Client(base_url=url, timeout=30.0) as client:
@@ -113,6 +116,42 @@ def let_people_search(
         while time.monotonic() < until and not stop.wait(1 / SEARCHES_PER_S):
             visitor = f"visitor-{random.randrange(ACTORS)}"
             acts += driver.search_and_click(random.choice(anchors), session_id=visitor)
+            searches += 1
+    feedback = Feedback(searches=searches, acts=acts)
+    return _when_mined(settings, feedback, driver.truth.searches, stop)
+
+
+def let_people_teach(
+    settings: Settings,
+    url: str,
+    labels: Mapping[str, str],
+    anchors: Sequence[str],
+    stop: threading.Event,
+    *,
+    seed: int,
+) -> Feedback:
+    """Search by each anchor in turn, as fast as the API answers; then wait as `let_people_search`.
+
+    Args:
+        settings: of the stack.
+        url: of its API.
+        labels: image id to what is on it.
+        anchors: ids of the images that are asked by; nobody asks by others.
+        stop: ends it early.
+        seed: of what people do.
+
+    Raises:
+        SightlineError: the API refused, or did not answer.
+    """
+    window_ms = round(settings.labels.attribution_window_s * 1_000)
+    searches = acts = 0
+    with httpx.Client(base_url=url, timeout=30.0) as client:
+        driver = ApiDriver(client, labels, model=IMPATIENT, seed=seed, leaves_after_ms=window_ms)
+        for anchor in anchors:
+            if stop.is_set():
+                break
+            visitor = f"learner-{seed}-{searches // SEARCHES_A_VISIT}"
+            acts += driver.search_and_click(anchor, session_id=visitor)
             searches += 1
     feedback = Feedback(searches=searches, acts=acts)
     return _when_mined(settings, feedback, driver.truth.searches, stop)

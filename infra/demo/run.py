@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -34,11 +35,17 @@ from sightline.producers.backfill.run import run_backfill
 from sightline.producers.connect import connect
 from sightline.schemas.fields import Visibility
 
+if TYPE_CHECKING:
+    from sightline.infra.demo.learning import Loop
+    from sightline.infra.demo.lesson import Lesson
+
 START_TIMEOUT_S = 600.0
 """A first start converts the model, which takes 10 s of a quiet core; a bound for what hangs."""
 INGEST_TIMEOUT_S = 1_800.0
 LIVE_UPLOADS = 20
 SEARCHES = 100
+SINK_S = 3.0
+"""Triples are in Parquet, where training reads them, after so long."""
 _POLL_S = 0.25
 _LIVE_UPLOAD_EVERY_S = 0.7
 
@@ -54,11 +61,17 @@ def run_demo(
     *,
     exit_when_done: bool,
     port: int,
+    learn: bool = False,
 ) -> None:
     """Run the main job on real input until `stop`, or until it has proved itself.
 
     Args:
+        settings: whose parts that are no place or name of a server hold here, too.
         photos: a folder; None: pictures that the project draws itself.
+        stop: ends it.
+        exit_when_done: whether it ends once it has proved itself.
+        port: of page and API; 0: any free.
+        learn: whether clicks then make two models, each of which serves if the gate releases it.
 
     Raises:
         DemoFailed: a just-uploaded image was not found first, a deleted one still was, or clicks
@@ -69,8 +82,10 @@ def run_demo(
     with tempfile.TemporaryDirectory(
         prefix="sightline-demo-", ignore_cleanup_errors=True
     ) as scratch:
-        folder = PhotoFolder(photos) if photos else synthetic_folder(Path(scratch) / "drawn")
-        own = _throw_away(settings, Path(scratch) / "data", port)
+        place = Path(scratch)
+        lesson = _lesson(photos, place) if learn else None
+        folder = lesson.site if lesson else _folder(photos, place / "drawn")
+        own = _throw_away(settings, place / "data", port)
         node = _NodeThread(own, failed=stop.set)
         try:
             with console.status("starting; for the first time the model is converted, too"):
@@ -78,19 +93,54 @@ def run_demo(
             with DemoClient(url) as client:
                 console.print(what_runs(own.embedder, client.runtime()))
                 _show(own, client, folder, console, stop)
-                if not stop.is_set():
+                if lesson is not None:
+                    _loop(
+                        own, client=client, lesson=lesson, scratch=place, console=console, stop=stop
+                    ).run()
+                elif not stop.is_set():
                     feedback = _feedback(own, client, folder, console, stop)
+                    if exit_when_done and not feedback.triples and not stop.is_set():
+                        raise DemoFailed("people clicked, and no triple came of it")
                 if stop.is_set():
                     return
                 if exit_when_done:
                     _prove(client, console)
-                    if not feedback.triples:
-                        raise DemoFailed("people clicked, and no triple came of it")
                 else:
                     console.print(f"\nThe page: [bold]{client.url}/[/]   Ctrl-C stops.")
                     stop.wait()
         finally:
             node.stop()
+
+
+def _lesson(photos: Path | None, scratch: Path) -> Lesson:
+    from sightline.infra.demo.lesson import lesson_of  # noqa: PLC0415 - heavy
+
+    return lesson_of(photos, scratch / "lesson")
+
+
+def _loop(
+    settings: Settings,
+    *,
+    client: DemoClient,
+    lesson: Lesson,
+    scratch: Path,
+    console: Console,
+    stop: threading.Event,
+) -> Loop:
+    from sightline.infra.demo.learning import Loop  # noqa: PLC0415 - heavy
+
+    return Loop(
+        settings=settings,
+        url=client.url,
+        lesson=lesson,
+        folder=scratch,
+        console=console,
+        stop=stop,
+    )
+
+
+def _folder(photos: Path | None, drawn: Path) -> PhotoFolder:
+    return synthetic_folder(drawn) if photos is None else PhotoFolder(photos)
 
 
 def _throw_away(settings: Settings, data: Path, port: int) -> Settings:
@@ -102,6 +152,7 @@ def _throw_away(settings: Settings, data: Path, port: int) -> Settings:
             "store": settings.store.model_copy(update={"directory": None}),
             "api": settings.api.model_copy(update={"port": port, "keys": ()}),
             "labels": demo_labels(settings.labels),
+            "sink": settings.sink.model_copy(update={"max_age_s": SINK_S}),
         }
     )
 

@@ -41,10 +41,15 @@ def synthetic_photos(count: int, *, seed: int = 7) -> Iterator[SyntheticPhoto]:
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
         colour = random_of.choice(list(COLOURS))
-        image = _draw(kind, COLOURS[colour], random_of)
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=88)
-        yield SyntheticPhoto(f"{kind}-{colour}-{number:05d}.jpg", (kind, colour), buffer.getvalue())
+        jpeg = still_life(kind, COLOURS[colour], random_of)
+        yield SyntheticPhoto(f"{kind}-{colour}-{number:05d}.jpg", (kind, colour), jpeg)
+
+
+def still_life(kind: str, colour: tuple[int, int, int], random_of: random.Random) -> bytes:
+    """Draws one picture of a kind of thing in a colour (RGB); its JPEG bytes."""
+    buffer = io.BytesIO()
+    _draw(kind, colour, random_of).save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
 
 
 def _draw(kind: str, colour: tuple[int, int, int], random_of: random.Random) -> Image.Image:
