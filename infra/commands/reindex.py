@@ -85,7 +85,7 @@ class ReindexCommands:
 
         Raises:
             NotFound: there is no such model, or nothing serves yet.
-            Conflict: a generation of this model may serve, and was filled in another way.
+            Conflict: one may serve that was filled in another way, or whose comparison is lost.
             SettingsInvalid: it is to be filled by features, and they do not serve.
             RefusedToStart: embedded mode, and nothing runs.
             PartUnavailable: broker, store or index did not answer; a repeat is safe.
@@ -96,7 +96,7 @@ class ReindexCommands:
         record = progress_record(self._settings, self._store, made.spec.name)
         found = record.find()
         if known is not None and known.may_serve:
-            if found is not None and wish.by in (None, found.progress.by):
+            if found is not None and found.progress.parity and wish.by in (None, found.progress.by):
                 return found.progress
             raise Conflict(
                 f"generation {known.name} of {made.model} is there and may serve: "

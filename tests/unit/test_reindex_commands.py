@@ -13,6 +13,7 @@ from sightline.infra.commands.reindex import ReindexCommands, Wish
 from sightline.infra.wiring.reindexing import progress_record
 from sightline.stream_workers.reindexing.progress import FillingStep, ReindexProgress
 from tests.indexed_images import NOON
+from tests.unit.test_reindexing import parity
 from tests.unit.test_serving_wiring import CLICKS, Deployment, _models
 
 __all__ = ["_models"]
@@ -33,6 +34,7 @@ def filled(tmp_path: Path, by: Literal["features", "bytes"]) -> ReindexCommands:
         step=FillingStep.READY,
         step_began_at=NOON,
         noted_at=NOON,
+        parity=parity(passed=True),
     )
     progress_record(place.settings(), place.store, OWN).ask(asked)
     return ReindexCommands(place.settings(), place.store)
