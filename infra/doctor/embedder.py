@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sightline.engine.connecting.connections import connect_object_store, object_directory
 from sightline.engine.errors import SightlineError
-from sightline.engine.serving.record import ServingRecord
 from sightline.engine.settings import Settings
 from sightline.infra.doctor.findings import Finding, bad, fine
 from sightline.infra.doctor.index import serving
@@ -24,7 +22,6 @@ def check_embedder(settings: Settings) -> Iterator[Finding]:
     try:
         from sightline.engine.connecting.released_model import (  # noqa: PLC0415 - an extra
             embedder_settings,
-            naming,
         )
         from sightline.engine.connecting.serving_model import (  # noqa: PLC0415 - an extra
             as_indexed,
@@ -34,13 +31,8 @@ def check_embedder(settings: Settings) -> Iterator[Finding]:
         told = f"not installed ({error.name}): enough to publish, not to run a worker or the API"
         yield fine(PART, f"{told} (pip install 'sightline-search[embedded]')")
         return
-    serves = _recorded_model(settings)
-    settings = settings if serves is None else naming(settings, serves)
-    try:
+    with suppress(SightlineError):  # that the store does not tell is a finding of its own
         settings = as_indexed(settings)
-    except SightlineError as error:
-        yield bad(PART, f"what serves cannot be told: {error}", "mend the store first")
-        return
     try:
         embedder = open_embedder(embedder_settings(settings))
     except (SightlineError, OSError, ValueError) as error:
@@ -51,24 +43,6 @@ def check_embedder(settings: Settings) -> Iterator[Finding]:
     yield fine(PART, told)
     if settings.index.url is None:
         yield from _same_space(settings, embedder)
-
-
-def _recorded_model(settings: Settings) -> str | None:
-    """`NAME@DIGEST` of what made the generation that serves.
-
-    None: the model that the settings name did; or the store does not tell, which is a finding
-    of its own.
-    """
-    directory = object_directory(settings)
-    if directory is not None and not (directory / settings.store.bucket).is_dir():
-        return None
-    index = settings.index.collection_prefix
-    try:
-        with closing(connect_object_store(settings)) as store:
-            found = ServingRecord(store, settings.store.bucket, index).find()
-    except SightlineError:
-        return None
-    return None if found is None else found.state.serving.model
 
 
 def _same_space(settings: Settings, embedder: Embedder) -> Iterator[Finding]:
