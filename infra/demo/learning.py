@@ -42,7 +42,7 @@ _POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class MeasuredModel:
     """How good the model is that serves, by labels that no training sees."""
 
     model: str
@@ -59,7 +59,7 @@ class Round:
     feedback: Feedback
     verdict: str
     """The gate's last word; the model that serves is another one only after `released`."""
-    after: Measured
+    after: MeasuredModel
     clicking_s: float
     learning_s: float
     """Training, gate, release, re-index and switch."""
@@ -93,12 +93,12 @@ class Loop:
         if not self.stop.is_set():
             self.console.print(loop_table(first, rounds))
 
-    def measured(self, photos: PhotoSet) -> Measured:
+    def measured(self, photos: PhotoSet) -> MeasuredModel:
         """Search the query pictures among the gallery pictures with the model that serves."""
         found = candidate(self.settings, SERVING, strength=1)
         precision = photos.scores(found).average_precision
         asked = np.isin(photos.labels, self.lesson.clicked)
-        return Measured(
+        return MeasuredModel(
             model=as_serving(self.settings).embedder.model.removeprefix("registry:"),
             clicked=float(precision[asked].mean()),
             silent=float(precision[~asked].mean()),
@@ -196,7 +196,7 @@ class Loop:
         return ended
 
 
-def loop_table(first: Measured, rounds: Sequence[Round]) -> Table:
+def loop_table(first: MeasuredModel, rounds: Sequence[Round]) -> Table:
     """Builds the table of what the loop did to the model, round by round."""
     table = Table(title="What the clicks taught", title_justify="left")
     for column in (

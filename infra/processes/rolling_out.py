@@ -31,12 +31,12 @@ from sightline.schemas.envelope import Event, EventData
 from sightline.schemas.models import ExperimentStopped, RolloutNoted
 from sightline.schemas.topics import MODELS
 from sightline.stream_workers.labels.rules import LabelRules
-from sightline.stream_workers.rolling_out.figures import Figures, fallen
+from sightline.stream_workers.rolling_out.figures import ServingFigures, fallen
 from sightline.stream_workers.rolling_out.plan import experiment_name
 from sightline.stream_workers.rolling_out.rolling_out import RollingOut
 from sightline.stream_workers.rolling_out.state import (
     STAGES,
-    Finding,
+    ExperimentFinding,
     RolloutRecord,
     RolloutState,
     RolloutUnderWay,
@@ -121,7 +121,7 @@ class RolloutLoop:
 
 
 class NodeRollout:
-    """What a roll-out looks at and does, on the parts of a process; see `Seen` and `Work`.
+    """What a roll-out sees and does on the parts of a process: `RolloutSeen`, `RolloutWork`.
 
     Args:
         node: the parts of the process.
@@ -136,31 +136,31 @@ class NodeRollout:
         self._commands = ReindexCommands(
             node.settings, node.store, log=node.log, clock=node.clock, models=node.serving.models
         )
-        self._bases: dict[str, Figures] = {}
+        self._bases: dict[str, ServingFigures] = {}
         """What this process had counted when it first watched a model."""
-        self._reported: dict[str, tuple[float, Finding]] = {}
+        self._reported: dict[str, tuple[float, ExperimentFinding]] = {}
         """When an experiment was last reported on, and what it had come to."""
 
     def serving(self) -> ServingState | None:
-        """See `Seen.serving`."""
+        """See `RolloutSeen.serving`."""
         found = self._record.find()
         return None if found is None else found.state
 
     def newest(self) -> str | None:
-        """See `Seen.newest`."""
+        """See `RolloutSeen.newest`."""
         name = self._node.settings.retraining.model
         release = self._registry.newest(name)
         return None if release is None else f"{name}@{release.data.digest}"
 
     def differs(self, generation: str) -> str:
-        """See `Seen.differs`."""
+        """See `RolloutSeen.differs`."""
         found = progress_record(self._node.settings, self._node.store, generation).find()
         if found is None or found.progress.parity is None or not found.progress.refused:
             return ""
         return "; ".join(found.progress.parity.failures()) or "it differs from what serves"
 
-    def finding(self, experiment: Experiment) -> Finding | None:
-        """See `Seen.finding`."""
+    def finding(self, experiment: Experiment) -> ExperimentFinding | None:
+        """See `RolloutSeen.finding`."""
         now_s = self._node.clock.monotonic()
         at_s, known = self._reported.get(experiment.salt, (0.0, None))
         if known is not None and now_s - at_s < REPORT_EVERY_S:
@@ -170,22 +170,22 @@ class NodeRollout:
             return None
         epoch_ms = LabelRules.of(self._node.settings.labels).epoch_ms
         decided = read_report(self._node.log, started, epoch_ms=epoch_ms).decided
-        found = Finding(finding=decided.finding.value, says=decided.says[:_MAX_SAYS])
+        found = ExperimentFinding(finding=decided.finding.value, says=decided.says[:_MAX_SAYS])
         self._reported = {experiment.salt: (now_s, found)}
         return found
 
     def fallen(self, model: RolloutUnderWay, serving: ServingState) -> str:
-        """See `Seen.fallen`."""
+        """See `RolloutSeen.fallen`."""
         now = counted(self._node.metrics)
         after = since(self._bases.setdefault(model.model, now), now)
         switched_at = model.switched_at or self._node.clock.now()
         digest = serving.serving.model_digest
         made = clicks(self._stats, digest, switched_at, self._node.clock.now())
         margin = self._node.settings.rollout.margin
-        return fallen(model.before or Figures(), with_clicks(after, made), margin)
+        return fallen(model.before or ServingFigures(), with_clicks(after, made), margin)
 
     def index(self, model: str) -> str:
-        """See `Work.index`."""
+        """See `RolloutWork.index`."""
         name = self._commands.made(model).spec.name
         stages = {one.name: one for one in self._record.read().state.generations}
         if name in stages and stages[name].may_serve:
@@ -193,7 +193,7 @@ class NodeRollout:
         return self._commands.ask(Wish(model=model)).generation
 
     def compare(self, model: RolloutUnderWay) -> Experiment:
-        """See `Work.compare`."""
+        """See `RolloutWork.compare`."""
         name, now = experiment_name(model.model), self._node.clock.now()
         wanted = Experiment(
             name=name,
@@ -215,8 +215,8 @@ class NodeRollout:
         self._append(started, f"experiment-started-{started.salt}", EXPERIMENTS)
         return state.experiment
 
-    def stop(self, experiment: Experiment, finding: Finding) -> None:
-        """See `Work.stop`."""
+    def stop(self, experiment: Experiment, finding: ExperimentFinding) -> None:
+        """See `RolloutWork.stop`."""
         now = self._node.clock.now()
 
         def step(state: ServingState) -> ServingState:
@@ -229,8 +229,8 @@ class NodeRollout:
         )
         self._append(stopped, f"experiment-stopped-{experiment.salt}", EXPERIMENTS)
 
-    def measure(self) -> Figures:
-        """See `Work.measure`."""
+    def measure(self) -> ServingFigures:
+        """See `RolloutWork.measure`."""
         now = self._node.clock.now()
         span = max(timedelta(seconds=self._node.settings.rollout.watch_s), LEAST_BEFORE)
         served = self._node.serving.pairs.now().model_digest
@@ -238,13 +238,13 @@ class NodeRollout:
         return with_clicks(counted(self._node.metrics), made)
 
     def switch(self, generation: str) -> None:
-        """See `Work.switch`."""
+        """See `RolloutWork.switch`."""
         now, to = self._node.clock.now(), Serves(generation=generation)
         self._record.change(lambda state: state.switched(to, now, "rolled out by itself"))
         self._tell_step()
 
     def roll_back(self, generation: str, reason: str) -> None:
-        """See `Work.roll_back`."""
+        """See `RolloutWork.roll_back`."""
         now = self._node.clock.now()
 
         def step(state: ServingState) -> ServingState:
@@ -255,7 +255,7 @@ class NodeRollout:
         self._tell_step()
 
     def tell(self, noted: RolloutNoted) -> None:
-        """See `Work.tell`."""
+        """See `RolloutWork.tell`."""
         self._append(noted, f"rollout-{noted.name}-{noted.digest[:16]}-{noted.step}", SOURCE)
 
     def _tell_step(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightline.engine.label_data.search_stats import Period, SearchStats
 from sightline.schemas.indexed import Lane
-from sightline.stream_workers.rolling_out.figures import Figures
+from sightline.stream_workers.rolling_out.figures import ServingFigures
 
 if TYPE_CHECKING:
     from sightline.engine.metrics import Metrics
@@ -27,7 +27,7 @@ class Clicks:
     clicked: int = 0
 
 
-def counted(metrics: Metrics) -> Figures:
+def counted(metrics: Metrics) -> ServingFigures:
     """Searches and images of this process since it began."""
     searches = [
         (int(labels["status"]), int(value))
@@ -35,7 +35,7 @@ def counted(metrics: Metrics) -> Figures:
         if labels["route"] == _SEARCH
     ]
     images = _of_live(metrics.freshness, "_count")
-    return Figures(
+    return ServingFigures(
         searches=sum(count for _, count in searches),
         failed=sum(count for status, count in searches if status >= _FAILED),
         images=int(images),
@@ -43,9 +43,9 @@ def counted(metrics: Metrics) -> Figures:
     )
 
 
-def since(base: Figures, now: Figures) -> Figures:
+def since(base: ServingFigures, now: ServingFigures) -> ServingFigures:
     """What a process counted after it had counted `base`."""
-    return Figures(
+    return ServingFigures(
         searches=now.searches - base.searches,
         failed=now.failed - base.failed,
         images=now.images - base.images,
@@ -66,7 +66,7 @@ def clicks(stats: SearchStats, model_digest: str, begin: datetime, end: datetime
     )
 
 
-def with_clicks(figures: Figures, of: Clicks) -> Figures:
+def with_clicks(figures: ServingFigures, of: Clicks) -> ServingFigures:
     """The same figures, and what people clicked."""
     return figures.model_copy(update={"shown": of.shown, "clicked": of.clicked})
 

@@ -26,7 +26,7 @@ CLICKS_TOGETHER = 2.0
 _Count = Annotated[int, Field(ge=0)]
 
 
-class Figures(BaseModel):
+class ServingFigures(BaseModel):
     """Sums over a span of time in which one model answered; zeros tell nothing."""
 
     model_config = ConfigDict(frozen=True)
@@ -45,7 +45,7 @@ class Figures(BaseModel):
     """How many of these results were clicked."""
 
 
-def fallen(before: Figures, after: Figures, margin: float) -> str:
+def fallen(before: ServingFigures, after: ServingFigures, margin: float) -> str:
     """Why a model must go, for a person; empty: nothing speaks against it.
 
     Args:
@@ -61,7 +61,7 @@ def fallen(before: Figures, after: Figures, margin: float) -> str:
     return "; ".join(each for each in found if each)
 
 
-def _errors(before: Figures, after: Figures, margin: float) -> str:
+def _errors(before: ServingFigures, after: ServingFigures, margin: float) -> str:
     if after.searches < LEAST_SEARCHES:
         return ""
     was, now = _part(before.failed, before.searches), _part(after.failed, after.searches)
@@ -70,7 +70,7 @@ def _errors(before: Figures, after: Figures, margin: float) -> str:
     return f"errors: {now:.2%} of {after.searches} searches fail, {was:.2%} did before"
 
 
-def _delays(before: Figures, after: Figures, margin: float) -> str:
+def _delays(before: ServingFigures, after: ServingFigures, margin: float) -> str:
     if after.images < LEAST_IMAGES or before.images < LEAST_IMAGES:
         return ""
     was, now = before.delay_s / before.images, after.delay_s / after.images
@@ -79,7 +79,7 @@ def _delays(before: Figures, after: Figures, margin: float) -> str:
     return f"freshness: an image is found after {now:.2f} s in the mean, {was:.2f} s before"
 
 
-def _clicks(before: Figures, after: Figures, margin: float) -> str:
+def _clicks(before: ServingFigures, after: ServingFigures, margin: float) -> str:
     """Too few clicks, by more than the counts of both spans vary by chance."""
     if not before.clicked or not after.shown:
         return ""

@@ -9,7 +9,7 @@ from enum import StrEnum
 from sightline.engine.serving.record import GenerationStage, Serves, ServingState
 from sightline.engine.settings import RolloutSettings
 from sightline.stream_workers.rolling_out.state import (
-    Finding,
+    ExperimentFinding,
     RolloutOutcome,
     RolloutUnderWay,
 )
@@ -20,7 +20,7 @@ FORBIDS = frozenset({"worse", "void"})
 """What a model does not come into service with."""
 
 
-class Step(StrEnum):
+class RolloutStep(StrEnum):
     """One thing to do; each may be done again after a kill."""
 
     WAIT = "wait"
@@ -45,7 +45,7 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class RolloutObserved:
     """Everything that the decision on the next step follows from."""
 
     now: datetime
@@ -58,25 +58,25 @@ class Observed:
     under_way: RolloutUnderWay | None = None
     differs: str = ""
     """Why the generation may not serve, as the comparison says; empty: nothing is known of it."""
-    finding: Finding | None = None
+    finding: ExperimentFinding | None = None
     """What the experiment that runs has come to so far."""
     fallen: str = ""
     """Why the model that serves must go, by its figures; empty: nothing speaks against it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Next:
+class RolloutNext:
     """A step; an end says what became of the model, and why."""
 
-    step: Step
+    step: RolloutStep
     outcome: RolloutOutcome | None = None
     says: str = ""
 
 
-_WAIT = Next(Step.WAIT)
+_WAIT = RolloutNext(RolloutStep.WAIT)
 
 
-def next_step(seen: Observed, settings: RolloutSettings) -> Next:
+def next_step(seen: RolloutObserved, settings: RolloutSettings) -> RolloutNext:
     """What is to be done; the same for equal arguments, whoever asks."""
     model = seen.under_way
     if model is None:
@@ -84,9 +84,9 @@ def next_step(seen: Observed, settings: RolloutSettings) -> Next:
     if model.switched_at is not None:
         return _watch(seen, model, model.switched_at, settings)
     if model.generation is None:
-        return Next(Step.INDEX)
+        return RolloutNext(RolloutStep.INDEX)
     if seen.serving.serves.generation == model.generation:
-        return Next(Step.NOTE_SWITCH)
+        return RolloutNext(RolloutStep.NOTE_SWITCH)
     return _bring(seen, model, model.generation, settings)
 
 
@@ -96,13 +96,13 @@ def experiment_name(model: str) -> str:
     return f"{name[:50]}-{digest[:12]}"
 
 
-def _whether_to_begin(seen: Observed) -> Next:
+def _whether_to_begin(seen: RolloutObserved) -> RolloutNext:
     model, state = seen.newest, seen.serving
     if model is None or model in seen.done_with or model == _model_of(state, state.serves):
         return _WAIT
     if _was_left(state, model):
         return _left("it served before, and was left")
-    return Next(Step.BEGIN)
+    return RolloutNext(RolloutStep.BEGIN)
 
 
 def _was_left(state: ServingState, model: str) -> bool:
@@ -119,8 +119,8 @@ def _model_of(state: ServingState, serves: Serves) -> str | None:
 
 
 def _bring(
-    seen: Observed, model: RolloutUnderWay, generation: str, settings: RolloutSettings
-) -> Next:
+    seen: RolloutObserved, model: RolloutUnderWay, generation: str, settings: RolloutSettings
+) -> RolloutNext:
     """What is missing until the generation may serve."""
     stages = {one.name: one.stage for one in seen.serving.generations}
     if generation not in stages:
@@ -128,13 +128,19 @@ def _bring(
     if stages[generation] is GenerationStage.RETIRED:
         return _left(f"generation {generation} served meanwhile, and was left")
     if stages[generation] is GenerationStage.FILLING:
-        return Next(Step.END, RolloutOutcome.REFUSED, seen.differs) if seen.differs else _WAIT
+        return (
+            RolloutNext(RolloutStep.END, RolloutOutcome.REFUSED, seen.differs)
+            if seen.differs
+            else _WAIT
+        )
     if not model.proven:
-        return Next(Step.PROVEN)
+        return RolloutNext(RolloutStep.PROVEN)
     return _experiment(seen, model, settings) or _into_service(seen, model)
 
 
-def _experiment(seen: Observed, model: RolloutUnderWay, settings: RolloutSettings) -> Next | None:
+def _experiment(
+    seen: RolloutObserved, model: RolloutUnderWay, settings: RolloutSettings
+) -> RolloutNext | None:
     """What is missing until the experiment is over; None: nothing, and nothing speaks against."""
     if model.finding is not None:
         return _concluded(model, model.finding)
@@ -145,52 +151,66 @@ def _experiment(seen: Observed, model: RolloutUnderWay, settings: RolloutSetting
             return _left("somebody ended its experiment")
         return _until_decided(seen, model.experiment.started_at, settings)
     if ours or (running is None and settings.experiment_share > 0):
-        return Next(Step.COMPARE)
+        return RolloutNext(RolloutStep.COMPARE)
     return None if running is None else _WAIT
 
 
-def _concluded(model: RolloutUnderWay, finding: Finding) -> Next | None:
+def _concluded(model: RolloutUnderWay, finding: ExperimentFinding) -> RolloutNext | None:
     if not model.stopped:
-        return Next(Step.STOP)
+        return RolloutNext(RolloutStep.STOP)
     if finding.finding in FORBIDS:
-        return Next(Step.END, RolloutOutcome.WORSE, finding.says)
+        return RolloutNext(RolloutStep.END, RolloutOutcome.WORSE, finding.says)
     return None
 
 
-def _until_decided(seen: Observed, began: datetime, settings: RolloutSettings) -> Next:
+def _until_decided(
+    seen: RolloutObserved, began: datetime, settings: RolloutSettings
+) -> RolloutNext:
     over = seen.now >= began + timedelta(days=settings.experiment_max_days)
     decided = seen.finding is not None and seen.finding.finding in DECIDES
-    return Next(Step.CONCLUDE) if seen.finding is not None and (over or decided) else _WAIT
+    return (
+        RolloutNext(RolloutStep.CONCLUDE)
+        if seen.finding is not None and (over or decided)
+        else _WAIT
+    )
 
 
-def _into_service(seen: Observed, model: RolloutUnderWay) -> Next:
+def _into_service(seen: RolloutObserved, model: RolloutUnderWay) -> RolloutNext:
     if seen.serving.experiment is not None:
         return _WAIT
-    return Next(Step.MEASURE) if model.before is None else Next(Step.SWITCH)
+    return (
+        RolloutNext(RolloutStep.MEASURE)
+        if model.before is None
+        else RolloutNext(RolloutStep.SWITCH)
+    )
 
 
 def _watch(
-    seen: Observed, model: RolloutUnderWay, since: datetime, settings: RolloutSettings
-) -> Next:
+    seen: RolloutObserved, model: RolloutUnderWay, since: datetime, settings: RolloutSettings
+) -> RolloutNext:
     """What is to be done with a model that was switched to."""
     if seen.serving.serves.generation != model.generation:
         return _gone(seen.serving, model)
     if model.fallen:
         if seen.serving.before:
-            return Next(Step.ROLL_BACK)
-        return Next(Step.END, RolloutOutcome.FAILED, f"there is no way back: {model.fallen}")
+            return RolloutNext(RolloutStep.ROLL_BACK)
+        return RolloutNext(
+            RolloutStep.END, RolloutOutcome.FAILED, f"there is no way back: {model.fallen}"
+        )
     if seen.fallen:
-        return Next(Step.CONDEMN)
+        return RolloutNext(RolloutStep.CONDEMN)
     if seen.now < since + timedelta(seconds=settings.watch_s):
         return _WAIT
-    return Next(Step.END, RolloutOutcome.SERVES, "nothing spoke against it while it was watched")
+    return RolloutNext(
+        RolloutStep.END, RolloutOutcome.SERVES, "nothing spoke against it while it was watched"
+    )
 
 
-def _gone(state: ServingState, model: RolloutUnderWay) -> Next:
+def _gone(state: ServingState, model: RolloutUnderWay) -> RolloutNext:
     if model.fallen and state.step is not None and state.step.back:
-        return Next(Step.END, RolloutOutcome.ROLLED_BACK, model.fallen)
+        return RolloutNext(RolloutStep.END, RolloutOutcome.ROLLED_BACK, model.fallen)
     return _left("somebody let something else serve")
 
 
-def _left(says: str) -> Next:
-    return Next(Step.END, RolloutOutcome.LEFT, says)
+def _left(says: str) -> RolloutNext:
+    return RolloutNext(RolloutStep.END, RolloutOutcome.LEFT, says)

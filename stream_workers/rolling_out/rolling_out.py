@@ -17,10 +17,15 @@ from sightline.engine.ports import Clock
 from sightline.engine.serving.record import Experiment, ServingState
 from sightline.engine.settings import RolloutSettings
 from sightline.schemas.models import RolloutNoted
-from sightline.stream_workers.rolling_out.figures import Figures
-from sightline.stream_workers.rolling_out.plan import Next, Observed, Step, next_step
+from sightline.stream_workers.rolling_out.figures import ServingFigures
+from sightline.stream_workers.rolling_out.plan import (
+    RolloutNext,
+    RolloutObserved,
+    RolloutStep,
+    next_step,
+)
 from sightline.stream_workers.rolling_out.state import (
-    Finding,
+    ExperimentFinding,
     RolloutOutcome,
     RolloutRecord,
     RolloutState,
@@ -32,7 +37,7 @@ _log = logging.getLogger(__name__)
 _MAX_SAYS = 512
 
 
-class Seen(Protocol):
+class RolloutSeen(Protocol):
     """What is to be looked at. All may raise `PartUnavailable`."""
 
     def serving(self) -> ServingState | None:
@@ -44,14 +49,14 @@ class Seen(Protocol):
     def differs(self, generation: str) -> str:
         """Why a generation may not serve, if it was compared and differs; else empty."""
 
-    def finding(self, experiment: Experiment) -> Finding | None:
+    def finding(self, experiment: Experiment) -> ExperimentFinding | None:
         """What the experiment that runs has come to; None: it is too early to ask again."""
 
     def fallen(self, model: RolloutUnderWay, serving: ServingState) -> str:
         """Why the model that serves must go; empty: nothing speaks against it."""
 
 
-class Work(Protocol):
+class RolloutWork(Protocol):
     """What is done for a model; each may be repeated. All may raise `PartUnavailable`."""
 
     def index(self, model: str) -> str:
@@ -60,10 +65,10 @@ class Work(Protocol):
     def compare(self, model: RolloutUnderWay) -> Experiment:
         """Start its experiment, unless it runs; tell the log."""
 
-    def stop(self, experiment: Experiment, finding: Finding) -> None:
+    def stop(self, experiment: Experiment, finding: ExperimentFinding) -> None:
         """End its experiment, unless it has ended; tell the log."""
 
-    def measure(self) -> Figures:
+    def measure(self) -> ServingFigures:
         """Measure what serves now, to hold the model against it."""
 
     def switch(self, generation: str) -> None:
@@ -91,8 +96,8 @@ class RollingOut:
     def __init__(
         self,
         record: RolloutRecord,
-        seen: Seen,
-        work: Work,
+        seen: RolloutSeen,
+        work: RolloutWork,
         *,
         lease: Lease,
         settings: RolloutSettings,
@@ -113,30 +118,32 @@ class RollingOut:
             PartUnavailable: a part did not answer; the next look goes on.
             Unreadable: a record is damaged.
         """
-        if self._next()[1].step is Step.WAIT or not self._lease.take():
+        if self._next()[1].step is RolloutStep.WAIT or not self._lease.take():
             return False
         with self._lease.kept():
             while not stop.is_set():
                 stored, following = self._next()
-                if following.step is Step.WAIT:
+                if following.step is RolloutStep.WAIT:
                     break
                 self._try(stored, following)
         return True
 
-    def _next(self) -> tuple[StoredRollout, Next]:
+    def _next(self) -> tuple[StoredRollout, RolloutNext]:
         stored = self._record.read()
         seen = self._observed(stored.state)
-        return stored, Next(Step.WAIT) if seen is None else next_step(seen, self._settings)
+        return stored, RolloutNext(RolloutStep.WAIT) if seen is None else next_step(
+            seen, self._settings
+        )
 
-    def _observed(self, state: RolloutState) -> Observed | None:
+    def _observed(self, state: RolloutState) -> RolloutObserved | None:
         serving = self._seen.serving()
         if serving is None:
             return None
         now, model = self._clock.now(), state.under_way
         if model is None:
             newest, done_with = self._seen.newest(), state.done_with
-            return Observed(now=now, serving=serving, newest=newest, done_with=done_with)
-        return Observed(
+            return RolloutObserved(now=now, serving=serving, newest=newest, done_with=done_with)
+        return RolloutObserved(
             now=now,
             serving=serving,
             under_way=model,
@@ -149,7 +156,7 @@ class RollingOut:
         asked = model.generation is not None and not model.proven
         return self._seen.differs(model.generation or "") if asked else ""
 
-    def _finding(self, model: RolloutUnderWay, serving: ServingState) -> Finding | None:
+    def _finding(self, model: RolloutUnderWay, serving: ServingState) -> ExperimentFinding | None:
         if model.experiment is None or model.experiment != serving.experiment:
             return None
         return self._seen.finding(model.experiment)
@@ -160,7 +167,7 @@ class RollingOut:
             return ""
         return self._seen.fallen(model, serving)
 
-    def _try(self, stored: StoredRollout, following: Next) -> None:
+    def _try(self, stored: StoredRollout, following: RolloutNext) -> None:
         """Do a step; a model that can never serve ends, and says why."""
         try:
             self._do(stored, following)
@@ -171,31 +178,31 @@ class RollingOut:
                 raise
             self._end(stored, stored.state.under_way.model, RolloutOutcome.FAILED, str(error))
 
-    def _do(self, stored: StoredRollout, following: Next) -> None:
+    def _do(self, stored: StoredRollout, following: RolloutNext) -> None:
         model = stored.state.under_way
         _log.info("roll-out: %s", following.step)
         if model is None:
             self._begin_or_pass_over(stored, following)
             return
-        if following.step is Step.END:
+        if following.step is RolloutStep.END:
             assert following.outcome is not None  # noqa: S101 - the plan says so
             self._end(stored, model.model, following.outcome, following.says)
             return
-        doing: dict[Step, Callable[[StoredRollout, RolloutUnderWay], None]] = {
-            Step.INDEX: self._index,
-            Step.PROVEN: self._proven,
-            Step.COMPARE: self._compare,
-            Step.CONCLUDE: self._conclude,
-            Step.STOP: self._stop,
-            Step.MEASURE: self._measure,
-            Step.SWITCH: self._switch,
-            Step.NOTE_SWITCH: self._note_switch,
-            Step.CONDEMN: self._condemn,
-            Step.ROLL_BACK: self._roll_back,
+        doing: dict[RolloutStep, Callable[[StoredRollout, RolloutUnderWay], None]] = {
+            RolloutStep.INDEX: self._index,
+            RolloutStep.PROVEN: self._proven,
+            RolloutStep.COMPARE: self._compare,
+            RolloutStep.CONCLUDE: self._conclude,
+            RolloutStep.STOP: self._stop,
+            RolloutStep.MEASURE: self._measure,
+            RolloutStep.SWITCH: self._switch,
+            RolloutStep.NOTE_SWITCH: self._note_switch,
+            RolloutStep.CONDEMN: self._condemn,
+            RolloutStep.ROLL_BACK: self._roll_back,
         }
         doing[following.step](stored, model)
 
-    def _begin_or_pass_over(self, stored: StoredRollout, following: Next) -> None:
+    def _begin_or_pass_over(self, stored: StoredRollout, following: RolloutNext) -> None:
         newest = self._seen.newest()
         if newest is None:
             return

@@ -17,7 +17,7 @@ from sightline.engine.errors import ObjectMissing, Unreadable
 from sightline.engine.ports import ObjectStore
 from sightline.engine.serving.record import Experiment, GenerationName, Reference
 from sightline.schemas.fields import Time
-from sightline.stream_workers.rolling_out.figures import Figures
+from sightline.stream_workers.rolling_out.figures import ServingFigures
 
 PREFIX = "serving/"
 STAGES = ("indexed", "compared", "coming", "watched", "going")
@@ -48,7 +48,7 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Finding(_Value):
+class ExperimentFinding(_Value):
     """An experiment's finding, and its words for a person."""
 
     finding: str
@@ -67,11 +67,11 @@ class RolloutUnderWay(_Value):
     """Whether others were told that the index lacks nothing."""
     experiment: Experiment | None = None
     """The experiment as it was started; None: it was not."""
-    finding: Finding | None = None
+    finding: ExperimentFinding | None = None
     """What its experiment came to; None: it runs, or there was none."""
     stopped: bool = False
     """Whether the experiment was ended after that."""
-    before: Figures | None = None
+    before: ServingFigures | None = None
     """The figures of what served, just before the switch."""
     switched_at: Time | None = None
     fallen: str = ""

@@ -14,7 +14,7 @@ from rich.console import Console
 from sightline.engine.errors import SightlineError
 from sightline.engine.settings import Settings
 from sightline.infra.demo import learning, lesson
-from sightline.infra.demo.learning import Loop, Measured
+from sightline.infra.demo.learning import Loop, MeasuredModel
 from sightline.infra.demo.lesson import FEWEST_LABELS, Lesson, draw_labelled, lesson_of
 from sightline.infra.demo.people import Feedback, true_labels
 from sightline.infra.sample_photos.synthetic_photos import KINDS
@@ -95,7 +95,7 @@ def turned(found: Lesson, tmp_path: Path, commands: Commands, triples: int = 5) 
         patched.setattr(learning, "let_people_teach", lambda *_, **__: feedback)
         patched.setattr(learning, "PhotoSet", lambda *_: None)
         patched.setattr(Loop, "_wait_for_sink", lambda *_: None)
-        model = Measured(model="learned@" + "a" * 64, clicked=0.25, silent=0.75)
+        model = MeasuredModel(model="learned@" + "a" * 64, clicked=0.25, silent=0.75)
         patched.setattr(Loop, "measured", lambda *_: model)
         Loop(
             settings=Settings(data_directory=tmp_path),

@@ -23,16 +23,16 @@ from sightline.engine.serving.record import (
 )
 from sightline.engine.settings import RolloutSettings
 from sightline.schemas.models import RolloutNoted
-from sightline.stream_workers.rolling_out.figures import Figures, fallen
+from sightline.stream_workers.rolling_out.figures import ServingFigures, fallen
 from sightline.stream_workers.rolling_out.plan import (
-    Observed,
-    Step,
+    RolloutObserved,
+    RolloutStep,
     experiment_name,
     next_step,
 )
 from sightline.stream_workers.rolling_out.rolling_out import RollingOut
 from sightline.stream_workers.rolling_out.state import (
-    Finding,
+    ExperimentFinding,
     RolloutEnded,
     RolloutOutcome,
     RolloutRecord,
@@ -47,7 +47,7 @@ OLD, NEW = f"clicks@{'b' * 64}", f"clicks@{'a' * 64}"
 G1, G2 = Serves(generation="g-1"), Serves(generation="g-2")
 PLAIN = RolloutSettings(automatic=True, watch_s=600)
 TRIED = PLAIN.model_copy(update={"experiment_share": 0.5, "experiment_max_days": 2.0})
-BETTER = Finding(finding="better", says="ctr +6.1%")
+BETTER = ExperimentFinding(finding="better", says="ctr +6.1%")
 LATER = NOON + timedelta(seconds=600)
 
 
@@ -81,62 +81,64 @@ def on_its_way(**changes: Any) -> RolloutUnderWay:
     return RolloutUnderWay.model_validate(facts | changes)
 
 
-def seen(state: ServingState, model: RolloutUnderWay | None = None, **changes: Any) -> Observed:
+def seen(
+    state: ServingState, model: RolloutUnderWay | None = None, **changes: Any
+) -> RolloutObserved:
     """What is known at noon, the new model being the newest release."""
-    observed = Observed(now=NOON, serving=state, newest=NEW, under_way=model)
+    observed = RolloutObserved(now=NOON, serving=state, newest=NEW, under_way=model)
     return replace(observed, **changes)
 
 
 BEGINNINGS = [
-    (seen(FIRST), Step.BEGIN),
-    (seen(FIRST, newest=None), Step.WAIT),
-    (seen(FIRST, newest=OLD), Step.WAIT),
-    (seen(FIRST, done_with=frozenset({NEW})), Step.WAIT),
-    (seen(READY), Step.BEGIN),
-    (seen(SWITCHED), Step.WAIT),
-    (seen(BACK), Step.END),
-    (seen(BACK.dropped("g-2", NOON, timedelta(0))), Step.BEGIN),
-    (seen(SWITCHED.switched(G1, NOON, "by hand")), Step.END),
+    (seen(FIRST), RolloutStep.BEGIN),
+    (seen(FIRST, newest=None), RolloutStep.WAIT),
+    (seen(FIRST, newest=OLD), RolloutStep.WAIT),
+    (seen(FIRST, done_with=frozenset({NEW})), RolloutStep.WAIT),
+    (seen(READY), RolloutStep.BEGIN),
+    (seen(SWITCHED), RolloutStep.WAIT),
+    (seen(BACK), RolloutStep.END),
+    (seen(BACK.dropped("g-2", NOON, timedelta(0))), RolloutStep.BEGIN),
+    (seen(SWITCHED.switched(G1, NOON, "by hand")), RolloutStep.END),
 ]
 
 
 @pytest.mark.parametrize(("observed", "step"), BEGINNINGS)
-def test_it_begins_with_the_newest_release(observed: Observed, step: Step) -> None:
+def test_it_begins_with_the_newest_release(observed: RolloutObserved, step: RolloutStep) -> None:
     """Unless that serves, had its turn, or was left: what was taken back does not come again."""
     assert next_step(observed, PLAIN).step is step
 
 
-WAYS: list[tuple[Observed, RolloutSettings, Step]] = [
-    (seen(FIRST, on_its_way(generation=None)), PLAIN, Step.INDEX),
-    (seen(FILLING, on_its_way(proven=False)), PLAIN, Step.WAIT),
-    (seen(READY, on_its_way(proven=False)), PLAIN, Step.PROVEN),
-    (seen(READY, on_its_way()), PLAIN, Step.MEASURE),
-    (seen(READY, on_its_way(before=Figures())), PLAIN, Step.SWITCH),
-    (seen(OTHERS, on_its_way(before=Figures())), PLAIN, Step.WAIT),
-    (seen(OTHERS, on_its_way()), TRIED, Step.WAIT),
-    (seen(READY, on_its_way()), TRIED, Step.COMPARE),
-    (seen(OURS, on_its_way()), TRIED, Step.COMPARE),
-    (seen(OURS, on_its_way()), PLAIN, Step.COMPARE),
-    (seen(OURS, on_its_way(experiment=trial())), TRIED, Step.WAIT),
-    (seen(OURS, on_its_way(experiment=trial()), finding=BETTER), TRIED, Step.CONCLUDE),
-    (seen(OURS, on_its_way(experiment=trial(), finding=BETTER)), TRIED, Step.STOP),
-    (seen(READY, on_its_way(experiment=trial(), finding=BETTER)), TRIED, Step.STOP),
+WAYS: list[tuple[RolloutObserved, RolloutSettings, RolloutStep]] = [
+    (seen(FIRST, on_its_way(generation=None)), PLAIN, RolloutStep.INDEX),
+    (seen(FILLING, on_its_way(proven=False)), PLAIN, RolloutStep.WAIT),
+    (seen(READY, on_its_way(proven=False)), PLAIN, RolloutStep.PROVEN),
+    (seen(READY, on_its_way()), PLAIN, RolloutStep.MEASURE),
+    (seen(READY, on_its_way(before=ServingFigures())), PLAIN, RolloutStep.SWITCH),
+    (seen(OTHERS, on_its_way(before=ServingFigures())), PLAIN, RolloutStep.WAIT),
+    (seen(OTHERS, on_its_way()), TRIED, RolloutStep.WAIT),
+    (seen(READY, on_its_way()), TRIED, RolloutStep.COMPARE),
+    (seen(OURS, on_its_way()), TRIED, RolloutStep.COMPARE),
+    (seen(OURS, on_its_way()), PLAIN, RolloutStep.COMPARE),
+    (seen(OURS, on_its_way(experiment=trial())), TRIED, RolloutStep.WAIT),
+    (seen(OURS, on_its_way(experiment=trial()), finding=BETTER), TRIED, RolloutStep.CONCLUDE),
+    (seen(OURS, on_its_way(experiment=trial(), finding=BETTER)), TRIED, RolloutStep.STOP),
+    (seen(READY, on_its_way(experiment=trial(), finding=BETTER)), TRIED, RolloutStep.STOP),
     (
         seen(READY, on_its_way(experiment=trial(), finding=BETTER, stopped=True)),
         TRIED,
-        Step.MEASURE,
+        RolloutStep.MEASURE,
     ),
-    (seen(SWITCHED, on_its_way(before=Figures())), PLAIN, Step.NOTE_SWITCH),
-    (seen(SWITCHED, on_its_way(proven=False)), PLAIN, Step.NOTE_SWITCH),
-    (seen(SWITCHED, on_its_way(switched_at=NOON)), PLAIN, Step.WAIT),
-    (seen(SWITCHED, on_its_way(switched_at=NOON), fallen="errors"), PLAIN, Step.CONDEMN),
-    (seen(SWITCHED, on_its_way(switched_at=NOON, fallen="errors")), PLAIN, Step.ROLL_BACK),
+    (seen(SWITCHED, on_its_way(before=ServingFigures())), PLAIN, RolloutStep.NOTE_SWITCH),
+    (seen(SWITCHED, on_its_way(proven=False)), PLAIN, RolloutStep.NOTE_SWITCH),
+    (seen(SWITCHED, on_its_way(switched_at=NOON)), PLAIN, RolloutStep.WAIT),
+    (seen(SWITCHED, on_its_way(switched_at=NOON), fallen="errors"), PLAIN, RolloutStep.CONDEMN),
+    (seen(SWITCHED, on_its_way(switched_at=NOON, fallen="errors")), PLAIN, RolloutStep.ROLL_BACK),
 ]
 
 
 @pytest.mark.parametrize(("observed", "settings", "step"), WAYS)
 def test_it_goes_on_where_it_stopped(
-    observed: Observed, settings: RolloutSettings, step: Step
+    observed: RolloutObserved, settings: RolloutSettings, step: RolloutStep
 ) -> None:
     """By what is stored, whichever process it is now."""
     assert next_step(observed, settings).step is step
@@ -145,27 +147,27 @@ def test_it_goes_on_where_it_stopped(
 @pytest.mark.parametrize(
     ("finding", "days", "step"),
     [
-        ("too_little", 1.9, Step.WAIT),
-        ("incomplete", 1.9, Step.WAIT),
-        ("too_little", 2.0, Step.CONCLUDE),
-        ("incomplete", 2.0, Step.CONCLUDE),
-        ("equal", 0.1, Step.CONCLUDE),
-        ("worse", 0.1, Step.CONCLUDE),
-        ("void", 0.1, Step.CONCLUDE),
+        ("too_little", 1.9, RolloutStep.WAIT),
+        ("incomplete", 1.9, RolloutStep.WAIT),
+        ("too_little", 2.0, RolloutStep.CONCLUDE),
+        ("incomplete", 2.0, RolloutStep.CONCLUDE),
+        ("equal", 0.1, RolloutStep.CONCLUDE),
+        ("worse", 0.1, RolloutStep.CONCLUDE),
+        ("void", 0.1, RolloutStep.CONCLUDE),
     ],
 )
-def test_an_experiment_lasts_until_it_decides(finding: str, days: float, step: Step) -> None:
+def test_an_experiment_lasts_until_it_decides(finding: str, days: float, step: RolloutStep) -> None:
     """Or until it has lasted as long as it may; without a report nothing is concluded."""
     now = NOON + timedelta(days=days)
-    told = Finding(finding=finding, says="ctr")
+    told = ExperimentFinding(finding=finding, says="ctr")
     running = seen(OURS, on_its_way(experiment=trial()), now=now, finding=told)
     assert next_step(running, TRIED).step is step
-    assert next_step(replace(running, finding=None), TRIED).step is Step.WAIT
+    assert next_step(replace(running, finding=None), TRIED).step is RolloutStep.WAIT
 
 
 def over(finding: str) -> RolloutUnderWay:
     """Its experiment has ended with this."""
-    told = Finding(finding=finding, says="ctr -9%")
+    told = ExperimentFinding(finding=finding, says="ctr -9%")
     return on_its_way(experiment=trial(), finding=told, stopped=True)
 
 
@@ -195,10 +197,10 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("observed", "outcome"), ENDS)
-def test_it_ends_and_says_why(observed: Observed, outcome: RolloutOutcome) -> None:
+def test_it_ends_and_says_why(observed: RolloutObserved, outcome: RolloutOutcome) -> None:
     """A person's decision always wins; what failed is not tried again."""
     following = next_step(observed, TRIED)
-    assert (following.step, following.outcome) == (Step.END, outcome)
+    assert (following.step, following.outcome) == (RolloutStep.END, outcome)
     assert following.says
 
 
@@ -216,7 +218,7 @@ class Machine:
     log: list[str] = field(default_factory=list)
     release: str | None = NEW
     difference: str = ""
-    report: Finding = BETTER
+    report: ExperimentFinding = BETTER
     fell: str = ""
     away: Exception | None = None
     """What asking for an index ends in."""
@@ -302,34 +304,34 @@ class DyingStore:
 
 @dataclass
 class Steps:
-    """What is seen and done, on a record in memory; see `Seen` and `Work`."""
+    """What is seen and done, on a record in memory; see `RolloutSeen` and `RolloutWork`."""
 
     machine: Machine
     record: ServingRecord
 
     def serving(self) -> ServingState | None:
-        """See `Seen.serving`."""
+        """See `RolloutSeen.serving`."""
         return self.record.read().state
 
     def newest(self) -> str | None:
-        """See `Seen.newest`."""
+        """See `RolloutSeen.newest`."""
         return self.machine.release
 
     def differs(self, generation: str) -> str:
-        """See `Seen.differs`."""
+        """See `RolloutSeen.differs`."""
         return self.machine.difference if generation else ""
 
-    def finding(self, experiment: Experiment) -> Finding | None:
-        """See `Seen.finding`."""
+    def finding(self, experiment: Experiment) -> ExperimentFinding | None:
+        """See `RolloutSeen.finding`."""
         return self.machine.report if experiment.salt else None
 
     def fallen(self, model: RolloutUnderWay, serving: ServingState) -> str:
-        """See `Seen.fallen`."""
+        """See `RolloutSeen.fallen`."""
         assert serving.serves.generation == model.generation
         return self.machine.fell
 
     def index(self, model: str) -> str:
-        """See `Work.index`."""
+        """See `RolloutWork.index`."""
         if self.machine.away is not None:
             raise self.machine.away
         new = known("g-2", model, GenerationStage.FILLING)
@@ -342,7 +344,7 @@ class Steps:
         return new.name
 
     def compare(self, model: RolloutUnderWay) -> Experiment:
-        """See `Work.compare`."""
+        """See `RolloutWork.compare`."""
         started = trial(experiment_name(model.model))
 
         def step(state: ServingState) -> ServingState:
@@ -353,8 +355,8 @@ class Steps:
         self._say("compared")
         return started
 
-    def stop(self, experiment: Experiment, finding: Finding) -> None:
-        """See `Work.stop`."""
+    def stop(self, experiment: Experiment, finding: ExperimentFinding) -> None:
+        """See `RolloutWork.stop`."""
 
         def step(state: ServingState) -> ServingState:
             running = state.experiment == experiment
@@ -363,21 +365,21 @@ class Steps:
         self.record.change(step)
         self._say(f"stopped {finding.finding}")
 
-    def measure(self) -> Figures:
-        """See `Work.measure`."""
-        return Figures(searches=9)
+    def measure(self) -> ServingFigures:
+        """See `RolloutWork.measure`."""
+        return ServingFigures(searches=9)
 
     def switch(self, generation: str) -> None:
-        """See `Work.switch`."""
+        """See `RolloutWork.switch`."""
         self.record.change(lambda state: state.switched(Serves(generation=generation), NOON, "on"))
 
     def roll_back(self, generation: str, reason: str) -> None:
-        """See `Work.roll_back`."""
+        """See `RolloutWork.roll_back`."""
         assert generation == self.record.read().state.serves.generation
         self.record.change(lambda state: state.rolled_back(NOON, reason))
 
     def tell(self, noted: RolloutNoted) -> None:
-        """See `Work.tell`."""
+        """See `RolloutWork.tell`."""
         self._say(noted.step)
 
     def _say(self, what: str) -> None:
@@ -423,7 +425,7 @@ def test_it_waits_until_the_generation_is_proven() -> None:
 )
 def test_its_experiment_decides(finding: str, serves: Serves) -> None:
     """And is over before anything else serves."""
-    machine = Machine(TRIED, report=Finding(finding=finding, says="ctr"))
+    machine = Machine(TRIED, report=ExperimentFinding(finding=finding, says="ctr"))
     machine.lives_on()
     assert machine.serving.experiment is None
     assert machine.serving.serves == serves
@@ -456,7 +458,7 @@ def test_killed_anywhere_it_ends_the_same(
     settings: RolloutSettings, finding: str, fell: str, lives: int
 ) -> None:
     """The next process waits for the dead one's lease, then goes on: each step once to others."""
-    told = Finding(finding=finding, says="ctr")
+    told = ExperimentFinding(finding=finding, says="ctr")
     undisturbed, machine = (Machine(settings, report=told, fell=fell) for _ in range(2))
     whole_life(undisturbed)
     machine.lives = lives
@@ -536,13 +538,15 @@ def test_the_record_keeps_what_it_says() -> None:
     """All of it, through the store."""
     record = RolloutRecord(MemoryObjectStore(BUCKET), BUCKET, INDEX)
     last = RolloutEnded(model=OLD, outcome=RolloutOutcome.LEFT, says="so", ended_at=NOON)
-    way = on_its_way(experiment=trial(), finding=BETTER, before=Figures(searches=3))
+    way = on_its_way(experiment=trial(), finding=BETTER, before=ServingFigures(searches=3))
     state = RolloutState(under_way=way, past=(last,))
     record.replace(record.read(), state)
     assert record.read().state == state
 
 
-BEFORE = Figures(searches=10_000, failed=10, images=100, delay_s=200, shown=50_000, clicked=2_000)
+BEFORE = ServingFigures(
+    searches=10_000, failed=10, images=100, delay_s=200, shown=50_000, clicked=2_000
+)
 FELL: list[tuple[dict[str, Any], str]] = [
     ({}, ""),
     ({"searches": 99, "failed": 99}, ""),
@@ -562,6 +566,6 @@ FELL: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("after", "what"), FELL)
 def test_only_what_is_surely_worse_falls(after: dict[str, Any], what: str) -> None:
     """Beyond the margin, and by more than few searches, images or clicks differ by chance."""
-    said = fallen(BEFORE, Figures(**after), 0.2)
+    said = fallen(BEFORE, ServingFigures(**after), 0.2)
     assert said.partition(":")[0] == what
-    assert fallen(Figures(), Figures(shown=50_000, images=99, delay_s=1e4), 0.2) == ""
+    assert fallen(ServingFigures(), ServingFigures(shown=50_000, images=99, delay_s=1e4), 0.2) == ""

@@ -33,9 +33,9 @@ from sightline.schemas.models import (
 )
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import MODELS, SEARCHES_CLOSED
-from sightline.stream_workers.rolling_out.figures import Figures
+from sightline.stream_workers.rolling_out.figures import ServingFigures
 from sightline.stream_workers.rolling_out.state import (
-    Finding,
+    ExperimentFinding,
     RolloutOutcome,
     RolloutState,
     RolloutUnderWay,
@@ -137,7 +137,7 @@ def test_the_newest_release_is_read_alone(place: Place) -> None:
 def test_an_experiment_is_started_and_stopped_once(place: Place) -> None:
     """However often it is asked for: one draw, and the same events."""
     place.record.begin(READY)
-    model, finding = on_its_way(), Finding(finding="better", says="ctr +6.1%")
+    model, finding = on_its_way(), ExperimentFinding(finding="better", says="ctr +6.1%")
     first, again = (place.work().compare(model) for _ in range(2))
     assert first == again == place.record.read().state.experiment
     assert (first.treatment, first.share) == (Serves(generation="g-2"), 0.5)
@@ -158,7 +158,7 @@ def test_nobody_elses_experiment_is_stopped(place: Place) -> None:
     place.record.begin(READY)
     ours = place.work().compare(on_its_way())
     other = ours.model_copy(update={"salt": "another"})
-    place.work().stop(other, Finding(finding="worse", says="ctr -6.1%"))
+    place.work().stop(other, ExperimentFinding(finding="worse", says="ctr -6.1%"))
     assert place.record.read().state.experiment == ours
 
 
@@ -220,8 +220,8 @@ def test_errors_and_freshness_are_counted_since_the_switch(place: Place) -> None
     place.metrics.freshness.labels("live").observe(2.0)
     place.metrics.freshness.labels("backfill").observe(900.0)
     before = counted(place.metrics)
-    assert before == Figures(searches=1_000, failed=100, images=1, delay_s=2.0)
-    model = on_its_way(before=Figures(searches=1_000, failed=1), switched_at=NOON)
+    assert before == ServingFigures(searches=1_000, failed=100, images=1, delay_s=2.0)
+    model = on_its_way(before=ServingFigures(searches=1_000, failed=1), switched_at=NOON)
     work, state = place.work(), place.record.read().state
     assert work.fallen(model, state) == ""
     search(place.metrics, 200, 150)
