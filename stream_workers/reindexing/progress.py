@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from sightline.engine.errors import Conflict, NotFound, ObjectMissing, Unreadable
+from sightline.engine.errors import Conflict, NotFound
+from sightline.engine.object_store.json_record import JsonRecord
 from sightline.engine.ports import ObjectStore
 from sightline.schemas.fields import Time
 from sightline.stream_workers.reindexing.parity import Parity
@@ -97,6 +98,14 @@ class ProgressRecord:
         self._store = store
         self._bucket = bucket
         self._key = f"{PREFIX}{index}/{generation}/progress.json"
+        self._kept = JsonRecord(
+            store,
+            bucket,
+            self._key,
+            ReindexProgress,
+            advice="remove it and ask for the re-index again",
+            max_bytes=_MAX_BYTES,
+        )
         self._lease_key = lease_key(index, generation)
 
     def find(self) -> StoredProgress | None:
@@ -106,18 +115,8 @@ class ProgressRecord:
             Unreadable: it is damaged, or of a later release of Sightline.
             PartUnavailable: the store did not answer.
         """
-        try:
-            etag = self._store.stat(self._bucket, self._key).etag
-            data = self._store.get(self._bucket, self._key, max_bytes=_MAX_BYTES)
-        except ObjectMissing:
-            return None
-        try:
-            return StoredProgress(ReindexProgress.model_validate_json(data), etag)
-        except ValidationError as error:
-            raise Unreadable(
-                f"{self._key} cannot be read: it is damaged, or of a later release of Sightline; "
-                "remove it and ask for the re-index again"
-            ) from error
+        found = self._kept.find()
+        return None if found is None else StoredProgress(*found)
 
     def ask(self, progress: ReindexProgress) -> None:
         """Put what is asked for in place of whatever is there.
@@ -129,7 +128,7 @@ class ProgressRecord:
         for _ in range(_TRIES):
             found = self.find()
             try:
-                self._put(progress, None if found is None else found.etag)
+                self._kept.put(progress, None if found is None else found.etag)
             except Conflict:
                 continue
             return
@@ -149,7 +148,7 @@ class ProgressRecord:
                 raise NotFound(f"there is no {self._key}: the generation was dropped")
             progress = step(found.progress)
             try:
-                self._put(progress, found.etag)
+                self._kept.put(progress, found.etag)
             except Conflict:
                 continue
             return progress
@@ -163,10 +162,6 @@ class ProgressRecord:
         """
         self._store.delete(self._bucket, self._lease_key)
         self._store.delete(self._bucket, self._key)
-
-    def _put(self, progress: ReindexProgress, etag: str | None) -> None:
-        data = progress.model_dump_json(indent=1).encode()
-        self._store.put_if(self._bucket, self._key, data, expected_etag=etag)
 
 
 def lease_key(index: str, generation: str) -> str:

@@ -11,9 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from sightline.engine.errors import ObjectMissing, Unreadable
+from sightline.engine.object_store.json_record import JsonRecord
 from sightline.engine.ports import ObjectStore
 from sightline.engine.serving.record import Experiment, GenerationName, Reference
 from sightline.schemas.fields import Time
@@ -138,9 +138,14 @@ class RolloutRecord:
     """
 
     def __init__(self, store: ObjectStore, bucket: str, index: str) -> None:
-        self._store = store
-        self._bucket = bucket
-        self._key = f"{PREFIX}{index}/rollout.json"
+        self._kept = JsonRecord(
+            store,
+            bucket,
+            f"{PREFIX}{index}/rollout.json",
+            RolloutState,
+            advice="removed, the newest release is rolled out anew unless it serves",
+            max_bytes=_MAX_BYTES,
+        )
 
     def read(self) -> StoredRollout:
         """The state as it is now.
@@ -149,18 +154,8 @@ class RolloutRecord:
             Unreadable: it is damaged, or of a later release of Sightline.
             PartUnavailable: the store did not answer.
         """
-        try:
-            etag = self._store.stat(self._bucket, self._key).etag
-            data = self._store.get(self._bucket, self._key, max_bytes=_MAX_BYTES)
-        except ObjectMissing:
-            return StoredRollout(RolloutState(), None)
-        try:
-            return StoredRollout(RolloutState.model_validate_json(data), etag)
-        except ValidationError as error:
-            raise Unreadable(
-                f"{self._key} cannot be read: it is damaged, or of a later release of Sightline; "
-                "removed, the newest release is rolled out anew unless it serves"
-            ) from error
+        found = self._kept.find()
+        return StoredRollout(RolloutState(), None) if found is None else StoredRollout(*found)
 
     def replace(self, stored: StoredRollout, state: RolloutState) -> None:
         """Put another state in place of the one that was read.
@@ -169,8 +164,7 @@ class RolloutRecord:
             Conflict: somebody else did meanwhile.
             PartUnavailable: the store did not answer; it may have been replaced.
         """
-        data = state.model_dump_json(indent=1).encode()
-        self._store.put_if(self._bucket, self._key, data, expected_etag=stored.etag)
+        self._kept.put(state, stored.etag)
 
 
 def lease_key(index: str) -> str:

@@ -12,10 +12,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from sightline.engine.errors import ObjectMissing, Unreadable
 from sightline.engine.label_data.triple_table import Ends
+from sightline.engine.object_store.json_record import JsonRecord
 from sightline.engine.ports import ObjectStore
 from sightline.schemas.fields import Sha256, Time
 from sightline.schemas.models import GateLine
@@ -143,9 +143,13 @@ class RetrainingRecord:
     """
 
     def __init__(self, store: ObjectStore, bucket: str, model: str) -> None:
-        self._store = store
-        self._bucket = bucket
-        self._key = f"{PREFIX}{model}/state.json"
+        self._kept = JsonRecord(
+            store,
+            bucket,
+            f"{PREFIX}{model}/state.json",
+            RetrainingState,
+            advice="removed, all triples count as new",
+        )
 
     def read(self) -> StoredState:
         """The state as it is now.
@@ -154,18 +158,8 @@ class RetrainingRecord:
             Unreadable: it is damaged, or of a later release of Sightline.
             PartUnavailable: the store did not answer.
         """
-        try:
-            etag = self._store.stat(self._bucket, self._key).etag
-            data = self._store.get(self._bucket, self._key)
-        except ObjectMissing:
-            return StoredState(RetrainingState(), None)
-        try:
-            return StoredState(RetrainingState.model_validate_json(data), etag)
-        except ValidationError as error:
-            raise Unreadable(
-                f"{self._key} cannot be read: it is damaged, or of a later release of Sightline; "
-                "removed, all triples count as new"
-            ) from error
+        found = self._kept.find()
+        return StoredState(RetrainingState(), None) if found is None else StoredState(*found)
 
     def replace(self, stored: StoredState, state: RetrainingState) -> None:
         """Put another state in place of the one that was read.
@@ -174,8 +168,7 @@ class RetrainingRecord:
             Conflict: somebody else did meanwhile.
             PartUnavailable: the store did not answer; it may have been replaced.
         """
-        data = state.model_dump_json(indent=1).encode()
-        self._store.put_if(self._bucket, self._key, data, expected_etag=stored.etag)
+        self._kept.put(state, stored.etag)
 
 
 def lease_key(model: str) -> str:

@@ -1,0 +1,73 @@
+"""A value kept as one JSON object of a bucket, changed by compare-and-set on what was read."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from sightline.engine.errors import ObjectMissing, Unreadable
+from sightline.engine.ports import ObjectStore
+
+Value = TypeVar("Value", bound=BaseModel)
+
+
+class JsonRecord(Generic[Value]):
+    """One object; of two who change what they read, one is told that it is not its turn.
+
+    Args:
+        store: where it lies.
+        bucket: our own.
+        key: of the object.
+        value: the class of what is kept.
+        advice: what to do where it cannot be read.
+        max_bytes: of the object; None: however long it is.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        bucket: str,
+        key: str,
+        value: type[Value],
+        *,
+        advice: str,
+        max_bytes: int | None = None,
+    ) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._key = key
+        self._value = value
+        self._advice = advice
+        self._max_bytes = max_bytes
+
+    def find(self) -> tuple[Value, str] | None:
+        """The value and the etag that its successor must name; None: nothing is stored.
+
+        Raises:
+            Unreadable: it is damaged, or of a later release of Sightline.
+            PartUnavailable: the store did not answer.
+        """
+        try:
+            # The etag first: a value that is newer than it is only refused, and read again.
+            etag = self._store.stat(self._bucket, self._key).etag
+            data = self._store.get(self._bucket, self._key, max_bytes=self._max_bytes)
+        except ObjectMissing:
+            return None
+        try:
+            return self._value.model_validate_json(data), etag
+        except ValidationError as error:
+            raise Unreadable(
+                f"{self._key} cannot be read: it is damaged, or of a later release of Sightline; "
+                f"{self._advice}"
+            ) from error
+
+    def put(self, value: Value, etag: str | None) -> None:
+        """Put a value in place of the one with this etag; None: of nothing.
+
+        Raises:
+            Conflict: somebody else did meanwhile.
+            PartUnavailable: the store did not answer; it may have been stored.
+        """
+        data = value.model_dump_json(indent=1).encode()
+        self._store.put_if(self._bucket, self._key, data, expected_etag=etag)
