@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any
+from uuid import uuid4
 
 from confluent_kafka import OFFSET_END, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -87,6 +89,20 @@ def batched(log: Iterable[Recorded], size: int) -> Iterator[list[Recorded]]:
         yield some
 
 
+@dataclass(frozen=True, slots=True)
+class LabelWorker:
+    """One process of a stage, and where it logs."""
+
+    stage: Stage
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def stalled(self) -> bool:
+        """Whether it ended itself because it stalled."""
+        ended = self.process.poll() is not None
+        return ended and b"faust_shell.Stalled: " in self.log.read_bytes()
+
+
 @dataclass
 class LabelPipeline:
     """Topics of one test, and the processes that work on them."""
@@ -101,9 +117,10 @@ class LabelPipeline:
     supervised: bool = False
     """Whether a worker that ended itself because it stalled is started again, as `sightline up`
     does. The shell's driver may forget a partition in a rebalance; then the worker ends so."""
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    _stages: list[Stage | None] = field(default_factory=list)
-    """Of each process; None: it was started again."""
+    workers: list[LabelWorker] = field(default_factory=list)
+    _revived: set[LabelWorker] = field(default_factory=set)
+    _reviving: Lock = field(default_factory=Lock)
+    """A test may watch both stages at a time, each in a thread."""
 
     def create(self) -> None:
         """The topics."""
@@ -167,47 +184,68 @@ class LabelPipeline:
         self, stage: Stage, *, dies_before: int | None = None, hangs_on: str | None = None
     ) -> subprocess.Popen[bytes]:
         """One worker of a stage."""
+        return self._start(stage, dies_before=dies_before, hangs_on=hangs_on).process
+
+    def dies(self, stage: Stage, *, before: int, timeout_s: float) -> int:
+        """The exit code of a worker that kills itself before so many sends.
+
+        One that stalls earlier does not get there: another is started.
+        """
+        while True:
+            worker = self._start(stage, dies_before=before)
+            ended = worker.process.wait(patient(timeout_s))
+            if not worker.stalled():
+                return ended
+
+    def _start(
+        self, stage: Stage, *, dies_before: int | None = None, hangs_on: str | None = None
+    ) -> LabelWorker:
         kafka = self.kafka.model_dump(mode="json", exclude_none=True)
         if self.kafka.sasl_password is not None:
             kafka["sasl_password"] = self.kafka.sasl_password.get_secret_value()
+        own = self.directory / f"{stage.value}-{uuid4().hex[:12]}"
         told = {
             "stage": stage.value,
             "kafka": kafka,
             "labels": label_settings(self.rules) | dict(self.faults),
             "interactions": self.interactions.name,
             "closed": self.closed.name,
-            "data_directory": str(self.directory / f"{stage.value}-{len(self.processes)}"),
+            "data_directory": str(own),
             "dies_before": dies_before,
             "hangs_on": hangs_on,
         }
-        with (self.directory / f"{stage.value}-{len(self.processes)}.log").open("wb") as log:
+        log = own.with_suffix(".log")
+        with log.open("wb") as written:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.label_worker", json.dumps(told)],
                 cwd=ROOT,
-                stdout=log,
-                stderr=log,
+                stdout=written,
+                stderr=written,
             )
-        self.processes.append(process)
-        self._stages.append(stage)
-        return process
+        worker = LabelWorker(stage, process, log)
+        self.workers.append(worker)
+        return worker
+
+    def kill(self, stage: Stage) -> None:
+        """Kill -9 all workers of a stage, those included that were started anew."""
+        with self._reviving:
+            for worker in [w for w in self.workers if w.stage is stage]:
+                worker.process.kill()
+                worker.process.wait()
 
     def _revive(self) -> None:
         """Start a worker in the place of each that ended because it stalled."""
-        for number, (process, stage) in enumerate(
-            list(zip(self.processes, self._stages, strict=True))
-        ):
-            if stage is None or process.poll() is None:
-                continue
-            log = self.directory / f"{stage.value}-{number}.log"
-            if b"faust_shell.Stalled: " in log.read_bytes():
-                self._stages[number] = None
-                self.start(stage)
+        with self._reviving:
+            stalled = [w for w in self.workers if w not in self._revived and w.stalled()]
+            self._revived.update(stalled)
+            for worker in stalled:
+                self.start(worker.stage)
 
     def stop(self) -> None:
         """Kill what is left."""
-        for process in self.processes:
-            process.kill()
-            process.wait()
+        for worker in self.workers:
+            worker.process.kill()
+            worker.process.wait()
 
     def wait_until_done(self, stage: Stage, partitions: int, epoch: int, timeout_s: float) -> None:
         """Until the stage has finished that epoch in every partition."""

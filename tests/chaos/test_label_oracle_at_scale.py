@@ -134,16 +134,12 @@ def _kill_often(pipeline: LabelPipeline, stage: Stage) -> None:
     for number in range(KILLS):
         if number % 2:
             sends = SENDS_OF_A_LIFE[stage]
-            assert (
-                pipeline.start(stage, dies_before=sends).wait(patient(DEADLINE_S))
-                == -signal.SIGKILL
-            )
+            assert pipeline.dies(stage, before=sends, timeout_s=DEADLINE_S) == -signal.SIGKILL
         else:
             before = _done(pipeline, stage)
-            process = pipeline.start(stage)
+            pipeline.start(stage)
             _wait_for_done(pipeline, stage, before + EPOCHS_OF_A_LIFE)
-            process.kill()
-            assert process.wait() == -signal.SIGKILL
+        pipeline.kill(stage)
         reached = min(max(d.epoch for d in done) for done in pipeline.done(stage).values())
         assert reached < last, "it was killed after its work, not in the middle of it"
     pipeline.start(stage)
