@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.framing import Framing
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue, Decisions
@@ -31,6 +30,7 @@ from sightline.engine.records import (
     IndexedImage,
     WinnerLocation,
 )
+from sightline.engine.records.framing import Framing
 from sightline.engine.serving.pairs import OpenedPair, ServingPairs
 from sightline.engine.settings import ApiKey, ApiSettings, DecodeSettings, IndexSettings, Scope
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex

@@ -16,10 +16,10 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
-from sightline.engine.framing import Framing
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.memory import MemoryObjectStore
+from sightline.engine.records.framing import Framing
 from sightline.engine.serving.open_indexes import OpenIndexes
 from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.serving.record import (

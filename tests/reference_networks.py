@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn import functional
 from torchvision import models  # type: ignore[import-untyped]
 
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings
 from tests.pictures import encoded, scene
 

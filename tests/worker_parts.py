@@ -16,7 +16,6 @@ from sightline.engine.errors import (
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
-from sightline.engine.framing import Framing
 from sightline.engine.ports import Clock, RebalanceListener
 from sightline.engine.records import (
     GenerationSpec,
@@ -24,6 +23,7 @@ from sightline.engine.records import (
     Message,
     TopicPartition,
 )
+from sightline.engine.records.framing import Framing
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.schemas.topics import TOPICS
 

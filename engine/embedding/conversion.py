@@ -21,7 +21,7 @@ from sightline.engine.embedding.encoder_card import CARDS
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.embedding.normalisation import Normalisation
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
-from sightline.engine.framing import Framing
+from sightline.engine.records.framing import Framing
 
 XML, BIN = "model.xml", "model.bin"
 _REFUSALS = {kind.__name__: kind for kind in (RefusedToStart, SettingsInvalid)}

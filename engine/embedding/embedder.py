@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.framing import Framing
+from sightline.engine.records.framing import Framing
 
 Features = NDArray[np.float32]
 

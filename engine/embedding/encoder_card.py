@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from sightline.engine.embedding.normalisation import Normalisation
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.framing import Framing, Interpolation
+from sightline.engine.records.framing import Framing, Interpolation
 
 SCHEME = "onnx:"
 Finite = Annotated[float, Field(allow_inf_nan=False)]

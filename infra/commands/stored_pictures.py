@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sightline.engine.embedding.embedder import Runtime
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import ObjectStore
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.commands.train import feature_maker, network_runtime
 from sightline.training.datasets.features import PictureFeatures

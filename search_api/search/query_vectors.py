@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import PreparedImage, prepare
 from sightline.engine.ports import Embedder
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
 

@@ -17,9 +17,9 @@ from sightline.engine.embedding.capabilities import can_run, computes_in_bf16, f
 from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.embedding.model_files import model_source
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import Embedder
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
 from tests.conftest import ROOT
 from tests.onnx_files import CARD, map_encoder, written

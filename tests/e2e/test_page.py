@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.near_duplicates import hash_bits, near_any
 from sightline.engine.pictures.prepare import prepare
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import ApiSettings, DecodeSettings
 from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, ok

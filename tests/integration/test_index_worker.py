@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from sightline.engine.errors import DeadLetterLimit, GenerationMismatch
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records import ImageStage, SearchRequest
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings, KafkaSettings, StoreSettings
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.fields import Visibility

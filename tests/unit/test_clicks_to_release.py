@@ -31,11 +31,11 @@ from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
-from sightline.engine.framing import Framing
 from sightline.engine.label_data.triple_manifest import TripleManifest
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records import ProducerRecord
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import (
     EmbedderSettings,
     RetrainingSettings,

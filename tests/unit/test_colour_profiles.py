@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.colour import MAX_PROFILE_BYTES, ColourUse, conversion_of
 from sightline.engine.pictures.prepare import prepare, render
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings
 from tests.icc import GREY, PRIMARIES, profile
 from tests.pictures import decoded_to_srgb, encoded, scene

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sightline.engine.errors import BadImage, RejectReason
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.near_duplicates import distance as hamming
 from sightline.engine.pictures.pixels import checked_header
 from sightline.engine.pictures.prepare import prepare, render
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
 from tests.pictures import decoded_to_srgb, encoded, png_chunk, scene
@@ -444,7 +444,7 @@ def test_decoding_changes_no_filter_of_warnings() -> None:
 def test_odd_metadata_warns_nobody() -> None:
     """Not even where a process makes errors of warnings: the picture is whole."""
     script = f"""
-from sightline.engine.framing import Framing
+from sightline.engine.records.framing import Framing
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings
 prepare({ODD_PNG!r}, limits=DecodeSettings(), framing=Framing(32))

@@ -23,7 +23,7 @@ from sightline.engine.embedding.networks import build_network, from_crops
 from sightline.engine.embedding.normalisation import Normalisation
 from sightline.engine.embedding.torch_runtime import CACHE_VARIABLE, keep_compiled_apart
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
-from sightline.engine.framing import Framing
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import EmbedderSettings
 from tests.patience import patient
 from tests.reference_networks import CROPS, NETWORKS

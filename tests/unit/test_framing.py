@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sightline.engine.framing import Framing, Interpolation
 from sightline.engine.pictures.prepare import prepare
+from sightline.engine.records.framing import Framing, Interpolation
 from sightline.engine.settings import DecodeSettings
 from tests.pictures import encoded, scene
 

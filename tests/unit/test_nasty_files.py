@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.engine.errors import BadImage, RejectReason
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare, render
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings
 from tests.nasty_files import has_collection, is_made, oriented_scenes
 from tests.patience import patient
@@ -22,7 +22,7 @@ import json, resource, sys
 from pathlib import Path
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_AS, (4 * limit, 4 * limit))
-from sightline.engine.framing import Framing
+from sightline.engine.records.framing import Framing
 from sightline.engine.pictures.prepare import prepare, render
 from sightline.engine.errors import BadImage
 from sightline.engine.settings import DecodeSettings

@@ -19,7 +19,7 @@ from sightline.engine.embedding.embedder import ProjectingEmbedder
 from sightline.engine.embedding.encoder_card import EncoderCard, read_card
 from sightline.engine.embedding.model_files import model_source
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.framing import Framing
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import EmbedderSettings
 from tests.conftest import ROOT
 from tests.onnx_files import (

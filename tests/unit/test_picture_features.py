@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from sightline.engine.errors import ObjectDenied, Part, PartUnavailable
-from sightline.engine.framing import Framing
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.pictures.prepare import prepare
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
 from sightline.training.datasets.feature_cache import FeatureCache

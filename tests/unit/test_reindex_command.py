@@ -12,9 +12,9 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Conflict, SettingsInvalid
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
-from sightline.engine.framing import Framing
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records import TopicPartition
+from sightline.engine.records.framing import Framing
 from sightline.engine.serving.record import (
     GenerationStage,
     KnownGeneration,

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sightline.engine.errors import SightlineError
-from sightline.engine.framing import Framing
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import Mode, Settings
 from sightline.engine.vector_index.edge.index import EdgeGenerations
 from sightline.infra.wiring import embedded, models

@@ -20,9 +20,9 @@ from sightline.engine.errors import (
     RejectReason,
     TooLarge,
 )
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import PreparedImage, prepare
 from sightline.engine.ports import ObjectStore
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
 from sightline.training.datasets.feature_cache import FeatureCache, Seen

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import ObjectStore
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings
 from sightline.training.datasets.pictures import Picture
 

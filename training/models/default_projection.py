@@ -31,8 +31,8 @@ from sightline.engine.embedding.embedder import Runtime
 from sightline.engine.embedding.lite0 import read_lite0
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION, model_source
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.framing import Framing
 from sightline.engine.pictures.prepare import prepare
+from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
 from sightline.training.evaluation.measures import Retrieval, evaluate_retrieval
 

@@ -1,9 +1,8 @@
-"""The values that cross the ports: messages, stored objects, indexed images, requests and hits."""
+"""Images and the operator's decisions as the index keeps them, and what may overwrite what."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,86 +26,6 @@ if TYPE_CHECKING:
 
 UNREADABLE = "unreadable"
 """Stands for the event's id and source where what the index stores of it cannot be read."""
-
-
-class TopicPartition(NamedTuple):
-    """One partition of one topic, the topic named without the deployment's prefix."""
-
-    topic: str
-    partition: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """One record of the log, as it was read, and where it lies."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp: datetime
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-    @property
-    def topic_partition(self) -> TopicPartition:
-        """Names the topic and the partition that the record was read from."""
-        return TopicPartition(self.topic, self.partition)
-
-    @property
-    def key_text(self) -> str:
-        """The key as text; empty if there is none, and what is no UTF-8 in it replaced."""
-        return (self.key or b"").decode(errors="replace")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionLag:
-    """One partition as a consumer group sees it."""
-
-    topic: str
-    partition: int
-    start: int
-    committed: int | None
-    """The next offset to read; None: nothing was committed."""
-    end: int
-    oldest_waiting: datetime | None
-    """Log time of the first message that is not committed; None: none waits, or nobody asked."""
-
-    @property
-    def lag(self) -> int:
-        """Messages that are appended but not committed."""
-        return self.end - max(self.start, self.committed if self.committed is not None else 0)
-
-
-class ProducerRecord(NamedTuple):
-    """One record for the log, as Kafka's own clients call it: what an `EventProducer` appends."""
-
-    topic: str
-    """The name in `schemas/topics.py`; the adapter adds the deployment's prefix."""
-    key: str
-    """Chooses the partition, by murmur2."""
-    value: bytes | None
-    """None makes compaction forget the key."""
-    headers: Sequence[tuple[str, bytes]] = ()
-    timestamp: datetime | None = None
-    """None: the present instant; a topic with LogAppendTime stamps it anyway."""
-    partition: int | None = None
-    """None: the key's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredObject:
-    """What the object store says about an object."""
-
-    bucket: str
-    key: str
-    size_bytes: int
-    etag: str
-    """Changes with every write; opaque."""
-    modified: datetime | None = None
-    content_type: str = "application/octet-stream"
-    metadata: dict[str, str] = field(default_factory=dict)
-    """User metadata, names in lower case without `x-amz-meta-`."""
 
 
 class ImageStage(IntEnum):
@@ -292,81 +211,3 @@ class IndexedImage:
             and hiding_rank(self.state) == 0
             and not isinstance(self.state, ImageDeleted)
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationSpec:
-    """What a generation records, and what must be equal to open it (docs/adr/0007)."""
-
-    name: str
-    model_digest: str
-    preprocess_digest: str
-    dimensions: int
-    distance: str = "cosine"
-    quantisation: str = "int8"
-    features_digest: str | None = None
-    """Names the features that are kept beside the vectors; None: none are, nor in what follows."""
-    features: int | None = None
-    """How many numbers there are of an image."""
-    feature_bits: int | None = None
-    """How many bits are kept of each: 4, 8 or 16."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """What of the index a read may find; all else is neither read nor parsed."""
-
-    listed: bool
-    """What everybody may see."""
-    owner_id: str | None = None
-    """And what is this owner's, whatever its state."""
-
-    def shows(self, image: IndexedImage) -> bool:
-        """Whether the read may find the image."""
-        own = self.owner_id is not None and image.state.owner_id == self.owner_id
-        return own or (self.listed and image.listed)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagFilter:
-    """All three must hold; empty ones always do."""
-
-    any_of: tuple[str, ...] = ()
-    all_of: tuple[str, ...] = ()
-    none_of: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchRequest:
-    """One query to the index; visibility is not part of it, the index adds it by itself."""
-
-    vector: NDArray[np.float32]
-    """(dimensions,), L2 norm 1."""
-    limit: int
-    tags: TagFilter = TagFilter()
-    exclude_ids: tuple[str, ...] = ()
-    exclude_clusters: tuple[str, ...] = ()
-    """Look-alikes of pictures that the caller has seen already."""
-    exact: bool = False
-    settle_ties: bool = True
-    """False: equal scores may come in any order, which is cheaper where there are many."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nearby:
-    """What of the listed images lies nearest to a vector."""
-
-    clusters: tuple[str, ...]
-    """The clusters of the nearest images, the nearest image's first."""
-    similarity: float | None
-    """The cosine similarity of the nearest image; None: nothing is listed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """One image that a search found, and how near it is."""
-
-    image: IndexedImage
-    """Without its vector unless the adapter had it at no cost."""
-    score: float
-    """Cosine similarity."""
