@@ -20,15 +20,12 @@ from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records.framing import Framing
+from sightline.engine.serving.following import PairFollower
 from sightline.engine.serving.open_indexes import OpenIndexes
 from sightline.engine.serving.pairs import ServingPairs
-from sightline.engine.serving.record import (
-    GenerationStage,
-    KnownGeneration,
-    Serves,
-    ServingRecord,
-    ServingState,
-)
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import GenerationStage, KnownGeneration, Serves
 from sightline.engine.settings import RolloutSettings, Settings, WorkerSettings
 from sightline.engine.vector_index.memory.index import MemoryGenerations
 from sightline.infra.wiring.generations import GenerationWorkers
@@ -128,6 +125,18 @@ class Deployment:
     def switch(self, to: Serves) -> None:
         """Let another generation serve, which is ready."""
         self.record.change(lambda s: s.switched(to, self.clock.now(), "better"))
+
+    def follower(self) -> PairFollower:
+        """What exchanges the pairs when it is told to look."""
+        return PairFollower(
+            self.record,
+            self.serving.open_pair,
+            self.serving.pairs,
+            opened_for=self.serving.opened_for,
+            look_every_s=1,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
 
     def node(self) -> Node:
         """What the workers take of a node."""

@@ -10,7 +10,8 @@ from contextlib import closing
 
 from sightline.engine.connecting.connections import connect_object_store, object_directory
 from sightline.engine.connecting.released_model import embedder_settings, naming
-from sightline.engine.serving.record import ServingRecord, ServingState
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
 from sightline.engine.settings import EmbedderSettings, Settings
 
 
@@ -47,5 +48,5 @@ def serving_state(settings: Settings) -> ServingState | None:
     if directory is not None and not (directory / bucket).is_dir():
         return None
     with closing(connect_object_store(settings)) as store:
-        found = ServingRecord(store, bucket, settings.index.collection_prefix).find()
+        found = ServingRecord.of(settings, store).find()
     return None if found is None else found.state

@@ -41,6 +41,17 @@ class JsonRecord(Generic[Value]):
         self._advice = advice
         self._max_bytes = max_bytes
 
+    def etag(self) -> str | None:
+        """What changes with the value, for who looks often; None: nothing is stored.
+
+        Raises:
+            PartUnavailable: the store did not answer.
+        """
+        try:
+            return self._store.stat(self._bucket, self._key).etag
+        except ObjectMissing:
+            return None
+
     def find(self) -> tuple[Value, str] | None:
         """The value and the etag that its successor must name; None: nothing is stored.
 

@@ -12,7 +12,9 @@ from sightline.engine.errors import SightlineError
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.engine.serving.pairs import OpenedPair, ServingPairs
-from sightline.engine.serving.record import Serves, ServingRecord, ServingState, StoredServing
+from sightline.engine.serving.record import ServingRecord, StoredServing
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import Serves
 
 OpenPair = Callable[[ServingState, Serves], OpenedPair]
 """Opens the index of what serves, its model and its matrix."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sightline.engine.errors import NotFound, Part, PartUnavailable
 from sightline.engine.ports import Embedder, VectorIndex
 from sightline.engine.serving.pair import DEFAULT_VARIANT, ServingPair
-from sightline.engine.serving.record import Experiment
+from sightline.engine.serving.values import Experiment
 from sightline.engine.serving.variants import Arm, arm_of, variant_of
 
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from sightline.engine.event_log.acknowledged import acknowledged
 from sightline.engine.records import ProducerRecord
-from sightline.engine.serving.record import ServingRecord, ServingState, ServingStep
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import ServingStep
 from sightline.schemas.envelope import Event
 from sightline.schemas.models import ModelPromoted, ModelRolledBack
 from sightline.schemas.topics import MODELS

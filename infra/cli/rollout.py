@@ -9,7 +9,7 @@ import typer
 from sightline.engine.settings import load_settings
 
 if TYPE_CHECKING:
-    from sightline.engine.serving.record import ServingState
+    from sightline.engine.serving.state import ServingState
     from sightline.infra.commands.rollout import Rollout
 
 app = typer.Typer()
@@ -53,7 +53,7 @@ def drop(generation: GenerationArgument) -> None:
 @app.command()
 def switch(generation: GenerationArgument, reason: ReasonOption = "by command") -> None:
     """Let a generation serve that is ready, in every process. Searches go on meanwhile."""
-    from sightline.engine.serving.record import Serves  # noqa: PLC0415 - heavy
+    from sightline.engine.serving.values import Serves  # noqa: PLC0415 - heavy
     from sightline.infra.commands.rollout import Rollout  # noqa: PLC0415 - heavy
 
     with Rollout.open(load_settings()) as rollout:

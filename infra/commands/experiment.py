@@ -17,7 +17,9 @@ from sightline.engine.connecting.connections import open_event_log, open_log_pro
 from sightline.engine.errors import Conflict, NotFound, RefusedToStart, TransientError
 from sightline.engine.ports import Clock, EventLog, ObjectStore
 from sightline.engine.records import ProducerRecord
-from sightline.engine.serving.record import Experiment, Serves, ServingRecord, ServingState
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import Experiment, Serves
 from sightline.engine.settings import Settings
 from sightline.infra.commands.label_store import opened_store
 from sightline.infra.commands.running_experiment import running_of
@@ -79,7 +81,7 @@ class Experiments:
 
     def __init__(self, settings: Settings, store: ObjectStore, clock: Clock) -> None:
         self._settings = settings
-        self._record = ServingRecord(store, settings.store.bucket, settings.index.collection_prefix)
+        self._record = ServingRecord.of(settings, store)
         self._clock = clock
 
     @classmethod

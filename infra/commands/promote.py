@@ -15,7 +15,9 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.embedding.model_registry import ModelReference, ModelRegistry
 from sightline.engine.embedding.query_matrix import NotLinear, matrix_between
 from sightline.engine.errors import Conflict
-from sightline.engine.serving.record import Serves, ServingRecord, ServingState
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import Serves
 from sightline.infra.commands.label_store import opened_store
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.wiring.models import OpenModels
@@ -64,7 +66,7 @@ class Promotion:
             RefusedToStart: the store is a directory that no process has made yet.
         """
         with opened_store(settings) as store:
-            record = ServingRecord(store, settings.store.bucket, settings.index.collection_prefix)
+            record = ServingRecord.of(settings, store)
             registry = ModelRegistry(store, settings.store.bucket)
             yield cls(Rollout(settings, record, SystemClock()), registry, OpenModels(settings))
 

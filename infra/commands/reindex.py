@@ -15,10 +15,12 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_event_log
 from sightline.engine.embedding.model_registry import ModelReference, ModelRegistry
 from sightline.engine.errors import Conflict, NotFound, SettingsInvalid
-from sightline.engine.serving.record import GenerationStage, KnownGeneration, ServingState
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.infra.wiring.models import OpenModels
 from sightline.infra.wiring.reindexing import generation_groups, progress_record
-from sightline.infra.wiring.serving import generation_spec, known_generations, serving_record
+from sightline.infra.wiring.serving import generation_spec, known_generations
 from sightline.stream_workers.reindexing.offsets import begin_groups
 from sightline.stream_workers.reindexing.progress import FillingStep, ReindexProgress
 from sightline.stream_workers.reindexing.reprojection import can_reproject
@@ -75,7 +77,7 @@ class ReindexCommands:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._record = serving_record(settings, store)
+        self._record = ServingRecord.of(settings, store)
         self._models = models or OpenModels(settings)
         self._log = log
         self._clock = clock or SystemClock()

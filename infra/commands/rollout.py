@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Self
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_log_producer
 from sightline.engine.errors import RefusedToStart, TransientError
-from sightline.engine.serving.record import Serves, ServingRecord, ServingState
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
+from sightline.engine.serving.values import Serves
 from sightline.infra.commands.label_store import opened_store
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class Rollout:
             RefusedToStart: the store is a directory that no process has made yet.
         """
         with opened_store(settings) as store:
-            record = ServingRecord(store, settings.store.bucket, settings.index.collection_prefix)
+            record = ServingRecord.of(settings, store)
             yield cls(settings, record, SystemClock())
 
     def state(self) -> ServingState:

@@ -7,7 +7,9 @@ from contextlib import closing
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import connect_object_store
 from sightline.engine.errors import NotFound, TransientError, Unreadable
-from sightline.engine.serving.record import Serves, ServingRecord, ServingState
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import Serves
 from sightline.engine.settings import Settings
 from sightline.schemas.models import AnsweredBy, ExperimentStarted
 
@@ -32,8 +34,7 @@ def experiment_line(settings: Settings) -> str:
     """Which experiment runs, as the store tells it."""
     with closing(connect_object_store(settings)) as store:
         try:
-            prefix = settings.index.collection_prefix
-            state = ServingRecord(store, settings.store.bucket, prefix).read().state
+            state = ServingRecord.of(settings, store).read().state
         except NotFound:
             return "none runs"
         except (TransientError, Unreadable) as error:

@@ -13,8 +13,9 @@ from sightline.engine.errors import SightlineError
 from sightline.engine.event_log.acknowledged import acknowledged
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.records import ProducerRecord
-from sightline.engine.serving.record import Experiment, Serves, ServingState
+from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
+from sightline.engine.serving.values import Experiment, Serves
 from sightline.infra.commands.experiment import SOURCE as EXPERIMENTS
 from sightline.infra.commands.experiment import read_report
 from sightline.infra.commands.reindex import ReindexCommands, Wish

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sightline.engine.serving.record import KnownGeneration, ServingState
+    from sightline.engine.serving.state import ServingState
+    from sightline.engine.serving.values import KnownGeneration
 
 
 def generation_lines(state: ServingState) -> Iterator[str]:

@@ -30,7 +30,7 @@ from sightline.stream_workers.labels.groups import join_group, metrics_group, mi
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock, EventLog
-    from sightline.engine.serving.record import KnownGeneration
+    from sightline.engine.serving.values import KnownGeneration
     from sightline.engine.settings import Settings
 
 

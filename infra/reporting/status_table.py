@@ -12,7 +12,8 @@ from rich.table import Table
 from sightline.engine.connecting.connections import connect_object_store, owner_headers
 from sightline.engine.connecting.owner import find
 from sightline.engine.errors import TransientError, Unreadable
-from sightline.engine.serving.record import KnownGeneration, ServingRecord
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.values import KnownGeneration
 from sightline.engine.settings import Settings
 from sightline.infra.reporting.status import Status
 from sightline.search_api.http.documents import ReadinessDocument
@@ -64,7 +65,7 @@ def known_generations(settings: Settings) -> tuple[KnownGeneration, ...]:
     """The generations of the record; none where it cannot be read, or there is none yet."""
     with closing(connect_object_store(settings)) as store:
         try:
-            record = ServingRecord(store, settings.store.bucket, settings.index.collection_prefix)
+            record = ServingRecord.of(settings, store)
             found = record.find()
         except (TransientError, Unreadable):
             return ()

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from sightline.engine.errors import DeadLetterLimit, SightlineError
 from sightline.engine.pictures.prepare import prepare
-from sightline.engine.serving.record import GenerationStage, KnownGeneration, ServingState
+from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
+from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.infra.supervision.loops import Loop, run_together
 from sightline.infra.wiring.reindexing import progress_record
 from sightline.infra.wiring.serving import generation_spec

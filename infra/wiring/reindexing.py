@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sightline.engine.errors import NotFound, ObjectChanged, ObjectMissing, SightlineError
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.pictures.prepare import prepare
-from sightline.engine.serving.record import GenerationStage, KnownGeneration
+from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group

@@ -15,14 +15,9 @@ from sightline.engine.serving.following import PairFollower, numbered
 from sightline.engine.serving.open_indexes import OpenIndexes
 from sightline.engine.serving.pair import ServingPair
 from sightline.engine.serving.pairs import OpenedPair, ServingPairs
-from sightline.engine.serving.record import (
-    GenerationStage,
-    KnownGeneration,
-    Serves,
-    ServingRecord,
-    ServingState,
-    StoredServing,
-)
+from sightline.engine.serving.record import ServingRecord, StoredServing
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import GenerationStage, KnownGeneration, Serves
 from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
 from sightline.engine.vector_index.generations import (
     Generations,
@@ -123,11 +118,6 @@ class Serving:
         return open_pair(self.indexes, self.models, state, serves)
 
 
-def serving_record(settings: Settings, store: ObjectStore) -> ServingRecord:
-    """The record that says what serves from this deployment's index."""
-    return ServingRecord(store, settings.store.bucket, settings.index.collection_prefix)
-
-
 def serving_of(
     settings: Settings,
     store: ObjectStore,
@@ -153,7 +143,7 @@ def serving_of(
     generations = generations_of(settings, log_identity)
     opened.callback(generations.close)
     models = OpenModels(settings)
-    record = serving_record(settings, store)
+    record = ServingRecord.of(settings, store)
     known = _begun(record, generations, settings, models, watch.clock)
     indexes = OpenIndexes(generations)
     pair = numbered(open_pair(indexes, models, known.state, known.state.serves), known.state)

@@ -11,7 +11,7 @@ from sightline.engine.metrics import Metrics
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock
-    from sightline.engine.serving.record import ServingState
+    from sightline.engine.serving.state import ServingState
 
 HANDED_OVER = timedelta(minutes=1)
 """What a generation that was left goes on telling of: more than a look, and than clocks differ."""

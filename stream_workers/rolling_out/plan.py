@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sightline.engine.serving.record import GenerationStage, Serves, ServingState
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import GenerationStage, Serves
 from sightline.engine.settings import RolloutSettings
 from sightline.stream_workers.rolling_out.state import (
     ExperimentFinding,

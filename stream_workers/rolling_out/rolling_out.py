@@ -14,7 +14,8 @@ from typing import Protocol
 from sightline.engine.errors import Conflict, PermanentError, SettingsInvalid
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.ports import Clock
-from sightline.engine.serving.record import Experiment, ServingState
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import Experiment
 from sightline.engine.settings import RolloutSettings
 from sightline.schemas.models import RolloutNoted
 from sightline.stream_workers.rolling_out.figures import ServingFigures

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sightline.engine.object_store.json_record import JsonRecord
 from sightline.engine.ports import ObjectStore
-from sightline.engine.serving.record import Experiment, GenerationName, Reference
+from sightline.engine.serving.values import Experiment, GenerationName, Reference
 from sightline.schemas.fields import Time
 from sightline.stream_workers.rolling_out.figures import ServingFigures
 

@@ -12,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.serving.pairs import OpenedPair, ServingPairs
-from sightline.engine.serving.record import Experiment, Serves
+from sightline.engine.serving.values import Experiment, Serves
 from sightline.schemas.searches import ImageQuery
 from sightline.search_api.app import create_app
 from tests.api_parts import BUCKET, ApiWorld, answered_by, picture

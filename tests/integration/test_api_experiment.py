@@ -13,7 +13,7 @@ import pytest
 
 from sightline.engine.metrics import Metrics
 from sightline.engine.search_ids import SearchIds
-from sightline.engine.serving.record import Experiment
+from sightline.engine.serving.values import Experiment
 from sightline.engine.serving.variants import Arm, arm_of, variant_of
 from sightline.engine.settings import ApiSettings
 from sightline.schemas.fields import Visibility
@@ -23,7 +23,7 @@ from sightline.schemas.topics import INTERACTIONS
 from sightline.search_api.app import create_app
 from tests.api_parts import KEYS, SECRET, client_of, picture
 from tests.generation_parts import Deployment
-from tests.integration.test_api_switch import G2, IMAGES, filled, follower_of, scores_of
+from tests.integration.test_api_switch import G2, IMAGES, filled, scores_of
 
 GENERATION = {Arm.CONTROL: "g1", Arm.TREATMENT: "g2", Arm.INTERLEAVED: "g1"}
 TEAMS = {Team.CONTROL: "g1", Team.TREATMENT: "g2"}
@@ -52,7 +52,7 @@ def run(
     world = filled(place, folder)
     now = place.clock.now()
     place.record.change(lambda state: state.experiment_started(experiment, now, "a/b"))
-    follower_of(place).look()
+    place.follower().look()
 
     async def main() -> list[dict[str, Any]]:
         deps = replace(

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from sightline.engine.embedding.embedder import Projection
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.pictures.prepare import prepare
-from sightline.engine.serving.following import PairFollower
-from sightline.engine.serving.record import Serves
+from sightline.engine.serving.values import Serves
 from sightline.engine.settings import ApiSettings, DecodeSettings
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown
@@ -70,19 +69,6 @@ def world_of(place: Deployment, folder: Path) -> ApiWorld:
     return world
 
 
-def follower_of(place: Deployment) -> PairFollower:
-    """What exchanges the pairs when it is told to look."""
-    return PairFollower(
-        place.record,
-        place.serving.open_pair,
-        place.serving.pairs,
-        opened_for=place.serving.opened_for,
-        look_every_s=1,
-        clock=place.clock,
-        metrics=place.metrics,
-    )
-
-
 @cache
 def vectors_by(model: Linear) -> dict[str, NDArray[np.float32]]:
     """Of all pictures, as this model makes them of the bytes."""
@@ -129,7 +115,7 @@ def check(answer: dict[str, Any], model: Linear, asked: str) -> None:
 
 def test_there_and_back_every_page_is_of_one_model(place: Deployment, tmp_path: Path) -> None:
     """By id, by upload, exactly, with look-alikes and without: the page that the model gives."""
-    world, follower = world_of(place, tmp_path), follower_of(place)
+    world, follower = world_of(place, tmp_path), place.follower()
     assert list(expected(OLD, "image-0"))[:6] != list(expected(NEW, "image-0"))[:6]
 
     async def main() -> None:
@@ -154,7 +140,7 @@ def test_there_and_back_every_page_is_of_one_model(place: Deployment, tmp_path: 
 
 def test_searches_go_on_during_the_exchange(place: Deployment, tmp_path: Path) -> None:
     """Whichever pair a search took, its page is that pair's."""
-    world, follower = world_of(place, tmp_path), follower_of(place)
+    world, follower = world_of(place, tmp_path), place.follower()
 
     async def main() -> None:
         deps = replace(world.dependencies(ApiSettings()), pairs=place.serving.pairs)
@@ -178,7 +164,7 @@ def test_a_model_that_is_not_linear_leaves_what_serves(
     elsewhere = Linear("new", HEAD)
     elsewhere.projection = Projection(CENTRE + 1, HEAD)
     place = Deployment(TwoModels(OLD, elsewhere))
-    world, follower = world_of(place, tmp_path), follower_of(place)
+    world, follower = world_of(place, tmp_path), place.follower()
     place.switch(BY_MATRIX)
     follower.look()
     assert "centres the features elsewhere" in caplog.text

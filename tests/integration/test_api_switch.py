@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.engine.serving.following import PairFollower
-from sightline.engine.serving.record import Serves
+from sightline.engine.serving.values import Serves
 from sightline.engine.settings import ApiSettings
 from sightline.search_api.app import create_app
 from tests.api_parts import BUCKET, ApiWorld, client_of, picture
@@ -51,19 +50,6 @@ def filled(place: Deployment, folder: Path) -> ApiWorld:
         else:
             world.work()
     return world
-
-
-def follower_of(place: Deployment) -> PairFollower:
-    """What exchanges the pairs when it is told to look."""
-    return PairFollower(
-        place.record,
-        place.serving.open_pair,
-        place.serving.pairs,
-        opened_for=place.serving.opened_for,
-        look_every_s=1,
-        clock=place.clock,
-        metrics=place.metrics,
-    )
 
 
 async def search(client: httpx.AsyncClient, turn: int) -> tuple[str, dict[str, Any]]:
@@ -122,7 +108,7 @@ class Answers:
 
 def test_no_search_fails_or_mixes_two_models(place: Deployment, tmp_path: Path) -> None:
     """Ten switches under concurrent searches: every score is that of the model that is named."""
-    world, follower = filled(place, tmp_path), follower_of(place)
+    world, follower = filled(place, tmp_path), place.follower()
     answers = Answers(place)
 
     async def main() -> None:

@@ -16,12 +16,9 @@ from sightline.engine.connecting.released_model import embedder_settings, naming
 from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.embedding.embedder import Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
-from sightline.engine.serving.record import (
-    GenerationStage,
-    KnownGeneration,
-    ServingRecord,
-    ServingState,
-)
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.engine.settings import EmbedderSettings, Mode, Settings
 from sightline.infra.doctor.embedder import check_embedder
 from sightline.training.models.candidates import of_settings
@@ -69,7 +66,7 @@ def a_record_of(reference: str, digest: str, settings: Settings) -> None:
         made_at=NOON,
     )
     with closing(open_object_store(settings)) as store:
-        record = ServingRecord(store, settings.store.bucket, settings.index.collection_prefix)
+        record = ServingRecord.of(settings, store)
         record.begin(ServingState.first(known, NOON))
 
 

@@ -18,13 +18,9 @@ from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.records import ProducerRecord
-from sightline.engine.serving.record import (
-    GenerationStage,
-    KnownGeneration,
-    Serves,
-    ServingRecord,
-    ServingState,
-)
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import GenerationStage, KnownGeneration, Serves
 from sightline.engine.serving.variants import arm_of, variant_of
 from sightline.engine.settings import load_settings
 from sightline.infra.cli.experiment import app
@@ -56,8 +52,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServingRecord:
     monkeypatch.setenv("SIGHTLINE_DATA_DIRECTORY", str(tmp_path / "data"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     settings = load_settings()
-    prefix = settings.index.collection_prefix
-    found = ServingRecord(open_object_store(settings), settings.store.bucket, prefix)
+    found = ServingRecord.of(settings, open_object_store(settings))
     now = SystemClock().now()
     stages = {
         "g1": GenerationStage.READY,

@@ -11,7 +11,7 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import IndexOwned, ObjectMissing, Part, PartUnavailable
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.serving.record import Serves
+from sightline.engine.serving.values import Serves
 from sightline.infra.processes import node as node_process
 from sightline.infra.wiring.generations import GenerationWorkers
 from sightline.infra.wiring.voice import (

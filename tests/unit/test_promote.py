@@ -12,7 +12,9 @@ from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.errors import Conflict, NotFound
 from sightline.engine.object_store.memory import MemoryObjectStore
-from sightline.engine.serving.record import Serves, ServingRecord, ServingState
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import Serves
 from sightline.engine.settings import Settings
 from sightline.infra.commands.promote import Promotion
 from sightline.infra.commands.rollout import Rollout

@@ -15,12 +15,9 @@ from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records import TopicPartition
 from sightline.engine.records.framing import Framing
-from sightline.engine.serving.record import (
-    GenerationStage,
-    KnownGeneration,
-    ServingRecord,
-    ServingState,
-)
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.engine.settings import Settings
 from sightline.engine.vector_index.memory.index import MemoryGenerations
 from sightline.infra.commands import reindex
@@ -44,7 +41,7 @@ class Place:
     def __init__(self) -> None:
         self.settings = Settings()
         self.store = MemoryObjectStore(BUCKET)
-        self.record = ServingRecord(self.store, BUCKET, self.settings.index.collection_prefix)
+        self.record = ServingRecord.of(self.settings, self.store)
         self.record.begin(ServingState.first(FIRST, NOON))
         self.broker = MemoryBroker(partitions=1)
         at = TopicPartition(IMAGES.name, 0)

@@ -13,14 +13,9 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Conflict, NotFound, Part, PartUnavailable, Unreadable
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.object_store.memory import MemoryObjectStore
-from sightline.engine.serving.record import (
-    Experiment,
-    GenerationStage,
-    KnownGeneration,
-    Serves,
-    ServingRecord,
-    ServingState,
-)
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import Experiment, GenerationStage, KnownGeneration, Serves
 from sightline.engine.settings import RolloutSettings
 from sightline.schemas.models import RolloutNoted
 from sightline.stream_workers.rolling_out.figures import ServingFigures, fallen

@@ -18,7 +18,9 @@ from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.memory import MemoryObjectStore
-from sightline.engine.serving.record import GenerationStage, Serves, ServingRecord, ServingState
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import GenerationStage, Serves
 from sightline.engine.settings import KafkaSettings, RolloutSettings, Settings
 from sightline.infra.processes import rolling_out
 from sightline.infra.processes.rolling_out import NodeRollout, RolloutLoop, rollout_loops
@@ -63,7 +65,7 @@ class Place:
 
     def __post_init__(self) -> None:
         """Nothing serves yet."""
-        self.record = ServingRecord(self.store, BUCKET, self.settings.index.collection_prefix)
+        self.record = ServingRecord.of(self.settings, self.store)
 
     @property
     def node(self) -> Any:

@@ -13,8 +13,10 @@ from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records import Message, ProducerRecord
-from sightline.engine.serving.record import Serves, ServingRecord, ServingState
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import event_of, tell
+from sightline.engine.serving.values import Serves
 from sightline.engine.settings import RolloutSettings, Settings
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.reporting.generations_table import generation_lines

@@ -14,13 +14,9 @@ from sightline.engine.connecting import released_model, serving_model
 from sightline.engine.connecting.serving_model import as_indexed, as_serving, serving_embedder
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.engine.serving.record import (
-    GenerationStage,
-    KnownGeneration,
-    Serves,
-    ServingRecord,
-    ServingState,
-)
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import GenerationStage, KnownGeneration, Serves
 from sightline.engine.settings import EmbedderSettings, Settings, StoreSettings
 from sightline.infra.commands import backbone, evaluate, retraining_work, train, tune
 from sightline.infra.commands import models as model_commands
@@ -64,7 +60,7 @@ def serving(settings: Settings, found: ServingState) -> Settings:
     assert settings.store.directory is not None
     store = DirectoryObjectStore(settings.store.directory)
     store.ensure_bucket(BUCKET)
-    ServingRecord(store, BUCKET, settings.index.collection_prefix).begin(found)
+    ServingRecord.of(settings, store).begin(found)
     return settings
 
 

@@ -16,12 +16,9 @@ from sightline.engine.serving.following import PairFollower
 from sightline.engine.serving.open_indexes import OpenIndexes
 from sightline.engine.serving.pair import ServingPair
 from sightline.engine.serving.pairs import OpenedPair, ServingPairs
-from sightline.engine.serving.record import (
-    Experiment,
-    Serves,
-    ServingRecord,
-    ServingState,
-)
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import Experiment, Serves
 from sightline.engine.serving.variants import Arm, arm_of
 from sightline.engine.vector_index.memory.index import MemoryGenerations
 from sightline.engine.vector_index.visible import ANYBODY

@@ -11,15 +11,9 @@ import pytest
 from sightline.engine.errors import Conflict, NotFound, Unreadable
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.serving.pair import ServingPair
-from sightline.engine.serving.record import (
-    KEPT_BEFORE,
-    Experiment,
-    GenerationStage,
-    KnownGeneration,
-    Serves,
-    ServingRecord,
-    ServingState,
-)
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import KEPT_BEFORE, ServingState
+from sightline.engine.serving.values import Experiment, GenerationStage, KnownGeneration, Serves
 from tests.label_rows import NOON
 
 BUCKET, INDEX = "sightline", "photos"

@@ -12,12 +12,14 @@ import pytest
 from sightline.engine.embedding import choice
 from sightline.engine.errors import GenerationMismatch
 from sightline.engine.object_store.memory import MemoryObjectStore
-from sightline.engine.serving.record import GenerationStage, KnownGeneration, Serves, ServingState
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import GenerationStage, KnownGeneration, Serves
 from sightline.engine.settings import EmbedderSettings, IndexSettings, Settings
 from sightline.engine.vector_index.edge.index import EdgeGenerations
 from sightline.infra.wiring import models
 from sightline.infra.wiring.opening import watch
-from sightline.infra.wiring.serving import serving_of, serving_record
+from sightline.infra.wiring.serving import serving_of
 from tests.indexed_images import NOON
 from tests.unit.test_wiring import NoModel
 
@@ -62,12 +64,12 @@ class Deployment:
         with ExitStack() as opened:
             serving = serving_of(settings, self.store, watch(None), lambda: "a log", opened)
             pair = serving.pairs.now()
-        return serving_record(settings, self.store).read().state, pair.spec.name, pair.model
+        return ServingRecord.of(settings, self.store).read().state, pair.spec.name, pair.model
 
     def add(self, name: str, model: str, digest: str, *, serves: bool) -> None:
         """Another generation, ready to serve."""
         settings = self.settings()
-        record = serving_record(settings, self.store)
+        record = ServingRecord.of(settings, self.store)
         state = record.read().state
         generations = EdgeGenerations(settings.index_directory, settings.index)
         spec = generations.spec(state.serving.name)
@@ -129,10 +131,10 @@ def test_a_record_of_several_generations_is_no_other_index_s(tmp_path: Path) -> 
     place = Deployment(tmp_path)
     place.start()
     place.add("g-clicks", CLICKS, f"sha256:{('a' * 8).encode().hex()}", serves=True)
-    before = serving_record(place.settings(), place.store).read().state
+    before = ServingRecord.of(place.settings(), place.store).read().state
     with pytest.raises(GenerationMismatch, match="g-clicks should serve and is not there"):
         place.start(index="mistyped")
-    assert serving_record(place.settings(), place.store).read().state == before
+    assert ServingRecord.of(place.settings(), place.store).read().state == before
 
 
 def test_a_model_that_gives_other_vectors_here_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,284 @@
+"""What serves and what may, as a value: each step makes another, and refuses what must not be."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from sightline.engine.errors import Conflict, NotFound
+from sightline.engine.serving.values import (
+    Experiment,
+    GenerationName,
+    GenerationStage,
+    KnownGeneration,
+    Serves,
+    ServingStep,
+    ServingValue,
+)
+from sightline.schemas.fields import Time
+
+KEPT_BEFORE = 20
+"""What served before is remembered for so many steps back."""
+
+
+class ServingState(ServingValue):
+    """Which generations exist, which of them serves, and what served before."""
+
+    format: Literal[1] = 1
+    number: Annotated[int, Field(ge=1)]
+    """Counts up whenever something else serves."""
+    generations: tuple[KnownGeneration, ...]
+    serves: Serves
+    before: tuple[Serves, ...] = ()
+    """Newest first: where a way back leads."""
+    experiment: Experiment | None = None
+    step: ServingStep | None = None
+    """How what serves came to serve; None: it did from the start."""
+    untold: bool = False
+    """Whether `models.v1` has still to be told of that step."""
+    dropping: tuple[GenerationName, ...] = ()
+    """Dropped, and still to be removed by a process that has the index."""
+    changed_at: Time
+    reason: str
+    """Why the last step was made, for a person."""
+
+    @classmethod
+    def first(cls, generation: KnownGeneration, now: datetime) -> Self:
+        """The state of a deployment that has one generation."""
+        return cls(
+            number=1,
+            generations=(generation,),
+            serves=Serves(generation=generation.name),
+            changed_at=now,
+            reason="the first generation",
+        )
+
+    @property
+    def serving(self) -> KnownGeneration:
+        """The generation that answers those who are in no experiment's treatment."""
+        return self.generation(self.serves.generation)
+
+    @property
+    def in_service(self) -> frozenset[str]:
+        """Names every generation that searches are answered from."""
+        arms = (
+            [self.serves] if self.experiment is None else [self.serves, self.experiment.treatment]
+        )
+        return frozenset(arm.generation for arm in arms)
+
+    def generation(self, name: str) -> KnownGeneration:
+        """The generation of this name. Raises `NotFound`."""
+        for known in self.generations:
+            if known.name == name:
+                return known
+        names = ", ".join(known.name for known in self.generations)
+        raise NotFound(f"there is no generation {name}: there are {names}")
+
+    def with_generation(self, new: KnownGeneration, now: datetime, reason: str) -> Self:
+        """One more generation, which does not serve yet.
+
+        Raises:
+            Conflict: there is one of this name, or it does not begin by being filled.
+        """
+        if new.name in self.dropping:
+            raise Conflict(
+                f"generation {new.name} was dropped and is not removed yet: a process with the "
+                "index does so within seconds; try again then"
+            )
+        if any(known.name == new.name for known in self.generations):
+            raise Conflict(
+                f"generation {new.name} exists already: go on with it, or drop it first "
+                f"(`sightline generations drop {new.name}`)"
+            )
+        if new.stage is not GenerationStage.FILLING:
+            raise Conflict(f"generation {new.name} is new and must begin as `filling`")
+        return self._with(generations=(*self.generations, new), changed_at=now, reason=reason)
+
+    def made_ready(self, name: str, now: datetime, reason: str) -> Self:
+        """The generation was proven equal: it may serve. A repeat changes nothing.
+
+        Raises:
+            NotFound: there is no such generation.
+        """
+        if self.generation(name).may_serve:
+            return self
+        ready = self._changed(name, stage=GenerationStage.READY)
+        return self._with(generations=ready, changed_at=now, reason=reason)
+
+    def switched(self, to: Serves, now: datetime, reason: str) -> Self:
+        """Another generation serves, or the same one under another query model.
+
+        Raises:
+            NotFound: there is no such generation.
+            Conflict: it is not ready, it serves already, or an experiment runs.
+        """
+        self._must_be_servable(to)
+        if to == self.serves:
+            raise Conflict(f"{_told(to)} serves already")
+        if self.experiment is not None:
+            raise Conflict(
+                f"experiment {self.experiment.name} runs: stop it first "
+                "(`sightline experiment stop`), else its figures mix what served before and after"
+            )
+        before = self.before if self._completes(to) else (self.serves, *self.before)
+        return self._serving(to, before[:KEPT_BEFORE], now, reason)
+
+    def rolled_back(self, now: datetime, reason: str) -> Self:
+        """What served before serves again; an experiment ends.
+
+        Raises:
+            Conflict: nothing served before.
+        """
+        if not self.before:
+            raise Conflict("there is no way back: nothing served before, or it was dropped")
+        to, *before = self.before
+        return self._serving(to, tuple(before), now, reason)
+
+    def retired(self, name: str, now: datetime, reason: str) -> Self:
+        """A generation that was ready is not wanted; what it takes to drop it runs from now on.
+
+        Raises:
+            NotFound: there is no such generation.
+            Conflict: it serves, or is only being filled.
+        """
+        known = self.generation(name)
+        if name in self.in_service:
+            raise Conflict(f"generation {name} serves: switch to another one first")
+        if not known.may_serve:
+            raise Conflict(f"generation {name} never served: drop it")
+        if known.stage is GenerationStage.RETIRED:
+            return self
+        gone = self._changed(name, stage=GenerationStage.RETIRED, retired_at=now)
+        return self._with(generations=gone, changed_at=now, reason=reason)
+
+    def dropped(self, name: str, now: datetime, grace: timedelta) -> Self:
+        """The generation is forgotten; no way back leads to it any more.
+
+        Args:
+            name: of a generation that serves nobody.
+            now: the present instant.
+            grace: how long one is kept that served.
+
+        Raises:
+            NotFound: there is no such generation.
+            Conflict: it serves, or did within its grace.
+        """
+        known = self.generation(name)
+        if name in self.in_service:
+            raise Conflict(f"generation {name} serves: switch to another one first")
+        if known.retired_at is not None and now < known.retired_at + grace:
+            until = (known.retired_at + grace).isoformat(timespec="seconds")
+            raise Conflict(
+                f"generation {name} served until a while ago and is kept for a way back until "
+                f"{until} (`rollout.grace_days`)"
+            )
+        return self._with(
+            generations=tuple(one for one in self.generations if one.name != name),
+            before=tuple(one for one in self.before if one.generation != name),
+            dropping=(*self.dropping, name),
+            changed_at=now,
+            reason=f"dropped generation {name}",
+        )
+
+    def told(self) -> Self:
+        """The log knows of the last step. A repeat changes nothing."""
+        return self._with(untold=False)
+
+    def model_of(self, serves: Serves) -> str | None:
+        """The model of the registry that answers; None: the one that the settings name.
+
+        Raises:
+            NotFound: there is no such generation any more.
+        """
+        return serves.query_model or self.generation(serves.generation).model
+
+    def removed(self, name: str) -> Self:
+        """Nothing is left of a dropped generation. A repeat changes nothing."""
+        return self._with(dropping=tuple(one for one in self.dropping if one != name))
+
+    def experiment_started(self, experiment: Experiment, now: datetime, reason: str) -> Self:
+        """A share of the actors is answered by something else.
+
+        Raises:
+            NotFound: there is no such generation.
+            Conflict: one runs already, or its treatment is not ready, or is what serves.
+        """
+        if self.experiment is not None:
+            raise Conflict(
+                f"experiment {self.experiment.name} runs already: stop it first "
+                "(`sightline experiment stop`)"
+            )
+        self._must_be_servable(experiment.treatment)
+        if experiment.treatment == self.serves:
+            raise Conflict(f"{_told(self.serves)} serves already: there is nothing to compare")
+        return self._with(
+            experiment=experiment, number=self.number + 1, changed_at=now, reason=reason
+        )
+
+    def experiment_stopped(self, now: datetime, reason: str) -> Self:
+        """Everybody is answered by what serves again.
+
+        Raises:
+            Conflict: none runs.
+        """
+        if self.experiment is None:
+            raise Conflict("no experiment runs")
+        return self._with(experiment=None, number=self.number + 1, changed_at=now, reason=reason)
+
+    def _completes(self, to: Serves) -> bool:
+        """Whether a model that ranks another's vectors gets its own: the way back leads past both.
+
+        Else a rollback would lead from a model to itself.
+        """
+        return self.serves.query_model is not None and self.model_of(to) == self.serves.query_model
+
+    def _must_be_servable(self, wanted: Serves) -> None:
+        if not self.generation(wanted.generation).may_serve:
+            raise Conflict(
+                f"generation {wanted.generation} is being filled: it may serve once it is proven "
+                "equal (`sightline generations list` tells how far it is)"
+            )
+
+    def _serving(self, to: Serves, before: tuple[Serves, ...], now: datetime, reason: str) -> Self:
+        """What goes out of service is kept for a way back; what comes in is ready."""
+        left, came = self.serves.generation, to.generation
+        generations = self.generations
+        if left != came:
+            generations = self._changed(left, stage=GenerationStage.RETIRED, retired_at=now)
+        return self._with(
+            generations=_each(generations, came, stage=GenerationStage.READY, retired_at=None),
+            serves=to,
+            before=before,
+            step=ServingStep(
+                number=self.number + 1,
+                left=self.serves,
+                back=len(before) < len(self.before),
+                at=now,
+                reason=reason,
+            ),
+            untold=True,
+            experiment=None,
+            number=self.number + 1,
+            changed_at=now,
+            reason=reason,
+        )
+
+    def _with(self, **changes: Any) -> Self:
+        return self.model_copy(update=changes)
+
+    def _changed(self, name: str, **changes: Any) -> tuple[KnownGeneration, ...]:
+        return _each(self.generations, name, **changes)
+
+
+def _each(
+    generations: tuple[KnownGeneration, ...], name: str, **changes: Any
+) -> tuple[KnownGeneration, ...]:
+    """The same generations, the one of this name with some fields changed."""
+    return tuple(one.model_copy(update=changes) if one.name == name else one for one in generations)
+
+
+def _told(serves: Serves) -> str:
+    by = "" if serves.query_model is None else f" with the queries of {serves.query_model}"
+    return f"generation {serves.generation}{by}"

@@ -1,0 +1,91 @@
+"""The values that the record of what serves is made of (docs/rollout.md)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sightline.schemas.fields import Time, UnitInterval
+
+Reference = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}@[0-9a-f]{64}$")]
+"""`NAME@DIGEST`: a model of the registry."""
+GenerationName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class ServingValue(BaseModel):
+    """A part of the record; its fields say what they mean."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class GenerationStage(StrEnum):
+    """How far a generation is; every one of them is fed with what happens."""
+
+    FILLING = "filling"
+    """It lacks images yet, or nobody has proven that it does not."""
+    READY = "ready"
+    """Proven equal: it may serve, or does."""
+    RETIRED = "retired"
+    """It served, and may again until it is dropped."""
+
+
+class KnownGeneration(ServingValue):
+    """One index that exists, and who fills it."""
+
+    name: GenerationName
+    model: Reference | None = None
+    """Its model in the registry; None: the one that the settings name."""
+    model_digest: str
+    """The embedder's, as the index records it."""
+    group: str
+    """Begins the names of its consumer groups: `<group>-live`, `-backfill`, `-moderation`."""
+    stage: GenerationStage
+    made_at: Time
+    retired_at: Time | None = None
+    """Since when it serves no longer; None: it serves, or never did."""
+    seeded_from: GenerationName | None = None
+    """Whose features it was filled from at first."""
+    by: Literal["features", "bytes"] | None = None
+    """What it is filled from; None: it was the first."""
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether searches may be answered from it."""
+        return self.stage is not GenerationStage.FILLING
+
+
+class Serves(ServingValue):
+    """What a search is answered by: an index, and whose queries it gets."""
+
+    generation: GenerationName
+    query_model: Reference | None = None
+    """The model whose matrix the query goes through; None: the generation's own model."""
+
+
+class Experiment(ServingValue):
+    """Two that serve at once; what serves else is the control."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    treatment: Serves
+    share: UnitInterval
+    """How many of the actors get the treatment."""
+    salt: str
+    """Goes into the hash that assigns actors, so that two experiments divide them differently."""
+    interleave: bool = False
+    """Whether each search mixes both rankings instead."""
+    started_at: Time
+
+
+class ServingStep(ServingValue):
+    """A change of what serves, as others are told of it."""
+
+    number: int
+    """The state's number after it."""
+    left: Serves
+    """What served until then."""
+    back: bool
+    """Whether it was a way back."""
+    at: Time
+    reason: str
