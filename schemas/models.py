@@ -146,6 +146,31 @@ class RolloutNoted(EventData):
         return self.name
 
 
+class GenerationNoted(EventData):
+    """An index generation of a model came so far (docs/rollout.md); nothing serves by that."""
+
+    TYPE: ClassVar[str] = "sightline.generation.noted.v1"
+
+    name: ModelName
+    """The model; the Kafka key."""
+    digest: Sha256
+    """What the registry stores it under."""
+    generation: Id
+    """The index generation."""
+    step: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
+    """`made`: it is being filled; `proven`: it may serve; `refused`: it was compared with what
+    serves and differs; `dropped`: it is being removed."""
+    says: Reason
+    """Why, for a person."""
+    noted_at: Time
+    """When that was clear."""
+
+    @property
+    def subject(self) -> str:
+        """Names the model whose generation it is, without its digest."""
+        return self.name
+
+
 class AnsweredBy(Contract):
     """What a search of one arm is answered by."""
 

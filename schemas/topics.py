@@ -26,6 +26,7 @@ from sightline.schemas.late import InteractionsOmitted
 from sightline.schemas.models import (
     ExperimentStarted,
     ExperimentStopped,
+    GenerationNoted,
     ModelNotReleased,
     ModelPromoted,
     ModelReleased,
@@ -269,7 +270,7 @@ MODELS = Topic(
     name="models.v1",
     events=(
         *(ModelReleased, ModelNotReleased, ModelPromoted, ModelRolledBack),
-        *(ExperimentStarted, ExperimentStopped, RolloutNoted),
+        *(ExperimentStarted, ExperimentStopped, RolloutNoted, GenerationNoted),
     ),
     key="name",
     summary="Which models were released or not, are compared, serve, and no longer do.",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from sightline.engine.errors import Conflict, NotFound
+from sightline.engine.serving.events import of_experiment_end, of_generation, of_step
 from sightline.engine.serving.values import (
     Experiment,
     GenerationName,
@@ -16,6 +18,7 @@ from sightline.engine.serving.values import (
     Serves,
     ServingStep,
     ServingValue,
+    UntoldEvent,
 )
 from sightline.schemas.fields import Time
 
@@ -36,8 +39,8 @@ class ServingState(ServingValue):
     experiment: Experiment | None = None
     step: ServingStep | None = None
     """How what serves came to serve; None: it did from the start."""
-    untold: bool = False
-    """Whether `models.v1` has still to be told of that step."""
+    to_tell: tuple[UntoldEvent, ...] = ()
+    """What `models.v1` has still to be told of the steps, oldest first."""
     dropping: tuple[GenerationName, ...] = ()
     """Dropped, and still to be removed by a process that has the index."""
     changed_at: Time
@@ -94,7 +97,12 @@ class ServingState(ServingValue):
             )
         if new.stage is not GenerationStage.FILLING:
             raise Conflict(f"generation {new.name} is new and must begin as `filling`")
-        return self._with(generations=(*self.generations, new), changed_at=now, reason=reason)
+        return self._with(
+            generations=(*self.generations, new),
+            to_tell=self.to_tell + of_generation(new, "made", now, reason),
+            changed_at=now,
+            reason=reason,
+        )
 
     def made_ready(self, name: str, now: datetime, reason: str) -> Self:
         """The generation was proven equal: it may serve. A repeat changes nothing.
@@ -102,10 +110,25 @@ class ServingState(ServingValue):
         Raises:
             NotFound: there is no such generation.
         """
-        if self.generation(name).may_serve:
+        known = self.generation(name)
+        if known.may_serve:
             return self
-        ready = self._changed(name, stage=GenerationStage.READY)
-        return self._with(generations=ready, changed_at=now, reason=reason)
+        return self._with(
+            generations=self._changed(name, stage=GenerationStage.READY),
+            to_tell=self.to_tell + of_generation(known, "proven", now, reason),
+            changed_at=now,
+            reason=reason,
+        )
+
+    def refused(self, name: str, now: datetime, says: str) -> Self:
+        """The generation was compared and differs: it goes on as it is, and others are told.
+
+        Raises:
+            NotFound: there is no such generation.
+        """
+        noted = of_generation(self.generation(name), "refused", now, says)
+        known = {one.id for one in self.to_tell}
+        return self._with(to_tell=self.to_tell + tuple(one for one in noted if one.id not in known))
 
     def switched(self, to: Serves, now: datetime, reason: str) -> Self:
         """Another generation serves, or the same one under another query model.
@@ -178,13 +201,14 @@ class ServingState(ServingValue):
             generations=tuple(one for one in self.generations if one.name != name),
             before=tuple(one for one in self.before if one.generation != name),
             dropping=(*self.dropping, name),
+            to_tell=self.to_tell + of_generation(known, "dropped", now, "it serves nobody"),
             changed_at=now,
             reason=f"dropped generation {name}",
         )
 
-    def told(self) -> Self:
-        """The log knows of the last step. A repeat changes nothing."""
-        return self._with(untold=False)
+    def told(self, ids: Collection[str]) -> Self:
+        """The log knows these events. A repeat changes nothing."""
+        return self._with(to_tell=tuple(one for one in self.to_tell if one.id not in ids))
 
     def model_of(self, serves: Serves) -> str | None:
         """The model of the registry that answers; None: the one that the settings name.
@@ -247,20 +271,23 @@ class ServingState(ServingValue):
         generations = self.generations
         if left != came:
             generations = self._changed(left, stage=GenerationStage.RETIRED, retired_at=now)
+        step = ServingStep(
+            number=self.number + 1,
+            left=self.serves,
+            back=len(before) < len(self.before),
+            at=now,
+            reason=reason,
+        )
+        models = {"came": self.model_of(to), "gone": self.model_of(self.serves)}
+        ended = of_experiment_end(self.experiment, now, f"something else serves: {reason}")
         return self._with(
             generations=_each(generations, came, stage=GenerationStage.READY, retired_at=None),
             serves=to,
             before=before,
-            step=ServingStep(
-                number=self.number + 1,
-                left=self.serves,
-                back=len(before) < len(self.before),
-                at=now,
-                reason=reason,
-            ),
-            untold=True,
+            step=step,
+            to_tell=(*self.to_tell, *of_step(step, generation=came, **models), *ended),
             experiment=None,
-            number=self.number + 1,
+            number=step.number,
             changed_at=now,
             reason=reason,
         )

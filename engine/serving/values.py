@@ -89,3 +89,19 @@ class ServingStep(ServingValue):
     """Whether it was a way back."""
     at: Time
     reason: str
+
+
+class UntoldEvent(ServingValue):
+    """What `models.v1` has still to be told, as it will be: stored with the step that it tells of.
+
+    So no later step can take its place, and a repeat tells the same event.
+    """
+
+    id: str
+    """The id that the event has, whoever tells it."""
+    key: str
+    """The key that its record in the log has."""
+    at: Time
+    """When the step was made."""
+    text: str
+    """The event, encoded."""

@@ -30,6 +30,7 @@ from sightline.infra.wiring.reindexing import ReindexLoop
 from sightline.infra.wiring.retraining import retraining_loops
 from sightline.infra.wiring.roles import api_dependencies, bucket_bridge
 from sightline.infra.wiring.services import services_node
+from sightline.infra.wiring.step_telling import StepTelling
 from sightline.search_api.app import create_app
 from sightline.search_api.search.query_retention import QueryRetention
 
@@ -108,7 +109,12 @@ def run_bridge(settings: Settings, stop: threading.Event) -> None:
 
 def _feeding(node: Node) -> dict[str, Loop]:
     """What applies the log to the index: image events and decisions, to every generation."""
-    return {"generations": GenerationWorkers(node).run, "reindex": ReindexLoop(node).run}
+    telling = StepTelling(node.serving.record, node.producer, node.clock)
+    return {
+        "generations": GenerationWorkers(node).run,
+        "reindex": ReindexLoop(node).run,
+        "step telling": telling.run,
+    }
 
 
 def _api_loops(

@@ -6,14 +6,12 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sightline.engine.errors import DeadLetterLimit, SightlineError
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.state import ServingState
-from sightline.engine.serving.telling import tell
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.infra.supervision.loops import Loop, run_together
 from sightline.infra.wiring.reindexing import progress_record
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from sightline.engine.ports import Embedder, VectorIndex
     from sightline.infra.wiring.node import Node
 
-LEFT_TO_ITS_MAKER = timedelta(seconds=10)
-"""Whoever makes a step tells the log of it; one that is untold for longer is told here."""
 AGAIN_S = 10.0
 """After a failure, a generation that serves nobody is tried again so much later."""
 
@@ -178,8 +174,6 @@ class GenerationWorkers:
         self._let_the_index_say_it(state)
         for name in state.dropping:
             self._remove(name)
-        if state.untold:
-            self._tell_step(state)
 
     def _let_the_index_say_it(self, state: ServingState) -> None:
         """The alias, or the `current` file, names what serves."""
@@ -198,14 +192,6 @@ class GenerationWorkers:
         progress_record(self._node.settings, self._node.store, name).forget()
         self._serving.record.change(lambda state: state.removed(name))
         _log.info("removed generation %s", name)
-
-    def _tell_step(self, state: ServingState) -> None:
-        """Tell of a step whose maker did not come to it."""
-        if state.step is None or self._node.clock.now() - state.step.at < LEFT_TO_ITS_MAKER:
-            self._look_again = True
-        else:
-            timeout_s = self._node.settings.kafka.delivery_timeout_s
-            tell(self._serving.record, self._node.producer, timeout_s=timeout_s)
 
     def _begin(self) -> None:
         now_s = self._node.clock.monotonic()

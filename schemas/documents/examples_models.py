@@ -11,6 +11,7 @@ from sightline.schemas.models import (
     ExperimentStarted,
     ExperimentStopped,
     GateLine,
+    GenerationNoted,
     ModelNotReleased,
     ModelPromoted,
     ModelReleased,
@@ -82,6 +83,14 @@ MODEL_EXAMPLES: tuple[EventData, ...] = (
         digest=_DIGEST,
         step="rolled_back",
         says="errors: 4.10% of 2310 searches fail, 0.02% did before",
+        noted_at=NOON,
+    ),
+    GenerationNoted(
+        name=_NAME,
+        digest=_DIGEST,
+        generation=GENERATION,
+        step="proven",
+        says="proven equal to g0: 123456 images compared",
         noted_at=NOON,
     ),
 )

@@ -29,6 +29,7 @@ from sightline.infra.wiring.rollout_figures import counted, since
 from sightline.schemas.models import (
     ExperimentStarted,
     ExperimentStopped,
+    GenerationNoted,
     ModelPromoted,
     ModelRolledBack,
     RolloutNoted,
@@ -194,7 +195,10 @@ def test_switch_and_rollback_are_told(place: Place) -> None:
     work.roll_back("g-2", "errors: 9 %")
     state = place.record.read().state
     assert (state.serves, state.reason) == (Serves(generation="g-1"), "errors: 9 %")
-    assert [type(event.data) for event in place.events()] == [ModelPromoted, ModelRolledBack]
+    assert [type(event.data) for event in place.events()] == [
+        *(GenerationNoted, GenerationNoted),  # how the generation came to be, which nobody had told
+        *(ModelPromoted, ModelRolledBack),
+    ]
 
 
 def test_a_generation_that_may_serve_is_taken_as_it_is(

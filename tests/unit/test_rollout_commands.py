@@ -15,16 +15,23 @@ from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
-from sightline.engine.serving.telling import event_of, tell
+from sightline.engine.serving.telling import tell
 from sightline.engine.serving.values import Serves
 from sightline.engine.settings import RolloutSettings, Settings
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.reporting.generations_table import generation_lines
-from sightline.schemas.models import ModelPromoted, ModelRolledBack
+from sightline.infra.wiring.step_telling import LEFT_TO_ITS_MAKER, StepTelling
+from sightline.schemas.envelope import EventData
+from sightline.schemas.models import (
+    ExperimentStopped,
+    GenerationNoted,
+    ModelPromoted,
+    ModelRolledBack,
+)
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import MODELS
 from tests.indexed_images import NOON
-from tests.unit.test_serving_record import CLICKS, with_ready
+from tests.unit.test_serving_record import CLICKS, experiment, first, known, with_ready
 
 BUCKET = "sightline"
 OLDER = f"clicks@{'b' * 64}"
@@ -70,20 +77,18 @@ def test_a_switch_and_a_rollback_are_told_as_events() -> None:
         reason="fewer clicks",
         rolled_back_at=NOON,
     )
-    assert not rollout.state().untold
+    assert not rollout.state().to_tell
 
 
 def test_what_the_log_does_not_take_stays_untold() -> None:
     """Somebody else finds it so, and the event is the same one."""
     rollout, broker = place(of_models(None, CLICKS)), MemoryBroker(partitions=1)
-    state = rollout.switch(G2, "better")
+    before = rollout.switch(G2, "better").to_tell
     broker.down = True
     with pytest.raises(PartUnavailable):
         tell(rollout.record, MemoryEventProducer(broker), timeout_s=5)
-    assert rollout.state().untold
-    first, again = event_of(state), event_of(rollout.state())
-    assert first is not None
-    assert first == again
+    assert rollout.state().to_tell == before
+    assert len(before) == 1
 
 
 def test_a_log_that_never_answers_is_a_part_that_is_away() -> None:
@@ -92,7 +97,7 @@ def test_a_log_that_never_answers_is_a_part_that_is_away() -> None:
     rollout.switch(G2, "better")
     with pytest.raises(PartUnavailable, match="not acknowledged"):
         tell(rollout.record, producer, timeout_s=0)
-    assert rollout.state().untold
+    assert rollout.state().to_tell
 
 
 class SilentProducer(MemoryEventProducer):
@@ -117,8 +122,73 @@ def test_each_step_says_what_became_of_a_registered_model(
 ) -> None:
     """What the settings name has no name in the registry, and so no event of its own."""
     rollout = place(of_models(*models))
-    steps = [event_of(rollout.switch(G2, "on")), event_of(rollout.rollback("back"))]
-    assert [None if event is None else type(event.data) for event in steps] == [on, back]
+    rollout.switch(G2, "on")
+    rollout.rollback("back")
+    told = [type(event) for event in waiting(rollout.state())]
+    assert told == [one for one in (on, back) if one is not None]
+
+
+def waiting(state: ServingState) -> list[EventData]:
+    """What the log is still to be told."""
+    return [decode(untold.text.encode()).data for untold in state.to_tell]
+
+
+def test_no_step_takes_the_place_of_one_that_is_not_told_yet() -> None:
+    """The log was away for two of them: it is told both, in their order, and each once."""
+    rollout, broker = place(of_models(OLDER, CLICKS)), MemoryBroker(partitions=1)
+    rollout.switch(G2, "better")
+    rollout.rollback("fewer clicks")
+    for _ in range(2):
+        tell(rollout.record, MemoryEventProducer(broker), timeout_s=5)
+    told = [decode(message.value or b"").data for message in broker.records(MODELS.name)]
+    assert [type(data) for data in told] == [ModelPromoted, ModelRolledBack]
+
+
+def test_a_rollback_tells_that_the_experiment_has_ended() -> None:
+    """It came to nothing; by the event that stopping it would have had."""
+    rollout = place(of_models(OLDER, CLICKS))
+    rollout.switch(G2, "better")
+    tried = experiment(treatment=Serves(generation="g-1"))
+    rollout.record.change(lambda state: state.experiment_started(tried, NOON, "tried"))
+    state = rollout.rollback("fewer clicks")
+    stopped = waiting(state)[-1]
+    assert stopped == ExperimentStopped(
+        name=tried.name,
+        finding="incomplete",
+        says="something else serves: fewer clicks",
+        stopped_at=NOON,
+    )
+    assert state.to_tell[-1].id == f"experiment-stopped-{tried.salt}"
+
+
+def test_what_becomes_of_a_generation_is_told() -> None:
+    """Made, compared, proven and dropped; a repeat is the same event."""
+    new = known("g-3").model_copy(update={"model": CLICKS})
+    state = first().with_generation(new, NOON, "re-index by features")
+    for _ in range(2):
+        state = state.refused("g-3", NOON, "1 images: missing")
+        assert len(state.to_tell) == 2
+    state = state.made_ready("g-3", NOON, "proven equal").made_ready("g-3", NOON, "again")
+    told = waiting(state.dropped("g-3", NOON, timedelta()))
+    assert all(isinstance(one, GenerationNoted) and one.generation == "g-3" for one in told)
+    assert [one.step for one in told if isinstance(one, GenerationNoted)] == [
+        *("made", "refused", "proven", "dropped")
+    ]
+
+
+def test_steps_that_nobody_told_are_told_by_who_looks() -> None:
+    """Their maker has its time; then whoever looks tells the log, once."""
+    rollout, broker = place(of_models(None, CLICKS)), MemoryBroker(partitions=1)
+    rollout.switch(G2, "better")
+    clock = ManualClock(NOON)
+    telling = StepTelling(rollout.record, MemoryEventProducer(broker), clock)
+    telling.look()
+    assert not broker.records(MODELS.name)
+    clock.advance(LEFT_TO_ITS_MAKER.total_seconds())
+    for _ in range(2):
+        telling.look()
+    assert len(broker.records(MODELS.name)) == 1
+    assert not rollout.state().to_tell
 
 
 def test_a_generation_is_kept_for_its_grace() -> None:

@@ -1,0 +1,74 @@
+"""Tells the log of what changed in the record of what serves, where the maker did not come to it.
+
+Apart from what feeds the generations: a log that does not answer must keep no image waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sightline.engine.errors import SightlineError
+from sightline.engine.serving.telling import tell
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import Clock, EventProducer
+    from sightline.engine.serving.record import ServingRecord
+
+LEFT_TO_ITS_MAKER = timedelta(seconds=10)
+"""Whoever makes a step tells the log of it; one that is untold for longer is told here."""
+_LOOK_EVERY_S = 1.0
+_TIMEOUT_S = 5.0
+"""For the log to acknowledge a step, and so the longest that a stop waits here."""
+
+_log = logging.getLogger(__name__)
+
+
+class StepTelling:
+    """Looks for steps that nobody has told; any number of processes may.
+
+    Args:
+        record: has them.
+        producer: appends to the log.
+        clock: the time.
+    """
+
+    def __init__(self, record: ServingRecord, producer: EventProducer, clock: Clock) -> None:
+        self._record = record
+        self._producer = producer
+        self._clock = clock
+        self._etag: str | None = None
+        self._told = ""
+
+    def run(self, stop: threading.Event) -> None:
+        """Look every second until `stop`; what fails is said once, and tried again."""
+        while not stop.wait(_LOOK_EVERY_S):
+            try:
+                self.look()
+            except SightlineError as error:
+                self._say(str(error))
+
+    def look(self) -> None:
+        """Tell what is due.
+
+        Raises:
+            PartUnavailable: log or store did not answer; a repeat is safe.
+            Unreadable: the record is damaged.
+        """
+        etag = self._record.etag()
+        if etag is None or etag == self._etag:
+            return
+        found = self._record.read()
+        waiting = found.state.to_tell
+        if waiting and self._clock.now() - waiting[0].at >= LEFT_TO_ITS_MAKER:
+            tell(self._record, self._producer, timeout_s=_TIMEOUT_S)
+        elif not waiting:
+            self._etag = found.etag
+        self._told = ""
+
+    def _say(self, what: str) -> None:
+        if what != self._told:
+            _log.warning("a step of what serves is not told yet: %s", what)
+        self._told = what
