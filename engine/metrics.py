@@ -297,6 +297,21 @@ class Metrics:
             "1 where the model is that comes by itself: indexed, compared, coming, watched, going.",
             ("stage",),
         )
+        self.reindexes = self._counter(
+            "reindexes_total",
+            "Generations that were filled and compared: ready, refused.",
+            ("outcome",),
+        )
+        self.reindex_step = self._gauge(
+            "reindex_step",
+            "1 for the step of the re-index that this process is at.",
+            ("generation", "step"),
+        )
+        self.reindex_images = self._gauge(
+            "reindex_images",
+            "Images of that step: total, and done so far.",
+            ("generation", "what"),
+        )
         self.online = self._counter(
             "online_total",
             "What closed searches came to (searches, images_shown, clicks, ...), by model.",

@@ -87,13 +87,19 @@ class Lease:
             self._write(self._clock.now(), etag)
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Prolong what was taken, from another thread, until the block ends; then give it back."""
-        over = threading.Event()
-        thread = threading.Thread(target=self._prolong, args=(over,), name="lease", daemon=True)
+    def kept(self) -> Iterator[threading.Event]:
+        """Prolong what was taken, from another thread, until the block ends; then give it back.
+
+        What the block gets is set once the lease is another's, or may be, since the store has not
+        answered for as long as it lasts: then the work is no longer this process's.
+        """
+        over, lost = threading.Event(), threading.Event()
+        thread = threading.Thread(
+            target=self._prolong, args=(over, lost), name="lease", daemon=True
+        )
         thread.start()
         try:
-            yield
+            yield lost
         finally:
             over.set()
             thread.join()
@@ -102,14 +108,21 @@ class Lease:
             except TransientError as error:
                 _log.info("the lease %s runs out by itself: %s", self._key, error)
 
-    def _prolong(self, over: threading.Event) -> None:
+    def _prolong(self, over: threading.Event, lost: threading.Event) -> None:
+        held_s = self._clock.monotonic()
         while not over.wait(self._lasts_s / _PER_LEASE):
+            now_s = self._clock.monotonic()
             try:
-                if not self.take():
-                    _log.warning("the lease %s went to another process meanwhile", self._key)
-                    return
+                holds = self.take()
             except TransientError as error:
                 _log.warning("the lease %s could not be prolonged: %s", self._key, error)
+                holds = now_s - held_s < self._lasts_s
+            else:
+                held_s = now_s
+            if not holds:
+                _log.warning("the lease %s is lost: what is under way ends here", self._key)
+                lost.set()
+                return
 
     def _holds(self, held: _Held) -> bool:
         """Whether somebody's time is not over; one too far ahead was set by a clock gone wrong."""

@@ -50,6 +50,7 @@ def status() -> None:
     from sightline.infra.commands.running_experiment import (  # noqa: PLC0415 - heavy
         experiment_line,
     )
+    from sightline.infra.reporting.filling_lines import filling_lines  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.retraining_lines import retraining_lines  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.rollout_lines import rollout_lines  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.status import read_status  # noqa: PLC0415 - heavy
@@ -70,6 +71,8 @@ def status() -> None:
     console.print(f"experiment: {experiment_line(settings)}", markup=False)
     for line in retraining_lines(settings):
         console.print(f"retraining: {line}", markup=False)
+    for line in filling_lines(settings, known, clock.now()):
+        console.print(f"re-index: {line}", markup=False)
     for line in rollout_lines(settings):
         console.print(f"roll-out: {line}", markup=False)
     for topic, letters in found.dead_letters.items():

@@ -42,6 +42,13 @@ def reindex(
     wait: Annotated[
         bool, typer.Option(help="Show how far it is until it may serve, or only ask for it.")
     ] = True,
+    without_missing: Annotated[
+        bool,
+        typer.Option(
+            "--without-missing",
+            help="Let it serve although images are not in it whose bytes are gone.",
+        ),
+    ] = False,
     switch: Annotated[
         bool, typer.Option("--switch", help="Let it serve as soon as it may.")
     ] = False,
@@ -59,7 +66,12 @@ def reindex(
     if switch and not wait:
         raise SettingsInvalid("--switch waits until the generation may serve: leave --no-wait out")
     settings = load_settings()
-    wish = Wish(model=model, by=None if by is None else by.value, rate_per_s=rate)
+    wish = Wish(
+        model=model,
+        by=None if by is None else by.value,
+        rate_per_s=rate,
+        without_missing=without_missing,
+    )
     with opened_store(settings) as store:
         commands = ReindexCommands(settings, store)
         asked = commands.ask(wish)

@@ -19,10 +19,14 @@ from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.infra.wiring.models import OpenModels
-from sightline.infra.wiring.reindexing import generation_groups, progress_record
+from sightline.infra.wiring.reindexing import generation_groups
 from sightline.infra.wiring.serving import generation_spec, known_generations
 from sightline.stream_workers.reindexing.offsets import begin_groups
-from sightline.stream_workers.reindexing.progress import FillingStep, ReindexProgress
+from sightline.stream_workers.reindexing.progress import (
+    FillingStep,
+    ProgressRecord,
+    ReindexProgress,
+)
 from sightline.stream_workers.reindexing.reprojection import can_reproject
 
 if TYPE_CHECKING:
@@ -43,6 +47,8 @@ class Wish:
     by: By | None = None
     """None: by features where they serve, else by bytes."""
     rate_per_s: float | None = None
+    without_missing: bool = False
+    """Whether it may serve without the images whose bytes are gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +101,7 @@ class ReindexCommands:
         state = self._record.read().state
         made = self.made(wish.model)
         known = _find(state, made.spec.name)
-        record = progress_record(self._settings, self._store, made.spec.name)
+        record = ProgressRecord.of(self._settings, self._store, made.spec.name)
         found = record.find()
         if known is not None and known.may_serve:
             if found is not None and found.progress.parity and wish.by in (None, found.progress.by):
@@ -104,7 +110,7 @@ class ReindexCommands:
                 f"generation {known.name} of {made.model} is there and may serve: "
                 f"`sightline switch {known.name}`"
             )
-        if known is not None and found is not None and _goes_on(found.progress, state):
+        if known is not None and found is not None and _goes_on(found.progress, wish, state):
             return found.progress
         source = state.serving
         by = known.by if known is not None and known.by else self._by(wish, source, made)
@@ -125,7 +131,7 @@ class ReindexCommands:
             NotFound: it was dropped meanwhile.
             PartUnavailable: the store did not answer.
         """
-        record = progress_record(self._settings, self._store, generation)
+        record = ProgressRecord.of(self._settings, self._store, generation)
         while not stop.wait(every_s):
             found = record.find()
             if found is None:
@@ -175,6 +181,7 @@ class ReindexCommands:
             by=by,
             seeded_from=source.name,
             rate_per_s=wish.rate_per_s,
+            without_missing=wish.without_missing,
             asked_at=now,
             step=FillingStep.WAIT,
             step_began_at=now,
@@ -209,9 +216,13 @@ class ReindexCommands:
         return f"{self._settings.worker.group}-{made.spec.name}"
 
 
-def _goes_on(progress: ReindexProgress, state: ServingState) -> bool:
-    """Whether it needs nobody to ask again: not refused, and its source not dropped since."""
-    return not progress.refused and _find(state, progress.seeded_from) is not None
+def _goes_on(progress: ReindexProgress, wish: Wish, state: ServingState) -> bool:
+    """Whether it needs nobody to ask again: not refused, and its source not dropped since.
+
+    Nor does anybody agree to go without images who did not before.
+    """
+    agreed = progress.without_missing or not wish.without_missing
+    return agreed and not progress.refused and _find(state, progress.seeded_from) is not None
 
 
 def _find(state: ServingState, name: str) -> KnownGeneration | None:

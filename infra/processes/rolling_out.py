@@ -20,7 +20,6 @@ from sightline.infra.commands.experiment import SOURCE as EXPERIMENTS
 from sightline.infra.commands.experiment import read_report
 from sightline.infra.commands.reindex import ReindexCommands, Wish
 from sightline.infra.commands.running_experiment import running_of
-from sightline.infra.wiring.reindexing import progress_record
 from sightline.infra.wiring.rollout_figures import (
     LEAST_BEFORE,
     clicks,
@@ -32,6 +31,7 @@ from sightline.schemas.envelope import Event, EventData
 from sightline.schemas.models import ExperimentStopped, RolloutNoted
 from sightline.schemas.topics import MODELS
 from sightline.stream_workers.labels.rules import LabelRules
+from sightline.stream_workers.reindexing.progress import ProgressRecord
 from sightline.stream_workers.rolling_out.figures import ServingFigures, fallen
 from sightline.stream_workers.rolling_out.plan import experiment_name
 from sightline.stream_workers.rolling_out.rolling_out import RollingOut
@@ -155,7 +155,7 @@ class NodeRollout:
 
     def differs(self, generation: str) -> str:
         """See `RolloutSeen.differs`."""
-        found = progress_record(self._node.settings, self._node.store, generation).find()
+        found = ProgressRecord.of(self._node.settings, self._node.store, generation).find()
         if found is None or found.progress.parity is None or not found.progress.refused:
             return ""
         return "; ".join(found.progress.parity.failures()) or "it differs from what serves"

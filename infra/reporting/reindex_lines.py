@@ -92,5 +92,7 @@ def parity_lines(parity: Parity) -> Iterator[str]:
     left = sum(compared.differing.values()) - SHOWN
     if left > 0:
         yield f"{left} more differ"
+    if parity.left_out:
+        yield f"left out, as agreed: {parity.left_out} images whose bytes are gone"
     for failure in parity.failures():
         yield f"stands in the way: {failure}"

@@ -14,12 +14,12 @@ from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.infra.supervision.loops import Loop, run_together
-from sightline.infra.wiring.reindexing import progress_record
 from sightline.infra.wiring.serving import generation_spec
 from sightline.infra.wiring.voice import GenerationHealth, GenerationMetrics, Voice, forget_gauges
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
 from sightline.stream_workers.indexing.worker import IndexWorker
 from sightline.stream_workers.moderating.loop import ModerationLoop
+from sightline.stream_workers.reindexing.progress import ProgressRecord
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Embedder, VectorIndex
@@ -189,7 +189,7 @@ class GenerationWorkers:
         if name not in self._serving.record.read().state.dropping:
             return  # another process has removed it; by now there may be a new one of that name
         self._serving.indexes.generations.remove(name)
-        progress_record(self._node.settings, self._node.store, name).forget()
+        ProgressRecord.of(self._node.settings, self._node.store, name).forget()
         self._serving.record.change(lambda state: state.removed(name))
         _log.info("removed generation %s", name)
 

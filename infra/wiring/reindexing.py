@@ -6,7 +6,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,11 @@ from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
-from sightline.stream_workers.reindexing.progress import ProgressRecord, lease_key
+from sightline.stream_workers.reindexing.progress import (
+    ProgressRecord,
+    ReindexProgress,
+    lease_key,
+)
 from sightline.stream_workers.reindexing.reindexing import Reindexing
 from sightline.stream_workers.reindexing.reproduction import reproduce
 from sightline.stream_workers.reindexing.reprojection import reprojecting
@@ -25,9 +29,8 @@ from sightline.stream_workers.reindexing.seed import BATCH
 from sightline.stream_workers.reindexing.work import GenerationWork
 
 if TYPE_CHECKING:
-    from sightline.engine.ports import Embedder, ObjectStore, VectorIndex
+    from sightline.engine.ports import Embedder, ObjectStore
     from sightline.engine.records import IndexedImage
-    from sightline.engine.settings import Settings
     from sightline.infra.wiring.node import Node
     from sightline.stream_workers.reindexing.parity import Parity, Reproduced
 
@@ -46,13 +49,6 @@ def generation_groups(group: str) -> dict[str, str]:
         IMAGES_BACKFILL.name: lane_group(group, Lane.BACKFILL),
         IMAGES_MODERATION.name: moderation_group(group),
     }
-
-
-def progress_record(settings: Settings, store: ObjectStore, generation: str) -> ProgressRecord:
-    """How far a generation of this deployment's index is filled."""
-    return ProgressRecord(
-        store, settings.store.bucket, settings.index.collection_prefix, generation
-    )
 
 
 class ReindexLoop:
@@ -92,33 +88,44 @@ class ReindexLoop:
 
     def _fill(self, known: KnownGeneration, stop: threading.Event) -> None:
         node = self._node
-        settings = node.settings
-        progress = progress_record(settings, node.store, known.name)
+        progress = ProgressRecord.of(node.settings, node.store, known.name)
         found = progress.find()
         if found is None or found.progress.refused or not self._is_made(known.name):
             return
-        index = settings.index.collection_prefix
-        lease = Lease(
+        lease = self._lease(known.name)
+        with ExitStack() as held:
+            try:
+                work = self._work(known, found.progress, held)
+            except SightlineError as error:
+                _note_trouble(progress, lease, str(error))
+                raise
+            filling = Reindexing(
+                progress, work, lease=lease, clock=node.clock, metrics=node.metrics
+            )
+            if filling.look(stop):
+                self._told = ""
+
+    def _lease(self, generation: str) -> Lease:
+        node = self._node
+        return Lease(
             node.store,
-            settings.store.bucket,
-            lease_key(index, known.name),
+            node.settings.store.bucket,
+            lease_key(node.settings.index.collection_prefix, generation),
             lasts_s=_LEASE_S,
             clock=node.clock,
         )
-        with ExitStack() as held:
-            indexes = self._serving.indexes
-            old = held.enter_context(indexes.held(found.progress.seeded_from))
-            new = held.enter_context(indexes.held(known.name))
-            work = self._work(known, old, new)
-            if Reindexing(progress, work, lease=lease, clock=node.clock).look(stop):
-                self._told = ""
 
     def _is_made(self, name: str) -> bool:
         """Whether the generation's worker has made its index, as it does first of all."""
         return self._serving.indexes.generations.spec(name) is not None
 
-    def _work(self, known: KnownGeneration, old: VectorIndex, new: VectorIndex) -> GenerationWork:
-        node = self._node
+    def _work(
+        self, known: KnownGeneration, asked: ReindexProgress, held: ExitStack
+    ) -> GenerationWork:
+        """The steps, on indexes that `held` closes."""
+        node, indexes = self._node, self._serving.indexes
+        old = held.enter_context(indexes.held(asked.seeded_from))
+        new = held.enter_context(indexes.held(known.name))
         embedder = self._serving.models.embedder(known.model)
         return GenerationWork(
             old=old,
@@ -135,6 +142,7 @@ class ReindexLoop:
             optimised=new.wait_optimised,
             is_filling=partial(self._is_filling, known.name),
             make_ready=partial(self._make_ready, known.name),
+            refuse=partial(self._refuse, known.name),
             clock=node.clock,
         )
 
@@ -148,14 +156,27 @@ class ReindexLoop:
     def _make_ready(self, name: str, parity: Parity) -> None:
         compared = parity.compared
         reason = f"proven equal to {parity.old}: {compared.images} images compared"
+        if parity.left_out:
+            reason += f", but for {parity.left_out} whose bytes are gone"
         now = self._node.clock.now()
         self._serving.record.change(lambda state: state.made_ready(name, now, reason))
         _log.info("generation %s is ready: %s", name, reason)
+
+    def _refuse(self, name: str, parity: Parity) -> None:
+        says, now = "; ".join(parity.failures()), self._node.clock.now()
+        self._serving.record.change(lambda state: state.refused(name, now, says))
 
     def _say(self, what: str) -> None:
         if what != self._told:
             _log.warning("a re-index waits: %s", what)
         self._told = what
+
+
+def _note_trouble(progress: ProgressRecord, lease: Lease, says: str) -> None:
+    """Let all who look know what keeps the work from beginning, unless another process does it."""
+    with suppress(SightlineError):
+        if lease.is_free():
+            progress.note(lambda asked: asked.model_copy(update={"trouble": says}))
 
 
 def _reproduced(node: Node, embedder: Embedder, images: Iterable[IndexedImage]) -> Reproduced:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from sightline.engine.errors import RejectReason
 from sightline.engine.pacing import Pace
 from sightline.engine.ports import Clock, VectorIndex
 from sightline.engine.records import (
@@ -20,7 +22,9 @@ from sightline.engine.records import (
     SearchRequest,
     Sight,
 )
+from sightline.engine.stopping import until
 from sightline.schemas.images import ImageDeleted
+from sightline.schemas.indexed import Outcome
 from sightline.schemas.topics import DELETE_RETENTION_MS
 from sightline.stream_workers.reindexing.parity import (
     NAMED,
@@ -30,11 +34,16 @@ from sightline.stream_workers.reindexing.parity import (
 )
 from sightline.stream_workers.reindexing.seed import BATCH, in_batches
 
+T = TypeVar("T")
 PAGE = 24
 """Hits of a search for a hidden image by its own vector."""
 _LOOKS = 5
 """What differs is looked at so many times more, with a moment between."""
 _NORM_TOLERANCE = 1e-3
+GONE = frozenset(
+    {RejectReason.OBJECT_MISSING, RejectReason.OBJECT_REFUSED, RejectReason.OBJECT_CHANGED}
+)
+"""Why a picture that was indexed once can never be indexed again, whatever the model."""
 
 
 class Stamp(NamedTuple):
@@ -78,6 +87,7 @@ class Comparison:
         settle: waits a moment, so that what is on its way is not taken for lost.
         pace: images a second that are compared.
         clock: tells which tombstones have outlived their retention.
+        stop: ends it early; then what it found is not all.
     """
 
     def __init__(
@@ -88,12 +98,14 @@ class Comparison:
         settle: Callable[[], object],
         pace: Pace,
         clock: Clock,
+        stop: threading.Event,
     ) -> None:
         self._old = old
         self._new = new
         self._settle = settle
         self._pace = pace
         self._clock = clock
+        self._stop = stop
 
     def compare(self) -> Compared:
         """Look at every image, and again at those that differ.
@@ -104,7 +116,7 @@ class Comparison:
         tally, first = self._look_at_all()
         left, looked_again = dict(first), len(first)
         for _ in range(_LOOKS):
-            if not left:
+            if not left or self._stop.is_set():
                 break
             self._settle()
             left = self._look(left)
@@ -131,19 +143,22 @@ class Comparison:
     def _look_at_all(self) -> tuple[_Tally, dict[str, Suspect]]:
         """Read each generation once; ids that the other one has as well are compared only once."""
         tally, found = _Tally(), dict[str, Suspect]()
-        for batch in in_batches(self._old.scan(vectors=True, batch=BATCH), BATCH):
+        for batch in self._batches(self._old.scan(vectors=True, batch=BATCH)):
             self._pace.wait(len(batch))
             tally.images += len(batch)
             tally.listed += sum(image.listed for image in batch)
             found |= self._differing({image.image_id: image for image in batch})
-        for batch in in_batches(self._new.scan(batch=BATCH), BATCH):
+        for batch in self._batches(self._new.scan(batch=BATCH)):
             found |= self._look(self._unknown(batch))
-        for decided in in_batches(self._old.scan_decisions(batch=BATCH), BATCH):
+        for decided in self._batches(self._old.scan_decisions(batch=BATCH)):
             tally.decisions += len(decided)
             found |= self._look(self._undecided(decided, self._new))
-        for decided in in_batches(self._new.scan_decisions(batch=BATCH), BATCH):
+        for decided in self._batches(self._new.scan_decisions(batch=BATCH)):
             found |= self._look(self._undecided(decided, self._old))
         return tally, found
+
+    def _batches(self, items: Iterable[T]) -> Iterator[list[T]]:
+        return until(self._stop, in_batches(items, BATCH))
 
     def _unknown(self, images: Sequence[IndexedImage]) -> list[str]:
         """Ids of the new generation's images that the old one does not have."""
@@ -162,7 +177,7 @@ class Comparison:
     def _look(self, image_ids: Iterable[str]) -> dict[str, Suspect]:
         """Those of the images that differ now."""
         found = dict[str, Suspect]()
-        for ids in in_batches(sorted(image_ids), BATCH):
+        for ids in self._batches(sorted(image_ids)):
             old = self._old.get(ids, vectors=True)
             found |= self._differing(old, ids)
         return found
@@ -246,6 +261,8 @@ def _unlike(old: IndexedImage, new: IndexedImage) -> tuple[Reason, str] | None:
     """How two entries of one image differ; None: not at all."""
     if old.fence != new.fence:
         return Reason.VERSION, f"{tuple(new.fence)}, not {tuple(old.fence)}"
+    if old.outcome is Outcome.INDEXED and new.outcome is Outcome.REJECTED and new.reason in GONE:
+        return Reason.GONE, f"its bytes are gone or others by now ({new.reason})"
     if old.outcome != new.outcome:
         return Reason.OUTCOME, f"{new.outcome} ({new.reason}), not {old.outcome}"
     if old.state != new.state:

@@ -28,6 +28,9 @@ class Reason(StrEnum):
     """Its owner's event says different things of it in each: tags, owner, attributes, bytes."""
     OUTCOME = "outcome"
     """Its bytes were accepted by one and refused by the other."""
+    GONE = "gone"
+    """It is indexed in the old one, and its bytes are gone, refused or others by now, so that no
+    model can index it anew."""
     DECISION = "decision"
     """The operator's decision about it is another one, or in one of them only."""
     LISTING = "listing"
@@ -111,17 +114,30 @@ class Parity(_Value):
     compared: Compared
     recall: tuple[RecallLine, ...]
     reproduced: Reproduced
+    without_missing: bool = False
+    """Whether it may serve without the images whose bytes are gone."""
+
+    @property
+    def left_out(self) -> int:
+        """How many images the old one finds and the new one will not, as somebody agreed to."""
+        return self.compared.differing.get(Reason.GONE, 0) if self.without_missing else 0
+
+    @property
+    def hindering(self) -> Mapping[Reason, int]:
+        """The differences that stand in the way, counted."""
+        every = self.compared.differing.items()
+        return {r: n for r, n in every if r is not Reason.GONE or not self.without_missing}
 
     @property
     def passed(self) -> bool:
         """Whether nothing stands in the way of the new generation."""
         measured = all(line.passed for line in self.recall) and self.reproduced.passed
-        return measured and not self.compared.differing
+        return measured and not self.hindering
 
     def failures(self) -> list[str]:
         """What stands in the way, one line each."""
-        differing = self.compared.differing
-        lines = [f"{differing[reason]} images: {reason}" for reason in sorted(differing)]
+        hindering = self.hindering
+        lines = [f"{hindering[reason]} images: {reason}" for reason in sorted(hindering)]
         lines += [
             f"recall@24 of {line.of} is {line.recall:.4f}, {LEAST_RECALL} needed"
             for line in self.recall

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,9 @@ from sightline.engine.object_store.json_record import JsonRecord
 from sightline.engine.ports import ObjectStore
 from sightline.schemas.fields import Time
 from sightline.stream_workers.reindexing.parity import Parity
+
+if TYPE_CHECKING:
+    from sightline.engine.settings import Settings
 
 PREFIX = "serving/"
 _TRIES = 8
@@ -55,6 +58,8 @@ class ReindexProgress(BaseModel):
     """The generation that it is filled from, and compared with."""
     rate_per_s: Annotated[float, Field(gt=0)] | None = None
     """Images a second at most; None: as fast as it goes."""
+    without_missing: bool = False
+    """Whether it may serve without the images whose bytes are gone."""
     asked_at: Time
     step: FillingStep = FillingStep.WAIT
     """What is being done; `done` of `total` images are."""
@@ -107,6 +112,11 @@ class ProgressRecord:
             max_bytes=_MAX_BYTES,
         )
         self._lease_key = lease_key(index, generation)
+
+    @classmethod
+    def of(cls, settings: Settings, store: ObjectStore, generation: str) -> Self:
+        """How far a generation of the index of these settings is filled."""
+        return cls(store, settings.store.bucket, settings.index.collection_prefix, generation)
 
     def find(self) -> StoredProgress | None:
         """How far it is; None: nobody asked for it.

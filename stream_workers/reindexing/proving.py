@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 
 from sightline.engine.pacing import Pace
 from sightline.engine.ports import Clock, VectorIndex
 from sightline.engine.records import IndexedImage
+from sightline.engine.stopping import until
 from sightline.stream_workers.reindexing.comparing import Comparison
 from sightline.stream_workers.reindexing.parity import Parity, Reproduced
 from sightline.stream_workers.reindexing.recall import QUERIES, Sample, recall_lines
@@ -22,8 +24,9 @@ def prove(
     reproduce: Callable[[Iterable[IndexedImage]], Reproduced],
     pace: Pace,
     clock: Clock,
-) -> Parity:
-    """Compare every image, measure the graph, and embed a few pictures anew.
+    stop: threading.Event,
+) -> Parity | None:
+    """Compare every image, measure the graph, and embed a few pictures anew; None: it was stopped.
 
     Args:
         old: the generation that serves.
@@ -32,22 +35,27 @@ def prove(
         reproduce: embeds the pictures of some images again.
         pace: images and searches a second.
         clock: tells when it began and ended.
+        stop: ends it early.
 
     Raises:
         PartUnavailable: an index or the store did not answer; repeat it whole.
     """
     began = clock.now()
-    compared = Comparison(old, new, settle=settle, pace=pace, clock=clock).compare()
+    compared = Comparison(old, new, settle=settle, pace=pace, clock=clock, stop=stop).compare()
     sample = Sample(QUERIES)
-    for images in in_batches(new.scan(vectors=True, batch=BATCH), BATCH):
+    for images in until(stop, in_batches(new.scan(vectors=True, batch=BATCH), BATCH)):
         pace.wait(len(images))
         sample.take(images)
+    recall = recall_lines(new, sample, pace, stop)
+    reproduced = reproduce(until(stop, sample.images[:PICTURES]))
+    if stop.is_set():
+        return None
     return Parity(
         old=old.spec.name,
         new=new.spec.name,
         began_at=began,
         compared=compared,
-        recall=recall_lines(new, sample, pace),
-        reproduced=reproduce(sample.images[:PICTURES]),
+        recall=recall,
+        reproduced=reproduced,
         ended_at=clock.now(),
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sightline.engine.pacing import Pace
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import IndexedImage, SearchRequest, TagFilter
+from sightline.engine.stopping import until
 from sightline.stream_workers.reindexing.parity import RecallLine
 
 if TYPE_CHECKING:
@@ -60,21 +63,30 @@ class Sample:
             self.images[place] = image
 
 
-def recall_lines(index: VectorIndex, sample: Sample, pace: Pace) -> tuple[RecallLine, ...]:
+def recall_lines(
+    index: VectorIndex, sample: Sample, pace: Pace, stop: threading.Event
+) -> tuple[RecallLine, ...]:
     """Ask by each sampled vector, once through the graph and once exactly, under each filter.
+
+    Args:
+        index: of the generation.
+        sample: of its images.
+        pace: searches a second.
+        stop: ends it early; then the lines tell of fewer queries than they say.
 
     Raises:
         PartUnavailable: the index did not answer.
     """
     queries = [image.vector for image in sample.images[:QUERIES] if image.vector is not None]
-    lines = [_line(index, "all", queries, TagFilter(), pace)]
+    asking = partial(_line, index, pace=pace, stop=stop)
+    lines = [asking("all", queries, TagFilter())]
     for share in SHARES:
         tag = sample.tag_of(share)
         if tag is None:
             lines.append(RecallLine(of=f"a tag of {share:.0%}", queries=0, recall=None))
             continue
         of = f"tag {tag} ({sample.tags[tag] / sample.listed:.1%})"
-        lines.append(_line(index, of, queries, TagFilter(all_of=(tag,)), pace))
+        lines.append(asking(of, queries, TagFilter(all_of=(tag,))))
     return tuple(lines)
 
 
@@ -83,10 +95,12 @@ def _line(
     of: str,
     queries: list[NDArray[np.float32]],
     tags: TagFilter,
+    *,
     pace: Pace,
+    stop: threading.Event,
 ) -> RecallLine:
     found = wanted = 0
-    for vector in queries:
+    for vector in until(stop, queries):
         pace.wait()
         exact, graph = (
             index.search(SearchRequest(vector=vector, limit=AT, tags=tags, exact=is_exact))

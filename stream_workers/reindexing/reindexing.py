@@ -15,8 +15,10 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from sightline.engine.errors import SightlineError
+from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.ports import Clock
+from sightline.engine.stopping import EitherStop
 from sightline.stream_workers.reindexing.parity import Parity
 from sightline.stream_workers.reindexing.plan import ObservedFilling, next_step
 from sightline.stream_workers.reindexing.progress import (
@@ -58,11 +60,14 @@ class FillingWork(Protocol):
     def optimise(self, stop: threading.Event) -> Iterator[Done]:
         """Wait until the search graph covers what the generation holds."""
 
-    def prove(self, asked: ReindexProgress, stop: threading.Event) -> Parity:
-        """Compare it with the generation that it is filled from."""
+    def prove(self, asked: ReindexProgress, stop: threading.Event) -> Parity | None:
+        """Compare it with the generation that it is filled from; None: it was stopped."""
 
     def make_ready(self, parity: Parity) -> None:
         """Say in the record that it may serve, and tell the log."""
+
+    def refuse(self, parity: Parity) -> None:
+        """Tell the log that it may not serve."""
 
 
 class Reindexing:
@@ -73,15 +78,23 @@ class Reindexing:
         work: does the steps.
         lease: one process at a time.
         clock: the time.
+        metrics: tell how far it is.
     """
 
     def __init__(
-        self, progress: ProgressRecord, work: FillingWork, *, lease: Lease, clock: Clock
+        self,
+        progress: ProgressRecord,
+        work: FillingWork,
+        *,
+        lease: Lease,
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
         self._progress = progress
         self._work = work
         self._lease = lease
         self._clock = clock
+        self._metrics = metrics
         self._asked_at: datetime | None = None
         self._over: set[FillingStep] = set()
         """Steps that this process has been through since it was asked."""
@@ -97,13 +110,20 @@ class Reindexing:
         """
         if self._next()[1] is FillingStep.WAIT or not self._lease.take():
             return False
-        with self._lease.kept():
-            while not stop.is_set():
-                asked, step = self._next()
-                if asked is None or step is FillingStep.WAIT:
-                    break
-                self._try(asked, step, stop)
+        try:
+            with self._lease.kept() as lost:
+                self._work_on(EitherStop(stop, lost))
+        finally:
+            self._metrics.reindex_images.clear()
+            self._metrics.reindex_step.clear()
         return True
+
+    def _work_on(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            asked, step = self._next()
+            if asked is None or step is FillingStep.WAIT:
+                return
+            self._try(asked, step, stop)
 
     def _next(self) -> tuple[ReindexProgress | None, FillingStep]:
         found = self._progress.find()
@@ -150,6 +170,7 @@ class Reindexing:
             case FillingStep.READY:
                 assert asked.parity is not None  # noqa: S101 - the plan says so
                 self._work.make_ready(asked.parity)
+                self._metrics.reindexes.labels("ready").inc()
 
     def _go_through(self, step: FillingStep, steps: Iterator[Done], stop: threading.Event) -> None:
         self._through(steps, stop)
@@ -172,9 +193,13 @@ class Reindexing:
         self._note(lambda p: p.model_copy(update={**done._asdict(), "noted_at": now}))
 
     def _prove(self, asked: ReindexProgress, stop: threading.Event) -> None:
-        parity = self._work.prove(asked, stop)
-        if stop.is_set():
+        proven = self._work.prove(asked, stop)
+        if proven is None or stop.is_set():
             return
+        parity = proven.model_copy(update={"without_missing": asked.without_missing})
+        if not parity.passed:
+            self._work.refuse(parity)
+            self._metrics.reindexes.labels("refused").inc()
         self._note(lambda p: p.model_copy(update={"parity": parity}))
         for line in parity.failures():
             _log.warning("generation %s may not serve: %s", parity.new, line)
@@ -182,7 +207,17 @@ class Reindexing:
     def _note(self, step: Callable[[ReindexProgress], ReindexProgress]) -> None:
         """Change the progress; of what was asked for since, nothing is overwritten."""
         self._noted_s = self._clock.monotonic()
-        self._progress.note(lambda p: step(p) if p.asked_at == self._asked_at else p)
+        noted = self._progress.note(lambda p: step(p) if p.asked_at == self._asked_at else p)
+        self._show(noted)
+
+    def _show(self, progress: ReindexProgress) -> None:
+        name, images = progress.generation, self._metrics.reindex_images
+        images.labels(name, "done").set(progress.done)
+        images.labels(name, "total").set(progress.total)
+        for step in FillingStep:
+            if step is not FillingStep.WAIT:
+                is_done = step is progress.step
+                self._metrics.reindex_step.labels(name, step.value).set(is_done)
 
 
 def _begun(progress: ReindexProgress, step: FillingStep, now: datetime) -> ReindexProgress:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sightline.engine.pacing import Pace
 from sightline.engine.ports import Clock, EventLog, EventProducer, VectorIndex
 from sightline.engine.records import IndexedImage, Message, ProducerRecord
+from sightline.engine.stopping import until
 from sightline.schemas.topics import IMAGES_BACKFILL
 from sightline.stream_workers.image_log.winners import event_of
 from sightline.stream_workers.reindexing.catching_up import CatchingUp
@@ -49,6 +50,7 @@ class GenerationWork:
     """Whether the new generation's graph is built, or was within so many seconds."""
     is_filling: Callable[[], bool]
     make_ready: Callable[[Parity], None]
+    refuse: Callable[[Parity], None]
     clock: Clock
     settle_s: float = field(default=_SETTLE_S)
 
@@ -76,7 +78,8 @@ class GenerationWork:
         pace, before = self._pace(asked, stop), 0
         while not stop.is_set():
             published = 0
-            for records in _in_chunks(missing_from(self.new, self.remembered)):
+            missing = missing_from(self.new, lambda: until(stop, self.remembered()))
+            for records in until(stop, _in_chunks(missing)):
                 pace.wait(len(records))
                 self._append(records)
                 published += len(records)
@@ -97,7 +100,7 @@ class GenerationWork:
         while not self.optimised(_LOOK_EVERY_S) and not stop.is_set():
             yield self._counted()
 
-    def prove(self, asked: ReindexProgress, stop: threading.Event) -> Parity:
+    def prove(self, asked: ReindexProgress, stop: threading.Event) -> Parity | None:
         """See `FillingWork.prove`."""
         return prove(
             self.old,
@@ -106,6 +109,7 @@ class GenerationWork:
             reproduce=self.reproduce,
             pace=self._pace(asked, stop),
             clock=self.clock,
+            stop=stop,
         )
 
     def _pace(self, asked: ReindexProgress, stop: threading.Event) -> Pace:

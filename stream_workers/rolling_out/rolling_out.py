@@ -121,8 +121,8 @@ class RollingOut:
         """
         if self._next()[1].step is RolloutStep.WAIT or not self._lease.take():
             return False
-        with self._lease.kept():
-            while not stop.is_set():
+        with self._lease.kept() as lost:
+            while not stop.is_set() and not lost.is_set():
                 stored, following = self._next()
                 if following.step is RolloutStep.WAIT:
                     break

@@ -12,6 +12,7 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.object_store.memory import MemoryObjectStore
+from tests.patience import patient
 from tests.waiting import eventually
 
 BUCKET, KEY, LASTS_S = "sightline", "work/lease.json", 60.0
@@ -92,3 +93,24 @@ def test_it_is_kept_while_the_work_lasts(place: Place) -> None:
         assert not other.take()
     assert other.take()
     assert "lease" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_who_keeps_a_lease_is_told_that_it_is_lost(place: Place) -> None:
+    """To another, whose clock ran ahead; or to nobody knows whom, while the store is away."""
+    one, other = place.lease(lasts_s=0.03), place.lease(lasts_s=0.03)
+    assert one.take()
+    with one.kept() as lost:
+        assert not lost.is_set()
+        place.clock.advance(1)
+        eventually(other.take, timeout_s=10)
+        assert lost.wait(patient(10))
+    assert other.take(), "what is another's is not given back"
+    other.give_back()
+    assert one.take()
+    with one.kept() as lost:
+        place.store.down = True
+        place.clock.advance(0.02)
+        assert not lost.wait(0.1)
+        place.clock.advance(0.02)
+        assert lost.wait(patient(10))
+    place.store.down = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 
 from sightline.engine.clock import ManualClock
-from sightline.engine.errors import ObjectMissing
+from sightline.engine.errors import ObjectMissing, RejectReason
 from sightline.engine.pacing import Pace
 from sightline.engine.records import Hit, IndexedImage, SearchRequest
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
+from sightline.infra.reporting.reindex_lines import parity_lines
 from sightline.schemas.fields import Moderation
 from sightline.schemas.indexed import Outcome
 from sightline.stream_workers.reindexing.comparing import Comparison
@@ -35,6 +37,7 @@ class Pair:
         self.old, self.new = MemoryVectorIndex(SPEC), MemoryVectorIndex(NEW)
         self.clock = ManualClock(NOON)
         self.settled = 0
+        self.stop = threading.Event()
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens while the comparison waits."""
         held = [image(f"{k}-1", 3, k) for k in Kind] if images is None else images
@@ -54,7 +57,12 @@ class Pair:
     def compare(self) -> Compared:
         """What differs now."""
         return Comparison(
-            self.old, self.new, settle=self.settle, pace=self.pace(), clock=self.clock
+            self.old,
+            self.new,
+            settle=self.settle,
+            pace=self.pace(),
+            clock=self.clock,
+            stop=self.stop,
         ).compare()
 
     def found(self) -> dict[str, Reason]:
@@ -219,7 +227,7 @@ def test_recall_is_measured_with_and_without_filters(
 ) -> None:
     """An exact index finds everything, under tags of a tenth and a hundredth of the images."""
     index, sample = sampled
-    lines = recall_lines(index, sample, pace())
+    lines = recall_lines(index, sample, pace(), threading.Event())
     assert [line.of for line in lines] == ["all", "tag red (10.0%)", "tag blue (1.0%)"]
     assert [(line.queries, line.recall) for line in lines] == [(20, 1.0)] * 3
     assert all(line.passed for line in lines)
@@ -236,7 +244,7 @@ def test_a_graph_that_finds_less_is_seen(
         return search(index, request)[0 if request.exact else 2 :]
 
     monkeypatch.setattr(index, "search", forgetful)
-    every, red, blue = recall_lines(index, sample, pace())
+    every, red, blue = recall_lines(index, sample, pace(), threading.Event())
     assert every.recall == pytest.approx(22 / 24)
     assert red.recall == pytest.approx(22 / 24)
     assert blue.recall == pytest.approx(1 / 3)
@@ -247,7 +255,7 @@ def test_without_such_tags_it_says_so() -> None:
     """Nothing is claimed of filters that no image could be asked for by."""
     here, sample = Pair([image(f"i{n}") for n in range(5)]), Sample(5)
     sample.take(here.new.scan(vectors=True))
-    every, *tags = recall_lines(here.new, sample, pace())
+    every, *tags = recall_lines(here.new, sample, pace(), threading.Event())
     assert every.recall == 1.0
     assert [(line.of, line.recall) for line in tags] == [
         ("a tag of 10%", None),
@@ -307,14 +315,86 @@ def test_without_any_picture_nothing_is_claimed() -> None:
 
 def report(here: Pair, reproduced: Reproduced) -> Parity:
     """The whole report on two generations."""
-    return prove(
+    proven = prove(
         here.old,
         here.new,
         settle=here.settle,
         reproduce=lambda _: reproduced,
         pace=here.pace(),
         clock=here.clock,
+        stop=here.stop,
     )
+    assert proven is not None
+    return proven
+
+
+PARTS = ("scan", "scan_decisions", "get", "search")
+
+
+@pytest.mark.parametrize(
+    ("side", "part"),
+    [*(("old", part) for part in PARTS[:-1]), *(("new", part) for part in PARTS)],
+)
+def test_who_is_told_to_stop_waits_for_no_comparison(
+    monkeypatch: pytest.MonkeyPatch, side: str, part: str
+) -> None:
+    """Wherever it is, little more is asked of the indexes, and no report is made of a part."""
+    here = Pair([tagged(n) for n in range(400)])
+    if part != "search":
+        forget(here.new, "i001")
+    asked = Counter[str]()
+
+    def counted(name: str, index: MemoryVectorIndex) -> Callable[..., object]:
+        known = getattr(index, name)
+
+        def ask(*args: object, **more: object) -> object:
+            asked["after"] += here.stop.is_set()
+            if (name, index) == (part, getattr(here, side)):
+                here.stop.set()
+            return known(*args, **more)
+
+        return ask
+
+    for index in (here.old, here.new):
+        for name in PARTS:
+            monkeypatch.setattr(index, name, counted(name, index))
+    pictures = list[IndexedImage]()
+
+    def reproduce(images: Iterable[IndexedImage]) -> Reproduced:
+        pictures.extend(images)
+        return Reproduced()
+
+    proven = prove(
+        here.old,
+        here.new,
+        settle=here.settle,
+        reproduce=reproduce,
+        pace=here.pace(),
+        clock=here.clock,
+        stop=here.stop,
+    )
+    assert here.stop.is_set()
+    assert proven is None
+    assert (pictures, here.settled <= 1) == ([], True)
+    assert asked["after"] <= 12, "of some 900"
+
+
+def test_images_whose_bytes_are_gone_are_told_apart() -> None:
+    """No model can index them anew: they stand in the way until somebody agrees to go without."""
+    here, gone = Pair(), "private-1"
+    damage(here.old, gone, outcome=Outcome.INDEXED)
+    damage(here.new, gone, outcome=Outcome.REJECTED, reason=RejectReason.OBJECT_MISSING)
+    whole = report(here, Reproduced())
+    assert whole.compared.differing == {Reason.GONE: 1}
+    assert whole.failures() == ["1 images: gone"]
+    agreed = whole.model_copy(update={"without_missing": True})
+    assert (whole.passed, agreed.passed) == (False, True)
+    assert (whole.left_out, agreed.left_out) == (0, 1)
+    assert agreed.failures() == []
+    assert "left out, as agreed: 1 images whose bytes are gone" in list(parity_lines(agreed))
+    damage(here.new, gone, reason=RejectReason.CORRUPT)
+    other = report(here, Reproduced()).model_copy(update={"without_missing": True})
+    assert (other.compared.differing, other.passed) == ({Reason.OUTCOME: 1}, False)
 
 
 def test_the_report_says_what_stands_in_the_way() -> None:

@@ -22,9 +22,10 @@ from sightline.engine.settings import Settings
 from sightline.engine.vector_index.memory.index import MemoryGenerations
 from sightline.infra.commands import reindex
 from sightline.infra.commands.reindex import ReindexCommands, Wish
-from sightline.infra.wiring.reindexing import generation_groups, progress_record
+from sightline.infra.wiring.reindexing import generation_groups
 from sightline.schemas.topics import IMAGES
 from sightline.stream_workers.reindexing.parity import Reason
+from sightline.stream_workers.reindexing.progress import ProgressRecord
 from tests.indexed_images import NOON, SPEC
 from tests.unit.test_reindexing import parity
 
@@ -123,7 +124,7 @@ def test_what_was_refused_is_asked_for_anew(place: Place) -> None:
     first = place.commands.ask(Wish(model=MODEL))
     bad = parity(passed=False)
     assert Reason.MISSING in bad.compared.differing
-    record = progress_record(place.settings, place.store, first.generation)
+    record = ProgressRecord.of(place.settings, place.store, first.generation)
     record.note(lambda p: p.model_copy(update={"parity": bad}))
     place.clock.advance(60)
     again = place.commands.ask(Wish(model=MODEL, by="bytes"))
@@ -131,10 +132,20 @@ def test_what_was_refused_is_asked_for_anew(place: Place) -> None:
     assert again.asked_at > first.asked_at
 
 
+def test_who_agrees_later_to_go_without_images_is_heard(place: Place) -> None:
+    """The same command again, with one option more, asks anew."""
+    assert not place.commands.ask(Wish(model=MODEL)).without_missing
+    place.clock.advance(60)
+    agreed = place.commands.ask(Wish(model=MODEL, without_missing=True))
+    assert agreed.without_missing
+    place.clock.advance(60)
+    assert place.commands.ask(Wish(model=MODEL)) == agreed
+
+
 def test_another_source_is_taken_where_the_first_was_dropped(place: Place) -> None:
     """Else it would wait for a generation that never comes back."""
     first = place.commands.ask(Wish(model=MODEL))
-    record = progress_record(place.settings, place.store, first.generation)
+    record = ProgressRecord.of(place.settings, place.store, first.generation)
     record.note(lambda p: p.model_copy(update={"seeded_from": "g-0"}))
     place.clock.advance(60)
     assert place.commands.ask(Wish(model=MODEL)).seeded_from == "g-1"

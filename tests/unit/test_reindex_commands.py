@@ -10,8 +10,11 @@ import pytest
 
 from sightline.engine.errors import Conflict
 from sightline.infra.commands.reindex import ReindexCommands, Wish
-from sightline.infra.wiring.reindexing import progress_record
-from sightline.stream_workers.reindexing.progress import FillingStep, ReindexProgress
+from sightline.stream_workers.reindexing.progress import (
+    FillingStep,
+    ProgressRecord,
+    ReindexProgress,
+)
 from tests.indexed_images import NOON
 from tests.unit.test_reindexing import parity
 from tests.unit.test_serving_wiring import CLICKS, Deployment, _models
@@ -36,7 +39,7 @@ def filled(tmp_path: Path, by: Literal["features", "bytes"]) -> ReindexCommands:
         noted_at=NOON,
         parity=parity(passed=True),
     )
-    progress_record(place.settings(), place.store, OWN).ask(asked)
+    ProgressRecord.of(place.settings(), place.store, OWN).ask(asked)
     return ReindexCommands(place.settings(), place.store)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import NotFound, Part, PartUnavailable
+from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.object_store.memory import MemoryObjectStore
+from sightline.infra.reporting import filling_lines
 from sightline.stream_workers.reindexing.parity import Compared, Parity, Reason, Reproduced
 from sightline.stream_workers.reindexing.plan import ObservedFilling, next_step
 from sightline.stream_workers.reindexing.progress import (
@@ -21,6 +23,8 @@ from sightline.stream_workers.reindexing.progress import (
 )
 from sightline.stream_workers.reindexing.reindexing import Done, Reindexing
 from tests.indexed_images import NOON
+from tests.patience import patient
+from tests.waiting import eventually
 
 
 def parity(*, passed: bool = True) -> Parity:
@@ -117,6 +121,9 @@ class FakeWork:
         self.filling = True
         self.fails_in: str | None = None
         self.stops_in: str | None = None
+        self.loses_lease_in: str | None = None
+        self.look_at_refusal: Callable[[], None] = lambda: None
+        self.lose_lease: Callable[[], None] = lambda: None
         self.passes = True
 
     def is_filling(self) -> bool:
@@ -141,7 +148,7 @@ class FakeWork:
         """See `FillingWork.optimise`."""
         return self._step("optimise", stop)
 
-    def prove(self, asked: ReindexProgress, stop: threading.Event) -> Parity:
+    def prove(self, asked: ReindexProgress, stop: threading.Event) -> Parity | None:
         """See `FillingWork.prove`."""
         del asked
         list(self._step("prove", stop))
@@ -153,8 +160,17 @@ class FakeWork:
         self.did.append("ready")
         self.filling = False
 
+    def refuse(self, parity: Parity) -> None:
+        """See `FillingWork.refuse`."""
+        assert not parity.passed
+        self.look_at_refusal()
+        self.did.append("refuse")
+
     def _step(self, name: str, stop: threading.Event) -> Iterator[Done]:
         self.did.append(name)
+        if self.loses_lease_in == name:
+            self.lose_lease()
+            stop.wait(patient(10))
         yield Done(1, 4)
         if self.fails_in == name:
             raise PartUnavailable(Part.INDEX, f"no {name}")
@@ -167,11 +183,17 @@ class FakeWork:
 class Process:
     """One process that would fill the generation; several share a store."""
 
-    def __init__(self, store: MemoryObjectStore, clock: ManualClock) -> None:
+    def __init__(
+        self, store: MemoryObjectStore, clock: ManualClock, *, lasts_s: float = 30
+    ) -> None:
         self.record = ProgressRecord(store, "bucket", "index", "two")
         self.work = FakeWork(clock)
-        lease = Lease(store, "bucket", lease_key("index", "two"), lasts_s=30, clock=clock)
-        self.job = Reindexing(self.record, self.work, lease=lease, clock=clock)
+        key = lease_key("index", "two")
+        lease = Lease(store, "bucket", key, lasts_s=lasts_s, clock=clock)
+        self.metrics = Metrics()
+        self.job = Reindexing(
+            self.record, self.work, lease=lease, clock=clock, metrics=self.metrics
+        )
         self.lease = lease
 
     def look(self) -> bool:
@@ -266,7 +288,7 @@ def test_what_does_not_pass_waits_until_it_is_asked_for_again(process: Process) 
     """Then it is filled and compared anew."""
     process.work.passes = False
     process.look()
-    assert process.work.did == WHOLE[:-1]
+    assert process.work.did == [*WHOLE[:-1], "refuse"]
     assert process.progress().refused
     assert not process.look()
     process.work.did.clear()
@@ -274,6 +296,55 @@ def test_what_does_not_pass_waits_until_it_is_asked_for_again(process: Process) 
     process.record.ask(asked(asked_at=NOON.replace(hour=13)))
     process.look()
     assert process.work.did == WHOLE
+
+
+@pytest.mark.parametrize("step", WHOLE[:-1])
+def test_work_whose_lease_is_lost_ends_at_once(
+    store: MemoryObjectStore, clock: ManualClock, step: str
+) -> None:
+    """Another process does it: neither its steps nor its notes are mixed with this one's."""
+    process, other = Process(store, clock, lasts_s=0.03), Process(store, clock, lasts_s=0.03)
+    process.record.ask(asked())
+
+    def lose() -> None:
+        clock.advance(1)
+        eventually(other.lease.take, timeout_s=10)
+
+    process.work.loses_lease_in, process.work.lose_lease = step, lose
+    process.look()
+    assert process.work.did == WHOLE[: WHOLE.index(step) + 1]
+    assert process.progress().parity is None
+    assert process.progress().done == 0
+    assert not other.lease.is_free() or other.lease.take()
+
+
+def test_how_far_it_is_stands_in_the_metrics(process: Process) -> None:
+    """While it goes on; afterwards what it came to."""
+    sample, seen = process.metrics.registry.get_sample_value, list[float | None]()
+
+    def look() -> None:
+        for labels in ({"what": "done"}, {"what": "total"}):
+            seen.append(sample("sightline_reindex_images", labels | {"generation": "two"}))
+        step = {"generation": "two", "step": "prove"}
+        seen.append(sample("sightline_reindex_step", step))
+
+    process.work.passes = False
+    process.work.look_at_refusal = look
+    process.look()
+    assert seen == [0, 0, 1]
+    assert sample("sightline_reindex_images", {"generation": "two", "what": "done"}) is None
+    assert sample("sightline_reindexes_total", {"outcome": "refused"}) == 1
+
+
+def test_status_says_how_far_it_is() -> None:
+    """The step, its images and what it waits for; at the end why it may not serve."""
+    now = NOON.replace(hour=13)
+    told = asked(step="catch up", done=3, total=4, trouble="index: away")
+    assert filling_lines.told(told, now) == (
+        "two by features: catch up 3 of 4, noted 3600 s ago, waits: index: away"
+    )
+    refused = asked(parity=parity(passed=False))
+    assert filling_lines.told(refused, now) == "two by features: refused: 1 images: missing"
 
 
 def test_progress_tells_how_far_the_step_is(process: Process) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageDeleted
 from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
+from sightline.stream_workers.reindexing import work
 from sightline.stream_workers.reindexing.catching_up import CatchingUp
 from sightline.stream_workers.reindexing.offsets import begin_groups
 from sightline.stream_workers.reindexing.parity import Parity, Reproduced
@@ -104,6 +105,7 @@ class Both(threading.Event):
             optimised=lambda _: True,
             is_filling=lambda: True,
             make_ready=lambda _: None,
+            refuse=lambda _: None,
             clock=self.first.clock,
         )
 
@@ -113,7 +115,9 @@ class Both(threading.Event):
 
     def prove(self) -> Parity:
         """Compare the two now."""
-        return self.work().prove(ASKED, self)
+        proven = self.work().prove(ASKED, self)
+        assert proven is not None
+        return proven
 
 
 @pytest.fixture
@@ -204,6 +208,31 @@ def test_what_the_log_forgot_is_published_again(both: Both) -> None:
     assert not both.first.log.records[IMAGES.name], "what people upload meanwhile goes first"
     assert len(both.first.log.records[IMAGES_BACKFILL.name]) == len(remembered) == 5
     assert_equal(both)
+
+
+def test_who_is_told_to_stop_publishes_no_more(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two chunks of what the log forgot, and while nothing of it is missing."""
+    held = [m for topic in TOPICS.values() for m in both.first.log.records[topic]]
+    for topic in TOPICS.values():
+        both.first.log.lose(topic)
+    both.begin_second()
+    monkeypatch.setattr(work, "_REPLAYED_BYTES", 1)
+    read = list[Message]()
+
+    def remembered() -> Iterator[Message]:
+        for message in held:
+            read.append(message)
+            yield message
+
+    stopped = threading.Event()
+    stopped.set()
+    list(both.work(remembered).replay(ASKED, stopped))
+    assert not both.first.log.records[IMAGES_BACKFILL.name]
+    steps = both.work(remembered).replay(ASKED, stopped := threading.Event())
+    next(steps)
+    stopped.set()
+    list(steps)
+    assert len(both.first.log.records[IMAGES_BACKFILL.name]) == 1
 
 
 def test_what_stays_missing_ends_the_replay(both: Both) -> None:

@@ -23,6 +23,7 @@ from sightline.engine.errors import (
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.ports import Clock
 from sightline.engine.settings import RetrainingSettings
+from sightline.engine.stopping import EitherStop
 from sightline.training.retraining.plan import Come, Observed, Step, next_step
 from sightline.training.retraining.state import (
     Attempt,
@@ -114,9 +115,9 @@ class Retraining:
         """
         if self._next(asked=asked)[1] is Step.WAIT or not self._lease.take():
             return False
-        with self._lease.kept():
+        with self._lease.kept() as lost:
             try:
-                self._work_on(stop, asked=asked)
+                self._work_on(EitherStop(stop, lost), asked=asked)
             except (TransientError, RefusedToStart):
                 self._leave()
                 raise

@@ -1,0 +1,59 @@
+"""What a process says of a re-index that it cannot begin."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from sightline.engine.errors import IndexOwned
+from sightline.engine.object_store.lease import Lease
+from sightline.infra.wiring.reindexing import ReindexLoop
+from sightline.stream_workers.reindexing.progress import ProgressRecord, lease_key
+from tests.generation_parts import BUCKET, INDEX, Deployment
+from tests.unit.test_reindexing import asked
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    """A generation is to be filled, and its index cannot be opened."""
+    made = Deployment()
+    made.make_second()
+    progress(made).ask(asked(generation="g2", seeded_from="g1"))
+    opens = made.generations.open
+
+    def owned(name: str) -> object:
+        if name == "g2":
+            raise IndexOwned("in use by process 7")
+        return opens(name)
+
+    monkeypatch.setattr(made.generations, "open", owned)
+    return made
+
+
+def progress(place: Deployment) -> ProgressRecord:
+    """How far the second generation is."""
+    return ProgressRecord(place.store, BUCKET, INDEX, "g2")
+
+
+def trouble(place: Deployment) -> str:
+    """What the command says that it waits for."""
+    found = progress(place).find()
+    assert found is not None
+    return found.progress.trouble
+
+
+def test_what_keeps_the_work_from_beginning_is_told(place: Deployment) -> None:
+    """Else the command shows nothing, for ever."""
+    with pytest.raises(IndexOwned):
+        ReindexLoop(place.node()).look(threading.Event())
+    assert trouble(place) == "in use by process 7"
+
+
+def test_who_cannot_begin_says_nothing_of_another_s_work(place: Deployment) -> None:
+    """Another process has what this one lacks, and is at it."""
+    other = Lease(place.store, BUCKET, lease_key(INDEX, "g2"), lasts_s=6, clock=place.clock)
+    assert other.take()
+    with pytest.raises(IndexOwned):
+        ReindexLoop(place.node()).look(threading.Event())
+    assert trouble(place) == ""
