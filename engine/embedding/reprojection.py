@@ -14,8 +14,9 @@ from sightline.engine.embedding.embedder import Features, Projection, unit_rows
 from sightline.engine.vector_index.packed_features import Codes, Packing
 
 _BLOCK = 4_096
-"""Rows to one product: 20 MiB. Of 1,024 and fewer, handing them to a second core cost up to half
-(measured: 5,000 images a CPU second at 64, 16,000 at 512, 48,000 from 1,024 on)."""
+"""Rows to one product: 20 MiB. Where OpenBLAS may use a second core, handing it 512 rows and fewer
+costs more than the product (measured: 5,000 images a CPU second at 64, 48,000 from 1,024 on). In
+one thread, as in all that runs long (`linear_algebra`), it is 57,000 at 64 already."""
 
 
 def reproject(rows: NDArray[np.uint8], packing: Packing, projection: Projection | None) -> Features:

@@ -14,6 +14,7 @@ import typer
 
 from sightline.engine.connecting import owner
 from sightline.engine.errors import RefusedToStart
+from sightline.engine.linear_algebra import keep_products_to_one_thread
 from sightline.engine.private_files import make_private_folders
 from sightline.engine.settings import Settings, load_settings
 from sightline.infra.cli.stopping import stop_on_signals
@@ -37,6 +38,7 @@ def up(
     if detach:
         _detach(settings)
         return
+    keep_products_to_one_thread()
     from sightline.infra.processes.node import run_node  # noqa: PLC0415 - heavy
 
     run_node(settings, stop_on_signals(), announce=lambda url: typer.echo(f"ready: {url}"))
@@ -134,6 +136,7 @@ def demo(
 @app.command()
 def worker() -> None:
     """Run the index worker alone. Services mode only, with a Qdrant server."""
+    keep_products_to_one_thread()
     from sightline.infra.processes.node import run_worker  # noqa: PLC0415 - heavy
 
     run_worker(load_settings(), stop_on_signals())
@@ -142,6 +145,7 @@ def worker() -> None:
 @app.command()
 def api() -> None:
     """Run the search API alone. Services mode only, with a Qdrant server."""
+    keep_products_to_one_thread()
     from sightline.infra.processes.node import run_api  # noqa: PLC0415 - heavy
 
     run_api(load_settings(), stop_on_signals(), announce=lambda url: typer.echo(f"ready: {url}"))

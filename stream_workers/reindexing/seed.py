@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BATCH = 64
-"""Images to one read and one product: in smaller parts the product takes several times the CPU."""
+"""Images to one read and one product: an eighth more CPU than with any number, in one thread."""
 _WRITTEN = 16
 """Images to one write, each of which the rate spreads: an embedded index holds the
 interpreter's lock for so many, and a search waits for them."""
