@@ -12,7 +12,7 @@ import pytest
 from sightline.engine.errors import NotFound
 from sightline.engine.records import IndexedImage
 from sightline.engine.settings import IndexSettings, Scope
-from sightline.engine.vector_index.edge import translation
+from sightline.engine.vector_index.edge import upserts
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.engine.vector_index.payload import to_payload
 from sightline.engine.vector_index.visible import Caller, VisibleIndex
@@ -78,7 +78,7 @@ def test_points_of_an_earlier_release_are_their_owners_too(
     def of_old(one: IndexedImage) -> dict[str, Any]:
         return {name: value for name, value in to_payload(one).items() if name != "owner"}
 
-    monkeypatch.setattr(translation, "to_payload", of_old)
+    monkeypatch.setattr(upserts, "to_payload", of_old)
     with closing(EdgeVectorIndex.open(tmp_path, SPEC, IndexSettings())) as index:
         index.apply([image("old", kind=Kind.PRIVATE, owner_id="ann")])
         seen = VisibleIndex(index)

@@ -17,8 +17,8 @@ import qdrant_edge as edge
 
 from sightline.engine.errors import DiskFull, Part, PartUnavailable
 from sightline.engine.vector_index.edge.directory import OwnedDirectory, sync_files, sync_tree
+from sightline.engine.vector_index.edge.shards import edge_errors, load_shard
 from sightline.engine.vector_index.edge.sparse_copy import copy_sparse_tree
-from sightline.engine.vector_index.edge.translation import edge_errors, load_shard
 from sightline.engine.vector_index.payload import FEATURES, VECTOR
 
 _REPLAY_BATCH = 256
