@@ -16,7 +16,7 @@ from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.values import KnownGeneration
 from sightline.engine.settings import Settings
 from sightline.infra.reporting.status import Status
-from sightline.search_api.http.documents import ReadinessDocument
+from sightline.search_api.http.documents.readiness import ReadinessDocument
 from sightline.stream_workers.labels.sink.last_retraction import read_last
 
 _TIMEOUT_S = 3.0

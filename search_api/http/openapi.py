@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from sightline.search_api.http.documents import ANSWERS
+from sightline.search_api.http.documents.all_answers import ANSWERS
 from sightline.search_api.http.problems import MEDIA_TYPE, PROBLEM_TYPES
 from sightline.search_api.http.request_fields import (
     Beacon,

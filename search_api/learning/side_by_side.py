@@ -17,7 +17,7 @@ from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import ANYBODY
 from sightline.search_api.http.admission import CallerOf
 from sightline.search_api.http.bodies import json_body
-from sightline.search_api.http.documents import RankingsAnswer
+from sightline.search_api.http.documents.learning import RankingsAnswer
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers, body, json_of

@@ -15,7 +15,7 @@ from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
 from sightline.schemas.labels import TripleMined
 from sightline.schemas.searches import ImageQuery
 from sightline.search_api.http.admission import CallerOf
-from sightline.search_api.http.documents import TriplesAnswer
+from sightline.search_api.http.documents.learning import TriplesAnswer
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from sightline.engine.metrics import Metrics
 from sightline.engine.settings import Scope
 from sightline.search_api.http.admission import CallerOf, InsiderOf
-from sightline.search_api.http.documents import ReadinessDocument
+from sightline.search_api.http.documents.readiness import ReadinessDocument
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.openapi import answers, json_of

@@ -16,7 +16,7 @@ from sightline.search_api.http.bodies import (
     json_body,
     multipart_body,
 )
-from sightline.search_api.http.documents import SearchAnswer
+from sightline.search_api.http.documents.searches import SearchAnswer
 from sightline.search_api.http.keys import allowed, require
 from sightline.search_api.http.openapi import answers, body, form_of, json_of
 from sightline.search_api.http.problems import Problem

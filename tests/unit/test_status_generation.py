@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from sightline.engine.settings import ApiSettings, Settings
 from sightline.infra.local.free_ports import LOOPBACK, free_port
 from sightline.infra.reporting.status_table import generation_of
-from sightline.search_api.http.documents import PartDocument, ReadinessDocument
+from sightline.search_api.http.documents.readiness import PartDocument, ReadinessDocument
 from tests.serving import serving
 
 
