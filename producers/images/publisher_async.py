@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 from typing import Unpack
 
+from sightline.producers.images.awaited import awaited
 from sightline.producers.images.content_types import OCTETS
 from sightline.producers.images.originals import Original
 from sightline.producers.images.published import Written
@@ -27,6 +27,8 @@ class AsyncImagePublisher:
 
     def __init__(self, publisher: ImagePublisher) -> None:
         self._publisher = publisher
+        self.publish = awaited(publisher.publish)
+        """See `ImagePublisher.publish`; returns when the event is acknowledged."""
 
     async def upload(
         self,
@@ -70,25 +72,3 @@ class AsyncImagePublisher:
     async def delete(self, state: ImageState, *, version: int) -> Written:
         """See `ImagePublisher.delete`."""
         return await asyncio.wrap_future(self._publisher.deleting(state, version=version))
-
-    async def publish(
-        self,
-        state: ImageState,
-        *,
-        lane: Lane = Lane.LIVE,
-        event_id: str | None = None,
-        occurred: datetime | None = None,
-        traceparent: str | None = None,
-        known: bool = False,
-    ) -> Written:
-        """See `ImagePublisher.publish`; returns when the event is acknowledged."""
-        return await asyncio.wrap_future(
-            self._publisher.publish(
-                state,
-                lane=lane,
-                event_id=event_id,
-                occurred=occurred,
-                traceparent=traceparent,
-                known=known,
-            )
-        )
