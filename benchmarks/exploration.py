@@ -8,7 +8,6 @@ Pages of train photos, ranked by the shipped model; people go on to the next pla
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from benchmarks.label_replay import put_between_marks
+from benchmarks.label_replay import print_table
 from benchmarks.photo_clicks import DEFAULT, Clicks, clicks_on
 from benchmarks.photo_models import PHOTOS, photo_site
 from sightline.engine.exploration import is_explored
@@ -100,18 +99,5 @@ def table(photos: Path, records: int) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Print the table, or put it between its marks in a page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=Path, default=PHOTOS)
-    parser.add_argument("--records", type=int, default=RECORDS)
-    parser.add_argument("--write", type=Path, help="a page with the marks")
-    arguments = parser.parse_args()
-    text = table(arguments.photos, arguments.records)
-    print(text)
-    if arguments.write:
-        put_between_marks(arguments.write, "exploration", text)
-
-
 if __name__ == "__main__":
-    main()
+    print_table(__doc__, "exploration", table, photos=PHOTOS, records=RECORDS)

@@ -8,7 +8,6 @@ trained on the clicks of the first. A negative is right if it has not the anchor
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.label_replay import put_between_marks
+from benchmarks.label_replay import print_table
 from benchmarks.photo_clicks import CLEAN, DEFAULT, NOISY, Clicks, mined, triple_table
 from benchmarks.photo_models import PHOTOS, PhotoSite, pairs_in, photo_site
 from sightline.engine.event_log.partitions import partition_of
@@ -192,18 +191,5 @@ def table(photos: Path, records: int) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Print the table, or put it between its marks in a page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=Path, default=PHOTOS)
-    parser.add_argument("--records", type=int, default=RECORDS)
-    parser.add_argument("--write", type=Path, help="a page with the marks")
-    arguments = parser.parse_args()
-    text = table(arguments.photos, arguments.records)
-    print(text)
-    if arguments.write:
-        put_between_marks(arguments.write, "label negatives", text)
-
-
 if __name__ == "__main__":
-    main()
+    print_table(__doc__, "label negatives", table, photos=PHOTOS, records=RECORDS)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from sightline.engine.event_log.partitions import partition_of
@@ -99,3 +100,26 @@ def put_between_marks(page: Path, name: str, text: str) -> None:
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     marked = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
     page.write_text(marked.sub(lambda _: f"{begin}\n{text}\n{end}", page.read_text()))
+
+
+def print_table(
+    doc: str | None, mark: str, table: Callable[[Path, int], str], *, photos: Path, records: int
+) -> None:
+    """Print a table of simulated records over photos, or put it between its marks in a page.
+
+    Args:
+        doc: the command's.
+        mark: the table's in the page.
+        table: makes it as Markdown, of a folder of photos and a number of records.
+        photos: the folder, where the command line names none.
+        records: so many, where the command line does not say.
+    """
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--photos", type=Path, default=photos)
+    parser.add_argument("--records", type=int, default=records)
+    parser.add_argument("--write", type=Path, help="a page with the marks")
+    arguments = parser.parse_args()
+    text = table(arguments.photos, arguments.records)
+    print(text)
+    if arguments.write:
+        put_between_marks(arguments.write, mark, text)
