@@ -54,7 +54,7 @@ def start(
         typer.Option("--interleave", help="Let both rankings fill one page, and count clicks."),
     ] = False,
 ) -> None:
-    """Let a part of the actors be answered by something else. Nobody else notices.
+    """Start an experiment: part of the actors get another generation or model, the rest no change.
 
     An actor is the user, else the session, that the caller names. Who names neither is no part of
     it.
@@ -91,7 +91,7 @@ def report(
         typer.Option(min=0.001, metavar="L", help="A smaller relative difference counts as none."),
     ] = 0.05,
 ) -> None:
-    """Tell what came of an experiment. As often as you like: the intervals allow it."""
+    """Show the result of an experiment so far. Its intervals hold however often you look."""
     from sightline.infra.reporting.experiment_lines import report_lines  # noqa: PLC0415 - heavy
 
     with _experiments() as experiments:
@@ -107,7 +107,7 @@ def stop(
         str, typer.Option(metavar="TEXT", help="Why, for the record of what serves.")
     ] = "stopped by hand",
 ) -> None:
-    """Let everybody be answered by what serves again. Nothing is promoted by that."""
+    """Stop the experiment: what serves answers everybody again. This promotes nothing."""
     from sightline.infra.reporting.experiment_lines import report_lines  # noqa: PLC0415 - heavy
 
     with _experiments() as experiments:

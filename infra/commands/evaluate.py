@@ -58,14 +58,14 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedModel:
-    """A model with the gate's word on it."""
+    """A model, and what the gate decided about it."""
 
     model: Candidate
     strength: float | None
-    """The one that was decided on; None: a projection, which has none."""
+    """The strength that was decided on; None: a projection, which has none."""
     decision: GateDecision
     metrics: Mapping[str, float]
-    """Every measure of it, over all queries."""
+    """Values of all measures over all queries, by their names."""
 
     @property
     def released(self) -> bool:
@@ -91,7 +91,9 @@ def candidate(settings: Settings, text: str, *, strength: float) -> Candidate:
 
 
 def must_fit(place: Path, model: Candidate) -> None:
-    """A head lies over the features that it was trained on; of a file nobody can tell.
+    """Refuse a run whose head was trained on features of another network than the model's.
+
+    A file does not say what it was trained on, so it is let pass.
 
     Args:
         place: the folder of a run, or a file.

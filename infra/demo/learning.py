@@ -36,7 +36,7 @@ NAME = "learned"
 RELEASED = "verdict: released"
 ROUNDS = 2
 VISITS = 3
-"""So often is each picture asked by in a round, the pictures of silent labels apart."""
+"""How often each picture is a query in a round; pictures of silent labels never are."""
 _SINK_PATIENCE_S = 60.0
 _POLL_S = 0.5
 
@@ -49,7 +49,7 @@ class MeasuredModel:
     clicked: float
     """Mean average precision of query pictures whose labels people ask for."""
     silent: float
-    """The same of labels that nobody asks for."""
+    """Mean average precision of query pictures whose labels nobody asks for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +179,7 @@ class Loop:
             raise SightlineError(f"sightline {words[0]}: {ended.stderr.strip()[-300:]}")
 
     def _ran(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """One command of `sightline`, told with what it printed; none once it is to end."""
+        """Run a command of `sightline` and show what it prints; none once the demo is to end."""
         if self.stop.is_set():
             return subprocess.CompletedProcess(words, 1, "", "")
         self.console.print(f"$ sightline {' '.join(words)}", style="bold", markup=False)

@@ -46,7 +46,7 @@ class Rate:
 
 
 UNKNOWN = Rate(value=math.nan, variance=math.inf, actors=0, effective=0.0)
-"""What nobody tells."""
+"""The rate of an arm of which nothing is known."""
 
 
 def rate_of(parts: Floats, wholes: Floats) -> Rate:
@@ -100,7 +100,7 @@ class Effect:
     """How far the treatment is from the control, on a scale where 0 is no difference."""
 
     point: float
-    """NaN: nobody tells."""
+    """NaN: unknown, since one of the two rates is 0 or unknown."""
     variance: float
 
 
