@@ -17,7 +17,7 @@ from sightline.engine.label_data.triple_manifest import TripleManifest
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import Settings, SinkSettings, StoreSettings
-from sightline.infra.commands import train
+from sightline.infra.commands import networks, training_data
 from sightline.infra.commands.train import TrainWishes, run_training
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference
@@ -118,8 +118,8 @@ def clicked(number: int) -> bytes:
 def seen_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A deployment whose pictures a network of sixteen features sees."""
     place = made_place(folder)
-    monkeypatch.setattr(train, "open_event_log", lambda _: place.log)
-    monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
+    monkeypatch.setattr(training_data, "open_event_log", lambda _: place.log)
+    monkeypatch.setattr(networks, "open_runtime", lambda *_: Colours())
     source = replace(model_source(place.settings.embedder), projection=None, projection_id=None)
-    monkeypatch.setattr(train, "model_source", lambda _: source)
+    monkeypatch.setattr(networks, "model_source", lambda _: source)
     return place

@@ -5,10 +5,12 @@ The work stays as it is, and whoever waits sees a bar, a log line or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
+Say = Callable[[str], None]
+"""Tells whoever waits, in a line, how far the work is."""
 
 
 class Track(Protocol):

@@ -91,7 +91,7 @@ def train(
     `sightline models release NAME FOLDER`.
     """
     from sightline.infra.commands.train import TrainWishes, run_training  # noqa: PLC0415 - heavy
-    from sightline.infra.reporting.progress import bar  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.progress import bar, loss_lines  # noqa: PLC0415 - heavy
     from sightline.training.loop.learning import LearningSettings  # noqa: PLC0415 - heavy
     from sightline.training.loop.settings import HeadSettings  # noqa: PLC0415 - heavy
     from sightline.training.loop.settings_file import read_settings  # noqa: PLC0415 - heavy
@@ -119,11 +119,10 @@ def train(
         tensorboard=tensorboard,
     )
     learnt = run_training(load_settings(), wishes, typer.echo, bar)
-    losses, taught = learnt.trained.curve.losses, int(learnt.trained_on.sum())
+    taught = int(learnt.trained_on.sum())
     typer.echo(f"{taught} of {len(learnt.pairs)} pairs taught; the others may judge")
-    if len(losses):
-        typer.echo(f"loss {losses[0]:.3f} in the first of {len(losses)} steps, {losses[-1]:.3f} in")
-        typer.echo(f"the last; {folder / 'curve.svg'} shows it")
+    for line in loss_lines(learnt.trained.curve.losses, folder):
+        typer.echo(line)
     typer.echo(f"the head: {folder / 'head.safetensors'}")
 
 

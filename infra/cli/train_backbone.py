@@ -74,7 +74,7 @@ def train_backbone(
         concrete,
         run_backbone,
     )
-    from sightline.infra.reporting.progress import bar  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.progress import bar, loss_lines  # noqa: PLC0415 - heavy
     from sightline.training.backbone.settings import BackboneSettings  # noqa: PLC0415 - heavy
 
     if (head is None) != without_clicks:
@@ -95,7 +95,6 @@ def train_backbone(
         folder=folder, head=head, strength=strength, settings=chosen, corpus=corpus
     )
     losses = run_backbone(load_settings(), wishes, typer.echo, bar).curve.losses
-    if len(losses):
-        typer.echo(f"loss {losses[0]:.3f} in the first of {len(losses)} steps, {losses[-1]:.3f} in")
-        typer.echo(f"the last; {folder / 'curve.svg'} shows it")
+    for line in loss_lines(losses, folder):
+        typer.echo(line)
     typer.echo(f"the model: {folder}")

@@ -21,16 +21,8 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
 from sightline.infra.commands.label_store import opened_store
-from sightline.infra.commands.train import (
-    Gathered,
-    Say,
-    TrainWishes,
-    as_before,
-    gather,
-    network_source,
-    record_of,
-    start_of,
-)
+from sightline.infra.commands.networks import network_source, start_of
+from sightline.infra.commands.train import Gathered, TrainWishes, as_before, gather, record_of
 from sightline.training.backbone.peers import Peers, device_here, peers_of, share_of_cores
 from sightline.training.backbone.run_files import end_backbone_run
 from sightline.training.backbone.settings import BackboneSettings
@@ -42,12 +34,12 @@ from sightline.training.backbone.training import (
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.splits import HeldOut
 from sightline.training.datasets.stored_crops import StoredCrops
-from sightline.training.loop.checkpoint import StaleCheckpoint
+from sightline.training.loop.checkpoint import anew_where_stale
 from sightline.training.loop.head import Head
 from sightline.training.loop.learning import LearningSettings, hold_back
 from sightline.training.loop.run_folder import HEAD, begin_run, read_record
 from sightline.training.loop.settings import HeadSettings
-from sightline.training.tracking import Track, untracked
+from sightline.training.tracking import Say, Track, untracked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +108,7 @@ def run_backbone(
             track=shown,
         )
         with share_of_cores(peers, device):
-            try:
-                trained = training()
-            except StaleCheckpoint:
-                tell("what there is to learn from has changed since the kill: it begins again")
-                checkpoint.unlink(missing_ok=True)
-                trained = training()
+            trained = anew_where_stale(checkpoint, training, tell)
         if peers.rank == 0:
             record = _record(wishes, asked, found, peers)
             record["counted"]["later_from_ms"] = lesson.cut_ms

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,23 +27,18 @@ from sightline.engine.settings import Settings
 from sightline.infra.commands.evaluate import candidate
 from sightline.infra.commands.label_store import opened_store
 from sightline.infra.commands.stored_pictures import StoredPictures
-from sightline.infra.commands.train import (
+from sightline.infra.commands.training_data import (
     read_judgements,
     read_labels,
     read_pictures,
     some_of,
 )
 from sightline.training.datasets.features import PictureFeatures
-from sightline.training.datasets.look_alikes import hash_words, look_alike_groups
+from sightline.training.datasets.look_alikes import look_alike_groups
 from sightline.training.datasets.pictures import Picture, uploaded_pictures
 from sightline.training.datasets.triple_rows import JUDGED
 from sightline.training.evaluation.pooling import Vectors, find_first, worth_grading
-from sightline.training.loop.settings import HeadSettings
-
-Say = Callable[[str], None]
-
-LOOK_ALIKE_BITS = HeadSettings().near_duplicate_bits
-"""One of several pictures as like each other as that is asked by."""
+from sightline.training.tracking import Say
 
 
 class ChosenBy(StrEnum):
@@ -181,7 +176,7 @@ def _anchors(
         pictures.images,
         known.judged,
         first=wanted,
-        groups=look_alike_groups(hash_words(pictures.hashes), bits=LOOK_ALIKE_BITS),
+        groups=look_alike_groups(pictures.hashes),
         count=wishes.anchors,
     )
     if not chosen:

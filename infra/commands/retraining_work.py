@@ -28,8 +28,9 @@ from sightline.infra.commands.evaluate import (
 )
 from sightline.infra.commands.measured_on import Measured
 from sightline.infra.commands.models import Released
+from sightline.infra.commands.networks import network_source
 from sightline.infra.commands.taken_back import taken_back_since
-from sightline.infra.commands.train import TrainWishes, network_source, run_training
+from sightline.infra.commands.train import TrainWishes, run_training
 from sightline.infra.commands.truths import clicks_held_out
 from sightline.schemas.envelope import Event
 from sightline.schemas.models import ModelNotReleased

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from sightline.engine.embedding.embedder import Runtime
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records.framing import Framing
 from sightline.engine.settings import EmbedderSettings, Settings
-from sightline.infra.commands.train import feature_maker, network_runtime
+from sightline.infra.commands.networks import feature_maker, network_runtime
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.picture_features import FeatureMaker
 from sightline.training.datasets.pictures import Picture
+from sightline.training.datasets.stored_crops import stored_crop
 from sightline.training.models.candidates import Candidate
 
 OpenRuntime = Callable[[ModelSource, EmbedderSettings], Runtime]
@@ -82,17 +82,9 @@ class StoredPictures:
         Raises:
             BadImage: one cannot be read, though it could before.
         """
-        limits = self._settings.decode
-        prepared = [
-            prepare(
-                self.bytes_of(image),
-                limits=limits,
-                framing=framing,
-                box=self._pictures[image].crop,
-            )
-            for image in images
-        ]
-        return np.stack([each.crop for each in prepared])
+        store, limits = self._store, self._settings.decode
+        pictures = [self._pictures[image] for image in images]
+        return np.stack([stored_crop(store, each, limits, framing) for each in pictures])
 
     def runtime(self, model: Candidate) -> Runtime:
         """What runs the network that the model lies over."""

@@ -16,11 +16,11 @@ from sightline.engine.settings import Settings
 from sightline.infra.commands.picture_set import PictureSet
 from sightline.infra.commands.stored_pictures import StoredPictures
 from sightline.infra.commands.taken_back import taken_back_since
-from sightline.infra.commands.train import Labels, read_labels, read_pictures, some_of
+from sightline.infra.commands.training_data import Labels, read_labels, read_pictures, some_of
 from sightline.training.datasets.clusters import picture_clusters
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.judgements import verdicts_of
-from sightline.training.datasets.look_alikes import hash_words, look_alike_groups
+from sightline.training.datasets.look_alikes import look_alike_groups
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.pictures import Picture, uploaded_pictures
 from sightline.training.datasets.splits import cut_by_time, held_out
@@ -28,12 +28,10 @@ from sightline.training.datasets.triple_rows import JUDGED
 from sightline.training.evaluation.click_truth import PictureQueries, clicks_as_truth
 from sightline.training.evaluation.judged_truth import judgements_as_truth
 from sightline.training.loop.run_folder import PictureKind, read_kinds, read_record
-from sightline.training.loop.settings import HeadSettings
 from sightline.training.models.candidates import Candidate
 
 PICTURES = 2_000
 """So many public pictures are ranked beside the judged ones, where no training names its own."""
-LOOK_ALIKE_BITS = HeadSettings().near_duplicate_bits
 _UNKNOWN = PictureKind(-1, held_out=False, aside=False)
 
 
@@ -114,13 +112,13 @@ def unseen_clicks(
     if not len(pairs):
         return clicks_as_truth(pairs, kept, np.zeros(0, bool))
     bits = record["settings"]["head"]["near_duplicate_bits"]
-    groups = look_alike_groups(hash_words(features.hashes), bits=bits)
+    groups = look_alike_groups(features.hashes, bits=bits)
     time = cut_by_time(pairs, groups, cut_ms=learnt_until_ms(record))
     return clicks_as_truth(pairs, kept, time.later)
 
 
 def learnt_until_ms(record: Mapping[str, Any]) -> int:
-    """The instant from which on nothing taught a training, in milliseconds since 1970."""
+    """The first instant whose clicks did not teach the training, in milliseconds since 1970."""
     newest_taught = not record["settings"]["later"]
     return int(record["counted"]["later_from_ms"]) + newest_taught
 
@@ -197,7 +195,7 @@ def _all_usable(
     first: Candidate, features: PictureFeatures, pictures: Mapping[str, Picture]
 ) -> _Sides:
     groups = [pictures[image].group for image in features.images]
-    alike = look_alike_groups(hash_words(features.hashes), bits=LOOK_ALIKE_BITS)
+    alike = look_alike_groups(features.hashes)
     vectors = first.vectors(features.features).astype(np.float32)
     clusters = picture_clusters(vectors, alike, labels=groups)
     every = np.ones(len(features), bool)

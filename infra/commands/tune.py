@@ -9,12 +9,13 @@ from sightline.engine.connecting.serving_model import as_serving
 from sightline.engine.private_files import make_private_folders
 from sightline.engine.settings import Settings
 from sightline.infra.commands.label_store import opened_store
-from sightline.infra.commands.train import Say, TrainWishes, gather, start_of
+from sightline.infra.commands.networks import start_of
+from sightline.infra.commands.train import TrainWishes, gather
 from sightline.training.loop.checkpoint import inputs_digest
 from sightline.training.loop.learning import LearningSettings, hold_back
 from sightline.training.loop.run_folder import write_csv
 from sightline.training.loop.settings_file import write_settings
-from sightline.training.tracking import Track, untracked
+from sightline.training.tracking import Say, Track, untracked
 from sightline.training.tuning.judging import Judging
 from sightline.training.tuning.search import TUNED, Tried, need_optuna, search
 

@@ -1,8 +1,9 @@
-"""Items in, the same items out, with a bar on the terminal meanwhile."""
+"""How far a training is, as a bar on the terminal, and what its loss came to, as lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -13,6 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from sightline.training.loop.checkpoint import Floats
 from sightline.training.tracking import Item
 
 
@@ -27,3 +29,13 @@ def bar(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
         for item in items:
             yield item
             progress.advance(task)
+
+
+def loss_lines(losses: Floats, folder: Path) -> list[str]:
+    """What the loss was in the first and in the last step, and where its curve is; [] of none."""
+    if not len(losses):
+        return []
+    return [
+        f"loss {losses[0]:.3f} in the first of {len(losses)} steps, {losses[-1]:.3f} in",
+        f"the last; {folder / 'curve.svg'} shows it",
+    ]

@@ -45,7 +45,7 @@ from sightline.engine.settings import (
     load_settings,
 )
 from sightline.infra.cli import main
-from sightline.infra.commands import models, train
+from sightline.infra.commands import models, networks, training_data
 from sightline.infra.commands.retraining import retraining_of
 from sightline.infra.commands.retraining_work import TrainingWork
 from sightline.producers.click_simulator.catalogue import SimulatedPicture
@@ -237,8 +237,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     broker = MemoryBroker(partitions=PARTITIONS)
     made = Deployment(settings, store, broker)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(train, "open_event_log", lambda _: MemoryEventLog(broker))
-        patched.setattr(train, "open_runtime", lambda *_: Colours())
+        patched.setattr(training_data, "open_event_log", lambda _: MemoryEventLog(broker))
+        patched.setattr(networks, "open_runtime", lambda *_: Colours())
         patched.setattr(models, "open_log_producer", lambda _: made.producer)
         made.simulate(*made.published())
         made.join_and_mine()

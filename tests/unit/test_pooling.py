@@ -17,7 +17,7 @@ from sightline.engine.label_data.grading_pools import Pool, PooledAnchor, load_p
 from sightline.engine.settings import Settings
 from sightline.infra.cli import judgements as cli
 from sightline.infra.cli.main import app
-from sightline.infra.commands import judgements, train
+from sightline.infra.commands import judgements, networks, training_data
 from sightline.infra.commands.judgements import ChosenBy, PoolWishes, make_pool
 from sightline.training.evaluation.pooling import FoundForAnchor, find_first, worth_grading
 from sightline.training.loop.head import Head
@@ -45,8 +45,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Pictures and clicks, and a log that commands read."""
     place = made_place(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(train, "open_event_log", lambda _: place.log)
-    monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
+    monkeypatch.setattr(training_data, "open_event_log", lambda _: place.log)
+    monkeypatch.setattr(networks, "open_runtime", lambda *_: Colours())
     monkeypatch.setattr(cli, "load_settings", lambda: place.settings)
     return place
 

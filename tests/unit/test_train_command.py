@@ -26,7 +26,7 @@ from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.cli import main
-from sightline.infra.commands import train
+from sightline.infra.commands import networks, train, training_data
 from sightline.infra.commands.taken_back import taken_back_since
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, TRAINING_TRIPLES
@@ -174,9 +174,9 @@ def test_embedded_pictures_are_known_after_a_restart(
     def refuses(_: Settings) -> None:
         raise RefusedToStart("nothing runs")
 
-    monkeypatch.setattr(train, "open_event_log", lambda _: MemoryEventLog(MemoryBroker()))
+    monkeypatch.setattr(training_data, "open_event_log", lambda _: MemoryEventLog(MemoryBroker()))
     assert json.loads(place.train("after")["run.json"])["counted"]["pictures"] == len(NAMES)
-    monkeypatch.setattr(train, "open_event_log", refuses)
+    monkeypatch.setattr(training_data, "open_event_log", refuses)
     assert place.train("alone") == place.train("alone-again")
     counted = json.loads((place.folder / "alone/run.json").read_bytes())["counted"]
     assert (counted["pictures"], counted["judgements"]) == (len(NAMES), 0)
@@ -217,8 +217,10 @@ def test_an_onnx_file_is_trained_on_released_and_served(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """File, card and head come back from the registry as one model, where the next round begins."""
-    monkeypatch.setattr(train, "open_runtime", partial(open_runtime, cache=place.folder / "nets"))
-    monkeypatch.setattr(train, "model_source", model_source)
+    monkeypatch.setattr(
+        networks, "open_runtime", partial(open_runtime, cache=place.folder / "nets")
+    )
+    monkeypatch.setattr(networks, "model_source", model_source)
     monkeypatch.setattr(openvino_runtime, "convert_in_child", convert)
     file = written(place.folder / "mine", card=CARD.replace("= 16", "= 16\nshort_side = 16"))
     asked = EmbedderSettings(model=f"onnx:{file}", precision="fp32", threads=1)

@@ -15,7 +15,7 @@ from sightline.engine.embedding.model_files import model_source
 from sightline.engine.errors import SettingsInvalid
 from sightline.infra.cli import models as cli
 from sightline.infra.cli.main import app
-from sightline.infra.commands import evaluate, train
+from sightline.infra.commands import evaluate, networks, training_data
 from sightline.infra.commands.evaluate import candidate
 from sightline.infra.commands.measured_on import GroundTruth, TruthWishes
 from sightline.infra.commands.train import ends_of
@@ -35,10 +35,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Pictures and clicks, a log that commands read, and `run`, a training that ended."""
     place = made_place(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(train, "open_event_log", lambda _: place.log)
-    monkeypatch.setattr(train, "open_runtime", lambda *_: Colours())
+    monkeypatch.setattr(training_data, "open_event_log", lambda _: place.log)
+    monkeypatch.setattr(networks, "open_runtime", lambda *_: Colours())
     source = replace(model_source(place.settings.embedder), projection=None, projection_id=None)
-    monkeypatch.setattr(train, "model_source", lambda _: source)
+    monkeypatch.setattr(networks, "model_source", lambda _: source)
     monkeypatch.setattr(cli, "load_settings", lambda: place.settings)
     place.train("run")
     return place

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sightline.engine.errors import SettingsInvalid
+from sightline.training.datasets.look_alikes import LOOK_ALIKE_BITS
 from sightline.training.loop.settings import HeadSettings
 
 
@@ -36,7 +37,7 @@ class BackboneSettings:
     """The least share of a picture that a view shows."""
     jitter: float = 0.5
     """How much a view's colours change: SimCLR's strength s; 0: not at all."""
-    near_duplicate_bits: int = 40
+    near_duplicate_bits: int = LOOK_ALIKE_BITS
     """Pictures that differ in at most so many bits of the hash are never each other's negatives."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """What the network computes in; weights and their updates stay fp32."""

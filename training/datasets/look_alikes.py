@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from sightline.engine.pictures.near_duplicates import HASH_BITS
 
 Words = NDArray[np.uint64]
+LOOK_ALIKE_BITS = 40
+"""Pictures whose hashes differ in at most so many bits look alike, where nobody says otherwise."""
 _BYTES = HASH_BITS // 8
 _BLOCK = 1_024
 """Pictures that are compared with all others at once."""
@@ -33,12 +35,13 @@ def alike(left: Words, right: Words, *, bits: int) -> NDArray[np.bool_]:
     return near & _says(left)[:, None] & _says(right)[None, :]
 
 
-def look_alike_groups(words: Words, *, bits: int) -> NDArray[np.int64]:
-    """Number the pictures' groups, (n,): look-alikes, and look-alikes of these, share a group.
+def look_alike_groups(hashes: Sequence[str], *, bits: int = LOOK_ALIKE_BITS) -> NDArray[np.int64]:
+    """Number the groups of n pictures, (n,): look-alikes, and look-alikes of these, share a group.
 
     Equal hashes are compared once; the rest takes time in the square of their number: 256
     multiplications a pair.
     """
+    words = hash_words(hashes)
     distinct, which = np.unique(words, axis=0, return_inverse=True)
     signs = np.unpackbits(distinct.view(np.uint8), axis=1).astype(np.float32) * 2 - 1
     signs[~_says(distinct)] = 0.0

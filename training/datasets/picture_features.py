@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -125,27 +125,6 @@ class FeatureMaker:
             kept=sum(look.kept for look in seen.values()),
         )
 
-    def crops_of(
-        self, images: Sequence[str], pictures: Mapping[str, Picture]
-    ) -> dict[str, NDArray[np.uint8]]:
-        """What the network sees of some images, uint8 (size, size, 3) each; never from the cache.
-
-        Args:
-            images: ids; whose picture cannot be read is left out.
-            pictures: where they lie.
-
-        Raises:
-            PartUnavailable: the store did not answer.
-        """
-        known = [image for image in images if image in pictures]
-        with ThreadPoolExecutor(self._threads) as threads:
-            read = list(threads.map(lambda image: self._read(pictures[image]), known))
-        return {
-            image: looked.prepared.crop
-            for image, looked in zip(known, read, strict=True)
-            if isinstance(looked, _Ready)
-        }
-
     def _batch(self, pictures: Sequence[Picture]) -> list[_Look]:
         looks = [self._look(picture) for picture in pictures]
         crops = [look.prepared.crop for look in looks if isinstance(look, _Ready)]
@@ -160,18 +139,16 @@ class FeatureMaker:
             kept = self._cache.get(picture.sha256, picture.crop)
             if kept is not None:
                 return kept
-        return self._read(picture, known=self._cache.get)
+        return self._read(picture)
 
-    def _read(
-        self, picture: Picture, *, known: Callable[[str, CropBox | None], Seen | None] | None = None
-    ) -> _Look | _Ready:
+    def _read(self, picture: Picture) -> _Look | _Ready:
         """Its pixels, unless its bytes are known; else why there are none."""
         try:
             data = self._store.get(picture.bucket, picture.key, max_bytes=self._limits.max_bytes)
             digest = sha256(data).hexdigest()
             if picture.sha256 not in {None, digest}:
                 return RejectReason.OBJECT_CHANGED
-            kept = known(digest, picture.crop) if known else None
+            kept = self._cache.get(digest, picture.crop)
             if kept is not None:
                 return kept
             prepared = prepare(data, limits=self._limits, framing=self._framing, box=picture.crop)

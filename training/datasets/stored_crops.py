@@ -19,6 +19,19 @@ _SPARE = 256 / 224
 """Crops are larger than what the network sees by this, so that a view of most of it is sharp."""
 
 
+def stored_crop(
+    store: ObjectStore, picture: Picture, limits: DecodeSettings, framing: Framing
+) -> NDArray[np.uint8]:
+    """The picture as a network sees it, uint8 (size, size, 3).
+
+    Raises:
+        ObjectMissing, ObjectDenied, BadImage: it cannot be read.
+        PartUnavailable: the store did not answer.
+    """
+    data = store.get(picture.bucket, picture.key, max_bytes=limits.max_bytes)
+    return prepare(data, limits=limits, framing=framing, box=picture.crop).crop
+
+
 class StoredCrops:
     """The `Crops` of a training on pixels; nothing of them is kept.
 
@@ -65,6 +78,4 @@ class StoredCrops:
         return np.stack(crops)[places]
 
     def _crop(self, row: int) -> NDArray[np.uint8]:
-        picture = self._pictures[row]
-        data = self._store.get(picture.bucket, picture.key, max_bytes=self._limits.max_bytes)
-        return prepare(data, limits=self._limits, framing=self._framing, box=picture.crop).crop
+        return stored_crop(self._store, self._pictures[row], self._limits, self._framing)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +20,25 @@ from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.head import write_whole
 from sightline.training.loop.settings import HeadSettings
+from sightline.training.tracking import Say
 
+Result = TypeVar("Result")
 Floats = NDArray[np.float32]
 _TENSORS = ("residual", "first_moment", "second_moment", "losses", "shares")
 
 
 class StaleCheckpoint(SettingsInvalid):
     """A checkpoint is of a training on other data or with other settings, or cannot be read."""
+
+
+def anew_where_stale(checkpoint: Path, learning: Callable[[], Result], say: Say) -> Result:
+    """Go on from the checkpoint; begin again where what there is to learn from has changed."""
+    try:
+        return learning()
+    except StaleCheckpoint:
+        say("what there is to learn from has changed since the kill: it begins again")
+        checkpoint.unlink(missing_ok=True)
+        return learning()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,7 +13,7 @@ from sightline.engine.embedding.embedder import Projection
 from sightline.engine.errors import SettingsInvalid
 from sightline.training.datasets.clusters import picture_clusters
 from sightline.training.datasets.features import PictureFeatures
-from sightline.training.datasets.look_alikes import hash_words, look_alike_groups
+from sightline.training.datasets.look_alikes import look_alike_groups
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.splits import (
     HeldOut,
@@ -98,8 +98,7 @@ def hold_back(
     Arguments as `learn`.
     """
     known = pairs.among(features.images)
-    bits = settings.head.near_duplicate_bits
-    groups = look_alike_groups(hash_words(features.hashes), bits=bits)
+    groups = look_alike_groups(features.hashes, bits=settings.head.near_duplicate_bits)
     seed = settings.head.seed
     clusters = picture_clusters(projected(features, start), groups, labels=labels, seed=seed)
     share = settings.share_of(len(np.unique(clusters[known.anchor])))

@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from sightline.engine.errors import SettingsInvalid
+from sightline.training.datasets.look_alikes import LOOK_ALIKE_BITS
 
 FEW_PAIRS, FEW_STEPS, STEPS = 2_000, 100, 200
 """Longer training wins little on what was clicked and loses much on what was not."""
@@ -41,7 +42,7 @@ class HeadSettings:
     balance: float = 0.5
     """A pair is drawn by (its anchor's number of pairs)^-balance: 0 each pair alike, 1 each
     anchor."""
-    near_duplicate_bits: int = 40
+    near_duplicate_bits: int = LOOK_ALIKE_BITS
     """Pictures that differ in at most so many bits of the hash are never each other's negatives."""
     click_mask: bool = True
     """Whether what lies within two clicks of the anchor is no negative of it."""
