@@ -14,4 +14,13 @@ def collect_garbage_seldom() -> None:
     """
     gc.collect()
     gc.freeze()
+    look_for_garbage_seldom()
+
+
+def look_for_garbage_seldom() -> None:
+    """Raise the interpreter's thresholds; call before what takes time to import.
+
+    What is imported stays. Walking it again and again took a seventh of the CPU time of a node's
+    imports: 1.46 s, and 1.25 s without.
+    """
     gc.set_threshold(50_000, 20, 100)

@@ -1,5 +1,5 @@
 """`python -m sightline.infra.cli` is the `sightline` command."""
 
-from sightline.infra.cli.main import main
+from sightline.infra.cli.quick_start import main
 
 main()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -27,6 +29,16 @@ class OpenModels:
         self._lock = threading.RLock()
         self._open: WeakValueDictionary[str | None, ProjectingEmbedder] = WeakValueDictionary()
         self._networks: WeakValueDictionary[str, Runtime] = WeakValueDictionary()
+        self._kept: list[ProjectingEmbedder] | None = None
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Inside, what is opened stays open: a start asks for one model three times in turn."""
+        self._kept = []
+        try:
+            yield
+        finally:
+            self._kept = None
 
     @cached_property
     def named(self) -> str | None:
@@ -56,4 +68,6 @@ class OpenModels:
                 chosen = self._settings if wanted is None else naming(self._settings, wanted)
                 found = open_embedder(embedder_settings(chosen), networks=self._networks)
                 self._open[wanted] = found
+            if self._kept is not None:
+                self._kept.append(found)
             return found

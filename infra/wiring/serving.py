@@ -144,9 +144,10 @@ def serving_of(
     opened.callback(generations.close)
     models = OpenModels(settings)
     record = ServingRecord.of(settings, store)
-    known = _begun(record, generations, settings, models, watch.clock)
-    indexes = OpenIndexes(generations)
-    pair = numbered(open_pair(indexes, models, known.state, known.state.serves), known.state)
+    with models.keeping():
+        known = _begun(record, generations, settings, models, watch.clock)
+        indexes = OpenIndexes(generations)
+        pair = numbered(open_pair(indexes, models, known.state, known.state.serves), known.state)
     pairs = ServingPairs(pair)
     opened.callback(pairs.close)
     watch.health.up(Part.EMBEDDER, pair.pair.embedder.runtime)

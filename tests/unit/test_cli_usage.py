@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,12 +16,13 @@ from typer.testing import CliRunner
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.infra.cli import main, moderate, operate, publish
+from sightline.infra.cli import main, moderate, operate, publish, quick_start
 from sightline.infra.commands import reconcile as commands
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.stream_workers.delivery.dead_letter_replay import DeadLetter
 from sightline.stream_workers.reconciling.reconcile import DifferenceKind, ImageDifference, Report
+from tests.conftest import ROOT
 from tests.worker_parts import MemoryLog
 
 PUBLIC = ("--visibility", "public")
@@ -49,6 +52,24 @@ def test_a_manifest_that_is_not_there_is_a_matter_of_its_option(tmp_path: Path) 
     ended = CliRunner().invoke(publish.app, arguments)
     assert ended.exit_code == 2
     assert "--manifest" in ended.output
+
+
+def test_the_command_raises_the_thresholds_of_garbage_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both ways of starting it go through the module that imports next to nothing before."""
+    told: list[tuple[int, int, int]] = []
+    before = gc.get_threshold()
+    monkeypatch.setattr(main, "main", lambda: told.append(gc.get_threshold()))
+    try:
+        quick_start.main()
+    finally:
+        gc.set_threshold(*before)
+    assert told == [(50_000, 20, 100)]
+    script = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["sightline"]
+    assert script == f"{quick_start.__name__}:main"
+    imported = [name for name in vars(quick_start) if not name.startswith("_")]
+    assert imported == ["annotations", "look_for_garbage_seldom", "main"]
 
 
 def test_the_version_is_told() -> None:

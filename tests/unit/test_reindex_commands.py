@@ -17,9 +17,9 @@ from sightline.stream_workers.reindexing.progress import (
 )
 from tests.indexed_images import NOON
 from tests.unit.test_reindexing import parity
-from tests.unit.test_serving_wiring import CLICKS, Deployment, _models
+from tests.unit.test_serving_wiring import CLICKS, Deployment, loaded
 
-__all__ = ["_models"]
+__all__ = ["loaded"]
 DIGEST = "sha256:" + b"aaaaaaaa".hex()
 OWN = f"g-{b'aaaaaaaa'.hex()}"
 

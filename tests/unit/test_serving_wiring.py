@@ -28,10 +28,12 @@ CLICKS = f"clicks@{'a' * 64}"
 
 
 @pytest.fixture(autouse=True)
-def _models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model is its name, and nothing is loaded."""
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A model is its name, and nothing is loaded; the names that would have been, in order."""
+    names: list[str] = []
 
     def opened(settings: EmbedderSettings, **_: Any) -> NoModel:
+        names.append(settings.model)
         model = NoModel()
         model.digest = f"sha256:{settings.model[-8:].encode().hex()}"
         return model
@@ -41,6 +43,7 @@ def _models(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(models, "open_embedder", opened)
     monkeypatch.setattr(models, "embedder_settings", found)
+    return names
 
 
 class Deployment:
@@ -102,6 +105,14 @@ def test_the_first_start_records_what_the_index_serves(tmp_path: Path) -> None:
     again, same, _ = place.start()
     assert (again.serving.name, again.number) == (name, 1)
     assert same == name
+
+
+def test_a_start_opens_a_model_once(tmp_path: Path, loaded: list[str]) -> None:
+    """It names the first generation, is compared with it and serves; later starts do the last."""
+    place = Deployment(tmp_path)
+    for starts in (1, 2):
+        place.start()
+        assert len(loaded) == starts
 
 
 def test_other_settings_are_refused_for_the_generation_that_they_made(tmp_path: Path) -> None:

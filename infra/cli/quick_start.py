@@ -1,0 +1,13 @@
+"""Where the `sightline` command begins: before anything that takes time to import."""
+
+from __future__ import annotations
+
+from sightline.engine.garbage_collection import look_for_garbage_seldom
+
+
+def main() -> None:
+    """Run the command named on the command line and exit."""
+    look_for_garbage_seldom()
+    from sightline.infra.cli.main import main as run_command  # noqa: PLC0415 - takes the time
+
+    run_command()
