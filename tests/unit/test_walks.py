@@ -1,4 +1,4 @@
-"""The two walks of docs/walks.md name functions that are there, and stay short enough to read."""
+"""The three walks of docs/walks.md name functions that are there, and stay short enough to read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "walks.md").read_text(encoding="utf-8")
-_, UPLOAD, CLICK = re.split(r"^## .*$", PAGE, flags=re.MULTILINE)
+_, UPLOAD, CLICK, MODEL = re.split(r"^## .*$", PAGE, flags=re.MULTILINE)
 PLACE = re.compile(r"`([a-z_]+/[\w/]+\.(?:py|js))(?::([\w.]+))?`")
 MOST_FILES = 40
 """What a newcomer reads to follow one thing from its beginning to its end."""
@@ -36,7 +36,9 @@ def names_in(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(("path", "name"), sorted({*places(UPLOAD), *places(CLICK)}))
+@pytest.mark.parametrize(
+    ("path", "name"), sorted({*places(UPLOAD), *places(CLICK), *places(MODEL)})
+)
 def test_each_step_is_where_the_walk_says(path: str, name: str) -> None:
     """A renamed function is renamed on the page too."""
     file = ROOT / path
@@ -45,7 +47,7 @@ def test_each_step_is_where_the_walk_says(path: str, name: str) -> None:
         assert name in names_in(file)
 
 
-@pytest.mark.parametrize("walk", [UPLOAD, CLICK], ids=["upload", "click"])
+@pytest.mark.parametrize("walk", [UPLOAD, CLICK, MODEL], ids=["upload", "click", "model"])
 def test_a_walk_is_short(walk: str) -> None:
     """And has every step: a walk of a few files would skip what it is about."""
     files = {path for path, _ in places(walk)}
