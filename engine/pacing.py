@@ -29,7 +29,7 @@ class Pace:
         Args:
             many: so many start together; whoever comes after waits for all of their share.
         """
-        if not self._interval_s:
+        if not self._interval_s or not many:
             return
         with self._lock:
             slot = max(self._next, self._clock.monotonic())

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from sightline.stream_workers.reindexing.parity import Parity, Reproduced
 
 _LOOK_EVERY_S = 0.5
+_SOON_S = 0.05
+"""While the worker of a generation that is as new as this makes its index."""
+_NEW = timedelta(seconds=10)
 _LEASE_S = 6.0
 _AGAIN_S = 5.0
 """After a failure."""
@@ -66,31 +70,38 @@ class ReindexLoop:
     def run(self, stop: threading.Event) -> None:
         """Look until told to stop; what fails is said and tried again."""
         while not stop.is_set():
-            wait_s = _LOOK_EVERY_S
             try:
-                self.look(stop)
+                wait_s = self.look(stop)
             except SightlineError as error:
                 wait_s = _AGAIN_S
                 self._say(str(error))
             stop.wait(wait_s)
 
-    def look(self, stop: threading.Event) -> None:
+    def look(self, stop: threading.Event) -> float:
         """Fill what is to be filled, one generation after the other.
+
+        Returns:
+            In how many seconds there may be something to do.
 
         Raises:
             PartUnavailable: a part did not answer.
             NotFound: an index is not there (yet).
         """
-        found = self._serving.record.find()
+        found, wait_s = self._serving.record.find(), _LOOK_EVERY_S
         for known in found.state.generations if found is not None else ():
-            if known.stage is GenerationStage.FILLING and not stop.is_set():
+            if known.stage is not GenerationStage.FILLING or stop.is_set():
+                continue
+            if self._is_made(known.name):
                 self._fill(known, stop)
+            elif self._node.clock.now() - known.made_at < _NEW:
+                wait_s = _SOON_S
+        return wait_s
 
     def _fill(self, known: KnownGeneration, stop: threading.Event) -> None:
         node = self._node
         progress = ProgressRecord.of(node.settings, node.store, known.name)
         found = progress.find()
-        if found is None or found.progress.refused or not self._is_made(known.name):
+        if found is None or found.progress.refused:
             return
         lease = self._lease(known.name)
         with ExitStack() as held:

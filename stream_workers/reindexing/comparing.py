@@ -32,9 +32,12 @@ from sightline.stream_workers.reindexing.parity import (
     ParityDifference,
     Reason,
 )
-from sightline.stream_workers.reindexing.seed import BATCH, in_batches
+from sightline.stream_workers.reindexing.recall import Sample
+from sightline.stream_workers.reindexing.seed import in_batches
 
 T = TypeVar("T")
+_AT_ONCE = 16
+"""Images to one look, each of which the rate spreads: a search waits while they are compared."""
 PAGE = 24
 """Hits of a search for a hidden image by its own vector."""
 _LOOKS = 5
@@ -85,9 +88,10 @@ class Comparison:
         old: the generation that serves.
         new: the one that is to be proven.
         settle: waits a moment, so that what is on its way is not taken for lost.
-        pace: images a second that are compared.
+        pace: images a second that are read of either; a search counts for all that it returns.
         clock: tells which tombstones have outlived their retention.
         stop: ends it early; then what it found is not all.
+        sample: sees every image of the new one, so that nobody reads it once more for that.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Comparison:
         pace: Pace,
         clock: Clock,
         stop: threading.Event,
+        sample: Sample,
     ) -> None:
         self._old = old
         self._new = new
@@ -106,6 +111,7 @@ class Comparison:
         self._pace = pace
         self._clock = clock
         self._stop = stop
+        self._sample = sample
 
     def compare(self) -> Compared:
         """Look at every image, and again at those that differ.
@@ -143,22 +149,25 @@ class Comparison:
     def _look_at_all(self) -> tuple[_Tally, dict[str, Suspect]]:
         """Read each generation once; ids that the other one has as well are compared only once."""
         tally, found = _Tally(), dict[str, Suspect]()
-        for batch in self._batches(self._old.scan(vectors=True, batch=BATCH)):
-            self._pace.wait(len(batch))
+        for batch in self._batches(self._old.scan(vectors=True, batch=_AT_ONCE)):
             tally.images += len(batch)
             tally.listed += sum(image.listed for image in batch)
             found |= self._differing({image.image_id: image for image in batch})
-        for batch in self._batches(self._new.scan(batch=BATCH)):
+        for batch in self._batches(self._new.scan(vectors=True, batch=_AT_ONCE)):
+            self._sample.take(batch)
             found |= self._look(self._unknown(batch))
-        for decided in self._batches(self._old.scan_decisions(batch=BATCH)):
+        for decided in self._batches(self._old.scan_decisions(batch=_AT_ONCE)):
             tally.decisions += len(decided)
             found |= self._look(self._undecided(decided, self._new))
-        for decided in self._batches(self._new.scan_decisions(batch=BATCH)):
+        for decided in self._batches(self._new.scan_decisions(batch=_AT_ONCE)):
             found |= self._look(self._undecided(decided, self._old))
         return tally, found
 
     def _batches(self, items: Iterable[T]) -> Iterator[list[T]]:
-        return until(self._stop, in_batches(items, BATCH))
+        """Batch by batch, no faster than the pace lets it."""
+        for batch in until(self._stop, in_batches(items, _AT_ONCE)):
+            self._pace.wait(len(batch))
+            yield batch
 
     def _unknown(self, images: Sequence[IndexedImage]) -> list[str]:
         """Ids of the new generation's images that the old one does not have."""
@@ -189,7 +198,7 @@ class Comparison:
         new = self._new.get(ids, vectors=True)
         listed = [image_id for image_id, image in new.items() if image.listed]
         shown = self._new.get(listed, sight=Sight(listed=True)) if listed else {}
-        decided = self._old.decisions(ids), self._new.decisions(ids)
+        decided = _decided(self._old, old, ids), _decided(self._new, new, ids)
         found = {}
         for image_id in ids:
             pair = _Pair(
@@ -225,8 +234,18 @@ class Comparison:
 
     def _returns(self, hidden: IndexedImage) -> bool:
         assert hidden.vector is not None  # noqa: S101 - the caller has just looked
+        self._pace.wait(PAGE)
         hits = self._new.search(SearchRequest(vector=hidden.vector, limit=PAGE))
         return any(hit.image.image_id == hidden.image_id for hit in hits)
+
+
+def _decided(
+    index: VectorIndex, images: Mapping[str, IndexedImage], image_ids: Sequence[str]
+) -> Mapping[str, IndexedDecision]:
+    """The decisions that an index holds about images; those that it has bring theirs along."""
+    brought = {name: one.decision for name, one in images.items() if one.decision is not None}
+    alone = [image_id for image_id in image_ids if image_id not in images]
+    return brought | index.decisions(alone) if alone else brought
 
 
 class _Pair(NamedTuple):

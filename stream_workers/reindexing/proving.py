@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from sightline.engine.pacing import Pace
 from sightline.engine.ports import Clock, VectorIndex
 from sightline.engine.records import IndexedImage
 from sightline.engine.stopping import until
-from sightline.stream_workers.reindexing.comparing import Comparison
+from sightline.stream_workers.reindexing.comparing import PAGE, Comparison
 from sightline.stream_workers.reindexing.parity import Parity, Reproduced
 from sightline.stream_workers.reindexing.recall import QUERIES, Sample, recall_lines
 from sightline.stream_workers.reindexing.reproduction import PICTURES
-from sightline.stream_workers.reindexing.seed import BATCH, in_batches
 
 
 def prove(
@@ -33,7 +32,7 @@ def prove(
         new: the one that is to serve; nothing is written to either.
         settle: waits a moment for what is on its way.
         reproduce: embeds the pictures of some images again.
-        pace: images and searches a second.
+        pace: images a second; a search, or a picture, counts for as many as a page has.
         clock: tells when it began and ended.
         stop: ends it early.
 
@@ -41,13 +40,12 @@ def prove(
         PartUnavailable: an index or the store did not answer; repeat it whole.
     """
     began = clock.now()
-    compared = Comparison(old, new, settle=settle, pace=pace, clock=clock, stop=stop).compare()
     sample = Sample(QUERIES)
-    for images in until(stop, in_batches(new.scan(vectors=True, batch=BATCH), BATCH)):
-        pace.wait(len(images))
-        sample.take(images)
+    compared = Comparison(
+        old, new, settle=settle, pace=pace, clock=clock, stop=stop, sample=sample
+    ).compare()
     recall = recall_lines(new, sample, pace, stop)
-    reproduced = reproduce(until(stop, sample.images[:PICTURES]))
+    reproduced = reproduce(until(stop, _paced(sample.images[:PICTURES], pace)))
     if stop.is_set():
         return None
     return Parity(
@@ -59,3 +57,9 @@ def prove(
         reproduced=reproduced,
         ended_at=clock.now(),
     )
+
+
+def _paced(images: Sequence[IndexedImage], pace: Pace) -> Iterator[IndexedImage]:
+    for image in images:
+        pace.wait(PAGE)
+        yield image

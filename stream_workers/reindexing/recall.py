@@ -71,7 +71,7 @@ def recall_lines(
     Args:
         index: of the generation.
         sample: of its images.
-        pace: searches a second.
+        pace: images a second that the searches return.
         stop: ends it early; then the lines tell of fewer queries than they say.
 
     Raises:
@@ -101,7 +101,7 @@ def _line(
 ) -> RecallLine:
     found = wanted = 0
     for vector in until(stop, queries):
-        pace.wait()
+        pace.wait(2 * AT)
         exact, graph = (
             index.search(SearchRequest(vector=vector, limit=AT, tags=tags, exact=is_exact))
             for is_exact in (True, False)

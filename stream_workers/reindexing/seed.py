@@ -77,7 +77,7 @@ class Seeding:
         new: what is written.
         reproject: from features to the new model's vectors.
         publish: appends an image's event again, for the new generation's worker.
-        pace: images a second that are written.
+        pace: images a second that are looked at.
         clock: tells when they were.
         batch: images to one read.
     """
@@ -120,6 +120,7 @@ class Seeding:
 
     def _seed(self, images: Sequence[IndexedImage], done: Seeded) -> Seeded:
         wanted = self._below(images)
+        self._pace.wait(len(images) - len(wanted))
         made = self._made(wanted)
         bare = sum(self._write(some, made) for some in in_batches(wanted, _WRITTEN))
         return replace(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from sightline.schemas.indexed import Outcome
 from sightline.stream_workers.reindexing.comparing import Comparison
 from sightline.stream_workers.reindexing.parity import NAMED, Compared, Parity, Reason, Reproduced
 from sightline.stream_workers.reindexing.proving import prove
-from sightline.stream_workers.reindexing.recall import Sample, recall_lines
+from sightline.stream_workers.reindexing.recall import AT, QUERIES, Sample, recall_lines
 from sightline.stream_workers.reindexing.reproduction import reproduce
 from tests.indexed_images import DIMENSIONS, NOON, SPEC, Kind, decision, image, unit_vector
 from tests.worker_parts import TinyEmbedder, tiny_decode
@@ -63,6 +64,7 @@ class Pair:
             pace=self.pace(),
             clock=self.clock,
             stop=self.stop,
+            sample=Sample(1),
         ).compare()
 
     def found(self) -> dict[str, Reason]:
@@ -377,6 +379,29 @@ def test_who_is_told_to_stop_waits_for_no_comparison(
     assert proven is None
     assert (pictures, here.settled <= 1) == ([], True)
     assert asked["after"] <= 12, "of some 900"
+
+
+def test_a_proof_spreads_all_that_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either generation's images, both pages of each query and each picture count for the rate."""
+    here = Pair([tagged(n) for n in range(100)])
+    most, began = [0], here.clock.monotonic()
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            here.clock.advance(timeout or 0.0)
+            return False
+
+    def get(image_ids: Collection[str], **asked: Any) -> dict[str, IndexedImage]:
+        most[0] = max(most[0], len(image_ids))
+        return known(image_ids, **asked)
+
+    known = here.new.get
+    monkeypatch.setattr(here.new, "get", get)
+    monkeypatch.setattr(here, "pace", lambda: Pace(10.0, clock=here.clock, stop=Stop()))
+    report(here, Reproduced())
+    lines = 3 * QUERIES * 2 * AT
+    assert here.clock.monotonic() - began >= (2 * 100 + lines) / 10 - 2 * AT
+    assert most[0] <= 16, "in one look"
 
 
 def test_images_whose_bytes_are_gone_are_told_apart() -> None:

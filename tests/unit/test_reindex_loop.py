@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from sightline.engine.clock import ManualClock
 from sightline.engine.errors import IndexOwned
 from sightline.engine.object_store.lease import Lease
 from sightline.infra.wiring.reindexing import ReindexLoop
@@ -57,3 +58,16 @@ def test_who_cannot_begin_says_nothing_of_another_s_work(place: Deployment) -> N
     with pytest.raises(IndexOwned):
         ReindexLoop(place.node()).look(threading.Event())
     assert trouble(place) == ""
+
+
+def test_an_index_that_is_being_made_is_looked_for_soon(
+    place: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a generation waits for at first takes a moment; after ten seconds it is a failure."""
+    monkeypatch.setattr(place.generations, "spec", lambda _: None)
+    clock = ManualClock(place.clock.now())
+    monkeypatch.setattr(place, "clock", clock)
+    loop = ReindexLoop(place.node())
+    soon = loop.look(threading.Event())
+    clock.advance(10.0)
+    assert soon < loop.look(threading.Event())
