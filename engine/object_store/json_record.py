@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -82,3 +82,39 @@ class JsonRecord(Generic[Value]):
         """
         data = value.model_dump_json(indent=1).encode()
         self._store.put_if(self._bucket, self._key, data, expected_etag=etag)
+
+
+class Stored(NamedTuple, Generic[Value]):
+    """A state, and the etag that its successor must name; None: nothing is stored yet."""
+
+    state: Value
+    etag: str | None
+
+
+class StateRecord(JsonRecord[Value]):
+    """A record that has a state before any is stored.
+
+    Args:
+        first: that state.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        bucket: str,
+        key: str,
+        first: Value,
+        *,
+        advice: str,
+        max_bytes: int | None = None,
+    ) -> None:
+        super().__init__(store, bucket, key, type(first), advice=advice, max_bytes=max_bytes)
+        self._first = first
+
+    def read(self) -> Stored[Value]:
+        """The state as it is now; raises as `find`."""
+        return Stored(*(self.find() or (self._first, None)))
+
+    def replace(self, stored: Stored[Value], state: Value) -> None:
+        """Put another state in place of the one that was read; raises as `put`."""
+        self.put(state, stored.etag)

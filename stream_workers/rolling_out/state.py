@@ -6,14 +6,13 @@ their turn one is told that it is not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from sightline.engine.object_store.json_record import JsonRecord
+from sightline.engine.object_store.json_record import StateRecord, Stored
 from sightline.engine.ports import ObjectStore
 from sightline.engine.serving.values import Experiment, GenerationName, Reference
 from sightline.schemas.fields import Time
@@ -120,15 +119,10 @@ class RolloutState(_Value):
         return RolloutState(past=(last, *self.past)[:KEPT_PAST])
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRollout:
-    """A state, and the etag that its successor must name; None: nothing is stored yet."""
-
-    state: RolloutState
-    etag: str | None
+StoredRollout = Stored[RolloutState]
 
 
-class RolloutRecord:
+class RolloutRecord(StateRecord[RolloutState]):
     """The roll-outs of one deployment's index in the bucket.
 
     Args:
@@ -138,33 +132,14 @@ class RolloutRecord:
     """
 
     def __init__(self, store: ObjectStore, bucket: str, index: str) -> None:
-        self._kept = JsonRecord(
+        super().__init__(
             store,
             bucket,
             f"{PREFIX}{index}/rollout.json",
-            RolloutState,
+            RolloutState(),
             advice="removed, the newest release is rolled out anew unless it serves",
             max_bytes=_MAX_BYTES,
         )
-
-    def read(self) -> StoredRollout:
-        """The state as it is now.
-
-        Raises:
-            Unreadable: it is damaged, or of a later release of Sightline.
-            PartUnavailable: the store did not answer.
-        """
-        found = self._kept.find()
-        return StoredRollout(RolloutState(), None) if found is None else StoredRollout(*found)
-
-    def replace(self, stored: StoredRollout, state: RolloutState) -> None:
-        """Put another state in place of the one that was read.
-
-        Raises:
-            Conflict: somebody else did meanwhile.
-            PartUnavailable: the store did not answer; it may have been replaced.
-        """
-        self._kept.put(state, stored.etag)
 
 
 def lease_key(index: str) -> str:

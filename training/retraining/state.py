@@ -7,7 +7,6 @@ their turn one is told that it is not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -15,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sightline.engine.label_data.triple_table import Ends
-from sightline.engine.object_store.json_record import JsonRecord
+from sightline.engine.object_store.json_record import StateRecord, Stored
 from sightline.engine.ports import ObjectStore
 from sightline.schemas.fields import Sha256, Time
 from sightline.schemas.models import GateLine
@@ -125,15 +124,10 @@ def as_ends(read: tuple[ReadUpTo, ...]) -> Ends:
     return {(each.log, each.partition): each.end for each in read}
 
 
-@dataclass(frozen=True, slots=True)
-class StoredState:
-    """A state, and the etag that its successor must name; None: nothing is stored yet."""
-
-    state: RetrainingState
-    etag: str | None
+StoredState = Stored[RetrainingState]
 
 
-class RetrainingRecord:
+class RetrainingRecord(StateRecord[RetrainingState]):
     """The state of one model's retraining in the bucket.
 
     Args:
@@ -143,32 +137,13 @@ class RetrainingRecord:
     """
 
     def __init__(self, store: ObjectStore, bucket: str, model: str) -> None:
-        self._kept = JsonRecord(
+        super().__init__(
             store,
             bucket,
             f"{PREFIX}{model}/state.json",
-            RetrainingState,
+            RetrainingState(),
             advice="removed, all triples count as new",
         )
-
-    def read(self) -> StoredState:
-        """The state as it is now.
-
-        Raises:
-            Unreadable: it is damaged, or of a later release of Sightline.
-            PartUnavailable: the store did not answer.
-        """
-        found = self._kept.find()
-        return StoredState(RetrainingState(), None) if found is None else StoredState(*found)
-
-    def replace(self, stored: StoredState, state: RetrainingState) -> None:
-        """Put another state in place of the one that was read.
-
-        Raises:
-            Conflict: somebody else did meanwhile.
-            PartUnavailable: the store did not answer; it may have been replaced.
-        """
-        self._kept.put(state, stored.etag)
 
 
 def lease_key(model: str) -> str:
