@@ -21,6 +21,7 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records.framing import Framing
 from sightline.engine.serving.following import PairFollower
+from sightline.engine.serving.kept_matrices import KeptMatrices
 from sightline.engine.serving.open_indexes import OpenIndexes
 from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.serving.record import ServingRecord
@@ -67,6 +68,10 @@ class TwoModels:
         """See `OpenModels.embedder`."""
         return self.of[reference]
 
+    def head(self, reference: str | None) -> GridEmbedder:
+        """See `OpenModels.head`."""
+        return self.of[reference]
+
 
 class Deployment:
     """Log, store, record and generations; workers run while a block says so."""
@@ -95,11 +100,13 @@ class Deployment:
         self.indexes = OpenIndexes(self.generations)
         stored = self.record.read()
         models = cast("OpenModels", self.models)
-        opened = open_pair(self.indexes, models, stored.state, stored.state.serves)
+        self.matrices = KeptMatrices(self.store, BUCKET, INDEX)
+        opened = open_pair(self.indexes, models, self.matrices, stored.state, stored.state.serves)
         self.serving = Serving(
             record=self.record,
             indexes=self.indexes,
             models=models,
+            matrices=self.matrices,
             pairs=ServingPairs(opened),
             opened_for=stored,
             fed=FedGroups(stored.state),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sightline.engine.embedding.capabilities import (
@@ -14,12 +14,43 @@ from sightline.engine.embedding.capabilities import (
     fastest_runtime,
     need_runtime,
 )
-from sightline.engine.embedding.embedder import ProjectingEmbedder, Runtime, load_projection
+from sightline.engine.embedding.embedder import (
+    ProjectingEmbedder,
+    Projection,
+    Runtime,
+    load_projection,
+)
 from sightline.engine.embedding.model_files import ModelSource, model_source
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
 
 _CACHE = Path(".cache", "sightline", "networks")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelHead:
+    """What a model makes of features, and what its embedder would say of itself here."""
+
+    digest: str
+    features_digest: str
+    projection: Projection | None
+
+
+def read_head(settings: EmbedderSettings) -> ModelHead:
+    """A model's head, without its network: what `open_embedder` would give has the same digests.
+
+    Raises:
+        SettingsInvalid: as `open_embedder`.
+    """
+    source = model_source(settings)
+    runtime = _runtime_for(source, settings)
+    need_runtime(runtime)
+    precision = concrete_precision(settings.precision, runtime)
+    return ModelHead(
+        digest=source.digest(precision=precision, runtime=runtime),
+        features_digest=source.features_digest(precision=precision, runtime=runtime),
+        projection=None if source.projection is None else load_projection(source.projection),
+    )
 
 
 def open_embedder(

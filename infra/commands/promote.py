@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Self
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.embedding.model_registry import ModelReference, ModelRegistry
-from sightline.engine.embedding.query_matrix import NotLinear, matrix_between
+from sightline.engine.embedding.query_matrix import NotLinear
 from sightline.engine.errors import Conflict
+from sightline.engine.serving.kept_matrices import KeptMatrices
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
 from sightline.infra.commands.label_store import opened_store
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.wiring.models import OpenModels
+from sightline.infra.wiring.serving import matrix_of
 
 if TYPE_CHECKING:
     from sightline.engine.settings import Settings
@@ -50,12 +52,20 @@ class Promotion:
         rollout: changes what serves.
         registry: has the models.
         models: opens them.
+        matrices: keeps those on the query for the processes that answer.
     """
 
-    def __init__(self, rollout: Rollout, registry: ModelRegistry, models: OpenModels) -> None:
+    def __init__(
+        self,
+        rollout: Rollout,
+        registry: ModelRegistry,
+        models: OpenModels,
+        matrices: KeptMatrices,
+    ) -> None:
         self.rollout = rollout
         self._registry = registry
         self._models = models
+        self._matrices = matrices
 
     @classmethod
     @contextmanager
@@ -66,9 +76,9 @@ class Promotion:
             RefusedToStart: the store is a directory that no process has made yet.
         """
         with opened_store(settings) as store:
-            record = ServingRecord.of(settings, store)
+            rollout = Rollout(settings, ServingRecord.of(settings, store), SystemClock())
             registry = ModelRegistry(store, settings.store.bucket)
-            yield cls(Rollout(settings, record, SystemClock()), registry, OpenModels(settings))
+            yield cls(rollout, registry, OpenModels(settings), KeptMatrices.of(settings, store))
 
     def begin(self, text: str, reason: str) -> Promoted:
         """Let a model serve at once, as far as that goes; a repeat changes nothing.
@@ -116,8 +126,7 @@ class Promotion:
         own = _own(state, model)
         if own is not None:
             return Serves(generation=own), None
-        made_by = self._models.embedder(state.serving.model)
-        found = matrix_between(made_by, self._models.embedder(model))
+        found = matrix_of(self._matrices, self._models, state.serving, model)
         if isinstance(found, NotLinear):
             return None, found.reason
         return Serves(generation=state.serves.generation, query_model=model), None

@@ -190,6 +190,7 @@ class GenerationWorkers:
             return  # another process has removed it; by now there may be a new one of that name
         self._serving.indexes.generations.remove(name)
         ProgressRecord.of(self._node.settings, self._node.store, name).forget()
+        self._serving.matrices.forget(name)
         self._serving.record.change(lambda state: state.removed(name))
         _log.info("removed generation %s", name)
 

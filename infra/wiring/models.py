@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from sightline.engine.connecting.released_model import embedder_settings, named_model, naming
-from sightline.engine.embedding.choice import open_embedder
+from sightline.engine.embedding.choice import ModelHead, open_embedder, read_head
 
 if TYPE_CHECKING:
     from sightline.engine.embedding.embedder import ProjectingEmbedder, Runtime
-    from sightline.engine.settings import Settings
+    from sightline.engine.settings import EmbedderSettings, Settings
 
 
 class OpenModels:
@@ -61,13 +61,31 @@ class OpenModels:
             SettingsInvalid: there is no such model, or it cannot be run here.
             PartUnavailable: the store did not answer.
         """
+        wanted = reference or self.named
+        found = self._open.get(wanted)
+        if found is not None:
+            return found  # without the lock: another model may be taking its time under it
         with self._lock:
-            wanted = reference or self.named
             found = self._open.get(wanted)
             if found is None:
-                chosen = self._settings if wanted is None else naming(self._settings, wanted)
-                found = open_embedder(embedder_settings(chosen), networks=self._networks)
+                found = open_embedder(self._embedder_settings(wanted), networks=self._networks)
                 self._open[wanted] = found
             if self._kept is not None:
                 self._kept.append(found)
             return found
+
+    def head(self, reference: str | None) -> ModelHead | ProjectingEmbedder:
+        """What a model makes of features, and its digests; no network is opened for it.
+
+        Args:
+            reference: as `embedder` takes it.
+
+        Raises:
+            SettingsInvalid, PartUnavailable: as `embedder`.
+        """
+        wanted = reference or self.named
+        return self._open.get(wanted) or read_head(self._embedder_settings(wanted))
+
+    def _embedder_settings(self, wanted: str | None) -> EmbedderSettings:
+        chosen = self._settings if wanted is None else naming(self._settings, wanted)
+        return embedder_settings(chosen)

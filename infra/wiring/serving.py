@@ -8,10 +8,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sightline.engine.embedding.query_matrix import LinearModel, NotLinear, matrix_between
-from sightline.engine.errors import Conflict, GenerationMismatch, Part, SightlineError
+from sightline.engine.embedding.query_matrix import NotLinear, matrix_between
+from sightline.engine.errors import (
+    Conflict,
+    GenerationMismatch,
+    Part,
+    PartUnavailable,
+    SightlineError,
+)
 from sightline.engine.records import GenerationSpec
 from sightline.engine.serving.following import PairFollower, numbered
+from sightline.engine.serving.kept_matrices import KeptMatrices, KeptMatrix
 from sightline.engine.serving.open_indexes import OpenIndexes
 from sightline.engine.serving.pair import ServingPair
 from sightline.engine.serving.pairs import OpenedPair, ServingPairs
@@ -31,9 +38,6 @@ from sightline.schemas.topics import IMAGES_MODERATION
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from sightline.engine.ports import Clock, Embedder, ObjectStore, VectorIndex
     from sightline.engine.settings import Settings
     from sightline.infra.wiring.node import Watch
@@ -76,6 +80,7 @@ class Serving:
     record: ServingRecord
     indexes: OpenIndexes
     models: OpenModels
+    matrices: KeptMatrices
     pairs: ServingPairs
     opened_for: StoredServing
     """The state that the pairs were opened for at the start."""
@@ -115,7 +120,7 @@ class Serving:
 
     def open_pair(self, state: ServingState, serves: Serves) -> OpenedPair:
         """Index and model of a generation, as they are opened for searches."""
-        return open_pair(self.indexes, self.models, state, serves)
+        return open_pair(self.indexes, self.models, self.matrices, state, serves)
 
 
 def serving_of(
@@ -144,10 +149,12 @@ def serving_of(
     opened.callback(generations.close)
     models = OpenModels(settings)
     record = ServingRecord.of(settings, store)
+    matrices = KeptMatrices.of(settings, store)
     with models.keeping():
         known = _begun(record, generations, settings, models, watch.clock)
         indexes = OpenIndexes(generations)
-        pair = numbered(open_pair(indexes, models, known.state, known.state.serves), known.state)
+        first = open_pair(indexes, models, matrices, known.state, known.state.serves)
+    pair = numbered(first, known.state)
     pairs = ServingPairs(pair)
     opened.callback(pairs.close)
     watch.health.up(Part.EMBEDDER, pair.pair.embedder.runtime)
@@ -157,6 +164,7 @@ def serving_of(
         record=record,
         indexes=indexes,
         models=models,
+        matrices=matrices,
         pairs=pairs,
         opened_for=known,
         fed=FedGroups(known.state),
@@ -164,7 +172,11 @@ def serving_of(
 
 
 def open_pair(
-    indexes: OpenIndexes, models: OpenModels, state: ServingState, serves: Serves
+    indexes: OpenIndexes,
+    models: OpenModels,
+    matrices: KeptMatrices,
+    state: ServingState,
+    serves: Serves,
 ) -> OpenedPair:
     """A generation's index and model, as one.
 
@@ -175,9 +187,9 @@ def open_pair(
         SettingsInvalid: a model cannot be run here.
     """
     known = state.generation(serves.generation)
-    embedder = models.embedder(known.model)
-    ranking = None if serves.query_model is None else models.embedder(serves.query_model)
-    matrix = None if ranking is None else _matrix(known, embedder, ranking)
+    embedder, ranking = models.embedder(known.model), None
+    if serves.query_model is not None:
+        ranking = _ranking(matrices, models, known, serves.query_model)
     index = indexes.take(known.name)
     try:
         refuse_other_model(index.spec, embedder)
@@ -185,9 +197,9 @@ def open_pair(
             embedder=embedder,
             index=index,
             spec=index.spec,
-            matrix=matrix,
+            matrix=None if ranking is None else ranking.matrix,
             model=serves.query_model or known.model,
-            query_digest=None if ranking is None else ranking.digest,
+            query_digest=None if ranking is None else ranking.ranked_by,
         )
     except BaseException:
         indexes.give(known.name)
@@ -195,16 +207,41 @@ def open_pair(
     return OpenedPair(pair, lambda: indexes.give(known.name))
 
 
-def _matrix(
-    known: KnownGeneration, made_by: LinearModel, ranked_by: LinearModel
-) -> NDArray[np.float32]:
-    found = matrix_between(made_by, ranked_by)
+def _ranking(
+    matrices: KeptMatrices, models: OpenModels, known: KnownGeneration, model: str
+) -> KeptMatrix:
+    found = matrix_of(matrices, models, known, model)
     if isinstance(found, NotLinear):
         raise GenerationMismatch(
             f"generation {known.name} cannot serve another model by its queries alone: "
             f"{found.reason}; fill a generation of that model (`sightline reindex`)"
         )
-    return found.matrix
+    return found
+
+
+def matrix_of(
+    matrices: KeptMatrices, models: OpenModels, known: KnownGeneration, model: str
+) -> KeptMatrix | NotLinear:
+    """The matrix by which a model ranks a generation's vectors; computed once, and kept for all.
+
+    Raises:
+        SettingsInvalid: one of the models cannot be run here.
+        PartUnavailable: the store did not answer.
+    """
+    made_by = models.head(known.model)
+    kept = matrices.find(known.name, made_by.digest, model)
+    if kept is not None:
+        return kept
+    ranked_by = models.head(model)
+    found = matrix_between(made_by, ranked_by)
+    if isinstance(found, NotLinear):
+        return found
+    computed = KeptMatrix(found.matrix, ranked_by.digest)
+    try:
+        matrices.keep(known.name, made_by.digest, model, computed)
+    except PartUnavailable as error:
+        _log.warning("a matrix on the query is not kept, so that others compute it: %s", error)
+    return computed
 
 
 def generations_of(settings: Settings, log_identity: Callable[[], str]) -> Generations[VectorIndex]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightline.engine.embedding.choice import open_embedder, open_runtime
+from sightline.engine.embedding.choice import open_embedder, open_runtime, read_head
 from sightline.engine.embedding.embedder import load_projection
 from sightline.engine.embedding.lite0 import read_lite0
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION, model_source
@@ -92,6 +92,9 @@ def test_quality_on_labels_that_had_no_part(found: PhotoFeatures, axes: Directio
 def test_orientations_embed_alike(nasty: Path, networks: Path) -> None:
     """One scene in several EXIF orientations gives nearly one vector; printed digits may differ."""
     embedder = open_embedder(EmbedderSettings(), cache=networks)
+    head = read_head(EmbedderSettings())
+    said = embedder.digest, embedder.features_digest
+    assert (head.digest, head.features_digest) == said, "what is told without the network"
     for paths in oriented_scenes(nasty):
         crops = [
             prepare(path.read_bytes(), limits=DecodeSettings(), framing=embedder.framing).crop

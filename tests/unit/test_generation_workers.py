@@ -95,10 +95,11 @@ def test_a_dropped_generation_is_removed_and_fed_no_longer() -> None:
 
 
 def test_nothing_is_kept_of_how_a_dropped_generation_was_filled() -> None:
-    """Progress and lease go with the index; the record of what serves stays."""
+    """Progress, lease and matrices go with the index; the record of what serves stays."""
     place = Deployment()
     place.make_second()
-    kept = f"{PREFIX}{INDEX}/g2/progress.json", lease_key(INDEX, "g2")
+    progress, matrix = (f"{PREFIX}{INDEX}/g2/{name}" for name in ("progress.json", "matrix/abc"))
+    kept = progress, lease_key(INDEX, "g2"), matrix
     for key in kept:
         place.store.put(BUCKET, key, b"{}", content_type="application/json")
     place.record.change(lambda s: s.dropped("g2", place.clock.now(), timedelta()))

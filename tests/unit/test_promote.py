@@ -12,6 +12,7 @@ from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.errors import Conflict, NotFound
 from sightline.engine.object_store.memory import MemoryObjectStore
+from sightline.engine.serving.kept_matrices import KeptMatrices
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
@@ -36,8 +37,8 @@ class Models:
     def __init__(self, new: Model) -> None:
         self._of = {None: Model(Projection(MEAN, MATRIX)), CLICKS: new}
 
-    def embedder(self, reference: str | None) -> Model:
-        """See `OpenModels.embedder`."""
+    def head(self, reference: str | None) -> Model:
+        """See `OpenModels.head`."""
         return self._of[reference]
 
 
@@ -48,7 +49,8 @@ def place(state: ServingState, new: Model = LINEAR) -> tuple[Rollout, Promotion]
     record.begin(state)
     rollout = Rollout(Settings(), record, ManualClock(NOON))
     models = cast("OpenModels", Models(new))
-    return rollout, Promotion(rollout, ModelRegistry(store, BUCKET), models)
+    matrices = KeptMatrices(store, BUCKET, "sightline")
+    return rollout, Promotion(rollout, ModelRegistry(store, BUCKET), models, matrices)
 
 
 def of_clicks(state: ServingState) -> ServingState:

@@ -155,6 +155,7 @@ class Model:
 
     projection: Projection | None
     features_digest: str = "lite0"
+    digest: str = "lite0 and a head"
 
 
 def test_models_of_one_network_are_compared(old: Projection) -> None:

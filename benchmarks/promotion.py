@@ -1,0 +1,207 @@
+"""From a released model to answers by it, and back: the command's part and the API's apart.
+
+    python -m benchmarks.promotion [--turns 10]
+
+One embedded node with some photos. In each turn `sightline promote` lets another linear model serve
+by a matrix on the query, and `sightline rollback` leads back, while somebody searches without a
+pause. The time of the record's change is the one that the record tells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Self
+
+import numpy as np
+
+from benchmarks.harness import Figure, Size, report
+from benchmarks.node import Client
+from benchmarks.stack import photo_bytes
+from sightline.engine.connecting.connections import open_object_store
+from sightline.engine.embedding.embedder import Projection, load_projection
+from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
+from sightline.engine.serving.record import ServingRecord, ServingState
+from sightline.engine.settings import ApiSettings, LabelSettings, Mode, Settings
+from sightline.infra.local.node_process import NodeProcess, environment_of
+from sightline.training.models.candidates import of_settings
+from sightline.training.models.registry import store_model
+from sightline.training.models.released_head import registered
+
+PHOTOS = 40
+GOAL_S = 1.0
+_LOOK_S = 0.005
+_LIMIT_S = 120.0
+_FIRST = "photo-0"
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """How long one step took, in seconds."""
+
+    command_s: float
+    """From the start of the command's process to the change of the record."""
+    api_s: float
+    """From there to the first search that was answered by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node that runs, and who changes what serves in it."""
+
+    settings: Settings
+    process: NodeProcess
+
+    def command(self, *words: str) -> float:
+        """Run a command of `sightline`; when it was started, in seconds of the clock.
+
+        Raises:
+            subprocess.CalledProcessError: it failed.
+        """
+        started = time.time()
+        subprocess.run(  # noqa: S603 - our own interpreter and words
+            [sys.executable, "-m", "sightline.infra.cli", *words],
+            env=os.environ | environment_of(self.settings),
+            capture_output=True,
+            check=True,
+        )
+        return started
+
+    def state(self) -> ServingState:
+        """What serves."""
+        with closing(open_object_store(self.settings)) as store:
+            bucket, index = self.settings.store.bucket, self.settings.index.collection_prefix
+            return ServingRecord(store, bucket, index).read().state
+
+    def released(self, number: int) -> str:
+        """A model of the registry that is linear over the one that serves, by its number."""
+        shipped = load_projection(PACKAGED_PROJECTION)
+        size = shipped.matrix.shape[1]
+        turn = np.eye(size) + np.random.default_rng(number).normal(0, 0.2 / size**0.5, (size, size))
+        drawn = Projection(shipped.mean, (shipped.matrix @ turn).astype(np.float32))
+        candidate = replace(of_settings("turned", self.settings.embedder), projection=drawn)
+        with closing(open_object_store(self.settings)) as store:
+            model = registered(candidate, "turned", metrics={}, lineage={})
+            return f"turned@{store_model(store, self.settings.store.bucket, model)}"
+
+
+class Answers:
+    """Searches without a pause in a thread of their own, and which model answered each."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._changes: list[tuple[float, str]] = []
+        self.slowest_ms = 0.0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with Client(self._url) as client:
+            while not self._stop.wait(_LOOK_S):
+                answer = client.send("POST", "/v1/search", {"image_id": _FIRST})
+                self.slowest_ms = max(self.slowest_ms, answer.ms)
+                model = str(answer.document["model"])
+                if not self._changes or self._changes[-1][1] != model:
+                    self._changes.append((time.time(), model))
+
+    def changed(self, since_s: float) -> float:
+        """When the first search was answered by another model after an instant.
+
+        Raises:
+            TimeoutError: none was.
+        """
+        deadline = time.monotonic() + _LIMIT_S
+        while time.monotonic() < deadline:
+            for at_s, _ in self._changes:
+                if at_s >= since_s:
+                    return at_s
+            time.sleep(_LOOK_S)
+        raise TimeoutError("no search was answered by another model")
+
+
+@contextmanager
+def place(photos: int = PHOTOS) -> Iterator[Place]:
+    """An embedded node of its own, with photos that searches find."""
+    with tempfile.TemporaryDirectory(prefix="sightline-bench-") as scratch:
+        folder = Path(scratch)
+        settings = Settings(
+            mode=Mode.EMBEDDED,
+            data_directory=folder / "data",
+            api=ApiSettings(port=0, requests_per_minute=10**9),
+            labels=LabelSettings(supervised=False),
+        )
+        with NodeProcess(settings, folder / "node.log") as process:
+            with Client(process.url) as client:
+                for number, photo in enumerate(photo_bytes(photos, folder)):
+                    path = f"/v1/images/photo-{number}?wait=searchable&timeout_s=60"
+                    client.upload(photo, path, "PUT", visibility="public")
+            yield Place(settings, process)
+
+
+def measure(size: Size, *, turns: int | None = None) -> list[Figure]:
+    """Promote and roll back in turn."""
+    there: list[Took] = []
+    back: list[Took] = []
+    with place(size.of(PHOTOS, 4)) as node, Answers(node.process.url) as answers:
+        for number in range(turns or size.of(10, 1)):
+            model = node.released(number)
+            there.append(_step(node, answers, "promote", model, "--no-wait"))
+            back.append(_step(node, answers, "rollback"))
+    return [
+        _figure(
+            "from the record's change to an answer by the matrix", [one.api_s for one in there]
+        ),
+        _figure("from the record's change to an answer, on the way back", [o.api_s for o in back]),
+        _figure("from the command's start to the record's change", [o.command_s for o in there], 0),
+        _figure("the same of `sightline rollback`", [one.command_s for one in back], 0),
+    ]
+
+
+def _step(node: Place, answers: Answers, *words: str) -> Took:
+    started = node.command(*words)
+    state = node.state()
+    step = state.step
+    assert step is not None
+    changed = step.at.timestamp()
+    return Took(command_s=changed - started, api_s=answers.changed(changed) - changed)
+
+
+def _figure(name: str, took: list[float], goal_s: float = GOAL_S) -> Figure:
+    worst = max(took)
+    return Figure(
+        name=name,
+        value=worst,
+        unit="s",
+        goal=f"≤ {goal_s:.0f}" if goal_s else "",
+        met=worst <= goal_s if goal_s else None,
+        detail=f"worst of {len(took)}; median {median(took):.2f} s; load {os.getloadavg()[0]:.1f}",
+    )
+
+
+def main() -> None:
+    """Measure as many turns as asked for, and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=10)
+    report("promotion", measure(Size.FULL, turns=parser.parse_args().turns))
+
+
+if __name__ == "__main__":
+    main()
