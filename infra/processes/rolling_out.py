@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sightline.engine.embedding.model_registry import ModelRegistry
+from sightline.engine.embedding.query_matrix import NotLinear
 from sightline.engine.errors import SightlineError
 from sightline.engine.event_log.acknowledged import acknowledged
 from sightline.engine.object_store.lease import Lease
@@ -27,13 +28,14 @@ from sightline.infra.wiring.rollout_figures import (
     since,
     with_clicks,
 )
+from sightline.infra.wiring.serving import matrix_of
 from sightline.schemas.envelope import Event, EventData
 from sightline.schemas.models import ExperimentStopped, RolloutNoted
 from sightline.schemas.topics import MODELS
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.reindexing.progress import ProgressRecord
 from sightline.stream_workers.rolling_out.figures import ServingFigures, fallen
-from sightline.stream_workers.rolling_out.plan import experiment_name
+from sightline.stream_workers.rolling_out.plan import experiment_name, serves
 from sightline.stream_workers.rolling_out.rolling_out import RollingOut
 from sightline.stream_workers.rolling_out.state import (
     STAGES,
@@ -180,7 +182,8 @@ class NodeRollout:
         now = counted(self._node.metrics)
         after = since(self._bases.setdefault(model.model, now), now)
         switched_at = model.switched_at or self._node.clock.now()
-        digest = serving.serving.model_digest
+        digests = {one.name: one.model_digest for one in serving.generations}
+        digest = digests.get(model.generation or "", "")  # the same where a matrix ranks as it
         made = clicks(self._stats, digest, switched_at, self._node.clock.now())
         margin = self._node.settings.rollout.margin
         return fallen(model.before or ServingFigures(), with_clicks(after, made), margin)
@@ -193,12 +196,21 @@ class NodeRollout:
             return name
         return self._commands.ask(Wish(model=model)).generation
 
-    def compare(self, model: RolloutUnderWay) -> Experiment:
+    def matrix(self, model: str) -> Serves | None:
+        """See `RolloutWork.matrix`."""
+        serving, state = self._node.serving, self._record.read().state
+        found = matrix_of(serving.matrices, serving.models, state.serving, model)
+        if isinstance(found, NotLinear):
+            _log.info("roll-out: its own vectors come first: %s", found.reason)
+            return None
+        return Serves(generation=state.serves.generation, query_model=model)
+
+    def compare(self, model: RolloutUnderWay, to: Serves) -> Experiment:
         """See `RolloutWork.compare`."""
         name, now = experiment_name(model.model), self._node.clock.now()
         wanted = Experiment(
             name=name,
-            treatment=Serves(generation=model.generation or ""),
+            treatment=to,
             share=self._node.settings.rollout.experiment_share,
             salt=f"{name}.{secrets.token_hex(_SALT_BYTES)}",
             started_at=now,
@@ -238,19 +250,18 @@ class NodeRollout:
         made = clicks(self._stats, served, now - span, now)
         return with_clicks(counted(self._node.metrics), made)
 
-    def switch(self, generation: str) -> None:
+    def switch(self, to: Serves) -> None:
         """See `RolloutWork.switch`."""
-        now, to = self._node.clock.now(), Serves(generation=generation)
+        now = self._node.clock.now()
         self._record.change(lambda state: state.switched(to, now, "rolled out by itself"))
         self._tell_step()
 
-    def roll_back(self, generation: str, reason: str) -> None:
+    def roll_back(self, model: RolloutUnderWay, reason: str) -> None:
         """See `RolloutWork.roll_back`."""
         now = self._node.clock.now()
 
         def step(state: ServingState) -> ServingState:
-            serves = state.serves.generation == generation
-            return state.rolled_back(now, reason) if serves else state
+            return state.rolled_back(now, reason) if serves(state, model) else state
 
         self._record.change(step)
         self._tell_step()

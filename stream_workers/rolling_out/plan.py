@@ -31,13 +31,14 @@ class RolloutStep(StrEnum):
     PROVEN = "proven"
     """Tell that the generation may serve."""
     COMPARE = "compare"
-    """Start the experiment, or note that it runs."""
+    """Start the experiment, or note that it runs. Its treatment is what is to serve now."""
     CONCLUDE = "conclude"
     """Note what the experiment came to, before it ends."""
     STOP = "stop"
     MEASURE = "measure"
     """Note the figures of what serves, before it goes."""
     SWITCH = "switch"
+    """By a matrix on the query at first, where its own generation may not serve yet."""
     NOTE_SWITCH = "note switch"
     CONDEMN = "condemn"
     """Note why it must go, before it goes."""
@@ -72,6 +73,8 @@ class RolloutNext:
     step: RolloutStep
     outcome: RolloutOutcome | None = None
     says: str = ""
+    to: Serves | None = None
+    """What is to serve, or to be compared with what does."""
 
 
 _WAIT = RolloutNext(RolloutStep.WAIT)
@@ -86,9 +89,20 @@ def next_step(seen: RolloutObserved, settings: RolloutSettings) -> RolloutNext:
         return _watch(seen, model, model.switched_at, settings)
     if model.generation is None:
         return RolloutNext(RolloutStep.INDEX)
-    if seen.serving.serves.generation == model.generation:
+    if serves(seen.serving, model):
         return RolloutNext(RolloutStep.NOTE_SWITCH)
     return _bring(seen, model, model.generation, settings)
+
+
+def serves(state: ServingState, model: RolloutUnderWay) -> bool:
+    """Whether a model answers, on its own vectors or by a matrix on the query.
+
+    Its generation may be in the record under another name of the same vectors.
+    """
+    now = state.serves
+    return _model_of(state, now) == model.model or (
+        now.query_model is None and now.generation == model.generation
+    )
 
 
 def experiment_name(model: str) -> str:
@@ -122,25 +136,39 @@ def _model_of(state: ServingState, serves: Serves) -> str | None:
 def _bring(
     seen: RolloutObserved, model: RolloutUnderWay, generation: str, settings: RolloutSettings
 ) -> RolloutNext:
-    """What is missing until the generation may serve."""
-    stages = {one.name: one.stage for one in seen.serving.generations}
-    if generation not in stages:
+    """What is missing until the model may serve: on its own vectors, or by a matrix before."""
+    stage = _stage_of(seen.serving, generation)
+    if stage is None:
         return _left(f"generation {generation} was dropped")
-    if stages[generation] is GenerationStage.RETIRED:
+    if stage is GenerationStage.RETIRED:
         return _left(f"generation {generation} served meanwhile, and was left")
-    if stages[generation] is GenerationStage.FILLING:
+    if stage is GenerationStage.READY and not model.proven:
+        return RolloutNext(RolloutStep.PROVEN)
+    to = _may_serve(seen.serving, model, generation)
+    if to is None:
         return (
             RolloutNext(RolloutStep.END, RolloutOutcome.REFUSED, seen.differs)
             if seen.differs
             else _WAIT
         )
-    if not model.proven:
-        return RolloutNext(RolloutStep.PROVEN)
-    return _experiment(seen, model, settings) or _into_service(seen, model)
+    return _experiment(seen, model, settings, to) or _into_service(seen, model, to)
+
+
+def _stage_of(state: ServingState, generation: str | None) -> GenerationStage | None:
+    return next((one.stage for one in state.generations if one.name == generation), None)
+
+
+def _may_serve(state: ServingState, model: RolloutUnderWay, generation: str) -> Serves | None:
+    """By what the model may answer now: its own vectors before a matrix on those that serve."""
+    if _stage_of(state, generation) is not GenerationStage.FILLING:
+        return Serves(generation=generation)
+    by_matrix = model.at_once
+    usable = by_matrix is not None and by_matrix.generation == state.serves.generation
+    return by_matrix if usable else None
 
 
 def _experiment(
-    seen: RolloutObserved, model: RolloutUnderWay, settings: RolloutSettings
+    seen: RolloutObserved, model: RolloutUnderWay, settings: RolloutSettings, to: Serves
 ) -> RolloutNext | None:
     """What is missing until the experiment is over; None: nothing, and nothing speaks against."""
     if model.finding is not None:
@@ -152,7 +180,7 @@ def _experiment(
             return _left("somebody ended its experiment")
         return _until_decided(seen, model.experiment.started_at, settings)
     if ours or (running is None and settings.experiment_share > 0):
-        return RolloutNext(RolloutStep.COMPARE)
+        return RolloutNext(RolloutStep.COMPARE, to=to)
     return None if running is None else _WAIT
 
 
@@ -176,13 +204,13 @@ def _until_decided(
     )
 
 
-def _into_service(seen: RolloutObserved, model: RolloutUnderWay) -> RolloutNext:
+def _into_service(seen: RolloutObserved, model: RolloutUnderWay, to: Serves) -> RolloutNext:
     if seen.serving.experiment is not None:
         return _WAIT
     return (
         RolloutNext(RolloutStep.MEASURE)
         if model.before is None
-        else RolloutNext(RolloutStep.SWITCH)
+        else RolloutNext(RolloutStep.SWITCH, to=to)
     )
 
 
@@ -190,7 +218,7 @@ def _watch(
     seen: RolloutObserved, model: RolloutUnderWay, since: datetime, settings: RolloutSettings
 ) -> RolloutNext:
     """What is to be done with a model that was switched to."""
-    if seen.serving.serves.generation != model.generation:
+    if not serves(seen.serving, model):
         return _gone(seen.serving, model)
     if model.fallen:
         if seen.serving.before:
@@ -200,11 +228,36 @@ def _watch(
         )
     if seen.fallen:
         return RolloutNext(RolloutStep.CONDEMN)
-    if seen.now < since + timedelta(seconds=settings.watch_s):
+    return _complete(seen, model) or _watched(seen, since, settings)
+
+
+def _complete(seen: RolloutObserved, model: RolloutUnderWay) -> RolloutNext | None:
+    """What brings a model that serves by a matrix onto its own vectors; None: nothing now."""
+    own = Serves(generation=model.generation or "")
+    stage = _stage_of(seen.serving, own.generation)
+    if stage is GenerationStage.READY and not model.proven:
+        return RolloutNext(RolloutStep.PROVEN)
+    if stage is GenerationStage.FILLING or seen.serving.serves == own:
+        return None
+    if stage is not GenerationStage.READY:
+        return _left(f"generation {own.generation} was dropped or left; it serves by a matrix")
+    return RolloutNext(RolloutStep.SWITCH, to=own) if seen.serving.experiment is None else _WAIT
+
+
+def _watched(seen: RolloutObserved, since: datetime, settings: RolloutSettings) -> RolloutNext:
+    """It is watched for a while after each switch, and until it needs no matrix any more."""
+    step, by_matrix = seen.serving.step, seen.serving.serves.query_model is not None
+    last = since if step is None else max(since, step.at)
+    if seen.now < last + timedelta(seconds=settings.watch_s):
         return _WAIT
-    return RolloutNext(
-        RolloutStep.END, RolloutOutcome.SERVES, "nothing spoke against it while it was watched"
-    )
+    if not by_matrix:
+        return RolloutNext(
+            RolloutStep.END, RolloutOutcome.SERVES, "nothing spoke against it while it was watched"
+        )
+    if not seen.differs:
+        return _WAIT
+    says = f"it serves by a matrix on the query, since its generation differs: {seen.differs}"
+    return RolloutNext(RolloutStep.END, RolloutOutcome.REFUSED, says)
 
 
 def _gone(state: ServingState, model: RolloutUnderWay) -> RolloutNext:

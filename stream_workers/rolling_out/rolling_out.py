@@ -15,7 +15,7 @@ from sightline.engine.errors import Conflict, PermanentError, SettingsInvalid
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.ports import Clock
 from sightline.engine.serving.state import ServingState
-from sightline.engine.serving.values import Experiment
+from sightline.engine.serving.values import Experiment, Serves
 from sightline.engine.settings import RolloutSettings
 from sightline.schemas.models import RolloutNoted
 from sightline.stream_workers.rolling_out.figures import ServingFigures
@@ -24,6 +24,7 @@ from sightline.stream_workers.rolling_out.plan import (
     RolloutObserved,
     RolloutStep,
     next_step,
+    serves,
 )
 from sightline.stream_workers.rolling_out.state import (
     ExperimentFinding,
@@ -63,8 +64,16 @@ class RolloutWork(Protocol):
     def index(self, model: str) -> str:
         """Let a generation of it be filled, unless there is one; its name."""
 
-    def compare(self, model: RolloutUnderWay) -> Experiment:
-        """Start its experiment, unless it runs; tell the log."""
+    def matrix(self, model: str) -> Serves | None:
+        """How it can serve at once on the vectors that do; None: by no matrix on the query."""
+
+    def compare(self, model: RolloutUnderWay, to: Serves) -> Experiment:
+        """Start its experiment, unless it runs; tell the log.
+
+        Args:
+            model: whose it is.
+            to: its treatment.
+        """
 
     def stop(self, experiment: Experiment, finding: ExperimentFinding) -> None:
         """End its experiment, unless it has ended; tell the log."""
@@ -72,11 +81,11 @@ class RolloutWork(Protocol):
     def measure(self) -> ServingFigures:
         """Measure what serves now, to hold the model against it."""
 
-    def switch(self, generation: str) -> None:
-        """Let its generation serve; tell the log."""
+    def switch(self, to: Serves) -> None:
+        """Let it serve; tell the log."""
 
-    def roll_back(self, generation: str, reason: str) -> None:
-        """Let serve what served before, unless the generation has left; tell the log."""
+    def roll_back(self, model: RolloutUnderWay, reason: str) -> None:
+        """Let serve what served before, unless the model serves no more; tell the log."""
 
     def tell(self, noted: RolloutNoted) -> None:
         """Tell the log; a repeat is the same event."""
@@ -164,7 +173,7 @@ class RollingOut:
 
     def _fallen(self, model: RolloutUnderWay, serving: ServingState) -> str:
         watched = model.switched_at is not None and not model.fallen
-        if not watched or serving.serves.generation != model.generation:
+        if not watched or not serves(serving, model):
             return ""
         return self._seen.fallen(model, serving)
 
@@ -189,14 +198,15 @@ class RollingOut:
             assert following.outcome is not None  # noqa: S101 - the plan says so
             self._end(stored, model.model, following.outcome, following.says)
             return
+        if following.to is not None:
+            self._do_with(stored, model, following.step, following.to)
+            return
         doing: dict[RolloutStep, Callable[[StoredRollout, RolloutUnderWay], None]] = {
             RolloutStep.INDEX: self._index,
             RolloutStep.PROVEN: self._proven,
-            RolloutStep.COMPARE: self._compare,
             RolloutStep.CONCLUDE: self._conclude,
             RolloutStep.STOP: self._stop,
             RolloutStep.MEASURE: self._measure,
-            RolloutStep.SWITCH: self._switch,
             RolloutStep.NOTE_SWITCH: self._note_switch,
             RolloutStep.CONDEMN: self._condemn,
             RolloutStep.ROLL_BACK: self._roll_back,
@@ -214,14 +224,21 @@ class RollingOut:
         self._record.replace(stored, stored.state.begun(newest, self._clock.now()))
 
     def _index(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
-        self._keep(stored, model, generation=self._work.index(model.model))
+        generation = self._work.index(model.model)
+        self._keep(stored, model, generation=generation, at_once=self._work.matrix(model.model))
 
     def _proven(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
         self._tell(model.model, "proven", f"generation {model.generation} may serve")
         self._keep(stored, model, proven=True)
 
-    def _compare(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
-        self._keep(stored, model, experiment=self._work.compare(model))
+    def _do_with(
+        self, stored: StoredRollout, model: RolloutUnderWay, step: RolloutStep, to: Serves
+    ) -> None:
+        """Compare, or switch: of that, what serves says that it is done."""
+        if step is RolloutStep.COMPARE:
+            self._keep(stored, model, experiment=self._work.compare(model, to))
+        else:
+            self._work.switch(to)
 
     def _conclude(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
         assert model.experiment is not None  # noqa: S101 - the plan says so
@@ -238,10 +255,6 @@ class RollingOut:
     def _measure(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
         self._keep(stored, model, before=self._work.measure())
 
-    def _switch(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
-        del stored  # what serves says that it is done
-        self._work.switch(model.generation or "")
-
     def _note_switch(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
         self._keep(stored, model, switched_at=self._clock.now())
 
@@ -253,7 +266,7 @@ class RollingOut:
 
     def _roll_back(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
         del stored  # what serves says that it is done
-        self._work.roll_back(model.generation or "", model.fallen)
+        self._work.roll_back(model, model.fallen)
 
     def _keep(self, stored: StoredRollout, model: RolloutUnderWay, **changes: object) -> None:
         changed = model.model_copy(update=changes)

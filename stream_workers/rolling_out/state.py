@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sightline.engine.object_store.json_record import StateRecord, Stored
 from sightline.engine.ports import ObjectStore
-from sightline.engine.serving.values import Experiment, GenerationName, Reference
+from sightline.engine.serving.values import Experiment, GenerationName, Reference, Serves
 from sightline.schemas.fields import Time
 from sightline.stream_workers.rolling_out.figures import ServingFigures
 
@@ -62,6 +62,8 @@ class RolloutUnderWay(_Value):
     began_at: Time
     generation: GenerationName | None = None
     """Its index, as soon as that was asked for."""
+    at_once: Serves | None = None
+    """How it can serve before that is filled, by a matrix on the query; None: it cannot."""
     proven: bool = False
     """Whether others were told that the index lacks nothing."""
     experiment: Experiment | None = None
@@ -79,13 +81,11 @@ class RolloutUnderWay(_Value):
     @property
     def stage(self) -> str:
         """What happens to it now: one of `STAGES`."""
-        if not self.proven:
-            return "indexed"
-        if self.experiment is not None and not self.stopped:
-            return "compared"
-        if self.switched_at is None:
-            return "coming"
-        return "going" if self.fallen else "watched"
+        if self.switched_at is not None:
+            return "going" if self.fallen else "watched"
+        if self.experiment is not None:
+            return "coming" if self.stopped else "compared"
+        return "coming" if self.proven or self.at_once is not None else "indexed"
 
 
 class RolloutEnded(_Value):

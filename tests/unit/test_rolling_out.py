@@ -24,6 +24,7 @@ from sightline.stream_workers.rolling_out.plan import (
     RolloutStep,
     experiment_name,
     next_step,
+    serves,
 )
 from sightline.stream_workers.rolling_out.rolling_out import RollingOut
 from sightline.stream_workers.rolling_out.state import (
@@ -57,6 +58,9 @@ def known(name: str, model: str, stage: GenerationStage) -> KnownGeneration:
 FIRST = ServingState.first(known("g-1", OLD, GenerationStage.READY), NOON)
 FILLING = FIRST.with_generation(known("g-2", NEW, GenerationStage.FILLING), NOON, "made")
 READY = FILLING.made_ready("g-2", NOON, "proven")
+BY_MATRIX = Serves(generation="g-1", query_model=NEW)
+AT_ONCE = FILLING.switched(BY_MATRIX, NOON, "at once")
+PROVEN = AT_ONCE.made_ready("g-2", NOON, "proven")
 SWITCHED = READY.switched(G2, NOON, "better")
 BACK = SWITCHED.rolled_back(NOON, "worse")
 
@@ -74,6 +78,11 @@ def on_its_way(**changes: Any) -> RolloutUnderWay:
     """The new model, proven."""
     facts = {"model": NEW, "began_at": NOON, "generation": "g-2", "proven": True}
     return RolloutUnderWay.model_validate(facts | changes)
+
+
+def linear(**changes: Any) -> RolloutUnderWay:
+    """The new model, which ranks the old vectors by a matrix while its own are made."""
+    return on_its_way(**({"at_once": BY_MATRIX, "proven": False} | changes))
 
 
 def seen(
@@ -128,7 +137,61 @@ WAYS: list[tuple[RolloutObserved, RolloutSettings, RolloutStep]] = [
     (seen(SWITCHED, on_its_way(switched_at=NOON)), PLAIN, RolloutStep.WAIT),
     (seen(SWITCHED, on_its_way(switched_at=NOON), fallen="errors"), PLAIN, RolloutStep.CONDEMN),
     (seen(SWITCHED, on_its_way(switched_at=NOON, fallen="errors")), PLAIN, RolloutStep.ROLL_BACK),
+    (seen(AT_ONCE, linear()), PLAIN, RolloutStep.NOTE_SWITCH),
+    (seen(AT_ONCE, linear(switched_at=NOON)), PLAIN, RolloutStep.WAIT),
+    (seen(AT_ONCE, linear(switched_at=NOON), now=LATER), PLAIN, RolloutStep.WAIT),
+    (seen(AT_ONCE, linear(switched_at=NOON), fallen="errors"), PLAIN, RolloutStep.CONDEMN),
+    (seen(AT_ONCE, linear(switched_at=NOON, fallen="errors")), PLAIN, RolloutStep.ROLL_BACK),
+    (seen(PROVEN, linear(switched_at=NOON)), PLAIN, RolloutStep.PROVEN),
+    (
+        seen(
+            PROVEN.experiment_started(trial("by-hand"), NOON, "a trial"),
+            linear(switched_at=NOON, proven=True),
+        ),
+        PLAIN,
+        RolloutStep.WAIT,
+    ),
 ]
+TOWARDS: list[tuple[RolloutObserved, RolloutSettings, RolloutStep, Serves]] = [
+    (seen(FILLING, linear()), TRIED, RolloutStep.COMPARE, BY_MATRIX),
+    (seen(FILLING, linear(before=ServingFigures())), PLAIN, RolloutStep.SWITCH, BY_MATRIX),
+    (seen(READY, linear(before=ServingFigures(), proven=True)), PLAIN, RolloutStep.SWITCH, G2),
+    (seen(READY, linear(proven=True)), TRIED, RolloutStep.COMPARE, G2),
+    (
+        seen(FILLING, linear(before=ServingFigures()), differs="3 images"),
+        PLAIN,
+        RolloutStep.SWITCH,
+        BY_MATRIX,
+    ),
+    (seen(PROVEN, linear(switched_at=NOON, proven=True)), PLAIN, RolloutStep.SWITCH, G2),
+]
+
+
+@pytest.mark.parametrize(("observed", "settings", "step", "to"), TOWARDS)
+def test_a_matrix_serves_until_its_own_vectors_may(
+    observed: RolloutObserved, settings: RolloutSettings, step: RolloutStep, to: Serves
+) -> None:
+    """It is compared and serves at once; of what may serve, its own vectors are better."""
+    following = next_step(observed, settings)
+    assert (following.step, following.to) == (step, to)
+
+
+def test_a_matrix_on_what_serves_no_more_is_none() -> None:
+    """Somebody let other vectors serve: its own ones are waited for, and a refusal ends it."""
+    elsewhere = linear(at_once=Serves(generation="g-0", query_model=NEW))
+    assert next_step(seen(FILLING, elsewhere), PLAIN).step is RolloutStep.WAIT
+    refused = next_step(seen(FILLING, elsewhere, differs="3 images"), PLAIN)
+    assert refused.outcome is RolloutOutcome.REFUSED
+
+
+def test_it_is_watched_anew_on_its_own_vectors() -> None:
+    """They are another index, which may fail where the matrix did not."""
+    whole = PROVEN.switched(G2, LATER, "its own")
+    model = linear(switched_at=NOON, proven=True)
+    soon, late = (LATER + timedelta(seconds=after) for after in (599, 600))
+    assert next_step(seen(whole, model, now=soon), PLAIN).step is RolloutStep.WAIT
+    assert next_step(seen(whole, model, now=late), PLAIN).outcome is RolloutOutcome.SERVES
+    assert whole.before == (G1,), "one way back leads past both"
 
 
 @pytest.mark.parametrize(("observed", "settings", "step"), WAYS)
@@ -178,6 +241,15 @@ ENDS = [
     (seen(BACK, on_its_way(switched_at=NOON)), RolloutOutcome.LEFT),
     (seen(BACK, on_its_way(switched_at=NOON, fallen="errors")), RolloutOutcome.ROLLED_BACK),
     (
+        seen(AT_ONCE, linear(switched_at=NOON), now=LATER, differs="3 images"),
+        RolloutOutcome.REFUSED,
+    ),
+    (
+        seen(AT_ONCE.dropped("g-2", NOON, timedelta(0)), linear(switched_at=NOON)),
+        RolloutOutcome.LEFT,
+    ),
+    (seen(AT_ONCE.rolled_back(NOON, "by hand"), linear(switched_at=NOON)), RolloutOutcome.LEFT),
+    (
         seen(SWITCHED.switched(G1, NOON, "by hand"), on_its_way(switched_at=NOON, fallen="e")),
         RolloutOutcome.LEFT,
     ),
@@ -212,6 +284,9 @@ class Machine:
     store: MemoryObjectStore = field(default_factory=lambda: MemoryObjectStore(BUCKET))
     log: list[str] = field(default_factory=list)
     release: str | None = NEW
+    is_linear: bool = False
+    served_by: list[Serves] = field(default_factory=list)
+    """What was let serve by a roll-out, in turn."""
     difference: str = ""
     report: ExperimentFinding = BETTER
     fell: str = ""
@@ -322,7 +397,7 @@ class Steps:
 
     def fallen(self, model: RolloutUnderWay, serving: ServingState) -> str:
         """See `RolloutSeen.fallen`."""
-        assert serving.serves.generation == model.generation
+        assert serves(serving, model)
         return self.machine.fell
 
     def index(self, model: str) -> str:
@@ -338,17 +413,23 @@ class Steps:
         self.record.change(step)
         return new.name
 
-    def compare(self, model: RolloutUnderWay) -> Experiment:
+    def matrix(self, model: str) -> Serves | None:
+        """See `RolloutWork.matrix`."""
+        by_matrix = Serves(generation="g-1", query_model=model)
+        return by_matrix if self.machine.is_linear else None
+
+    def compare(self, model: RolloutUnderWay, to: Serves) -> Experiment:
         """See `RolloutWork.compare`."""
-        started = trial(experiment_name(model.model))
+        started = trial(experiment_name(model.model)).model_copy(update={"treatment": to})
 
         def step(state: ServingState) -> ServingState:
             running = state.experiment is not None
             return state if running else state.experiment_started(started, NOON, "a trial")
 
-        self.record.change(step)
+        running = self.record.change(step).experiment
+        assert running is not None
         self._say("compared")
-        return started
+        return running
 
     def stop(self, experiment: Experiment, finding: ExperimentFinding) -> None:
         """See `RolloutWork.stop`."""
@@ -364,13 +445,14 @@ class Steps:
         """See `RolloutWork.measure`."""
         return ServingFigures(searches=9)
 
-    def switch(self, generation: str) -> None:
+    def switch(self, to: Serves) -> None:
         """See `RolloutWork.switch`."""
-        self.record.change(lambda state: state.switched(Serves(generation=generation), NOON, "on"))
+        self.record.change(lambda state: state.switched(to, NOON, "on"))
+        self.machine.served_by.append(to)
 
-    def roll_back(self, generation: str, reason: str) -> None:
+    def roll_back(self, model: RolloutUnderWay, reason: str) -> None:
         """See `RolloutWork.roll_back`."""
-        assert generation == self.record.read().state.serves.generation
+        assert serves(self.record.read().state, model)
         self.record.change(lambda state: state.rolled_back(NOON, reason))
 
     def tell(self, noted: RolloutNoted) -> None:
@@ -416,14 +498,14 @@ def test_it_waits_until_the_generation_is_proven() -> None:
 
 
 @pytest.mark.parametrize(
-    ("finding", "serves"), [("better", G2), ("equal", G2), ("worse", G1), ("void", G1)]
+    ("finding", "served"), [("better", G2), ("equal", G2), ("worse", G1), ("void", G1)]
 )
-def test_its_experiment_decides(finding: str, serves: Serves) -> None:
+def test_its_experiment_decides(finding: str, served: Serves) -> None:
     """And is over before anything else serves."""
     machine = Machine(TRIED, report=ExperimentFinding(finding=finding, says="ctr"))
     machine.lives_on()
     assert machine.serving.experiment is None
-    assert machine.serving.serves == serves
+    assert machine.serving.serves == served
     assert machine.log[:4] == ["begun", "proven", "compared", f"stopped {finding}"]
 
 
@@ -447,14 +529,17 @@ STORIES: list[tuple[RolloutSettings, str, str]] = [
 ]
 
 
+@pytest.mark.parametrize("is_linear", [False, True])
 @pytest.mark.parametrize("lives", range(24))
 @pytest.mark.parametrize(("settings", "finding", "fell"), STORIES)
 def test_killed_anywhere_it_ends_the_same(
-    settings: RolloutSettings, finding: str, fell: str, lives: int
+    settings: RolloutSettings, finding: str, fell: str, lives: int, *, is_linear: bool
 ) -> None:
     """The next process waits for the dead one's lease, then goes on: each step once to others."""
     told = ExperimentFinding(finding=finding, says="ctr")
-    undisturbed, machine = (Machine(settings, report=told, fell=fell) for _ in range(2))
+    undisturbed, machine = (
+        Machine(settings, report=told, fell=fell, is_linear=is_linear) for _ in range(2)
+    )
     whole_life(undisturbed)
     machine.lives = lives
     try:
@@ -466,8 +551,45 @@ def test_killed_anywhere_it_ends_the_same(
     assert machine.state.under_way is None
     assert machine.last == undisturbed.last
     assert machine.serving.serves == undisturbed.serving.serves
-    assert machine.serving.number == undisturbed.serving.number
-    assert list(dict.fromkeys(machine.log)) == undisturbed.log
+    assert machine.serving.before == undisturbed.serving.before
+    told_once = list(dict.fromkeys(machine.log))
+    if is_linear:  # who comes back late finds its own vectors ready, and needs no matrix before
+        told_once, undisturbed.log = (
+            [what for what in log if what != "proven"] for log in (told_once, undisturbed.log)
+        )
+    else:
+        assert machine.serving.number == undisturbed.serving.number
+    assert told_once == undisturbed.log
+
+
+def test_a_linear_model_serves_before_its_vectors_are_there() -> None:
+    """By a matrix in the first look; then on its own, with one way back past both."""
+    machine = Machine(is_linear=True)
+    assert machine.look()
+    assert machine.serving.serves == BY_MATRIX
+    assert machine.serving.generation("g-2").stage is GenerationStage.FILLING
+    assert not machine.look()
+    machine.lives_on()
+    assert machine.served_by == [BY_MATRIX, G2]
+    assert machine.serving.before == (G1,)
+    machine.lives_on(601)
+    assert machine.last[0] is RolloutOutcome.SERVES
+    assert machine.log == ["begun", "proven", "serves"]
+
+
+def test_a_linear_models_experiment_waits_for_no_vectors() -> None:
+    """Its treatment ranks the vectors that serve; what is proven meanwhile changes no arm."""
+    machine = Machine(TRIED, report=ExperimentFinding(finding="too_little", says="ctr"))
+    machine.is_linear = True
+    assert machine.look()
+    machine.lives_on()
+    experiment = machine.serving.experiment
+    assert experiment is not None
+    assert experiment.treatment == BY_MATRIX
+    assert machine.log == ["begun", "compared", "proven"]
+    machine.report = BETTER
+    machine.lives_on()
+    assert machine.served_by == [G2], "its own vectors are there by now"
 
 
 def test_what_is_away_is_waited_for() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sightline.engine.clock import ManualClock
+from sightline.engine.embedding.query_matrix import NotLinear
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
@@ -46,7 +47,17 @@ from sightline.stream_workers.rolling_out.state import (
 from sightline.training.models import registry
 from sightline.training.models.registry import NewModel
 from tests.label_rows import NOON
-from tests.unit.test_rolling_out import BACK, OLD, READY, SWITCHED, known, on_its_way
+from tests.unit.test_rolling_out import (
+    BACK,
+    BY_MATRIX,
+    G2,
+    NEW,
+    OLD,
+    READY,
+    SWITCHED,
+    known,
+    on_its_way,
+)
 from tests.unit.test_rollout_commands import SilentProducer
 
 BUCKET = "sightline"
@@ -78,7 +89,7 @@ class Place:
             metrics=self.metrics,
             log=MemoryEventLog(self.broker),
             producer=MemoryEventProducer(self.broker),
-            serving=SimpleNamespace(record=self.record, models=None, pairs=self),
+            serving=SimpleNamespace(record=self.record, models=None, matrices=None, pairs=self),
         )
 
     def now(self) -> Any:
@@ -141,7 +152,7 @@ def test_an_experiment_is_started_and_stopped_once(place: Place) -> None:
     """However often it is asked for: one draw, and the same events."""
     place.record.begin(READY)
     model, finding = on_its_way(), ExperimentFinding(finding="better", says="ctr +6.1%")
-    first, again = (place.work().compare(model) for _ in range(2))
+    first, again = (place.work().compare(model, G2) for _ in range(2))
     assert first == again == place.record.read().state.experiment
     assert (first.treatment, first.share) == (Serves(generation="g-2"), 0.5)
     for _ in range(2):
@@ -159,7 +170,7 @@ def test_an_experiment_is_started_and_stopped_once(place: Place) -> None:
 def test_nobody_elses_experiment_is_stopped(place: Place) -> None:
     """One of another draw runs on."""
     place.record.begin(READY)
-    ours = place.work().compare(on_its_way())
+    ours = place.work().compare(on_its_way(), G2)
     other = ours.model_copy(update={"salt": "another"})
     place.work().stop(other, ExperimentFinding(finding="worse", says="ctr -6.1%"))
     assert place.record.read().state.experiment == ours
@@ -176,7 +187,7 @@ def test_a_report_is_read_now_and_then(place: Place, monkeypatch: pytest.MonkeyP
         return SimpleNamespace(decided=decided)
 
     monkeypatch.setattr(rolling_out, "read_report", report)
-    experiment = work.compare(on_its_way())
+    experiment = work.compare(on_its_way(), G2)
     for _ in range(3):
         found = work.finding(experiment)
         assert found is not None
@@ -190,9 +201,9 @@ def test_switch_and_rollback_are_told(place: Place) -> None:
     """By the same events as a person's; nobody else's switch is undone."""
     place.record.begin(READY)
     work = place.work()
-    work.switch("g-2")
-    work.roll_back("g-2", "errors: 9 %")
-    work.roll_back("g-2", "errors: 9 %")
+    work.switch(G2)
+    work.roll_back(on_its_way(), "errors: 9 %")
+    work.roll_back(on_its_way(), "errors: 9 %")
     state = place.record.read().state
     assert (state.serves, state.reason) == (Serves(generation="g-1"), "errors: 9 %")
     assert [type(event.data) for event in place.events()] == [
@@ -210,6 +221,24 @@ def test_a_generation_that_may_serve_is_taken_as_it_is(
     made = SimpleNamespace(spec=SimpleNamespace(name="g-2"))
     monkeypatch.setattr(work._commands, "made", lambda _: made)
     assert work.index("clicks") == "g-2"
+
+
+def test_how_it_can_serve_at_once_is_found_and_kept(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A matrix on what serves now; another network's model has none, and waits for its own."""
+    place.record.begin(READY)
+    asked = []
+
+    def matrix_of(*of: Any) -> object:
+        asked.append((of[2].name, of[3]))
+        return NotLinear("another network") if len(asked) > 1 else object()
+
+    monkeypatch.setattr(rolling_out, "matrix_of", matrix_of)
+    work = place.work()
+    assert work.matrix(NEW) == BY_MATRIX
+    assert work.matrix(NEW) is None
+    assert asked == [("g-1", NEW)] * 2
 
 
 def search(metrics: Metrics, status: int, count: int) -> None:
@@ -287,6 +316,9 @@ def test_the_loop_shows_how_far_it_is(place: Place, monkeypatch: pytest.MonkeyPa
         ({"experiment": "ours", "stopped": True}, "coming"),
         ({}, "coming"),
         ({"switched_at": NOON}, "watched"),
+        ({"at_once": BY_MATRIX, "proven": False}, "coming"),
+        ({"at_once": BY_MATRIX, "proven": False, "experiment": "ours"}, "compared"),
+        ({"at_once": BY_MATRIX, "proven": False, "switched_at": NOON}, "watched"),
         ({"switched_at": NOON, "fallen": "errors"}, "going"),
     ],
 )
@@ -294,7 +326,7 @@ def test_a_person_reads_how_far_it_is(place: Place, changes: dict[str, Any], sta
     """And what became of the one before it."""
     place.record.begin(READY)
     if changes.get("experiment"):
-        changes = changes | {"experiment": place.work().compare(on_its_way())}
+        changes = changes | {"experiment": place.work().compare(on_its_way(), G2)}
     way: RolloutUnderWay = on_its_way(**changes)
     past = RolloutState().ended(OLD, RolloutOutcome.WORSE, "ctr -9%", NOON).past
     state = RolloutState(under_way=way, past=past)
