@@ -1,6 +1,6 @@
 """From a released model to answers by it, and back: the command's part and the API's apart.
 
-    python -m benchmarks.promotion [--turns 10]
+    python -m benchmarks.promotion --results DIR [--turns 10]
 
 One embedded node with some photos. In each turn `sightline promote` lets another linear model serve
 by a matrix on the query, and `sightline rollback` leads back, while somebody searches without a
@@ -31,11 +31,12 @@ from benchmarks.stack import photo_bytes
 from sightline.engine.connecting.connections import open_object_store
 from sightline.engine.embedding.embedder import Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
-from sightline.engine.serving.record import ServingRecord, ServingState
+from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.state import ServingState
 from sightline.engine.settings import ApiSettings, LabelSettings, Mode, Settings
 from sightline.infra.local.node_process import NodeProcess, environment_of
 from sightline.training.models.candidates import of_settings
-from sightline.training.models.registry import store_model
+from sightline.training.models.registry import NewModel, store_model
 from sightline.training.models.released_head import registered
 
 PHOTOS = 40
@@ -80,19 +81,23 @@ class Place:
     def state(self) -> ServingState:
         """What serves."""
         with closing(open_object_store(self.settings)) as store:
-            bucket, index = self.settings.store.bucket, self.settings.index.collection_prefix
-            return ServingRecord(store, bucket, index).read().state
+            return ServingRecord.of(self.settings, store).read().state
 
     def released(self, number: int) -> str:
         """A model of the registry that is linear over the one that serves, by its number."""
-        shipped = load_projection(PACKAGED_PROJECTION)
-        size = shipped.matrix.shape[1]
-        turn = np.eye(size) + np.random.default_rng(number).normal(0, 0.2 / size**0.5, (size, size))
-        drawn = Projection(shipped.mean, (shipped.matrix @ turn).astype(np.float32))
-        candidate = replace(of_settings("turned", self.settings.embedder), projection=drawn)
         with closing(open_object_store(self.settings)) as store:
-            model = registered(candidate, "turned", metrics={}, lineage={})
+            model = linear_model(self.settings, "turned", number)
             return f"turned@{store_model(store, self.settings.store.bucket, model)}"
+
+
+def linear_model(settings: Settings, name: str, number: int) -> NewModel:
+    """A model that is linear over the shipped one, near it, and another for each number."""
+    shipped = load_projection(PACKAGED_PROJECTION)
+    size = shipped.matrix.shape[1]
+    turn = np.eye(size) + np.random.default_rng(number).normal(0, 0.2 / size**0.5, (size, size))
+    drawn = Projection(shipped.mean, (shipped.matrix @ turn).astype(np.float32))
+    candidate = replace(of_settings(name, settings.embedder), projection=drawn)
+    return registered(candidate, name, metrics={}, lineage={})
 
 
 class Answers:
@@ -200,7 +205,9 @@ def main() -> None:
     """Measure as many turns as asked for, and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=10)
-    report("promotion", measure(Size.FULL, turns=parser.parse_args().turns))
+    parser.add_argument("--results", type=Path, required=True, help="where the JSON goes")
+    given = parser.parse_args()
+    report("promotion", measure(Size.FULL, turns=given.turns), given.results)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ class RolloutSettings(Section):
     """So many of the actors get a model by itself before all do; 0: there is no experiment."""
     experiment_max_days: Annotated[float, Field(gt=0)] = 14.0
     """An experiment that has decided nothing ends after so long, and the model serves."""
+    report_every_s: PositiveSeconds = 600.0
+    """How often a roll-out by itself looks what its experiment has come to: a report reads the log
+    from the experiment's beginning."""
     watch_s: PositiveSeconds = 86_400.0
     """A model that came into service by itself is watched for so long …"""
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.2

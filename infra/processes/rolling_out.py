@@ -53,8 +53,6 @@ if TYPE_CHECKING:
 
 SOURCE = "urn:sightline:rollout"
 LOOK_EVERY_S = 5.0
-REPORT_EVERY_S = 600.0
-"""A report reads the log from the experiment's beginning."""
 _LEASE_S = 15.0
 _SALT_BYTES = 8
 _MAX_SAYS = 512
@@ -166,7 +164,8 @@ class NodeRollout:
         """See `RolloutSeen.finding`."""
         now_s = self._node.clock.monotonic()
         at_s, known = self._reported.get(experiment.salt, (0.0, None))
-        if known is not None and now_s - at_s < REPORT_EVERY_S:
+        every_s = self._node.settings.rollout.report_every_s
+        if known is not None and now_s - at_s < every_s:
             return known
         started = running_of(self._record.read().state)
         if started is None or started.salt != experiment.salt:

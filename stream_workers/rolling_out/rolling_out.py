@@ -82,7 +82,7 @@ class RolloutWork(Protocol):
         """Measure what serves now, to hold the model against it."""
 
     def switch(self, to: Serves) -> None:
-        """Let it serve; tell the log."""
+        """Let this serve from now on, in every process; tell the log."""
 
     def roll_back(self, model: RolloutUnderWay, reason: str) -> None:
         """Let serve what served before, unless the model serves no more; tell the log."""

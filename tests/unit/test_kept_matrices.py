@@ -10,7 +10,7 @@ import pytest
 from sightline.engine.embedding.query_matrix import matrix_between
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.serving.kept_matrices import KeptMatrices, KeptMatrix
-from sightline.engine.serving.record import Serves
+from sightline.engine.serving.values import Serves
 from tests.generation_parts import BUCKET, CLICKS, INDEX, Deployment, TwoModels
 from tests.integration.test_api_query_matrix import BY_MATRIX, NEW, OLD
 

@@ -192,7 +192,7 @@ def test_a_report_is_read_now_and_then(place: Place, monkeypatch: pytest.MonkeyP
         found = work.finding(experiment)
         assert found is not None
         assert (found.finding, len(found.says)) == ("too_little", 512)
-    place.clock.advance(rolling_out.REPORT_EVERY_S)
+    place.clock.advance(ROLLOUT.report_every_s)
     work.finding(experiment)
     assert len(reads) == 2
 
