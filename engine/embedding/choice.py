@@ -21,10 +21,12 @@ from sightline.engine.embedding.embedder import (
     load_projection,
 )
 from sightline.engine.embedding.model_files import ModelSource, model_source
-from sightline.engine.errors import SettingsInvalid
+from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.settings import EmbedderSettings
 
 _CACHE = Path(".cache", "sightline", "networks")
+_SAID = 300
+"""Characters of what a framework said: the end tells what it met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,28 @@ def open_embedder(
             machine does not have.
         RefusedToStart: torchvision's weights cannot be downloaded here.
     """
+    try:
+        return _opened(settings, cache, {} if networks is None else networks)
+    except SightlineError:
+        raise
+    except Exception as error:
+        # A framework raises whatever a file makes it: a refusal must end no process that has
+        # another model to go on with.
+        said = " ".join(str(error).split())[-_SAID:]
+        raise SettingsInvalid(
+            f"embedder.model: {settings.model} cannot be run here: {type(error).__name__}: {said}"
+        ) from error
+
+
+def _opened(
+    settings: EmbedderSettings, cache: Path | None, networks: MutableMapping[str, Runtime]
+) -> ProjectingEmbedder:
     source = model_source(settings)
     projection = None if source.projection is None else load_projection(source.projection)
-    running = {} if networks is None else networks
     network = replace(source, projection=None, projection_id=None)
     key = network.digest(precision=settings.precision, runtime=settings.runtime)
-    runtime = running.get(key) or open_runtime(source, settings, cache=cache)
-    running[key] = runtime
+    runtime = networks.get(key) or open_runtime(source, settings, cache=cache)
+    networks[key] = runtime
     return ProjectingEmbedder(source, runtime, projection)
 
 

