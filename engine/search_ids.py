@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SECRET_KEY = "secrets/signing"  # noqa: S105 (an object's name, not a secret)
 SECRET_BYTES = 32
+_MAX_SECRET_BYTES = 4_096
 BOX_STEPS = 1000
 """Boxes that agree to a thousandth of the picture are the same anchor."""
 MAX_AGE = timedelta(hours=24)
@@ -164,13 +165,13 @@ def stored_secret(store: ObjectStore, bucket: str) -> bytes:
         PartUnavailable: the store did not answer; a repeat is safe.
     """
     try:
-        return store.get(bucket, SECRET_KEY)
+        return store.get(bucket, SECRET_KEY, max_bytes=_MAX_SECRET_BYTES)
     except ObjectMissing:
         made = secrets.token_bytes(SECRET_BYTES)
     try:
         store.put_if(bucket, SECRET_KEY, made, expected_etag=None)
     except Conflict:
-        return store.get(bucket, SECRET_KEY)
+        return store.get(bucket, SECRET_KEY, max_bytes=_MAX_SECRET_BYTES)
     return made
 
 

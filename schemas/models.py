@@ -10,9 +10,21 @@ from sightline.schemas.envelope import EventData
 from sightline.schemas.fields import Contract, Id, Sha256, Time, UnitInterval
 
 MAX_LINES = 100
-ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+ModelName = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A model's name: lower case, so that no file system takes two names for one."""
-Reason = Annotated[str, Field(min_length=1, max_length=512)]
+MAX_REASON = 512
+Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON)]
+
+
+def reason_of(text: str) -> str:
+    """A reason that every event takes, of whatever somebody said: one line, not empty, cut off."""
+    return readable(text)[:MAX_REASON].strip() or "no reason was given"
+
+
+def readable(text: str) -> str:
+    """The same words in one line that any encoding takes and no terminal obeys."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 class GateLine(Contract):

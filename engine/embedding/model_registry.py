@@ -20,7 +20,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from sightline.engine.errors import NotFound, ObjectMissing, SettingsInvalid, Unreadable
+from sightline.engine.errors import (
+    NotFound,
+    ObjectMissing,
+    SettingsInvalid,
+    TooLarge,
+    Unreadable,
+)
 from sightline.engine.ports import ObjectStore
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.fields import Contract, Sha256
@@ -34,6 +40,9 @@ ENCODER, ENCODER_CARD = "encoder.onnx", "encoder.toml"
 CARD, METRICS, LINEAGE = "card.md", "metrics.json", "lineage.json"
 _RELEASES = "releases/"
 _MAX_JSON_BYTES = 1_048_576
+_RELEASE = re.compile(
+    rf"{PREFIX}(?P<name>[a-z0-9][a-z0-9._-]{{0,63}})/{_RELEASES}(?P<number>[0-9]{{6,18}})\.json"
+)
 _REFERENCE = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]{0,63})(?:@(?P<digest>[0-9a-f]{64}))?")
 
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\.[a-z]{1,16}$")]
@@ -132,8 +141,8 @@ class ModelRegistry:
     def names(self) -> list[str]:
         """Every model that has a release, in order of its name."""
         keys = (found.key for found in self._store.list(self._bucket, PREFIX))
-        parts = (key.removeprefix(PREFIX).split("/") for key in keys)
-        return sorted({part[0] for part in parts if part[1:2] == [_RELEASES.rstrip("/")]})
+        released = (_RELEASE.fullmatch(key) for key in keys)
+        return sorted({found["name"] for found in released if found is not None})
 
     def releases(self, name: str) -> list[Event[ModelReleased]]:
         """The releases of a model, oldest first; none of a name that is not known.
@@ -141,8 +150,7 @@ class ModelRegistry:
         Raises:
             Unreadable: one is damaged.
         """
-        prefix = f"{PREFIX}{name}/{_RELEASES}"
-        return [self._release(found.key) for found in self._store.list(self._bucket, prefix)]
+        return [self._release(key) for key in self._release_keys(name)]
 
     def newest(self, name: str) -> Event[ModelReleased] | None:
         """The last release of a model; None: nothing of that name was released.
@@ -150,9 +158,8 @@ class ModelRegistry:
         Raises:
             Unreadable: it is damaged.
         """
-        found = self._store.list(self._bucket, f"{PREFIX}{name}/{_RELEASES}")
-        last = max((each.key for each in found), default=None)
-        return None if last is None else self._release(last)
+        keys = self._release_keys(name)
+        return self._release(keys[-1]) if keys else None
 
     def digest(self, reference: ModelReference) -> str:
         """The digest that a reference names, of the newest release where it names none.
@@ -199,11 +206,19 @@ class ModelRegistry:
             return self._store.get(self._bucket, key, max_bytes=max_bytes)
         except ObjectMissing as error:
             raise NotFound(f"there is no {key} in bucket {self._bucket}") from error
+        except TooLarge as error:
+            raise Unreadable(f"{key} is damaged: register the model again") from error
+
+    def _release_keys(self, name: str) -> list[str]:
+        """The keys of a model's releases, by number; what else lies there is none."""
+        keys = (each.key for each in self._store.list(self._bucket, f"{PREFIX}{name}/{_RELEASES}"))
+        found = [match for match in map(_RELEASE.fullmatch, keys) if match is not None]
+        return [match[0] for match in sorted(found, key=lambda match: int(match["number"]))]
 
     def _release(self, key: str) -> Event[ModelReleased]:
         try:
             event = decode(self._store.get(self._bucket, key, max_bytes=_MAX_JSON_BYTES))
-        except ContractError as error:
+        except (ContractError, TooLarge) as error:
             raise Unreadable(f"{key} is damaged: {error}") from error
         if not isinstance(event.data, ModelReleased):
             raise Unreadable(f"{key} is damaged: {event.type} does not belong there")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sightline.engine.errors import Conflict
+from sightline.engine.errors import Conflict, TooLarge, Unreadable
 from sightline.engine.ports import ObjectStore
 
 PREFIX = "labels/propensity/"
 ATTEMPTS = 10
+_MAX_BYTES = 1_048_576
 
 
 class PositionBias(BaseModel):
@@ -105,12 +106,19 @@ def latest_curve(store: ObjectStore, bucket: str) -> PropensityCurve | None:
     keys = [found.key for found in store.list(bucket, PREFIX) if found.key.endswith(".json")]
     if not keys:
         return None
-    return PropensityCurve.model_validate_json(store.get(bucket, keys[-1]))
+    return _read_curve(store, bucket, keys[-1])
 
 
 def load_curve(store: ObjectStore, bucket: str, version: int) -> PropensityCurve:
     """Reads the curve of one version. Raises `ObjectMissing`, `PartUnavailable`."""
-    return PropensityCurve.model_validate_json(store.get(bucket, curve_key(version)))
+    return _read_curve(store, bucket, curve_key(version))
+
+
+def _read_curve(store: ObjectStore, bucket: str, key: str) -> PropensityCurve:
+    try:
+        return PropensityCurve.model_validate_json(store.get(bucket, key, max_bytes=_MAX_BYTES))
+    except (ValidationError, TooLarge) as error:
+        raise Unreadable(f"{key} in bucket {bucket} is damaged: fit the curve again") from error
 
 
 def curve_key(version: int) -> str:

@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sightline.engine.errors import ObjectMissing
+from sightline.engine.errors import ObjectMissing, TooLarge, Unreadable
 from sightline.engine.ports import ObjectStore
 
 PREFIX = "labels/"
 LOG = "log"
 _MANIFEST = "/manifest/"
+_MAX_BYTES = 16 * 1_048_576
 
 
 class FileKind(StrEnum):
@@ -119,13 +120,25 @@ class TripleManifest:
 
         Raises:
             ObjectMissing: there is none.
+            Unreadable: it is damaged, or of a later release of Sightline.
             PartUnavailable: the store did not answer.
         """
         while True:
             etag = self.store.stat(self.bucket, key).etag
-            entry = ManifestEntry.model_validate_json(self.store.get(self.bucket, key))
+            entry = self._entry(key)
             if self.store.stat(self.bucket, key).etag == etag:
                 return StoredEntry(entry, etag)
+
+    def _entry(self, key: str) -> ManifestEntry:
+        try:
+            return ManifestEntry.model_validate_json(
+                self.store.get(self.bucket, key, max_bytes=_MAX_BYTES)
+            )
+        except (ValidationError, TooLarge) as error:
+            raise Unreadable(
+                f"{key} in bucket {self.bucket} cannot be read: it is damaged, or of a later "
+                "release of Sightline; restore it from a backup of the bucket"
+            ) from error
 
     def end(self, log: str, partition: int) -> int:
         """Where the last entry of a partition ends: the next offset to write; 0 without entries.

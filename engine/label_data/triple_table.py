@@ -9,7 +9,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from pyarrow import parquet
 
-from sightline.engine.errors import ObjectMissing
+from sightline.engine.errors import ObjectMissing, Unreadable
 from sightline.engine.label_data.triple_columns import RETRACTIONS, TRIPLES
 from sightline.engine.label_data.triple_manifest import (
     FileKind,
@@ -119,18 +119,22 @@ def read_files(
 
     Raises:
         ObjectMissing: a file is gone.
+        Unreadable: one is damaged.
         PartUnavailable: the store did not answer.
     """
     wanted = list(columns) or None
     schema = TRIPLES if not files or files[0].kind is FileKind.TRIPLES else RETRACTIONS
     empty = schema.empty_table()
-    tables = [
-        parquet.read_table(
-            pa.BufferReader(manifest.store.get(manifest.bucket, file.key)), columns=wanted
-        )
-        for file in files
-    ]
+    tables = [_read_file(manifest, file.key, wanted) for file in files]
     return pa.concat_tables([empty if wanted is None else empty.select(wanted), *tables])
+
+
+def _read_file(manifest: TripleManifest, key: str, columns: list[str] | None) -> pa.Table:
+    data = manifest.store.get(manifest.bucket, key)
+    try:
+        return parquet.read_table(pa.BufferReader(data), columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise Unreadable(f"{key} in bucket {manifest.bucket} is damaged: {error}") from error
 
 
 def holding(mined: pa.Table, retracted_ids: pa.ChunkedArray) -> pa.Table:

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, TypeVar
+from datetime import datetime
+from typing import Annotated, Generic, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from sightline.engine.errors import ObjectMissing, Unreadable
+from sightline.engine.errors import ObjectMissing, TooLarge, Unreadable
 from sightline.engine.ports import ObjectStore
 
-Value = TypeVar("Value", bound=BaseModel)
+MAX_BYTES = 1_048_576
+_YEARS = range(2000, 2200)
+
+
+class StoredValue(BaseModel):
+    """What is kept in a bucket, and all that lies in it: read back as it was written.
+
+    A number that is none is written as `NaN`: as `null` it would be read as nothing measured, or
+    not at all.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="constants"
+    )
+
+
+def _meant(instant: datetime) -> datetime:
+    if instant.year not in _YEARS:
+        raise ValueError(f"the year {instant.year} is none in which this was written")
+    return instant
+
+
+StoredTime = Annotated[AwareDatetime, AfterValidator(_meant)]
+"""An instant to which a span of time can be added."""
+Value = TypeVar("Value", bound=StoredValue)
 
 
 class JsonRecord(Generic[Value]):
@@ -21,7 +46,6 @@ class JsonRecord(Generic[Value]):
         key: of the object.
         value: the class of what is kept.
         advice: what to do where it cannot be read.
-        max_bytes: of the object; None: however long it is.
     """
 
     def __init__(
@@ -32,14 +56,12 @@ class JsonRecord(Generic[Value]):
         value: type[Value],
         *,
         advice: str,
-        max_bytes: int | None = None,
     ) -> None:
         self._store = store
         self._bucket = bucket
         self._key = key
         self._value = value
         self._advice = advice
-        self._max_bytes = max_bytes
 
     def etag(self) -> str | None:
         """What changes with the value, for who looks often; None: nothing is stored.
@@ -62,15 +84,14 @@ class JsonRecord(Generic[Value]):
         try:
             # The etag first: a value that is newer than it is only refused, and read again.
             etag = self._store.stat(self._bucket, self._key).etag
-            data = self._store.get(self._bucket, self._key, max_bytes=self._max_bytes)
+            data = self._store.get(self._bucket, self._key, max_bytes=MAX_BYTES)
+            return self._value.model_validate_json(data), etag
         except ObjectMissing:
             return None
-        try:
-            return self._value.model_validate_json(data), etag
-        except ValidationError as error:
+        except (ValidationError, TooLarge) as error:
             raise Unreadable(
-                f"{self._key} cannot be read: it is damaged, or of a later release of Sightline; "
-                f"{self._advice}"
+                f"{self._key} in bucket {self._bucket} cannot be read: it is damaged, or of a "
+                f"later release of Sightline; {self._advice}"
             ) from error
 
     def put(self, value: Value, etag: str | None) -> None:

@@ -17,11 +17,12 @@ from secrets import token_hex
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from sightline.engine.errors import Conflict, ObjectMissing, TransientError
+from sightline.engine.errors import Conflict, ObjectMissing, TooLarge, TransientError
 from sightline.engine.ports import Clock, ObjectStore
 
 _PER_LEASE = 3
 """It is prolonged so many times in the time that it lasts."""
+_MAX_BYTES = 4_096
 _log = logging.getLogger(__name__)
 
 
@@ -132,10 +133,11 @@ class Lease:
     def _read(self) -> tuple[_Held | None, str | None]:
         try:
             etag = self._store.stat(self._bucket, self._key).etag
-            held = _Held.model_validate_json(self._store.get(self._bucket, self._key))
+            data = self._store.get(self._bucket, self._key, max_bytes=_MAX_BYTES)
+            held = _Held.model_validate_json(data)
         except ObjectMissing:
             return None, None
-        except ValidationError:
+        except (ValidationError, TooLarge):
             return None, etag  # nobody can read it, so nobody holds it
         return held, etag
 

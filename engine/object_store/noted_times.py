@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sightline.engine.errors import ObjectMissing
+from sightline.engine.errors import ObjectMissing, TooLarge
 from sightline.engine.ports import ObjectStore
+
+_MAX_BYTES = 64
 
 
 def noted_time(store: ObjectStore, bucket: str, key: str, *, now: datetime) -> datetime | None:
@@ -18,8 +20,8 @@ def noted_time(store: ObjectStore, bucket: str, key: str, *, now: datetime) -> d
         PartUnavailable: the store did not answer.
     """
     try:
-        noted = datetime.fromisoformat(store.get(bucket, key).decode())
-    except (ObjectMissing, ValueError):
+        noted = datetime.fromisoformat(store.get(bucket, key, max_bytes=_MAX_BYTES).decode())
+    except (ObjectMissing, TooLarge, ValueError):
         return None
     return noted if noted.tzinfo is not None and noted <= now else None
 

@@ -15,10 +15,10 @@ from sightline.schemas.models import (
     GenerationNoted,
     ModelPromoted,
     ModelRolledBack,
+    reason_of,
 )
 
 SOURCE = "urn:sightline:serving"
-_MAX_SAYS = 512
 
 
 def of_step(
@@ -50,7 +50,7 @@ def of_step(
         digest=digest,
         restored=_digest(came),
         generation=generation,
-        reason=_short(step.reason),
+        reason=reason_of(step.reason),
         rolled_back_at=step.at,
     )
     return (_untold(rolled_back, f"serves-{name}-{_number(step)}", step.at),)
@@ -63,7 +63,7 @@ def of_experiment_end(
     if experiment is None:
         return ()
     stopped = ExperimentStopped(
-        name=experiment.name, finding="incomplete", says=_short(reason), stopped_at=now
+        name=experiment.name, finding="incomplete", says=reason_of(reason), stopped_at=now
     )
     return (_untold(stopped, f"experiment-stopped-{experiment.salt}", now),)
 
@@ -80,7 +80,7 @@ def of_generation(
         digest=digest,
         generation=known.name,
         step=step,
-        says=_short(says),
+        says=reason_of(says),
         noted_at=now,
     )
     event_id = f"generation-{known.name}-{step}-{int(now.timestamp())}"
@@ -90,10 +90,6 @@ def of_generation(
 def _untold(data: EventData, event_id: str, at: datetime) -> UntoldEvent:
     event = Event[EventData].of(data, event_id=event_id, source=SOURCE, time=at)
     return UntoldEvent(id=event_id, key=data.subject, at=at, text=event.encode().decode())
-
-
-def _short(says: str) -> str:
-    return says[:_MAX_SAYS] or "no reason was given"
 
 
 def _digest(reference: str | None) -> str | None:

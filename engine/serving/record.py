@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 PREFIX = "serving/"
 _TRIES = 8
-_MAX_BYTES = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,6 @@ class ServingRecord:
             f"{PREFIX}{index}/state.json",
             ServingState,
             advice=f"restore it in bucket {bucket} from a backup",
-            max_bytes=_MAX_BYTES,
         )
 
     @classmethod
@@ -63,7 +61,7 @@ class ServingRecord:
         """The state as it is now; None: nothing ever served.
 
         Raises:
-            Unreadable: it is damaged, or of a later release of Sightline.
+            Unreadable: it is damaged, contradicts itself, or is of a later release of Sightline.
             PartUnavailable: the store did not answer.
         """
         found = self._kept.find()

@@ -6,9 +6,10 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sightline.engine.errors import Conflict, NotFound
+from sightline.engine.object_store.json_record import StoredTime, StoredValue
 from sightline.engine.serving.events import of_experiment_end, of_generation, of_step
 from sightline.engine.serving.values import (
     Experiment,
@@ -17,21 +18,21 @@ from sightline.engine.serving.values import (
     KnownGeneration,
     Serves,
     ServingStep,
-    ServingValue,
     UntoldEvent,
 )
-from sightline.schemas.fields import Time
+from sightline.schemas.fields import MAX_VERSION
+from sightline.schemas.models import reason_of
 
 KEPT_BEFORE = 20
 """What served before is remembered for so many steps back."""
 
 
-class ServingState(ServingValue):
+class ServingState(StoredValue):
     """Which generations exist, which of them serves, and what served before."""
 
     format: Literal[1] = 1
-    number: Annotated[int, Field(ge=1)]
-    """Counts up whenever something else serves."""
+    number: Annotated[int, Field(ge=1, le=MAX_VERSION)]
+    """Counts up whenever something else serves; after the highest comes 1."""
     generations: tuple[KnownGeneration, ...]
     serves: Serves
     before: tuple[Serves, ...] = ()
@@ -43,9 +44,25 @@ class ServingState(ServingValue):
     """What `models.v1` has still to be told of the steps, oldest first."""
     dropping: tuple[GenerationName, ...] = ()
     """Dropped, and still to be removed by a process that has the index."""
-    changed_at: Time
+    changed_at: StoredTime
     reason: str
     """Why the last step was made, for a person."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        """Refuse what no step leads to: acted on, it would remove an index or feed half of one."""
+        known = {one.name: one for one in self.generations}
+        arms = [self.serves, *([] if self.experiment is None else [self.experiment.treatment])]
+        named = {one.generation for one in (*arms, *self.before)}
+        if len(known) != len(self.generations):
+            raise ValueError("two generations have one name")
+        if len({one.group for one in self.generations}) != len(known):
+            raise ValueError("two generations have one group: each would get half of the events")
+        if named - known.keys() or known.keys() & set(self.dropping):
+            raise ValueError("a generation serves, or is to be dropped, that is not there, or is")
+        if not all(known[arm.generation].may_serve for arm in arms):
+            raise ValueError("a generation serves that is being filled")
+        return self
 
     @classmethod
     def first(cls, generation: KnownGeneration, now: datetime) -> Self:
@@ -191,7 +208,7 @@ class ServingState(ServingValue):
         known = self.generation(name)
         if name in self.in_service:
             raise Conflict(f"generation {name} serves: switch to another one first")
-        if known.retired_at is not None and now < known.retired_at + grace:
+        if known.retired_at is not None and now - known.retired_at < grace:
             until = (known.retired_at + grace).isoformat(timespec="seconds")
             raise Conflict(
                 f"generation {name} served until a while ago and is kept for a way back until "
@@ -238,7 +255,7 @@ class ServingState(ServingValue):
         if experiment.treatment == self.serves:
             raise Conflict(f"{_told(self.serves)} serves already: there is nothing to compare")
         return self._with(
-            experiment=experiment, number=self.number + 1, changed_at=now, reason=reason
+            experiment=experiment, number=self._next_number, changed_at=now, reason=reason
         )
 
     def experiment_stopped(self, now: datetime, reason: str) -> Self:
@@ -249,7 +266,11 @@ class ServingState(ServingValue):
         """
         if self.experiment is None:
             raise Conflict("no experiment runs")
-        return self._with(experiment=None, number=self.number + 1, changed_at=now, reason=reason)
+        return self._with(experiment=None, number=self._next_number, changed_at=now, reason=reason)
+
+    @property
+    def _next_number(self) -> int:
+        return self.number % MAX_VERSION + 1
 
     def _completes(self, to: Serves) -> bool:
         """Whether a model that ranks another's vectors gets its own: the way back leads past both.
@@ -272,11 +293,11 @@ class ServingState(ServingValue):
         if left != came:
             generations = self._changed(left, stage=GenerationStage.RETIRED, retired_at=now)
         step = ServingStep(
-            number=self.number + 1,
+            number=self._next_number,
             left=self.serves,
             back=len(before) < len(self.before),
             at=now,
-            reason=reason,
+            reason=reason_of(reason),
         )
         models = {"came": self.model_of(to), "gone": self.model_of(self.serves)}
         ended = of_experiment_end(self.experiment, now, f"something else serves: {reason}")
@@ -293,6 +314,8 @@ class ServingState(ServingValue):
         )
 
     def _with(self, **changes: Any) -> Self:
+        if "reason" in changes:
+            changes["reason"] = reason_of(changes["reason"])
         return self.model_copy(update=changes)
 
     def _changed(self, name: str, **changes: Any) -> tuple[KnownGeneration, ...]:

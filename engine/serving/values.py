@@ -5,19 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from sightline.schemas.fields import Time, UnitInterval
+from sightline.engine.object_store.json_record import StoredTime, StoredValue
+from sightline.schemas.fields import MAX_VERSION, UnitInterval
+from sightline.schemas.models import ModelName
 
 Reference = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}@[0-9a-f]{64}$")]
 """`NAME@DIGEST`: a model of the registry."""
 GenerationName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
-
-class ServingValue(BaseModel):
-    """A part of the record; its fields say what they mean."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 class GenerationStage(StrEnum):
@@ -31,7 +27,7 @@ class GenerationStage(StrEnum):
     """It served, and may again until it is dropped."""
 
 
-class KnownGeneration(ServingValue):
+class KnownGeneration(StoredValue):
     """One index that exists, and who fills it."""
 
     name: GenerationName
@@ -42,8 +38,8 @@ class KnownGeneration(ServingValue):
     group: str
     """Begins the names of its consumer groups: `<group>-live`, `-backfill`, `-moderation`."""
     stage: GenerationStage
-    made_at: Time
-    retired_at: Time | None = None
+    made_at: StoredTime
+    retired_at: StoredTime | None = None
     """Since when it serves no longer; None: it serves, or never did."""
     seeded_from: GenerationName | None = None
     """Whose features it was filled from at first."""
@@ -56,7 +52,7 @@ class KnownGeneration(ServingValue):
         return self.stage is not GenerationStage.FILLING
 
 
-class Serves(ServingValue):
+class Serves(StoredValue):
     """What a search is answered by: an index, and whose queries it gets."""
 
     generation: GenerationName
@@ -64,34 +60,34 @@ class Serves(ServingValue):
     """The model whose matrix the query goes through; None: the generation's own model."""
 
 
-class Experiment(ServingValue):
+class Experiment(StoredValue):
     """Two that serve at once; what serves else is the control."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    name: ModelName
     treatment: Serves
     share: UnitInterval
     """How many of the actors get the treatment."""
-    salt: str
+    salt: Annotated[str, Field(min_length=1, max_length=128)]
     """Goes into the hash that assigns actors, so that two experiments divide them differently."""
     interleave: bool = False
     """Whether each search mixes both rankings instead."""
-    started_at: Time
+    started_at: StoredTime
 
 
-class ServingStep(ServingValue):
+class ServingStep(StoredValue):
     """A change of what serves, as others are told of it."""
 
-    number: int
+    number: Annotated[int, Field(ge=1, le=MAX_VERSION)]
     """The state's number after it."""
     left: Serves
     """What served until then."""
     back: bool
     """Whether it was a way back."""
-    at: Time
+    at: StoredTime
     reason: str
 
 
-class UntoldEvent(ServingValue):
+class UntoldEvent(StoredValue):
     """What `models.v1` has still to be told, as it will be: stored with the step that it tells of.
 
     So no later step can take its place, and a repeat tells the same event.
@@ -101,7 +97,7 @@ class UntoldEvent(ServingValue):
     """The id that the event has, whoever tells it."""
     key: str
     """The key that its record in the log has."""
-    at: Time
+    at: StoredTime
     """When the step was made."""
     text: str
     """The event, encoded."""

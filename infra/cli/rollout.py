@@ -54,10 +54,12 @@ def drop(generation: GenerationArgument) -> None:
 def switch(generation: GenerationArgument, reason: ReasonOption = "by command") -> None:
     """Let a generation serve that is ready, in every process. Searches go on meanwhile."""
     from sightline.engine.serving.values import Serves  # noqa: PLC0415 - heavy
+    from sightline.engine.vector_index.generations import check_name  # noqa: PLC0415 - heavy
     from sightline.infra.commands.rollout import Rollout  # noqa: PLC0415 - heavy
 
+    to = Serves(generation=check_name(generation))
     with Rollout.open(load_settings()) as rollout:
-        _done(rollout, rollout.switch(Serves(generation=generation), reason))
+        _done(rollout, rollout.switch(to, reason))
 
 
 @app.command()

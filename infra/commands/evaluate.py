@@ -14,7 +14,7 @@ from sightline.engine.settings import Settings
 from sightline.infra.commands.measured_on import Measured
 from sightline.infra.commands.models import network_of
 from sightline.infra.commands.query_set import QuerySet
-from sightline.schemas.models import MAX_LINES, GateLine
+from sightline.schemas.models import MAX_LINES, GateLine, reason_of
 from sightline.training.evaluation.gate import (
     GateDecision,
     GateLimits,
@@ -180,5 +180,7 @@ def gate_lines(decision: GateDecision) -> tuple[GateLine, ...]:
             room -= 1
             if room < 0:
                 continue
-        lines.append(GateLine(rule=line.rule, outcome=line.outcome.value, says=line.says))
+        lines.append(
+            GateLine(rule=line.rule, outcome=line.outcome.value, says=reason_of(line.says))
+        )
     return tuple(lines)

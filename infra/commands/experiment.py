@@ -5,6 +5,7 @@ The record is changed first: it is what searches follow. Then the log is told.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -14,17 +15,25 @@ from typing import Self
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_event_log, open_log_producer
-from sightline.engine.errors import Conflict, NotFound, RefusedToStart, TransientError
+from sightline.engine.embedding.model_registry import ModelReference
+from sightline.engine.errors import (
+    Conflict,
+    NotFound,
+    RefusedToStart,
+    SettingsInvalid,
+    TransientError,
+)
 from sightline.engine.ports import Clock, EventLog, ObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Experiment, Serves
 from sightline.engine.settings import Settings
+from sightline.engine.vector_index.generations import check_name
 from sightline.infra.commands.label_store import opened_store
 from sightline.infra.commands.running_experiment import running_of
 from sightline.schemas.envelope import ContractError, Event, EventData
-from sightline.schemas.models import ExperimentStarted, ExperimentStopped
+from sightline.schemas.models import NAME_PATTERN, ExperimentStarted, ExperimentStopped, reason_of
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import MODELS, SEARCHES_CLOSED
 from sightline.stream_workers.labels.rules import LabelRules
@@ -33,7 +42,6 @@ from sightline.training.experiments.comparing import LEAST, ExperimentReport, re
 
 SOURCE = "urn:sightline:experiment"
 _SALT_BYTES = 8
-_MAX_REASON = 512
 _EPOCHS_BEFORE = 2
 """Read before the start, so that the marker of the epoch before it is among the records."""
 
@@ -99,10 +107,12 @@ class Experiments:
         """Let a part of the actors be answered by something else.
 
         Raises:
+            SettingsInvalid: a name is none.
             Conflict: one runs, there was one of that name, or the treatment may not serve.
             NotFound: there is no such generation.
             PartUnavailable: store or log did not answer; `report` tells whether it runs.
         """
+        _check(wishes)
         if wishes.name in {started.name for started in self._started()}:
             raise Conflict(
                 f"there was an experiment {wishes.name}: figures are told apart by the name, so "
@@ -193,13 +203,27 @@ class Experiments:
             producer.flush(self._settings.kafka.delivery_timeout_s)
 
 
+def _check(wishes: ExperimentWishes) -> None:
+    """Refuse names that the record would not take, in the words of who typed them."""
+    if re.fullmatch(NAME_PATTERN, wishes.name) is None:
+        raise SettingsInvalid(
+            f"{wishes.name!r} is no name of an experiment: 1-64 of a-z 0-9 . _ -, "
+            "a letter or digit first"
+        )
+    if wishes.generation is not None:
+        check_name(wishes.generation)
+    model = wishes.query_model
+    if model is not None and ModelReference.parse(model).digest is None:
+        raise SettingsInvalid(f"--query-model {model}: name its digest, too: NAME@DIGEST")
+
+
 def stopped_of(told: ToldExperiment, now: datetime) -> ExperimentStopped:
     """What the log is told of an experiment that ends now."""
     decided = told.report.decided
     return ExperimentStopped(
         name=told.started.name,
         finding=decided.finding.value,
-        says=decided.says[:_MAX_REASON],
+        says=reason_of(decided.says),
         stopped_at=now,
     )
 

@@ -33,7 +33,7 @@ from sightline.infra.commands.taken_back import taken_back_since
 from sightline.infra.commands.train import TrainWishes, run_training
 from sightline.infra.commands.truths import clicks_held_out
 from sightline.schemas.envelope import Event
-from sightline.schemas.models import ModelNotReleased
+from sightline.schemas.models import ModelNotReleased, reason_of
 from sightline.schemas.topics import MODELS
 from sightline.training.evaluation.gate import GateLimits
 from sightline.training.evaluation.strength import CAREFUL
@@ -56,7 +56,6 @@ FOLDER = "retraining"
 """The folder in the data directory that holds the runs, by model and attempt."""
 KEPT_RUNS = 3
 """Folders of older attempts are removed when a new training begins."""
-_MOST_OF_A_REASON = 512
 _log = logging.getLogger(__name__)
 
 
@@ -171,7 +170,7 @@ class TrainingWork:
             name=self.name,
             attempt=attempt.number,
             outcome=ended.outcome.value,
-            reason=ended.says[:_MOST_OF_A_REASON] or ended.outcome.value,
+            reason=reason_of(ended.says or ended.outcome.value),
             needs=0 if judged is None else judged.needs,
             gate=() if judged is None else judged.lines,
             ended_at=ended.ended_at,

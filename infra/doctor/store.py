@@ -46,7 +46,7 @@ def _probe(store: ObjectStore, bucket: str) -> Iterator[Finding]:
     key, data = f"{PROBE}{uuid4().hex}", b"sightline doctor"
     steps: dict[str, Callable[[], object]] = {
         "write to": lambda: store.put(bucket, key, data),
-        "read from": lambda: store.get(bucket, key),
+        "read from": lambda: store.get(bucket, key, max_bytes=len(data)),
         "list": lambda: next(store.list(bucket, PROBE), None),
         "delete from": lambda: store.delete(bucket, key),
     }

@@ -30,7 +30,7 @@ from sightline.infra.wiring.rollout_figures import (
 )
 from sightline.infra.wiring.serving import matrix_of
 from sightline.schemas.envelope import Event, EventData
-from sightline.schemas.models import ExperimentStopped, RolloutNoted
+from sightline.schemas.models import ExperimentStopped, RolloutNoted, reason_of
 from sightline.schemas.topics import MODELS
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.reindexing.progress import ProgressRecord
@@ -55,7 +55,6 @@ SOURCE = "urn:sightline:rollout"
 LOOK_EVERY_S = 5.0
 _LEASE_S = 15.0
 _SALT_BYTES = 8
-_MAX_SAYS = 512
 
 _log = logging.getLogger(__name__)
 
@@ -172,7 +171,7 @@ class NodeRollout:
             return None
         epoch_ms = LabelRules.of(self._node.settings.labels).epoch_ms
         decided = read_report(self._node.log, started, epoch_ms=epoch_ms).decided
-        found = ExperimentFinding(finding=decided.finding.value, says=decided.says[:_MAX_SAYS])
+        found = ExperimentFinding(finding=decided.finding.value, says=reason_of(decided.says))
         self._reported = {experiment.salt: (now_s, found)}
         return found
 

@@ -11,7 +11,13 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sightline.engine.errors import NotFound, ObjectChanged, ObjectMissing, SightlineError
+from sightline.engine.errors import (
+    NotFound,
+    ObjectChanged,
+    ObjectMissing,
+    SightlineError,
+    TooLarge,
+)
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
@@ -193,13 +199,13 @@ def _note_trouble(progress: ProgressRecord, lease: Lease, says: str) -> None:
 def _reproduced(node: Node, embedder: Embedder, images: Iterable[IndexedImage]) -> Reproduced:
     return reproduce(
         images,
-        read=partial(picture_of, node.store),
+        read=partial(picture_of, node.store, max_bytes=node.settings.decode.max_bytes),
         decode=partial(prepare, limits=node.settings.decode, framing=embedder.framing),
         embedder=embedder,
     )
 
 
-def picture_of(store: ObjectStore, image: IndexedImage) -> bytes:
+def picture_of(store: ObjectStore, image: IndexedImage, *, max_bytes: int) -> bytes:
     """The bytes that an image's vector was made from.
 
     Raises:
@@ -209,7 +215,10 @@ def picture_of(store: ObjectStore, image: IndexedImage) -> bytes:
     """
     if image.object is None:
         raise ObjectMissing(f"image {image.image_id} has no bytes")
-    data = store.get(image.object.bucket, image.object.key)
+    try:
+        data = store.get(image.object.bucket, image.object.key, max_bytes=max_bytes)
+    except TooLarge as error:
+        raise ObjectChanged(f"the bytes of image {image.image_id} are others by now") from error
     if hashlib.sha256(data).hexdigest() != image.content_sha256:
         raise ObjectChanged(f"the bytes of image {image.image_id} are others by now")
     return data

@@ -11,6 +11,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from sightline.engine.embedding.model_registry import (
 )
 from sightline.engine.errors import SightlineError
 from sightline.engine.ports import Clock
+from sightline.schemas.fields import MAX_VERSION
 from sightline.schemas.models import ModelReleased
 
 AGAIN_S = 60.0
@@ -128,7 +130,11 @@ def _counts(run: object) -> dict[str, int]:
     counted = run.get("counted") if isinstance(run, dict) else None
     if not isinstance(counted, dict):
         return {}
-    return {name: counted[name] for name in COUNTS if type(counted.get(name)) is int}
+    return {
+        name: counted[name]
+        for name in COUNTS
+        if type(counted.get(name)) is int and 0 <= counted[name] <= MAX_VERSION
+    }
 
 
 def _figures(document: Mapping[str, Any] | None) -> dict[str, float]:
@@ -137,4 +143,6 @@ def _figures(document: Mapping[str, Any] | None) -> dict[str, float]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    with suppress(OverflowError):  # a whole number that no float holds
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    return None

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
-from sightline.schemas.fields import Time
+from sightline.engine.object_store.json_record import StoredTime, StoredValue
 
 NAMED = 100
 """So many of the differences are told one by one; all of them are counted."""
@@ -43,11 +41,7 @@ class Reason(StrEnum):
     """The new one has no vector where the old one has, or none of its own model's form."""
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class ParityDifference(_Value):
+class ParityDifference(StoredValue):
     """One image that differs between the two generations, and how."""
 
     image_id: str
@@ -55,7 +49,7 @@ class ParityDifference(_Value):
     says: str
 
 
-class RecallLine(_Value):
+class RecallLine(StoredValue):
     """How much of the exact page the graph finds, over some queries under one filter."""
 
     of: str
@@ -70,7 +64,7 @@ class RecallLine(_Value):
         return self.recall is None or self.recall >= LEAST_RECALL
 
 
-class Reproduced(_Value):
+class Reproduced(StoredValue):
     """Vectors of the new generation compared with what the model makes of the stored pictures."""
 
     pictures: int = 0
@@ -86,7 +80,7 @@ class Reproduced(_Value):
         return self.worst_cosine is None or self.worst_cosine >= LEAST_COSINE
 
 
-class Compared(_Value):
+class Compared(StoredValue):
     """What a comparison of every image of two generations came to."""
 
     images: int
@@ -104,13 +98,13 @@ class Compared(_Value):
     """By id; at most `NAMED`."""
 
 
-class Parity(_Value):
+class Parity(StoredValue):
     """The report by which a generation may serve, or may not."""
 
     old: str
     new: str
-    began_at: Time
-    ended_at: Time
+    began_at: StoredTime
+    ended_at: StoredTime
     compared: Compared
     recall: tuple[RecallLine, ...]
     reproduced: Reproduced

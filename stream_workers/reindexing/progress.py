@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sightline.engine.errors import Conflict, NotFound
-from sightline.engine.object_store.json_record import JsonRecord
+from sightline.engine.object_store.json_record import JsonRecord, StoredTime, StoredValue
 from sightline.engine.ports import ObjectStore
-from sightline.schemas.fields import Time
 from sightline.stream_workers.reindexing.parity import Parity
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 PREFIX = "serving/"
 _TRIES = 8
-_MAX_BYTES = 1_048_576
 
 
 class FillingStep(StrEnum):
@@ -46,10 +44,8 @@ class FillingStep(StrEnum):
     """The record is told that it may serve."""
 
 
-class ReindexProgress(BaseModel):
+class ReindexProgress(StoredValue):
     """What is asked for a generation, and how far it is."""
-
-    model_config = ConfigDict(frozen=True)
 
     format: Literal[1] = 1
     generation: str
@@ -60,16 +56,16 @@ class ReindexProgress(BaseModel):
     """Images a second at most; None: as fast as it goes."""
     without_missing: bool = False
     """Whether it may serve without the images whose bytes are gone."""
-    asked_at: Time
+    asked_at: StoredTime
     step: FillingStep = FillingStep.WAIT
     """What is being done; `done` of `total` images are."""
-    step_began_at: Time
+    step_began_at: StoredTime
     done: Annotated[int, Field(ge=0)] = 0
     total: Annotated[int, Field(ge=0)] = 0
     republished: Annotated[int, Field(ge=0)] = 0
     """Images without features, whose bytes are looked at after all."""
-    noted_at: Time
-    seeded_at: Time | None = None
+    noted_at: StoredTime
+    seeded_at: StoredTime | None = None
     parity: Parity | None = None
     """How the last comparison ended; None: none has yet, since it was asked for."""
     trouble: str = ""
@@ -109,7 +105,6 @@ class ProgressRecord:
             self._key,
             ReindexProgress,
             advice="remove it and ask for the re-index again",
-            max_bytes=_MAX_BYTES,
         )
         self._lease_key = lease_key(index, generation)
 

@@ -19,6 +19,7 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.ports import Clock
 from sightline.engine.stopping import EitherStop
+from sightline.schemas.models import readable
 from sightline.stream_workers.reindexing.parity import Parity
 from sightline.stream_workers.reindexing.plan import ObservedFilling, next_step
 from sightline.stream_workers.reindexing.progress import (
@@ -148,7 +149,7 @@ class Reindexing:
             self._do(asked, step, stop)
         except SightlineError as error:
             with suppress(SightlineError):
-                said = str(error)
+                said = readable(str(error))
                 self._note(lambda p: p.model_copy(update={"trouble": said}))
             raise
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from sightline.engine.object_store.json_record import StoredValue
 
 LEAST_SEARCHES = 100
 """Answered since the switch, before anything is said of errors."""
@@ -26,10 +28,8 @@ CLICKS_TOGETHER = 2.0
 _Count = Annotated[int, Field(ge=0)]
 
 
-class ServingFigures(BaseModel):
+class ServingFigures(StoredValue):
     """Sums over a span of time in which one model answered; zeros tell nothing."""
-
-    model_config = ConfigDict(frozen=True)
 
     searches: _Count = 0
     """That this process answered, or failed to."""

@@ -17,7 +17,7 @@ from sightline.engine.ports import Clock
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Experiment, Serves
 from sightline.engine.settings import RolloutSettings
-from sightline.schemas.models import RolloutNoted
+from sightline.schemas.models import RolloutNoted, reason_of
 from sightline.stream_workers.rolling_out.figures import ServingFigures
 from sightline.stream_workers.rolling_out.plan import (
     RolloutNext,
@@ -36,7 +36,6 @@ from sightline.stream_workers.rolling_out.state import (
 )
 
 _log = logging.getLogger(__name__)
-_MAX_SAYS = 512
 
 
 class RolloutSeen(Protocol):
@@ -262,7 +261,7 @@ class RollingOut:
         serving = self._seen.serving()
         reason = "" if serving is None else self._seen.fallen(model, serving)
         if reason:
-            self._keep(stored, model, fallen=reason[:_MAX_SAYS])
+            self._keep(stored, model, fallen=reason_of(reason))
 
     def _roll_back(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
         del stored  # what serves says that it is done
@@ -282,6 +281,6 @@ class RollingOut:
         name, _, digest = model.partition("@")
         now = self._clock.now()
         noted = RolloutNoted(
-            name=name, digest=digest, step=what, says=says[:_MAX_SAYS], noted_at=now
+            name=name, digest=digest, step=what, says=reason_of(says), noted_at=now
         )
         self._work.tell(noted)

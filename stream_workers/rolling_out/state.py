@@ -10,12 +10,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from sightline.engine.object_store.json_record import StateRecord, Stored
+from sightline.engine.object_store.json_record import (
+    StateRecord,
+    Stored,
+    StoredTime,
+    StoredValue,
+)
 from sightline.engine.ports import ObjectStore
 from sightline.engine.serving.values import Experiment, GenerationName, Reference, Serves
-from sightline.schemas.fields import Time
+from sightline.schemas.models import readable
 from sightline.stream_workers.rolling_out.figures import ServingFigures
 
 PREFIX = "serving/"
@@ -23,7 +26,6 @@ STAGES = ("indexed", "compared", "coming", "watched", "going")
 """How far a model may be, in order."""
 KEPT_PAST = 200
 """So many roll-outs that ended are remembered; their models are not begun again."""
-_MAX_BYTES = 1_048_576
 
 
 class RolloutOutcome(StrEnum):
@@ -43,11 +45,7 @@ class RolloutOutcome(StrEnum):
     """A step of it can never be done."""
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class ExperimentFinding(_Value):
+class ExperimentFinding(StoredValue):
     """An experiment's finding, and its words for a person."""
 
     finding: str
@@ -55,11 +53,11 @@ class ExperimentFinding(_Value):
     says: str
 
 
-class RolloutUnderWay(_Value):
+class RolloutUnderWay(StoredValue):
     """One model on its way into service; what is filled says how far it is."""
 
     model: Reference
-    began_at: Time
+    began_at: StoredTime
     generation: GenerationName | None = None
     """Its index, as soon as that was asked for."""
     at_once: Serves | None = None
@@ -74,7 +72,7 @@ class RolloutUnderWay(_Value):
     """Whether the experiment was ended after that."""
     before: ServingFigures | None = None
     """The figures of what served, just before the switch."""
-    switched_at: Time | None = None
+    switched_at: StoredTime | None = None
     fallen: str = ""
     """Why it must go again; empty: it need not."""
 
@@ -88,16 +86,16 @@ class RolloutUnderWay(_Value):
         return "coming" if self.proven or self.at_once is not None else "indexed"
 
 
-class RolloutEnded(_Value):
+class RolloutEnded(StoredValue):
     """A model, and what became of it."""
 
     model: Reference
     outcome: RolloutOutcome
     says: str
-    ended_at: Time
+    ended_at: StoredTime
 
 
-class RolloutState(_Value):
+class RolloutState(StoredValue):
     """The model that is on its way, and those before it, newest first."""
 
     format: Literal[1] = 1
@@ -115,7 +113,7 @@ class RolloutState(_Value):
 
     def ended(self, model: str, outcome: RolloutOutcome, says: str, now: datetime) -> RolloutState:
         """None is on its way any more, and this model is not begun again."""
-        last = RolloutEnded(model=model, outcome=outcome, says=says, ended_at=now)
+        last = RolloutEnded(model=model, outcome=outcome, says=readable(says), ended_at=now)
         return RolloutState(past=(last, *self.past)[:KEPT_PAST])
 
 
@@ -138,7 +136,6 @@ class RolloutRecord(StateRecord[RolloutState]):
             f"{PREFIX}{index}/rollout.json",
             RolloutState(),
             advice="removed, the newest release is rolled out anew unless it serves",
-            max_bytes=_MAX_BYTES,
         )
 
 

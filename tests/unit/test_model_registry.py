@@ -362,3 +362,18 @@ def test_a_release_is_told_on_the_log(store: MemoryObjectStore) -> None:
     told = broker.records(MODELS.name)
     assert [message.key for message in told] == [b"shop", b"shop"]
     assert all(decode(message.value) == event for message in told)
+
+
+def test_what_is_no_release_among_the_releases_is_passed_over(store: MemoryObjectStore) -> None:
+    """And names that are none; the newest is the highest number, however it is written."""
+    digests = [store_model(store, BUCKET, new_model(seed)) for seed in (1, 2)]
+    for digest in digests:
+        release(store, BUCKET, "shop", digest, WHY, now=NOON)
+    for stray in ("README.md", ".hidden", "zz.json", "000001.json.bak", "x/000009.json"):
+        store.put(BUCKET, f"models/shop/releases/{stray}", b"{", content_type="text/plain")
+    store.put(BUCKET, "models/Other/releases/000001.json", b"{", content_type="text/plain")
+    registry, newest = ModelRegistry(store, BUCKET), ModelRegistry(store, BUCKET).newest("shop")
+    assert [each.data.digest for each in registry.releases("shop")] == digests
+    assert newest is not None
+    assert newest.data.digest == digests[1]
+    assert registry.names() == ["shop"]

@@ -25,7 +25,7 @@ from sightline.engine.embedding.model_registry import (
     model_key,
     release_key,
 )
-from sightline.engine.errors import Conflict, Unreadable
+from sightline.engine.errors import Conflict, TooLarge, Unreadable
 from sightline.engine.ports import EventProducer, ObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.schemas.envelope import Event
@@ -152,5 +152,12 @@ def _write_once(store: ObjectStore, bucket: str, key: str, data: bytes) -> None:
     try:
         store.put_if(bucket, key, data, expected_etag=None)
     except Conflict as error:
-        if store.get(bucket, key) != data:
+        if not _holds(store, bucket, key, data):
             raise Unreadable(f"{key} is damaged: remove it and register again") from error
+
+
+def _holds(store: ObjectStore, bucket: str, key: str, data: bytes) -> bool:
+    try:
+        return store.get(bucket, key, max_bytes=len(data)) == data
+    except TooLarge:
+        return False

@@ -11,13 +11,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sightline.engine.label_data.triple_table import Ends
-from sightline.engine.object_store.json_record import StateRecord, Stored
+from sightline.engine.object_store.json_record import (
+    StateRecord,
+    Stored,
+    StoredTime,
+    StoredValue,
+)
 from sightline.engine.ports import ObjectStore
-from sightline.schemas.fields import Sha256, Time
-from sightline.schemas.models import GateLine
+from sightline.schemas.fields import Sha256
+from sightline.schemas.models import GateLine, readable
 
 PREFIX = "retraining/"
 
@@ -32,11 +37,7 @@ class AttemptOutcome(StrEnum):
     """It came to no verdict: there was nothing to train on, or its process kept dying."""
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class ReadUpTo(_Value):
+class ReadUpTo(StoredValue):
     """How far one partition of the labelled topic is read."""
 
     log: str
@@ -44,7 +45,7 @@ class ReadUpTo(_Value):
     end: int
 
 
-class JudgedHead(_Value):
+class JudgedHead(StoredValue):
     """What the gate said of a trained head."""
 
     head: Sha256
@@ -63,11 +64,11 @@ class JudgedHead(_Value):
     """Triples that taught it and were taken back before it was judged."""
 
 
-class Attempt(_Value):
+class Attempt(StoredValue):
     """A model in the making; what is filled says how far it is."""
 
     number: Annotated[int, Field(ge=1)]
-    began_at: Time
+    began_at: StoredTime
     ends: tuple[ReadUpTo, ...]
     """Up to where triples are read, whoever goes on with it."""
     starts: int = 1
@@ -77,16 +78,16 @@ class Attempt(_Value):
     """In the registry; a release is all that is left to do."""
 
 
-class Ended(_Value):
+class Ended(StoredValue):
     """An attempt, and what became of it."""
 
     attempt: Attempt
     outcome: AttemptOutcome
     says: str
-    ended_at: Time
+    ended_at: StoredTime
 
 
-class RetrainingState(_Value):
+class RetrainingState(StoredValue):
     """The attempt that is under way, and the last one that ended."""
 
     format: Literal[1] = 1
@@ -115,7 +116,7 @@ class RetrainingState(_Value):
         """
         if self.under_way is None:
             raise ValueError("no attempt is under way")
-        last = Ended(attempt=self.under_way, outcome=outcome, says=says, ended_at=now)
+        last = Ended(attempt=self.under_way, outcome=outcome, says=readable(says), ended_at=now)
         return RetrainingState(last=last)
 
 

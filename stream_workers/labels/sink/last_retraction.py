@@ -10,12 +10,13 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sightline.engine.errors import ObjectMissing
+from sightline.engine.errors import ObjectMissing, TooLarge
 from sightline.engine.label_data.triple_manifest import PREFIX
 from sightline.engine.ports import ObjectStore
 from sightline.stream_workers.labels.sink.retraction import RetractionReport
 
 KEY = f"{PREFIX}last-retraction.json"
+_MAX_BYTES = 65_536
 
 
 class LastRetraction(BaseModel):
@@ -55,6 +56,6 @@ def read_last(store: ObjectStore, bucket: str) -> LastRetraction | None:
         PartUnavailable: the store did not answer.
     """
     try:
-        return LastRetraction.model_validate_json(store.get(bucket, KEY))
-    except (ObjectMissing, ValidationError):
+        return LastRetraction.model_validate_json(store.get(bucket, KEY, max_bytes=_MAX_BYTES))
+    except (ObjectMissing, TooLarge, ValidationError):
         return None
