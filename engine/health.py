@@ -64,9 +64,14 @@ class Health:
             return tuple(self._parts[part] for part in sorted(self._parts))
 
     def stop(self, loop: str, reason: str) -> None:
-        """A loop of this process has stopped for good; the rest of it goes on."""
+        """A loop of this process has stopped; the rest of it goes on."""
         with self._lock:
             self._stopped[loop] = reason
+
+    def resume(self, loop: str) -> None:
+        """A loop that had stopped runs again."""
+        with self._lock:
+            self._stopped.pop(loop, None)
 
     def stopped(self) -> dict[str, str]:
         """The loops that have stopped, and why."""

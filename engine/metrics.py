@@ -142,7 +142,9 @@ class Metrics:
             "dead_letters_total", "Messages dead-lettered.", ("topic", "error")
         )
         self.loops_stopped = self._gauge(
-            "loop_stopped", "1: a loop of this process met too many dead letters.", ("loop",)
+            "loop_stopped",
+            "1: a loop of this process met too many dead letters, or failed and begins anew.",
+            ("loop",),
         )
         self.reappended = self._counter(
             "winners_reappended_total",

@@ -127,9 +127,8 @@ class StateRecord(JsonRecord[Value]):
         first: Value,
         *,
         advice: str,
-        max_bytes: int | None = None,
     ) -> None:
-        super().__init__(store, bucket, key, type(first), advice=advice, max_bytes=max_bytes)
+        super().__init__(store, bucket, key, type(first), advice=advice)
         self._first = first
 
     def read(self) -> Stored[Value]:

@@ -19,7 +19,7 @@ from sightline.infra.processes.http_server import bind, serve, url_of
 from sightline.infra.processes.owner_routes import owner_router
 from sightline.infra.processes.rolling_out import rollout_loops
 from sightline.infra.processes.sweeping import sweep_loops
-from sightline.infra.supervision.loops import Loop, run_together
+from sightline.infra.supervision.loops import Loop, begun_anew, run_together
 from sightline.infra.supervision.metrics_port import serve_metrics
 from sightline.infra.wiring.embedded import embedded_node
 from sightline.infra.wiring.generations import GenerationWorkers
@@ -162,7 +162,15 @@ def _run(loops: dict[str, Loop], stop: threading.Event, node: Node) -> None:
         node.health.stop(name, reason)
         node.metrics.loops_stopped.labels(name).set(1)
 
-    run_together(loops | {"serving": follower.follow}, stop, stopped=stopped)
+    def resumed(name: str) -> None:
+        node.health.resume(name)
+        node.metrics.loops_stopped.labels(name).set(0)
+
+    every = loops | {"serving": follower.follow}
+    needed = {"generations", "api", "bridge", *node.keepers}
+    beside = {name: loop for name, loop in every.items() if name not in needed}
+    anew = begun_anew(beside, stopped=stopped, resumed=resumed)
+    run_together(every | anew, stop, stopped=stopped)
 
 
 def _need_shared_index(settings: Settings, command: str) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sightline.engine.errors import SightlineError
 from sightline.infra.wiring.reconciling import reconciler
 from sightline.stream_workers.image_log.winners import merge
-from sightline.stream_workers.reconciling.reconcile import DifferenceKind
+from sightline.stream_workers.reconciling.reconcile import DifferenceKind, purge_expired
 from sightline.stream_workers.sweeping.loop import SweepLoop
 from sightline.stream_workers.sweeping.sweep import Sweeper
 
 if TYPE_CHECKING:
     from sightline.infra.supervision.loops import Loop
     from sightline.infra.wiring.node import Node
+
+_log = logging.getLogger(__name__)
 
 
 def sweep_loops(node: Node) -> dict[str, Loop]:
@@ -47,8 +51,23 @@ def sweep_loops(node: Node) -> dict[str, Loop]:
 
 
 def expire(node: Node) -> int:
-    """Remove the tombstones that are past their retention, and mend nothing else; how many."""
+    """Remove the tombstones that are past their retention, and mend nothing else; how many.
+
+    From every generation: one that serves no longer is kept, and fed, for a way back.
+    """
     comparing = reconciler(node)
     report = comparing.compared()
     due = tuple(found for found in report.differences if found.kind is DifferenceKind.EXPIRED)
-    return comparing.repair(replace(report, differences=due))
+    expired = comparing.repair(replace(report, differences=due))
+    state = node.serving.record.read().state
+    others = [one.name for one in state.generations if one.name != state.serves.generation]
+    return expired + sum(_expire_in(node, name) for name in others)
+
+
+def _expire_in(node: Node, generation: str) -> int:
+    try:
+        with node.serving.indexes.held(generation) as index:
+            return purge_expired(index, node.clock.now())
+    except (SightlineError, OSError) as error:
+        _log.warning("tombstones stay in generation %s for now: %s", generation, error)
+        return 0

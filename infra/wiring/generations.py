@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sightline.engine.errors import DeadLetterLimit, SightlineError
+from sightline.engine.errors import DeadLetterLimit
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
@@ -156,9 +156,9 @@ class GenerationWorkers:
             self._look_again = False
             self._follow(found.state)
             self._etag = found.etag
-        except SightlineError as error:
+        except Exception as error:  # noqa: BLE001 - indexing goes on, whatever the record says
             self._look_again = True
-            _log.warning("cannot follow which generations there are: %s", error)
+            _log.warning("cannot follow which generations there are: %r", error)
 
     def _follow(self, state: ServingState) -> None:
         known = {one.name for one in state.generations}

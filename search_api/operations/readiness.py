@@ -42,7 +42,7 @@ def index_probe(index: VectorIndex) -> Probe:
     return lambda: index.get(["readyz"])
 
 
-STOPPED = "it met more dead letters than its limit: `sightline dlq list`, the log says which"
+STOPPED = "it met too many dead letters (`sightline dlq list`) or failed; the log says which"
 """What everybody is told of a loop that stopped."""
 
 

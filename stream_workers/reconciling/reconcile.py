@@ -141,6 +141,25 @@ def _is_expired(image: IndexedImage, before: datetime) -> bool:
     return image.outcome is Outcome.DELETED and latest < before
 
 
+def purge_expired(index: VectorIndex, now: datetime) -> int:
+    """Remove from an index the tombstones past their retention; how many.
+
+    For a generation that no longer serves, or not yet: nobody compares it with the log.
+
+    Raises:
+        PartUnavailable: the index did not answer; a repeat goes on.
+    """
+    before = _retained_since(now)
+    gone = [image.image_id for image in index.scan() if _is_expired(image, before)]
+    for start in range(0, len(gone), _AT_ONCE):
+        index.purge(gone[start : start + _AT_ONCE])
+    return len(gone)
+
+
+def _retained_since(now: datetime) -> datetime:
+    return now - timedelta(milliseconds=DELETE_RETENTION_MS)
+
+
 class Reconciler:
     """Compares and repairs; safe beside running workers, whose fences make repeats harmless.
 
@@ -258,7 +277,7 @@ class Reconciler:
         return [image.image_id for image in self._get(ids).values() if _is_expired(image, expired)]
 
     def _expired_before(self) -> datetime:
-        return self._clock.now() - timedelta(milliseconds=DELETE_RETENTION_MS)
+        return _retained_since(self._clock.now())
 
 
 def _held(image_id: str, looked: Looked[ImageState]) -> ImageDifference | None:

@@ -26,6 +26,7 @@ from sightline.engine.serving.state import ServingState
 from sightline.infra.commands.experiment import Experiments, ExperimentWishes
 from sightline.schemas.fields import MAX_VERSION, Contract
 from sightline.schemas.models import MAX_REASON, ModelRolledBack
+from sightline.schemas.registry import decode
 from sightline.search_api.learning.learned_models import _counts, _number
 from sightline.stream_workers.reindexing.parity import Reproduced
 from sightline.stream_workers.reindexing.progress import ReindexProgress
@@ -38,8 +39,8 @@ from sightline.training.retraining.state import (
 )
 from tests.conftest import ROOT
 from tests.indexed_images import NOON
-from tests.unit.test_rollout_commands import CLICKS, G2, OLDER, of_models, place
-from tests.unit.test_serving_record import experiment, with_ready
+from tests.unit.test_rollout_commands import G2, OLDER, of_models, place
+from tests.unit.test_serving_record import CLICKS, experiment, with_ready
 
 BUCKET, INDEX = "sightline", "photos"
 KEY = f"serving/{INDEX}/state.json"
@@ -101,11 +102,12 @@ def test_whatever_is_given_as_a_reason_can_be_told(reason: str) -> None:
     """What the log cannot be told would end each process that tries to."""
     rollout = place(of_models(OLDER, CLICKS))
     rollout.switch(G2, reason)
-    event = event_of(rollout.rollback(reason))
-    assert event is not None
-    assert isinstance(event.data, ModelRolledBack)
-    assert 0 < len(event.data.reason) <= MAX_REASON
-    assert event.data.reason.isprintable()
+    state = rollout.rollback(reason)
+    data = decode(state.to_tell[-1].text.encode()).data
+    assert isinstance(data, ModelRolledBack)
+    assert state.reason == data.reason
+    assert 0 < len(data.reason) <= MAX_REASON
+    assert data.reason.isprintable()
 
 
 @pytest.mark.parametrize("measure", [float("nan"), float("inf"), -float("inf")])

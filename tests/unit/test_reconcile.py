@@ -10,11 +10,18 @@ import pytest
 
 from sightline.engine.object_store.catalogue import Entry, Looked
 from sightline.engine.records import ImageStage
+from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageState
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
-from sightline.stream_workers.reconciling.reconcile import DifferenceKind, Reconciler, Report
+from sightline.stream_workers.reconciling.reconcile import (
+    DifferenceKind,
+    Reconciler,
+    Report,
+    purge_expired,
+)
+from tests.indexed_images import NOON, SPEC, Kind, image
 from tests.worker_world import World, public
 
 
@@ -142,6 +149,15 @@ def test_an_expired_tombstone_is_purged_and_nulled(here: Reconciled) -> None:
     for topic in (IMAGES, IMAGES_BACKFILL):
         assert here.world.log.records[topic.name][-1].value is None
     assert here.kinds() == {}, "compaction has not run: the delete still lies before the null"
+
+
+def test_tombstones_past_their_retention_go_from_any_generation() -> None:
+    """After 30 days, and nothing else does."""
+    index = MemoryVectorIndex(SPEC)
+    index.apply([image("gone", kind=Kind.DELETED), image("there")])
+    assert purge_expired(index, NOON + timedelta(days=29)) == 0
+    assert purge_expired(index, NOON + timedelta(days=31)) == 1
+    assert set(index.get({"gone", "there"})) == {"there"}
 
 
 def test_an_image_that_came_back_is_not_nulled(here: Reconciled) -> None:

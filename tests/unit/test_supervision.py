@@ -14,7 +14,7 @@ from sightline.engine.health import Health
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.infra.supervision import label_children
 from sightline.infra.supervision.label_children import StageChild, supervised
-from sightline.infra.supervision.loops import run_together
+from sightline.infra.supervision.loops import begun_anew, run_together
 from sightline.schemas.labels import Stage
 from sightline.stream_workers.delivery.letter_limit import EXIT_DEAD_LETTER_LIMIT
 from tests.patience import patient
@@ -81,6 +81,32 @@ def test_of_several_failures_the_first_is_raised() -> None:
     loops = {"worker": raises(ZeroDivisionError()), "api": consequence}
     with pytest.raises(ZeroDivisionError):
         run_together(loops, threading.Event())
+
+
+def test_what_a_process_can_do_without_begins_anew() -> None:
+    """It is told while it is away, and when it has gone on; a refusal is not survived."""
+    health, stop = Health(ManualClock()), threading.Event()
+    tries = iter([ValueError("odd"), KeyError("odd")])
+    seen: list[dict[str, str]] = []
+
+    def fails(stop: threading.Event) -> None:
+        seen.append(health.stopped())
+        error = next(tries, None)
+        if error is not None:
+            raise error
+        eventually(lambda: health.stopped() == {}, timeout_s=10)
+        stop.set()
+
+    def begun(loop: Callable[[threading.Event], None]) -> Callable[[threading.Event], None]:
+        again = begun_anew(
+            {"sweep": loop}, stopped=health.stop, resumed=health.resume, again_s=0.01
+        )
+        return again["sweep"]
+
+    begun(fails)(stop)
+    assert [list(each) for each in seen] == [[], ["sweep"], ["sweep"]]
+    with pytest.raises(DeadLetterLimit):
+        begun(raises(DeadLetterLimit("too many")))(threading.Event())
 
 
 def test_a_stage_that_met_its_limit_is_not_started_again(
