@@ -15,7 +15,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.payload import KEYWORDS, NUMBERS, SEARCHABLE
-from sightline.engine.vector_index.qdrant.client import qdrant_errors
+from sightline.engine.vector_index.qdrant.client import exact_numbers, qdrant_errors
 from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex
 from tests.indexed_images import SPEC, Kind, decision, image
 
@@ -109,3 +109,21 @@ def test_too_many_requests_are_an_overload() -> None:
         raise UnexpectedResponse(429, "refused", b"", httpx.Headers())
     with pytest.raises(PartUnavailable, match="failed"), qdrant_errors("search"):
         raise grpc.RpcError("cut")
+
+
+def test_long_whole_numbers_are_sent_without_a_fraction() -> None:
+    """Over REST the server reads `9007199254740991.0` one too low; texts are nobody's numbers."""
+    sent: list[bytes] = []
+
+    def send(request: httpx.Request) -> httpx.Response:
+        sent.append(request.content)
+        assert request.headers["content-length"] == str(len(request.content))
+        return httpx.Response(200)
+
+    body = r'{"lt":9007199254740991.0,"x":[1.0,1800000000000001.0],"s":"\"9007199254740991.0,"}'
+    for content in (body, '{"lt":12.0}'):
+        exact_numbers(httpx.Request("PUT", "http://qdrant/points", content=content), send)
+    assert sent == [
+        rb'{"lt":9007199254740991,"x":[1.0,1800000000000001],"s":"\"9007199254740991.0,"}',
+        b'{"lt":12.0}',
+    ]

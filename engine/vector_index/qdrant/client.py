@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import grpc
+import httpx
 from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
@@ -17,11 +19,20 @@ from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.settings import IndexSettings
 
 _TOO_MANY_REQUESTS = 429
+_LONG = re.compile(rb"[0-9]{15,}\.0[,}\]]")
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|(?<![0-9.])([0-9]{15,})\.0(?=[,}\]])')
+"""A text, which is left as it is, or a long whole number with a fraction of 0."""
 Answer = TypeVar("Answer")
 
 
 def connect(settings: IndexSettings) -> QdrantClient:
     """A client of the server in the settings; nothing is sent yet."""
+    client = _client(settings)
+    client.http.client.add_middleware(exact_numbers)
+    return client
+
+
+def _client(settings: IndexSettings) -> QdrantClient:
     key = settings.api_key.get_secret_value() if settings.api_key else None
     rest: dict[str, Any] = {} if settings.ca_file is None else {"verify": str(settings.ca_file)}
     roots = None if settings.ca_file is None else settings.ca_file.read_bytes()
@@ -34,6 +45,30 @@ def connect(settings: IndexSettings) -> QdrantClient:
         timeout=request_timeout_s(settings),
         check_compatibility=False,  # it would connect here; `doctor` compares the versions
         **rest,
+    )
+
+
+def exact_numbers(
+    request: httpx.Request, send: Callable[[httpx.Request], httpx.Response]
+) -> httpx.Response:
+    """Send whole numbers over REST without the `.0` that the client writes after a bound.
+
+    The server reads `9007199254740991.0` as …990: its parser divides 90071992547409910 by 10, and
+    that has no float64. Without the fraction every number up to 2⁵³ is exact.
+    """
+    body = request.content
+    if _LONG.search(body) is None:
+        return send(request)
+    headers = {k: v for k, v in request.headers.items() if k != "content-length"}
+    exact = _TOKEN.sub(lambda found: found[1] or found[0], body)
+    return send(
+        httpx.Request(
+            request.method,
+            request.url,
+            headers=headers,
+            content=exact,
+            extensions=request.extensions,
+        )
     )
 
 
