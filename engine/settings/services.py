@@ -115,7 +115,9 @@ class IndexSettings(Section):
     shards: PositiveInt = 1
     """How many shards a new collection has (server only)."""
     replicas: PositiveInt = 1
-    """How many copies of each shard a new collection has (server only)."""
+    """How many copies of each shard a new collection has (server only). With 2, one node may be
+    down at a time; with 3 reads and writes need two nodes, and a network that parts them shows
+    nothing old either (docs/qdrant.md)."""
     reserve_bytes: PositiveInt = 256 * 1024 * 1024
     """Free disk space below which the embedded engine stops instead of crashing."""
     optimise_after: PositiveInt = 10_000

@@ -44,17 +44,32 @@ def write_images(
 
 
 def _keep_decisions(images: Sequence[IndexedImage], write: Write, read: Read) -> None:
-    """What was not written is written again with the decision that is there."""
+    """What was not written is written again with the decision that is there.
+
+    So is what is not there: its replicas do not agree on it yet.
+    """
     left = list(images)
     for _ in range(_ATTEMPTS):
         write(left)
         stored = read([image.image_id for image in left])
         left = [
-            replace(image, decision=decision_of(payload, image.image_id))
+            again
             for image in left
-            if (payload := stored.get(point_id(image.image_id))) is not None
-            and fence_of(payload) < image.fence
+            if (again := _not_written(image, stored.get(point_id(image.image_id)))) is not None
         ]
         if not left:
             return
-    raise PartUnavailable(Part.INDEX, f"{len(left)} images were decided on again and again")
+    raise PartUnavailable(
+        Part.INDEX,
+        f"{len(left)} images could not be written: they were decided "
+        "on again and again, or replicas of the index differ",
+    )
+
+
+def _not_written(image: IndexedImage, stored: Mapping[str, Any] | None) -> IndexedImage | None:
+    """What is to be written of an image, once more; None: it is there, or a higher one."""
+    if stored is None:
+        return image
+    if fence_of(stored) < image.fence:
+        return replace(image, decision=decision_of(stored, image.image_id))
+    return None

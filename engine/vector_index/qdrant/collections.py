@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from qdrant_client import models
 
 from sightline.engine.errors import NotFound, PartUnavailable
@@ -17,6 +19,7 @@ from sightline.engine.vector_index.payload import (
     spec_to_json,
 )
 from sightline.engine.vector_index.qdrant.client import QdrantCalls, request_timeout_s
+from sightline.engine.vector_index.qdrant.replication import Replication
 from sightline.engine.vector_index.qdrant.translation import (
     collection_config,
     keyword_index,
@@ -61,26 +64,45 @@ class QdrantCollections:
         collection = self.collection(spec.name)
         if spec.name not in self.names():
             self._create_collection(collection, spec)
-        self.index_fields(spec.name)
+        self.prepare(spec.name)
 
-    def index_fields(self, name: str) -> None:
-        """Make the payload indexes that are missing: an older release did not know all of them."""
+    def prepare(self, name: str) -> Replication:
+        """Bring a generation up to this release; how its replicas agree.
+
+        An older release did not know all payload indexes, and asked all replicas to have a write,
+        so that one that is down stopped them.
+        """
         collection = self.collection(name)
-        known = self.calls("read", lambda client: client.get_collection(collection)).payload_schema
-        if SEARCHABLE not in known:
-            self._say_what_is_shown(collection)
+        info = self.calls("read", lambda client: client.get_collection(collection))
+        replication = Replication(info.config.params.replication_factor or 1)
+        if (info.config.params.write_consistency_factor or 1) != replication.writes:
+            self._ask_of_writes(collection, replication.writes)
+        if SEARCHABLE not in info.payload_schema:
+            self._say_what_is_shown(collection, replication)
+        self._index_fields(collection, info.payload_schema)
+        return replication
+
+    def _ask_of_writes(self, collection: str, replicas: int) -> None:
+        wanted = models.CollectionParamsDiff(write_consistency_factor=replicas)
+        self.calls(
+            "update", lambda client: client.update_collection(collection, collection_params=wanted)
+        )
+
+    def _say_what_is_shown(self, collection: str, replication: Replication) -> None:
+        payload, points = {SEARCHABLE: SHOWN}, shown_before()
+        self.calls(
+            "fill",
+            lambda client: client.set_payload(
+                collection, payload, points=points, wait=True, ordering=replication.ordering
+            ),
+        )
+
+    def _index_fields(self, collection: str, known: Collection[str]) -> None:
         wanted: dict[str, models.PayloadSchemaParams] = {f: keyword_index(f) for f in KEYWORDS}
         wanted |= dict.fromkeys(NUMBERS, number_index())
         for field, schema in wanted.items():
             if field not in known:
                 self._create_field_index(collection, field, schema)
-
-    def _say_what_is_shown(self, collection: str) -> None:
-        payload, points = {SEARCHABLE: SHOWN}, shown_before()
-        self.calls(
-            "fill",
-            lambda client: client.set_payload(collection, payload, points=points, wait=True),
-        )
 
     def _create_collection(self, collection: str, spec: GenerationSpec) -> None:
         try:
@@ -91,8 +113,7 @@ class QdrantCollections:
                     **collection_config(spec),
                     shard_number=self._settings.shards,
                     replication_factor=self._settings.replicas,
-                    # A write that hides an image is not acknowledged while a replica shows it.
-                    write_consistency_factor=self._settings.replicas,
+                    write_consistency_factor=Replication(self._settings.replicas).writes,
                     metadata=spec_to_json(spec),
                     timeout=request_timeout_s(self._settings),
                 ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -35,8 +35,8 @@ from sightline.engine.vector_index.payload import (
 )
 from sightline.engine.vector_index.qdrant.client import QdrantCalls, connect
 from sightline.engine.vector_index.qdrant.collections import QdrantCollections
+from sightline.engine.vector_index.qdrant.points import Points
 from sightline.engine.vector_index.qdrant.translation import (
-    among,
     any_below,
     any_image,
     as_lists,
@@ -87,12 +87,11 @@ class QdrantVectorIndex:
     """`VectorIndex` on one collection; any number of processes may have it open.
 
     The server applies the fence itself, point by point and on every replica, so concurrent
-    writers and replicas that see writes in another order end in the highest fence.
+    writers end in the highest fence; `Points` sees to it that replicas do so alike.
     """
 
-    def __init__(self, calls: QdrantCalls, collection: str, spec: GenerationSpec) -> None:
-        self._calls = calls
-        self._collection = collection
+    def __init__(self, points: Points, spec: GenerationSpec) -> None:
+        self._points = points
         self._spec = spec
 
     @classmethod
@@ -132,9 +131,6 @@ class QdrantVectorIndex:
         )
 
     def _write(self, batch: Sequence[IndexedImage]) -> None:
-        self._calls("upsert", partial(self._upsert, batch=batch))
-
-    def _upsert(self, client: QdrantClient, *, batch: Sequence[IndexedImage]) -> None:
         points = [
             models.PointStruct(
                 id=point_id(image.image_id),
@@ -143,36 +139,25 @@ class QdrantVectorIndex:
             )
             for image in batch
         ]
-        client.upsert(self._collection, points, wait=True, update_filter=any_below(batch))
+        self._points.upsert("upsert", points, where=any_below(batch))
 
     def relocate(self, images: Sequence[IndexedImage]) -> None:
         """Store only where the winning event lies now, iff the fence is equal."""
         for image in images:
-            self._calls("relocate", partial(self._relocate, image=image))
-
-    def _relocate(self, client: QdrantClient, *, image: IndexedImage) -> None:
-        payload = {"winner": winner_payload(image)}
-        client.set_payload(self._collection, payload, points=is_at(image), wait=True)
+            self._points.set("relocate", {"winner": winner_payload(image)}, where=is_at(image))
 
     def moderate(self, decisions: Sequence[IndexedDecision]) -> None:
         """Write each decision iff it is above the stored one; see `VectorIndex.moderate`."""
         for decision in decisions:
-            self._calls("moderate", partial(self._moderate, decision=decision))
-
-    def _moderate(self, client: QdrantClient, *, decision: IndexedDecision) -> None:
-        point = undecided_point(decision)
-        client.upsert(self._collection, [point], wait=True, update_filter=never())
-        for where, payload in decide(decision):
-            client.set_payload(self._collection, payload, points=where, wait=True)
+            self._points.upsert("moderate", [undecided_point(decision)], where=never())
+            for where, payload in decide(decision):
+                self._points.set("moderate", payload, where=where)
 
     def relocate_decisions(self, decisions: Sequence[IndexedDecision]) -> None:
         """Store only where the winning decision lies now, iff the fence is equal."""
         for decision in decisions:
-            self._calls("relocate", partial(self._relocate_decision, decision=decision))
-
-    def _relocate_decision(self, client: QdrantClient, *, decision: IndexedDecision) -> None:
-        payload = {"decision_place": decision_place(decision)}
-        client.set_payload(self._collection, payload, points=is_decision(decision), wait=True)
+            here = {"decision_place": decision_place(decision)}
+            self._points.set("relocate", here, where=is_decision(decision))
 
     def decisions(self, image_ids: Collection[str]) -> dict[str, IndexedDecision]:
         """The stored decisions, about known images and others."""
@@ -190,14 +175,8 @@ class QdrantVectorIndex:
         payload: Sequence[str] | None = None,
         vectors: list[str] | bool = False,
     ) -> list[models.Record]:
-        wanted = True if payload is None else list(payload)
         points = [point_id(image_id) for image_id in image_ids]
-        return self._calls(
-            "get",
-            lambda client: client.retrieve(
-                self._collection, points, with_payload=wanted, with_vectors=vectors
-            ),
-        )
+        return self._points.retrieve("get", points, payload=payload, vectors=vectors)
 
     def get(
         self,
@@ -219,16 +198,12 @@ class QdrantVectorIndex:
     ) -> dict[str, IndexedImage]:
         if not image_ids:
             return {}
-        records, _ = self._calls(
+        records = self._points.matching(
             "get",
-            lambda client: client.scroll(
-                self._collection,
-                scroll_filter=seen(image_ids, sight),
-                limit=len(image_ids),
-                with_payload=True,
-                # Whether an image is listed depends on its vector.
-                with_vectors=vectors_to_read(self._spec, vectors=True, features=features),
-            ),
+            seen(image_ids, sight),
+            len(image_ids),
+            # Whether an image is listed depends on its vector.
+            vectors=vectors_to_read(self._spec, vectors=True, features=features),
         )
         points = ((str(record.id), StoredPoint.of(record)) for record in records)
         return seen_images(points, image_ids, sight, vectors=vectors)
@@ -262,29 +237,13 @@ class QdrantVectorIndex:
         params: models.SearchParams,
         asked: Asked,
     ) -> list[ScoredPoint]:
-        def ask(client: QdrantClient) -> list[models.ScoredPoint]:
-            return client.query_points(
-                self._collection,
-                query=query,
-                query_filter=among(wanted, asked.points),
-                search_params=params,
-                limit=asked.limit,
-                with_payload=True if asked.fields is None else list(asked.fields),
-            ).points
-
-        points = self._calls("search", ask)
-        return [ScoredPoint(str(p.id), p.score, p.payload or {}) for p in points]
+        return self._points.nearest(query, wanted, params, asked)
 
     def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
         """The listed images of a cluster that were there first; see `VectorIndex.earliest`."""
         asked = visible(tags, cluster=cluster)
         order = models.OrderBy(key="since", direction=models.Direction.ASC)
-        records, _ = self._calls(
-            "earliest",
-            lambda client: client.scroll(
-                self._collection, scroll_filter=asked, limit=limit, order_by=order
-            ),
-        )
+        records = self._points.matching("earliest", asked, limit, order=order)
         return list(shown_images(map(StoredPoint.of, records)))
 
     def scan(
@@ -292,62 +251,34 @@ class QdrantVectorIndex:
     ) -> Iterator[IndexedImage]:
         """Every stored image once, by point id; what is written meanwhile may or may not show."""
         wanted = vectors_to_read(self._spec, vectors=vectors, features=features)
-        return images_of(self._points(None, vectors=wanted, batch=batch))
+        return images_of(self._all(None, vectors=wanted, batch=batch))
 
     def scan_decisions(self, *, batch: int = 1_000) -> Iterator[IndexedDecision]:
         """Every stored decision once, by point id."""
-        return decisions_of(self._points(decided(), vectors=False, batch=batch))
+        return decisions_of(self._all(decided(), vectors=False, batch=batch))
 
-    def _points(
+    def _all(
         self, wanted: models.Filter | None, *, vectors: list[str] | bool, batch: int
     ) -> Iterator[StoredPoint]:
         offset: models.ExtendedPointId | None = None
         while True:
-            scroll = self._scroll(wanted, offset, vectors=vectors, n=batch)
-            records, offset = self._calls("scan", scroll)
+            records, offset = self._points.page(wanted, offset, batch, vectors=vectors)
             yield from map(StoredPoint.of, records)
             if offset is None:
                 return
 
-    def _scroll(
-        self,
-        wanted: models.Filter | None,
-        offset: models.ExtendedPointId | None,
-        *,
-        vectors: list[str] | bool,
-        n: int,
-    ) -> Callable[[QdrantClient], tuple[list[models.Record], models.ExtendedPointId | None]]:
-        return lambda client: client.scroll(
-            self._collection,
-            wanted,
-            limit=n,
-            offset=offset,
-            with_payload=True,
-            with_vectors=vectors,
-        )
-
     def count(self, *, listed_only: bool = False) -> int:
         """How many images are stored, or only those that a search can return."""
         wanted = listed() if listed_only else any_image()
-        return self._calls(
-            "count",
-            lambda client: client.count(self._collection, count_filter=wanted, exact=True),
-        ).count
+        return self._points.count(wanted)
 
     def purge(self, image_ids: Collection[str]) -> None:
         """Remove tombstones for good; what is not a tombstone (any more) stays."""
         if not image_ids:
             return
-        self._calls("purge", partial(self._purge, image_ids=list(image_ids)))
-
-    def _purge(self, client: QdrantClient, *, image_ids: Sequence[str]) -> None:
-        client.delete(self._collection, tombstones(image_ids, decided_too=False), wait=True)
-        client.set_payload(
-            self._collection,
-            EMPTY_IMAGE,
-            points=tombstones(image_ids, decided_too=True),
-            wait=True,
-        )
+        ids = list(image_ids)
+        self._points.delete("purge", where=tombstones(ids, decided_too=False))
+        self._points.set("purge", EMPTY_IMAGE, where=tombstones(ids, decided_too=True))
 
     def flush(self) -> None:
         """Nothing to do: the server answers an upsert after it is in its write-ahead log."""
@@ -355,19 +286,15 @@ class QdrantVectorIndex:
     def wait_optimised(self, timeout_s: float) -> bool:
         """See `VectorIndex.wait_optimised`; what the server put off (grey) is not waited for."""
         deadline = time.monotonic() + timeout_s
-        while self._status() not in _IDLE:
+        while self._points.status() not in _IDLE:
             if time.monotonic() >= deadline:
                 return False
             time.sleep(_LOOK_S)
         return True
 
-    def _status(self) -> models.CollectionStatus:
-        found = self._calls("read", lambda client: client.get_collection(self._collection))
-        return found.status
-
     def close(self) -> None:
         """Let go of the connections; repeated calls do nothing."""
-        self._calls.close()
+        self._points.close()
 
 
 class QdrantGenerations(QdrantCollections):
@@ -386,5 +313,6 @@ class QdrantGenerations(QdrantCollections):
         spec = self.spec(name)
         if spec is None:
             raise NotFound(f"index: no generation {name!r} on the server")
-        self.index_fields(name)
-        return QdrantVectorIndex(self.calls.share(), self.collection(name), spec)
+        replication = self.prepare(name)
+        points = Points(self.calls.share(), self.collection(name), replication)
+        return QdrantVectorIndex(points, spec)

@@ -1,0 +1,99 @@
+"""How the replicas of a generation agree on writes and reads (docs/adr/0030)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from json import JSONDecodeError
+from typing import TypeVar
+
+from qdrant_client import QdrantClient, models
+
+from sightline.engine.errors import Overloaded, PartUnavailable
+from sightline.engine.vector_index.qdrant.client import QdrantCalls
+
+Consistency = models.ReadConsistencyType | None
+Answer = TypeVar("Answer")
+_A_PAIR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """The number of copies of each shard, and what follows from it.
+
+    Every replica that a write reached is met by every read: `writes` and a majority together are
+    more than there are.
+    """
+
+    replicas: int = 1
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is one copy, which agrees with itself."""
+        return self.replicas == 1
+
+    @property
+    def writes(self) -> int:
+        """How many replicas must have applied a write before it is acknowledged.
+
+        Qdrant takes the others out of service before it acknowledges. Were all required, one that
+        is down would stop every write, and would be in service again, with its old state, as soon
+        as it is back.
+        """
+        return self.replicas - self.replicas // 2
+
+    @property
+    def ordering(self) -> models.WriteOrdering | None:
+        """One replica that is up orders the writes to its shard, so that all apply them alike.
+
+        A write to an image is conditional on the decision that is stored with it: applied in
+        another order, a replica would keep what the others replaced.
+        """
+        return None if self.alone else models.WriteOrdering.MEDIUM
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether a majority is both replicas, so that reads must do without it where one is down.
+
+        With three or more a majority is left.
+        """
+        return self.replicas == _A_PAIR
+
+
+class AgreedReads:
+    """Reads points as a majority of the replicas has them; what they do not agree on is left out.
+
+    A replica that was down is believed by nobody until it has caught up: Qdrant lets a node answer
+    before that, from the state that it was killed with.
+    """
+
+    def __init__(self, calls: QdrantCalls, replication: Replication) -> None:
+        self._calls = calls
+        self._replication = replication
+
+    def __call__(self, doing: str, read: Callable[[QdrantClient, Consistency], Answer]) -> Answer:
+        """What `read` returns; it hands the consistency on to the server.
+
+        Raises:
+            PartUnavailable, Overloaded: as `QdrantCalls`; too few replicas are up.
+        """
+        if self._replication.alone:
+            return self._calls(doing, lambda client: read(client, None))
+        try:
+            return self._calls(
+                doing, lambda client: read(client, models.ReadConsistencyType.QUORUM)
+            )
+        except Overloaded:
+            raise
+        except PartUnavailable:
+            if not self._replication.is_pair:
+                raise
+            self._calls(f"{doing} with one replica down", _be_ready)
+            return self._calls(doing, lambda client: read(client, None))
+
+
+def _be_ready(client: QdrantClient) -> None:
+    """Refuses a node that has not caught up with the others since its start."""
+    with suppress(JSONDecodeError):  # that it is ready it says in plain words
+        client.http.service_api.readyz()

@@ -1,0 +1,240 @@
+"""What a generation with several replicas asks of its server; the server itself is a double."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from sightline.engine.errors import Overloaded, PartUnavailable
+from sightline.engine.records import TagFilter
+from sightline.engine.settings import IndexSettings
+from sightline.engine.vector_index.payload import SEARCHABLE, point_id
+from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex
+from sightline.engine.vector_index.qdrant.replication import Replication
+from tests.indexed_images import SPEC, Kind, decision, image, query
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect"),
+    pytest.mark.filterwarnings("ignore:Local mode performs exact"),
+]
+
+QUORUM = models.ReadConsistencyType.QUORUM
+
+
+class Replicated(QdrantClient):
+    """The client's local mode as one replica, and what a majority would say of its points."""
+
+    def __init__(self, replicas: int) -> None:
+        super().__init__(":memory:")
+        self.replicas, self.write_factor = replicas, Replication(replicas).writes
+        self.orderings: list[models.WriteOrdering | None] = []
+        self.disputed: set[str] = set()
+        """Points that the other replicas have otherwise."""
+        self.others_payload: dict[str, dict[str, Any]] = {}
+        """What a majority says of a point, where this replica says something else."""
+        self.refusal: Exception | None = None
+        """What comes of asking a majority."""
+        self.ready = True
+
+    @property
+    def http(self) -> Any:
+        """The node's own routes, of which one is asked."""
+        return SimpleNamespace(service_api=self)
+
+    def readyz(self) -> str:
+        """Whether the node has caught up, as the client tells of an answer that is no JSON."""
+        if not self.ready:
+            raise UnexpectedResponse(503, "", b"some shards are not ready", httpx.Headers())
+        said: str = json.loads("all shards are ready")
+        return said
+
+    def get_collection(self, collection_name: str, **_: Any) -> models.CollectionInfo:
+        """With its replicas."""
+        info = super().get_collection(collection_name)
+        info.config.params.replication_factor = self.replicas
+        info.config.params.write_consistency_factor = self.write_factor
+        return info
+
+    def update_collection(self, *_: Any, collection_params: Any = None, **__: Any) -> bool:
+        """Take another write factor."""
+        self.write_factor = collection_params.write_consistency_factor
+        return True
+
+    def upsert(self, *place: Any, ordering: Any = None, **how: Any) -> Any:
+        """Note how it is ordered."""
+        self.orderings.append(ordering)
+        return super().upsert(*place, **how)
+
+    def set_payload(self, *place: Any, ordering: Any = None, **how: Any) -> Any:
+        """Note how it is ordered."""
+        self.orderings.append(ordering)
+        return super().set_payload(*place, **how)
+
+    def delete(self, *place: Any, ordering: Any = None, **how: Any) -> Any:
+        """Note how it is ordered."""
+        self.orderings.append(ordering)
+        return super().delete(*place, **how)
+
+    def retrieve(self, *place: Any, consistency: Any = None, **how: Any) -> list[models.Record]:
+        """As a majority says, where it is asked."""
+        return self._agreed(super().retrieve(*place, **how), consistency)
+
+    def scroll(self, *place: Any, consistency: Any = None, **how: Any) -> tuple[Any, Any]:
+        """As a majority says, where it is asked."""
+        records, offset = super().scroll(*place, **how)
+        return self._agreed(records, consistency), offset
+
+    def _agreed(self, records: list[models.Record], consistency: Any) -> list[models.Record]:
+        if consistency is not QUORUM:
+            return records
+        if self.refusal is not None:
+            raise self.refusal
+        for record in records:
+            said = self.others_payload.get(str(record.id), {})
+            record.payload = {**(record.payload or {}), **said}
+        return [record for record in records if record.id not in self.disputed]
+
+
+@pytest.fixture(params=[2, 3])
+def server(request: pytest.FixtureRequest) -> Iterator[Replicated]:
+    """A server that keeps two replicas, or three."""
+    client = Replicated(request.param)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[Replicated]:
+    """A server that keeps two replicas."""
+    client = Replicated(2)
+    yield client
+    client.close()
+
+
+def opened(client: Replicated) -> QdrantVectorIndex:
+    """The index on it, with a public, a private and a deleted image."""
+    index = QdrantVectorIndex.open(IndexSettings(), SPEC, client=client)
+    index.apply([image("public"), image("private", kind=Kind.PRIVATE)])
+    index.apply([image("gone", kind=Kind.DELETED)])
+    return index
+
+
+def found(index: QdrantVectorIndex) -> list[str]:
+    """The images that a search returns."""
+    return [hit.image.image_id for hit in index.search(query())]
+
+
+def refused(status: int = 500) -> UnexpectedResponse:
+    """What a server answers that has too few replicas for a read."""
+    said = b"The replica set for shard 0 does not have enough active replicas"
+    return UnexpectedResponse(status, "", said, httpx.Headers())
+
+
+@pytest.mark.parametrize(("replicas", "writes"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)])
+def test_every_read_meets_every_write(replicas: int, writes: int) -> None:
+    """As few replicas as that takes must have a write, so that as many as can be may be down."""
+    assert Replication(replicas).writes == writes
+    majority = replicas // 2 + 1
+    assert majority + writes > replicas >= majority + writes - 1
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+def test_every_write_is_ordered_by_one_replica_where_there_are_several(replicas: int) -> None:
+    """Images, decisions, their places and removals; a single replica is asked for nothing."""
+    client = Replicated(replicas)
+    index = opened(client)
+    index.moderate([decision("public")])
+    index.relocate([image("private", kind=Kind.PRIVATE)])
+    index.relocate_decisions([decision("public")])
+    index.purge(["gone"])
+    expected = None if replicas == 1 else models.WriteOrdering.MEDIUM
+    assert len(client.orderings) >= 8
+    assert set(client.orderings) == {expected}
+    client.close()
+
+
+def test_what_a_majority_does_not_show_is_not_found(server: Replicated) -> None:
+    """A replica with an old state shows an image that the others hide, or have otherwise."""
+    index = opened(server)
+    assert found(index) == ["public"]
+    server.disputed = {point_id("public")}
+    assert found(index) == []
+    assert index.get(["public"]) == {}
+    assert index.earliest("", TagFilter(), 5) == []
+    server.disputed = set()
+    server.others_payload = {point_id("public"): {SEARCHABLE: "hidden"}}
+    assert found(index) == []
+
+
+def test_a_write_that_the_replicas_do_not_agree_on_is_repeated(server: Replicated) -> None:
+    """It is not taken for done, since one of them may hold it back; the caller comes again."""
+    index = opened(server)
+    server.disputed = {point_id("new")}
+    with pytest.raises(PartUnavailable, match="replicas of the index differ"):
+        index.apply([image("new")])
+    server.disputed = set()
+    index.apply([image("new")])
+    assert sorted(found(index)) == ["new", "public"]
+
+
+def test_of_two_replicas_one_is_enough_on_a_node_that_has_caught_up(pair: Replicated) -> None:
+    """Else one that is down would stop every search; who was down itself is not believed."""
+    index = opened(pair)
+    pair.refusal = refused()
+    assert found(index) == ["public"]
+    assert set(index.get(["public", "private"])) == {"public", "private"}
+    pair.ready = False
+    with pytest.raises(PartUnavailable, match="one replica down: HTTP 503 some shards"):
+        found(index)
+
+
+def test_of_three_replicas_two_are_needed() -> None:
+    """A majority is left when one is down: where there is none, nobody knows."""
+    client = Replicated(3)
+    index = opened(client)
+    client.refusal = refused()
+    with pytest.raises(PartUnavailable, match="enough active replicas"):
+        found(index)
+    client.close()
+
+
+def test_a_server_with_too_much_to_do_is_not_asked_twice(pair: Replicated) -> None:
+    """It said when to come back."""
+    index = opened(pair)
+    pair.refusal = ResourceExhaustedResponse("slow down", 7)
+    with pytest.raises(Overloaded) as raised:
+        found(index)
+    assert raised.value.retry_after_s == 7
+
+
+def test_a_generation_of_an_older_release_takes_writes_with_a_replica_down(
+    server: Replicated,
+) -> None:
+    """It was made to need all replicas; opened once, it is not."""
+    server.write_factor = server.replicas
+    opened(server).close()
+    assert server.write_factor == Replication(server.replicas).writes
+
+
+def test_a_new_generation_is_made_with_the_replicas_of_the_settings() -> None:
+    """And with the writes that follow from them."""
+    made: dict[str, Any] = {}
+
+    class Noting(Replicated):
+        def create_collection(self, *place: Any, **how: Any) -> bool:
+            made.update(how)
+            return super().create_collection(*place, **how)
+
+    client = Noting(3)
+    with_three = QdrantGenerations.of(IndexSettings(replicas=3), client=client)
+    with_three.create(SPEC)
+    assert (made["replication_factor"], made["write_consistency_factor"]) == (3, 2)
+    client.close()
