@@ -78,12 +78,17 @@ class Asking(httpx.Client):
         """What is known of an image."""
         return ok(self.get(f"/v1/images/{image_id}"))
 
-    def search(self, data: bytes, *, limit: int = 24) -> httpx.Response:
+    def search(self, data: bytes, *, limit: int = 24, **fields: str) -> httpx.Response:
         """Search by an upload that is not kept; look-alikes stay in."""
         return self.post(
             "/v1/search",
             files={"image": data},
-            data={"limit": str(limit), "store_query": "false", "near_duplicates": "keep"},
+            data={
+                "limit": str(limit),
+                "store_query": "false",
+                "near_duplicates": "keep",
+                **fields,
+            },
         )
 
     def found(self, data: bytes, *, limit: int = 24) -> list[str]:

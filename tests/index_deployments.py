@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -24,6 +23,7 @@ from sightline.engine.vector_index.payload import point_id
 from sightline.engine.vector_index.qdrant.client import connect
 from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex
 from tests.indexed_images import SPEC
+from tests.qdrant_servers import IS_GIVEN, server
 
 Damage = Mapping[str, Mapping[str, Any]]
 """By image: the fields of its point that are overwritten."""
@@ -124,11 +124,12 @@ def _local(tmp_path: Path) -> Iterator[Server]:
     client.close()
 
 
-def _server(tmp_path: Path, grpc_port: int | None = 6334) -> Iterator[Server]:
+def _server(tmp_path: Path, *, over_grpc: bool = True) -> Iterator[Server]:
     del tmp_path
+    url, grpc_port = server()
     settings = IndexSettings(
-        url=os.environ["QDRANT_URL"],
-        grpc_port=grpc_port and int(os.environ.get("QDRANT_GRPC_PORT", grpc_port)),
+        url=url,
+        grpc_port=grpc_port if over_grpc else None,
         collection_prefix=f"test-{uuid.uuid4().hex[:12]}",
     )
     yield Server(settings)
@@ -138,7 +139,7 @@ def _server(tmp_path: Path, grpc_port: int | None = 6334) -> Iterator[Server]:
 
 
 def _server_over_rest(tmp_path: Path) -> Iterator[Server]:
-    yield from _server(tmp_path, grpc_port=None)
+    yield from _server(tmp_path, over_grpc=False)
 
 
 DEPLOYMENTS: dict[str, Callable[[Path], Iterator[Deployment]]] = {
@@ -146,5 +147,5 @@ DEPLOYMENTS: dict[str, Callable[[Path], Iterator[Deployment]]] = {
     "local-mode": _local,
     "memory": _memory,
 }
-if "QDRANT_URL" in os.environ:
+if IS_GIVEN:
     DEPLOYMENTS |= {"server-grpc": _server, "server-rest": _server_over_rest}

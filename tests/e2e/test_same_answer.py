@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
 
 from sightline.engine.settings import (
     IndexSettings,
@@ -22,6 +19,7 @@ from sightline.producers.backfill.run import run_backfill
 from sightline.producers.connect import connect
 from sightline.schemas.fields import Visibility
 from tests.asking import Asking, drawn, embedded, ids, ok
+from tests.qdrant_servers import needs_server, server
 from tests.waiting import eventually
 
 IMAGES = 200
@@ -29,7 +27,6 @@ BY_UPLOAD, BY_ID = 20, 30
 ROUNDS = 20
 """Each round asks every question once: 1,000 in all."""
 RESTARTS = {5: "stop", 10: "kill", 15: "kill"}
-QDRANT_URL = "QDRANT_URL"
 
 Answer = list[tuple[str, float]]
 
@@ -47,17 +44,14 @@ def test_a_thousand_questions_get_the_same_answers_across_restarts(tmp_path: Pat
             assert _answers(node.url, pictures, known) == first, f"round {number}"
 
 
-@pytest.mark.skipif(
-    QDRANT_URL not in os.environ,
-    reason=f"{QDRANT_URL} is not set: the embedded index has one owner, so no second API process",
-)
+@needs_server
 def test_two_api_processes_give_the_same_answers(
     kafka_settings: KafkaSettings, store_settings: StoreSettings, tmp_path: Path
 ) -> None:
     """Two API processes over one Qdrant server answer alike, ids, order and scores."""
     pictures = drawn(IMAGES, seed=3)
     index = IndexSettings(
-        url=os.environ[QDRANT_URL], grpc_port=None, collection_prefix=f"t{uuid.uuid4().hex[:12]}"
+        url=server()[0], grpc_port=None, collection_prefix=f"t{uuid.uuid4().hex[:12]}"
     )
     shared = {
         "mode": Mode.SERVICES,

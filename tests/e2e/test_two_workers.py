@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import uuid
 from collections import defaultdict
@@ -25,17 +24,12 @@ from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_INDEXED
 from tests.asking import drawn, embedded
 from tests.patience import patient
+from tests.qdrant_servers import needs_server, server
 from tests.waiting import eventually
 
-QDRANT_URL = "QDRANT_URL"
 PHASE = 40
 REBALANCED_S = 120.0
 """A killed member's partitions wait for its session to end."""
-
-needs_server = pytest.mark.skipif(
-    QDRANT_URL not in os.environ,
-    reason=f"{QDRANT_URL} is not set: the embedded index has one owner, so no second worker",
-)
 
 
 @pytest.fixture
@@ -44,7 +38,7 @@ def shared(
 ) -> Iterator[Settings]:
     """Broker, store and index server of a deployment of the test's own."""
     index = IndexSettings(
-        url=os.environ[QDRANT_URL], grpc_port=None, collection_prefix=f"t{uuid.uuid4().hex[:12]}"
+        url=server()[0], grpc_port=None, collection_prefix=f"t{uuid.uuid4().hex[:12]}"
     )
     services = {
         "mode": Mode.SERVICES,
