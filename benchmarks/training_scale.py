@@ -1,4 +1,4 @@
-"""Time and memory of a training on 1,000,000 triples over 100,000 images: data set, and an epoch.
+"""Time and memory of a training on 1,000,000 triples over 100,000 images, and of its gate.
 
     python -m benchmarks.training_scale [--triples N] [--images N] [--write docs/training.md]
 
@@ -24,6 +24,16 @@ from sightline.engine.embedding.embedder import load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.pairs import pairs_of
+from sightline.training.datasets.splits import held_out_clusters, split_by_time
+from sightline.training.evaluation.click_truth import (
+    PictureQueries,
+    clicks_as_truth,
+    score_by_clicks,
+)
+from sightline.training.evaluation.gate import GateLimits
+from sightline.training.evaluation.relevance import JudgedPairs
+from sightline.training.evaluation.strength import STRENGTHS, Groups, choose
+from sightline.training.loop.head import Head
 from sightline.training.loop.learning import LearningSettings, hold_back
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.training import train_head
@@ -32,6 +42,9 @@ TRIPLES, IMAGES, KINDS = 1_000_000, 100_000, 2_000
 OF_A_SEARCH = 10
 """Triples of one search: three pairs and a bit, as on simulated pages."""
 SEED = 1
+SCORED = 512
+"""Queries that the gate's models are timed on."""
+HEADER = ("| step | took | CPU | most memory so far |", "|---|---:|---:|---:|")
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -112,19 +125,68 @@ def measured(triples: int, images: int) -> Iterator[str]:
     epoch = -(-len(taught) // HeadSettings().batch)
     train_head(taught, seen, start, HeadSettings(steps=epoch))
     steps.done(f"one epoch: {epoch:,} steps of 128 pairs")
-    yield from ("| step | took | CPU | most memory so far |", "|---|---:|---:|---:|", *steps.lines)
+    yield from (*HEADER, *steps.lines)
+
+
+def gate_measured(triples: int, images: int) -> Iterator[str]:
+    """The gate's part: what judges, then some of these queries under one model and all strengths.
+
+    Kinds are given, nothing is trained: scoring takes as long, whatever the head.
+    """
+    start = load_projection(PACKAGED_PROJECTION)
+    table, features = drawn_triples(triples, images), drawn_features(images, len(start.mean))
+    pairs = pairs_of(table).among(features.images)
+    kinds = np.arange(images) % KINDS
+    held = held_out_clusters(pairs, kinds, share=0.2, aside=0.1)
+    time_split = split_by_time(pairs, np.arange(images), later_share=0.1)
+    steps = Steps()
+    queries = clicks_as_truth(pairs, held, time_split.later)
+    steps.done(f"what judges: {len(queries.anchors):,} queries with their relevant pictures")
+    some = first_queries(queries, SCORED)
+    before = score_by_clicks(features, start, some)
+    steps.done(f"the serving model: {SCORED:,} of the queries among {images:,} pictures")
+    residual = np.random.default_rng(SEED).normal(0, 0.02, (start.matrix.shape[1],) * 2)
+    head = Head(mean=start.mean, base=start.matrix, residual=residual.astype(np.float32))
+    after = {s: score_by_clicks(features, head.projection(s), some) for s in STRENGTHS}
+    steps.done(f"a head at {len(STRENGTHS)} strengths: the same")
+    choose(before, after, some.groups, GateLimits())
+    steps.done("the choice by their bounds")
+    yield from (*HEADER, *steps.lines)
+
+
+def first_queries(queries: PictureQueries, count: int) -> PictureQueries:
+    """The first of them, so that a benchmark ends."""
+    truth, groups = queries.truth, queries.groups
+    end = int(truth.starts[count])
+    some = JudgedPairs(
+        starts=truth.starts[: count + 1],
+        rows=truth.rows[:end],
+        given=truth.given[:end],
+        gallery=truth.gallery,
+        own=truth.own[:count],
+    )
+    return PictureQueries(
+        anchors=queries.anchors[:count],
+        truth=some,
+        groups=Groups(clusters=groups.clusters[:count], clicked=groups.clicked[:count], slices={}),
+    )
+
+
+TABLES = {"training at scale": measured, "gate at scale": gate_measured}
 
 
 def main() -> None:
-    """Print the table, or put it between its marks in a page."""
+    """Print the tables, or put them between their marks in a page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--triples", type=int, default=TRIPLES)
     parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--only", choices=tuple(TABLES), help="one of the tables")
     parser.add_argument("--write", type=Path, help="a page with the marks")
     arguments = parser.parse_args()
-    text = "\n".join(measured(arguments.triples, arguments.images))
-    if arguments.write:
-        put_between_marks(arguments.write, "training at scale", text)
+    for name in [arguments.only] if arguments.only else TABLES:
+        text = "\n".join(TABLES[name](arguments.triples, arguments.images))
+        if arguments.write:
+            put_between_marks(arguments.write, name, text)
 
 
 if __name__ == "__main__":
