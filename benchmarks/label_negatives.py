@@ -148,7 +148,7 @@ def guards(clicks: Clicks, rules: LabelRules) -> list[Guarded]:
             for least in (3, 5)
         },
         "not within two clicks": ~found.near(),
-        "that, or passed over in 5 searches of the triples": found.certain(),
+        "that in 2 searches of the triples, or passed over in 5": found.certain(),
         "not within two clicks, as one of 12 miners could tell": ~found.near_to_a_miner(
             clicks, rules
         ),

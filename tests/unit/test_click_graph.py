@@ -74,10 +74,20 @@ def test_certain_negatives_are_two_clicks_away() -> None:
             ]
         )
     )
-    certain = certain_negatives(pairs)
+    certain = certain_negatives(pairs, far_searches=1)
     names = [[certain.images[at] for at in certain.negatives_of(row)] for row in range(len(pairs))]
     assert names == [["far"], [], ["far"]]
     assert certain.search == pairs.search == ("s1", "s2", "s3")
+
+
+def test_one_search_alone_makes_no_negative_certain() -> None:
+    """Far as it is: a second search by the same anchor must pass it over, whatever it preferred."""
+    rows = [triple("s1", "a", "p", "once"), triple("s1", "a", "q", "once")]
+    rows += [triple("s1", "a", "p", "twice"), triple("s2", "a", "p", "twice")]
+    rows += [triple("s3", "b", "r", "once")]
+    certain = certain_negatives(pairs_of(table(rows)))
+    assert {certain.images[at] for at in certain.negatives} == {"twice"}
+    assert len(certain.negatives) == 2
 
 
 def test_what_many_searches_passed_over_is_certain_though_it_is_near() -> None:

@@ -17,8 +17,9 @@ from sightline.training.datasets.pairs import ClickPairs
 
 Ints = NDArray[np.int64]
 Rows = NDArray[np.integer]
-PASSED_OVER = 5
-"""So many searches that pass an image over tell that it is wrong, as two clicks' distance does."""
+PASSED_OVER, FAR_PASSED_OVER = 5, 2
+"""So many searches that pass an image over tell that it is wrong: any image, or one that lies
+beyond two clicks. One search tells little where few clicks are known: then most images are far."""
 _BLOCK = 256
 """Anchors looked at together, each of which takes a byte per image."""
 
@@ -121,11 +122,13 @@ class ClickGraph:
             yield first, block, self.reach(block)
 
 
-def certain_negatives(pairs: ClickPairs, *, searches: int = PASSED_OVER) -> ClickPairs:
+def certain_negatives(
+    pairs: ClickPairs, *, searches: int = PASSED_OVER, far_searches: int = FAR_PASSED_OVER
+) -> ClickPairs:
     """All the pairs, without the negatives that may well be right.
 
-    A negative stays if it lies beyond two clicks of its anchor, or if so many searches by that
-    anchor passed it over: nobody ever preferred it there, as `pairs_of` sees to.
+    A negative stays if enough searches by its anchor passed it over, of which an image beyond two
+    clicks needs fewer: nobody ever preferred it there, as `pairs_of` sees to.
 
     For who publishes or counts negatives: what stays is nearly always right (docs/labels.md). A
     training need not; it masks what lies within two clicks wherever a batch has it.
@@ -133,10 +136,12 @@ def certain_negatives(pairs: ClickPairs, *, searches: int = PASSED_OVER) -> Clic
     Args:
         pairs: of all clicks that there are.
         searches: how many make up for being near.
+        far_searches: how many it takes beyond two clicks.
     """
     anchor = pairs.anchor[pairs.owners()]
     beyond = ~ClickGraph.of(pairs).near(anchor, pairs.negatives)
-    return pairs.with_negatives(beyond | (times_passed_over(pairs) >= searches))
+    times = times_passed_over(pairs)
+    return pairs.with_negatives((times >= searches) | (beyond & (times >= far_searches)))
 
 
 def times_passed_over(pairs: ClickPairs) -> Ints:
