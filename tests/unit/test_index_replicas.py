@@ -34,7 +34,8 @@ class Replicated(QdrantClient):
 
     def __init__(self, replicas: int) -> None:
         super().__init__(":memory:")
-        self.replicas, self.write_factor = replicas, Replication(replicas).writes
+        self.replicas, self.write_factor = replicas, replicas
+        self.second_try_ms: int | None = None
         self.orderings: list[models.WriteOrdering | None] = []
         self.disputed: set[str] = set()
         """Points that the other replicas have otherwise."""
@@ -43,6 +44,8 @@ class Replicated(QdrantClient):
         self.refusal: Exception | None = None
         """What comes of asking a majority."""
         self.ready = True
+        self.waits: dict[Any, int | None] = {}
+        """How long the last read of each consistency was to be waited for; None: for long."""
 
     @property
     def http(self) -> Any:
@@ -61,11 +64,13 @@ class Replicated(QdrantClient):
         info = super().get_collection(collection_name)
         info.config.params.replication_factor = self.replicas
         info.config.params.write_consistency_factor = self.write_factor
+        info.config.params.read_fan_out_delay_ms = self.second_try_ms
         return info
 
     def update_collection(self, *_: Any, collection_params: Any = None, **__: Any) -> bool:
         """Take another write factor."""
         self.write_factor = collection_params.write_consistency_factor
+        self.second_try_ms = collection_params.read_fan_out_delay_ms
         return True
 
     def upsert(self, *place: Any, ordering: Any = None, **how: Any) -> Any:
@@ -85,6 +90,7 @@ class Replicated(QdrantClient):
 
     def retrieve(self, *place: Any, consistency: Any = None, **how: Any) -> list[models.Record]:
         """As a majority says, where it is asked."""
+        self.waits[consistency] = how.pop("timeout", None)
         return self._agreed(super().retrieve(*place, **how), consistency)
 
     def scroll(self, *place: Any, consistency: Any = None, **how: Any) -> tuple[Any, Any]:
@@ -191,6 +197,7 @@ def test_of_two_replicas_one_is_enough_on_a_node_that_has_caught_up(pair: Replic
     pair.refusal = refused()
     assert found(index) == ["public"]
     assert set(index.get(["public", "private"])) == {"public", "private"}
+    assert pair.waits == {QUORUM: 2, None: None}
     pair.ready = False
     with pytest.raises(PartUnavailable, match="one replica down: HTTP 503 some shards"):
         found(index)
@@ -203,6 +210,7 @@ def test_of_three_replicas_two_are_needed() -> None:
     client.refusal = refused()
     with pytest.raises(PartUnavailable, match="enough active replicas"):
         found(index)
+    assert client.waits == {QUORUM: None}
     client.close()
 
 
@@ -218,10 +226,10 @@ def test_a_server_with_too_much_to_do_is_not_asked_twice(pair: Replicated) -> No
 def test_a_generation_of_an_older_release_takes_writes_with_a_replica_down(
     server: Replicated,
 ) -> None:
-    """It was made to need all replicas; opened once, it is not."""
-    server.write_factor = server.replicas
+    """It was made to need all replicas, and to wait for one that hangs; opened once, it is not."""
+    assert server.write_factor == server.replicas
     opened(server).close()
-    assert server.write_factor == Replication(server.replicas).writes
+    assert (server.write_factor, server.second_try_ms) == (Replication(server.replicas).writes, 100)
 
 
 def test_a_new_generation_is_made_with_the_replicas_of_the_settings() -> None:

@@ -75,15 +75,22 @@ class QdrantCollections:
         collection = self.collection(name)
         info = self.calls("read", lambda client: client.get_collection(collection))
         replication = Replication(info.config.params.replication_factor or 1)
-        if (info.config.params.write_consistency_factor or 1) != replication.writes:
-            self._ask_of_writes(collection, replication.writes)
+        self._tell_of_replicas(collection, info.config.params, replication)
         if SEARCHABLE not in info.payload_schema:
             self._say_what_is_shown(collection, replication)
         self._index_fields(collection, info.payload_schema)
         return replication
 
-    def _ask_of_writes(self, collection: str, replicas: int) -> None:
-        wanted = models.CollectionParamsDiff(write_consistency_factor=replicas)
+    def _tell_of_replicas(
+        self, collection: str, found: models.CollectionParams, replication: Replication
+    ) -> None:
+        said = (found.write_consistency_factor or 1, found.read_fan_out_delay_ms)
+        if said == (replication.writes, replication.second_try_ms):
+            return
+        wanted = models.CollectionParamsDiff(
+            write_consistency_factor=replication.writes,
+            read_fan_out_delay_ms=replication.second_try_ms,
+        )
         self.calls(
             "update", lambda client: client.update_collection(collection, collection_params=wanted)
         )

@@ -84,12 +84,13 @@ class Points:
         wanted = True if payload is None else list(payload)
         return self._agreed(
             doing,
-            lambda client, consistency: client.retrieve(
+            lambda client, how: client.retrieve(
                 self._collection,
                 points,
                 with_payload=wanted,
                 with_vectors=vectors,
-                consistency=consistency,
+                consistency=how.consistency,
+                timeout=how.timeout_s,
             ),
         )
 
@@ -105,14 +106,15 @@ class Points:
         """The first points that match, all their fields with them."""
         records, _ = self._agreed(
             doing,
-            lambda client, consistency: client.scroll(
+            lambda client, how: client.scroll(
                 self._collection,
                 scroll_filter=where,
                 limit=limit,
                 order_by=order,
                 with_payload=True,
                 with_vectors=vectors,
-                consistency=consistency,
+                consistency=how.consistency,
+                timeout=how.timeout_s,
             ),
         )
         return records

@@ -6,16 +6,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from json import JSONDecodeError
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from qdrant_client import QdrantClient, models
 
 from sightline.engine.errors import Overloaded, PartUnavailable
 from sightline.engine.vector_index.qdrant.client import QdrantCalls
 
-Consistency = models.ReadConsistencyType | None
 Answer = TypeVar("Answer")
 _A_PAIR = 2
+_SECOND_TRY_MS = 100
+"""After so long a read that one replica has not answered goes to another, too."""
+_MAJORITY_S = 2
+"""So long a pair is waited for, where one of them is enough."""
+
+
+class Reading(NamedTuple):
+    """How a read is to be asked for; None: as the server or the client does by itself."""
+
+    consistency: models.ReadConsistencyType | None = None
+    timeout_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,11 @@ class Replication:
         return None if self.alone else models.WriteOrdering.MEDIUM
 
     @property
+    def second_try_ms(self) -> int | None:
+        """When a read that is not answered goes to another replica; None: there is no other."""
+        return None if self.alone else _SECOND_TRY_MS
+
+    @property
     def is_pair(self) -> bool:
         """Whether a majority is both replicas, so that reads must do without it where one is down.
 
@@ -72,25 +87,25 @@ class AgreedReads:
         self._calls = calls
         self._replication = replication
 
-    def __call__(self, doing: str, read: Callable[[QdrantClient, Consistency], Answer]) -> Answer:
-        """What `read` returns; it hands the consistency on to the server.
+    def __call__(self, doing: str, read: Callable[[QdrantClient, Reading], Answer]) -> Answer:
+        """What `read` returns, which hands on to the server how it is asked.
 
         Raises:
             PartUnavailable, Overloaded: as `QdrantCalls`; too few replicas are up.
         """
         if self._replication.alone:
-            return self._calls(doing, lambda client: read(client, None))
+            return self._calls(doing, lambda client: read(client, Reading()))
+        pair = self._replication.is_pair
+        majority = Reading(models.ReadConsistencyType.QUORUM, _MAJORITY_S if pair else None)
         try:
-            return self._calls(
-                doing, lambda client: read(client, models.ReadConsistencyType.QUORUM)
-            )
+            return self._calls(doing, lambda client: read(client, majority))
         except Overloaded:
             raise
         except PartUnavailable:
-            if not self._replication.is_pair:
+            if not pair:
                 raise
             self._calls(f"{doing} with one replica down", _be_ready)
-            return self._calls(doing, lambda client: read(client, None))
+            return self._calls(doing, lambda client: read(client, Reading()))
 
 
 def _be_ready(client: QdrantClient) -> None:
