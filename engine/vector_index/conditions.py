@@ -61,7 +61,14 @@ class Where:
     must_not: tuple[Condition, ...] = ()
 
 
-Condition = Where | IsPoint | HasKeyword | HasOtherKeyword | HasNumber | LacksField
+@dataclass(frozen=True, slots=True, eq=False)
+class Fixed:
+    """Matches what `where` does; it is part of every write, so an adapter translates it once."""
+
+    where: Where
+
+
+Condition = Where | Fixed | IsPoint | HasKeyword | HasOtherKeyword | HasNumber | LacksField
 
 
 def all_of(*conditions: Condition) -> Where:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from sightline.engine.records import Fence, IndexedDecision, IndexedImage
 from sightline.engine.vector_index.conditions import (
+    Condition,
+    Fixed,
     HasNumber,
     LacksField,
     Where,
@@ -47,14 +49,15 @@ class PayloadChange(NamedTuple):
     payload: dict[str, Any]
 
 
-def _without_fence(*fields: str) -> Where:
+def _without_fence(*fields: str) -> Fixed:
     """Matches points that have no number that can be one in one of the fields."""
-    return none_of(all_of(*(HasNumber(field, at_least=0, at_most=MAX_VERSION) for field in fields)))
+    numbers = all_of(*(HasNumber(field, at_least=0, at_most=MAX_VERSION) for field in fields))
+    return Fixed(none_of(numbers))
 
 
 NEVER = all_of(HasNumber("version", below=-1))
 """Matches no point: a write under it only inserts."""
-_UNDECIDED = all_of(*(LacksField(field) for field in HELD))
+_UNDECIDED = Fixed(all_of(*(LacksField(field) for field in HELD)))
 """Matches points that hold no decision, not even one that cannot be read."""
 _LOST_IMAGE = _without_fence(*Fence._fields)
 """Matches points whose image has no fence that can be read."""
@@ -79,7 +82,7 @@ def _is_below(image: IndexedImage) -> Where:
     return all_of(points_of([image.image_id]), older, _holds(image.decision))
 
 
-def _holds(decision: IndexedDecision | None) -> Where:
+def _holds(decision: IndexedDecision | None) -> Condition:
     """Matches points that hold this decision, or none; one that cannot be read lies just above."""
     if decision is None:
         return _UNDECIDED
@@ -99,7 +102,7 @@ def relocation(image: IndexedImage) -> PayloadChange:
 def decision_relocation(decision: IndexedDecision) -> PayloadChange:
     """Where the winning decision lies now, iff it is the stored one."""
     place = {"decision_place": decision_place(decision)}
-    return PayloadChange((point_id(decision.image_id),), _holds(decision), place)
+    return PayloadChange((point_id(decision.image_id),), all_of(_holds(decision)), place)
 
 
 def decision_changes(decision: IndexedDecision) -> list[PayloadChange]:

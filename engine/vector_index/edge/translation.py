@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import qdrant_edge as edge
 
@@ -10,6 +11,7 @@ from sightline.engine.records import GenerationSpec
 from sightline.engine.vector_index import graph
 from sightline.engine.vector_index.conditions import (
     Condition,
+    Fixed,
     HasKeyword,
     HasNumber,
     HasOtherKeyword,
@@ -107,8 +109,8 @@ def _conditions(ours: Sequence[Condition]) -> list[edge.ConditionType] | None:
 
 def _condition(ours: Condition) -> edge.ConditionType:
     match ours:
-        case Where():
-            return to_filter(ours)
+        case Where() | Fixed():
+            return _translated(ours) if isinstance(ours, Fixed) else to_filter(ours)
         case IsPoint(points):
             return edge.HasIdCondition(set(points))
         case HasKeyword(field, values):
@@ -120,6 +122,11 @@ def _condition(ours: Condition) -> edge.ConditionType:
             return edge.FieldCondition(field, range=bounds)
         case LacksField(field):
             return edge.IsEmptyCondition(field)
+
+
+@cache
+def _translated(ours: Fixed) -> edge.Filter:
+    return to_filter(ours.where)
 
 
 def _one_of(values: Sequence[str]) -> edge.MatchValue | edge.MatchAny:

@@ -24,8 +24,9 @@ from sightline.engine.vector_index.qdrant.translation import (
     collection_config,
     keyword_index,
     number_index,
-    shown_before,
+    to_filter,
 )
+from sightline.engine.vector_index.read_conditions import WAS_LISTED
 
 
 class QdrantCollections:
@@ -96,7 +97,7 @@ class QdrantCollections:
         )
 
     def _say_what_is_shown(self, collection: str, replication: Replication) -> None:
-        payload, points = {SEARCHABLE: SHOWN}, shown_before()
+        payload, points = {SEARCHABLE: SHOWN}, to_filter(WAS_LISTED)
         self.calls(
             "fill",
             lambda client: client.set_payload(

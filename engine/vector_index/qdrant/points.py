@@ -1,114 +1,149 @@
-"""The points of one collection: written in order, read as its replicas agree (docs/adr/0030)."""
+"""`PointStore` on one collection of a server: written in order, read as its replicas agree.
+
+See docs/adr/0030.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from sightline.engine.vector_index.payload import SEARCHABLE, SHOWN
+from sightline.engine.records import GenerationSpec, IndexedImage
+from sightline.engine.vector_index.conditions import Where, among
+from sightline.engine.vector_index.payload import (
+    SEARCHABLE,
+    SHOWN,
+    named_vectors,
+    point_id,
+    to_payload,
+)
+from sightline.engine.vector_index.point_store import Points, Vectors
 from sightline.engine.vector_index.qdrant.client import QdrantCalls
 from sightline.engine.vector_index.qdrant.replication import AgreedReads, Replication
-from sightline.engine.vector_index.qdrant.translation import among
+from sightline.engine.vector_index.qdrant.translation import as_lists, search_params, to_filter
 from sightline.engine.vector_index.ranking import Asked, ScoredPoint
+from sightline.engine.vector_index.stored_points import StoredPoint
+from sightline.engine.vector_index.write_conditions import NEVER, PayloadChange, any_below
 
-Scored = tuple[str, float]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_IDLE = frozenset({models.CollectionStatus.GREEN, models.CollectionStatus.GREY})
+_LOOK_S = 0.1
 Page = tuple[list[models.Record], models.ExtendedPointId | None]
 
 
-class Points:
-    """Reads and writes of one collection, each `doing` something that its errors name.
+class QdrantPoints:
+    """See `PointStore`; where the server has too much to do, a call raises `Overloaded`.
 
     Args:
         calls: to the server.
         collection: its name.
+        spec: what the collection was made with.
         replication: of the collection.
-
-    Every method raises `PartUnavailable` and `Overloaded` as `QdrantCalls`; a write that raised may
-    be half applied.
     """
 
-    def __init__(self, calls: QdrantCalls, collection: str, replication: Replication) -> None:
+    batch = 64
+
+    def __init__(
+        self, calls: QdrantCalls, collection: str, spec: GenerationSpec, replication: Replication
+    ) -> None:
         self._calls = calls
         self._collection = collection
+        self._spec = spec
         self._replication = replication
         self._agreed = AgreedReads(calls, replication)
 
-    def upsert(
-        self, doing: str, points: Sequence[models.PointStruct], *, where: models.Filter
-    ) -> None:
-        """Replace points whole where they match, and insert those that are not there."""
+    def upsert(self, images: Sequence[IndexedImage]) -> None:
+        """See `PointStore.upsert`."""
+        points = [
+            models.PointStruct(
+                id=point_id(image.image_id),
+                vector=as_lists(named_vectors(image, self._spec)),
+                payload=to_payload(image),
+            )
+            for image in images
+        ]
+        self._upsert(points, any_below(images))
+
+    def insert(self, point: str, payload: dict[str, Any]) -> None:
+        """See `PointStore.insert`."""
+        self._upsert([models.PointStruct(id=point, vector={}, payload=payload)], NEVER)
+
+    def _upsert(self, points: list[models.PointStruct], where: Where) -> None:
+        fences = to_filter(where)
         self._calls(
-            doing,
+            "upsert",
             lambda client: client.upsert(
                 self._collection,
-                list(points),
+                points,
                 wait=True,
                 ordering=self._replication.ordering,
-                update_filter=where,
+                update_filter=fences,
             ),
         )
 
-    def set(self, doing: str, payload: dict[str, Any], *, where: models.Filter) -> None:
-        """Change these fields of the points that match."""
+    def applied(self, points: int) -> None:
+        """Nothing to do: the server builds its graph when it finds it due."""
+
+    def change(self, change: PayloadChange) -> None:
+        """See `PointStore.change`."""
+        here = to_filter(among(change.where, change.points))
         self._calls(
-            doing,
+            "set payload",
             lambda client: client.set_payload(
                 self._collection,
-                payload,
-                points=where,
+                change.payload,
+                points=here,
                 wait=True,
                 ordering=self._replication.ordering,
             ),
         )
 
-    def delete(self, doing: str, *, where: models.Filter) -> None:
-        """Remove for good the points that match."""
+    def delete(self, points: Sequence[str], where: Where) -> None:
+        """See `PointStore.delete`."""
+        here = to_filter(among(where, points))
         self._calls(
-            doing,
+            "delete",
             lambda client: client.delete(
-                self._collection, where, wait=True, ordering=self._replication.ordering
+                self._collection, here, wait=True, ordering=self._replication.ordering
             ),
         )
 
     def retrieve(
-        self,
-        doing: str,
-        points: Sequence[str],
-        *,
-        payload: Sequence[str] | None = None,
-        vectors: list[str] | bool = False,
-    ) -> list[models.Record]:
-        """Those of the points that are there, with these fields; None: with all."""
-        wanted = True if payload is None else list(payload)
-        return self._agreed(
-            doing,
+        self, points: Collection[str], *, fields: Sequence[str] | None = None, vectors: Vectors
+    ) -> Points:
+        """See `PointStore.retrieve`."""
+        wanted, payload = list(points), True if fields is None else list(fields)
+        records = self._agreed(
+            "get",
             lambda client, how: client.retrieve(
                 self._collection,
-                points,
-                with_payload=wanted,
+                wanted,
+                with_payload=payload,
                 with_vectors=vectors,
                 consistency=how.consistency,
                 timeout=how.timeout_s,
             ),
         )
+        return _told(records)
 
-    def matching(
-        self,
-        doing: str,
-        where: models.Filter,
-        limit: int,
-        *,
-        order: models.OrderBy | None = None,
-        vectors: list[str] | bool = False,
-    ) -> list[models.Record]:
-        """The first points that match, all their fields with them."""
+    def read(
+        self, where: Where, limit: int, *, vectors: Vectors = False, order_by: str | None = None
+    ) -> Points:
+        """See `PointStore.read`."""
+        wanted, order = to_filter(where), None
+        if order_by is not None:
+            order = models.OrderBy(key=order_by, direction=models.Direction.ASC)
         records, _ = self._agreed(
-            doing,
+            "read",
             lambda client, how: client.scroll(
                 self._collection,
-                scroll_filter=where,
+                wanted,
                 limit=limit,
                 order_by=order,
                 with_payload=True,
@@ -117,26 +152,35 @@ class Points:
                 timeout=how.timeout_s,
             ),
         )
-        return records
+        return _told(records)
 
-    def page(
-        self,
-        where: models.Filter | None,
-        after: models.ExtendedPointId | None,
-        limit: int,
-        *,
-        vectors: list[str] | bool,
-    ) -> Page:
-        """Points that match, in the order of their ids, as one replica has them; where to go on.
+    def scan(self, where: Where | None, *, vectors: Vectors, batch: int) -> Iterator[StoredPoint]:
+        """See `PointStore.scan`; as one replica has them.
 
         A page that several replicas agreed on would be shorter where they differ, and a short page
         is the server's last.
         """
+        wanted = None if where is None else to_filter(where)
+        offset: models.ExtendedPointId | None = None
+        while True:
+            records, offset = self._page(wanted, offset, batch, vectors=vectors)
+            yield from map(StoredPoint.of, records)
+            if offset is None:
+                return
+
+    def _page(
+        self,
+        wanted: models.Filter | None,
+        after: models.ExtendedPointId | None,
+        limit: int,
+        *,
+        vectors: Vectors,
+    ) -> Page:
         return self._calls(
             "scan",
             lambda client: client.scroll(
                 self._collection,
-                where,
+                wanted,
                 limit=limit,
                 offset=after,
                 with_payload=True,
@@ -145,56 +189,70 @@ class Points:
         )
 
     def nearest(
-        self, query: list[float], where: models.Filter, params: models.SearchParams, asked: Asked
+        self, vector: NDArray[np.float32], where: Where, asked: Asked, *, exact: bool
     ) -> list[ScoredPoint]:
-        """The points that match and score best, as many as are asked for."""
+        """See `PointStore.nearest`."""
         alone = self._replication.alone
         fields = True if asked.fields is None else list(asked.fields)
+        query, wanted = vector.tolist(), to_filter(among(where, asked.points))
         found = self._calls(
             "search",
-            lambda client: (
-                client.query_points(
-                    self._collection,
-                    query=query,
-                    query_filter=among(where, asked.points),
-                    search_params=params,
-                    limit=asked.limit,
-                    with_payload=fields if alone else False,
-                ).points
+            lambda client: client.query_points(
+                self._collection,
+                query=query,
+                query_filter=wanted,
+                search_params=search_params(exact=exact),
+                limit=asked.limit,
+                with_payload=fields if alone else False,
             ),
-        )
+        ).points
         if alone:
             return [ScoredPoint(str(p.id), p.score, p.payload or {}) for p in found]
-        return self._shown([(str(p.id), p.score) for p in found], asked.fields)
+        return self._shown({str(p.id): p.score for p in found}, asked.fields)
 
-    def _shown(self, found: Sequence[Scored], fields: Sequence[str] | None) -> list[ScoredPoint]:
+    def _shown(self, scores: dict[str, float], fields: Sequence[str] | None) -> list[ScoredPoint]:
         """Those of one replica's results that a majority shows, as the majority has them.
 
         Several are not asked to search: their graphs find different images, and their scores differ
         between kinds of processors, so that they would agree on few.
         """
-        if not found:
+        if not scores:
             return []
         wanted = None if fields is None else [*fields, SEARCHABLE]
-        records = self.retrieve("search", [point for point, _ in found], payload=wanted)
-        said = {str(record.id): record.payload or {} for record in records}
+        said = dict(self.retrieve([*scores], fields=wanted, vectors=False))
         return [
-            ScoredPoint(point, score, said[point])
-            for point, score in found
-            if said.get(point, {}).get(SEARCHABLE) == SHOWN
+            ScoredPoint(point, score, said[point].payload)
+            for point, score in scores.items()
+            if point in said and said[point].payload.get(SEARCHABLE) == SHOWN
         ]
 
-    def count(self, where: models.Filter) -> int:
-        """Count the points that match, as one replica has them."""
+    def count(self, where: Where) -> int:
+        """See `PointStore.count`."""
+        wanted = to_filter(where)
         return self._calls(
             "count",
-            lambda client: client.count(self._collection, count_filter=where, exact=True),
+            lambda client: client.count(self._collection, count_filter=wanted, exact=True),
         ).count
 
-    def status(self) -> models.CollectionStatus:
-        """Tells how far the optimiser of the server is."""
+    def flush(self) -> None:
+        """Nothing to do: the server answers an upsert after it is in its write-ahead log."""
+
+    def wait_optimised(self, timeout_s: float) -> bool:
+        """See `VectorIndex.wait_optimised`; what the server put off (grey) is not waited for."""
+        deadline = time.monotonic() + timeout_s
+        while self._status() not in _IDLE:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK_S)
+        return True
+
+    def _status(self) -> models.CollectionStatus:
         return self._calls("read", lambda client: client.get_collection(self._collection)).status
 
     def close(self) -> None:
         """Let go of the connections; repeated calls do nothing."""
         self._calls.close()
+
+
+def _told(records: Sequence[models.Record]) -> Points:
+    return [(str(record.id), StoredPoint.of(record)) for record in records]
