@@ -11,7 +11,7 @@ from functools import partial
 
 from pydantic import ValidationError
 
-from sightline.engine.errors import Part, SightlineError, TransientError
+from sightline.engine.errors import Part, PartUnavailable, SightlineError, TransientError
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import EventProducer, ObjectStore
@@ -99,7 +99,7 @@ class Impressions:
             return
         try:
             work = self._threads.submit(self._record, impression)
-        except RuntimeError:  # the API stops
+        except PartUnavailable:  # the API stops
             self._room.give(impression.size)
             self._dropped()
         else:

@@ -13,7 +13,7 @@ import threading
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
-from sightline.engine.errors import SightlineError
+from sightline.engine.errors import PartUnavailable, SightlineError
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.engine.records import SearchRequest, TagFilter
@@ -70,7 +70,7 @@ class RecallChecks:
             return
         try:
             self._threads.submit(self._check, sampled)
-        except RuntimeError:  # the API stops
+        except PartUnavailable:  # the API stops
             return
 
     def _take(self) -> bool:

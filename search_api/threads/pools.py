@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
-from sightline.engine.errors import Part
+from sightline.engine.errors import Part, PartUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 IMAGE_READS = 8
 """Looks into the index at once, of status and of writes that wait to be searchable."""
@@ -29,23 +36,50 @@ MAX_WRITES = 16
 """At once, each with its thread and perhaps a picture in memory; as many again wait."""
 
 
+class ApiPool(ThreadPoolExecutor):
+    """Threads that take no more work once they are closed, as a part does that is away.
+
+    A request that began before the process was told to stop may come to its next step after.
+
+    Args:
+        size: threads at most.
+        name: begins theirs.
+        part: what the work asks.
+    """
+
+    def __init__(self, size: int, name: str, part: Part) -> None:
+        super().__init__(size, name)
+        self._part = part
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have it done by a thread.
+
+        Raises:
+            PartUnavailable: the pool is closed, or the machine has no thread to give.
+        """
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except RuntimeError as error:
+            raise PartUnavailable(self._part, f"this process takes no work: {error}") from error
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiThreads:
     """The pools; a pool starts its threads when it is first given work."""
 
-    searches: ThreadPoolExecutor
-    image_reads: ThreadPoolExecutor
-    catalogue_reads: ThreadPoolExecutor
-    writes: ThreadPoolExecutor
-    moderation: ThreadPoolExecutor
-    renditions: ThreadPoolExecutor
-    decoding: ThreadPoolExecutor
-    embedding: ThreadPoolExecutor
-    impressions: ThreadPoolExecutor
-    judgements: ThreadPoolExecutor
-    recall_checks: ThreadPoolExecutor
+    searches: ApiPool
+    image_reads: ApiPool
+    catalogue_reads: ApiPool
+    writes: ApiPool
+    moderation: ApiPool
+    renditions: ApiPool
+    decoding: ApiPool
+    embedding: ApiPool
+    impressions: ApiPool
+    judgements: ApiPool
+    recall_checks: ApiPool
     """One thread: what an exact scan of a large index takes, it takes once at a time."""
-    probes: dict[Part, ThreadPoolExecutor]
+    probes: dict[Part, ApiPool]
     """One for each part that is asked whether it is there: one that hangs holds up no other."""
 
     @classmethod
@@ -61,18 +95,18 @@ class ApiThreads:
             probed: parts that are asked whether they are there.
         """
         return cls(
-            searches=ThreadPoolExecutor(searches, "search"),
-            image_reads=ThreadPoolExecutor(IMAGE_READS, "image-status"),
-            catalogue_reads=ThreadPoolExecutor(CATALOGUE_READS, "catalogue-read"),
-            writes=ThreadPoolExecutor(MAX_WRITES, "image-write"),
-            moderation=ThreadPoolExecutor(MODERATION, "moderation"),
-            renditions=ThreadPoolExecutor(RENDITIONS, "rendition"),
-            decoding=ThreadPoolExecutor(decoding, "query-decode"),
-            embedding=ThreadPoolExecutor(embedding, "query-embed"),
-            impressions=ThreadPoolExecutor(IMPRESSIONS, "impressions"),
-            judgements=ThreadPoolExecutor(JUDGEMENTS, "judgement"),
-            recall_checks=ThreadPoolExecutor(1, "recall-check"),
-            probes={part: ThreadPoolExecutor(1, f"probe-{part}") for part in probed},
+            searches=ApiPool(searches, "search", Part.INDEX),
+            image_reads=ApiPool(IMAGE_READS, "image-status", Part.INDEX),
+            catalogue_reads=ApiPool(CATALOGUE_READS, "catalogue-read", Part.STORE),
+            writes=ApiPool(MAX_WRITES, "image-write", Part.STORE),
+            moderation=ApiPool(MODERATION, "moderation", Part.STORE),
+            renditions=ApiPool(RENDITIONS, "rendition", Part.STORE),
+            decoding=ApiPool(decoding, "query-decode", Part.EMBEDDER),
+            embedding=ApiPool(embedding, "query-embed", Part.EMBEDDER),
+            impressions=ApiPool(IMPRESSIONS, "impressions", Part.BROKER),
+            judgements=ApiPool(JUDGEMENTS, "judgement", Part.INDEX),
+            recall_checks=ApiPool(1, "recall-check", Part.INDEX),
+            probes={part: ApiPool(1, f"probe-{part}", part) for part in probed},
         )
 
     def close(self) -> None:
@@ -82,5 +116,5 @@ class ApiThreads:
             pool.shutdown(wait=False, cancel_futures=True)
         for field in fields(self):
             pool = getattr(self, field.name)
-            if isinstance(pool, ThreadPoolExecutor) and pool not in unawaited:
+            if isinstance(pool, ApiPool) and pool not in unawaited:
                 pool.shutdown()
