@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from sightline.engine.records import (
     WinnerLocation,
 )
 from sightline.engine.settings import IndexSettings
+from sightline.engine.vector_index.edge import index as edge_index
 from sightline.engine.vector_index.edge import live_shard
 from sightline.engine.vector_index.edge.directory import OwnedDirectory, read_current
 from sightline.engine.vector_index.edge.index import EdgeGenerations, EdgeVectorIndex
@@ -444,3 +446,28 @@ def test_an_idle_optimiser_stops_at_once(tmp_path: Path) -> None:
     optimiser.stop()
     optimiser.stop()
     owned_index.close()
+
+
+@pytest.mark.parametrize("doing", ["remove", "switch", "create", "open", "spec"])
+def test_a_disk_that_refuses_is_a_part_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, doing: str
+) -> None:
+    """Whoever follows the generations goes on by such errors, and would end by any other."""
+    generations = EdgeGenerations(tmp_path, SETTINGS)
+    generations.create(WIDE)
+
+    def refuse(*args: object, **more: object) -> object:
+        raise OSError(errno.EIO, f"{args} {more}")
+
+    for module, name in (
+        (shutil, "rmtree"),
+        (edge_index, "write_current"),
+        (edge_index, "make_private_folders"),
+        (edge_index, "OwnedDirectory"),
+        (edge_index, "read_json"),
+    ):
+        monkeypatch.setattr(module, name, refuse)
+    if doing != "spec":
+        monkeypatch.setattr(generations, "spec", lambda _: WIDE)
+    with pytest.raises(PartUnavailable, match="generation wide"):
+        getattr(generations, doing)(WIDE if doing == "create" else "wide")

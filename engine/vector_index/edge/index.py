@@ -20,7 +20,7 @@ from sightline.engine.vector_index.edge.directory import (
 )
 from sightline.engine.vector_index.edge.live_shard import EdgeStore
 from sightline.engine.vector_index.edge.points import EdgePoints
-from sightline.engine.vector_index.edge.shards import create_shard
+from sightline.engine.vector_index.edge.shards import create_shard, edge_errors
 from sightline.engine.vector_index.generations import check_name, open_serving
 from sightline.engine.vector_index.payload import spec_from_json, spec_to_json
 from sightline.engine.vector_index.point_index import PointIndex
@@ -67,7 +67,8 @@ class EdgeGenerations:
 
     def current(self) -> str | None:
         """Name of the generation that serves; None before the first."""
-        return read_current(self._directory)
+        with edge_errors("read which generation serves"):
+            return read_current(self._directory)
 
     def names(self) -> list[str]:
         """Lists the names of the generations that are on the disk, sorted."""
@@ -75,25 +76,30 @@ class EdgeGenerations:
 
     def spec(self, name: str) -> GenerationSpec | None:
         """What the generation records; None if there is no such one."""
-        stored = read_json(self._directory / name / _SPEC)
+        with edge_errors(f"read what generation {name} was made with"):
+            stored = read_json(self._directory / name / _SPEC)
         return None if stored is None else spec_from_json(stored)
 
     def create(self, spec: GenerationSpec) -> None:
         """Make it, empty; what is already there stays."""
         path = self._directory / check_name(spec.name)
-        make_private_folders(path)
-        owned = OwnedDirectory(path, reserve_bytes=self._settings.reserve_bytes)
-        try:
-            owned.check_space()
-            if owned.live() is None:
-                shard = owned.next_shard()
-                create_shard(shard, spec)
-                sync_tree(shard)
-                owned.make_live(shard)
-            if self.spec(spec.name) is None:
-                write_atomically(path / _SPEC, _to_text(spec))
-        finally:
-            owned.release()
+        with edge_errors(f"make generation {spec.name}"):
+            make_private_folders(path)
+            owned = OwnedDirectory(path, reserve_bytes=self._settings.reserve_bytes)
+            try:
+                self._fill(owned, spec)
+            finally:
+                owned.release()
+
+    def _fill(self, owned: OwnedDirectory, spec: GenerationSpec) -> None:
+        owned.check_space()
+        if owned.live() is None:
+            shard = owned.next_shard()
+            create_shard(shard, spec)
+            sync_tree(shard)
+            owned.make_live(shard)
+        if self.spec(spec.name) is None:
+            write_atomically(owned.path / _SPEC, _to_text(spec))
 
     def open(self, name: str) -> EdgeVectorIndex:
         """Open an existing one.
@@ -106,31 +112,35 @@ class EdgeGenerations:
         spec = self.spec(name)
         if spec is None:
             raise NotFound(f"index: no generation {name!r} under {self._directory}")
-        owned = OwnedDirectory(self._directory / name, reserve_bytes=self._settings.reserve_bytes)
-        try:
-            owned.check_space()
-            store = EdgeStore(owned, _live_shard(owned))
-        except BaseException:
-            owned.release()
-            raise
+        with edge_errors(f"open generation {name}"):
+            path = self._directory / name
+            owned = OwnedDirectory(path, reserve_bytes=self._settings.reserve_bytes)
+            try:
+                owned.check_space()
+                store = EdgeStore(owned, _live_shard(owned))
+            except BaseException:
+                owned.release()
+                raise
         return EdgeVectorIndex(store, spec, optimise_after=self._settings.optimise_after)
 
     def switch(self, name: str) -> None:
         """Let this one serve from now on, atomically; processes see it at their next start."""
         if self.spec(name) is None:
             raise NotFound(f"index: no generation {name!r} under {self._directory}")
-        write_current(self._directory, name)
+        with edge_errors(f"let generation {name} serve"):
+            write_current(self._directory, name)
 
     def remove(self, name: str) -> None:
         """Delete one that neither serves nor is open; an unknown name is fine."""
         path = self._directory / check_name(name)
         if not path.is_dir():
             return
-        owned = OwnedDirectory(path, reserve_bytes=1)
-        try:
-            shutil.rmtree(path)
-        finally:
-            owned.release()
+        with edge_errors(f"remove generation {name}"):
+            owned = OwnedDirectory(path, reserve_bytes=1)
+            try:
+                shutil.rmtree(path)
+            finally:
+                owned.release()
 
     def close(self) -> None:
         """Nothing to let go of: each opened generation owns its directory itself."""
