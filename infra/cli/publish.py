@@ -54,7 +54,7 @@ TagsOption = Annotated[
 
 @contextmanager
 def _publishing(
-    settings: Settings,
+    settings: Settings, *, threads: int = 1
 ) -> Iterator[tuple[ImagePublisher, CataloguedImages, Known | None]]:
     running = find(settings.data_directory)
     with connect(settings, source=SOURCE) as publisher:
@@ -62,7 +62,7 @@ def _publishing(
         if running is None:
             yield publisher, CataloguedImages(catalogue, publisher), None
         else:
-            known = known_through(running.url, owner_headers(settings))
+            known = known_through(running.url, owner_headers(settings), threads=threads)
             yield publisher, CataloguedImages(catalogue, publisher, known=known), known
 
 
@@ -178,7 +178,7 @@ def backfill(
         hidden=hidden,
     )
     stop = stop_on_signals()
-    with _publishing(settings) as (publisher, catalogued, known):
+    with _publishing(settings, threads=options.threads) as (publisher, catalogued, known):
         summary = _with_progress(
             publisher,
             source,

@@ -16,14 +16,15 @@ from sightline.schemas.registry import decode
 _TIMEOUT_S = 10.0
 
 
-def known_through(url: str, headers: Mapping[str, str]) -> Known:
+def known_through(url: str, headers: Mapping[str, str], *, threads: int = 1) -> Known:
     """Looks images up through the owner's API; raises `PartUnavailable` if it is away.
 
     Args:
         url: base URL of the API.
         headers: of every request: the key, where the API has keys.
+        threads: that ask at once; each keeps its connection.
     """
-    pool = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False, headers=headers)
+    pool = urllib3.PoolManager(maxsize=threads, timeout=_TIMEOUT_S, retries=False, headers=headers)
 
     def known(image_id: str) -> ImageState | None:
         address = f"{url}{EVENTS_PATH}/{image_id}"

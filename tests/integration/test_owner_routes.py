@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import urllib3
@@ -129,6 +131,21 @@ def test_a_command_learns_what_is_known(owner: Owner) -> None:
     assert known("unknown") is None
     with pytest.raises(PartUnavailable, match="401"):
         known_through(owner.url, {})("secret")
+
+
+def test_threads_that_ask_at_once_keep_their_connections(
+    owner: Owner, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else each opens one for each question, and urllib3 says so on the terminal each time."""
+    known, together = known_through(owner.url, {"X-API-Key": "admin"}, threads=4), Barrier(4)
+
+    def ask(number: int) -> None:
+        together.wait(patient(20))
+        known(f"unknown-{number}")
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(ask, range(8)))
+    assert "pool is full" not in caplog.text
 
 
 def test_what_is_appended_of_a_delete_names_no_tags(owner: Owner) -> None:
