@@ -97,10 +97,14 @@ class Promotion:
         """
         wanted = ModelReference.parse(text)
         model = str(ModelReference(wanted.name, self._registry.digest(wanted)))
-        state = self.rollout.state()
-        to, obstacle = self._first_step(state, model)
-        if to is not None and to != state.serves:
-            state = self.rollout.switch(to, reason)
+        obstacle: str | None = None
+
+        def first_step(state: ServingState) -> Serves | None:
+            nonlocal obstacle
+            to, obstacle = self._first_step(state, model)
+            return to
+
+        state = self.rollout.switch(first_step, reason)
         return Promoted(model=model, state=state, obstacle=obstacle)
 
     def finish(self, begun: Promoted, reason: str) -> ServingState | None:
@@ -110,16 +114,22 @@ class Promotion:
             Conflict: something else serves than what the first step left, or an experiment runs.
             NotFound, Unreadable, PartUnavailable: as `ServingRecord.read`.
         """
-        state = self.rollout.state()
-        generation = _own(state, begun.model)
-        if generation is None:
-            return None
-        if state.serves != begun.state.serves:
-            raise Conflict(
-                f"something else serves than when {begun.model} was promoted: generation "
-                f"{generation} is ready and waits (`sightline switch {generation}`)"
-            )
-        return self.rollout.switch(Serves(generation=generation), reason)
+        generation: str | None = None
+
+        def second_step(state: ServingState) -> Serves | None:
+            nonlocal generation
+            generation = _own(state, begun.model)
+            if generation is None:
+                return None
+            if state.serves != begun.state.serves:
+                raise Conflict(
+                    f"something else serves than when {begun.model} was promoted: generation "
+                    f"{generation} is ready and waits (`sightline switch {generation}`)"
+                )
+            return Serves(generation=generation)
+
+        state = self.rollout.switch(second_step, reason)
+        return None if generation is None else state
 
     def _first_step(self, state: ServingState, model: str) -> tuple[Serves | None, str | None]:
         """What may serve at once, or why nothing may."""

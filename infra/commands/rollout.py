@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
@@ -56,14 +56,30 @@ class Rollout:
         """
         return self.record.read().state
 
-    def switch(self, to: Serves, reason: str) -> ServingState:
+    def switch(
+        self, to: Serves | Callable[[ServingState], Serves | None], reason: str
+    ) -> ServingState:
         """Let something else serve, in every process.
+
+        Args:
+            to: what is to serve, or what says so of the state that is changed, again where somebody
+                else changed it meanwhile; None, or what serves: nothing is changed.
+            reason: for those who look later.
 
         Raises:
             Conflict: it is not ready, or serves already, or an experiment runs.
             NotFound, Unreadable, PartUnavailable: as `state`.
         """
-        return self.record.change(lambda state: state.switched(to, self._clock.now(), reason))
+
+        def step(state: ServingState) -> ServingState:
+            if isinstance(to, Serves):
+                return state.switched(to, self._clock.now(), reason)
+            wanted = to(state)
+            if wanted is None or wanted == state.serves:
+                return state
+            return state.switched(wanted, self._clock.now(), reason)
+
+        return self.record.change(step)
 
     def rollback(self, reason: str) -> ServingState:
         """Let serve again what served before; an experiment ends.

@@ -13,7 +13,7 @@ from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.errors import Conflict, NotFound
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.serving.kept_matrices import KeptMatrices
-from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.record import ServingRecord, StoredServing
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
 from sightline.engine.settings import Settings
@@ -101,6 +101,26 @@ def test_a_generation_that_is_ready_serves_instead() -> None:
     begun = promotion.begin(CLICKS, "better")
     assert begun.is_whole
     assert begun.state.serves == Serves(generation="g-2")
+
+
+def test_what_comes_first_is_decided_on_what_serves_when_it_is_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody's switch came between: its matrix is that of the model which serves by then."""
+    rollout, promotion = place(with_ready())
+    replace, turns = rollout.record.replace, [0]
+
+    def slower(stored: StoredServing, state: ServingState) -> None:
+        turns[0] += 1
+        if turns[0] == 1:
+            between = stored.state.switched(Serves(generation="g-2"), NOON, "somebody's")
+            replace(stored, between)
+        replace(stored, state)
+
+    monkeypatch.setattr(rollout.record, "replace", slower)
+    begun = promotion.begin(CLICKS, "better")
+    assert begun.state.serves == Serves(generation="g-2", query_model=CLICKS)
+    assert rollout.state().serves == begun.state.serves
 
 
 def test_an_experiment_is_in_the_way() -> None:
