@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sightline.engine.clock import SystemClock
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
@@ -36,6 +37,7 @@ from sightline.schemas.topics import IMAGES_INDEXED
 from tests.api_parts import GridEmbedder, spec_of
 
 if TYPE_CHECKING:
+    from sightline.engine.records import Message
     from sightline.infra.wiring.models import OpenModels
     from sightline.infra.wiring.node import Node
 
@@ -49,6 +51,7 @@ class TurnedEmbedder(GridEmbedder):
     digest = "turned"
     features_digest = "finer grid means"
     framing = Framing(48)
+    projection = None
 
     def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Embedder.project`."""
@@ -79,6 +82,8 @@ class Deployment:
     def __init__(self, opened_by: TwoModels | None = None) -> None:
         self.broker = MemoryBroker(partitions=1)
         self.producer = MemoryEventProducer(self.broker)
+        self.run_id: str | None = None
+        self.remembered: list[Message] = []
         self.store = MemoryObjectStore(BUCKET)
         self.clock = SystemClock()
         self.metrics = Metrics()
@@ -160,6 +165,10 @@ class Deployment:
             "clock": self.clock,
             "metrics": self.metrics,
             "health": self.health,
+            "run_id": self.run_id,
+            "keepers": {},
+            "log": MemoryEventLog(self.broker),
+            "remembered_images": lambda: self.remembered,
         }
         return cast("Node", SimpleNamespace(**parts))
 

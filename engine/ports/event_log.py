@@ -187,3 +187,11 @@ class EventLog(Protocol):
             topics: that it reads.
             ages: also look up how long the first uncommitted message waits (one fetch each).
         """
+
+    def forget_groups(self, groups: Collection[str]) -> None:
+        """Delete what the broker keeps of groups that nobody is in; unknown ones are fine.
+
+        Raises:
+            PartUnavailable: somebody is in one of them still.
+            PermanentError: this broker deletes no groups, or not for us.
+        """

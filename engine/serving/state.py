@@ -12,6 +12,7 @@ from sightline.engine.errors import Conflict, NotFound
 from sightline.engine.object_store.json_record import StoredTime, StoredValue
 from sightline.engine.serving.events import of_experiment_end, of_generation, of_step
 from sightline.engine.serving.values import (
+    EndedExperiment,
     Experiment,
     GenerationName,
     GenerationStage,
@@ -25,6 +26,8 @@ from sightline.schemas.models import reason_of
 
 KEPT_BEFORE = 20
 """What served before is remembered for so many steps back."""
+KEPT_ENDED = 100
+"""So many experiments are remembered, whatever the log forgets."""
 
 
 class ServingState(StoredValue):
@@ -44,6 +47,13 @@ class ServingState(StoredValue):
     """What `models.v1` has still to be told of the steps, oldest first."""
     dropping: tuple[GenerationName, ...] = ()
     """Dropped, and still to be removed by a process that has the index."""
+    behind: tuple[GenerationName, ...] = ()
+    """Were not fed for a while, and may lack what an embedded log has forgotten since: they may not
+    come into service until somebody has made sure that they do not."""
+    forgetting: tuple[str, ...] = ()
+    """Begins of consumer groups that nobody needs any more, still to be deleted."""
+    ended: tuple[EndedExperiment, ...] = ()
+    """Experiments that ran, newest first."""
     changed_at: StoredTime
     reason: str
     """Why the last step was made, for a person."""
@@ -116,6 +126,7 @@ class ServingState(StoredValue):
             raise Conflict(f"generation {new.name} is new and must begin as `filling`")
         return self._with(
             generations=(*self.generations, new),
+            forgetting=tuple(group for group in self.forgetting if group != new.group),
             to_tell=self.to_tell + of_generation(new, "made", now, reason),
             changed_at=now,
             reason=reason,
@@ -169,11 +180,12 @@ class ServingState(StoredValue):
         """What served before serves again; an experiment ends.
 
         Raises:
-            Conflict: nothing served before.
+            Conflict: nothing served before, or it is behind.
         """
         if not self.before:
             raise Conflict("there is no way back: nothing served before, or it was dropped")
         to, *before = self.before
+        self._must_be_servable(to)
         return self._serving(to, tuple(before), now, reason)
 
     def retired(self, name: str, now: datetime, reason: str) -> Self:
@@ -218,6 +230,8 @@ class ServingState(StoredValue):
             generations=tuple(one for one in self.generations if one.name != name),
             before=tuple(one for one in self.before if one.generation != name),
             dropping=(*self.dropping, name),
+            behind=tuple(one for one in self.behind if one != name),
+            forgetting=(*self.forgetting, known.group),
             to_tell=self.to_tell + of_generation(known, "dropped", now, "it serves nobody"),
             changed_at=now,
             reason=f"dropped generation {name}",
@@ -238,6 +252,21 @@ class ServingState(StoredValue):
     def removed(self, name: str) -> Self:
         """Nothing is left of a dropped generation. A repeat changes nothing."""
         return self._with(dropping=tuple(one for one in self.dropping if one != name))
+
+    def left_behind(self, name: str) -> Self:
+        """The generation is not fed for now. One that is being filled is looked through anyway."""
+        known = next((one for one in self.generations if one.name == name), None)
+        if known is None or not known.may_serve or name in self.behind:
+            return self
+        return self._with(behind=(*self.behind, name))
+
+    def caught_up(self, name: str) -> Self:
+        """The generation lacks nothing that the log forgot. A repeat changes nothing."""
+        return self._with(behind=tuple(one for one in self.behind if one != name))
+
+    def forgotten(self, group: str) -> Self:
+        """The broker keeps nothing of these groups, or keeps it for good. A repeat does nothing."""
+        return self._with(forgetting=tuple(one for one in self.forgetting if one != group))
 
     def experiment_started(self, experiment: Experiment, now: datetime, reason: str) -> Self:
         """A share of the actors is answered by something else.
@@ -266,11 +295,31 @@ class ServingState(StoredValue):
         """
         if self.experiment is None:
             raise Conflict("no experiment runs")
-        return self._with(experiment=None, number=self._next_number, changed_at=now, reason=reason)
+        return self._with(
+            experiment=None,
+            ended=self._ended(now),
+            number=self._next_number,
+            changed_at=now,
+            reason=reason,
+        )
+
+    def experiment_said(self, salt: str, says: str) -> Self:
+        """What an experiment had come to when it ended. A repeat changes nothing."""
+        every = (
+            one.model_copy(update={"says": says}) if one.experiment.salt == salt else one
+            for one in self.ended
+        )
+        return self._with(ended=tuple(every))
 
     @property
     def _next_number(self) -> int:
         return self.number % MAX_VERSION + 1
+
+    def _ended(self, now: datetime) -> tuple[EndedExperiment, ...]:
+        if self.experiment is None:
+            return self.ended
+        last = EndedExperiment(experiment=self.experiment, control=self.serves, ended_at=now)
+        return (last, *self.ended)[:KEPT_ENDED]
 
     def _completes(self, to: Serves) -> bool:
         """Whether a model that ranks another's vectors gets its own: the way back leads past both.
@@ -284,6 +333,12 @@ class ServingState(StoredValue):
             raise Conflict(
                 f"generation {wanted.generation} is being filled: it may serve once it is proven "
                 "equal (`sightline generations list` tells how far it is)"
+            )
+        if wanted.generation in self.behind:
+            raise Conflict(
+                f"generation {wanted.generation} was not fed for a while and may lack what the log "
+                "has forgotten since: the process that has the index reads it again once it is "
+                "fed (its log says why it is not); try again then"
             )
 
     def _serving(self, to: Serves, before: tuple[Serves, ...], now: datetime, reason: str) -> Self:
@@ -308,6 +363,7 @@ class ServingState(StoredValue):
             step=step,
             to_tell=(*self.to_tell, *of_step(step, generation=came, **models), *ended),
             experiment=None,
+            ended=self._ended(now),
             number=step.number,
             changed_at=now,
             reason=reason,

@@ -74,6 +74,17 @@ class Experiment(StoredValue):
     started_at: StoredTime
 
 
+class EndedExperiment(StoredValue):
+    """An experiment that ran, and what it came to; an embedded log forgets it with its process."""
+
+    experiment: Experiment
+    control: Serves
+    """What served beside the treatment."""
+    ended_at: StoredTime
+    says: str = ""
+    """What it had come to when it ended; empty: nobody could tell."""
+
+
 class ServingStep(StoredValue):
     """A change of what serves, as others are told of it."""
 

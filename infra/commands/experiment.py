@@ -9,13 +9,14 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_event_log, open_log_producer
-from sightline.engine.embedding.model_registry import ModelReference
+from sightline.engine.embedding.model_registry import ModelReference, ModelRegistry
+from sightline.engine.embedding.query_matrix import NotLinear
 from sightline.engine.errors import (
     Conflict,
     NotFound,
@@ -25,13 +26,16 @@ from sightline.engine.errors import (
 )
 from sightline.engine.ports import Clock, EventLog, ObjectStore
 from sightline.engine.records import ProducerRecord
+from sightline.engine.serving.kept_matrices import KeptMatrices
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Experiment, Serves
 from sightline.engine.settings import Settings
 from sightline.engine.vector_index.generations import check_name
 from sightline.infra.commands.label_store import opened_store
-from sightline.infra.commands.running_experiment import running_of
+from sightline.infra.commands.running_experiment import running_of, started_of
+from sightline.infra.wiring.models import OpenModels
+from sightline.infra.wiring.serving import matrix_of
 from sightline.schemas.envelope import ContractError, Event, EventData
 from sightline.schemas.models import NAME_PATTERN, ExperimentStarted, ExperimentStopped, reason_of
 from sightline.schemas.registry import decode
@@ -65,6 +69,8 @@ class ToldExperiment:
     started: ExperimentStarted
     runs: bool
     report: ExperimentReport
+    said: str = ""
+    """What it had come to when it ended; empty: it runs, or nobody noted it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +95,9 @@ class Experiments:
 
     def __init__(self, settings: Settings, store: ObjectStore, clock: Clock) -> None:
         self._settings = settings
+        self._store = store
+        self._models = OpenModels(settings)
+        self._matrices = KeptMatrices.of(settings, store)
         self._record = ServingRecord.of(settings, store)
         self._clock = clock
 
@@ -107,25 +116,28 @@ class Experiments:
         """Let a part of the actors be answered by something else.
 
         Raises:
-            SettingsInvalid: a name is none.
             Conflict: one runs, there was one of that name, or the treatment may not serve.
-            NotFound: there is no such generation.
+            NotFound: there is no such generation, or no such model.
+            SettingsInvalid: a name is none, or the model cannot be run here.
             PartUnavailable: store or log did not answer; `report` tells whether it runs.
         """
         _check(wishes)
-        if wishes.name in {started.name for started in self._started()}:
+        ran = {ended.experiment.name for ended in self._record.read().state.ended}
+        if wishes.name in ran | {started.name for started in self._started()}:
             raise Conflict(
                 f"there was an experiment {wishes.name}: figures are told apart by the name, so "
                 "take another one"
             )
+        query_model = self._model(wishes.query_model)
         salt = f"{wishes.name}.{secrets.token_hex(_SALT_BYTES)}"
         now = self._clock.now()
 
         def step(state: ServingState) -> ServingState:
             treatment = Serves(
                 generation=wishes.generation or state.serves.generation,
-                query_model=wishes.query_model,
+                query_model=query_model,
             )
+            self._must_rank(state, treatment)
             experiment = Experiment(
                 name=wishes.name,
                 treatment=treatment,
@@ -149,14 +161,21 @@ class Experiments:
             NotFound: none runs, or the log knows none of that name.
             PartUnavailable: store or log did not answer.
         """
-        running = running_of(self._record.read().state)
+        state = self._record.read().state
+        running = running_of(state)
         if running is not None and name in (None, running.name):
             return self._told(running, runs=True, least=least)
         if name is None:
             raise NotFound("no experiment runs: `sightline experiment start` starts one")
+        for kept in state.ended:
+            if kept.experiment.name == name:
+                told = self._told(
+                    started_of(kept.experiment, kept.control), runs=False, least=least
+                )
+                return replace(told, said=kept.says)
         ended = next((each for each in self._started() if each.name == name), None)
         if ended is None:
-            raise NotFound(f"the log knows no experiment {name}")
+            raise NotFound(f"neither the record nor the log knows an experiment {name}")
         return self._told(ended, runs=False, least=least)
 
     def stop(self, reason: str) -> StoppedExperiment:
@@ -179,10 +198,34 @@ class Experiments:
         self._record.change(step)
         try:
             told = self._told(running, runs=False, least=LEAST)
+            decided = told.report.decided
+            says = f"{decided.finding}: {decided.says}"
+            self._record.change(lambda state: state.experiment_said(running.salt, says))
             self._tell(stopped_of(told, now), f"experiment-stopped-{running.salt}")
         except (RefusedToStart, TransientError) as error:
             return StoppedExperiment(started=running, told=None, untold=str(error))
         return StoppedExperiment(started=running, told=told, untold=None)
+
+    def _model(self, text: str | None) -> str | None:
+        """The model of the registry that is meant, `NAME@DIGEST`."""
+        if text is None:
+            return None
+        wanted = ModelReference.parse(text)
+        registry = ModelRegistry(self._store, self._settings.store.bucket)
+        return str(ModelReference(wanted.name, registry.digest(wanted)))
+
+    def _must_rank(self, state: ServingState, treatment: Serves) -> None:
+        """Refuse what no process could serve: each would go on by what it has, and tell nobody."""
+        if treatment.query_model is None:
+            return
+        known = state.generation(treatment.generation)
+        found = matrix_of(self._matrices, self._models, known, treatment.query_model)
+        if isinstance(found, NotLinear):
+            raise Conflict(
+                f"{treatment.query_model} cannot rank generation {treatment.generation} by its "
+                f"queries alone: {found.reason}; fill a generation of it (`sightline reindex "
+                f"{treatment.query_model}`) and try that"
+            )
 
     def _told(self, started: ExperimentStarted, *, runs: bool, least: float) -> ToldExperiment:
         report = read_report(

@@ -9,7 +9,7 @@ from sightline.engine.connecting.connections import connect_object_store
 from sightline.engine.errors import NotFound, TransientError, Unreadable
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
-from sightline.engine.serving.values import Serves
+from sightline.engine.serving.values import Experiment, Serves
 from sightline.engine.settings import Settings
 from sightline.schemas.models import AnsweredBy, ExperimentStarted
 
@@ -17,11 +17,14 @@ from sightline.schemas.models import AnsweredBy, ExperimentStarted
 def running_of(state: ServingState) -> ExperimentStarted | None:
     """The experiment that a state says is running, as its event tells it."""
     experiment = state.experiment
-    if experiment is None:
-        return None
+    return None if experiment is None else started_of(experiment, state.serves)
+
+
+def started_of(experiment: Experiment, control: Serves) -> ExperimentStarted:
+    """An experiment and what served beside it, as the event of its start tells them."""
     return ExperimentStarted(
         name=experiment.name,
-        control=_answered_by(state.serves),
+        control=_answered_by(control),
         treatment=_answered_by(experiment.treatment),
         share=experiment.share,
         salt=experiment.salt,

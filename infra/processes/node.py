@@ -23,6 +23,7 @@ from sightline.infra.supervision.loops import Loop, begun_anew, run_together
 from sightline.infra.supervision.metrics_port import serve_metrics
 from sightline.infra.wiring.embedded import embedded_node
 from sightline.infra.wiring.generations import GenerationWorkers
+from sightline.infra.wiring.group_forgetting import GroupForgetting
 from sightline.infra.wiring.labels import LabelFollowers, label_followers, stage_loops
 from sightline.infra.wiring.node import Node
 from sightline.infra.wiring.reconciling import reconcile, unpublished_loops
@@ -114,6 +115,7 @@ def _feeding(node: Node) -> dict[str, Loop]:
         "generations": GenerationWorkers(node).run,
         "reindex": ReindexLoop(node).run,
         "step telling": telling.run,
+        "group forgetting": GroupForgetting(node.serving.record, node.log).run,
     }
 
 

@@ -30,6 +30,8 @@ def report_lines(told: ToldExperiment) -> Iterator[str]:
     yield from _figures(report)
     decided = report.decided
     yield f"{decided.finding}: {decided.says}"
+    if told.said:
+        yield f"when it ended: {told.said}"
     if decided.needs:
         yield f"{decided.needs} actors more would tell, if all stays as it is"
 

@@ -29,4 +29,5 @@ def _line(state: ServingState, known: KnownGeneration) -> str:
     model = known.model or f"the settings' model {known.model_digest[:16]}"
     when = f"made {known.made_at:%Y-%m-%d %H:%M}"
     left = "" if known.retired_at is None else f", left {known.retired_at:%Y-%m-%d %H:%M}"
-    return f"{known.name}  {stage}  {model}  groups {known.group}-*  {when}{left}"
+    behind = ", behind: not fed for a while" if known.name in state.behind else ""
+    return f"{known.name}  {stage}  {model}  groups {known.group}-*  {when}{left}{behind}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sightline.engine.errors import DeadLetterLimit
+from sightline.engine.errors import DeadLetterLimit, SightlineError
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
@@ -94,6 +94,8 @@ class _Feeding:
     thread: threading.Thread | None = None
     failure: BaseException | None = None
     again_at_s: float = 0.0
+    noted: bool = False
+    """Whether the record says that it is behind."""
 
     @property
     def has_ended(self) -> bool:
@@ -241,13 +243,31 @@ class GenerationWorkers:
         What met too many dead letters stays away: it would meet them again.
         """
         for name, feeding in self._feeding.items():
+            if feeding.has_ended and not feeding.voice.serves and not feeding.noted:
+                feeding.noted = self._note_behind(name)
+                if not feeding.noted:
+                    continue
             if not feeding.has_ended or feeding.is_buried:
                 continue
             if feeding.voice.serves:
                 raise feeding.failure or AssertionError(f"generation {name} is fed no longer")
             _log.error("generation %s is not fed for now: %s", name, feeding.failure)
-            feeding.thread, feeding.failure = None, None
+            feeding.thread, feeding.failure, feeding.noted = None, None, False
             feeding.again_at_s = self._node.clock.monotonic() + AGAIN_S
+
+    def _note_behind(self, name: str) -> bool:
+        """Keep it from serving until it is read again what the log forgets; whether that is noted.
+
+        Not where the log forgets nothing: there it goes on where it was.
+        """
+        if self._node.run_id is None:
+            return True
+        try:
+            self._serving.record.change(lambda state: state.left_behind(name))
+        except SightlineError as error:
+            _log.warning("cannot note that generation %s is behind: %s", name, error)
+            return False
+        return True
 
     def _tell_groups(self) -> None:
         away = [name for name, one in self._feeding.items() if one.has_ended or not one.thread]

@@ -21,6 +21,7 @@ from sightline.engine.errors import (
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
+from sightline.engine.stopping import EitherStop, until
 from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
@@ -38,7 +39,9 @@ from sightline.stream_workers.reindexing.work import GenerationWork
 if TYPE_CHECKING:
     from sightline.engine.ports import Embedder, ObjectStore
     from sightline.engine.records import IndexedImage
+    from sightline.engine.serving.state import ServingState
     from sightline.infra.wiring.node import Node
+    from sightline.infra.wiring.serving import FedGroups
     from sightline.stream_workers.reindexing.parity import Parity, Reproduced
 
 _LOOK_EVERY_S = 0.5
@@ -94,8 +97,12 @@ class ReindexLoop:
             NotFound: an index is not there (yet).
         """
         found, wait_s = self._serving.record.find(), _LOOK_EVERY_S
-        for known in found.state.generations if found is not None else ():
-            if known.stage is not GenerationStage.FILLING or stop.is_set():
+        if found is None:
+            return wait_s
+        for known in until(stop, found.state.generations):
+            if known.name in found.state.behind and self._serving.fed.feeds(known.group):
+                self._mend(known, found.state, stop)
+            if known.stage is not GenerationStage.FILLING:
                 continue
             if self._is_made(known.name):
                 self._fill(known, stop)
@@ -121,6 +128,25 @@ class ReindexLoop:
             )
             if filling.look(stop):
                 self._told = ""
+
+    def _mend(self, known: KnownGeneration, state: ServingState, stop: threading.Event) -> None:
+        """Let a generation read again what it may lack, while this process feeds it."""
+        now = self._node.clock.now()
+        asked = ReindexProgress(
+            generation=known.name,
+            by="bytes",
+            seeded_from=state.serves.generation,
+            asked_at=now,
+            step_began_at=now,
+            noted_at=now,
+        )
+        ends = EitherStop(stop, _NotFed(self._serving.fed, known.group))
+        with ExitStack() as held:
+            for _ in self._work(known, asked, held).replay(asked, ends):
+                pass
+        if not ends.is_set():
+            self._serving.record.change(lambda state: state.caught_up(known.name))
+            _log.info("generation %s lacks nothing that the log forgot", known.name)
 
     def _lease(self, generation: str) -> Lease:
         node = self._node
@@ -187,6 +213,19 @@ class ReindexLoop:
         if what != self._told:
             _log.warning("a re-index waits: %s", what)
         self._told = what
+
+
+class _NotFed(threading.Event):
+    """Is set while this process does not read for a generation: nothing would come to it."""
+
+    def __init__(self, fed: FedGroups, group: str) -> None:
+        super().__init__()
+        self._fed = fed
+        self._group = group
+
+    def is_set(self) -> bool:
+        """Whether this process has stopped reading for that generation."""
+        return not self._fed.feeds(self._group)
 
 
 def _note_trouble(progress: ProgressRecord, lease: Lease, says: str) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sightline.engine.embedding.query_matrix import NotLinear, matrix_between
@@ -65,6 +66,10 @@ class FedGroups:
             if one.name in state.in_service or one.name not in away
         )
 
+    def feeds(self, group: str) -> bool:
+        """Whether this process reads for the generation whose groups begin so."""
+        return group in self._begin
+
     def of(self, topic: str) -> list[str]:
         """Names the groups that must have read a topic's record before it may be forgotten."""
         if topic == IMAGES_MODERATION.name:
@@ -104,7 +109,11 @@ class Serving:
         """The generations that lack nothing, so that they need only what came last.
 
         One that is being filled is not among them: it lacks nearly everything, and whoever fills it
-        knows of what.
+        knows of what. One that cannot be opened is noted as behind: it will need more than that.
+
+        Raises:
+            SightlineError: one that serves cannot be opened.
+            PartUnavailable: the store did not answer.
         """
         state = self.opened_for.state
         with ExitStack() as held:
@@ -116,6 +125,7 @@ class Serving:
                     if one.name in state.in_service:
                         raise
                     _log.error("generation %s cannot be opened: %s", one.name, error)
+                    self.record.change(partial(ServingState.left_behind, name=one.name))
             yield found
 
     def open_pair(self, state: ServingState, serves: Serves) -> OpenedPair:

@@ -10,7 +10,6 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sightline.engine.errors import SightlineError
 from sightline.engine.serving.telling import tell
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class StepTelling:
         while not stop.wait(_LOOK_EVERY_S):
             try:
                 self.look()
-            except SightlineError as error:
+            except Exception as error:  # noqa: BLE001 - nothing is served or fed by it
                 self._say(str(error))
 
     def look(self) -> None:

@@ -14,7 +14,13 @@ from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 
-from sightline.engine.errors import Overloaded, PartUnavailable, RefusedToStart, TooLarge
+from sightline.engine.errors import (
+    Overloaded,
+    PartUnavailable,
+    PermanentError,
+    RefusedToStart,
+    TooLarge,
+)
 from sightline.engine.event_log.embedded.broker import InProcessBroker
 from sightline.engine.event_log.kafka import (
     KafkaEventConsumer,
@@ -532,6 +538,22 @@ def test_a_followers_commit_is_where_its_group_starts(
         follower.commit({TopicPartition(TOPIC, 1): 3})
     assert log.start_offsets("followers", TOPIC, [0, 1]) == {0: 0, 1: 3}
     assert log.start_offsets("others", TOPIC, [1]) == {1: 0}
+
+
+def test_what_a_group_committed_is_forgotten_with_it(
+    request: pytest.FixtureRequest, log: EventLog, producer: BatchEventProducer
+) -> None:
+    """Unknown ones are fine; a broker that deletes none says so, and is not asked again."""
+    producer.append(ProducerRecord(TOPIC, "cat", b"x", partition=1)).result(patient(15))
+    with closing(log.follow(TOPIC, {1: 0}, group="left")) as follower:
+        drain(follower, 1)
+        follower.commit({TopicPartition(TOPIC, 1): 1})
+    if "in-process" in request.node.name:
+        with pytest.raises(PermanentError):
+            log.forget_groups(["left"])
+        return
+    log.forget_groups(["left", "never-there"])
+    assert log.start_offsets("left", TOPIC, [1]) == {1: 0}
 
 
 def test_offsets_are_found_by_time(

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -32,6 +33,7 @@ from sightline.schemas.registry import decode
 from sightline.schemas.topics import MODELS, SEARCHES_CLOSED
 from tests.conftest import ROOT
 from tests.label_rows import closed, encoded, graded, marker, search
+from tests.unit.test_promote import ANEW, LINEAR
 
 PAGE = (ROOT / "docs/experiments.md").read_text()
 COMMANDS = re.findall(r"^sightline (experiment .+)$", PAGE, re.MULTILINE)
@@ -239,6 +241,38 @@ def test_it_can_be_stopped_while_the_log_is_away(
     assert "has ended" in said("report", "may")
 
 
+def test_what_it_had_come_to_outlives_the_log(broker: MemoryBroker) -> None:
+    """An embedded one forgets with its process; the record knows what ran, and its name is used."""
+    said("start", "may", "--generation", "g2")
+    (started,) = told(broker)
+    assert isinstance(started, ExperimentStarted)
+    searches_close(broker, started, actors=20)
+    found = said("stop").splitlines()[-3]
+    assert found.startswith("too_little: ")
+    for at in (*broker.partitions(MODELS.name), *broker.partitions(SEARCHES_CLOSED.name)):
+        broker.partition(at).records.clear()
+    text = said("report", "may")
+    assert "has ended; searches from" in text
+    assert f"when it ended: {found}" in text
+    with pytest.raises(Conflict, match="was an experiment may"):
+        said("start", "may", "--generation", "g2")
+
+
+def test_a_query_model_that_no_process_could_serve_is_refused(
+    broker: MemoryBroker, record: ServingRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would go on by what it has, and the experiment would count nothing."""
+    models = {None: LINEAR, f"clicks@{'a' * 64}": LINEAR, f"anew@{'b' * 64}": ANEW}
+    monkeypatch.setattr(commands, "OpenModels", lambda _: SimpleNamespace(head=models.__getitem__))
+    with pytest.raises(Conflict, match=r"cannot rank generation g1 .*`sightline reindex anew@"):
+        said("start", "may", "--query-model", f"anew@{'b' * 64}")
+    assert (told(broker), record.read().state.experiment) == ([], None)
+    said("start", "may", "--query-model", f"clicks@{'a' * 64}")
+    running = record.read().state.experiment
+    assert running is not None
+    assert running.treatment.query_model == f"clicks@{'a' * 64}"
+
+
 def test_the_last_searches_are_reported_after_the_end(broker: MemoryBroker) -> None:
     """Their epochs close later; the log still says what the experiment was."""
     said("start", "may", "--generation", "g2")
@@ -248,5 +282,5 @@ def test_the_last_searches_are_reported_after_the_end(broker: MemoryBroker) -> N
     searches_close(broker, started, actors=20)
     assert "has ended; searches from" in said("report", "may")
     assert re.search(r"control: \d+ actors", said("report", "may"))
-    with pytest.raises(NotFound, match="knows no experiment june"):
+    with pytest.raises(NotFound, match="knows an experiment june"):
         said("report", "june")

@@ -8,12 +8,22 @@ from datetime import timedelta
 import pytest
 
 from sightline.engine.clock import ManualClock
-from sightline.engine.errors import IndexOwned, ObjectMissing, Part, PartUnavailable
+from sightline.engine.errors import (
+    IndexOwned,
+    ObjectMissing,
+    Part,
+    PartUnavailable,
+    PermanentError,
+)
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
+from sightline.engine.records import TopicPartition
 from sightline.engine.serving.values import Serves
 from sightline.infra.processes import node as node_process
 from sightline.infra.wiring.generations import GenerationWorkers
+from sightline.infra.wiring.group_forgetting import GroupForgetting
+from sightline.infra.wiring.reindexing import ReindexLoop
 from sightline.infra.wiring.voice import (
     HANDED_OVER,
     GenerationHealth,
@@ -23,7 +33,12 @@ from sightline.infra.wiring.voice import (
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane
 from sightline.schemas.registry import decode
-from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION, INTERACTIONS
+from sightline.schemas.topics import (
+    IMAGES,
+    IMAGES_BACKFILL,
+    IMAGES_MODERATION,
+    INTERACTIONS,
+)
 from sightline.stream_workers.reindexing.progress import PREFIX, lease_key
 from tests.api_parts import picture
 from tests.generation_parts import BUCKET, INDEX, Deployment
@@ -160,6 +175,94 @@ def test_one_that_cannot_be_opened_keeps_no_other_from_being_fed(
         eventually(lambda: place.serving.fed.of(IMAGES.name) == ["index-g1-live"])
         upload(place, "a")
         eventually(lambda: place.listed("g1") == 1)
+
+
+@pytest.mark.parametrize("run_id", ["this run", None])
+def test_one_that_is_not_fed_comes_into_service_no_more(
+    monkeypatch: pytest.MonkeyPatch, run_id: str | None
+) -> None:
+    """Where the log forgets, which is an embedded one; else it goes on where it was."""
+    place = Deployment()
+    place.run_id = run_id
+    opens, down = place.generations.open, threading.Event()
+
+    def owned(name: str) -> object:
+        if name == "g2" and down.is_set():
+            raise IndexOwned("in use by process 7")
+        return opens(name)
+
+    monkeypatch.setattr(place.generations, "open", owned)
+    place.make_second()
+    place.record.change(lambda s: s.made_ready("g2", place.clock.now(), "proven"))
+    down.set()
+    with place.working():
+        eventually(lambda: not place.serving.fed.feeds("index-g2"))
+        behind = ("g2",) if run_id else ()
+        eventually(lambda: place.record.read().state.behind == behind)
+
+
+def test_what_the_log_forgot_is_read_again_before_it_may_serve() -> None:
+    """Only while somebody reads for it here, and from what is remembered."""
+    place, stop = Deployment(), threading.Event()
+    place.run_id = "this run"
+    upload(place, "a", "b")
+    place.remembered = list(place.broker.records(IMAGES.name))
+    place.broker.partition(TopicPartition(IMAGES.name, 0)).records.clear()
+    place.make_second()
+    place.record.change(lambda s: s.made_ready("g2", place.clock.now(), "proven"))
+    place.record.change(lambda s: s.left_behind("g2"))
+    filling = ReindexLoop(place.node())
+    filling.look(stop)
+    assert place.record.read().state.behind == ("g2",), "nobody reads for it yet"
+    with place.working():
+        eventually(lambda: place.serving.fed.feeds("index-g2"))
+        filling.look(stop)
+        assert place.listed("g2") == 2
+        assert place.record.read().state.behind == ()
+        place.switch(G2)
+
+
+def test_the_groups_of_a_dropped_generation_are_deleted() -> None:
+    """Once its index is removed, and with it whoever read; what the broker keeps is let be."""
+    place = Deployment()
+    log = MemoryEventLog(place.broker)
+    forgetting = GroupForgetting(place.record, log)
+    with place.working():
+        place.make_second()
+        eventually(lambda: "index-g2-live" in place.broker.groups)
+        place.record.change(lambda s: s.dropped("g2", place.clock.now(), timedelta()))
+        forgetting.look()
+        eventually(lambda: place.record.read().state.dropping == ())
+        assert place.record.read().state.forgetting == ("index-g2",)
+        place.broker.group("index-g2-live")
+        forgetting.look()
+    assert not [name for name in place.broker.groups if name.startswith("index-g2")]
+    assert "index-g1-live" in place.broker.groups
+    assert place.record.read().state.forgetting == ()
+
+
+def test_a_broker_that_deletes_no_groups_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing but their names is left there. One that is away is asked again."""
+    place, failures = Deployment(), [PartUnavailable(Part.BROKER, "away"), PermanentError("never")]
+    place.make_second()
+    place.record.change(lambda s: s.dropped("g2", place.clock.now(), timedelta()).removed("g2"))
+    log = MemoryEventLog(place.broker)
+
+    def refuse(groups: object) -> None:
+        del groups
+        raise failures.pop(0)
+
+    monkeypatch.setattr(log, "forget_groups", refuse)
+    forgetting = GroupForgetting(place.record, log)
+    with pytest.raises(PartUnavailable):
+        forgetting.look()
+    assert place.record.read().state.forgetting == ("index-g2",)
+    with caplog.at_level("INFO"):
+        forgetting.look()
+    assert "the broker keeps the groups index-g2-*: never" in caplog.text
+    assert place.record.read().state.forgetting == ()
 
 
 def test_what_serves_and_cannot_be_fed_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

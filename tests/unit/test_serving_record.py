@@ -209,6 +209,47 @@ def test_an_experiment_needs_two_that_may_serve() -> None:
         state.experiment_started(experiment(), NOON, "too soon")
 
 
+def test_what_was_not_fed_for_a_while_comes_into_service_in_no_way() -> None:
+    """Not by a switch, a rollback or an experiment, until it lacks nothing; then by each."""
+    state = with_ready().left_behind("g-2").left_behind("g-2").left_behind("g-9")
+    assert state.behind == ("g-2",)
+    with pytest.raises(Conflict, match="g-2 was not fed for a while"):
+        state.switched(Serves(generation="g-2"), NOON, "on")
+    with pytest.raises(Conflict, match="g-2 was not fed for a while"):
+        state.experiment_started(experiment(), NOON, "tried")
+    on = state.caught_up("g-2").switched(Serves(generation="g-2"), NOON, "on")
+    with pytest.raises(Conflict, match="g-1 was not fed for a while"):
+        on.left_behind("g-1").rolled_back(NOON, "back")
+    assert on.left_behind("g-1").caught_up("g-1").rolled_back(NOON, "back").number == 3
+    gone = state.dropped("g-2", NOON, WEEK)
+    assert (gone.behind, gone.forgetting) == ((), ("index-g-2",))
+    filling = first().with_generation(known("g-2"), NOON, "made")
+    assert filling.left_behind("g-2") == filling, "it is looked through before it is proven"
+
+
+def test_groups_of_a_generation_that_is_made_again_are_kept() -> None:
+    """It reads by them from where it was told to."""
+    gone = with_ready().dropped("g-2", NOON, WEEK).removed("g-2")
+    assert gone.with_generation(known("g-2"), NOON, "again").forgetting == ()
+    assert gone.forgotten("index-g-2").forgetting == ()
+
+
+def test_experiments_that_ran_are_remembered() -> None:
+    """Stopped or ended by another step, newest first, with what they had come to."""
+    tried = with_ready().experiment_started(experiment(), NOON, "a/b")
+    state = tried.experiment_stopped(NOON, "enough").experiment_said("s", "better: ctr +6 %")
+    [kept] = state.ended
+    assert (kept.experiment, kept.control) == (experiment(), Serves(generation="g-1"))
+    assert kept.says == "better: ctr +6 %"
+    again = state.experiment_started(experiment(name="june", salt="j"), NOON, "again")
+    on = again.experiment_stopped(NOON, "enough").switched(Serves(generation="g-2"), NOON, "on")
+    third = on.experiment_started(
+        experiment(name="july", salt="k", treatment=Serves(generation="g-1")), NOON, "again"
+    )
+    back = third.rolled_back(NOON, "worse")
+    assert [one.experiment.name for one in back.ended] == ["july", "june", "clicks-2"]
+
+
 def test_the_record_is_read_as_it_was_written() -> None:
     """Stored once at the start, then replaced by who read it last."""
     record = ServingRecord(MemoryObjectStore(BUCKET), BUCKET, INDEX)

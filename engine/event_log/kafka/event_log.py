@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 
+from sightline.engine.errors import PermanentError
 from sightline.engine.event_log.kafka.follower import KafkaFollower
+from sightline.engine.event_log.kafka.groups import forget_groups
 from sightline.engine.event_log.kafka.lag import LagReader
 from sightline.engine.event_log.kafka.last_records import last_records, next_record
 from sightline.engine.event_log.kafka.offsets import (
@@ -25,7 +27,7 @@ class KafkaEventLog:
     Args:
         settings: the cluster; topics and groups are prefixed on the wire only.
         finds_times: whether the broker finds records by their time; the in-process one, which keeps
-            little, is read from its beginning instead.
+            little, is read from its beginning instead. Nor does that one delete groups.
     """
 
     def __init__(self, settings: KafkaSettings, *, finds_times: bool = True) -> None:
@@ -67,6 +69,16 @@ class KafkaEventLog:
         """See `EventLog.lag`."""
         with closing(LagReader(self._settings, group=group)) as reader:
             return reader.read(topics, ages=ages)
+
+    def forget_groups(self, groups: Collection[str]) -> None:
+        """See `EventLog.forget_groups`.
+
+        The in-process broker is not asked: it knows no such request, and librdkafka 2.x aborts the
+        process once the client is collected that was told so.
+        """
+        if not self._finds_times:
+            raise PermanentError("the in-process broker deletes no groups: they end with it")
+        forget_groups(self._settings, groups)
 
     def _searched(self, since: datetime | None) -> datetime | None:
         return since if self._finds_times else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from sightline.engine.errors import RefusedToStart
+from sightline.engine.errors import Part, PartUnavailable, RefusedToStart
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.reader import MemoryReader
 from sightline.engine.event_log.partitions import partition_of
@@ -75,6 +75,15 @@ class MemoryEventLog:
         with self._broker.changed:
             places = [at for topic in topics for at in self._partitions(topic)]
             return [self._lag(group, at, ages=ages) for at in places]
+
+    def forget_groups(self, groups: Collection[str]) -> None:
+        """See `EventLog.forget_groups`."""
+        self._broker.refuse_if_down()
+        with self._broker.changed:
+            for name in groups:
+                if self._broker.group(name).has_members:
+                    raise PartUnavailable(Part.BROKER, f"deleting group {name}: it has members")
+                del self._broker.groups[name]
 
     def _all(self, topics: Sequence[str], key: str | None) -> list[Message]:
         with self._broker.changed:

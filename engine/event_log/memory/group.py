@@ -22,6 +22,11 @@ class MemoryGroup(Generic[Member]):
         self._holders: dict[TopicPartition, Member] = {}
         self._meant: dict[TopicPartition, Member] = {}
 
+    @property
+    def has_members(self) -> bool:
+        """Whether somebody has joined it and not left."""
+        return bool(self._members)
+
     def join(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
         """Let a member read some of these."""
         self._members[member] = partitions
