@@ -40,6 +40,8 @@ class Traffic:
     stop: threading.Event = field(default_factory=threading.Event)
     generations: list[str] = field(default_factory=list)
     """Which one answered each search, in turn."""
+    models: list[tuple[str, bool]] = field(default_factory=list)
+    """The model of each answer, and whether it ranked vectors of another one."""
     failures: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
     """Images that a search returned after they had been hidden or deleted."""
@@ -88,6 +90,7 @@ class Traffic:
         answer = ok(next(self._next).search(photo, session_id=person))
         scores = {r["image_id"]: r["score"] for r in answer["results"]}
         self.generations.append(answer["generation"])
+        self.models.append((answer["model"], answer["model"] != answer["indexed_by"]))
         self.shown += sorted(hidden & scores.keys())
         if own in scores and scores[own] < SAME_MODEL:  # another generation may not have it yet
             self.mixed.append(f"{own} scores {scores[own]} by {answer['generation']}")

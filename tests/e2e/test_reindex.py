@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -22,6 +23,8 @@ from tests.rollout_parts import (
     traffic,
 )
 from tests.waiting import eventually
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Setti
 def test_a_new_model_comes_into_service_and_goes_again(
     own: tuple[Settings, NodeProcess],
 ) -> None:
-    """By features, then by bytes: no search fails, and what answers is what the record says."""
+    """By features, by bytes, promoted: no search fails, and what the record says answers."""
     settings, node = own
     with Asking(node.url) as api:
         first = ok(api.search(PHOTOS.sample(0)))["generation"]
@@ -63,8 +66,39 @@ def test_a_new_model_comes_into_service_and_goes_again(
             eventually(lambda: people.generations[-1] == generation, timeout_s=30)  # noqa: B023
             said("rollback")
             eventually(lambda: people.generations[-1] == first, timeout_s=30)
-        changes = [b for a, b in pairwise(people.generations) if a != b]
-        assert changes == [generation, first]
+        assert changes(people.generations) == [first, generation, first]
+    promoted_restarted_and_taken_back(settings, node, first)
+
+
+def promoted_restarted_and_taken_back(settings: Settings, node: NodeProcess, first: str) -> None:
+    """By a matrix, then by vectors of its own, which a restart finds again; one step leads back."""
+    model = release(settings, "again", seed=99)
+    with traffic(node.url) as people:
+        told = said("promote", model).splitlines()
+        own = named_in(told[-1])
+        assert f"generation {first} serves, of {model}" in told[0]
+        assert f"generation {own} serves, of {model}" in told[-1]
+        eventually(lambda: people.generations[-1] == own, timeout_s=30)
+    assert changes(people.generations) == [first, own]
+    (old, _), (new, _) = people.models[0], people.models[-1]
+    assert changes(people.models) == [(old, False), (new, True), (new, False)]
+    assert node.stop() == 0
+    node.start()
+    with Asking(node.url) as api:
+        assert ok(api.search(PHOTOS.sample(0)))["generation"] == own
+        said("rollback")
+        eventually(lambda: answered_by(api) == (first, old), timeout_s=30)
+
+
+def answered_by(api: Asking) -> tuple[str, str]:
+    """Generation and model of an answer."""
+    answer = ok(api.search(PHOTOS.sample(0)))
+    return answer["generation"], answer["model"]
+
+
+def changes(each: Sequence[T]) -> list[T]:
+    """The same without repeats in a row."""
+    return [each[0], *(b for a, b in pairwise(each) if a != b)]
 
 
 def test_killed_while_it_is_filled_it_goes_on(own: tuple[Settings, NodeProcess]) -> None:
