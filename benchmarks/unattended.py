@@ -162,7 +162,7 @@ class Site:
             said = getattr(event.data, "step", "")
             what = event.type.removeprefix("sightline.").removesuffix(".v1")
             found.append((event.time, f"{what} {said}".strip()))
-        return found
+        return sorted(found)
 
 
 def _serves_all(state: ServingState, model: str) -> bool:
