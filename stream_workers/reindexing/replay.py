@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from sightline.engine.pacing import Pace
 from sightline.engine.ports import VectorIndex
 from sightline.engine.records import DecisionFence, Fence, ImageStage, Message, ProducerRecord
 from sightline.schemas.envelope import ContractError
@@ -13,11 +14,12 @@ from sightline.stream_workers.image_log.events import read_image_event
 from sightline.stream_workers.image_log.winners import order
 from sightline.stream_workers.reindexing.seed import in_batches
 
-_AT_ONCE = 500
+_AT_ONCE = 64
+"""Records to one question to the index, each of which the rate spreads."""
 
 
 def missing_from(
-    index: VectorIndex, remembered: Callable[[], Iterable[Message]]
+    index: VectorIndex, remembered: Callable[[], Iterable[Message]], pace: Pace
 ) -> Iterator[ProducerRecord]:
     """What is to be appended so that the index's worker sees it; decisions first: they hide.
 
@@ -27,12 +29,14 @@ def missing_from(
     Args:
         index: of the generation.
         remembered: every image event and decision that there is, each winner once.
+        pace: images a second that are looked for, missing or not.
     """
     decisions = (m for m in remembered() if m.topic == IMAGES_MODERATION.name)
     for batch in in_batches(decisions, _AT_ONCE):
         yield from _decisions_above(index, batch)
     images = (m for m in remembered() if m.topic != IMAGES_MODERATION.name)
     for batch in in_batches(images, _AT_ONCE):
+        pace.wait(len(batch))
         yield from _images_above(index, batch)
 
 

@@ -78,9 +78,8 @@ class GenerationWork:
         pace, before = self._pace(asked, stop), 0
         while not stop.is_set():
             published = 0
-            missing = missing_from(self.new, lambda: until(stop, self.remembered()))
+            missing = missing_from(self.new, lambda: until(stop, self.remembered()), pace)
             for records in until(stop, _in_chunks(missing)):
-                pace.wait(len(records))
                 self._append(records)
                 published += len(records)
                 for _ in self.catch_up(stop):

@@ -210,6 +210,25 @@ def test_what_the_log_forgot_is_published_again(both: Both) -> None:
     assert_equal(both)
 
 
+def test_a_replay_spreads_what_it_looks_for_though_nothing_is_missing(both: Both) -> None:
+    """At ten images a second, two hundred are looked for in no less than thirteen seconds."""
+    both.begin_second()
+    both.run_to_the_end()
+    held, clock = list(both.first.log.records[IMAGES.name]), both.first.clock
+    before = list(both.first.log.records[IMAGES_BACKFILL.name])
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            clock.advance(timeout or 0.0)
+            return False
+
+    began = clock.monotonic()
+    asked = ASKED.model_copy(update={"rate_per_s": 10.0})
+    list(both.work(lambda: (held * 200)[:200]).replay(asked, Stop()))
+    assert both.first.log.records[IMAGES_BACKFILL.name] == before
+    assert 13 <= clock.monotonic() - began <= 20
+
+
 def test_who_is_told_to_stop_publishes_no_more(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two chunks of what the log forgot, and while nothing of it is missing."""
     held = [m for topic in TOPICS.values() for m in both.first.log.records[topic]]
