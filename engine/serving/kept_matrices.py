@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sightline.engine.errors import ObjectMissing, TooLarge
 from sightline.engine.ports import ObjectStore
@@ -42,7 +42,7 @@ class _Header(BaseModel):
     format: Literal[1] = 1
     made_by: str
     ranked_by: str
-    dimensions: int
+    dimensions: Annotated[int, Field(ge=1, le=65_536)]
     sha256: str
 
     @classmethod
@@ -101,6 +101,8 @@ class KeptMatrices:
         if not header.fits(made_by, rows):
             return None
         flat = np.frombuffer(rows, _FLOAT).astype(np.float32)
+        if not np.isfinite(flat).all():
+            return None
         return KeptMatrix(flat.reshape(header.dimensions, -1), header.ranked_by)
 
     def keep(self, generation: str, made_by: str, model: str, kept: KeptMatrix) -> None:

@@ -240,7 +240,8 @@ def matrix_of(
     """
     made_by = models.head(known.model)
     kept = matrices.find(known.name, made_by.digest, model)
-    if kept is not None:
+    size = None if made_by.projection is None else made_by.projection.matrix.shape[1]
+    if kept is not None and len(kept.matrix) == size:
         return kept
     ranked_by = models.head(model)
     found = matrix_between(made_by, ranked_by)

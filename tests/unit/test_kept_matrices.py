@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,31 @@ def test_what_is_damaged_is_as_if_it_were_not_there() -> None:
         assert matrices.find("g1", "old", CLICKS) is None
     store.put(BUCKET, key, data)
     assert matrices.find("g1", "old", CLICKS) is not None
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_a_matrix_that_gives_no_query_is_as_if_it_were_not_there(odd: float) -> None:
+    """Its sum is right: somebody wrote it so; each search would end on it."""
+    _, matrices = kept()
+    matrices.keep("g1", "old", CLICKS, KeptMatrix(ROWS * np.float32(odd), "new"))
+    assert matrices.find("g1", "old", CLICKS) is None
+
+
+def test_a_matrix_of_other_dimensions_is_computed_anew() -> None:
+    """It cannot be put on the queries of this generation."""
+    place = Deployment(TwoModels(OLD, NEW))
+    place.switch(BY_MATRIX)
+    state = place.record.read().state
+    right = place.serving.open_pair(state, BY_MATRIX).pair.matrix
+    assert right is not None
+    (found,) = [one for one in place.store.list(BUCKET, "serving/") if "/matrix/" in one.key]
+    head = json.loads(place.store.get(BUCKET, found.key).partition(b"\n")[0])
+    matrices = KeptMatrices(place.store, BUCKET, found.key.split("/")[1])
+    wrong = KeptMatrix(np.eye(len(right) - 1, dtype=np.float32), head["ranked_by"])
+    matrices.keep(state.serves.generation, head["made_by"], CLICKS, wrong)
+    again = place.serving.open_pair(state, BY_MATRIX).pair.matrix
+    assert again is not None
+    assert np.array_equal(again, right)
 
 
 def test_a_generation_takes_its_own_with_it() -> None:
