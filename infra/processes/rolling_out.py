@@ -232,7 +232,12 @@ class NodeRollout:
 
         def step(state: ServingState) -> ServingState:
             running = state.experiment is not None and state.experiment.salt == experiment.salt
-            return state.experiment_stopped(now, finding.says) if running else state
+            if not running:
+                return state
+            says = f"{finding.finding}: {finding.says}"
+            return state.experiment_stopped(now, finding.says).experiment_said(
+                experiment.salt, says
+            )
 
         self._record.change(step)
         stopped = ExperimentStopped(

@@ -157,7 +157,9 @@ def test_an_experiment_is_started_and_stopped_once(place: Place) -> None:
     assert (first.treatment, first.share) == (Serves(generation="g-2"), 0.5)
     for _ in range(2):
         place.work().stop(first, finding)
-    assert place.record.read().state.experiment is None
+    state = place.record.read().state
+    assert state.experiment is None
+    assert [one.says for one in state.ended] == ["better: ctr +6.1%"]
     events = place.events()
     assert [type(event.data) for event in events] == [
         *(ExperimentStarted, ExperimentStarted),
