@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 from pydantic import SecretStr
 
+from sightline.engine.garbage_collection import look_for_garbage_seldom
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import KafkaSettings, StoreSettings
 from sightline.infra.local.kafka_server import LocalKafka
@@ -26,6 +29,10 @@ TIMEOUT_S = 300
 """Of a test that names no other, on a quiet machine."""
 SLOWEST_FIRST = ("chaos", "e2e", "integration", "contract", "unit")
 SERVERS_LAST = ("unit", "contract", "chaos", "e2e", "integration")
+USUAL_GARBAGE = gc.get_threshold()
+TRACED_CASES = 2
+"""Of a parametrised test: others run the same lines with other values. Where adapters are the
+parameters, in the contract suites, each of them is traced."""
 READ_TEXT = (
     "test_docs.py",
     "test_docstrings.py",
@@ -58,6 +65,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_sessionstart() -> None:
+    """Look for garbage seldom while tests are collected: nearly all that is made then stays."""
+    look_for_garbage_seldom()
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what was collected, so that no test's garbage is looked for among all tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*USUAL_GARBAGE)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Order by tier; mark each test with its own, and stretch its time limit.
 
@@ -65,12 +84,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     first = SERVERS_LAST if config.getoption("--servers-last") else SLOWEST_FIRST
     items.sort(key=lambda item: first.index(_tier(item)))
+    cases: Counter[object] = Counter()
     for item in items:
+        function = getattr(item, "function", None)
+        cases[function] += 1
         limit = item.get_closest_marker("timeout")
         limit_s = limit.args[0] if limit else TIMEOUT_S
         item.add_marker(pytest.mark.timeout(patient(limit_s)), append=False)
         item.add_marker(_tier(item))
-        if _reaches_little(item):
+        further = cases[function] > TRACED_CASES and _tier(item) != "contract"
+        if further or _reaches_little(item):
             item.add_marker("no_cover")
 
 
