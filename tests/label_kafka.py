@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -20,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 from sightline.engine.event_log.kafka.producer import KafkaEventProducer
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.event_log.kafka.whole_topics import read_topics
-from sightline.engine.records import ProducerRecord
+from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.labels import Stage
@@ -104,6 +105,21 @@ class LabelWorker:
 
 
 @dataclass
+class _Following:
+    """What was read of the done epochs, so that asking again decodes what is new."""
+
+    done: dict[int, list[DoneRange]] = field(default_factory=dict)
+    _next: dict[int, int] = field(default_factory=dict)
+
+    def new(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """Those that were not there before."""
+        for message in messages:
+            if message.offset >= self._next.get(message.partition, 0):
+                self._next[message.partition] = message.offset + 1
+                yield message
+
+
+@dataclass
 class LabelPipeline:
     """Topics of one test, and the processes that work on them."""
 
@@ -121,6 +137,7 @@ class LabelPipeline:
     _revived: set[LabelWorker] = field(default_factory=set)
     _reviving: Lock = field(default_factory=Lock)
     """A test may watch both stages at a time, each in a thread."""
+    _following: dict[Stage, _Following] = field(default_factory=dict)
 
     def create(self) -> None:
         """The topics."""
@@ -129,19 +146,20 @@ class LabelPipeline:
 
     def write(self, log: Iterable[Recorded]) -> None:
         """Put a log on the source topic; offsets come out as recorded."""
-        producer = KafkaEventProducer(self.kafka)
-        for record in log:
-            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=record.timestamp_ms)
-            producer.append(
-                ProducerRecord(
-                    INTERACTIONS_IMPORTED.name,
-                    "k",
-                    record.value,
-                    partition=record.partition,
-                    timestamp=moment,
+        with closing(KafkaEventProducer(self.kafka)) as producer:
+            batch = producer.batch()
+            for record in log:
+                since = timedelta(milliseconds=record.timestamp_ms)
+                batch.append(
+                    ProducerRecord(
+                        INTERACTIONS_IMPORTED.name,
+                        "k",
+                        record.value,
+                        partition=record.partition,
+                        timestamp=datetime(1970, 1, 1, tzinfo=UTC) + since,
+                    )
                 )
-            )
-        producer.close()
+            batch.seal().result(patient(60))
 
     def write_in_transactions(
         self, log: Iterable[Recorded], *, records: int, aborted_every: int
@@ -260,8 +278,12 @@ class LabelPipeline:
         """What the stage has finished, by partition."""
         if self.supervised:
             self._revive()
-        told = read_topics(self.kafka, [EPOCHS_DONE.name])
-        return done_ranges(told, stage, _read_by(stage).name, run_id=None)
+        following = self._following.setdefault(stage, _Following())
+        told = following.new(list(read_topics(self.kafka, [EPOCHS_DONE.name])))
+        found = done_ranges(told, stage, _read_by(stage).name, run_id=None)
+        for partition, ranges in found.items():
+            following.done.setdefault(partition, []).extend(ranges)
+        return following.done
 
     def forget(self) -> None:
         """Only the source topic is left: no output, no done epoch, no committed offset.
@@ -286,6 +308,7 @@ class LabelPipeline:
         ]
         for removed in admin.delete_records(everything).values():
             removed.result()
+        self._following.clear()
 
     def streamed(self, targets: int) -> StreamedTopics:
         """Everything that the stages wrote."""

@@ -16,6 +16,7 @@ import faust
 
 from sightline.engine.event_log.kafka.event_log import KafkaEventLog
 from sightline.engine.event_log.kafka.producer import KafkaEventProducer
+from sightline.engine.garbage_collection import collect_garbage_seldom
 from sightline.engine.ports import EventBatch
 from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import KafkaSettings, LabelSettings
@@ -94,7 +95,8 @@ class _DyingBatch:
 
 
 def main() -> None:
-    """Run until killed."""
+    """Run until killed; like the product's process, which `StageProcess.run` starts."""
+    collect_garbage_seldom()
     told = json.loads(sys.argv[1])
     kafka = KafkaSettings(**told["kafka"])
     producer = DyingProducer(KafkaEventProducer(kafka), told["dies_before"], told["hangs_on"])

@@ -56,7 +56,7 @@ def _tick(at_ms: int) -> Recorded:
 
 
 def _log_of(pipeline: LabelPipeline) -> str:
-    return (pipeline.directory / "join-0.log").read_text()
+    return pipeline.workers[0].log.read_text()
 
 
 def test_lag_that_nobody_works_on_ends_the_process(pipeline: LabelPipeline) -> None:
