@@ -84,16 +84,20 @@ class Corner:
         topic = INTERACTIONS_IMPORTED if stage is Stage.JOIN else SEARCHES_CLOSED_IMPORTED
         told = read_topics(self.kafka, [EPOCHS_DONE.name])
         done = done_ranges(told, stage, topic.name, run_id=None)
-        return len(done) == PARTITIONS and all(max(d).epoch >= epoch for d in done.values())
+        return len(done) == self.kafka.partitions and all(
+            max(d).epoch >= epoch for d in done.values()
+        )
 
 
-def until(condition: Callable[[], Any], interval_s: float = 0.2) -> Any:
+def until(
+    condition: Callable[[], Any], interval_s: float = 0.2, deadline_s: float = DEADLINE_S
+) -> Any:
     """What the condition answers once it does.
 
     Raises:
         TimeoutError: it never did.
     """
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + deadline_s
     while not (answer := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError("a side of the benchmark did not end, see its log")

@@ -120,9 +120,14 @@ def photo_site(folder: Path, size: Size = Size.FULL) -> PhotoSite:
     return PhotoSite(photos, start, start, "shipped", head=head)
 
 
+def triples_in(logs: Iterable[Clicks], rules: LabelRules) -> pa.Table:
+    """What the miner makes of the clicks of some logs."""
+    return pa.concat_tables(triple_table(mined(log, rules), rules) for log in logs)
+
+
 def pairs_in(logs: Iterable[Clicks], rules: LabelRules) -> ClickPairs:
-    """What the miner makes of the clicks of some logs, as one data set."""
-    return pairs_of(pa.concat_tables(triple_table(mined(log, rules), rules) for log in logs))
+    """The same, as one data set."""
+    return pairs_of(triples_in(logs, rules))
 
 
 def pairs_by_label(site: PhotoSite, *, each: int = 20, seed: int = 0) -> ClickPairs:

@@ -7,6 +7,7 @@ either. Strengths are named, not chosen. Labels without a click: `training_uncli
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,14 +41,16 @@ class Outcome:
     after: dict[float, QueryScores]
 
     @classmethod
-    def of(cls, site: PhotoSite, head: Head) -> Outcome:
+    def of(
+        cls, site: PhotoSite, head: Head, strengths: Sequence[float] = (CAREFUL, NORMAL, GREEDY)
+    ) -> Outcome:
         """Searches with the shipped model, and with a head at each strength."""
         labels = site.query_labels()
         return cls(
             labels=labels,
             clicked=~np.isin(labels, site.silent),
             before=site.quality(site.start),
-            after={s: site.quality(head.projection(s)) for s in (CAREFUL, NORMAL, GREEDY)},
+            after={s: site.quality(head.projection(s)) for s in strengths},
         )
 
     def gained(self, strength: float, *, clicked: bool = True) -> Difference:
@@ -55,6 +58,12 @@ class Outcome:
         which = self.clicked == clicked
         scores = self.before.at(which), self.after[strength].at(which)
         return compare(*scores, self.labels[which])
+
+    def means(self, strength: float | None = None) -> tuple[float, float]:
+        """Averages mAP over clicked labels and over the others: at a strength, or before."""
+        scores = self.before if strength is None else self.after[strength]
+        clicked, others = (scores.at(part).means()["mAP"] for part in (self.clicked, ~self.clicked))
+        return clicked, others
 
     def told(self, *, clicked: bool = True) -> str:
         """Everything about one part of the queries, for the column of details."""
@@ -82,7 +91,7 @@ def measure(size: Size) -> list[Figure]:
         return []
     records, site = size.of(RECORDS, 2_000), photo_site(folder, size)
     clicks = site.clicks(DEFAULT, records, RULES, seed=SEED).first(MANY)
-    return [*_goals(site, clicks), _second_round(site, clicks, records)]
+    return [*_goals(site, clicks), *_rounds(site, clicks, records)]
 
 
 def _goals(site: PhotoSite, clicks: Clicks) -> list[Figure]:
@@ -104,21 +113,42 @@ def _goals(site: PhotoSite, clicks: Clicks) -> list[Figure]:
     ]
 
 
-def _second_round(site: PhotoSite, clicks: Clicks, records: int) -> Figure:
-    """Half of the clicks on pages of what the first half taught, against all in one round."""
-    first = clicks.first(clicks.count // 2)
-    head = site.trained(pairs_in([first], RULES))
-    ranked = site.ranked_by(head.projection(NORMAL), "second round")
-    second = ranked.clicks(DEFAULT, records // 2, RULES, seed=SEED + 1)
-    second = second.first(clicks.count - first.count)
-    one = learnt(site, clicks.first(first.count + second.count))
-    two = learnt(site, first, second)
-    by = compare(one.after[NORMAL], two.after[NORMAL], one.labels)
+def in_rounds(site: PhotoSite, first: Clicks, records: int, rounds: int) -> list[Clicks]:
+    """Logs of equal clicks, each after the first on pages of what all before it taught.
+
+    Args:
+        site: where the first was clicked.
+        first: the clicks on the shipped model's pages.
+        records: that surely hold so many clicks.
+        rounds: how many logs, with the first.
+    """
+    logs = [first]
+    for number in range(2, rounds + 1):
+        served = site.trained(pairs_in(logs, RULES)).projection(NORMAL)
+        ranked = site.ranked_by(served, f"round {number}")
+        clicks = ranked.clicks(DEFAULT, records, RULES, seed=SEED + number - 1)
+        logs.append(clicks.first(first.count))
+    return logs
+
+
+def _rounds(site: PhotoSite, clicks: Clicks, records: int) -> list[Figure]:
+    """A second round against one round of as many clicks; a third against the second."""
+    logs = in_rounds(site, clicks.first(clicks.count // 2), records // 2, 3)
+    one = learnt(site, clicks.first(sum(log.count for log in logs[:2])))
+    two, three = (learnt(site, *logs[:rounds]) for rounds in (2, 3))
+    told = ", then ".join(f"{log.count:,} clicks in {log.searches:,} searches" for log in logs)
+    return [
+        _difference("after two rounds less that after one, equal clicks", one, two, 0.005, told),
+        _difference("after three rounds less that after two", two, three, 0.0, told),
+    ]
+
+
+def _difference(name: str, old: Outcome, new: Outcome, goal: float, told: str) -> Figure:
+    by = compare(old.after[NORMAL], new.after[NORMAL], old.labels)
     return ratio(
-        f"strength {NORMAL}: mAP after two rounds less that after one, equal clicks",
+        f"strength {NORMAL}: mAP {name}",
         by.point,
-        at_least=0.005,
-        detail=f"[{by.lower:+.4f}, {by.upper:+.4f}]; {first.count:,} clicks in "
-        f"{first.searches:,} searches, then {second.count:,} in {second.searches:,} on pages of "
-        f"what those taught; two rounds: {two.told()}",
+        at_least=goal,
+        detail=f"[{by.lower:+.4f}, {by.upper:+.4f}]; {told}, each on pages of what those before "
+        f"taught; it comes to: {new.told()}",
     )

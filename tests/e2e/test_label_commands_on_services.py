@@ -19,6 +19,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
 from sightline.engine.label_data.triple_table import read_triples
 from sightline.engine.object_store.s3 import S3ObjectStore
@@ -32,11 +33,14 @@ from sightline.engine.settings import (
     SinkSettings,
     StoreSettings,
 )
+from sightline.infra.cli import main
+from sightline.infra.commands import networks
 from sightline.infra.local.free_ports import free_port
 from sightline.infra.local.minio_server import LocalMinio
-from sightline.infra.local.node_process import NodeProcess
+from sightline.infra.local.node_process import NodeProcess, environment_of
 from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.user_model import UserModel
+from sightline.training.loop.run_folder import read_record
 from tests.asking import MANY_A_MINUTE, Asking, drawn, ok
 from tests.processes import sightline, started, stopped
 from tests.waiting import eventually
@@ -148,7 +152,7 @@ def deployment(
         stages = {}
         for name in STAGES:
             stages[name] = started(name, settings=settings, log=folder / f"{name}.log")
-            running.callback(stages[name].kill)
+            running.callback(stopped, stages[name])
         made = Deployment(settings, node, stages, folder)
         with Asking(node.url) as api:
             for number, picture in enumerate(PICTURES):
@@ -194,6 +198,33 @@ def test_triples_are_shown_counted_exported_and_explained(
     assert held["positive_id"][0].as_py() in story
     answer = deployment.run("triples", "why", search_id, held["positive_id"][0].as_py())
     assert answer.startswith("made_triples")
+
+
+def test_what_came_from_the_wire_teaches_a_head(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`train` on the sink's files and on the topic itself: the same bytes; `evaluate` judges.
+
+    In this process: three more of them would take longer than all else here.
+    """
+    for name, value in environment_of(deployment.settings).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(networks, "_CACHE", tmp_path / "features")
+
+    def said(*arguments: str) -> str:
+        ended = CliRunner().invoke(main.app, [*arguments], catch_exceptions=False)
+        assert ended.exit_code == 0, ended.output
+        return ended.output
+
+    written, streamed = tmp_path / "written", tmp_path / "streamed"
+    options = ("--held-out", "0.4", "--steps", "5")
+    said("train", str(written), *options)
+    said("train", str(streamed), *options, "--from-topic", "--like", str(written))
+    runs = (written, streamed)
+    assert len({(run / "head.safetensors").read_bytes() for run in runs}) == 1
+    offsets = [read_record(run)["offsets"] for run in runs]
+    assert offsets[0] == offsets[1] != []
+    assert "verdict: too_little" in said("evaluate", str(written))
 
 
 def test_an_erased_user_leaves_the_files(deployment: Deployment) -> None:

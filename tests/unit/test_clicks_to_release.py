@@ -11,7 +11,7 @@ import json
 import re
 import shlex
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from benchmarks.label_replay import closing_ms
+from benchmarks.memory_stages import MemoryStages
 from benchmarks.photo_clicks import NearestPhotos
 from sightline.engine.clock import ManualClock, SystemClock
 from sightline.engine.connecting.released_model import embedder_settings
@@ -31,7 +32,6 @@ from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
-from sightline.engine.label_data.triple_manifest import TripleManifest
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records import ProducerRecord
@@ -40,7 +40,6 @@ from sightline.engine.settings import (
     EmbedderSettings,
     RetrainingSettings,
     Settings,
-    SinkSettings,
     StoreSettings,
     load_settings,
 )
@@ -60,16 +59,8 @@ from sightline.schemas.topics import (
     IMAGES,
     INTERACTIONS_IMPORTED,
     MODELS,
-    SEARCHES_CLOSED_IMPORTED,
-    TRAINING_TRIPLES,
 )
-from sightline.stream_workers.labels.done_epochs import DoneEpochs
-from sightline.stream_workers.labels.effects import Destination, Effect, FinishedEpochs
-from sightline.stream_workers.labels.join.closing import Source
-from sightline.stream_workers.labels.join.core import JoinCore
-from sightline.stream_workers.labels.mine.core import MineCore
 from sightline.stream_workers.labels.rules import LabelRules
-from sightline.stream_workers.labels.sink.partition import PartitionSink
 from sightline.training.evaluation.gate import GateLimits
 from sightline.training.loop.head import Head
 from sightline.training.loop.learning import LearningSettings
@@ -156,50 +147,11 @@ class Deployment:
         )
         driver.run(SimulatedLog(catalogue, seed=3).records(RECORDS, end_ms=closing_ms(RULES)))
 
-    def join_and_mine(self) -> None:
-        """What the two label stages do, with their topics and without their processes."""
-        sources = range(PARTITIONS)
-        for at in sources:
-            source = Source(INTERACTIONS_IMPORTED.name, at, PARTITIONS)
-            join = JoinCore(RULES, source, DoneEpochs())
-            self._apply(join, INTERACTIONS_IMPORTED.name, at)
-        for at in sources:
-            mine = MineCore(RULES, sources=PARTITIONS, done=DoneEpochs())
-            self._apply(mine, SEARCHES_CLOSED_IMPORTED.name, at)
-
-    def _apply(self, core: JoinCore | MineCore, topic: str, partition: int) -> None:
-        for record in self.broker.records(topic):
-            if record.partition == partition:
-                at_ms = round(record.timestamp.timestamp() * 1_000)
-                self._send(core, core.apply(record.offset, at_ms, record.value))
-
-    def _send(self, core: JoinCore | MineCore, effects: Iterable[Effect]) -> None:
-        topics = {
-            Destination.CLOSED: SEARCHES_CLOSED_IMPORTED.name,
-            Destination.TRIPLES: TRAINING_TRIPLES.name,
-        }
-        for effect in effects:
-            if not isinstance(effect, FinishedEpochs):
-                continue
-            for sent in (*effect.records(), *effect.markers()):
-                topic = topics.get(sent.destination)
-                if topic is not None:
-                    self.producer.append(
-                        ProducerRecord(topic, sent.key, sent.value, partition=sent.partition)
-                    )
-            core.finish(effect.done)
-
-    def sink(self) -> None:
-        """Write to Parquet what the miner has said so far."""
-        manifest = TripleManifest(self.store, BUCKET, TRAINING_TRIPLES.name)
-        for at in range(PARTITIONS):
-            sink = PartitionSink(
-                manifest, at, limits=SinkSettings(), clock=SystemClock(), bury=lambda *_: None
-            )
-            for record in self.broker.records(TRAINING_TRIPLES.name):
-                if record.partition == at:
-                    sink.take(record)
-            sink.flush()
+    def join_mine_and_sink(self) -> None:
+        """What the label stages do, with their topics and without their processes."""
+        stages = MemoryStages(self.broker, PARTITIONS, RULES)
+        stages.join_and_mine()
+        stages.sink(self.store, BUCKET)
 
     def work(self, limits: GateLimits) -> TrainingWork:
         """The steps of a retraining, quick ones."""
@@ -241,8 +193,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         patched.setattr(networks, "open_runtime", lambda *_: Colours())
         patched.setattr(models, "open_log_producer", lambda _: made.producer)
         made.simulate(*made.published())
-        made.join_and_mine()
-        made.sink()
+        made.join_mine_and_sink()
         yield made
 
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.head_ablations import EVERYWHERE, WEIGHTED, by_log, column, true_curve
 from benchmarks.label_negatives import Negatives, guards
 from benchmarks.photo_clicks import DEFAULT, Clicks
 from benchmarks.photo_features import LabelledPhotos
 from benchmarks.photo_models import PhotoSite, pairs_by_label, pairs_in
-from benchmarks.training import Outcome
+from benchmarks.training import Outcome, in_rounds
 from sightline.engine.embedding.embedder import Projection
 from sightline.engine.event_log.partitions import partition_of
 from sightline.stream_workers.labels.mine.epoch import clicked_by_people
@@ -115,6 +116,29 @@ def test_two_logs_are_one_data_set(site: PhotoSite, clicks: Clicks) -> None:
     other = site.clicks(DEFAULT, 100, RULES, seed=2)
     single = [len(pairs_in([log], RULES)) for log in (clicks, other)]
     assert len(pairs_in([clicks, other], RULES)) == sum(single)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_each_round_is_on_the_pages_of_what_those_before_it_taught(
+    site: PhotoSite, clicks: Clicks
+) -> None:
+    """As many clicks each; only the first round's pages are the shipped model's."""
+    quick = replace(site, head=HeadSettings(steps=2, batch=8, corpus=8))
+    logs = in_rounds(quick, clicks.first(40), 100, 3)
+    digests = [{s.model_digest for each in log.epochs.values() for _, s in each} for log in logs]
+    assert digests == [{"m1"}, {"round 2"}, {"round 3"}]
+    assert all(log.count >= 40 for log in logs)
+
+
+def test_parts_are_taken_away_one_by_one(site: PhotoSite, clicks: Clicks) -> None:
+    """A row for each part, the recipe at every strength; a true curve weighs by patience."""
+    quick = replace(site, head=HeadSettings(steps=2, batch=8, corpus=8)).without(["kind/1"])
+    made = column(quick, "default", [clicks], DEFAULT)
+    assert [*made.rows] == [*EVERYWHERE, WEIGHTED]
+    *_, last = by_log([made], made.rows[WEIGHTED])
+    assert last.startswith("| true labels")
+    curve = true_curve(DEFAULT)
+    assert [curve.weight(place) for place in (1, 3, 24)] == pytest.approx([1, 1 / 0.81, 10])
 
 
 def test_guards_only_take_away(clicks: Clicks) -> None:
