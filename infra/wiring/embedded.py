@@ -107,7 +107,7 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
             catalogued=catalogued,
             keepers={
                 "journal": partial(keep_journal, journal, serving.fed_indexes, producer, left),
-                "kept judgements": partial(keep_judgements, journal, log, bare),
+                "kept judgements": partial(keep_judgements, journal, log, bare, seal),
             },
             label_keepers={"lost labels": say_what_is_lost},
         )

@@ -1,7 +1,8 @@
 """Keeps people's grades in the embedded journal, since the in-process broker forgets them.
 
-Whatever is in `judgements.v1` goes to the journal, erasures of judges too, whoever wrote them; at a
-start the topic is filled from it again.
+Grades that came through this process go to the journal; what a stranger appended to the broker ends
+with it. Erasures are kept whoever wrote them: the command that does is another process. At a start
+the topic is filled from the journal again.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from sightline.engine.backoff import Backoff, retry_transient
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
+from sightline.engine.event_log.embedded.sealed import Seal, unsealed
 from sightline.engine.event_log.following import FIRST_RETRY_S, LONGEST_RETRY_S, follow_until
 from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.envelope import ContractError
+from sightline.schemas.interactions import UserErased
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import JUDGEMENTS
 
@@ -30,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 def keep_judgements(
-    journal: Journal, log: EventLog, producer: EventProducer, stop: threading.Event
+    journal: Journal, log: EventLog, producer: EventProducer, seal: Seal, stop: threading.Event
 ) -> None:
     """Publish what the journal has, then write down what comes, each once, until `stop`."""
     known: set[str] = set()
@@ -39,7 +42,7 @@ def keep_judgements(
         _publish(producer, record)
 
     def take(messages: Sequence[Message]) -> None:
-        new = [record for record in _records(messages) if record.image_id not in known]
+        new = [record for record in _records(messages, seal) if record.image_id not in known]
         if new:
             retry_transient(
                 partial(journal.record, new),
@@ -69,20 +72,23 @@ def _publish(producer: EventProducer, record: JournalRecord) -> None:
     )
 
 
-def _records(messages: Sequence[Message]) -> Iterator[JournalRecord]:
-    """Puts them as the journal keeps them; what cannot be read is no judgement."""
+def _records(messages: Sequence[Message], seal: Seal) -> Iterator[JournalRecord]:
+    """Puts them as the journal keeps them; what cannot be read, or nobody here said, is none."""
     for message in messages:
         try:
             event = decode(message.value)
         except ContractError:
             continue
         assert message.value is not None  # noqa: S101 - it was read
+        if not (seal.holds(message) or isinstance(event.data, UserErased)):
+            _log.warning("a stranger's judgement is not kept: %s", event.id)
+            continue
         yield JournalRecord(
             image_id=_NAMED + event.id,
             version=0,
             tie=0,
             topic=JUDGEMENTS.name,
             value=message.value,
-            headers=tuple(message.headers),
+            headers=tuple(unsealed(message).headers),
             appended=message.timestamp,
         )

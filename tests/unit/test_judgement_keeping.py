@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sightline.engine.event_log.embedded.journal import JOURNAL_FILE, Journal
+from sightline.engine.event_log.embedded.sealed import Seal, SealingProducer
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
@@ -36,10 +37,12 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 @contextmanager
-def kept(journal: Journal, broker: MemoryBroker) -> Iterator[None]:
+def kept(journal: Journal, broker: MemoryBroker, seal: Seal | None = None) -> Iterator[None]:
     """Grades of a broker are kept while the block runs."""
     stop = threading.Event()
-    parts = (journal, MemoryEventLog(broker), MemoryEventProducer(broker), stop)
+    own = seal or Seal()
+    producer = SealingProducer(MemoryEventProducer(broker), own)
+    parts = (journal, MemoryEventLog(broker), producer, own, stop)
     thread = threading.Thread(target=keep_judgements, args=parts)
     thread.start()
     try:
@@ -62,11 +65,16 @@ def test_grades_outlive_the_broker(journal: Journal, monkeypatch: pytest.MonkeyP
         "e2": judged(3, "k~p-bob", 2),
         "e3": UserErased(user_pseudonym="p-ann", erased_at=at(5)),
     }
-    producer = MemoryEventProducer(first)
+    seal = Seal()
+    producer = SealingProducer(MemoryEventProducer(first), seal)
     for name, data in said.items():
         producer.append(ProducerRecord(TOPIC, data.subject, encoded(data, name)))
     producer.append(ProducerRecord(TOPIC, "x", b"nothing that can be read"))
-    with kept(journal, first):
+    stranger = judged(1, "k~p-eve", 4)
+    MemoryEventProducer(first).append(
+        ProducerRecord(TOPIC, stranger.subject, encoded(stranger, "e4"))
+    )
+    with kept(journal, first, seal):
         eventually(lambda: journal.count() == 3)
     with kept(journal, second):
         eventually(lambda: len(told(second)) == 3)

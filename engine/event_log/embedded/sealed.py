@@ -18,8 +18,10 @@ from hashlib import sha256
 from sightline.engine.event_log.embedded.journaled_producer import JOURNALED
 from sightline.engine.ports import EventConsumer, EventProducer, RebalanceListener
 from sightline.engine.records import Message, ProducerRecord, TopicPartition
+from sightline.schemas.topics import JUDGEMENTS
 
-SEALED_TOPICS = JOURNALED
+SEALED_TOPICS = JOURNALED | {JUDGEMENTS.name}
+"""What decides who sees an image, and what is kept beyond the broker's life."""
 HEADER = "sightline-seal"
 _NULL, _VALUE = b"0", b"1"
 _log = logging.getLogger(__name__)
@@ -92,7 +94,7 @@ class SealedConsumer:
     def poll(self, max_messages: int, timeout_s: float) -> list[Message]:
         """See `EventConsumer.poll`; what is left has its own headers only."""
         polled = self._inner.poll(max_messages, timeout_s)
-        ours = [_unsealed(message) for message in polled if self._seal.holds(message)]
+        ours = [unsealed(message) for message in polled if self._seal.holds(message)]
         if len(ours) < len(polled):
             _log.warning("%d events of strangers were passed over", len(polled) - len(ours))
         return ours
@@ -122,6 +124,7 @@ class SealedConsumer:
         self._inner.close()
 
 
-def _unsealed(message: Message) -> Message:
+def unsealed(message: Message) -> Message:
+    """The record with its own headers only."""
     headers = tuple((name, value) for name, value in message.headers if name != HEADER)
     return replace(message, headers=headers)
