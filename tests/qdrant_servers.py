@@ -7,6 +7,7 @@ import http.client
 import os
 import shutil
 import tempfile
+from contextlib import ExitStack
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
@@ -36,8 +37,8 @@ class LocalQdrant(LocalServer):
 
     Args:
         data_directory: of the server alone.
-        first: a node of the cluster that this one joins; itself: it is the first one; none: it is
-            in no cluster.
+        first: a node of the cluster that this one joins; none: it is the first of one, or alone.
+        cluster: whether others may join it.
     """
 
     def __init__(
@@ -123,7 +124,10 @@ def cluster(directory: Path, count: int = 3) -> list[LocalQdrant]:
     """Nodes of one cluster, which know of each other; the caller stops them."""
     nodes = [LocalQdrant(directory / "node-0", cluster=True)]
     nodes += [LocalQdrant(directory / f"node-{n}", nodes[0]) for n in range(1, count)]
-    for node in nodes:
-        node.start()
-        eventually(node.is_ready, timeout_s=START_TIMEOUT_S, reason="a node that is ready")
+    with ExitStack() as ending:
+        for node in nodes:
+            ending.callback(node.kill)
+            node.start()
+            eventually(node.is_ready, timeout_s=START_TIMEOUT_S, reason="a node that is ready")
+        ending.pop_all()
     return nodes

@@ -1,10 +1,11 @@
-"""A new model on a Qdrant server with two API and two worker processes: there, tried, and back."""
+"""A new model with two API and two worker processes on a Qdrant server, or on three nodes."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from sightline.engine.vector_index.qdrant.index import QdrantGenerations
 from sightline.infra.local.node_process import NodeProcess, environment_of
 from tests.asking import Asking, embedded, ok
 from tests.processes import started, stopped
-from tests.qdrant_servers import needs_server, server
+from tests.qdrant_servers import LocalQdrant, cluster, needs_nodes, needs_server, server
 from tests.rollout_parts import (
     COUNT,
     PHOTOS,
@@ -39,31 +40,59 @@ Stored = dict[str, tuple[int, bool]]
 """Version of each image, and whether it is listed."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where the index is, and a node of it that can be lost."""
+
+    index: IndexSettings
+    victim: LocalQdrant | None = None
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("one server", marks=needs_server),
+        pytest.param("three nodes", marks=needs_nodes),
+    ]
+)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """A server, or a cluster with two replicas of each shard; all are asked through one node."""
+    prefix = f"t{uuid.uuid4().hex[:12]}"
+    if request.param == "one server":
+        url, grpc_port = server()
+        yield Place(IndexSettings(url=url, grpc_port=grpc_port, collection_prefix=prefix))
+        return
+    nodes = cluster(tmp_path / "nodes")
+    url, grpc_port = nodes[0].url, nodes[0].grpc_port
+    index = IndexSettings(
+        url=url, grpc_port=grpc_port, collection_prefix=prefix, shards=3, replicas=2
+    )
+    yield Place(index, victim=nodes[-1])
+    for node in nodes:
+        node.kill()
+
+
 @pytest.fixture
 def shared(
+    place: Place,
     kafka_settings: KafkaSettings,
     store_settings: StoreSettings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Settings]:
-    """Broker, store and index server of a deployment of the test's own, which commands find."""
-    url, grpc_port = server()
-    index = IndexSettings(
-        url=url, grpc_port=grpc_port, collection_prefix=f"t{uuid.uuid4().hex[:12]}"
-    )
+    """Broker, store and index of a deployment of the test's own, which commands find."""
     settings = embedded(tmp_path / "shared").model_copy(
         update={
             "mode": Mode.SERVICES,
             "kafka": kafka_settings,
             "store": store_settings,
-            "index": index,
+            "index": place.index,
             "worker": WorkerSettings(metrics_port=None),
         }
     )
     for variable, value in environment_of(settings).items():
         monkeypatch.setenv(variable, value)
     yield settings
-    with closing(QdrantGenerations.of(index)) as generations:
+    with closing(QdrantGenerations.of(place.index)) as generations:
         for name in generations.names():
             generations.remove(name)
 
@@ -88,15 +117,22 @@ def urls(shared: Settings, tmp_path: Path) -> Iterator[list[str]]:
         yield apis
 
 
-@needs_server
 @pytest.mark.timeout(600)  # four processes, and a generation that is filled
 def test_a_new_model_on_a_server_is_tried_serves_and_goes_again(
-    shared: Settings, urls: list[str]
+    place: Place, shared: Settings, urls: list[str]
 ) -> None:
-    """No search of either process fails, mixes two models or shows what is hidden; none is lost."""
+    """No search of either process fails, mixes two models or shows what is hidden; none is lost.
+
+    Of three nodes one is killed while the generation is filled, and comes back before it is tried.
+    """
     model = release(shared, "turned", seed=3)
     with traffic(*urls) as people:
-        generation = named_in(said("reindex", model, "--by", "features"))
+        said("reindex", model, "--by", "features", "--no-wait")
+        if place.victim is not None:
+            place.victim.kill()
+        generation = named_in(said("reindex", model))
+        if place.victim is not None:
+            place.victim.start()
         (first,) = set(people.generations)
         said("experiment", "start", "turned", "--generation", generation)
         eventually(lambda: {first, generation} == set(people.generations[-12:]), timeout_s=60)
