@@ -44,6 +44,8 @@ class Replicated(QdrantClient):
         self.refusal: Exception | None = None
         """What comes of asking a majority."""
         self.ready = True
+        self.stumbles = 0
+        """How many searches fail from now on."""
         self.waits: dict[Any, int | None] = {}
         """How long the last read of each consistency was to be waited for; None: for long."""
 
@@ -87,6 +89,13 @@ class Replicated(QdrantClient):
         """Note how it is ordered."""
         self.orderings.append(ordering)
         return super().delete(*place, **how)
+
+    def query_points(self, *place: Any, **how: Any) -> Any:
+        """Fail as often as is said."""
+        if self.stumbles:
+            self.stumbles -= 1
+            raise UnexpectedResponse(500, "", b"Local shard 1 not found", httpx.Headers())
+        return super().query_points(*place, **how)
 
     def retrieve(self, *place: Any, consistency: Any = None, **how: Any) -> list[models.Record]:
         """As a majority says, where it is asked."""
@@ -212,6 +221,16 @@ def test_of_three_replicas_two_are_needed() -> None:
         found(index)
     assert client.waits == {QUORUM: None}
     client.close()
+
+
+def test_a_search_is_repeated_once(server: Replicated) -> None:
+    """A node has no shard for some milliseconds while it begins to fill another replica."""
+    index = opened(server)
+    server.stumbles = 1
+    assert found(index) == ["public"]
+    server.stumbles = 2
+    with pytest.raises(PartUnavailable, match="Local shard 1 not found"):
+        found(index)
 
 
 def test_a_server_with_too_much_to_do_is_not_asked_twice(pair: Replicated) -> None:

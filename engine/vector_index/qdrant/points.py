@@ -6,11 +6,12 @@ See docs/adr/0030.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from qdrant_client import models
+from qdrant_client import QdrantClient, models
 
+from sightline.engine.errors import Overloaded, PartUnavailable
 from sightline.engine.records import GenerationSpec, IndexedImage
 from sightline.engine.vector_index.conditions import Where, among
 from sightline.engine.vector_index.payload import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _IDLE = frozenset({models.CollectionStatus.GREEN, models.CollectionStatus.GREY})
 _LOOK_S = 0.1
+Answer = TypeVar("Answer")
 Page = tuple[list[models.Record], models.ExtendedPointId | None]
 
 
@@ -195,7 +197,7 @@ class QdrantPoints:
         alone = self._replication.alone
         fields = True if asked.fields is None else list(asked.fields)
         query, wanted = vector.tolist(), to_filter(among(where, asked.points))
-        found = self._calls(
+        found = self._again_if_replicated(
             "search",
             lambda client: client.query_points(
                 self._collection,
@@ -209,6 +211,20 @@ class QdrantPoints:
         if alone:
             return [ScoredPoint(str(p.id), p.score, p.payload or {}) for p in found]
         return self._shown({str(p.id): p.score for p in found}, asked.fields)
+
+    def _again_if_replicated(self, doing: str, call: Callable[[QdrantClient], Answer]) -> Answer:
+        """Repeat once what a server failed at that was about to fill another replica.
+
+        For some milliseconds it has no shard then (`Local shard 1 not found`).
+        """
+        try:
+            return self._calls(doing, call)
+        except Overloaded:
+            raise
+        except PartUnavailable:
+            if self._replication.alone:
+                raise
+            return self._calls(doing, call)
 
     def _shown(self, scores: dict[str, float], fields: Sequence[str] | None) -> list[ScoredPoint]:
         """Those of one replica's results that a majority shows, as the majority has them.
