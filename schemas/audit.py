@@ -1,4 +1,4 @@
-"""Who used the search API as an operator, and who was refused."""
+"""Who acted as an operator, and who was refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Decision(StrEnum):
     """Whether a request was carried out for an operator, or refused."""
 
     ACTED = "acted"
-    """An operator's key asked, and was answered."""
+    """An operator's key asked, and was answered; or a command was carried out."""
     REFUSED = "refused"
     """No valid key, not allowed with this key, or too often."""
 
@@ -28,15 +28,16 @@ class AccessRecorded(EventData):
     decision: Decision
     """What became of it."""
     who: Annotated[str, Field(min_length=1, max_length=128)]
-    """`key NAME`, or `address 192.0.2.7` where no known key was shown; the Kafka key."""
+    """`key NAME`, `shell USER` of a command, or `address 192.0.2.7` where no known key was shown;
+    the Kafka key."""
     address: Annotated[str, Field(max_length=64)]
-    """Where the first of the requests came from, as the API saw it."""
+    """Where the first of the requests came from, as the API saw it; a command's host."""
     action: Annotated[str, Field(min_length=1, max_length=128)]
-    """Method and route, such as `DELETE /v1/images/{image_id}`."""
+    """Method and route, such as `DELETE /v1/images/{image_id}`, or `sightline switch g-2`."""
     image_id: ImageId | None = None
     """The image, where an operator's request named one."""
     status: Annotated[int, Field(strict=True, ge=100, le=599)]
-    """The HTTP status that the request was answered with."""
+    """The HTTP status that the request was answered with; 200 for a command."""
     count: Annotated[int, Field(strict=True, ge=1)]
     """How many requests this record stands for, beyond those of earlier records."""
     first_at: Time
@@ -46,5 +47,5 @@ class AccessRecorded(EventData):
 
     @property
     def subject(self) -> str:
-        """Names who asked: the operator's key, or the address; it is the Kafka key, too."""
+        """Names who asked: the operator's key or user, or the address; it is the Kafka key, too."""
         return self.who

@@ -282,11 +282,11 @@ MODELS = Topic(
 AUDIT = Topic(
     name="audit.v1",
     events=(AccessRecorded,),
-    key="who: a key's name, else an address",
+    key="who: a key's name, a shell's user, else an address",
     summary="Who acted as an operator, and who was refused.",
     partitions=3,
     retention_ms=90 * DAY_MS,
-    producers=("search API",),
+    producers=("search API", "commands on what serves"),
     consumers=("operators",),
 )
 

@@ -47,7 +47,8 @@ def drop(generation: GenerationArgument) -> None:
 
     with Rollout.open(load_settings()) as rollout:
         rollout.drop(generation)
-    typer.echo(f"dropped {generation}: a process with the index removes it")
+        typer.echo(f"dropped {generation}: a process with the index removes it")
+        _tell(rollout, f"sightline generations drop {generation}")
 
 
 @app.command()
@@ -59,7 +60,7 @@ def switch(generation: GenerationArgument, reason: ReasonOption = "by command") 
 
     to = Serves(generation=check_name(generation))
     with Rollout.open(load_settings()) as rollout:
-        _done(rollout, rollout.switch(to, reason))
+        _done(rollout, rollout.switch(to, reason), f"sightline switch {generation}")
 
 
 @app.command()
@@ -86,10 +87,11 @@ def promote(
     from sightline.infra.cli.reindex import reindex  # noqa: PLC0415 - it imports this module
     from sightline.infra.commands.promote import Promotion  # noqa: PLC0415 - heavy
 
+    command = f"sightline promote {model}"
     with Promotion.open(load_settings()) as promotion:
         begun = promotion.begin(model, reason)
         if begun.obstacle is None:
-            _done(promotion.rollout, begun.state)
+            _done(promotion.rollout, begun.state, command)
         else:
             typer.echo(f"it cannot serve by its queries alone: {begun.obstacle}")
         if begun.is_whole:
@@ -97,7 +99,7 @@ def promote(
         reindex(begun.model, rate=rate, wait=wait)
         state = promotion.finish(begun, reason)
         if state is not None:
-            _done(promotion.rollout, state)
+            _done(promotion.rollout, state, command)
 
 
 @app.command()
@@ -106,12 +108,18 @@ def rollback(reason: ReasonOption = "by command") -> None:
     from sightline.infra.commands.rollout import Rollout  # noqa: PLC0415 - heavy
 
     with Rollout.open(load_settings()) as rollout:
-        _done(rollout, rollout.rollback(reason))
+        _done(rollout, rollout.rollback(reason), "sightline rollback")
 
 
-def _done(rollout: Rollout, state: ServingState) -> None:
+def _done(rollout: Rollout, state: ServingState, command: str) -> None:
     model = state.model_of(state.serves) or "the model that the settings name"
     typer.echo(f"generation {state.serves.generation} serves, of {model} (number {state.number})")
-    untold = rollout.tell()
+    _tell(rollout, command)
+
+
+def _tell(rollout: Rollout, command: str) -> None:
+    untold = rollout.tell(command)
     if untold is not None:
-        typer.echo(f"models.v1 is told by the next process that runs: {untold}", err=True)
+        typer.echo(
+            f"the log is not told ({untold}); models.v1 is by the next process that runs", err=True
+        )

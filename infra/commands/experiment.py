@@ -33,6 +33,7 @@ from sightline.engine.serving.values import Experiment, Serves
 from sightline.engine.settings import Settings
 from sightline.engine.vector_index.generations import check_name
 from sightline.infra.commands.label_store import opened_store
+from sightline.infra.commands.operator_act import operator_act
 from sightline.infra.commands.running_experiment import running_of, started_of
 from sightline.infra.wiring.models import OpenModels
 from sightline.infra.wiring.serving import matrix_of
@@ -240,9 +241,12 @@ class Experiments:
         return list(_started_in(open_event_log(self._settings)))
 
     def _tell(self, data: ExperimentStarted | ExperimentStopped, event_id: str) -> None:
+        verb = "start" if isinstance(data, ExperimentStarted) else "stop"
+        command = f"sightline experiment {verb} {data.name}"
         event = Event[EventData].of(data, event_id=event_id, source=SOURCE, time=self._clock.now())
         with closing(open_log_producer(self._settings)) as producer:
             producer.append(ProducerRecord(MODELS.name, data.name, event.encode()))
+            producer.append(operator_act(command, self._clock.now()))
             producer.flush(self._settings.kafka.delivery_timeout_s)
 
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Self
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_log_producer
 from sightline.engine.errors import RefusedToStart, TransientError
+from sightline.engine.event_log.acknowledged import acknowledged
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
 from sightline.engine.serving.values import Serves
 from sightline.infra.commands.label_store import opened_store
+from sightline.infra.commands.operator_act import operator_act
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock
@@ -100,15 +102,25 @@ class Rollout:
         grace = timedelta(days=self._settings.rollout.grace_days)
         self.record.change(lambda state: state.dropped(name, self._clock.now(), grace))
 
-    def tell(self) -> str | None:
-        """Tell the log of the last step; why it could not be told, or None.
+    def tell(self, command: str) -> str | None:
+        """Tell the log of the last steps, and the audit of the command that made them.
 
-        A process that feeds the index tells what stays untold.
+        A process that feeds the index tells of steps that stay untold; who made them is then in
+        the command's own log only.
+
+        Args:
+            command: that was carried out, such as `sightline switch g-2`.
+
+        Returns:
+            Why it could not be told, or None.
         """
+        act = operator_act(command, self._clock.now())
         timeout_s = self._settings.kafka.delivery_timeout_s
         try:
             with closing(open_log_producer(self._settings)) as producer:
+                acted = producer.append(act)
                 tell(self.record, producer, timeout_s=timeout_s)
+                acknowledged(acted, timeout_s)
         except (RefusedToStart, TransientError) as error:
             return str(error)
         return None

@@ -30,7 +30,7 @@ from sightline.infra.commands.running_experiment import experiment_line, running
 from sightline.schemas.labels import EpochClosed, SearchesClosed
 from sightline.schemas.models import ExperimentStarted, ExperimentStopped
 from sightline.schemas.registry import decode
-from sightline.schemas.topics import MODELS, SEARCHES_CLOSED
+from sightline.schemas.topics import AUDIT, MODELS, SEARCHES_CLOSED
 from tests.conftest import ROOT
 from tests.label_rows import closed, encoded, graded, marker, search
 from tests.unit.test_promote import ANEW, LINEAR
@@ -78,7 +78,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServingRecord:
 def broker(record: ServingRecord, monkeypatch: pytest.MonkeyPatch) -> MemoryBroker:
     """The log that the commands read and append to."""
     del record
-    made = MemoryBroker([MODELS, SEARCHES_CLOSED], 2)
+    made = MemoryBroker([AUDIT, MODELS, SEARCHES_CLOSED], 2)
     monkeypatch.setattr(commands, "open_log_producer", lambda _: MemoryEventProducer(made))
     monkeypatch.setattr(commands, "open_event_log", lambda _: MemoryEventLog(made))
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from concurrent.futures import Future
 from datetime import timedelta
 
@@ -18,9 +19,11 @@ from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
 from sightline.engine.serving.values import Serves
 from sightline.engine.settings import RolloutSettings, Settings
+from sightline.infra.commands import rollout as commands
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.reporting.generations_table import generation_lines
 from sightline.infra.wiring.step_telling import LEFT_TO_ITS_MAKER, StepTelling
+from sightline.schemas.audit import AccessRecorded
 from sightline.schemas.envelope import EventData
 from sightline.schemas.models import (
     ExperimentStopped,
@@ -29,7 +32,7 @@ from sightline.schemas.models import (
     ModelRolledBack,
 )
 from sightline.schemas.registry import decode
-from sightline.schemas.topics import MODELS
+from sightline.schemas.topics import AUDIT, MODELS
 from tests.indexed_images import NOON
 from tests.unit.test_serving_record import CLICKS, experiment, first, known, with_ready
 
@@ -212,9 +215,25 @@ def test_a_generation_is_kept_for_its_grace() -> None:
     assert "there is no way back" in told
 
 
+def test_the_audit_has_who_made_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the step itself: the command, the user of the shell and the host."""
+    broker = MemoryBroker(partitions=1)
+    monkeypatch.setattr(commands, "open_log_producer", lambda _: MemoryEventProducer(broker))
+    monkeypatch.setenv("LOGNAME", "olivia")
+    rollout = place(of_models(OLDER, CLICKS))
+    rollout.switch(G2, "better")
+    assert rollout.tell("sightline switch g-2") is None
+    assert len(broker.records(MODELS.name)) == 1
+    [message] = broker.records(AUDIT.name)
+    act = decode(message.value or b"").data
+    assert isinstance(act, AccessRecorded)
+    assert (act.who, act.action) == ("shell olivia", "sightline switch g-2")
+    assert act.address == socket.gethostname()[:64]
+
+
 def test_telling_without_a_log_says_so() -> None:
     """The step is made all the same: nothing runs here."""
     rollout = place(with_ready())
     rollout.switch(G2, "better")
-    assert "nothing runs" in (rollout.tell() or "")
+    assert "nothing runs" in (rollout.tell("sightline switch g-2") or "")
     assert rollout.state().serves == G2
