@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import pytest
 
-from sightline.engine.errors import Part
+from sightline.engine.errors import Part, PartUnavailable
 from sightline.search_api.threads.pools import ApiThreads
 from sightline.search_api.threads.work_room import WorkRoom
 
@@ -26,7 +26,7 @@ def test_closing_ends_every_pool() -> None:
     for field in fields(threads):
         pool = getattr(threads, field.name)
         for one in pool.values() if isinstance(pool, dict) else [pool]:
-            with pytest.raises(RuntimeError):
+            with pytest.raises(PartUnavailable):
                 one.submit(int)
 
 
