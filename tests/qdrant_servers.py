@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import httpx
 import pytest
 
 from sightline.infra.local.free_ports import LOOPBACK, free_port
@@ -76,8 +77,19 @@ class LocalQdrant(LocalServer):
         return self
 
     def is_ready(self) -> bool:
-        """Whether it says that it has caught up with the others and its shards are sound."""
+        """Whether it has said since its start that it had caught up and its shards were sound."""
         return self._status("/readyz") == HTTPStatus.OK
+
+    def knows_all_active(self) -> bool:
+        """Whether it calls every replica of every collection active, its own and the others'."""
+        try:
+            with httpx.Client(base_url=self.url, timeout=PROBE_TIMEOUT_S) as node:
+                names = [one["name"] for one in _result(node, "/collections")["collections"]]
+                told = [_result(node, f"/collections/{name}/cluster") for name in names]
+        except httpx.HTTPError:
+            return False
+        shards = [one for each in told for one in each["local_shards"] + each["remote_shards"]]
+        return all(one["state"] == "Active" for one in shards)
 
     def _status(self, path: str) -> int | None:
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=PROBE_TIMEOUT_S)
@@ -102,6 +114,12 @@ class LocalQdrant(LocalServer):
         }
         said = {f"QDRANT__{name}": str(value) for name, value in values.items()}
         return said | {"QDRANT_INIT_FILE_PATH": str(self._directory / "initialized")}
+
+
+def _result(node: httpx.Client, path: str) -> dict[str, Any]:
+    answer: dict[str, Any] = node.get(path).raise_for_status().json()
+    result: dict[str, Any] = answer["result"]
+    return result
 
 
 @lru_cache(maxsize=1)

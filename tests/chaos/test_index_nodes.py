@@ -22,7 +22,7 @@ from tests.waiting import eventually
 IMAGES = 240
 ONES = 8
 """Images to one write, as a worker with little to do sends them."""
-WRITTEN_S, READY_S = 60.0, 120.0
+WRITTEN_S, READY_S, LOOK_S = 60.0, 120.0, 0.2
 
 pytestmark = [needs_nodes, pytest.mark.timeout(600)]
 
@@ -120,6 +120,9 @@ def _opened(settings: IndexSettings) -> QdrantVectorIndex:
 def test_a_node_that_comes_back_shows_nothing_that_vanished_meanwhile(three: Nodes) -> None:
     """Each node once: killed in the middle of writes, which go on; searched as soon as it answers.
 
+    The next one is killed when every replica is active again: a node that calls itself ready may
+    have one that is dead, and no shard can be written whose only active replica is lost.
+
     Nobody may see an image that turned private or was deleted, nor a version older than what was
     acknowledged; and whoever asks a node that was not killed is answered throughout.
     """
@@ -139,6 +142,12 @@ def test_a_node_that_comes_back_shows_nothing_that_vanished_meanwhile(three: Nod
                 lambda: all(one.answers > n for one, n in zip(looking, before, strict=True)),  # noqa: B023
                 timeout_s=READY_S,
                 reason="an answer of each node",
+            )
+            eventually(
+                lambda: all(node.knows_all_active() for node in three.nodes),
+                timeout_s=READY_S,
+                interval_s=LOOK_S,
+                reason="a second copy of each shard",
             )
         for at, one in enumerate(looking):
             assert one.wrong == [], f"through node {at}, where node {turn} was killed"
