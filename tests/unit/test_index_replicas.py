@@ -17,6 +17,7 @@ from sightline.engine.errors import Overloaded, PartUnavailable
 from sightline.engine.records import TagFilter
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.payload import SEARCHABLE, point_id
+from sightline.engine.vector_index.qdrant import replication
 from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex
 from sightline.engine.vector_index.qdrant.replication import Replication
 from tests.indexed_images import SPEC, Kind, decision, image, query
@@ -44,6 +45,10 @@ class Replicated(QdrantClient):
         self.refusal: Exception | None = None
         """What comes of asking a majority."""
         self.ready = True
+        self.leaders = [1]
+        """Whom the node names leader when it is asked, one after the other; the last one stays."""
+        self.nodes, self.silent = 3, 1
+        """How many nodes there are, and how many do not answer this one."""
         self.stumbles = 0
         """How many searches fail from now on."""
         self.waits: dict[Any, int | None] = {}
@@ -60,6 +65,29 @@ class Replicated(QdrantClient):
             raise UnexpectedResponse(503, "", b"some shards are not ready", httpx.Headers())
         said: str = json.loads("all shards are ready")
         return said
+
+    def cluster_status(self) -> models.ClusterStatus:
+        """What the node knows of the others."""
+        leader = self.leaders.pop(0) if len(self.leaders) > 1 else self.leaders[0]
+        return models.ClusterStatusOneOf1.model_validate(
+            {
+                "status": "enabled",
+                "peer_id": 1,
+                "peers": {str(n): {"uri": f"http://{n}/"} for n in range(self.nodes)},
+                "raft_info": {
+                    "term": 2,
+                    "commit": 9,
+                    "pending_operations": 0,
+                    "leader": leader,
+                    "is_voter": True,
+                },
+                "consensus_thread_status": {
+                    "consensus_thread_status": "working",
+                    "last_update": "2026-01-01T00:00:00Z",
+                },
+                "message_send_failures": {f"http://{n}/": {"count": 1} for n in range(self.silent)},
+            }
+        )
 
     def get_collection(self, collection_name: str, **_: Any) -> models.CollectionInfo:
         """With its replicas."""
@@ -210,6 +238,37 @@ def test_of_two_replicas_one_is_enough_on_a_node_that_has_caught_up(pair: Replic
     pair.ready = False
     with pytest.raises(PartUnavailable, match="one replica down: HTTP 503 some shards"):
         found(index)
+
+
+def test_one_of_two_is_not_enough_on_a_node_that_is_parted_from_the_others(
+    pair: Replicated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It calls itself ready, but may lack what they hid: without a leader, or as the old one."""
+    monkeypatch.setattr(replication, "_ELECTION_S", 0.0)
+    index = opened(pair)
+    pair.refusal = refused()
+    pair.leaders = [0]
+    with pytest.raises(PartUnavailable, match="one replica down: the node reaches no majority"):
+        found(index)
+    pair.leaders, pair.silent = [1], 2
+    with pytest.raises(PartUnavailable, match="the node reaches no majority"):
+        found(index)
+
+
+def test_an_election_is_waited_for(pair: Replicated) -> None:
+    """Who lost the leader has none for a moment, and answers when there is another."""
+    index = opened(pair)
+    pair.refusal = refused()
+    pair.leaders = [0, 1]
+    assert found(index) == ["public"]
+
+
+def test_one_of_two_nodes_needs_no_other(pair: Replicated) -> None:
+    """No write is acknowledged while one of them is down, so that neither can lack any."""
+    index = opened(pair)
+    pair.refusal = refused()
+    pair.nodes, pair.leaders = 2, [0]
+    assert found(index) == ["public"]
 
 
 def test_of_three_replicas_two_are_needed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from qdrant_client import QdrantClient, models
 
-from sightline.engine.errors import Overloaded, PartUnavailable
+from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.vector_index.qdrant.client import QdrantCalls
 
 Answer = TypeVar("Answer")
@@ -19,6 +20,8 @@ _SECOND_TRY_MS = 100
 """After so long a read that one replica has not answered goes to another, too."""
 _MAJORITY_S = 2
 """So long a pair is waited for, where one of them is enough."""
+_ELECTION_S, _LOOK_S = 5.0, 0.1
+"""So long, and so often, a node is asked whether another leader is elected."""
 
 
 class Reading(NamedTuple):
@@ -104,11 +107,37 @@ class AgreedReads:
         except PartUnavailable:
             if not pair:
                 raise
-            self._calls(f"{doing} with one replica down", _be_ready)
+            self._be_in_touch(f"{doing} with one replica down")
             return self._calls(doing, lambda client: read(client, Reading()))
+
+    def _be_in_touch(self, doing: str) -> None:
+        """Refuse a node that may not know what the others decided.
+
+        Ready it stays until it ends, and it says so, too, where it reached nobody at its start.
+
+        Raises:
+            PartUnavailable: it has not caught up since its start, or is parted from the others.
+        """
+        self._calls(doing, _be_ready)
+        deadline = time.monotonic() + _ELECTION_S
+        while not _is_in_touch(self._calls(doing, lambda client: client.cluster_status())):
+            if time.monotonic() >= deadline:
+                raise PartUnavailable(Part.INDEX, f"{doing}: the node reaches no majority of nodes")
+            time.sleep(_LOOK_S)
 
 
 def _be_ready(client: QdrantClient) -> None:
     """Refuses a node that has not caught up with the others since its start."""
     with suppress(JSONDecodeError):  # that it is ready it says in plain words
         client.http.service_api.readyz()
+
+
+def _is_in_touch(status: models.ClusterStatus) -> bool:
+    """Whether a node has a leader and reaches a majority of all nodes, or there are but two.
+
+    Of two, neither takes a write that the other lacks: that takes consensus, thus both.
+    """
+    if not isinstance(status, models.ClusterStatusOneOf1) or len(status.peers) <= _A_PAIR:
+        return True
+    silent = sum(peer.uri in status.message_send_failures for peer in status.peers.values())
+    return bool(status.raft_info.leader) and 2 * silent < len(status.peers)
