@@ -22,6 +22,8 @@ _MAJORITY_S = 2
 """So long a pair is waited for, where one of them is enough."""
 _ELECTION_S, _LOOK_S = 5.0, 0.1
 """So long, and so often, a node is asked whether another leader is elected."""
+_CATCHING_UP_S = 1.0
+"""Ten ticks of consensus, in which who just met a leader learns what the others decided."""
 
 
 class Reading(NamedTuple):
@@ -120,10 +122,14 @@ class AgreedReads:
         """
         self._calls(doing, _be_ready)
         deadline = time.monotonic() + _ELECTION_S
+        waits = False
         while not _is_in_touch(self._calls(doing, lambda client: client.cluster_status())):
             if time.monotonic() >= deadline:
                 raise PartUnavailable(Part.INDEX, f"{doing}: the node reaches no majority of nodes")
+            waits = True
             time.sleep(_LOOK_S)
+        if waits:
+            time.sleep(_CATCHING_UP_S)
 
 
 def _be_ready(client: QdrantClient) -> None:
