@@ -51,6 +51,8 @@ class Replicated(QdrantClient):
         """How many nodes there are, and how many do not answer this one."""
         self.stumbles = 0
         """How many searches fail from now on."""
+        self.unmade = 0
+        """So many times more a shard of the collection has no replica yet."""
         self.waits: dict[Any, int | None] = {}
         """How long the last read of each consistency was to be waited for; None: for long."""
 
@@ -91,6 +93,10 @@ class Replicated(QdrantClient):
 
     def get_collection(self, collection_name: str, **_: Any) -> models.CollectionInfo:
         """With its replicas."""
+        if self.unmade:
+            self.unmade -= 1
+            said = b"Service internal error: 0 of 0 read operations failed"
+            raise UnexpectedResponse(500, "", said, httpx.Headers())
         info = super().get_collection(collection_name)
         info.config.params.replication_factor = self.replicas
         info.config.params.write_consistency_factor = self.write_factor
@@ -255,8 +261,9 @@ def test_one_of_two_is_not_enough_on_a_node_that_is_parted_from_the_others(
         found(index)
 
 
-def test_an_election_is_waited_for(pair: Replicated) -> None:
+def test_an_election_is_waited_for(pair: Replicated, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who lost the leader has none for a moment, and answers when there is another."""
+    monkeypatch.setattr(replication, "_CATCHING_UP_S", 0.0)
     index = opened(pair)
     pair.refusal = refused()
     pair.leaders = [0, 1]
@@ -308,6 +315,14 @@ def test_a_generation_of_an_older_release_takes_writes_with_a_replica_down(
     assert server.write_factor == server.replicas
     opened(server).close()
     assert (server.write_factor, server.second_try_ms) == (Replication(server.replicas).writes, 100)
+
+
+def test_a_generation_that_another_process_is_making_is_waited_for(server: Replicated) -> None:
+    """It is listed before its shards can be asked; a process that starts then does not end."""
+    first = opened(server)
+    server.unmade = 2
+    second = QdrantVectorIndex.open(IndexSettings(), SPEC, client=server)
+    assert found(second) == found(first) == ["public"]
 
 
 def test_a_new_generation_is_made_with_the_replicas_of_the_settings() -> None:

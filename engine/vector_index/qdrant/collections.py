@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 
 from qdrant_client import models
@@ -27,6 +28,10 @@ from sightline.engine.vector_index.qdrant.translation import (
     to_filter,
 )
 from sightline.engine.vector_index.read_conditions import WAS_LISTED
+
+_IN_THE_MAKING = "0 of 0 read operations failed"
+"""What a cluster says of a shard without an active replica, as each is while it is being made."""
+_LOOK_S = 0.1
 
 
 class QdrantCollections:
@@ -56,8 +61,19 @@ class QdrantCollections:
         if name not in self.names():
             return None
         collection = self.collection(name)
-        info = self.calls("read", lambda client: client.get_collection(collection))
+        info = self._info(collection)
         return spec_from_json(info.config.metadata) if info.config.metadata else None
+
+    def _info(self, collection: str) -> models.CollectionInfo:
+        """What the server says of a collection; until a replica of each shard is made, it fails."""
+        deadline = time.monotonic() + self._settings.timeout_s
+        while True:
+            try:
+                return self.calls("read", lambda client: client.get_collection(collection))
+            except PartUnavailable as error:
+                if _IN_THE_MAKING not in str(error) or time.monotonic() >= deadline:
+                    raise
+            time.sleep(_LOOK_S)
 
     def create(self, spec: GenerationSpec) -> None:
         """Make it, empty, payload indexes first; what is already there stays."""
@@ -74,7 +90,7 @@ class QdrantCollections:
         so that one that is down stopped them.
         """
         collection = self.collection(name)
-        info = self.calls("read", lambda client: client.get_collection(collection))
+        info = self._info(collection)
         replication = Replication(info.config.params.replication_factor or 1)
         self._tell_of_replicas(collection, info.config.params, replication)
         if SEARCHABLE not in info.payload_schema:
