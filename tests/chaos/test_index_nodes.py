@@ -89,7 +89,7 @@ class Nodes:
 
 @dataclass
 class Settled:
-    """Looks for active replicas; one that is active may be told dead again by what came late."""
+    """Looks for active replicas; one look may be too early for the next kill."""
 
     nodes: Sequence[LocalQdrant]
     times: int = 0
