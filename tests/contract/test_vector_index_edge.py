@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 import subprocess
 import sys
@@ -170,6 +171,25 @@ def test_an_index_of_an_earlier_release_shows_what_it_showed(tmp_path: Path) -> 
             found = index.search(query(unit_vector(1), limit=9))
             assert {hit.image.image_id for hit in found} == {"public", "allowed"}
             assert index.count(listed_only=True) == 2
+
+
+def test_a_search_runs_in_the_thread_that_asks(tmp_path: Path) -> None:
+    """In an index of an earlier release too, whose shard says that it searches in several."""
+    with closing(EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)) as index:
+        index.apply([image("i")])
+        generation = _generation(index)
+    shard = generation / (read_current(generation) or "")
+    vectors = edge.EdgeVectorParams(size=SPEC.dimensions, distance=edge.Distance.Cosine)
+    edge.EdgeShard.load(str(shard), edge.EdgeConfig(vectors, max_search_threads=2)).close()
+    assert _configured(shard)["max_search_threads"] == 2
+    with closing(EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)) as index:
+        assert [hit.image.image_id for hit in index.search(query(unit_vector(1), limit=9))] == ["i"]
+    assert _configured(shard)["max_search_threads"] == 1
+
+
+def _configured(shard: Path) -> dict[str, object]:
+    read: dict[str, object] = json.loads((shard / "edge_config.json").read_text(encoding="utf-8"))
+    return read
 
 
 def _forget_what_is_shown(path: Path) -> None:
@@ -363,7 +383,7 @@ def test_a_full_disk_stops_the_index_with_a_remedy(tmp_path: Path) -> None:
     owned = OwnedDirectory(tmp_path / SPEC.name, reserve_bytes=1)
     live = owned.live()
     assert live is not None
-    store = EdgeStore(owned, live)
+    store = EdgeStore(owned, live, SPEC)
     owned._reserve_bytes = 2**62
     with closing(EdgeVectorIndex(store, SPEC, optimise_after=10)) as index:
         with pytest.raises(DiskFull):
@@ -396,7 +416,7 @@ def test_an_image_that_another_writer_inserts_first_is_fenced(
     """It was not there when it was looked for, and is there when it is written."""
     EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS).close()
     owned = OwnedDirectory(tmp_path / SPEC.name, reserve_bytes=1)
-    store = _Overtaken(owned, owned.live() or tmp_path)
+    store = _Overtaken(owned, owned.live() or tmp_path, SPEC)
     with closing(EdgeVectorIndex(store, SPEC, optimise_after=10)) as index:
         if isinstance(other, IndexedImage):
             store.before = partial(index.apply, [other])

@@ -117,7 +117,7 @@ class EdgeGenerations:
             owned = OwnedDirectory(path, reserve_bytes=self._settings.reserve_bytes)
             try:
                 owned.check_space()
-                store = EdgeStore(owned, _live_shard(owned))
+                store = EdgeStore(owned, _live_shard(owned), spec)
             except BaseException:
                 owned.release()
                 raise

@@ -16,6 +16,7 @@ from pathlib import Path
 import qdrant_edge as edge
 
 from sightline.engine.errors import DiskFull, Part, PartUnavailable
+from sightline.engine.records import GenerationSpec
 from sightline.engine.vector_index.edge.directory import OwnedDirectory, sync_files, sync_tree
 from sightline.engine.vector_index.edge.shards import edge_errors, load_shard
 from sightline.engine.vector_index.edge.sparse_copy import copy_sparse_tree
@@ -29,9 +30,9 @@ _CHECKPOINT_POINTS = 5_000
 class LeasedShard:
     """A shard that closes only when the last reader has let go."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, spec: GenerationSpec) -> None:
         self.path = path
-        self._shard = load_shard(path)
+        self._shard = load_shard(path, spec)
         self._readers = 0
         self._changed = threading.Condition()
 
@@ -77,9 +78,10 @@ class EdgeStore:
     which waits for leases, is called with neither held.
     """
 
-    def __init__(self, directory: OwnedDirectory, live: Path) -> None:
+    def __init__(self, directory: OwnedDirectory, live: Path, spec: GenerationSpec) -> None:
         self._directory = directory
-        self._live: LeasedShard | None = LeasedShard(live)
+        self._spec = spec
+        self._live: LeasedShard | None = LeasedShard(live, spec)
         self._unflushed = 0
         """Points written since the last checkpoint; guarded by `_writing`."""
         self._switching = threading.Lock()
@@ -180,7 +182,7 @@ class EdgeStore:
 
     def _replace_by(self, shadow: Path) -> LeasedShard:
         """Load the shadow and let it serve; returns the shard that no longer does."""
-        fresh = LeasedShard(shadow)
+        fresh = LeasedShard(shadow, self._spec)
         try:
             self._catch_up(fresh)
             return self._swap(fresh)

@@ -32,10 +32,14 @@ def create_shard(path: Path, spec: GenerationSpec) -> None:
         shard.close()
 
 
-def load_shard(path: Path) -> edge.EdgeShard:
-    """Open a shard; never twice at once. Raises `PartUnavailable` where its files are damaged."""
+def load_shard(path: Path, spec: GenerationSpec) -> edge.EdgeShard:
+    """Open a shard, as this release configures it; never twice at once.
+
+    Raises:
+        PartUnavailable: its files are damaged.
+    """
     with edge_errors("open"):
-        shard = edge.EdgeShard.load(str(path))
+        shard = edge.EdgeShard.load(str(path), shard_config(spec))
         _index_fields(shard)
         return shard
 

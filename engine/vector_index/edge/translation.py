@@ -23,6 +23,10 @@ from sightline.engine.vector_index.packed_features import Packing
 from sightline.engine.vector_index.payload import FEATURES, VECTOR
 
 _SMALLEST_GRAPH_KB = 1_000
+_WITHIN_THE_CALLER = 1
+"""The engine holds the interpreter's lock while it searches. With more threads than this it does so
+in a pool, and the lock waits until one of these gets a core: longer than the search itself takes
+where the cores are busy (docs/adr/0017)."""
 
 
 def shard_config(spec: GenerationSpec) -> edge.EdgeConfig:
@@ -42,6 +46,7 @@ def shard_config(spec: GenerationSpec) -> edge.EdgeConfig:
         optimizers=edge.EdgeOptimizersConfig(
             indexing_threshold=_SMALLEST_GRAPH_KB, default_segment_number=2
         ),
+        max_search_threads=_WITHIN_THE_CALLER,
         wal_enabled=True,
     )
 
