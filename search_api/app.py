@@ -27,12 +27,12 @@ from sightline.search_api.feedback.grading_routes import grading_router
 from sightline.search_api.feedback.intake import Intake
 from sightline.search_api.feedback.routes import interaction_router
 from sightline.search_api.http import openapi, problems
-from sightline.search_api.http.admission import Admission
-from sightline.search_api.http.body_deadline import BodyDeadline
-from sightline.search_api.http.body_limit import BodyLimit
 from sightline.search_api.http.keys import KeyRing
+from sightline.search_api.http.limits.admission import Admission
+from sightline.search_api.http.limits.body_deadline import BodyDeadline
+from sightline.search_api.http.limits.body_limit import BodyLimit
+from sightline.search_api.http.limits.rate_limit import RateLimit
 from sightline.search_api.http.observed import ObservedRequests
-from sightline.search_api.http.rate_limit import RateLimit
 from sightline.search_api.http.reads import Reads
 from sightline.search_api.images.answers import ImageAnswers
 from sightline.search_api.images.moderating import Moderating

@@ -4,7 +4,7 @@ uvicorn bounds neither how long a request's head may take nor what trickles in b
 refuses connections over its limit only once they have sent a request. It has no public way to add
 this, so what is used of its inside is held by `tests/contract/test_uvicorn.py`, and its version is
 pinned (docs/adr/0014-connections.md). How long a body may take that
-is being read is the app's business (`search_api/http/body_deadline.py`).
+is being read is the app's business (`search_api/http/limits/body_deadline.py`).
 """
 
 from __future__ import annotations

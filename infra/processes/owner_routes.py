@@ -25,8 +25,8 @@ from sightline.infra.wiring.reconciling import RECONCILE_PATH, Reconcile, as_doc
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import topic
-from sightline.search_api.http.admission import OperatorOf
 from sightline.search_api.http.keys import require
+from sightline.search_api.http.limits.admission import OperatorOf
 from sightline.search_api.http.openapi import answers
 from sightline.search_api.http.problems import Problem, invalid
 from sightline.stream_workers.image_log.winners import event_of

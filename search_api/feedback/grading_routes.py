@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from sightline.engine.settings import Scope
 from sightline.search_api.feedback.grading import Grading, GradingWish
-from sightline.search_api.http.admission import CallerOf
-from sightline.search_api.http.bodies import json_body
+from sightline.search_api.http.bodies.typed import json_body
 from sightline.search_api.http.documents.feedback import AgreementAnswer, PoolsAnswer, SheetAnswer
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
+from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers, body, json_of
 from sightline.search_api.http.request_fields import GradingTurn
 

@@ -20,8 +20,8 @@ from sightline.producers.interactions.publisher import InteractionRefused
 from sightline.producers.interactions.publisher_async import AsyncInteractionPublisher
 from sightline.schemas.searches import UploadQuery
 from sightline.search_api.feedback.anchors import Anchors
+from sightline.search_api.http.limits.rate_limit import RateLimit
 from sightline.search_api.http.problems import Problem, invalid, retry_after
-from sightline.search_api.http.rate_limit import RateLimit
 from sightline.search_api.http.request_fields import Beacon, Judgement
 
 BURST_ITEMS = 1_000

@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from sightline.engine.settings import Scope
 from sightline.search_api.feedback.intake import Intake
-from sightline.search_api.http.admission import CallerOf, Heard
-from sightline.search_api.http.bodies import beacon_body, json_body
+from sightline.search_api.http.bodies.typed import beacon_body, json_body
 from sightline.search_api.http.documents.feedback import InteractionsAnswer, JudgementAnswer
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
+from sightline.search_api.http.limits.admission import CallerOf, Heard
 from sightline.search_api.http.openapi import answers, body, json_of, text_of
 from sightline.search_api.http.request_fields import Beacon, Judgement
 

@@ -8,11 +8,11 @@ from starlette.responses import Response
 from sightline.engine.settings import Scope
 from sightline.producers.images.moderation import OperatorVerdict
 from sightline.schemas.moderation import ImageModerated
-from sightline.search_api.http.admission import CallerOf
-from sightline.search_api.http.bodies import json_body
+from sightline.search_api.http.bodies.typed import json_body
 from sightline.search_api.http.documents.images import ModerationDocument
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
+from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers, body, json_of
 from sightline.search_api.http.request_fields import ModerationVerdict
 from sightline.search_api.images.moderating import Moderating

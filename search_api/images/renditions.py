@@ -24,7 +24,7 @@ from sightline.engine.records import IndexedImage
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.indexed import Outcome
-from sightline.search_api.http.concurrency import Gate
+from sightline.search_api.http.limits.concurrency import Gate
 
 PREFIX = "thumbnails/"
 SHOWABLE = frozenset({Outcome.INDEXED, Outcome.HIDDEN})

@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from sightline.producers.images.ids import new_id
 from sightline.schemas.fields import MAX_VERSION, AddressableId
-from sightline.search_api.http.admission import CallerOf, WriterOf
-from sightline.search_api.http.bodies import json_body, multipart_body
+from sightline.search_api.http.bodies.typed import json_body, multipart_body
 from sightline.search_api.http.documents.images import ImageDocument
 from sightline.search_api.http.if_match import IfMatch
+from sightline.search_api.http.limits.admission import CallerOf, WriterOf
 from sightline.search_api.http.openapi import answers, body, form_of, json_of
 from sightline.search_api.http.query_parameters import InDigits
 from sightline.search_api.http.request_fields import ImageFields, ImagePatch, WaitQuery

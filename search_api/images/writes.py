@@ -30,10 +30,10 @@ from sightline.producers.images.states import ImageFacts, changed, deleted
 from sightline.schemas.fields import MAX_OWNER_VERSION, Moderation
 from sightline.schemas.images import Authority, ImageDeleted, ImageState
 from sightline.schemas.moderation import ImageModerated
-from sightline.search_api.http.concurrency import Gate
-from sightline.search_api.http.form_reading import Uploaded
+from sightline.search_api.http.bodies.form_reading import Uploaded
 from sightline.search_api.http.hashing import hashed
 from sightline.search_api.http.if_match import IfMatch
+from sightline.search_api.http.limits.concurrency import Gate
 from sightline.search_api.http.request_fields import ImageFields, ImagePatch
 from sightline.search_api.images.known_image import KnownImage, may_change
 from sightline.search_api.images.locks import ImageLocks

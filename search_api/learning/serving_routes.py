@@ -10,10 +10,10 @@ from starlette.responses import Response
 from sightline.engine.embedding.model_registry import ModelReference
 from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.settings import Scope
-from sightline.search_api.http.admission import CallerOf
 from sightline.search_api.http.documents.learning import ServingModelAnswer
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
+from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers
 from sightline.search_api.learning.learned_models import Learned, LearnedModels
 

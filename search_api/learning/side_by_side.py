@@ -15,11 +15,11 @@ from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.serving.variants import Arm
 from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import ANYBODY
-from sightline.search_api.http.admission import CallerOf
-from sightline.search_api.http.bodies import json_body
+from sightline.search_api.http.bodies.typed import json_body
 from sightline.search_api.http.documents.learning import RankingsAnswer
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
+from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers, body, json_of
 from sightline.search_api.http.request_fields import ImageSearch
 from sightline.search_api.search.answers import result_document

@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from sightline.engine.label_data.search_stats import Folded, Period, SearchStats
 from sightline.engine.settings import Scope
-from sightline.search_api.http.admission import CallerOf
 from sightline.search_api.http.documents.learning import StatsAnswer
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
+from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers
 
 PeriodParameter = Annotated[

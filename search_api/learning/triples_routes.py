@@ -14,10 +14,10 @@ from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
 from sightline.schemas.labels import TripleMined
 from sightline.schemas.searches import ImageQuery
-from sightline.search_api.http.admission import CallerOf
 from sightline.search_api.http.documents.learning import TriplesAnswer
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
+from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers
 from sightline.search_api.http.query_parameters import InDigits
 from sightline.search_api.search.answers import image_urls

@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from sightline.engine.metrics import Metrics
 from sightline.engine.settings import Scope
-from sightline.search_api.http.admission import CallerOf, InsiderOf
 from sightline.search_api.http.documents.readiness import ReadinessDocument
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
+from sightline.search_api.http.limits.admission import CallerOf, InsiderOf
 from sightline.search_api.http.openapi import answers, json_of
 from sightline.search_api.operations.readiness import Readiness
 

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from sightline.engine.settings import Scope
-from sightline.search_api.http.admission import CallerOf
-from sightline.search_api.http.bodies import (
+from sightline.search_api.http.bodies.typed import (
     JSON,
     MULTIPART,
     content_type,
@@ -18,6 +17,7 @@ from sightline.search_api.http.bodies import (
 )
 from sightline.search_api.http.documents.searches import SearchAnswer
 from sightline.search_api.http.keys import allowed, require
+from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers, body, form_of, json_of
 from sightline.search_api.http.problems import Problem
 from sightline.search_api.http.request_fields import ImageSearch, UploadSearch

@@ -26,10 +26,10 @@ from sightline.engine.serving.pair import ServingPair
 from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.settings import ApiSettings
 from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
-from sightline.search_api.http.concurrency import Gate
-from sightline.search_api.http.form_reading import Uploaded
+from sightline.search_api.http.bodies.form_reading import Uploaded
 from sightline.search_api.http.hashing import hashed
 from sightline.search_api.http.json_answers import json_answer
+from sightline.search_api.http.limits.concurrency import Gate
 from sightline.search_api.http.request_fields import (
     ImageSearch,
     SearchFields,

@@ -13,7 +13,11 @@ import pytest
 
 from sightline.engine.errors import Part
 from sightline.engine.serving.pairs import ServingPairs
-from sightline.search_api.http.form_reading import MAX_FIELD_BYTES, MAX_OTHER_BYTES, MAX_PARTS
+from sightline.search_api.http.bodies.form_reading import (
+    MAX_FIELD_BYTES,
+    MAX_OTHER_BYTES,
+    MAX_PARTS,
+)
 from sightline.search_api.operations import readiness
 from sightline.search_api.operations.readiness import Readiness
 from sightline.search_api.threads.pools import ApiThreads

@@ -9,9 +9,9 @@ from sightline.engine.errors import Overloaded, Part, SettingsInvalid
 from sightline.engine.metrics import Metrics
 from sightline.engine.settings import ApiSettings, Scope
 from sightline.producers.images.ids import new_id
-from sightline.search_api.http.concurrency import Gate
 from sightline.search_api.http.keys import KeyRing, is_loopback
-from sightline.search_api.http.rate_limit import MAX_CALLERS, RateLimit
+from sightline.search_api.http.limits.concurrency import Gate
+from sightline.search_api.http.limits.rate_limit import MAX_CALLERS, RateLimit
 from tests.api_parts import KEYS, key_of
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.search_api.http.form_parts import (
+from sightline.search_api.http.bodies.form_parts import (
     MAX_HEAD_BYTES,
     FormParts,
     FormUnreadable,

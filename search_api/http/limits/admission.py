@@ -12,9 +12,9 @@ from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
 from sightline.search_api.audit.audited import STATE
 from sightline.search_api.http.keys import KeyRing, KnownKey, bucket, require
+from sightline.search_api.http.limits.rate_limit import RateLimit
 from sightline.search_api.http.problems import Problem, retry_after
 from sightline.search_api.http.query_parameters import refuse_doubled
-from sightline.search_api.http.rate_limit import RateLimit
 
 
 class Admission:

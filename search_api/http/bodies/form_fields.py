@@ -7,7 +7,7 @@ import re
 
 from sightline.schemas import strict_json
 from sightline.schemas.fields import MAX_ATTRIBUTES_DEPTH, is_deeper_than
-from sightline.search_api.http.form_reading import MAX_TOLD_CHARS, PICTURE, Form
+from sightline.search_api.http.bodies.form_reading import MAX_TOLD_CHARS, PICTURE, Form
 from sightline.search_api.http.problems import Problem, invalid
 from sightline.search_api.http.request_fields import RequestModel
 from sightline.search_api.http.validation_words import WORDS

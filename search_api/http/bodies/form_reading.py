@@ -8,7 +8,7 @@ from tempfile import SpooledTemporaryFile
 
 from fastapi import Request
 
-from sightline.search_api.http.form_parts import FormParts, FormUnreadable, PartHead, Piece
+from sightline.search_api.http.bodies.form_parts import FormParts, FormUnreadable, PartHead, Piece
 from sightline.search_api.http.problems import Problem, invalid
 
 MAX_PARTS = 400

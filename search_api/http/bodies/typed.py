@@ -11,8 +11,8 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from sightline.schemas import strict_json
-from sightline.search_api.http.form_fields import json_of_form
-from sightline.search_api.http.form_reading import (
+from sightline.search_api.http.bodies.form_fields import json_of_form
+from sightline.search_api.http.bodies.form_reading import (
     MAX_BYTES_IN_MEMORY,
     MAX_TOLD_CHARS,
     Uploaded,

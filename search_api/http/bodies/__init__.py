@@ -1,0 +1,1 @@
+"""A request's body in, its typed fields and its picture out."""

@@ -1,0 +1,1 @@
+"""How much, how often and how long a caller may ask."""
