@@ -237,7 +237,7 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, built: _Built) -> None:
     app.include_router(interaction_router(built.intake))
     app.include_router(operations_router(built.readiness, deps.metrics))
     models = LearnedModels(ModelRegistry(deps.store, deps.bucket), deps.clock)
-    app.include_router(serving_router(deps.pairs, models))
+    app.include_router(serving_router(deps.pairs, models, deps.fillings))
     bits, reads_of_images = deps.api.near_duplicate_bits, built.threads.image_reads
     app.include_router(rankings_router(SideBySide(deps.pairs, bits=bits, threads=reads_of_images)))
     if deps.stats is not None:

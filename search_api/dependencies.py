@@ -18,6 +18,7 @@ from sightline.engine.settings import ApiSettings, DecodeSettings
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.moderation import ImageModeration
 from sightline.producers.images.publisher_async import AsyncImagePublisher
+from sightline.search_api.learning.filling import Fillings
 from sightline.search_api.operations.readiness import Probe
 
 
@@ -65,3 +66,5 @@ class ApiDependencies:
     """The last training triples, for `GET /v1/triples`; None: there is no such route."""
     judgements: HeldJudgements | None = None
     """Who graded what so far, for `/v1/pools`; None: there are no such routes."""
+    fillings: Fillings | None = None
+    """Whether a generation is being filled, for `GET /v1/models/serving`; None: nobody says."""

@@ -48,6 +48,7 @@ from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES_MODERATION
 from sightline.search_api.app import create_app
 from sightline.search_api.dependencies import ApiDependencies
+from sightline.search_api.learning.filling import Filling
 from tests.worker_parts import MemoryLog
 
 BUCKET = "sightline"
@@ -118,6 +119,28 @@ KEYS = (
     key_of("site", Scope.SEARCH, Scope.USERS),
     key_of("admin", Scope.ADMIN),
 )
+
+
+FILLING = Filling(
+    generation="g2",
+    by="features",
+    step="seed",
+    done=100,
+    total=1000,
+    rate_per_s=20.0,
+    trouble="",
+)
+
+
+@dataclass(frozen=True)
+class FillingOf:
+    """A `Fillings` that always says the same."""
+
+    said: Filling | None
+
+    def now(self) -> Filling | None:
+        """What it was made to say."""
+        return self.said
 
 
 @dataclass

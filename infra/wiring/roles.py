@@ -6,6 +6,7 @@ import os
 
 from sightline.engine.connecting.connections import signing_secret
 from sightline.engine.errors import Part
+from sightline.infra.wiring.filling_told import StoredFillings
 from sightline.infra.wiring.labels import LabelFollowers
 from sightline.infra.wiring.node import SOURCE, Node
 from sightline.producers.images.publisher_async import AsyncImagePublisher
@@ -38,6 +39,7 @@ def api_dependencies(node: Node, followers: LabelFollowers) -> ApiDependencies:
         stats=followers.search_stats.stats,
         triples=followers.recent_triples.triples,
         judgements=followers.judgements.judgements,
+        fillings=StoredFillings(settings, node.store),
         embed_threads=cores,
         decode_threads=cores,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
@@ -15,11 +16,14 @@ from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers
+from sightline.search_api.learning.filling import Filling, Fillings
 from sightline.search_api.learning.learned_models import Learned, LearnedModels
 
 
-def serving_router(pairs: ServingPairs, models: LearnedModels) -> APIRouter:
-    """The route, bound to what serves and to what is known of models."""
+def serving_router(
+    pairs: ServingPairs, models: LearnedModels, fillings: Fillings | None = None
+) -> APIRouter:
+    """The route, bound to what serves and to what is known of models and of a re-index."""
     router = APIRouter(tags=["operations"])
 
     @router.get(
@@ -30,10 +34,13 @@ def serving_router(pairs: ServingPairs, models: LearnedModels) -> APIRouter:
     def read_serving_model(caller: CallerOf) -> Response:
         """Name the model that answers searches now, and tell how it was learned. Scope `admin`.
 
+        While a generation is being filled, `filling` tells how far it is.
+
         What the registry does not have, or cannot tell now, is empty or null.
         """
         require(caller, Scope.ADMIN)
         pair, experiment = pairs.now(), pairs.experiment
+        filling = None if fillings is None else fillings.now()
         reference = None if pair.model is None else ModelReference.parse(pair.model)
         return json_answer(
             {
@@ -45,10 +52,15 @@ def serving_router(pairs: ServingPairs, models: LearnedModels) -> APIRouter:
                 "number": pair.number,
                 "experiment": None if experiment is None else experiment.name,
                 "learned": None if reference is None else _learned(models.of(reference)),
+                "filling": None if filling is None else _filling(filling),
             }
         )
 
     return router
+
+
+def _filling(filling: Filling) -> dict[str, Any]:
+    return asdict(filling) | {"remaining_s": filling.remaining_s}
 
 
 def _learned(learned: Learned) -> dict[str, Any]:

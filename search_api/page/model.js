@@ -6,6 +6,11 @@ const FIRST = ["ndcg@24", "mAP", "recall@24", "precision@10"];
 const TAUGHT = [["triples", "triple", "triples"], ["pairs", "chosen pair", "chosen pairs"], ["judgements", "judgement", "judgements"]];
 const SAYS = { passed: "passed", reported: "reported", failed: "failed", too_little: "too little to say" };
 
+const DOES = {
+  wait: "waiting for its turn", seed: "multiplying kept features", replay: "publishing again what the log forgot",
+  "catch up": "reading the log", optimise: "building the search graph", prove: "comparing every image", ready: "telling the record",
+};
+
 export const short = (digest) => digest.slice(0, DIGITS);
 
 let told = "";
@@ -19,7 +24,23 @@ export function tellModel(serving) {
   element("model-name").textContent = nameOf(serving);
   element("model-name").title = serving.model;
   element("model-where").textContent = `Generation ${serving.generation}${serving.turned ? ", whose vectors an earlier model made" : ""}`;
+  element("model-filling").hidden = !serving.filling;
+  element("model-filling").textContent = serving.filling ? filled(serving.filling) : "";
   tellLearned(serving.learned);
+}
+
+function filled(filling) {
+  const parts = [`Generation ${filling.generation} is being filled by ${filling.by}, ${DOES[filling.step] ?? filling.step}`];
+  if (filling.total) parts.push(`${filling.done.toLocaleString("en")} of ${filling.total.toLocaleString("en")} images`);
+  if (filling.rate_per_s !== null) parts.push(`${filling.rate_per_s.toLocaleString("en", { maximumSignificantDigits: 3 })} a second`);
+  if (filling.remaining_s !== null) parts.push(`${duration(filling.remaining_s)} left of this step`);
+  if (filling.trouble) parts.push(filling.trouble);
+  return `${parts.join(" · ")}.`;
+}
+
+function duration(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 function nameOf(serving) {

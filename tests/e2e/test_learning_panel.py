@@ -15,7 +15,7 @@ from sightline.engine.serving.pairs import OpenedPair, ServingPairs
 from sightline.engine.serving.values import Experiment, Serves
 from sightline.schemas.searches import ImageQuery
 from sightline.search_api.app import create_app
-from tests.api_parts import BUCKET, ApiWorld, answered_by, picture
+from tests.api_parts import BUCKET, FILLING, ApiWorld, FillingOf, answered_by, picture
 from tests.label_rows import counted, encoded, message, mined
 from tests.patience import patient
 from tests.released_models import released
@@ -51,7 +51,7 @@ def test_the_page_shows_what_was_learned(tmp_path: Path, chromium: Path) -> None
     triples.add(message(encoded(triple, "f" * 64), 0))
     first = released(world.store, BUCKET, {"ndcg@24": 0.5})
     second = released(world.store, BUCKET, {"ndcg@24": 0.6}, against=first)
-    deps = replace(world.dependencies(), stats=stats, triples=triples)
+    deps = replace(world.dependencies(), stats=stats, triples=triples, fillings=FillingOf(FILLING))
     app = create_app(replace(deps, pairs=in_experiment(world, f"shop@{second}")))
     with serving(app) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -70,6 +70,10 @@ def test_the_page_shows_what_was_learned(tmp_path: Path, chromium: Path) -> None
         expect(model).to_contain_text("Generation g1")
         expect(model).to_contain_text("Learned from 90 triples, 40 chosen pairs.")
         expect(model).to_contain_text("ndcg@24 0.500 → 0.600")
+        expect(model).to_contain_text(
+            "Generation g2 is being filled by features, multiplying kept features · "
+            "100 of 1,000 images · 20 a second · 45 s left of this step."
+        )
         model.get_by_text("Why it was released").click()
         expect(model.get_by_text("better where clicked: passed, +.1")).to_be_visible()
         page.get_by_test_id("file").set_input_files(

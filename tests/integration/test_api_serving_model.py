@@ -14,7 +14,7 @@ import pytest
 from sightline.engine.embedding.model_registry import model_key
 from sightline.engine.settings import ApiSettings
 from sightline.search_api.app import create_app
-from tests.api_parts import BUCKET, KEYS, ApiWorld, answered_by, client_of
+from tests.api_parts import BUCKET, FILLING, KEYS, ApiWorld, FillingOf, answered_by, client_of
 from tests.released_models import released
 
 PATH = "/v1/models/serving"
@@ -68,6 +68,7 @@ def test_a_model_of_the_registry_is_told_with_how_it_was_learned(world: ApiWorld
             "metrics": {"mAP": 0.6},
             "before": {},
         },
+        "filling": None,
     }
 
 
@@ -89,6 +90,27 @@ def test_files_that_are_gone_fail_no_search_and_no_page(world: ApiWorld) -> None
     assert told.json()["learned"]["metrics"] == {}
     assert told.json()["learned"]["gate"] != []
     assert [one["image_id"] for one in found.json()["results"]] == ["i2"]
+
+
+def test_a_generation_that_is_being_filled_is_told_with_what_is_left(world: ApiWorld) -> None:
+    """At 20 images a second the other 900 of the step take 45 s."""
+    pairs, deps = answered_by(world, None), world.dependencies(ApiSettings(keys=KEYS))
+    app = create_app(replace(deps, pairs=pairs, fillings=FillingOf(FILLING)))
+
+    async def told() -> Any:
+        async with client_of(app, key="admin") as client:
+            return (await client.get(PATH)).json()["filling"]
+
+    assert asyncio.run(told()) == {
+        "generation": "g2",
+        "by": "features",
+        "step": "seed",
+        "done": 100,
+        "total": 1000,
+        "rate_per_s": 20.0,
+        "remaining_s": 45.0,
+        "trouble": "",
+    }
 
 
 @pytest.mark.parametrize("key", ["searcher", "writer"])

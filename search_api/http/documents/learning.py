@@ -113,6 +113,27 @@ class LearnedDocument(Document):
     """The same of the model that it was compared with, measured before that one's release."""
 
 
+class FillingDocument(Document):
+    """A generation that is being filled, as its last note tells of it."""
+
+    generation: str
+    """Its name."""
+    by: Literal["features", "bytes"]
+    """What its vectors are made from."""
+    step: str
+    """`wait`, `seed`, `replay`, `catch up`, `optimise`, `prove` or `ready`."""
+    done: int
+    """So many images of the step are done."""
+    total: int
+    """All images of the step; 0: it counts none."""
+    rate_per_s: float | None
+    """Images a second, on average since the step began; null: not known yet."""
+    remaining_s: float | None
+    """How long the step takes yet at that rate; null: not known."""
+    trouble: str
+    """What it waits for, or why it was refused; empty: nothing."""
+
+
 class ServingModelAnswer(Document):
     """What answers searches in this process now."""
 
@@ -133,6 +154,8 @@ class ServingModelAnswer(Document):
     """The experiment that some searches are part of; this is its control."""
     learned: LearnedDocument | None
     """How it was learned; null for a model that is in no registry."""
+    filling: FillingDocument | None
+    """How far the generation is that is being filled; null: none is, or it cannot be told."""
 
 
 class RankingDocument(Document):
