@@ -28,6 +28,7 @@ from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration, Serves
+from sightline.engine.serving.watch import RecordWatch
 from sightline.engine.settings import RolloutSettings, Settings, WorkerSettings
 from sightline.engine.vector_index.memory.index import MemoryGenerations
 from sightline.infra.wiring.generations import GenerationWorkers
@@ -37,6 +38,7 @@ from sightline.schemas.topics import IMAGES_INDEXED
 from tests.api_parts import GridEmbedder, spec_of
 
 if TYPE_CHECKING:
+    from sightline.engine.ports import Clock
     from sightline.engine.records import Message
     from sightline.infra.wiring.models import OpenModels
     from sightline.infra.wiring.node import Node
@@ -85,7 +87,7 @@ class Deployment:
         self.run_id: str | None = None
         self.remembered: list[Message] = []
         self.store = MemoryObjectStore(BUCKET)
-        self.clock = SystemClock()
+        self.clock: Clock = SystemClock()
         self.metrics = Metrics()
         self.health = Health(self.clock)
         self.publisher = ImagePublisher(
@@ -108,7 +110,7 @@ class Deployment:
         self.matrices = KeptMatrices(self.store, BUCKET, INDEX)
         opened = open_pair(self.indexes, models, self.matrices, stored.state, stored.state.serves)
         self.serving = Serving(
-            record=self.record,
+            watched=RecordWatch(self.record, every_s=0.0, clock=self.clock),
             indexes=self.indexes,
             models=models,
             matrices=self.matrices,
@@ -138,10 +140,15 @@ class Deployment:
         """Let another generation serve, which is ready."""
         self.record.change(lambda s: s.switched(to, self.clock.now(), "better"))
 
+    def remember(self, every_s: float) -> None:
+        """Let what was seen of the record last so long; at first nothing does."""
+        watched = RecordWatch(self.record, every_s=every_s, clock=self.clock)
+        self.serving = replace(self.serving, watched=watched)
+
     def follower(self) -> PairFollower:
         """What exchanges the pairs when it is told to look."""
         return PairFollower(
-            self.record,
+            self.serving.watched,
             self.serving.open_pair,
             self.serving.pairs,
             opened_for=self.serving.opened_for,

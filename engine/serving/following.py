@@ -12,9 +12,10 @@ from sightline.engine.errors import SightlineError
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.engine.serving.pairs import OpenedPair, ServingPairs
-from sightline.engine.serving.record import ServingRecord, StoredServing
+from sightline.engine.serving.record import StoredServing
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
+from sightline.engine.serving.watch import RecordWatch
 
 OpenPair = Callable[[ServingState, Serves], OpenedPair]
 """Opens the index of what serves, its model and its matrix."""
@@ -28,7 +29,8 @@ class PairFollower:
     """Lets the pairs of this process be those of the record.
 
     Args:
-        record: says what serves.
+        watched: the record that says what serves; each look is at what it says by then, so that
+            others who share the watch need not ask.
         open_pair: opens what it says.
         pairs: are exchanged.
         opened_for: what they were opened for.
@@ -37,7 +39,7 @@ class PairFollower:
 
     def __init__(
         self,
-        record: ServingRecord,
+        watched: RecordWatch,
         open_pair: OpenPair,
         pairs: ServingPairs,
         *,
@@ -46,7 +48,7 @@ class PairFollower:
         clock: Clock,
         metrics: Metrics,
     ) -> None:
-        self._record = record
+        self._watched = watched
         self._open = open_pair
         self._pairs = pairs
         self._look_every_s = look_every_s
@@ -68,10 +70,10 @@ class PairFollower:
         self._pairs.sweep()
         etag: str | None = None
         try:
-            etag = self._record.etag()
+            etag = self._watched.etag(now=True)
             if etag is None or etag == self._etag or self._is_waiting(etag):
                 return
-            found = self._record.find()
+            found = self._watched.find()
             if found is not None:
                 self._follow(found)
         except SightlineError as error:

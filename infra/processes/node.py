@@ -110,12 +110,12 @@ def run_bridge(settings: Settings, stop: threading.Event) -> None:
 
 def _feeding(node: Node) -> dict[str, Loop]:
     """What applies the log to the index: image events and decisions, to every generation."""
-    telling = StepTelling(node.serving.record, node.producer, node.clock)
+    telling = StepTelling(node.serving.watched, node.producer, node.clock)
     return {
         "generations": GenerationWorkers(node).run,
         "reindex": ReindexLoop(node).run,
         "step telling": telling.run,
-        "group forgetting": GroupForgetting(node.serving.record, node.log).run,
+        "group forgetting": GroupForgetting(node.serving.watched, node.log).run,
     }
 
 

@@ -143,7 +143,7 @@ class NodeRollout:
 
     def serving(self) -> ServingState | None:
         """See `RolloutSeen.serving`."""
-        found = self._record.find()
+        found = self._node.serving.watched.find(now=True)
         return None if found is None else found.state
 
     def newest(self) -> str | None:

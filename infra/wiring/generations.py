@@ -151,10 +151,12 @@ class GenerationWorkers:
     def _look(self) -> None:
         """Read the record where it changed; what is fed goes on while it cannot be read."""
         try:
-            etag = self._serving.record.etag()
-            if etag is None or (etag == self._etag and not self._look_again):
+            etag = self._serving.watched.etag()
+            if etag == self._etag and not self._look_again:
                 return
-            found = self._serving.record.read()
+            found = self._serving.watched.find()
+            if found is None:
+                return
             self._look_again = False
             self._follow(found.state)
             self._etag = found.etag

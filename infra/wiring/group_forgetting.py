@@ -14,7 +14,7 @@ from sightline.infra.wiring.reindexing import generation_groups
 
 if TYPE_CHECKING:
     from sightline.engine.ports import EventLog
-    from sightline.engine.serving.record import ServingRecord
+    from sightline.engine.serving.watch import RecordWatch
 
 _LOOK_EVERY_S = 5.0
 _log = logging.getLogger(__name__)
@@ -24,12 +24,12 @@ class GroupForgetting:
     """Looks for groups that nobody needs; any number of processes may.
 
     Args:
-        record: names them.
+        watched: the record that names them.
         log: has them.
     """
 
-    def __init__(self, record: ServingRecord, log: EventLog) -> None:
-        self._record = record
+    def __init__(self, watched: RecordWatch, log: EventLog) -> None:
+        self._watched = watched
         self._log = log
         self._told = ""
 
@@ -48,7 +48,9 @@ class GroupForgetting:
             PartUnavailable: broker or store did not answer, or another process reads still.
             Unreadable: the record is damaged.
         """
-        found = self._record.find()
+        found = self._watched.find()
+        if found is not None and found.state.forgetting:
+            found = self._watched.find(now=True)
         if found is None or found.state.dropping:
             return
         for group in found.state.forgetting:
@@ -61,7 +63,7 @@ class GroupForgetting:
             raise
         except SightlineError as error:
             self._say(f"the broker keeps the groups {group}-*: {error}")
-        self._record.change(lambda state: state.forgotten(group))
+        self._watched.record.change(lambda state: state.forgotten(group))
 
     def _say(self, what: str) -> None:
         if what != self._told:

@@ -96,7 +96,9 @@ class ReindexLoop:
             PartUnavailable: a part did not answer.
             NotFound: an index is not there (yet).
         """
-        found, wait_s = self._serving.record.find(), _LOOK_EVERY_S
+        wait_s, found = _LOOK_EVERY_S, self._serving.watched.find()
+        if found is not None and _has_work(found.state):
+            found = self._serving.watched.find(now=True)
         if found is None:
             return wait_s
         for known in until(stop, found.state.generations):
@@ -213,6 +215,12 @@ class ReindexLoop:
         if what != self._told:
             _log.warning("a re-index waits: %s", what)
         self._told = what
+
+
+def _has_work(state: ServingState) -> bool:
+    """Whether a generation is to be filled, or lacks what the log forgot."""
+    filling = any(one.stage is GenerationStage.FILLING for one in state.generations)
+    return filling or bool(state.behind)
 
 
 class _NotFed(threading.Event):

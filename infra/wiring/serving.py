@@ -26,6 +26,7 @@ from sightline.engine.serving.pairs import OpenedPair, ServingPairs
 from sightline.engine.serving.record import ServingRecord, StoredServing
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration, Serves
+from sightline.engine.serving.watch import RecordWatch
 from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
 from sightline.engine.vector_index.generations import (
     Generations,
@@ -82,7 +83,8 @@ class FedGroups:
 class Serving:
     """What a process holds of what serves, and of what may."""
 
-    record: ServingRecord
+    watched: RecordWatch
+    """The record, for the loops that look at it again and again."""
     indexes: OpenIndexes
     models: OpenModels
     matrices: KeptMatrices
@@ -92,10 +94,15 @@ class Serving:
     fed: FedGroups
     """Who reads the image topics here."""
 
+    @property
+    def record(self) -> ServingRecord:
+        """The record itself: whoever changes it reads it afresh from here."""
+        return self.watched.record
+
     def follower(self, settings: Settings, watch: Watch) -> PairFollower:
         """What exchanges the pairs as the record changes."""
         return PairFollower(
-            self.record,
+            self.watched,
             self.open_pair,
             self.pairs,
             opened_for=self.opened_for,
@@ -171,7 +178,7 @@ def serving_of(
     if settings.index.url is None:
         record_origin(settings.index_directory, _origin(settings, log_identity))
     return Serving(
-        record=record,
+        watched=RecordWatch(record, every_s=settings.rollout.look_every_s, clock=watch.clock),
         indexes=indexes,
         models=models,
         matrices=matrices,

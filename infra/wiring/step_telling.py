@@ -14,7 +14,7 @@ from sightline.engine.serving.telling import tell
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock, EventProducer
-    from sightline.engine.serving.record import ServingRecord
+    from sightline.engine.serving.watch import RecordWatch
 
 LEFT_TO_ITS_MAKER = timedelta(seconds=10)
 """Whoever makes a step tells the log of it; one that is untold for longer is told here."""
@@ -29,13 +29,13 @@ class StepTelling:
     """Looks for steps that nobody has told; any number of processes may.
 
     Args:
-        record: has them.
+        watched: the record that has them.
         producer: appends to the log.
         clock: the time.
     """
 
-    def __init__(self, record: ServingRecord, producer: EventProducer, clock: Clock) -> None:
-        self._record = record
+    def __init__(self, watched: RecordWatch, producer: EventProducer, clock: Clock) -> None:
+        self._watched = watched
         self._producer = producer
         self._clock = clock
         self._etag: str | None = None
@@ -56,13 +56,15 @@ class StepTelling:
             PartUnavailable: log or store did not answer; a repeat is safe.
             Unreadable: the record is damaged.
         """
-        etag = self._record.etag()
-        if etag is None or etag == self._etag:
+        etag = self._watched.etag()
+        if etag == self._etag:
             return
-        found = self._record.read()
+        found = self._watched.find()
+        if found is None:
+            return
         waiting = found.state.to_tell
         if waiting and self._clock.now() - waiting[0].at >= LEFT_TO_ITS_MAKER:
-            tell(self._record, self._producer, timeout_s=_TIMEOUT_S)
+            tell(self._watched.record, self._producer, timeout_s=_TIMEOUT_S)
         elif not waiting:
             self._etag = found.etag
         self._told = ""

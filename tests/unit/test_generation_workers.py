@@ -226,7 +226,7 @@ def test_the_groups_of_a_dropped_generation_are_deleted() -> None:
     """Once its index is removed, and with it whoever read; what the broker keeps is let be."""
     place = Deployment()
     log = MemoryEventLog(place.broker)
-    forgetting = GroupForgetting(place.record, log)
+    forgetting = GroupForgetting(place.serving.watched, log)
     with place.working():
         place.make_second()
         eventually(lambda: "index-g2-live" in place.broker.groups)
@@ -239,6 +239,20 @@ def test_the_groups_of_a_dropped_generation_are_deleted() -> None:
     assert not [name for name in place.broker.groups if name.startswith("index-g2")]
     assert "index-g1-live" in place.broker.groups
     assert place.record.read().state.forgetting == ()
+
+
+def test_groups_that_another_process_forgot_are_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever made a generation of that name since then reads in them."""
+    place = Deployment()
+    place.remember(60.0)
+    place.make_second()
+    place.record.change(lambda s: s.dropped("g2", place.clock.now(), timedelta()).removed("g2"))
+    assert place.serving.watched.find() is not None
+    place.record.change(lambda s: s.forgotten("index-g2"))
+    log, asked = MemoryEventLog(place.broker), list[object]()
+    monkeypatch.setattr(log, "forget_groups", asked.append)
+    GroupForgetting(place.serving.watched, log).look()
+    assert not asked
 
 
 def test_a_broker_that_deletes_no_groups_is_asked_once(
@@ -255,7 +269,7 @@ def test_a_broker_that_deletes_no_groups_is_asked_once(
         raise failures.pop(0)
 
     monkeypatch.setattr(log, "forget_groups", refuse)
-    forgetting = GroupForgetting(place.record, log)
+    forgetting = GroupForgetting(place.serving.watched, log)
     with pytest.raises(PartUnavailable):
         forgetting.look()
     assert place.record.read().state.forgetting == ("index-g2",)

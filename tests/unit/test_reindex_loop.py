@@ -60,6 +60,15 @@ def test_who_cannot_begin_says_nothing_of_another_s_work(place: Deployment) -> N
     assert trouble(place) == ""
 
 
+def test_what_another_process_has_filled_is_not_begun(place: Deployment) -> None:
+    """However fresh what was seen of the record is for others."""
+    place.remember(60.0)
+    assert place.serving.watched.find() is not None
+    place.record.change(lambda s: s.made_ready("g2", place.clock.now(), "proven"))
+    ReindexLoop(place.node()).look(threading.Event())
+    assert trouble(place) == ""
+
+
 def test_an_index_that_is_being_made_is_looked_for_soon(
     place: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, Serves
+from sightline.engine.serving.watch import RecordWatch
 from sightline.engine.settings import KafkaSettings, RolloutSettings, Settings
 from sightline.infra.processes import rolling_out
 from sightline.infra.processes.rolling_out import NodeRollout, RolloutLoop, rollout_loops
@@ -78,6 +79,7 @@ class Place:
     def __post_init__(self) -> None:
         """Nothing serves yet."""
         self.record = ServingRecord.of(self.settings, self.store)
+        self.watched = RecordWatch(self.record, every_s=60.0, clock=self.clock)
 
     @property
     def node(self) -> Any:
@@ -89,7 +91,9 @@ class Place:
             metrics=self.metrics,
             log=MemoryEventLog(self.broker),
             producer=MemoryEventProducer(self.broker),
-            serving=SimpleNamespace(record=self.record, models=None, matrices=None, pairs=self),
+            serving=SimpleNamespace(
+                record=self.record, watched=self.watched, models=None, matrices=None, pairs=self
+            ),
         )
 
     def now(self) -> Any:

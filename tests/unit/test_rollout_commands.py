@@ -18,6 +18,7 @@ from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
 from sightline.engine.serving.values import Serves
+from sightline.engine.serving.watch import RecordWatch
 from sightline.engine.settings import RolloutSettings, Settings
 from sightline.infra.commands import rollout as commands
 from sightline.infra.commands.rollout import Rollout
@@ -184,7 +185,8 @@ def test_steps_that_nobody_told_are_told_by_who_looks() -> None:
     rollout, broker = place(of_models(None, CLICKS)), MemoryBroker(partitions=1)
     rollout.switch(G2, "better")
     clock = ManualClock(NOON)
-    telling = StepTelling(rollout.record, MemoryEventProducer(broker), clock)
+    watched = RecordWatch(rollout.record, every_s=0.25, clock=clock)
+    telling = StepTelling(watched, MemoryEventProducer(broker), clock)
     telling.look()
     assert not broker.records(MODELS.name)
     clock.advance(LEFT_TO_ITS_MAKER.total_seconds())

@@ -20,6 +20,7 @@ from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Experiment, Serves
 from sightline.engine.serving.variants import Arm, arm_of
+from sightline.engine.serving.watch import RecordWatch
 from sightline.engine.vector_index.memory.index import MemoryGenerations
 from sightline.engine.vector_index.visible import ANYBODY
 from sightline.search_api.http.request_fields import ImageSearch, NearDuplicates
@@ -47,7 +48,7 @@ class Place:
         self.metrics, self.clock = Metrics(), ManualClock(NOON)
         self.pairs = ServingPairs(self.opened(state, state.serves))
         self.follower = PairFollower(
-            self.record,
+            RecordWatch(self.record, every_s=60.0, clock=self.clock),
             self.opened,
             self.pairs,
             opened_for=self.record.read(),

@@ -1,0 +1,96 @@
+"""The record of what serves as a process saw it last: one of its loops asks, all are answered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from sightline.engine.errors import SightlineError
+from sightline.engine.serving.record import ServingRecord, StoredServing
+
+if TYPE_CHECKING:
+    from sightline.engine.ports import Clock
+
+_Seen = TypeVar("_Seen")
+
+
+class RecordWatch:
+    """Answers the loops of one process from what was seen last; safe from several threads.
+
+    Whoever does something because of what it finds asks with `now`, or changes `record`, which
+    reads afresh: others may have changed it since it was seen.
+
+    Args:
+        record: says what serves.
+        every_s: what was seen so long ago is looked at again.
+        clock: the time.
+    """
+
+    def __init__(self, record: ServingRecord, *, every_s: float, clock: Clock) -> None:
+        self.record = record
+        self._every_s = every_s
+        self._clock = clock
+        self._asking = threading.Lock()
+        self._seen_at_s: float | None = None
+        self._etag: str | None = None
+        self._found: StoredServing | None = None
+        self._failures = 0
+        self._failure: SightlineError | None = None
+
+    def etag(self, *, now: bool = False) -> str | None:
+        """What changes with the state; None: there is none yet.
+
+        Args:
+            now: ask the store, however fresh the answer is that is there.
+
+        Raises:
+            PartUnavailable: the store did not answer.
+        """
+        return self._in_turn(lambda: self._etag_seen(now=now))
+
+    def find(self, *, now: bool = False) -> StoredServing | None:
+        """The state, which is read and parsed once for each etag; None: nothing ever served.
+
+        Args:
+            now: ask the store whether it has changed, however fresh the answer is that is there.
+
+        Raises:
+            Unreadable, PartUnavailable: as `ServingRecord.find`.
+        """
+        return self._in_turn(lambda: self._state_seen(now=now))
+
+    def _etag_seen(self, *, now: bool) -> str | None:
+        at_s = self._clock.monotonic()
+        if now or self._seen_at_s is None or at_s - self._seen_at_s >= self._every_s:
+            self._etag = self.record.etag()
+            self._seen_at_s = at_s
+        return self._etag
+
+    def _state_seen(self, *, now: bool) -> StoredServing | None:
+        etag = self._etag_seen(now=now)
+        if etag is None:
+            return None
+        if self._found is None or self._found.etag != etag:
+            at_s = self._clock.monotonic()
+            self._found = self.record.find()
+            self._etag = None if self._found is None else self._found.etag
+            self._seen_at_s = at_s
+        return self._found
+
+    def _in_turn(self, ask: Callable[[], _Seen]) -> _Seen:
+        """One asks at a time; a failure is for those who waited for it, and for nobody later.
+
+        Else a store that answers nobody would keep each of them waiting for all before it.
+        """
+        failures = self._failures
+        with self._asking:
+            if self._failure is not None and self._failures != failures:
+                raise self._failure
+            try:
+                seen = ask()
+            except SightlineError as error:
+                self._failures, self._failure = self._failures + 1, error
+                raise
+            self._failure = None
+            return seen
