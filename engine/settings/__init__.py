@@ -7,7 +7,12 @@ from sightline.engine.settings.indexing import (
     EmbedderSettings,
     WorkerSettings,
 )
-from sightline.engine.settings.labels import LabelSettings, RetrainingSettings, SinkSettings
+from sightline.engine.settings.labels import (
+    EvaluationSettings,
+    LabelSettings,
+    RetrainingSettings,
+    SinkSettings,
+)
 from sightline.engine.settings.rollout import RolloutSettings
 from sightline.engine.settings.section import PositiveInt, PositiveSeconds, Seconds, Section
 from sightline.engine.settings.services import IndexSettings, KafkaSettings, StoreSettings
@@ -29,6 +34,7 @@ __all__ = [
     "BridgeSettings",
     "DecodeSettings",
     "EmbedderSettings",
+    "EvaluationSettings",
     "IndexSettings",
     "KafkaSettings",
     "LabelSettings",

@@ -1,4 +1,4 @@
-"""Settings of the loop of labels: join, miner, sink and retraining."""
+"""Settings of the loop of labels: join, miner, sink, retraining and evaluation."""
 
 from __future__ import annotations
 
@@ -123,3 +123,11 @@ class RetrainingSettings(Section):
     """A process that dies while it trains keeps others from going on for so long."""
     metrics_port: int | None = 9468
     """Prometheus port of `sightline retrain`; none: no endpoint."""
+
+
+class EvaluationSettings(Section):
+    """What models are measured by, where clicks or judgements tell (docs/evaluation.md)."""
+
+    queries: PositiveInt = 4_000
+    """So many queries are ranked at most; of more a part is drawn, by kinds. Each is compared with
+    every picture: 6 ms among 100,000, for each of six models."""

@@ -29,7 +29,12 @@ from sightline.engine.settings.indexing import (
     EmbedderSettings,
     WorkerSettings,
 )
-from sightline.engine.settings.labels import LabelSettings, RetrainingSettings, SinkSettings
+from sightline.engine.settings.labels import (
+    EvaluationSettings,
+    LabelSettings,
+    RetrainingSettings,
+    SinkSettings,
+)
 from sightline.engine.settings.rollout import RolloutSettings
 from sightline.engine.settings.services import IndexSettings, KafkaSettings, StoreSettings
 from sightline.engine.settings.variables import PREFIX, unknown_variable
@@ -73,6 +78,7 @@ class Settings(BaseSettings):
     labels: LabelSettings = LabelSettings()
     sink: SinkSettings = SinkSettings()
     retraining: RetrainingSettings = RetrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     rollout: RolloutSettings = RolloutSettings()
     api: ApiSettings = ApiSettings()
 

@@ -72,9 +72,9 @@ class PictureSet:
 
     def truth(self) -> str:
         """See `QuerySet.truth`."""
-        queries, kinds = len(self), len(np.unique(self.clusters))
-        among = len(self._images)
-        return f"{self._named}: {queries} queries of {kinds} kinds among {among} pictures"
+        kinds, among, drawn = len(np.unique(self.clusters)), len(self._images), self._queries.drawn
+        of = f" (drawn of {drawn.of}, seed {drawn.seed})" if drawn else ""
+        return f"{self._named}: {len(self)} queries{of} of {kinds} kinds among {among} pictures"
 
     def domains(self) -> Mapping[str, NDArray[np.bool_]]:
         """Kinds that training saw clicks of, and others, where there are both."""

@@ -27,6 +27,7 @@ from sightline.training.datasets.splits import cut_by_time, held_out
 from sightline.training.datasets.triple_rows import JUDGED
 from sightline.training.evaluation.click_truth import PictureQueries, clicks_as_truth
 from sightline.training.evaluation.judged_truth import judgements_as_truth
+from sightline.training.evaluation.query_sample import at_most
 from sightline.training.loop.run_folder import PictureKind, read_kinds, read_record
 from sightline.training.models.candidates import Candidate
 
@@ -76,7 +77,9 @@ def clicks_held_out(
     clicks = labels.pairs.chosen(np.asarray([name != JUDGED for name in labels.pairs.search], bool))
 
     def queries_of(features: PictureFeatures) -> PictureQueries:
-        return unseen_clicks(clicks.among(features.images), features, record, kinds)
+        queries = unseen_clicks(clicks.among(features.images), features, record, kinds)
+        seed = record["settings"]["head"]["seed"]
+        return at_most(queries, settings.evaluation.queries, seed=seed)
 
     pictures = read_pictures(settings, labels.held)
     seen = StoredPictures(settings, store, pictures, sorted(kinds), cache=cache)
@@ -155,13 +158,14 @@ def judged(
             sides = _all_usable(first, features, pictures)
         else:
             sides = _sides(features, labels, record, kinds)
-        return judgements_as_truth(
+        queries = judgements_as_truth(
             verdicts,
             features.images,
             clusters=sides.clusters,
             clicked=sides.clicked,
             usable=sides.usable,
         )
+        return at_most(queries, settings.evaluation.queries, seed=0)
 
     images = sorted({*others, *(image for pair in verdicts for image in pair)} & pictures.keys())
     seen = StoredPictures(settings, store, pictures, images)

@@ -71,15 +71,17 @@ def run_tuning(settings: Settings, wishes: TuneWishes, say: Say, track: Track = 
     features, base = found.made.features, wishes.learning.head
     start = start_of(found.source, features)
     kept = hold_back(found.labels.pairs, features, start, wishes.learning, found.groups)
-    judging = Judging.of(kept, features, start, wishes.learning, found.groups)
+    most = settings.evaluation.queries
+    judging = Judging.of(kept, features, start, wishes.learning, found.groups, most=most)
     say(f"{len(judging.queries.anchors)} queries judge, {int(judging.kept.trained_on.sum())} teach")
+    inputs = inputs_digest(kept.pairs, features, start, base)
     trials = search(
         judging,
         base,
         pairs=int(judging.kept.trained_on.sum()),
         trials=wishes.trials,
         folder=wishes.folder,
-        inputs=inputs_digest(kept.pairs, features, start, base),
+        inputs=f"{inputs}-{most}" if judging.queries.drawn else inputs,
         track=track,
     )
     tuned = Tuned(trials, judging.quality(start))

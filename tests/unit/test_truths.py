@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from sightline.engine.embedding.model_files import model_source
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.settings import EvaluationSettings
 from sightline.infra.cli import models as cli
 from sightline.infra.cli.main import app
 from sightline.infra.commands import evaluate, networks, training_data
@@ -142,6 +143,26 @@ def test_clicks_up_to_an_offset_are_the_same_whenever_they_are_read(place: Place
     before = asked()
     place.sink([clicked(number) for number in range(60, 90)], 60)
     assert asked() == before
+
+
+@pytest.mark.usefixtures("serving")
+def test_no_more_queries_are_ranked_than_the_settings_allow(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said of how many they are, and by which seed; where there are no more, nothing is."""
+    run, first = place.folder / "run", candidate(place.settings, "serving", strength=1)
+    every = clicks_held_out(place.settings, place.store, run, first)
+    words = "queries (drawn of"
+    outputs = {}
+    for most in (len(every) - 1, len(every)):
+        few = place.settings.model_copy(update={"evaluation": EvaluationSettings(queries=most)})
+        monkeypatch.setattr(cli, "load_settings", lambda few=few: few)
+        outputs[most] = sightline("evaluate", run)[1]
+    drawn, same = outputs.values()
+    assert f"{len(every) - 1} {words} {len(every)}, seed 0)" in drawn
+    monkeypatch.setattr(cli, "load_settings", lambda: place.settings)
+    assert words not in same
+    assert same == sightline("evaluate", run)[1]
 
 
 def test_a_run_on_another_network_is_no_model_here(place: Place) -> None:

@@ -72,7 +72,7 @@ def test_what_judges_a_release_judges_no_trial() -> None:
     settings = LearningSettings(head=BASE, held_out=0.2, later=0.2)
     labels = [str(kind) for kind in small.kinds]
     kept = hold_back(small.pairs, small.features, small.start, settings, labels)
-    judging = Judging.of(kept, small.features, small.start, settings, labels)
+    judging = Judging.of(kept, small.features, small.start, settings, labels, most=4_000)
     held = {small.features.images[row] for row in np.flatnonzero(kept.held_out.held)}
     assert held
     assert not held & set(judging.features.images)
@@ -90,7 +90,7 @@ def test_too_few_clicks_are_told_so() -> None:
     settings = LearningSettings(head=BASE, held_out=0, later=0)
     kept = hold_back(small.pairs, small.features, small.start, settings)
     with pytest.raises(SettingsInvalid, match="too few clicks"):
-        Judging.of(kept, small.features, small.start, settings, [None] * 4)
+        Judging.of(kept, small.features, small.start, settings, [None] * 4, most=4_000)
 
 
 @pytest.fixture

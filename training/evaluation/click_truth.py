@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,15 @@ _BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """How the queries were drawn of more."""
+
+    of: int
+    """How many there were."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PictureQueries:
     """q stored pictures to be asked by, and which of all pictures answer each."""
 
@@ -39,6 +49,17 @@ class PictureQueries:
     """What is relevant or judged so for each, among all pictures; itself is no result."""
     groups: Groups
     """What each is about; of a kind that was held out, training saw no click."""
+    drawn: Drawn | None = None
+    """None: all that there were."""
+
+    def at(self, queries: NDArray[np.integer], *, seed: int) -> Self:
+        """Some of the queries, which were drawn with this seed."""
+        return type(self)(
+            anchors=self.anchors[queries],
+            truth=self.truth.at(queries),
+            groups=self.groups.at(queries),
+            drawn=Drawn(of=len(self.anchors), seed=seed),
+        )
 
 
 def clicks_as_truth(pairs: ClickPairs, held_out: HeldOut, later: Mask) -> PictureQueries:

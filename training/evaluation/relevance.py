@@ -116,6 +116,15 @@ class JudgedPairs:
         """See `Relevance.queries`."""
         return len(self.own)
 
+    def at(self, queries: NDArray[np.integer]) -> Self:
+        """What is known of some of the queries, in the order of their numbers here."""
+        counts = np.diff(self.starts)[queries]
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        kept = np.arange(starts[-1]) + np.repeat(self.starts[queries] - starts[:-1], counts)
+        return type(self)(
+            starts, self.rows[kept], self.given[kept], self.gallery, self.own[queries]
+        )
+
     def grades(self, first: int, last: int) -> Grades:
         """See `Relevance.grades`."""
         begin, end = self.starts[first], self.starts[last]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,12 @@ class Groups:
     """(q,) whether training saw clicks of the query's cluster."""
     slices: Mapping[str, Mask]
     """Per name of a slice (q,)."""
+
+    def at(self, queries: NDArray[np.integer]) -> Self:
+        """What some of the queries are about, in the order of their numbers here."""
+        slices = {name: where[queries] for name, where in self.slices.items()}
+        clusters, clicked = self.clusters[queries], self.clicked[queries]
+        return type(self)(clusters=clusters, clicked=clicked, slices=slices)
 
     def unclicked_clusters(self) -> int:
         """Counts the clusters that were held out of training."""

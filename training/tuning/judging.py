@@ -15,6 +15,7 @@ from sightline.training.evaluation.click_truth import (
     clicks_as_truth,
     score_by_clicks,
 )
+from sightline.training.evaluation.query_sample import at_most
 from sightline.training.loop.learning import HeldBack, LearningSettings, hold_back
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.training import train_head
@@ -44,6 +45,8 @@ class Judging:
         start: Projection,
         settings: LearningSettings,
         labels: Sequence[str | None],
+        *,
+        most: int,
     ) -> Judging:
         """Hold back once more, from what a training of `settings` learns from.
 
@@ -53,6 +56,7 @@ class Judging:
             start: the projection that clicks improve upon.
             settings: of that training.
             labels: what each picture shows, where it is known.
+            most: so many queries judge at most.
 
         Raises:
             SettingsInvalid: there are too few pairs for both.
@@ -64,7 +68,8 @@ class Judging:
         again = replace(settings, head=replace(settings.head, seed=seed))
         inner = hold_back(pairs, teaching, start, again, shown)
         later = inner.time.later & ~inner.trained_on
-        queries = clicks_as_truth(inner.pairs, inner.held_out, later)
+        every = clicks_as_truth(inner.pairs, inner.held_out, later)
+        queries = at_most(every, most, seed=seed)
         if not len(queries.anchors) or not inner.trained_on.any():
             raise SettingsInvalid(
                 "there are too few clicks to tune by: some must teach, and others judge"
