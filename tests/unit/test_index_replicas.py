@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,7 +50,7 @@ class Replicated(QdrantClient):
         self.nodes, self.silent = 3, 1
         """How many nodes there are, and how many do not answer this one."""
         self.stumbles = 0
-        """How many searches fail from now on."""
+        """How many reads fail from now on, of whichever kind."""
         self.unmade = 0
         """So many times more a shard of the collection has no replica yet."""
         self.waits: dict[Any, int | None] = {}
@@ -126,20 +126,30 @@ class Replicated(QdrantClient):
 
     def query_points(self, *place: Any, **how: Any) -> Any:
         """Fail as often as is said."""
-        if self.stumbles:
-            self.stumbles -= 1
-            raise UnexpectedResponse(500, "", b"Local shard 1 not found", httpx.Headers())
+        self._stumble()
         return super().query_points(*place, **how)
 
     def retrieve(self, *place: Any, consistency: Any = None, **how: Any) -> list[models.Record]:
         """As a majority says, where it is asked."""
+        self._stumble()
         self.waits[consistency] = how.pop("timeout", None)
         return self._agreed(super().retrieve(*place, **how), consistency)
 
     def scroll(self, *place: Any, consistency: Any = None, **how: Any) -> tuple[Any, Any]:
         """As a majority says, where it is asked."""
+        self._stumble()
         records, offset = super().scroll(*place, **how)
         return self._agreed(records, consistency), offset
+
+    def count(self, *place: Any, **how: Any) -> Any:
+        """Fail as often as is said."""
+        self._stumble()
+        return super().count(*place, **how)
+
+    def _stumble(self) -> None:
+        if self.stumbles:
+            self.stumbles -= 1
+            raise UnexpectedResponse(500, "", b"Local shard 1 not found", httpx.Headers())
 
     def _agreed(self, records: list[models.Record], consistency: Any) -> list[models.Record]:
         if consistency is not QUORUM:
@@ -234,8 +244,11 @@ def test_a_write_that_the_replicas_do_not_agree_on_is_repeated(server: Replicate
     assert sorted(found(index)) == ["new", "public"]
 
 
-def test_of_two_replicas_one_is_enough_on_a_node_that_has_caught_up(pair: Replicated) -> None:
+def test_of_two_replicas_one_is_enough_on_a_node_that_has_caught_up(
+    pair: Replicated, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else one that is down would stop every search; who was down itself is not believed."""
+    monkeypatch.setattr(replication, "_FILLING_S", 0.0)
     index = opened(pair)
     pair.refusal = refused()
     assert found(index) == ["public"]
@@ -251,6 +264,7 @@ def test_one_of_two_is_not_enough_on_a_node_that_is_parted_from_the_others(
 ) -> None:
     """It calls itself ready, but may lack what they hid: without a leader, or as the old one."""
     monkeypatch.setattr(replication, "_ELECTION_S", 0.0)
+    monkeypatch.setattr(replication, "_FILLING_S", 0.0)
     index = opened(pair)
     pair.refusal = refused()
     pair.leaders = [0]
@@ -259,6 +273,19 @@ def test_one_of_two_is_not_enough_on_a_node_that_is_parted_from_the_others(
     pair.leaders, pair.silent = [1], 2
     with pytest.raises(PartUnavailable, match="the node reaches no majority"):
         found(index)
+
+
+def test_each_repetition_on_one_of_two_looks_whether_the_node_is_in_touch(
+    pair: Replicated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have lost the others since the read that failed."""
+    monkeypatch.setattr(replication, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(replication, "_ELECTION_S", 0.0)
+    monkeypatch.setattr(replication, "_FILLING_S", 0.2)
+    index = opened(pair)
+    pair.stumbles, pair.leaders = 2, [1, 0]
+    with pytest.raises(PartUnavailable, match="the node reaches no majority"):
+        index.get(["public"])
 
 
 def test_an_election_is_waited_for(pair: Replicated, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,8 +305,9 @@ def test_one_of_two_nodes_needs_no_other(pair: Replicated) -> None:
     assert found(index) == ["public"]
 
 
-def test_of_three_replicas_two_are_needed() -> None:
+def test_of_three_replicas_two_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A majority is left when one is down: where there is none, nobody knows."""
+    monkeypatch.setattr(replication, "_FILLING_S", 0.0)
     client = Replicated(3)
     index = opened(client)
     client.refusal = refused()
@@ -289,14 +317,53 @@ def test_of_three_replicas_two_are_needed() -> None:
     client.close()
 
 
-def test_a_search_is_repeated_once(server: Replicated) -> None:
-    """A node has no shard for some milliseconds while it begins to fill another replica."""
+READS: dict[str, Callable[[QdrantVectorIndex], object]] = {
+    "search": found,
+    "get": lambda index: sorted(index.get(["public"])),
+    "earliest": lambda index: [one.image_id for one in index.earliest("", TagFilter(), 5)],
+    "scan": lambda index: sorted(one.image_id for one in index.scan())[-1:],
+    "count": lambda index: index.count(),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_read_is_repeated_while_a_node_begins_to_fill_another(
+    server: Replicated,
+    read: Callable[[QdrantVectorIndex], object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has no shard for a moment then, which lasts as long as the reads that are under way."""
     index = opened(server)
-    server.stumbles = 1
-    assert found(index) == ["public"]
-    server.stumbles = 2
+    before = read(index)
+    monkeypatch.setattr(replication, "_AGAIN_S", 0.0)
+    server.stumbles = 5
+    assert read(index) == before
+    assert server.stumbles == 0
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_read_that_goes_on_to_fail_is_refused(
+    server: Replicated,
+    read: Callable[[QdrantVectorIndex], object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a second; nobody waits for good."""
+    monkeypatch.setattr(replication, "_FILLING_S", 0.0)
+    index = opened(server)
+    server.stumbles = 10
+    with pytest.raises(PartUnavailable, match="Local shard 1 not found"):
+        read(index)
+
+
+def test_a_single_replica_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody fills another from it, so that a failure is one."""
+    monkeypatch.setattr(replication, "_AGAIN_S", 0.0)
+    client = Replicated(1)
+    index = opened(client)
+    client.stumbles = 1
     with pytest.raises(PartUnavailable, match="Local shard 1 not found"):
         found(index)
+    client.close()
 
 
 def test_a_server_with_too_much_to_do_is_not_asked_twice(pair: Replicated) -> None:

@@ -6,12 +6,11 @@ See docs/adr/0030.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 
-from sightline.engine.errors import Overloaded, PartUnavailable
 from sightline.engine.records import GenerationSpec, IndexedImage
 from sightline.engine.vector_index.conditions import Where, among
 from sightline.engine.vector_index.payload import (
@@ -23,7 +22,7 @@ from sightline.engine.vector_index.payload import (
 )
 from sightline.engine.vector_index.point_store import Points, Vectors
 from sightline.engine.vector_index.qdrant.client import QdrantCalls
-from sightline.engine.vector_index.qdrant.replication import AgreedReads, Replication
+from sightline.engine.vector_index.qdrant.replication import AgreedReads, RepeatedReads, Replication
 from sightline.engine.vector_index.qdrant.translation import as_lists, search_params, to_filter
 from sightline.engine.vector_index.ranking import Asked, ScoredPoint
 from sightline.engine.vector_index.stored_points import StoredPoint
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 _IDLE = frozenset({models.CollectionStatus.GREEN, models.CollectionStatus.GREY})
 _LOOK_S = 0.1
-Answer = TypeVar("Answer")
 Page = tuple[list[models.Record], models.ExtendedPointId | None]
 
 
@@ -59,6 +57,7 @@ class QdrantPoints:
         self._spec = spec
         self._replication = replication
         self._agreed = AgreedReads(calls, replication)
+        self._repeated = RepeatedReads(calls, replication)
 
     def upsert(self, images: Sequence[IndexedImage]) -> None:
         """See `PointStore.upsert`."""
@@ -178,7 +177,7 @@ class QdrantPoints:
         *,
         vectors: Vectors,
     ) -> Page:
-        return self._calls(
+        return self._repeated(
             "scan",
             lambda client: client.scroll(
                 self._collection,
@@ -197,7 +196,7 @@ class QdrantPoints:
         alone = self._replication.alone
         fields = True if asked.fields is None else list(asked.fields)
         query, wanted = vector.tolist(), to_filter(among(where, asked.points))
-        found = self._again_if_replicated(
+        found = self._repeated(
             "search",
             lambda client: client.query_points(
                 self._collection,
@@ -211,20 +210,6 @@ class QdrantPoints:
         if alone:
             return [ScoredPoint(str(p.id), p.score, p.payload or {}) for p in found]
         return self._shown({str(p.id): p.score for p in found}, asked.fields)
-
-    def _again_if_replicated(self, doing: str, call: Callable[[QdrantClient], Answer]) -> Answer:
-        """Repeat once what a server failed at that was about to fill another replica.
-
-        For some milliseconds it has no shard then (`Local shard 1 not found`).
-        """
-        try:
-            return self._calls(doing, call)
-        except Overloaded:
-            raise
-        except PartUnavailable:
-            if self._replication.alone:
-                raise
-            return self._calls(doing, call)
 
     def _shown(self, scores: dict[str, float], fields: Sequence[str] | None) -> list[ScoredPoint]:
         """Those of one replica's results that a majority shows, as the majority has them.
@@ -245,7 +230,7 @@ class QdrantPoints:
     def count(self, where: Where) -> int:
         """See `PointStore.count`."""
         wanted = to_filter(where)
-        return self._calls(
+        return self._repeated(
             "count",
             lambda client: client.count(self._collection, count_filter=wanted, exact=True),
         ).count

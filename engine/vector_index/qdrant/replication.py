@@ -26,6 +26,10 @@ _CATCHING_UP_S = 1.0
 """Ten ticks of consensus, in which who just met a leader learns what the others decided."""
 
 
+_FILLING_S, _AGAIN_S = 1.0, 0.02
+"""So long, and so often, a read that failed is repeated on a node that begins to fill another."""
+
+
 class Reading(NamedTuple):
     """How a read is to be asked for; None: as the server or the client does by itself."""
 
@@ -81,6 +85,36 @@ class Replication:
         return self.replicas == _A_PAIR
 
 
+class RepeatedReads:
+    """Reads, and repeats for a moment what a server failed at.
+
+    A node that begins or ends to fill another's replica waits until nobody reads its own, and has
+    none for everybody who comes meanwhile (`Local shard 1 not found`): the longer, the longer the
+    reads take that are under way.
+    """
+
+    def __init__(self, calls: QdrantCalls, replication: Replication) -> None:
+        self._calls = calls
+        self._alone = replication.alone
+
+    def __call__(self, doing: str, read: Callable[[QdrantClient], Answer]) -> Answer:
+        """What `read` returns.
+
+        Raises:
+            PartUnavailable, Overloaded: as `QdrantCalls`; the server failed for a second.
+        """
+        deadline = time.monotonic() + _FILLING_S
+        while True:
+            try:
+                return self._calls(doing, read)
+            except Overloaded:
+                raise
+            except PartUnavailable:
+                if self._alone or time.monotonic() >= deadline:
+                    raise
+            time.sleep(_AGAIN_S)
+
+
 class AgreedReads:
     """Reads points as a majority of the replicas has them; what they do not agree on is left out.
 
@@ -90,6 +124,7 @@ class AgreedReads:
 
     def __init__(self, calls: QdrantCalls, replication: Replication) -> None:
         self._calls = calls
+        self._repeated = RepeatedReads(calls, replication)
         self._replication = replication
 
     def __call__(self, doing: str, read: Callable[[QdrantClient, Reading], Answer]) -> Answer:
@@ -102,15 +137,21 @@ class AgreedReads:
             return self._calls(doing, lambda client: read(client, Reading()))
         pair = self._replication.is_pair
         majority = Reading(models.ReadConsistencyType.QUORUM, _MAJORITY_S if pair else None)
+        if not pair:
+            return self._repeated(doing, lambda client: read(client, majority))
         try:
             return self._calls(doing, lambda client: read(client, majority))
         except Overloaded:
             raise
         except PartUnavailable:
-            if not pair:
-                raise
-            self._be_in_touch(f"{doing} with one replica down")
-            return self._calls(doing, lambda client: read(client, Reading()))
+            return self._repeated(doing, lambda client: self._of_one(doing, client, read))
+
+    def _of_one(
+        self, doing: str, client: QdrantClient, read: Callable[[QdrantClient, Reading], Answer]
+    ) -> Answer:
+        """Read one replica, on a node that knows at this moment what the others decided."""
+        self._be_in_touch(f"{doing} with one replica down")
+        return read(client, Reading())
 
     def _be_in_touch(self, doing: str) -> None:
         """Refuse a node that may not know what the others decided.
