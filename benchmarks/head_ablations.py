@@ -4,8 +4,8 @@
 
 As `training_unclicked.py` with the first of its thirds: clicks of simulated people on pages of the
 train photos of two labels of three; query photos of all labels are then searched among all gallery
-photos. Ten minutes of one core; with `--keep` it goes on where it was broken off, and several may
-share the work.
+photos. A quarter of an hour of one core; with `--keep` it goes on where it was broken off, and
+several may share the work.
 """
 
 from __future__ import annotations
@@ -40,11 +40,7 @@ from sightline.training.loop.settings import HeadSettings
 from sightline.training.models.default_projection import held_out_third
 
 FEW, SOME = 1_000, 10_000
-COUNTS: Mapping[str, Sequence[int]] = {
-    DEFAULT.name: (FEW, SOME, MANY),
-    CLEAN.name: (FEW, SOME),
-    NOISY.name: (FEW, SOME),
-}
+COUNTS = (FEW, SOME, MANY)
 """Clicks of each kind of people."""
 PEOPLE: Mapping[str, Habits] = {each.name: each for each in (DEFAULT, CLEAN, NOISY)}
 RECORDS: Mapping[str, float] = {DEFAULT.name: 1.1, CLEAN.name: 1.1, NOISY.name: 2.4}
@@ -168,8 +164,8 @@ def jobs(site: PhotoSite) -> dict[str, Callable[[], Column]]:
     """All columns by name, in the order of the table."""
     people = {
         f"{name} {count}": partial(of_people, site, name, count)
-        for name, counts in COUNTS.items()
-        for count in counts
+        for name in PEOPLE
+        for count in COUNTS
     }
     rounds = {f"{each} rounds": partial(of_rounds, site, each) for each in ROUNDS}
     return {**people, **rounds, LABELS: partial(of_labels, site)}
