@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from benchmarks.label_replay import print_table
@@ -23,7 +24,7 @@ from sightline.engine.event_log.partitions import partition_of
 from sightline.schemas.labels import Verdict
 from sightline.stream_workers.labels.mine.epoch import Clicked, clicked_by_people
 from sightline.stream_workers.labels.rules import LabelRules
-from sightline.training.datasets.click_graph import ClickGraph, certain_negatives
+from sightline.training.datasets.click_graph import ClickGraph, certain_triples
 from sightline.training.datasets.pairs import ClickPairs, pairs_of
 
 RECORDS = 92_000
@@ -49,6 +50,7 @@ class Guarded:
 class Negatives:
     """Triples as columns, their images numbered as those of the pairs that they make."""
 
+    table: pa.Table
     pairs: ClickPairs
     epoch: NDArray[np.int64]
     anchor: NDArray[np.int64]
@@ -64,7 +66,7 @@ class Negatives:
             np.array([row[image] for image in table[column].to_pylist()], np.int64)
             for column in ("anchor_id", "negative_id")
         )
-        return cls(pairs, table["epoch"].to_numpy(), anchor, negative)
+        return cls(table, pairs, table["epoch"].to_numpy(), anchor, negative)
 
     def clicked(self) -> Mask:
         """Whether anybody preferred the negative for this anchor, at any time."""
@@ -77,11 +79,8 @@ class Negatives:
         return ClickGraph.of(self.pairs).near(self.anchor, self.negative)
 
     def certain(self) -> Mask:
-        """Whether a data set keeps the negative for whoever publishes it."""
-        count = len(self.pairs.images)
-        kept = certain_negatives(self.pairs)
-        anchor = kept.anchor[kept.owners()].astype(np.int64)
-        return np.isin(self.anchor * count + self.negative, anchor * count + kept.negatives)
+        """Whether `sightline triples export --certain 2` keeps the triple."""
+        return certain_triples(self.table)
 
     def near_to_a_miner(self, clicks: Clicks, rules: LabelRules) -> Mask:
         """The same, to a miner: it sees a twelfth of the anchors, and H epochs before its own."""

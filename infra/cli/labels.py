@@ -135,10 +135,20 @@ def export(
     file: Annotated[
         Path, typer.Argument(help="The file to write; its name ends in .parquet or .csv.")
     ],
+    *,
+    certain: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Only negatives that are surely wrong: beyond two clicks of the anchor and passed "
+            "over by N of its searches, or passed over by 5 (docs/labels.md); 0: all.",
+        ),
+    ] = 0,
 ) -> None:
     """Write the triples that hold, each once, to one file."""
     with _commands() as commands:
-        count = commands.export(file)
+        count = commands.export(file, certain=certain)
     typer.echo(f"{count} triples in {file}")
 
 

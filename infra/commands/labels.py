@@ -47,6 +47,7 @@ from sightline.stream_workers.labels.explain.why import acts, triple_story, why_
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.sink.erasure import ErasureReport, erase_user
 from sightline.stream_workers.labels.sink.retraction import RetractionReport
+from sightline.training.datasets.click_graph import certain_triples
 from sightline.training.propensity.fit import FitSettings
 from sightline.training.propensity.fit import fit as fit_curve
 from sightline.training.propensity.picture import picture
@@ -171,13 +172,20 @@ class LabelCommands:
         for row in groups.sort_by("triple_id_count").to_pylist():
             yield f"{row['triple_id_count']} of model {row['model_digest']}, {row['variant']}"
 
-    def export(self, file: Path) -> int:
+    def export(self, file: Path, *, certain: int = 0) -> int:
         """The triples that hold as one file; how many.
+
+        Args:
+            file: to be written.
+            certain: only triples whose negative is a certain one, where so many searches passed
+                it over beyond two clicks; 0: all.
 
         Raises:
             SettingsInvalid: neither Parquet nor CSV by its name.
         """
         held = read_triples(self._store, self._bucket)
+        if certain:
+            held = held.filter(pa.array(certain_triples(held, far_searches=certain)))
         if file.suffix == ".parquet":
             parquet.write_table(held, file, compression="zstd")
         elif file.suffix == ".csv":

@@ -10,6 +10,7 @@ from sightline.training.datasets.click_graph import (
     ClickGraph,
     SparseRows,
     certain_negatives,
+    certain_triples,
     times_passed_over,
 )
 from sightline.training.datasets.pairs import ClickPairs, pairs_of
@@ -109,3 +110,14 @@ def test_what_many_searches_passed_over_is_certain_though_it_is_near() -> None:
         return {kept.images[at] for at in kept.negatives} & {"x", "y"}
 
     assert [near_ones(searches) for searches in (1, 2, 3)] == [{"x", "y"}, {"x"}, set()]
+
+
+def test_triples_with_certain_negatives() -> None:
+    """In the order of the table; how many searches it takes beyond two clicks is asked for."""
+    rows = [triple(f"s{n}", "a", "p", "far") for n in (1, 2)]
+    rows += [triple("s2", "a", "p", "once"), triple("s1", "b", "p", "a")]
+    rows += [triple(f"s{n}", "a", "q", "q2") for n in range(5)]
+    kept = {least: certain_triples(table(rows), far_searches=least) for least in (1, 2, 3)}
+    assert kept[1].tolist() == [True, True, True, False, *[True] * 5]
+    assert kept[2].tolist() == [True, True, False, False, *[True] * 5]
+    assert kept[3].tolist() == [False, False, False, False, *[True] * 5]

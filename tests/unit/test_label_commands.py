@@ -73,6 +73,7 @@ def test_an_export_has_a_known_form(tmp_path: Path) -> None:
     DirectoryObjectStore(tmp_path).ensure_bucket(settings.store.bucket)
     with LabelCommands.open(settings) as opened:
         assert opened.export(tmp_path / "none.parquet") == 0
+        assert opened.export(tmp_path / "none.parquet", certain=2) == 0
         with pytest.raises(SettingsInvalid, match=r"\.parquet or \.csv"):
             opened.export(tmp_path / "none.xlsx")
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from sightline.training.datasets.pairs import ClickPairs
+from sightline.training.datasets.pairs import ClickPairs, pairs_of
 
 Ints = NDArray[np.int64]
 Rows = NDArray[np.integer]
@@ -142,6 +143,25 @@ def certain_negatives(
     beyond = ~ClickGraph.of(pairs).near(anchor, pairs.negatives)
     times = times_passed_over(pairs)
     return pairs.with_negatives((times >= searches) | (beyond & (times >= far_searches)))
+
+
+def certain_triples(table: pa.Table, *, far_searches: int = FAR_PASSED_OVER) -> NDArray[np.bool_]:
+    """Tell the triples whose negative is a certain one of its anchor, (n,).
+
+    Args:
+        table: n triples, each once, of all clicks that there are.
+        far_searches: see `certain_negatives`.
+    """
+    pairs = pairs_of(table)
+    kept = certain_negatives(pairs, far_searches=far_searches)
+    number = {image: at for at, image in enumerate(pairs.images)}
+    anchor, negative = (
+        np.asarray([number[image] for image in table[column].to_pylist()], np.int64)
+        for column in ("anchor_id", "negative_id")
+    )
+    count = len(pairs.images)
+    certain = kept.anchor[kept.owners()].astype(np.int64) * count + kept.negatives
+    return np.isin(anchor * count + negative, certain)
 
 
 def times_passed_over(pairs: ClickPairs) -> Ints:
