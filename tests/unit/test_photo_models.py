@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.backbone_ablations import PhotoCrops, PixelSite, features_of, measured
 from benchmarks.head_ablations import EVERYWHERE, WEIGHTED, by_log, column, true_curve
 from benchmarks.label_negatives import Negatives, guards
 from benchmarks.photo_clicks import DEFAULT, Clicks
@@ -14,9 +15,12 @@ from benchmarks.photo_features import LabelledPhotos
 from benchmarks.photo_models import PhotoSite, pairs_by_label, pairs_in
 from benchmarks.training import Outcome, in_rounds
 from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.networks import Normalised
+from sightline.engine.embedding.normalisation import LITE0_INPUT
 from sightline.engine.event_log.partitions import partition_of
 from sightline.stream_workers.labels.mine.epoch import clicked_by_people
 from sightline.stream_workers.labels.rules import LabelRules
+from sightline.training.backbone.settings import BackboneSettings
 from sightline.training.loop.head import Head
 from sightline.training.loop.settings import HeadSettings
 
@@ -139,6 +143,36 @@ def test_parts_are_taken_away_one_by_one(site: PhotoSite, clicks: Clicks) -> Non
     assert last.startswith("| true labels")
     curve = true_curve(DEFAULT)
     assert [curve.weight(place) for place in (1, 3, 24)] == pytest.approx([1, 1 / 0.81, 10])
+
+
+def painted(site: PhotoSite) -> PixelSite:
+    """The same site of squares of 20 pixels, each in a colour of its label, for a tiny network."""
+    torch.manual_seed(1)
+    layers = torch.nn.Conv2d(3, WIDTH, 5, stride=5), torch.nn.AdaptiveAvgPool2d(1)
+    network = Normalised(torch.nn.Sequential(*layers, torch.nn.Flatten()), LITE0_INPUT).eval()
+    random = np.random.default_rng(5)
+    colour = np.repeat(random.integers(124, 132, (LABELS, 3)), EACH, axis=0)[:, None, None]
+    noise = random.integers(-50, 50, (LABELS * EACH, 20, 20, 3))
+    squares = (colour + noise).astype(np.uint8)
+    small = replace(site, photos=replace(site.photos, features=features_of(network, squares)))
+    rows = [small.photos.images.tolist().index(image) for image in small.features().images]
+    searched = site.photos.splits != "train"
+    crops = PhotoCrops(squares[rows], small.features().hashes)
+    return PixelSite(site=small, network=network, squares=squares[searched], crops=crops)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_pixels_teach_what_is_told_in_each_row(site: PhotoSite, clicks: Clicks) -> None:
+    """The head first; no two trainings from it come to the same, and the network stays as it is."""
+    quick = replace(site, head=HeadSettings(steps=2, batch=8, corpus=8)).without(["kind/1"])
+    pixels = painted(quick)
+    pairs = pairs_in([clicks], RULES).among(pixels.site.features().images)
+    before = {name: value.clone() for name, value in pixels.network.state_dict().items()}
+    settings = BackboneSettings(steps=2, batch=8, corpus=8, chunk=8, learning_rate=0.05)
+    lines = list(measured(pixels, pairs, settings))
+    assert [line.startswith("| from 0.6 on") for line in lines[2:]] == [*[False] * 4, *[True] * 3]
+    assert len({line.split("|")[2] + line.split("|")[3] for line in lines[-3:]}) == 3
+    assert all(torch.equal(value, before[n]) for n, value in pixels.network.state_dict().items())
 
 
 def test_guards_only_take_away(clicks: Clicks) -> None:

@@ -32,6 +32,13 @@ def stored_crop(
     return prepare(data, limits=limits, framing=framing, box=picture.crop).crop
 
 
+def view_framing(framing: Framing) -> Framing:
+    """How a picture is cropped that views are drawn from, for a network that sees `framing`."""
+    side = round(framing.size * _SPARE)
+    whole: int | Literal["stretch"] = "stretch" if framing.short_side == "stretch" else side
+    return Framing(side, whole, framing.interpolation)
+
+
 class StoredCrops:
     """The `Crops` of a training on pixels; nothing of them is kept.
 
@@ -54,11 +61,9 @@ class StoredCrops:
         limits: DecodeSettings,
         threads: int,
     ) -> None:
-        side = round(framing.size * _SPARE)
-        whole: int | Literal["stretch"] = "stretch" if framing.short_side == "stretch" else side
         self._store = store
         self._pictures = pictures
-        self._framing = Framing(side, whole, framing.interpolation)
+        self._framing = view_framing(framing)
         self._limits = limits
         self._threads = threads
         self.hashes = hashes
