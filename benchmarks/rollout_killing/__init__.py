@@ -1,0 +1,1 @@
+"""A roll-out under `kill -9`: the parts of `benchmarks.rollout_kills`."""
