@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from random import Random
 
 from sightline.engine.event_log.partitions import partition_of
@@ -46,6 +47,7 @@ def instant(at_ms: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
 
 
+@cache
 def far_hash(number: int) -> str:
     """Hashes of different numbers are about 128 bits apart."""
     return f"{Random(number).getrandbits(256):064x}"
