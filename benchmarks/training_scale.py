@@ -22,17 +22,14 @@ from benchmarks.harness import peak_memory_mib
 from benchmarks.label_replay import put_between_marks
 from sightline.engine.embedding.embedder import load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
+from sightline.engine.settings import EvaluationSettings
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.pairs import pairs_of
 from sightline.training.datasets.splits import held_out_clusters, split_by_time
-from sightline.training.evaluation.click_truth import (
-    PictureQueries,
-    clicks_as_truth,
-    score_by_clicks,
-)
+from sightline.training.evaluation.click_truth import clicks_as_truth, score_by_clicks
 from sightline.training.evaluation.gate import GateLimits
-from sightline.training.evaluation.relevance import JudgedPairs
-from sightline.training.evaluation.strength import STRENGTHS, Groups, choose
+from sightline.training.evaluation.query_sample import at_most
+from sightline.training.evaluation.strength import STRENGTHS, choose
 from sightline.training.loop.head import Head
 from sightline.training.loop.learning import LearningSettings, hold_back
 from sightline.training.loop.settings import HeadSettings
@@ -42,8 +39,6 @@ TRIPLES, IMAGES, KINDS = 1_000_000, 100_000, 2_000
 OF_A_SEARCH = 10
 """Triples of one search: three pairs and a bit, as on simulated pages."""
 SEED = 1
-SCORED = 512
-"""Queries that the gate's models are timed on."""
 HEADER = ("| step | took | CPU | most memory so far |", "|---|---:|---:|---:|")
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -129,7 +124,7 @@ def measured(triples: int, images: int) -> Iterator[str]:
 
 
 def gate_measured(triples: int, images: int) -> Iterator[str]:
-    """The gate's part: what judges, then some of these queries under one model and all strengths.
+    """The gate's part: what judges, then its queries under one model and under all strengths.
 
     Kinds are given, nothing is trained: scoring takes as long, whatever the head.
     """
@@ -140,11 +135,12 @@ def gate_measured(triples: int, images: int) -> Iterator[str]:
     held = held_out_clusters(pairs, kinds, share=0.2, aside=0.1)
     time_split = split_by_time(pairs, np.arange(images), later_share=0.1)
     steps = Steps()
-    queries = clicks_as_truth(pairs, held, time_split.later)
-    steps.done(f"what judges: {len(queries.anchors):,} queries with their relevant pictures")
-    some = first_queries(queries, SCORED)
+    every = clicks_as_truth(pairs, held, time_split.later)
+    some = at_most(every, EvaluationSettings().queries, seed=SEED)
+    told = f"{len(some.anchors):,} of {len(every.anchors):,} queries"
+    steps.done(f"what judges: {told} with their relevant pictures")
     before = score_by_clicks(features, start, some)
-    steps.done(f"the serving model: {SCORED:,} of the queries among {images:,} pictures")
+    steps.done(f"the serving model: these queries among {images:,} pictures")
     residual = np.random.default_rng(SEED).normal(0, 0.02, (start.matrix.shape[1],) * 2)
     head = Head(mean=start.mean, base=start.matrix, residual=residual.astype(np.float32))
     after = {s: score_by_clicks(features, head.projection(s), some) for s in STRENGTHS}
@@ -152,24 +148,6 @@ def gate_measured(triples: int, images: int) -> Iterator[str]:
     choose(before, after, some.groups, GateLimits())
     steps.done("the choice by their bounds")
     yield from (*HEADER, *steps.lines)
-
-
-def first_queries(queries: PictureQueries, count: int) -> PictureQueries:
-    """The first of them, so that a benchmark ends."""
-    truth, groups = queries.truth, queries.groups
-    end = int(truth.starts[count])
-    some = JudgedPairs(
-        starts=truth.starts[: count + 1],
-        rows=truth.rows[:end],
-        given=truth.given[:end],
-        gallery=truth.gallery,
-        own=truth.own[:count],
-    )
-    return PictureQueries(
-        anchors=queries.anchors[:count],
-        truth=some,
-        groups=Groups(clusters=groups.clusters[:count], clicked=groups.clicked[:count], slices={}),
-    )
 
 
 TABLES = {"training at scale": measured, "gate at scale": gate_measured}
