@@ -95,8 +95,8 @@ def shared_servers() -> Iterator[None]:
 
 @contextmanager
 def servers(*, affinity: set[int] | None = None) -> Iterator[Servers]:
-    """Broker and store; with `affinity`, on those cores alone."""
-    if affinity is None and _sharing:
+    """Broker and store; with `affinity`, on those cores alone, unless they are shared."""
+    if _sharing:
         yield _sharing[-1].servers()
         return
     with _started(affinity) as own:
