@@ -14,6 +14,7 @@ that of the vectors of the generation which the answer names.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from benchmarks.rollout_killing.deployments import PLACES, Place
 from benchmarks.rollout_killing.story import COMMAND, kills_of
 from benchmarks.rollout_killing.telling import Lived, Telling
 from sightline.engine.errors import SightlineError
+
+SERVER = "QDRANT_BINARY"
 
 
 def lived(folder: Path, place: Place, *, kills: int, photos: int, seed: int) -> Lived:
@@ -42,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--photos", type=int, default=120)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
+    if given.on == "server" and SERVER not in os.environ:
+        parser.error(f"--on server starts a Qdrant server: set {SERVER} (docs/development.md)")
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as scratch:
         calm, disturbed = (
             lived(

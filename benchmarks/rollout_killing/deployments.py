@@ -147,11 +147,7 @@ def node_on_services(folder: Path) -> Iterator[Deployment]:
 
 @contextmanager
 def on_index_server(folder: Path) -> Iterator[Deployment]:
-    """Two API and two worker processes, on a broker, a store and a Qdrant server (QDRANT_BINARY).
-
-    Raises:
-        KeyError: `QDRANT_BINARY` is not set.
-    """
+    """Two API and two worker processes, on a broker, a store and a server (QDRANT_BINARY)."""
     from tests.qdrant_servers import LocalQdrant  # noqa: PLC0415 - of a checkout, as benchmarks are
 
     with ExitStack() as running:
