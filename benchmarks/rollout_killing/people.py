@@ -143,7 +143,8 @@ class People:
                 url, _ = doors[number % len(doors)]
                 try:
                     found = self._client.request(method, f"{url}/v1/images/{image_id}", **what)
-                    if found.is_success or found.status_code == httpx.codes.GONE:
+                    # 202: taken, and not in effect when the wait was over.
+                    if found.status_code in {httpx.codes.OK, httpx.codes.GONE}:
                         return
                     trouble = found.text
                 except httpx.HTTPError as error:
