@@ -22,6 +22,9 @@ _TOO_MANY_REQUESTS = 429
 _LONG = re.compile(rb"[0-9]{15,}\.0[,}\]]")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|(?<![0-9.])([0-9]{15,})\.0(?=[,}\]])')
 """A text, which is left as it is, or a long whole number with a fraction of 0."""
+_CHANNEL = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000}
+"""gRPC refuses every call until it tries again to connect: by itself after a second at first, and
+after two minutes once a server was down for long."""
 Answer = TypeVar("Answer")
 
 
@@ -41,7 +44,7 @@ def _client(settings: IndexSettings) -> QdrantClient:
         api_key=key,
         prefer_grpc=settings.grpc_port is not None,
         grpc_port=settings.grpc_port or 6334,
-        grpc_options={} if roots is None else {"root_certificates": roots},
+        grpc_options=_CHANNEL | ({} if roots is None else {"root_certificates": roots}),
         timeout=request_timeout_s(settings),
         check_compatibility=False,  # it would connect here; `doctor` compares the versions
         **rest,
