@@ -24,8 +24,6 @@ _ELECTION_S, _LOOK_S = 5.0, 0.1
 """So long, and so often, a node is asked whether another leader is elected."""
 _CATCHING_UP_S = 1.0
 """Ten ticks of consensus, in which who just met a leader learns what the others decided."""
-
-
 _FILLING_S, _AGAIN_S = 1.0, 0.02
 """So long, and so often, a read that failed is repeated on a node that begins to fill another."""
 
