@@ -77,6 +77,13 @@ def promote(
     wait: Annotated[
         bool, typer.Option(help="Wait for a generation of its own, or only ask for it.")
     ] = True,
+    without_missing: Annotated[
+        bool,
+        typer.Option(
+            "--without-missing",
+            help="Let its own generation serve although images are not in it whose bytes are gone.",
+        ),
+    ] = False,
 ) -> None:
     """Let a released model serve, at once where it can.
 
@@ -96,7 +103,7 @@ def promote(
             typer.echo(f"it cannot serve by its queries alone: {begun.obstacle}")
         if begun.is_whole:
             return
-        reindex(begun.model, rate=rate, wait=wait)
+        reindex(begun.model, rate=rate, wait=wait, without_missing=without_missing)
         state = promotion.finish(begun, reason)
         if state is not None:
             _done(promotion.rollout, state, command)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import cast
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.embedding.embedder import Projection
@@ -17,6 +19,8 @@ from sightline.engine.serving.record import ServingRecord, StoredServing
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
 from sightline.engine.settings import Settings
+from sightline.infra.cli import reindex as cli_reindex
+from sightline.infra.cli.main import app
 from sightline.infra.commands.promote import Promotion
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.wiring.models import OpenModels
@@ -121,6 +125,19 @@ def test_what_comes_first_is_decided_on_what_serves_when_it_is_changed(
     begun = promotion.begin(CLICKS, "better")
     assert begun.state.serves == Serves(generation="g-2", query_model=CLICKS)
     assert rollout.state().serves == begun.state.serves
+
+
+def test_the_command_fills_its_generation_as_a_re_index_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At the rate, and without the images whose bytes are gone, where somebody agrees to that."""
+    _, promotion = place(first(), ANEW)
+    asked = dict[str, object]()
+    monkeypatch.setattr(Promotion, "open", lambda _: nullcontext(promotion))
+    monkeypatch.setattr(cli_reindex, "reindex", lambda model, **how: asked.update(how, of=model))
+    ended = CliRunner().invoke(app, ["promote", CLICKS, "--rate", "5", "--without-missing"])
+    assert ended.exit_code == 0, ended.output
+    assert asked == {"of": CLICKS, "rate": 5.0, "wait": True, "without_missing": True}
 
 
 def test_an_experiment_is_in_the_way() -> None:
