@@ -25,8 +25,7 @@ from benchmarks.rollout_killing.deployments import PLACES, Place
 from benchmarks.rollout_killing.story import COMMAND, kills_of
 from benchmarks.rollout_killing.telling import Lived, Telling
 from sightline.engine.errors import SightlineError
-
-SERVER = "QDRANT_BINARY"
+from tests.qdrant_servers import BINARY
 
 
 def lived(folder: Path, place: Place, *, kills: int, photos: int, seed: int) -> Lived:
@@ -45,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--photos", type=int, default=120)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
-    if given.on == "server" and SERVER not in os.environ:
-        parser.error(f"--on server starts a Qdrant server: set {SERVER} (docs/development.md)")
+    if given.on == "server" and BINARY not in os.environ:
+        parser.error(f"--on server starts a Qdrant server: set {BINARY} (docs/development.md)")
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as scratch:
         calm, disturbed = (
             lived(

@@ -1,9 +1,10 @@
-"""How long to wait before the next attempt: exponential, with jitter, bounded."""
+"""Attempts that are repeated: after growing delays, or every so often for a while."""
 
 from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -64,3 +65,25 @@ def retry_transient(
             failed(error)
             if stop.wait(backoff.next_s()):
                 raise
+
+
+def retry_for(
+    seconds: float,
+    action: Callable[[], T],
+    *,
+    every_s: float,
+    passes: Callable[[TransientError], bool],
+) -> T:
+    """Run `action` until it works, and again every so often while its failure is one that passes.
+
+    Raises:
+        TransientError: one that does not pass, or that it met after so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except TransientError as error:
+            if not passes(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(every_s)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -28,7 +24,7 @@ from sightline.engine.settings import (
 )
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
-from sightline.infra.local.node_process import NodeProcess, environment_of
+from sightline.infra.local.node_process import NodeProcess
 
 _READY_S, _LOOK_S = 120.0, 0.1
 
@@ -43,7 +39,7 @@ class Killable(Protocol):
         """SIGKILL, and wait for its end."""
 
 
-class WorkerProcess:
+class WorkerProcess(NodeProcess):
     """One `sightline worker`.
 
     Args:
@@ -52,30 +48,11 @@ class WorkerProcess:
     """
 
     def __init__(self, settings: Settings, log: Path) -> None:
-        self._environment = os.environ | environment_of(settings)
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(settings, log, command="worker")
 
-    def start(self) -> None:
-        """Start it; it reads a moment later."""
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "sightline.infra.cli", "worker"]
-            self._process = subprocess.Popen(  # noqa: S603 - our own command
-                command, env=self._environment, stdout=log, stderr=log
-            )
-
-    def kill(self) -> None:
-        """SIGKILL, and wait for its end."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """Ask it to stop (SIGTERM), and wait for its end."""
-        self._end(signal.SIGTERM)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(number)
-            self._process.wait(_READY_S)
+    def _ready(self) -> bool:
+        """Nobody asks it anything; it reads a moment later."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -162,9 +139,7 @@ def on_index_server(folder: Path) -> Iterator[Deployment]:
         for number in (1, 2):
             name = f"worker {number}"
             worker = WorkerProcess(settings, folder / f"{name}.log")
-            worker.start()
-            running.callback(worker.stop)
-            workers[name] = worker
+            workers[name] = running.enter_context(worker)
         for number in (1, 2):
             name = f"api {number}"
             own = settings.model_copy(update={"data_directory": folder / name})

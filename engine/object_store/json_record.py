@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Generic, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from sightline.engine.errors import ObjectMissing, TooLarge, Unreadable
+from sightline.engine.errors import Conflict, ObjectMissing, TooLarge, Unreadable
 from sightline.engine.ports import ObjectStore
 
 MAX_BYTES = 1_048_576
+_TRIES = 8
 _YEARS = range(2000, 2200)
 
 
@@ -103,6 +106,27 @@ class JsonRecord(Generic[Value]):
         """
         data = value.model_dump_json(indent=1).encode()
         self._store.put_if(self._bucket, self._key, data, expected_etag=etag)
+
+    def change(self, step: Callable[[Value | None], Value]) -> Value:
+        """Make one step from whatever is stored, again where somebody else was faster.
+
+        Args:
+            step: what it gives is stored; what it got: nothing is to change. It gets None where
+                nothing is stored, and may refuse by raising.
+
+        Raises:
+            Conflict: others never leave it a turn.
+            Unreadable, PartUnavailable: as `find` and `put`.
+        """
+        for _ in range(_TRIES):
+            known, etag = self.find() or (None, None)
+            value = step(known)
+            if value == known:
+                return value
+            with suppress(Conflict):
+                self.put(value, etag)
+                return value
+        raise Conflict(f"{self._key} is changed by others again and again: try again")
 
 
 class Stored(NamedTuple, Generic[Value]):

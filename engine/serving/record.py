@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from sightline.engine.errors import Conflict, NotFound
+from sightline.engine.errors import NotFound
 from sightline.engine.object_store.json_record import JsonRecord
 from sightline.engine.serving.state import ServingState
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sightline.engine.settings import Settings
 
 PREFIX = "serving/"
-_TRIES = 8
+_NOTHING = "nothing serves yet: `sightline up` makes the first generation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class ServingRecord:
         """
         found = self.find()
         if found is None:
-            raise NotFound("nothing serves yet: `sightline up` makes the first generation")
+            raise NotFound(_NOTHING)
         return found
 
     def begin(self, state: ServingState) -> None:
@@ -107,16 +107,10 @@ class ServingRecord:
             Conflict: the step refuses, or others never leave it a turn.
             NotFound, Unreadable, PartUnavailable: as `read` and `replace`.
         """
-        for turn in range(_TRIES):
-            stored = self.read()
-            state = step(stored.state)
-            if state == stored.state:
-                return state
-            try:
-                self.replace(stored, state)
-            except Conflict:
-                if turn == _TRIES - 1:
-                    raise
-            else:
-                return state
-        raise AssertionError("unreachable")
+
+        def from_there(state: ServingState | None) -> ServingState:
+            if state is None:
+                raise NotFound(_NOTHING)
+            return step(state)
+
+        return self._kept.change(from_there)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field
 
-from sightline.engine.errors import Conflict, NotFound
+from sightline.engine.errors import NotFound
 from sightline.engine.object_store.json_record import JsonRecord, StoredTime, StoredValue
 from sightline.engine.ports import ObjectStore
 from sightline.stream_workers.reindexing.parity import Parity
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from sightline.engine.settings import Settings
 
 PREFIX = "serving/"
-_TRIES = 8
 
 
 class FillingStep(StrEnum):
@@ -130,14 +129,7 @@ class ProgressRecord:
             Conflict: others changed it again and again.
             PartUnavailable: the store did not answer; it may have been stored.
         """
-        for _ in range(_TRIES):
-            found = self.find()
-            try:
-                self._kept.put(progress, None if found is None else found.etag)
-            except Conflict:
-                continue
-            return
-        raise Conflict(f"{self._key} is changed by others again and again: try again")
+        self._kept.change(lambda _: progress)
 
     def note(self, step: Callable[[ReindexProgress], ReindexProgress]) -> ReindexProgress:
         """Change what is stored, again where somebody else was faster.
@@ -147,17 +139,13 @@ class ProgressRecord:
             Conflict: others changed it again and again.
             Unreadable, PartUnavailable: as `find`.
         """
-        for _ in range(_TRIES):
-            found = self.find()
-            if found is None:
+
+        def from_there(progress: ReindexProgress | None) -> ReindexProgress:
+            if progress is None:
                 raise NotFound(f"there is no {self._key}: the generation was dropped")
-            progress = step(found.progress)
-            try:
-                self._kept.put(progress, found.etag)
-            except Conflict:
-                continue
-            return progress
-        raise Conflict(f"{self._key} is changed by others again and again: try again")
+            return step(progress)
+
+        return self._kept.change(from_there)
 
     def forget(self) -> None:
         """Remove it, with the lease of who filled it; where there is none nothing happens.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.engine.backoff import Backoff, retry_transient
+from sightline.engine.backoff import Backoff, retry_for, retry_transient
 from sightline.engine.clock import EPOCH, ManualClock, SystemClock
 from sightline.engine.errors import Part, PartUnavailable, PermanentError, TransientError
 from sightline.engine.health import Health, PartHealth
@@ -89,6 +89,19 @@ def test_permanent_errors_and_a_stop_end_the_attempts() -> None:
             stop=threading.Event(),
             failed=lambda _: None,
         )
+
+
+def test_what_passes_is_repeated_for_a_while() -> None:
+    """Every so often until it works; what does not pass, or lasts too long, is raised."""
+    passing, lasting = PartUnavailable(Part.INDEX, "in a moment"), TransientError("no")
+    answer = retry_for(5.0, Flaky(passing, 3), every_s=0.0, passes=lambda e: e is passing)
+    assert answer == "done"
+    asked = Flaky(lasting, 1)
+    with pytest.raises(TransientError, match="no"):
+        retry_for(5.0, asked, every_s=0.0, passes=lambda e: e is passing)
+    assert asked() == "done", "it was asked once"
+    with pytest.raises(PartUnavailable, match="in a moment"):
+        retry_for(0.0, Flaky(passing, 3), every_s=0.0, passes=lambda _: True)
 
 
 def test_health_tells_transitions_once_and_keeps_since() -> None:

@@ -13,9 +13,10 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.errors import Conflict, NotFound
+from sightline.engine.object_store.json_record import JsonRecord
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.serving.kept_matrices import KeptMatrices
-from sightline.engine.serving.record import ServingRecord, StoredServing
+from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
 from sightline.engine.settings import Settings
@@ -112,16 +113,16 @@ def test_what_comes_first_is_decided_on_what_serves_when_it_is_changed(
 ) -> None:
     """Somebody's switch came between: its matrix is that of the model which serves by then."""
     rollout, promotion = place(with_ready())
-    replace, turns = rollout.record.replace, [0]
+    put, turns = JsonRecord.put, [0]
+    between = rollout.state().switched(Serves(generation="g-2"), NOON, "somebody's")
 
-    def slower(stored: StoredServing, state: ServingState) -> None:
+    def slower(record: JsonRecord[ServingState], state: ServingState, etag: str | None) -> None:
         turns[0] += 1
         if turns[0] == 1:
-            between = stored.state.switched(Serves(generation="g-2"), NOON, "somebody's")
-            replace(stored, between)
-        replace(stored, state)
+            put(record, between, etag)
+        put(record, state, etag)
 
-    monkeypatch.setattr(rollout.record, "replace", slower)
+    monkeypatch.setattr(JsonRecord, "put", slower)
     begun = promotion.begin(CLICKS, "better")
     assert begun.state.serves == Serves(generation="g-2", query_model=CLICKS)
     assert rollout.state().serves == begun.state.serves

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 
 from qdrant_client import models
 
+from sightline.engine.backoff import retry_for
 from sightline.engine.errors import NotFound, PartUnavailable
 from sightline.engine.records import GenerationSpec
 from sightline.engine.settings import IndexSettings
@@ -66,14 +66,12 @@ class QdrantCollections:
 
     def _info(self, collection: str) -> models.CollectionInfo:
         """What the server says of a collection; until a replica of each shard is made, it fails."""
-        deadline = time.monotonic() + self._settings.timeout_s
-        while True:
-            try:
-                return self.calls("read", lambda client: client.get_collection(collection))
-            except PartUnavailable as error:
-                if _IN_THE_MAKING not in str(error) or time.monotonic() >= deadline:
-                    raise
-            time.sleep(_LOOK_S)
+        return retry_for(
+            self._settings.timeout_s,
+            lambda: self.calls("read", lambda client: client.get_collection(collection)),
+            every_s=_LOOK_S,
+            passes=lambda error: _IN_THE_MAKING in str(error),
+        )
 
     def create(self, spec: GenerationSpec) -> None:
         """Make it, empty, payload indexes first; what is already there stays."""

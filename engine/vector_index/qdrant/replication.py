@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from qdrant_client import QdrantClient, models
 
+from sightline.engine.backoff import retry_for
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.vector_index.qdrant.client import QdrantCalls
 
@@ -75,6 +76,15 @@ class Replication:
         return None if self.alone else _SECOND_TRY_MS
 
     @property
+    def majority(self) -> Reading:
+        """How to ask for what a majority has alike."""
+        if self.alone:
+            return Reading()
+        return Reading(
+            models.ReadConsistencyType.QUORUM, timeout_s=_MAJORITY_S if self.is_pair else None
+        )
+
+    @property
     def is_pair(self) -> bool:
         """Whether a majority is both replicas, so that reads must do without it where one is down.
 
@@ -101,16 +111,12 @@ class RepeatedReads:
         Raises:
             PartUnavailable, Overloaded: as `QdrantCalls`; the server failed for a second.
         """
-        deadline = time.monotonic() + _FILLING_S
-        while True:
-            try:
-                return self._calls(doing, read)
-            except Overloaded:
-                raise
-            except PartUnavailable:
-                if self._alone or time.monotonic() >= deadline:
-                    raise
-            time.sleep(_AGAIN_S)
+        return retry_for(
+            _FILLING_S,
+            lambda: self._calls(doing, read),
+            every_s=_AGAIN_S,
+            passes=lambda error: not (self._alone or isinstance(error, Overloaded)),
+        )
 
 
 class AgreedReads:
@@ -131,11 +137,8 @@ class AgreedReads:
         Raises:
             PartUnavailable, Overloaded: as `QdrantCalls`; too few replicas are up.
         """
-        if self._replication.alone:
-            return self._calls(doing, lambda client: read(client, Reading()))
-        pair = self._replication.is_pair
-        majority = Reading(models.ReadConsistencyType.QUORUM, _MAJORITY_S if pair else None)
-        if not pair:
+        majority = self._replication.majority
+        if not self._replication.is_pair:
             return self._repeated(doing, lambda client: read(client, majority))
         try:
             return self._calls(doing, lambda client: read(client, majority))
