@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
@@ -113,13 +113,13 @@ class Comparison:
         self._stop = stop
         self._sample = sample
 
-    def compare(self) -> Compared:
-        """Look at every image, and again at those that differ.
+    def compare(self) -> Generator[int, None, Compared]:
+        """Look at every image, and again at those that differ; says how many it has read now.
 
         Raises:
             PartUnavailable: an index did not answer; repeat it whole.
         """
-        tally, first = self._look_at_all()
+        tally, first = yield from self._look_at_all()
         left, looked_again = dict(first), len(first)
         for _ in range(_LOOKS):
             if not left or self._stop.is_set():
@@ -146,16 +146,18 @@ class Comparison:
             ),
         )
 
-    def _look_at_all(self) -> tuple[_Tally, dict[str, Suspect]]:
+    def _look_at_all(self) -> Generator[int, None, tuple[_Tally, dict[str, Suspect]]]:
         """Read each generation once; ids that the other one has as well are compared only once."""
         tally, found = _Tally(), dict[str, Suspect]()
         for batch in self._batches(self._old.scan(vectors=True, batch=_AT_ONCE)):
             tally.images += len(batch)
             tally.listed += sum(image.listed for image in batch)
             found |= self._differing({image.image_id: image for image in batch})
+            yield len(batch)
         for batch in self._batches(self._new.scan(vectors=True, batch=_AT_ONCE)):
             self._sample.take(batch)
             found |= self._look(self._unknown(batch))
+            yield len(batch)
         for decided in self._batches(self._old.scan_decisions(batch=_AT_ONCE)):
             tally.decisions += len(decided)
             found |= self._look(self._undecided(decided, self._new))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Self
 
 from sightline.engine.object_store.json_record import StoredTime, StoredValue
 
@@ -73,6 +74,16 @@ class Reproduced(StoredValue):
     """None: none could be read."""
     unread: int = 0
     """Pictures that are gone from the store, or are others by now."""
+
+    @classmethod
+    def of(cls, parts: Sequence[Reproduced]) -> Self:
+        """What was found in parts, as one."""
+        worst = [one.worst_cosine for one in parts if one.worst_cosine is not None]
+        return cls(
+            pictures=sum(one.pictures for one in parts),
+            worst_cosine=min(worst, default=None),
+            unread=sum(one.unread for one in parts),
+        )
 
     @property
     def passed(self) -> bool:

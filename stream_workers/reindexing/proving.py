@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import TypeVar
 
 from sightline.engine.pacing import Pace
 from sightline.engine.ports import Clock, VectorIndex
@@ -11,8 +12,12 @@ from sightline.engine.records import IndexedImage
 from sightline.engine.stopping import until
 from sightline.stream_workers.reindexing.comparing import PAGE, Comparison
 from sightline.stream_workers.reindexing.parity import Parity, Reproduced
-from sightline.stream_workers.reindexing.recall import QUERIES, Sample, recall_lines
+from sightline.stream_workers.reindexing.recall import ASKED, LINES, QUERIES, Sample, recall_lines
+from sightline.stream_workers.reindexing.reindexing import Done
 from sightline.stream_workers.reindexing.reproduction import PICTURES
+
+T = TypeVar("T")
+Reproduce = Callable[[Iterable[IndexedImage]], Reproduced]
 
 
 def prove(
@@ -20,12 +25,14 @@ def prove(
     new: VectorIndex,
     *,
     settle: Callable[[], object],
-    reproduce: Callable[[Iterable[IndexedImage]], Reproduced],
+    reproduce: Reproduce,
     pace: Pace,
     clock: Clock,
     stop: threading.Event,
-) -> Parity | None:
+) -> Generator[Done, None, Parity | None]:
     """Compare every image, measure the graph, and embed a few pictures anew; None: it was stopped.
+
+    Says how far it is in what the pace counts: images of both, and those that searches return.
 
     Args:
         old: the generation that serves.
@@ -39,27 +46,51 @@ def prove(
     Raises:
         PartUnavailable: an index or the store did not answer; repeat it whole.
     """
-    began = clock.now()
-    sample = Sample(QUERIES)
-    compared = Comparison(
+    began, sample = clock.now(), Sample(QUERIES)
+    comparison = Comparison(
         old, new, settle=settle, pace=pace, clock=clock, stop=stop, sample=sample
-    ).compare()
-    recall = recall_lines(new, sample, pace, stop)
-    reproduced = reproduce(until(stop, _paced(sample.images[:PICTURES], pace)))
-    if stop.is_set():
-        return None
-    return Parity(
-        old=old.spec.name,
-        new=new.spec.name,
-        began_at=began,
-        compared=compared,
-        recall=recall,
-        reproduced=reproduced,
-        ended_at=clock.now(),
     )
 
+    def parts() -> Generator[int, None, Parity]:
+        return Parity(
+            old=old.spec.name,
+            new=new.spec.name,
+            began_at=began,
+            compared=(yield from comparison.compare()),
+            recall=(yield from recall_lines(new, sample, pace, stop)),
+            reproduced=(yield from _reproduced(sample.images[:PICTURES], reproduce, pace, stop)),
+            ended_at=clock.now(),
+        )
 
-def _paced(images: Sequence[IndexedImage], pace: Pace) -> Iterator[IndexedImage]:
-    for image in images:
+    proven = yield from _so_far(parts(), _to_look_at(old, new))
+    return None if stop.is_set() else proven
+
+
+def _to_look_at(old: VectorIndex, new: VectorIndex) -> int:
+    """How many images the pace will have counted; fewer where no tag is as rare as is asked for."""
+    listed = new.count(listed_only=True)
+    asked = LINES * min(QUERIES, listed) * ASKED + min(PICTURES, listed) * PAGE
+    return old.count() + new.count() + asked
+
+
+def _so_far(parts: Generator[int, None, T], total: int) -> Generator[Done, None, T]:
+    """Adds up what the parts count, and returns what they come to."""
+    done = 0
+    while True:
+        try:
+            done += next(parts)
+        except StopIteration as ended:
+            found: T = ended.value
+            return found
+        yield Done(min(done, total), total)
+
+
+def _reproduced(
+    images: Sequence[IndexedImage], reproduce: Reproduce, pace: Pace, stop: threading.Event
+) -> Generator[int, None, Reproduced]:
+    found = []
+    for image in until(stop, images):
         pace.wait(PAGE)
-        yield image
+        found.append(reproduce([image]))
+        yield PAGE
+    return Reproduced.of(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,9 @@ AT = 24
 QUERIES = 100
 SHARES = (0.10, 0.01)
 """Filters are tags that about so many of the listed images have."""
+ASKED = 2 * AT
+"""Images that a query is counted as: it is asked twice."""
+LINES = 1 + len(SHARES)
 _NEAR = 3.0
 """A tag that is so many times more or less frequent stands for the share."""
 _EQUAL = 1e-6
@@ -65,8 +68,10 @@ class Sample:
 
 def recall_lines(
     index: VectorIndex, sample: Sample, pace: Pace, stop: threading.Event
-) -> tuple[RecallLine, ...]:
+) -> Generator[int, None, tuple[RecallLine, ...]]:
     """Ask by each sampled vector, once through the graph and once exactly, under each filter.
+
+    Says after each query how many images it counts as.
 
     Args:
         index: of the generation.
@@ -79,14 +84,14 @@ def recall_lines(
     """
     queries = [image.vector for image in sample.images[:QUERIES] if image.vector is not None]
     asking = partial(_line, index, pace=pace, stop=stop)
-    lines = [asking("all", queries, TagFilter())]
+    lines = [(yield from asking("all", queries, TagFilter()))]
     for share in SHARES:
         tag = sample.tag_of(share)
         if tag is None:
             lines.append(RecallLine(of=f"a tag of {share:.0%}", queries=0, recall=None))
             continue
         of = f"tag {tag} ({sample.tags[tag] / sample.listed:.1%})"
-        lines.append(asking(of, queries, TagFilter(all_of=(tag,))))
+        lines.append((yield from asking(of, queries, TagFilter(all_of=(tag,)))))
     return tuple(lines)
 
 
@@ -98,10 +103,10 @@ def _line(
     *,
     pace: Pace,
     stop: threading.Event,
-) -> RecallLine:
+) -> Generator[int, None, RecallLine]:
     found = wanted = 0
     for vector in until(stop, queries):
-        pace.wait(2 * AT)
+        pace.wait(ASKED)
         exact, graph = (
             index.search(SearchRequest(vector=vector, limit=AT, tags=tags, exact=is_exact))
             for is_exact in (True, False)
@@ -110,4 +115,5 @@ def _line(
             least = exact[-1].score - _EQUAL
             found += min(len(exact), sum(hit.score >= least for hit in graph))
             wanted += len(exact)
+        yield ASKED
     return RecallLine(of=of, queries=len(queries), recall=found / wanted if wanted else None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -61,7 +61,9 @@ class FillingWork(Protocol):
     def optimise(self, stop: threading.Event) -> Iterator[Done]:
         """Wait until the search graph covers what the generation holds."""
 
-    def prove(self, asked: ReindexProgress, stop: threading.Event) -> Parity | None:
+    def prove(
+        self, asked: ReindexProgress, stop: threading.Event
+    ) -> Generator[Done, None, Parity | None]:
         """Compare it with the generation that it is filled from; None: it was stopped."""
 
     def make_ready(self, parity: Parity) -> None:
@@ -167,7 +169,7 @@ class Reindexing:
             case FillingStep.OPTIMISE:
                 self._go_through(step, self._work.optimise(stop), stop)
             case FillingStep.PROVE:
-                self._prove(asked, stop)
+                self._through(self._prove(asked, stop), stop)
             case FillingStep.READY:
                 assert asked.parity is not None  # noqa: S101 - the plan says so
                 self._work.make_ready(asked.parity)
@@ -193,8 +195,9 @@ class Reindexing:
         now = self._clock.now()
         self._note(lambda p: p.model_copy(update={**done._asdict(), "noted_at": now}))
 
-    def _prove(self, asked: ReindexProgress, stop: threading.Event) -> None:
-        proven = self._work.prove(asked, stop)
+    def _prove(self, asked: ReindexProgress, stop: threading.Event) -> Iterator[Done]:
+        """Says how far the comparison is, and notes at its end what it came to."""
+        proven = yield from self._work.prove(asked, stop)
         if proven is None or stop.is_set():
             return
         parity = proven.model_copy(update={"without_missing": asked.without_missing})

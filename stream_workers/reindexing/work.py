@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sightline.engine.pacing import Pace
@@ -99,7 +99,9 @@ class GenerationWork:
         while not self.optimised(_LOOK_EVERY_S) and not stop.is_set():
             yield self._counted()
 
-    def prove(self, asked: ReindexProgress, stop: threading.Event) -> Parity | None:
+    def prove(
+        self, asked: ReindexProgress, stop: threading.Event
+    ) -> Generator[Done, None, Parity | None]:
         """See `FillingWork.prove`."""
         return prove(
             self.old,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,14 @@ from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.infra.reporting.reindex_lines import parity_lines
 from sightline.schemas.fields import Moderation
 from sightline.schemas.indexed import Outcome
-from sightline.stream_workers.reindexing.comparing import Comparison
+from sightline.stream_workers.reindexing.comparing import PAGE, Comparison
 from sightline.stream_workers.reindexing.parity import NAMED, Compared, Parity, Reason, Reproduced
 from sightline.stream_workers.reindexing.proving import prove
 from sightline.stream_workers.reindexing.recall import AT, QUERIES, Sample, recall_lines
+from sightline.stream_workers.reindexing.reindexing import Done
 from sightline.stream_workers.reindexing.reproduction import reproduce
 from tests.indexed_images import DIMENSIONS, NOON, SPEC, Kind, decision, image, unit_vector
+from tests.steps import ended, told
 from tests.worker_parts import TinyEmbedder, tiny_decode
 
 NEW = replace(SPEC, name="second", model_digest="model-2")
@@ -57,7 +60,7 @@ class Pair:
 
     def compare(self) -> Compared:
         """What differs now."""
-        return Comparison(
+        comparison = Comparison(
             self.old,
             self.new,
             settle=self.settle,
@@ -65,7 +68,8 @@ class Pair:
             clock=self.clock,
             stop=self.stop,
             sample=Sample(1),
-        ).compare()
+        )
+        return ended(comparison.compare())
 
     def found(self) -> dict[str, Reason]:
         """What differs now, by image."""
@@ -229,7 +233,7 @@ def test_recall_is_measured_with_and_without_filters(
 ) -> None:
     """An exact index finds everything, under tags of a tenth and a hundredth of the images."""
     index, sample = sampled
-    lines = recall_lines(index, sample, pace(), threading.Event())
+    lines = ended(recall_lines(index, sample, pace(), threading.Event()))
     assert [line.of for line in lines] == ["all", "tag red (10.0%)", "tag blue (1.0%)"]
     assert [(line.queries, line.recall) for line in lines] == [(20, 1.0)] * 3
     assert all(line.passed for line in lines)
@@ -246,7 +250,7 @@ def test_a_graph_that_finds_less_is_seen(
         return search(index, request)[0 if request.exact else 2 :]
 
     monkeypatch.setattr(index, "search", forgetful)
-    every, red, blue = recall_lines(index, sample, pace(), threading.Event())
+    every, red, blue = ended(recall_lines(index, sample, pace(), threading.Event()))
     assert every.recall == pytest.approx(22 / 24)
     assert red.recall == pytest.approx(22 / 24)
     assert blue.recall == pytest.approx(1 / 3)
@@ -257,7 +261,7 @@ def test_without_such_tags_it_says_so() -> None:
     """Nothing is claimed of filters that no image could be asked for by."""
     here, sample = Pair([image(f"i{n}") for n in range(5)]), Sample(5)
     sample.take(here.new.scan(vectors=True))
-    every, *tags = recall_lines(here.new, sample, pace(), threading.Event())
+    every, *tags = ended(recall_lines(here.new, sample, pace(), threading.Event()))
     assert every.recall == 1.0
     assert [(line.of, line.recall) for line in tags] == [
         ("a tag of 10%", None),
@@ -317,7 +321,14 @@ def test_without_any_picture_nothing_is_claimed() -> None:
 
 def report(here: Pair, reproduced: Reproduced) -> Parity:
     """The whole report on two generations."""
-    proven = prove(
+    proven = ended(proving(here, reproduced))
+    assert proven is not None
+    return proven
+
+
+def proving(here: Pair, reproduced: Reproduced) -> Generator[Done, None, Parity | None]:
+    """The steps of a proof of two generations."""
+    return prove(
         here.old,
         here.new,
         settle=here.settle,
@@ -326,8 +337,6 @@ def report(here: Pair, reproduced: Reproduced) -> Parity:
         clock=here.clock,
         stop=here.stop,
     )
-    assert proven is not None
-    return proven
 
 
 PARTS = ("scan", "scan_decisions", "get", "search")
@@ -366,7 +375,7 @@ def test_who_is_told_to_stop_waits_for_no_comparison(
         pictures.extend(images)
         return Reproduced()
 
-    proven = prove(
+    steps = prove(
         here.old,
         here.new,
         settle=here.settle,
@@ -375,6 +384,7 @@ def test_who_is_told_to_stop_waits_for_no_comparison(
         clock=here.clock,
         stop=here.stop,
     )
+    proven = ended(steps)
     assert here.stop.is_set()
     assert proven is None
     assert (pictures, here.settled <= 1) == ([], True)
@@ -402,6 +412,18 @@ def test_a_proof_spreads_all_that_it_reads(monkeypatch: pytest.MonkeyPatch) -> N
     lines = 3 * QUERIES * 2 * AT
     assert here.clock.monotonic() - began >= (2 * 100 + lines) / 10 - 2 * AT
     assert most[0] <= 16, "in one look"
+
+
+def test_a_proof_says_how_far_it_is() -> None:
+    """Each batch, query and picture is a step; of a hundred images and tags all is looked at."""
+    said, proven = told(proving(Pair([tagged(n) for n in range(100)]), Reproduced(pictures=1)))
+    assert proven is not None
+    total = 2 * 100 + 3 * QUERIES * 2 * AT + 32 * PAGE
+    assert {step.total for step in said} == {total}
+    assert [step.done for step in said[:3]] == [16, 32, 48]
+    assert [step.done for step in said[-2:]] == [total - PAGE, total]
+    assert all(before.done < after.done for before, after in pairwise(said))
+    assert proven.reproduced.pictures == 32
 
 
 def test_images_whose_bytes_are_gone_are_told_apart() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
@@ -148,10 +148,12 @@ class FakeWork:
         """See `FillingWork.optimise`."""
         return self._step("optimise", stop)
 
-    def prove(self, asked: ReindexProgress, stop: threading.Event) -> Parity | None:
+    def prove(
+        self, asked: ReindexProgress, stop: threading.Event
+    ) -> Generator[Done, None, Parity | None]:
         """See `FillingWork.prove`."""
         del asked
-        list(self._step("prove", stop))
+        yield from self._step("prove", stop)
         return parity(passed=self.passes)
 
     def make_ready(self, parity: Parity) -> None:
@@ -331,7 +333,7 @@ def test_how_far_it_is_stands_in_the_metrics(process: Process) -> None:
     process.work.passes = False
     process.work.look_at_refusal = look
     process.look()
-    assert seen == [0, 0, 1]
+    assert seen == [4, 4, 1]
     assert sample("sightline_reindex_images", {"generation": "two", "what": "done"}) is None
     assert sample("sightline_reindexes_total", {"outcome": "refused"}) == 1
 

@@ -26,6 +26,7 @@ from sightline.stream_workers.reindexing.reproduction import reproduce
 from sightline.stream_workers.reindexing.seed import Projected
 from sightline.stream_workers.reindexing.work import GenerationWork
 from tests.indexed_images import NOON
+from tests.steps import ended
 from tests.worker_parts import DIMENSIONS, TinyEmbedder, tiny_decode
 from tests.worker_world import TOPICS, World, public, reference
 
@@ -115,7 +116,7 @@ class Both(threading.Event):
 
     def prove(self) -> Parity:
         """Compare the two now."""
-        proven = self.work().prove(ASKED, self)
+        proven = ended(self.work().prove(ASKED, self))
         assert proven is not None
         return proven
 
