@@ -171,7 +171,8 @@ class GenerationNoted(EventData):
     """The index generation."""
     step: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
     """`made`: it is being filled; `proven`: it may serve; `refused`: it was compared with what
-    serves and differs; `dropped`: it is being removed."""
+    serves and differs; `unread`: the log forgot what it had still to read, so that it is filled
+    again before it may serve; `dropped`: it is being removed."""
     says: Reason
     """Why, for a person."""
     noted_at: Time

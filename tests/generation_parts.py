@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.engine.clock import SystemClock
+from sightline.engine.errors import DeadLetterLimit
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
@@ -47,13 +48,18 @@ BUCKET, INDEX = "sightline", "sightline"
 CLICKS = f"clicks@{'a' * 64}"
 
 
-class TurnedEmbedder(GridEmbedder):
+class PlainEmbedder(GridEmbedder):
+    """One whose vectors are no product of what it keeps."""
+
+    projection = None
+
+
+class TurnedEmbedder(PlainEmbedder):
     """Another model: other crops, and every vector turned, so that no two spaces agree."""
 
     digest = "turned"
     features_digest = "finer grid means"
     framing = Framing(48)
-    projection = None
 
     def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Embedder.project`."""
@@ -67,7 +73,7 @@ class TwoModels:
     """What opens models in tests: the settings' and one of the registry."""
 
     def __init__(self, old: GridEmbedder | None = None, new: GridEmbedder | None = None) -> None:
-        self.of = {None: old or GridEmbedder(), CLICKS: new or TurnedEmbedder()}
+        self.of = {None: old or PlainEmbedder(), CLICKS: new or TurnedEmbedder()}
 
     def embedder(self, reference: str | None) -> GridEmbedder:
         """See `OpenModels.embedder`."""
@@ -85,6 +91,8 @@ class Deployment:
         self.broker = MemoryBroker(partitions=1)
         self.producer = MemoryEventProducer(self.broker)
         self.run_id: str | None = None
+        self.buried = ""
+        """Why workers ended that met too many dead letters."""
         self.remembered: list[Message] = []
         self.store = MemoryObjectStore(BUCKET)
         self.clock: Clock = SystemClock()
@@ -183,13 +191,19 @@ class Deployment:
     def working(self) -> Iterator[GenerationWorkers]:
         """Workers that follow the record until the block ends."""
         workers, stop = GenerationWorkers(self.node()), threading.Event()
-        thread = threading.Thread(target=workers.run, args=(stop,))
+        thread = threading.Thread(target=self._run, args=(workers, stop))
         thread.start()
         try:
             yield workers
         finally:
             stop.set()
             thread.join()
+
+    def _run(self, workers: GenerationWorkers, stop: threading.Event) -> None:
+        try:
+            workers.run(stop)
+        except DeadLetterLimit as error:
+            self.buried = str(error)
 
     def listed(self, name: str) -> int:
         """How many images a generation can show."""

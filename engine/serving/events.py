@@ -71,7 +71,7 @@ def of_experiment_end(
 def of_generation(
     known: KnownGeneration, step: str, now: datetime, says: str
 ) -> tuple[UntoldEvent, ...]:
-    """What became of a generation: `made`, `proven`, `refused` or `dropped`."""
+    """What became of a generation: `made`, `proven`, `refused`, `unread` or `dropped`."""
     if known.model is None:
         return ()
     name, digest = known.model.split("@")

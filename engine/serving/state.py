@@ -48,8 +48,8 @@ class ServingState(StoredValue):
     dropping: tuple[GenerationName, ...] = ()
     """Dropped, and still to be removed by a process that has the index."""
     behind: tuple[GenerationName, ...] = ()
-    """Were not fed for a while, and may lack what an embedded log has forgotten since: they may not
-    come into service until somebody has made sure that they do not."""
+    """Were not fed for a while: they may not come into service until somebody who feeds them has
+    made sure that they lack nothing."""
     forgetting: tuple[str, ...] = ()
     """Begins of consumer groups that nobody needs any more, still to be deleted."""
     ended: tuple[EndedExperiment, ...] = ()
@@ -260,8 +260,27 @@ class ServingState(StoredValue):
             return self
         return self._with(behind=(*self.behind, name))
 
+    def to_fill_again(self, name: str, now: datetime, says: str) -> Self:
+        """The log forgot what the generation had still to read: nobody knows what it lacks.
+
+        What is in service stays there. A repeat changes nothing.
+
+        Raises:
+            NotFound: there is no such generation.
+        """
+        known = self.generation(name)
+        if name in self.in_service or not known.may_serve:
+            return self
+        return self._with(
+            generations=self._changed(name, stage=GenerationStage.FILLING),
+            behind=tuple(one for one in self.behind if one != name),
+            to_tell=self.to_tell + of_generation(known, "unread", now, says),
+            changed_at=now,
+            reason=f"generation {name} is to be filled again: {says}",
+        )
+
     def caught_up(self, name: str) -> Self:
-        """The generation lacks nothing that the log forgot. A repeat changes nothing."""
+        """The generation is fed again and lacks nothing. A repeat changes nothing."""
         return self._with(behind=tuple(one for one in self.behind if one != name))
 
     def forgotten(self, group: str) -> Self:
@@ -336,9 +355,9 @@ class ServingState(StoredValue):
             )
         if wanted.generation in self.behind:
             raise Conflict(
-                f"generation {wanted.generation} was not fed for a while and may lack what the log "
-                "has forgotten since: the process that has the index reads it again once it is "
-                "fed (its log says why it is not); try again then"
+                f"generation {wanted.generation} was not fed for a while and lacks what happened "
+                "since: a process that has the index reads it once it feeds the generation again "
+                "(its log says why it does not); try again then"
             )
 
     def _serving(self, to: Serves, before: tuple[Serves, ...], now: datetime, reason: str) -> Self:

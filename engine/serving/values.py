@@ -20,7 +20,7 @@ class GenerationStage(StrEnum):
     """How far a generation is; every one of them is fed with what happens."""
 
     FILLING = "filling"
-    """It lacks images yet, or nobody has proven that it does not."""
+    """It lacks images yet, or nobody has proven that it does not (any more)."""
     READY = "ready"
     """Proven equal: it may serve, or does."""
     RETIRED = "retired"

@@ -15,6 +15,7 @@ from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.infra.supervision.loops import Loop, run_together
 from sightline.infra.wiring.serving import generation_spec
+from sightline.infra.wiring.unread import look_for_unread
 from sightline.infra.wiring.voice import GenerationHealth, GenerationMetrics, Voice, forget_gauges
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
 from sightline.stream_workers.indexing.worker import IndexWorker
@@ -94,6 +95,8 @@ class _Feeding:
     thread: threading.Thread | None = None
     failure: BaseException | None = None
     again_at_s: float = 0.0
+    stopped: bool = False
+    """Whether a loop of it met too many dead letters, and stopped alone."""
     noted: bool = False
     """Whether the record says that it is behind."""
 
@@ -104,6 +107,10 @@ class _Feeding:
     @property
     def is_buried(self) -> bool:
         return self.has_ended and isinstance(self.failure, DeadLetterLimit)
+
+    @property
+    def is_fed(self) -> bool:
+        return self.thread is not None and not self.has_ended and not self.stopped
 
 
 class GenerationWorkers:
@@ -216,6 +223,7 @@ class GenerationWorkers:
         try:
             embedder = self._serving.models.embedder(known.model)
             self._make(known, embedder)
+            look_for_unread(self._node, known)
             with self._serving.indexes.held(known.name) as index:
                 fed = FedGeneration(
                     known=known, index=index, embedder=embedder, voice=feeding.voice
@@ -224,7 +232,7 @@ class GenerationWorkers:
                     "worker": index_worker(self._node, fed).run,
                     "moderation": moderation_loop(self._node, fed).run,
                 }
-                run_together(loops, feeding.stop, stopped=partial(self._stopped, fed))
+                run_together(loops, feeding.stop, stopped=partial(self._stopped, feeding, fed))
         except BaseException as error:  # noqa: BLE001 - raised by `run`, or tried again
             feeding.failure = error
 
@@ -234,7 +242,8 @@ class GenerationWorkers:
         if known.stage is GenerationStage.FILLING and generations.spec(known.name) is None:
             generations.create(generation_spec(self._node.settings, embedder, known.name))
 
-    def _stopped(self, fed: FedGeneration, loop: str, reason: str) -> None:
+    def _stopped(self, feeding: _Feeding, fed: FedGeneration, loop: str, reason: str) -> None:
+        feeding.stopped = True
         name = loop if fed.voice.serves else f"{loop} of {fed.known.name}"
         self._node.health.stop(name, reason)
         self._node.metrics.loops_stopped.labels(name).set(1)
@@ -245,8 +254,8 @@ class GenerationWorkers:
         What met too many dead letters stays away: it would meet them again.
         """
         for name, feeding in self._feeding.items():
-            if feeding.has_ended and not feeding.voice.serves and not feeding.noted:
-                feeding.noted = self._note_behind(name)
+            if not feeding.is_fed and feeding.thread and not feeding.voice.serves:
+                feeding.noted = feeding.noted or self._note_behind(name)
                 if not feeding.noted:
                     continue
             if not feeding.has_ended or feeding.is_buried:
@@ -254,16 +263,12 @@ class GenerationWorkers:
             if feeding.voice.serves:
                 raise feeding.failure or AssertionError(f"generation {name} is fed no longer")
             _log.error("generation %s is not fed for now: %s", name, feeding.failure)
-            feeding.thread, feeding.failure, feeding.noted = None, None, False
+            feeding.thread, feeding.failure = None, None
+            feeding.stopped = feeding.noted = False
             feeding.again_at_s = self._node.clock.monotonic() + AGAIN_S
 
     def _note_behind(self, name: str) -> bool:
-        """Keep it from serving until it is read again what the log forgets; whether that is noted.
-
-        Not where the log forgets nothing: there it goes on where it was.
-        """
-        if self._node.run_id is None:
-            return True
+        """Keep it from serving until it is fed again and lacks nothing; whether that is noted."""
         try:
             self._serving.record.change(lambda state: state.left_behind(name))
         except SightlineError as error:
@@ -272,7 +277,7 @@ class GenerationWorkers:
         return True
 
     def _tell_groups(self) -> None:
-        away = [name for name, one in self._feeding.items() if one.has_ended or not one.thread]
+        away = [name for name, one in self._feeding.items() if not one.is_fed]
         self._serving.fed.follow(self._state, away=away)
 
     def _end(self, feeding: Sequence[_Feeding]) -> None:

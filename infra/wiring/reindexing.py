@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from sightline.engine.errors import (
@@ -132,7 +133,10 @@ class ReindexLoop:
                 self._told = ""
 
     def _mend(self, known: KnownGeneration, state: ServingState, stop: threading.Event) -> None:
-        """Let a generation read again what it may lack, while this process feeds it."""
+        """Let a generation read what it may lack, while this process feeds it.
+
+        First what the log has, then what that may have forgotten.
+        """
         now = self._node.clock.now()
         asked = ReindexProgress(
             generation=known.name,
@@ -144,11 +148,12 @@ class ReindexLoop:
         )
         ends = EitherStop(stop, _NotFed(self._serving.fed, known.group))
         with ExitStack() as held:
-            for _ in self._work(known, asked, held).replay(asked, ends):
+            work = self._work(known, asked, held)
+            for _ in chain(work.catch_up(ends), work.replay(asked, ends)):
                 pass
         if not ends.is_set():
             self._serving.record.change(lambda state: state.caught_up(known.name))
-            _log.info("generation %s lacks nothing that the log forgot", known.name)
+            _log.info("generation %s is fed again and lacks nothing", known.name)
 
     def _lease(self, generation: str) -> Lease:
         node = self._node

@@ -1,13 +1,14 @@
-"""Where a new generation's consumer groups begin to read, committed before they have a member."""
+"""What generations have still to read: where their groups begin, and what is gone of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from datetime import datetime, timedelta
 
 from sightline.engine.ports import EventLog
-from sightline.engine.records import TopicPartition
-from sightline.schemas.topics import IMAGES_MODERATION
+from sightline.engine.records import PartitionLag, TopicPartition
+from sightline.schemas.topics import DELETE_RETENTION_MS, IMAGES_MODERATION
 
 
 def begin_groups(
@@ -28,9 +29,35 @@ def begin_groups(
         PartUnavailable: the broker did not answer; a repeat is safe.
     """
     for topic, group in groups.items():
-        partitions = range(log.partition_count(topic))
-        starts = dict.fromkeys(partitions, 0)
-        if seeded_from is not None and topic != IMAGES_MODERATION.name:
-            starts = log.start_offsets(seeded_from[topic], topic, partitions)
+        copied = None if topic == IMAGES_MODERATION.name else (seeded_from or {}).get(topic)
+        found = log.lag(copied or group, [topic], ages=False)
+        starts = {one.partition: _first(one) if copied else one.start for one in found}
         with closing(log.follow(topic, starts, group=group)) as follower:
-            follower.commit({TopicPartition(topic, p): offset for p, offset in starts.items()})
+            follower.commit({TopicPartition(topic, p): at for p, at in starts.items()})
+
+
+def forgotten(log: EventLog, groups: Mapping[str, str], now: datetime) -> Iterator[TopicPartition]:
+    """Partitions of which the log may have forgotten what these groups have still to read.
+
+    It was deleted where it lies below the log's start. Compaction leaves the last event of each
+    image, but the delete that is the last word on one only for so long.
+
+    Args:
+        log: holds the topics.
+        groups: the generation's group of each topic.
+        now: the present instant.
+
+    Raises:
+        PartUnavailable: the broker did not answer.
+    """
+    kept_since = now - timedelta(milliseconds=DELETE_RETENTION_MS)
+    for topic, group in groups.items():
+        for one in log.lag(group, [topic]):
+            is_old = one.oldest_waiting is not None and one.oldest_waiting < kept_since
+            if (one.committed or 0) < one.start or is_old:
+                yield TopicPartition(one.topic, one.partition)
+
+
+def _first(lag: PartitionLag) -> int:
+    """The first offset that is still there of those that the group has not read."""
+    return max(lag.start, lag.committed or 0)

@@ -156,14 +156,16 @@ class RollingOut:
             now=now,
             serving=serving,
             under_way=model,
-            differs=self._differs(model),
+            differs=self._differs(model, serving),
             finding=self._finding(model, serving),
             fallen=self._fallen(model, serving),
         )
 
-    def _differs(self, model: RolloutUnderWay) -> str:
-        asked = model.generation is not None and not model.proven
-        return self._seen.differs(model.generation or "") if asked else ""
+    def _differs(self, model: RolloutUnderWay, serving: ServingState) -> str:
+        """Also of one that was proven once, and is filled again."""
+        filling = {one.name for one in serving.generations if not one.may_serve}
+        name = model.generation
+        return self._seen.differs(name) if name is not None and name in filling else ""
 
     def _finding(self, model: RolloutUnderWay, serving: ServingState) -> ExperimentFinding | None:
         if model.experiment is None or model.experiment != serving.experiment:

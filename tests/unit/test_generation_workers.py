@@ -9,6 +9,7 @@ import pytest
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import (
+    Conflict,
     IndexOwned,
     ObjectMissing,
     Part,
@@ -18,8 +19,8 @@ from sightline.engine.errors import (
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.records import TopicPartition
-from sightline.engine.serving.values import Serves
+from sightline.engine.records import ProducerRecord, TopicPartition
+from sightline.engine.serving.values import GenerationStage, Serves
 from sightline.infra.processes import node as node_process
 from sightline.infra.wiring.generations import GenerationWorkers
 from sightline.infra.wiring.group_forgetting import GroupForgetting
@@ -177,13 +178,9 @@ def test_one_that_cannot_be_opened_keeps_no_other_from_being_fed(
         eventually(lambda: place.listed("g1") == 1)
 
 
-@pytest.mark.parametrize("run_id", ["this run", None])
-def test_one_that_is_not_fed_comes_into_service_no_more(
-    monkeypatch: pytest.MonkeyPatch, run_id: str | None
-) -> None:
-    """Where the log forgets, which is an embedded one; else it goes on where it was."""
+def test_one_that_is_not_fed_comes_into_service_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lacks what happened since, also where the log forgets nothing of that."""
     place = Deployment()
-    place.run_id = run_id
     opens, down = place.generations.open, threading.Event()
 
     def owned(name: str) -> object:
@@ -197,8 +194,85 @@ def test_one_that_is_not_fed_comes_into_service_no_more(
     down.set()
     with place.working():
         eventually(lambda: not place.serving.fed.feeds("index-g2"))
-        behind = ("g2",) if run_id else ()
-        eventually(lambda: place.record.read().state.behind == behind)
+        eventually(lambda: place.record.read().state.behind == ("g2",))
+
+
+def test_one_that_met_too_many_dead_letters_is_no_way_back() -> None:
+    """Its other loop goes on, and nobody reads what happens to images."""
+    place = Deployment()
+    place.make_second()
+    place.record.change(lambda s: s.made_ready("g2", place.clock.now(), "proven"))
+    with place.working():
+        for number in range(place.node().settings.worker.dead_letter_limit + 1):
+            place.producer.append(ProducerRecord(IMAGES.name, f"bad-{number}", b"junk"))
+        eventually(lambda: "worker" in place.health.stopped())
+        place.switch(G2)
+        eventually(lambda: place.record.read().state.behind == ("g1",))
+        assert not place.serving.fed.feeds("index-g1")
+        with pytest.raises(Conflict, match="g1 was not fed for a while"):
+            place.record.change(lambda s: s.rolled_back(place.clock.now(), "worse"))
+    assert "more than 100 dead letters" in place.buried
+    with place.working():
+        eventually(lambda: place.serving.fed.feeds("index-g1"))
+        ReindexLoop(place.node()).look(threading.Event())
+        place.record.change(lambda s: s.rolled_back(place.clock.now(), "worse"))
+
+
+def test_one_that_is_fed_again_has_to_catch_up() -> None:
+    """Also where the log forgot nothing."""
+    place, stop = Deployment(), threading.Event()
+    place.make_second()
+    place.record.change(lambda s: s.made_ready("g2", place.clock.now(), "proven"))
+    upload(place, "a", "b")
+    place.record.change(lambda s: s.left_behind("g2"))
+    with place.working():
+        eventually(lambda: place.serving.fed.feeds("index-g2"))
+        ReindexLoop(place.node()).look(stop)
+        assert place.listed("g2") == 2
+    assert place.record.read().state.behind == ()
+
+
+def test_what_the_log_forgot_unread_is_filled_and_proven_again() -> None:
+    """A ready generation that nobody fed for too long gets its events from the one that serves."""
+    place, stop = Deployment(), threading.Event()
+    upload(place, "a", "b")
+    with place.working():
+        eventually(lambda: place.listed("g1") == 2)
+    place.make_second()
+    place.record.change(lambda s: s.made_ready("g2", place.clock.now(), "proven"))
+    at = TopicPartition(IMAGES.name, 0)
+    place.broker.delete_below(at, 2)
+    upload(place, "c")
+    with place.working():
+        eventually(lambda: stage(place, "g2") is GenerationStage.FILLING)
+        with pytest.raises(Conflict, match="g2 is being filled"):
+            place.switch(G2)
+        eventually(lambda: place.serving.fed.feeds("index-g2"))
+        ReindexLoop(place.node()).look(stop)
+        assert place.listed("g2") == 3
+        assert stage(place, "g2") is GenerationStage.READY
+    workers = GenerationWorkers(place.node())
+    workers._state = place.record.read().state
+    workers._begin()
+    workers._end(list(workers._feeding.values()))
+    assert stage(place, "g2") is GenerationStage.READY, "it was told once"
+
+
+def test_what_serves_and_did_not_read_all_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """There is nothing better; whoever runs it is told what to do."""
+    place = Deployment()
+    upload(place, "a", "b")
+    place.broker.delete_below(TopicPartition(IMAGES.name, 0), 1)
+    with place.working():
+        eventually(lambda: place.listed("g1") == 1)
+    assert "generation g1 serves, and the log forgot events that it had not read" in caplog.text
+    assert "sightline reconcile" in caplog.text
+    assert stage(place, "g1") is GenerationStage.READY
+
+
+def stage(place: Deployment, name: str) -> GenerationStage:
+    """How far a generation is."""
+    return place.record.read().state.generation(name).stage
 
 
 def test_what_the_log_forgot_is_read_again_before_it_may_serve() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import numpy as np
 import pytest
 
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
-from sightline.engine.records import IndexedImage, Message
+from sightline.engine.records import IndexedImage, Message, TopicPartition
 from sightline.engine.vector_index.packed_features import Packing
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageDeleted
@@ -19,7 +20,7 @@ from sightline.schemas.indexed import Lane
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 from sightline.stream_workers.reindexing import work
 from sightline.stream_workers.reindexing.catching_up import CatchingUp
-from sightline.stream_workers.reindexing.offsets import begin_groups
+from sightline.stream_workers.reindexing.offsets import begin_groups, forgotten
 from sightline.stream_workers.reindexing.parity import Parity, Reproduced
 from sightline.stream_workers.reindexing.progress import ReindexProgress
 from sightline.stream_workers.reindexing.reproduction import reproduce
@@ -289,6 +290,25 @@ def test_groups_begin_where_their_generation_needs_them(both: Both) -> None:
     assert starts(log) == {IMAGES.name: 5, IMAGES_BACKFILL.name: 1, IMAGES_MODERATION.name: 0}
     begin_groups(log, SECOND_GROUPS | moderation, seeded_from=None)
     assert starts(log) == {IMAGES.name: 0, IMAGES_BACKFILL.name: 0, IMAGES_MODERATION.name: 0}
+
+
+def test_what_was_deleted_unread_is_seen(both: Both) -> None:
+    """Below the log's start, or so old that a delete may be gone; not what was read."""
+    broker, now = both.first.log.broker, both.first.clock.now()
+    log, at = MemoryEventLog(broker), TopicPartition(IMAGES.name, 0)
+    begin_groups(log, SECOND_GROUPS, seeded_from=None)
+    assert not list(forgotten(log, SECOND_GROUPS, now))
+    assert set(forgotten(log, SECOND_GROUPS, now + timedelta(days=31))) == {
+        at,
+        TopicPartition(IMAGES_BACKFILL.name, 0),
+    }
+    broker.delete_below(at, 1)
+    assert list(forgotten(log, SECOND_GROUPS, now)) == [at]
+    assert not list(forgotten(log, FIRST_GROUPS, now + timedelta(days=31))), "it has read all"
+    begin_groups(log, SECOND_GROUPS, seeded_from=SECOND_GROUPS)
+    assert not list(forgotten(log, SECOND_GROUPS, now)), "told once"
+    begin_groups(log, SECOND_GROUPS, seeded_from=None)
+    assert starts(log)[IMAGES.name] == 1, "the log's beginning is where it starts"
 
 
 def starts(log: MemoryEventLog) -> dict[str, int]:

@@ -497,6 +497,20 @@ def test_it_waits_until_the_generation_is_proven() -> None:
     assert not machine.look()
 
 
+def test_one_that_must_be_filled_again_is_waited_for() -> None:
+    """It was proven once, and is told apart by what it differs in then."""
+    machine, other = Machine(), Serves(generation="g-1", query_model=f"other@{'e' * 64}")
+    by_hand = trial("by-hand").model_copy(update={"treatment": other})
+    machine.served.change(lambda state: state.experiment_started(by_hand, NOON, "a trial"))
+    machine.lives_on()
+    assert machine.log == ["begun", "proven"]
+    machine.served.change(lambda state: state.to_fill_again("g-2", NOON, "the log forgot"))
+    assert not machine.look()
+    machine.difference = "3 images are missing"
+    assert machine.look()
+    assert machine.last == (RolloutOutcome.REFUSED, "3 images are missing")
+
+
 @pytest.mark.parametrize(
     ("finding", "served"), [("better", G2), ("equal", G2), ("worse", G1), ("void", G1)]
 )

@@ -227,6 +227,25 @@ def test_what_was_not_fed_for_a_while_comes_into_service_in_no_way() -> None:
     assert filling.left_behind("g-2") == filling, "it is looked through before it is proven"
 
 
+def test_what_the_log_forgot_unread_is_filled_again_before_it_may_serve() -> None:
+    """By no way does it come into service, and all are told; what serves goes on."""
+    before = with_ready().switched(Serves(generation="g-2"), NOON, "on").left_behind("g-1")
+    state = before.to_fill_again("g-1", NOON, "the log forgot")
+    assert (stages(state)["g-1"], state.behind) == ("filling", ())
+    assert state.reason == "generation g-1 is to be filled again: the log forgot"
+    with pytest.raises(Conflict, match="g-1 is being filled"):
+        state.rolled_back(NOON, "back")
+    with pytest.raises(Conflict, match="g-1 is being filled"):
+        state.switched(Serves(generation="g-1"), NOON, "back")
+    assert state.to_fill_again("g-1", NOON, "the log forgot") == state
+    assert state.to_fill_again("g-2", NOON, "the log forgot") == state, "it serves"
+    assert state.made_ready("g-1", NOON, "proven").rolled_back(NOON, "back").number == 3
+    clicks = known("g-3").model_copy(update={"model": CLICKS})
+    told = first().with_generation(clicks, NOON, "made").made_ready("g-3", NOON, "proven")
+    [*_, last] = told.to_fill_again("g-3", NOON, "the log forgot").to_tell
+    assert "unread" in last.id
+
+
 def test_groups_of_a_generation_that_is_made_again_are_kept() -> None:
     """It reads by them from where it was told to."""
     gone = with_ready().dropped("g-2", NOON, WEEK).removed("g-2")
