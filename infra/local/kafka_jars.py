@@ -41,6 +41,14 @@ def class_archive(java: Path) -> Path:
     return kafka_jars() / f"classes-{hashlib.sha256(jvm).hexdigest()[:16]}.jsa"
 
 
+def kept_checkpoint() -> Path:
+    """The file that every log of this version begins with, once one was formatted.
+
+    It names the version's features, and no cluster.
+    """
+    return kafka_jars() / "bootstrap.checkpoint"
+
+
 def _fetch(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     destination = f"-DoutputDirectory={directory}"

@@ -16,7 +16,7 @@ from minio.notificationconfig import NotificationConfig, QueueConfig
 from sightline.engine.errors import SightlineError
 from sightline.engine.event_log.kafka.diagnosis import broker_answers
 from sightline.infra.local.kafka_classes import archived_kafka
-from sightline.infra.local.kafka_jars import class_archive
+from sightline.infra.local.kafka_jars import class_archive, kept_checkpoint
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.infra.local.server_process import ServerDidNotStart
@@ -68,6 +68,8 @@ def test_kafka_keeps_what_it_acknowledged_over_a_kill_and_a_stop(tmp_path: Path)
         assert (
             class_archive(locate(JAVA)).name in Path("/proc", str(broker.pid), "maps").read_text()
         )
+        begun = tmp_path / "broker" / "log" / kept_checkpoint().name
+        assert begun.read_bytes() == kept_checkpoint().read_bytes(), "formatted without a JVM"
         servers = broker.bootstrap_servers
         admin = AdminClient({"bootstrap.servers": servers})
         admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(patient(30))
