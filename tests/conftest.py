@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 from pydantic import SecretStr
 
+from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.garbage_collection import look_for_garbage_seldom
 from sightline.engine.object_store.s3 import S3ObjectStore
-from sightline.engine.settings import KafkaSettings, StoreSettings
+from sightline.engine.settings import EmbedderSettings, KafkaSettings, StoreSettings
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
+from sightline.infra.local.server import LocalServer
 from sightline.infra.local.toolchain import CHROMIUM, locate
 from tests.nasty_files import add_nasty_files, make_nasty_files
 from tests.patience import patient
@@ -29,10 +34,28 @@ TIMEOUT_S = 300
 """Of a test that names no other, on a quiet machine."""
 SLOWEST_FIRST = ("chaos", "e2e", "integration", "contract", "unit")
 SERVERS_LAST = ("unit", "contract", "chaos", "e2e", "integration")
-USUAL_GARBAGE = gc.get_threshold()
+SELDOM_GARBAGE = (10_000, 10, 10)
+"""Of a test: what most of them make is gone with its last name, and looking for cycles among it
+every 700 objects takes a tenth of their time."""
 TRACED_CASES = 2
 """Of a parametrised test: others run the same lines with other values. Where adapters are the
 parameters, in the contract suites, each of them is traced."""
+IMPORTED_BY_TESTS = (
+    "duckdb",
+    "faust",
+    "openvino",
+    "pandas",
+    "playwright.sync_api",
+    "pyarrow.compute",
+    "pytorch_metric_learning.losses",
+    "qdrant_client",
+    "schemathesis",
+    "scipy.stats",
+    "sklearn.metrics",
+    "torchvision",
+)
+"""Large ones that are not ours: tracing nearly doubles the 7 CPU-seconds that it takes to import
+them, in each worker of a run."""
 READ_TEXT = (
     "test_docs.py",
     "test_docstrings.py",
@@ -65,16 +88,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_sessionstart() -> None:
-    """Look for garbage seldom while tests are collected: nearly all that is made then stays."""
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Look for garbage seldom while tests are collected: nearly all that is made then stays.
+
+    And where this process is traced, import what is not ours untraced.
+    """
     look_for_garbage_seldom()
+    coverage = session.config.pluginmanager.getplugin("_cov")
+    tracing = coverage and coverage.cov_controller
+    if tracing and not session.config.getoption("numprocesses", None):
+        tracing.pause()
+        with warnings.catch_warnings(action="ignore"):
+            for name in IMPORTED_BY_TESTS:
+                import_module(name)
+        tracing.resume()
 
 
 def pytest_collection_finish() -> None:
     """Set aside what was collected, so that no test's garbage is looked for among all tests."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*USUAL_GARBAGE)
+    gc.set_threshold(*SELDOM_GARBAGE)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -114,10 +149,25 @@ def _tier(item: pytest.Item) -> str:
     return item.path.relative_to(ROOT / "tests").parts[0]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Stop the session's servers when the unit tests' turn comes, which need none.
+
+    Each takes as much CPU for the minutes in which nobody asks it as it takes to start.
+    """
+    if _tier(item) == "unit":
+        while _servers:
+            _servers.pop().stop()
+
+
+_servers: list[LocalServer] = []
+"""Of the session, started and not stopped."""
+
+
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
     """The session's broker; tests that stop or kill a broker start one of their own."""
     with LocalKafka(tmp_path_factory.mktemp("kafka"), overrides=COMPACT_SOON) as server:
+        _servers.append(server)
         yield server
 
 
@@ -142,6 +192,7 @@ def kafka_settings(kafka: str) -> KafkaSettings:
 def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMinio]:
     """The session's object store; tests that stop or kill a store start one of their own."""
     with LocalMinio(tmp_path_factory.mktemp("minio")) as server:
+        _servers.append(server)
         yield server
 
 
@@ -168,8 +219,17 @@ def chromium() -> Path:
 
 @pytest.fixture(scope="session")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache of converted networks that begins empty: the user's own would hide a broken one."""
-    return tmp_path_factory.mktemp("networks")
+    """A cache of converted networks that begins empty: the user's own would hide a broken one.
+
+    The workers of a run share it, with the default model in it: 6 CPU-seconds to convert.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "networks"
+    folder.mkdir(exist_ok=True)
+    with (base.parent / "networks.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        open_embedder(EmbedderSettings(runtime="openvino", threads=1), cache=folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
