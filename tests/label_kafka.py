@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,9 +13,11 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
-from confluent_kafka import OFFSET_END, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from sightline.engine.event_log.kafka.clients import ended, open_reader
+from sightline.engine.event_log.kafka.consumer import message_of
 from sightline.engine.event_log.kafka.producer import KafkaEventProducer
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.event_log.kafka.whole_topics import read_topics
@@ -40,8 +40,9 @@ from sightline.stream_workers.labels.done_epochs import DoneRange
 from sightline.stream_workers.labels.groups import join_group, mine_group
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.stage.done_topic import done_ranges
-from tests.conftest import ROOT
+from tests.forking import Forked
 from tests.label_shell import StreamedTopics
+from tests.label_worker import work
 from tests.oracle_labels import Recorded
 from tests.patience import patient
 from tests.waiting import eventually
@@ -95,7 +96,7 @@ class LabelWorker:
     """One process of a stage, and where it logs."""
 
     stage: Stage
-    process: subprocess.Popen[bytes]
+    process: Forked
     log: Path
 
     def stalled(self) -> bool:
@@ -104,19 +105,36 @@ class LabelWorker:
         return ended and b"faust_shell.Stalled: " in self.log.read_bytes()
 
 
-@dataclass
 class _Following:
-    """What was read of the done epochs, so that asking again decodes what is new."""
+    """Reads the done epochs to their present end; asked again, what is new of them."""
 
-    done: dict[int, list[DoneRange]] = field(default_factory=dict)
-    _next: dict[int, int] = field(default_factory=dict)
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self.done: dict[int, list[DoneRange]] = {}
+        self._prefix = kafka.topic_prefix
+        self._topic = kafka.topic_prefix + EPOCHS_DONE.name
+        self._reader = open_reader(kafka)
+        known = self._reader.list_topics(self._topic, timeout=patient(10)).topics[self._topic]
+        self._next = dict.fromkeys(known.partitions, OFFSET_BEGINNING)
 
-    def new(self, messages: Iterable[Message]) -> Iterator[Message]:
+    def new(self) -> Iterator[Message]:
         """Those that were not there before."""
-        for message in messages:
-            if message.offset >= self._next.get(message.partition, 0):
-                self._next[message.partition] = message.offset + 1
-                yield message
+        starts = [TopicPartition(self._topic, number, at) for number, at in self._next.items()]
+        self._reader.assign(starts)
+        unread = set(self._next)
+        while unread:
+            record = self._reader.poll(patient(10))
+            assert record is not None, "the broker does not answer"
+            if ended(record):
+                unread.discard(record.partition() or 0)
+                continue
+            message = message_of(record, self._prefix)
+            self._next[message.partition] = message.offset + 1
+            yield message
+        self._reader.unassign()  # else it would ask the broker every few milliseconds
+
+    def close(self) -> None:
+        """Let the broker go."""
+        self._reader.close()
 
 
 @dataclass
@@ -200,7 +218,7 @@ class LabelPipeline:
 
     def start(
         self, stage: Stage, *, dies_before: int | None = None, hangs_on: str | None = None
-    ) -> subprocess.Popen[bytes]:
+    ) -> Forked:
         """One worker of a stage."""
         return self._start(stage, dies_before=dies_before, hangs_on=hangs_on).process
 
@@ -233,14 +251,7 @@ class LabelPipeline:
             "hangs_on": hangs_on,
         }
         log = own.with_suffix(".log")
-        with log.open("wb") as written:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.label_worker", json.dumps(told)],
-                cwd=ROOT,
-                stdout=written,
-                stderr=written,
-            )
-        worker = LabelWorker(stage, process, log)
+        worker = LabelWorker(stage, Forked(work, json.dumps(told), log), log)
         self.workers.append(worker)
         return worker
 
@@ -264,6 +275,12 @@ class LabelPipeline:
         for worker in self.workers:
             worker.process.kill()
             worker.process.wait()
+        self._stop_following()
+
+    def _stop_following(self) -> None:
+        for following in self._following.values():
+            following.close()
+        self._following.clear()
 
     def wait_until_done(self, stage: Stage, partitions: int, epoch: int, timeout_s: float) -> None:
         """Until the stage has finished that epoch in every partition."""
@@ -278,9 +295,10 @@ class LabelPipeline:
         """What the stage has finished, by partition."""
         if self.supervised:
             self._revive()
-        following = self._following.setdefault(stage, _Following())
-        told = following.new(list(read_topics(self.kafka, [EPOCHS_DONE.name])))
-        found = done_ranges(told, stage, _read_by(stage).name, run_id=None)
+        if stage not in self._following:
+            self._following[stage] = _Following(self.kafka)
+        following = self._following[stage]
+        found = done_ranges(following.new(), stage, _read_by(stage).name, run_id=None)
         for partition, ranges in found.items():
             following.done.setdefault(partition, []).extend(ranges)
         return following.done
@@ -308,7 +326,7 @@ class LabelPipeline:
         ]
         for removed in admin.delete_records(everything).values():
             removed.result()
-        self._following.clear()
+        self._stop_following()
 
     def streamed(self, targets: int) -> StreamedTopics:
         """Everything that the stages wrote."""

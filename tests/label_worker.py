@@ -1,14 +1,10 @@
-"""A label stage in a process of its own that can be told to die right before a send.
-
-python -m tests.label_worker '{"stage": "join", "kafka": {…}, "labels": {…}, …}'
-"""
+"""A label stage in a process of its own that can be told to die right before a send."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import sys
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -94,10 +90,14 @@ class _DyingBatch:
         return Future() if self._hangs else self._batch.seal()
 
 
-def main() -> None:
-    """Run until killed; like the product's process, which `StageProcess.run` starts."""
+def work(argument: str) -> None:
+    """Run until killed; like the product's process, which `StageProcess.run` starts.
+
+    Args:
+        argument: `{"stage": "join", "kafka": {…}, "labels": {…}, …}`.
+    """
     collect_garbage_seldom()
-    told = json.loads(sys.argv[1])
+    told = json.loads(argument)
     kafka = KafkaSettings(**told["kafka"])
     producer = DyingProducer(KafkaEventProducer(kafka), told["dies_before"], told["hangs_on"])
     process = StageProcess(
@@ -111,7 +111,3 @@ def main() -> None:
     )
     app = process.join() if told["stage"] == "join" else process.mine()
     faust.Worker(app, loglevel="INFO").execute_from_commandline()
-
-
-if __name__ == "__main__":
-    main()

@@ -58,14 +58,9 @@ class Row(NamedTuple):
     event_id: str
     data: Any
     item: Interaction | None
-
-    @property
-    def own_ms(self) -> int:
-        """Rule 3."""
-        assert self.item is not None
-        if self.item.since_answer_ms is not None:
-            return ms(self.data.issued_at) + self.item.since_answer_ms
-        return ms(self.data.received_at)
+    issued_ms: int
+    own_ms: int
+    """Rule 3; of an item only."""
 
 
 def ms(moment: datetime) -> int:
@@ -92,6 +87,7 @@ class _Oracle:
         self.erasures: defaultdict[tuple[int, str], list[tuple[Recorded, UserErased]]]
         self.erasures = defaultdict(list)
         self.newer: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+        self.closed: dict[tuple[int, int], int | None] = {}
         self.reasons: dict[tuple[int, int, int], str] = {}
         self.by_actor: defaultdict[tuple[int, int, str], list[list[Row]]] = defaultdict(list)
         self.by_anchor: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
@@ -141,18 +137,30 @@ class _Oracle:
         if isinstance(data, UserErased):
             self.erasures[record.partition, data.user_pseudonym].append((record, data))
         if isinstance(data, (ResultsShown, ResultsInteracted)):
-            epoch = ms(data.issued_at) // self.rules.epoch_ms
+            issued = ms(data.issued_at)
             place = (record.partition, record.offset)
+            when = (record.timestamp_ms, issued // self.rules.epoch_ms)
             if isinstance(data, ResultsShown):
-                self.rows.append(Row(*place, 0, record.timestamp_ms, epoch, event.id, data, None))
+                self.rows.append(Row(*place, 0, *when, event.id, data, None, issued, 0))
             else:
+                received = ms(data.received_at)
                 for index, item in enumerate(data.items):
+                    since = item.since_answer_ms
+                    own = received if since is None else issued + since
                     self.rows.append(
-                        Row(*place, index, record.timestamp_ms, epoch, item.event_id, data, item)
+                        Row(*place, index, *when, item.event_id, data, item, issued, own)
                     )
 
     def _x(self, partition: int, epoch: int) -> int | None:
-        """The first offset whose time is past the close: the first is newer than all before it."""
+        """The first offset whose time is past the close: the first is newer than all before it.
+
+        Asked once the whole log is read, and looked up once.
+        """
+        if (partition, epoch) not in self.closed:
+            self.closed[partition, epoch] = self._closed_at(partition, epoch)
+        return self.closed[partition, epoch]
+
+    def _closed_at(self, partition: int, epoch: int) -> int | None:
         closes = (epoch + 1) * self.rules.epoch_ms + self.rules.window_ms
         closes += self.rules.lateness_ms
         newer = self.newer[partition]
@@ -165,7 +173,7 @@ class _Oracle:
         x = self._x(row.partition, row.epoch)
         if x is not None and row.offset >= x:
             return "after_close"
-        if ms(row.data.issued_at) > row.timestamp_ms + self.rules.lateness_ms:
+        if row.issued_ms > row.timestamp_ms + self.rules.lateness_ms:
             return "future"
         return ""
 
@@ -196,13 +204,13 @@ class _Oracle:
 
     def _other_reason(self, row: Row, impression: Row | None) -> str:
         assert row.item is not None
-        issued = ms(row.data.issued_at)
+        issued = row.issued_ms
         if not issued <= row.own_ms <= issued + self.rules.window_ms:
             return "outside_window"
         if (
             impression is None
             or impression.data.actor_id != row.data.actor_id
-            or ms(impression.data.issued_at) != issued
+            or impression.issued_ms != issued
         ):
             return "no_impression"
         places = [s.position for s in impression.data.shown if s.image_id == row.item.image_id]

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if chosen or hasattr(config, "workerinput") or not _is_roomy(_MEMORY):
         return
     _remove_left(_MEMORY)
+    get_temp_dir()  # of `multiprocessing`, which removes it itself after all else
     compiled = Path(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}")
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_MEMORY))
     keep_headers(compiled, folder)
