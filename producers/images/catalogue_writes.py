@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from sightline.engine.errors import Conflict, NotFound, SightlineError, Unreadable
@@ -12,6 +12,7 @@ from sightline.producers.images.bucket_object import GONE, BucketObject, stamp_o
 from sightline.producers.images.ids import is_derived, new_id
 from sightline.producers.images.published import Written, written_at
 from sightline.producers.images.publisher import ImagePublisher
+from sightline.producers.images.terms import Terms
 from sightline.schemas.fields import MAX_VERSION
 from sightline.schemas.images import Authority, ImageDeleted, ImageState
 from sightline.schemas.indexed import Lane
@@ -26,34 +27,11 @@ FollowingObject = Callable[[ImageState | None, BucketObject | None, int], ImageS
 """From the present state, the object and the next version to the next state."""
 Decide = Callable[[CatalogueEntry | None], CatalogueEntry | None]
 """From the entry that is there to the one that is to follow; None: leave it."""
-Permit = Callable[[ImageState | None], None]
-"""Raises where the caller may not write on top of the present state, or of none."""
-
-
-def anyone(state: ImageState | None) -> None:
-    """For callers who may write every image."""
-    del state
 
 
 def nothing_known(_image_id: str) -> ImageState | None:
     """For a deployment whose images are all in the catalogue."""
     return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """On what terms a write comes about; looked at anew whenever somebody else was faster."""
-
-    if_match: int | None = None
-    """Only on top of this version."""
-    permit: Permit = anyone
-    """Raises where the caller may not write."""
-    again: bool = False
-    """Count the write also if it says the same as what is there."""
-    origin: Origin | None = None
-    """Who brings the image into being, where that is to be noted."""
-    mend: bool = False
-    """Also where what the catalogue holds cannot be read, and nothing else is known."""
 
 
 class CatalogueWrites:

@@ -12,7 +12,6 @@ from sightline.producers.images.catalogue_writes import (
     CatalogueWrites,
     Known,
     Look,
-    Terms,
     nothing_known,
 )
 from sightline.producers.images.content_types import OCTETS
@@ -21,6 +20,7 @@ from sightline.producers.images.originals import Original
 from sightline.producers.images.published import Written
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.states import ImageFacts, changed, deleted, uploaded, with_bytes
+from sightline.producers.images.terms import Terms
 from sightline.schemas.fields import Moderation
 from sightline.schemas.images import Authority, ImageDeleted, ImageState, ObjectReference
 from sightline.schemas.indexed import Lane

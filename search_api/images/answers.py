@@ -18,12 +18,12 @@ from sightline.search_api.http.json_answers import NO_STORE, json_answer
 from sightline.search_api.http.problems import Problem
 from sightline.search_api.http.reads import unchanged
 from sightline.search_api.http.request_fields import WaitQuery
+from sightline.search_api.images.accepted import Accepted
 from sightline.search_api.images.known_image import KnownImage
 from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.renditions import Rendition, Renditions
 from sightline.search_api.images.status import ImageStatus
 from sightline.search_api.images.write_rules import refuse_superseded
-from sightline.search_api.images.writes import Accepted
 
 REVALIDATE = "private, no-cache"
 """Browsers may keep a listed image but ask each time, and so learn that it is gone (304 else)."""

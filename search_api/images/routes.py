@@ -84,7 +84,7 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
     async def create(request: Request, caller: WriterOf, wait: WaitOf) -> Response:
         """Upload a new image; its id is assigned. Scope `write`."""
         async with multipart_body(request, ImageFields) as (fields, picture):
-            written = await writes.create(new_id(), fields, picture, caller)
+            written = await writes.uploading.create(new_id(), fields, picture, caller)
         return await reads.written(written, caller, wait)
 
     @router.put(
@@ -103,7 +103,7 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
     ) -> Response:
         """Upload an image under your id, new or anew; a repeat changes nothing. Scope `write`."""
         async with multipart_body(request, ImageFields) as (fields, picture):
-            written = await writes.put(image_id, fields, picture, caller, wanted)
+            written = await writes.uploading.put(image_id, fields, picture, caller, wanted)
         return await reads.written(written, caller, wait)
 
     @router.patch(
@@ -122,7 +122,7 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
     ) -> Response:
         """Change what the body names of an image, and keep the rest. Scope `write`."""
         changes = await json_body(request, ImagePatch)
-        written = await writes.change(image_id, changes, caller, wanted)
+        written = await writes.changing.change(image_id, changes, caller, wanted)
         return await reads.written(written, caller, wait)
 
     @router.delete(
@@ -140,7 +140,7 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
         version: VersionParameter = None,
     ) -> Response:
         """Delete an image for good; deleting again changes nothing. Scope `write`."""
-        written = await writes.delete(image_id, version, caller, wanted)
+        written = await writes.deleting.delete(image_id, version, caller, wanted)
         return await reads.written(written, caller, wait)
 
     _add_reads(router, reads)

@@ -14,11 +14,12 @@ from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records import StoredObject
 from sightline.producers.images.bucket_object import BucketObject
-from sightline.producers.images.catalogue_writes import Look, Terms
+from sightline.producers.images.catalogue_writes import Look
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.originals import Original
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.states import ImageFacts
+from sightline.producers.images.terms import Terms
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (
     Authority,

@@ -20,12 +20,12 @@ from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.producers.images.moderation import Decided, ImageModeration, OperatorVerdict
 from sightline.schemas.fields import Moderation
 from sightline.schemas.moderation import ImageModerated
+from sightline.search_api.images.accepted import Accepted
 from sightline.search_api.images.answers import AnswerWait, ImageAnswers
 from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.pending import Pending, PendingImages
 from sightline.search_api.images.renditions import Renditions
 from sightline.search_api.images.status import EVERYTHING, ImageStatus
-from sightline.search_api.images.writes import Accepted
 from sightline.search_api.threads.pools import ApiThreads
 from tests.indexed_images import SPEC, decision, image
 from tests.patience import patient

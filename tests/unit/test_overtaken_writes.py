@@ -13,11 +13,11 @@ import pytest
 
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.settings import ApiSettings
-from sightline.producers.images.catalogue_writes import Terms
 from sightline.producers.images.catalogued import ANY_TERMS, CataloguedImages
 from sightline.producers.images.originals import Original
 from sightline.producers.images.published import Written
 from sightline.producers.images.states import ImageFacts
+from sightline.producers.images.terms import Terms
 from sightline.search_api.app import create_app
 from tests.api_parts import BUCKET, KEYS, ApiWorld, client_of, picture
 

@@ -1,0 +1,88 @@
+"""Ids in, acknowledged deletes out: an owner's at their version, the operator's always."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sightline.engine.settings import Scope
+from sightline.engine.vector_index.visible import Caller
+from sightline.producers.images.catalogued import CataloguedImages
+from sightline.producers.images.states import deleted
+from sightline.producers.images.terms import Permit, Terms
+from sightline.schemas.fields import MAX_OWNER_VERSION
+from sightline.schemas.images import Authority, ImageDeleted
+from sightline.search_api.http.if_match import IfMatch
+from sightline.search_api.images.accepted import Accepted
+from sightline.search_api.images.acknowledging import Acknowledging
+from sightline.search_api.images.known_image import KnownImage
+from sightline.search_api.images.permits import changeable, permit_of
+from sightline.search_api.images.status import ImageStatus
+from sightline.search_api.images.write_rules import (
+    next_version,
+    operators_version,
+    owner_counts,
+    refuse_other_authority,
+)
+
+
+class Deleting:
+    """Deletes images for callers who may.
+
+    Args:
+        acknowledging: carries the writes.
+        catalogued: writes of images whose versions Sightline counts.
+        status: says whether what there is of an image can be read.
+    """
+
+    def __init__(
+        self,
+        acknowledging: Acknowledging,
+        *,
+        catalogued: CataloguedImages,
+        status: ImageStatus,
+    ) -> None:
+        self._acknowledging = acknowledging
+        self._catalogued = catalogued
+        self._status = status
+
+    async def delete(
+        self, image_id: str, version: int | None, caller: Caller, wanted: IfMatch
+    ) -> Accepted:
+        """Delete for good; deleting again changes nothing. An admin's needs no version.
+
+        Raises:
+            As `Changing.change`.
+        """
+        operator = Scope.ADMIN in caller.scopes
+        async with self._acknowledging.turn(image_id):
+            standing = await self._acknowledging.known(image_id, caller)
+            if standing is None and operator and await self._status.is_damaged(image_id):
+                return await self._delete_counted(image_id, Terms(mend=True))
+            standing = changeable(image_id, standing, caller)
+            wanted.check(standing.version)
+            if isinstance(standing.state, ImageDeleted) and not standing.unreadable:
+                return Accepted(image_id, standing.version)
+            permit = permit_of(image_id, caller, wanted)
+            if operator:
+                return await self._operators_delete(standing, version, permit)
+            refuse_other_authority(standing, version, send="send `?version=N` with N")
+            if owner_counts(standing, version):
+                most = MAX_OWNER_VERSION + 1  # who has counted to the end may still delete
+                number = next_version(standing, version, wanted, caller, most)
+                state = deleted(standing.state, version=number)
+                return await self._acknowledging.published(state)
+            return await self._delete_counted(image_id, Terms(permit=permit))
+
+    async def _operators_delete(
+        self, standing: KnownImage, version: int | None, permit: Permit
+    ) -> Accepted:
+        """Whoever counts the versions, and wherever they are."""
+        if standing.state.authority is Authority.OWNER:
+            number = operators_version(standing, version)
+            return await self._acknowledging.published(deleted(standing.state, version=number))
+        terms = Terms(permit=permit, mend=True)
+        return await self._delete_counted(standing.state.image_id, terms)
+
+    async def _delete_counted(self, image_id: str, terms: Terms) -> Accepted:
+        delete = partial(self._catalogued.delete, image_id, terms=terms)
+        return await self._acknowledging.counted(delete)
