@@ -11,7 +11,7 @@ import typer
 from sightline.engine.settings import load_settings
 
 if TYPE_CHECKING:
-    from sightline.infra.commands.experiment import Experiments
+    from sightline.infra.commands.experiments.place import ExperimentPlace
 
 app = typer.Typer()
 experiment = typer.Typer(
@@ -59,8 +59,8 @@ def start(
     An actor is the user, else the session, that the caller names. Who names neither is no part of
     it.
     """
-    from sightline.infra.commands.experiment import ExperimentWishes  # noqa: PLC0415 - heavy
-    from sightline.infra.commands.running_experiment import what  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.experiments import starting  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.experiments.running import what  # noqa: PLC0415 - heavy
 
     if generation is None and query_model is None:
         raise typer.BadParameter("say what is to be tried: --generation, --query-model, or both")
@@ -68,15 +68,15 @@ def start(
         share = _EVERYBODY if interleave else _HALF
     if not 0 < share <= (1 if interleave else 0.99):
         raise typer.BadParameter("--share must leave both arms actors: above 0, at most 0.99")
-    wishes = ExperimentWishes(
+    wishes = starting.ExperimentWishes(
         name=name,
         generation=generation,
         query_model=query_model,
         share=share,
         interleave=interleave,
     )
-    with _experiments() as experiments:
-        typer.echo(what(experiments.start(wishes)))
+    with _place() as place:
+        typer.echo(what(starting.start(place, wishes)))
 
 
 @experiment.command()
@@ -92,10 +92,11 @@ def report(
     ] = 0.05,
 ) -> None:
     """Show the result of an experiment so far. Its intervals hold however often you look."""
+    from sightline.infra.commands.experiments import reporting  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.experiment_lines import report_lines  # noqa: PLC0415 - heavy
 
-    with _experiments() as experiments:
-        told = experiments.report(name, least=least)
+    with _place() as place:
+        told = reporting.report(place, name, least=least)
     for line in report_lines(told):
         typer.echo(line)
 
@@ -108,10 +109,11 @@ def stop(
     ] = "stopped by hand",
 ) -> None:
     """Stop the experiment: what serves answers everybody again. This promotes nothing."""
+    from sightline.infra.commands.experiments import stopping  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.experiment_lines import report_lines  # noqa: PLC0415 - heavy
 
-    with _experiments() as experiments:
-        stopped = experiments.stop(reason)
+    with _place() as place:
+        stopped = stopping.stop(place, reason)
     name = stopped.started.name
     if stopped.told is not None:
         for line in report_lines(stopped.told):
@@ -122,8 +124,8 @@ def stop(
 
 
 @contextmanager
-def _experiments() -> Iterator[Experiments]:
-    from sightline.infra.commands.experiment import Experiments  # noqa: PLC0415 - heavy
+def _place() -> Iterator[ExperimentPlace]:
+    from sightline.infra.commands.experiments.place import ExperimentPlace  # noqa: PLC0415 - heavy
 
-    with Experiments.open(load_settings()) as experiments:
-        yield experiments
+    with ExperimentPlace.open(load_settings()) as place:
+        yield place

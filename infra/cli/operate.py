@@ -47,7 +47,7 @@ def status() -> None:
     """Show how many events wait where. And for how long, and the dead letters."""
     from rich.console import Console  # noqa: PLC0415 - heavy
 
-    from sightline.infra.commands.running_experiment import (  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.experiments.running import (  # noqa: PLC0415 - heavy
         experiment_line,
     )
     from sightline.infra.reporting.filling_lines import filling_lines  # noqa: PLC0415 - heavy

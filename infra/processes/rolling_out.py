@@ -17,10 +17,10 @@ from sightline.engine.records import ProducerRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
 from sightline.engine.serving.values import Experiment, Serves
-from sightline.infra.commands.experiment import SOURCE as EXPERIMENTS
-from sightline.infra.commands.experiment import read_report
+from sightline.infra.commands.experiments.log import SOURCE as EXPERIMENTS
+from sightline.infra.commands.experiments.reporting import read_report
+from sightline.infra.commands.experiments.running import running_of
 from sightline.infra.commands.reindex import ReindexCommands, Wish
-from sightline.infra.commands.running_experiment import running_of
 from sightline.infra.wiring.rollout_figures import (
     LEAST_BEFORE,
     clicks,

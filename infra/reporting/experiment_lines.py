@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from sightline.infra.commands.experiment import ToldExperiment
-from sightline.infra.commands.running_experiment import what
+from sightline.infra.commands.experiments.reporting import ToldExperiment
+from sightline.infra.commands.experiments.running import what
 from sightline.training.experiments.comparing import ComparedRate, ExperimentReport
 from sightline.training.experiments.interleaving import Preference
 from sightline.training.experiments.rates import Rate

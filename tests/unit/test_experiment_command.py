@@ -25,8 +25,8 @@ from sightline.engine.serving.values import GenerationStage, KnownGeneration, Se
 from sightline.engine.serving.variants import arm_of, variant_of
 from sightline.engine.settings import load_settings
 from sightline.infra.cli.experiment import app
-from sightline.infra.commands import experiment as commands
-from sightline.infra.commands.running_experiment import experiment_line, running_of
+from sightline.infra.commands.experiments import log, place, starting
+from sightline.infra.commands.experiments.running import experiment_line, running_of
 from sightline.schemas.labels import EpochClosed, SearchesClosed
 from sightline.schemas.models import ExperimentStarted, ExperimentStopped
 from sightline.schemas.registry import decode
@@ -79,8 +79,8 @@ def broker(record: ServingRecord, monkeypatch: pytest.MonkeyPatch) -> MemoryBrok
     """The log that the commands read and append to."""
     del record
     made = MemoryBroker([AUDIT, MODELS, SEARCHES_CLOSED], 2)
-    monkeypatch.setattr(commands, "open_log_producer", lambda _: MemoryEventProducer(made))
-    monkeypatch.setattr(commands, "open_event_log", lambda _: MemoryEventLog(made))
+    monkeypatch.setattr(log, "open_log_producer", lambda _: MemoryEventProducer(made))
+    monkeypatch.setattr(place, "open_event_log", lambda _: MemoryEventLog(made))
     return made
 
 
@@ -263,7 +263,7 @@ def test_a_query_model_that_no_process_could_serve_is_refused(
 ) -> None:
     """Each would go on by what it has, and the experiment would count nothing."""
     models = {None: LINEAR, f"clicks@{'a' * 64}": LINEAR, f"anew@{'b' * 64}": ANEW}
-    monkeypatch.setattr(commands, "OpenModels", lambda _: SimpleNamespace(head=models.__getitem__))
+    monkeypatch.setattr(starting, "OpenModels", lambda _: SimpleNamespace(head=models.__getitem__))
     with pytest.raises(Conflict, match=r"cannot rank generation g1 .*`sightline reindex anew@"):
         said("start", "may", "--query-model", f"anew@{'b' * 64}")
     assert (told(broker), record.read().state.experiment) == ([], None)

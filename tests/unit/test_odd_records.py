@@ -23,7 +23,8 @@ from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.object_store.noted_times import noted_time
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
-from sightline.infra.commands.experiment import Experiments, ExperimentWishes
+from sightline.infra.commands.experiments.place import ExperimentPlace
+from sightline.infra.commands.experiments.starting import ExperimentWishes, start
 from sightline.schemas.fields import MAX_VERSION, Contract
 from sightline.schemas.models import MAX_REASON, ModelRolledBack
 from sightline.schemas.registry import decode
@@ -201,7 +202,7 @@ def test_an_experiment_with_names_that_are_none_is_refused(wish: dict[str, str])
     facts: dict[str, Any] = {"name": "june", "generation": None, "query_model": None}
     wishes = ExperimentWishes(**facts | wish, share=0.5, interleave=False)
     with pytest.raises(SettingsInvalid):
-        Experiments.start(Experiments.__new__(Experiments), wishes)
+        start(ExperimentPlace.__new__(ExperimentPlace), wishes)
 
 
 def test_whatever_is_read_of_a_bucket_is_read_within_a_bound() -> None:
