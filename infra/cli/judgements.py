@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sightline.engine.settings import load_settings
-from sightline.infra.cli.models import CAREFUL, StrengthOption
+from sightline.infra.cli.model_options import CAREFUL, StrengthOption
 
 app = typer.Typer()
 judgements = typer.Typer(no_args_is_help=True, help="Choose what people grade; see how they agree.")

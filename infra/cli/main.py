@@ -15,6 +15,7 @@ import typer
 
 from sightline.engine.errors import Part, PartUnavailable, RefusedToStart, SightlineError
 from sightline.infra.cli import (
+    evaluate,
     experiment,
     interactions,
     judgements,
@@ -52,6 +53,7 @@ for commands in (
     train_backbone.app,
     tune.app,
     models.app,
+    evaluate.app,
     rollout.app,
     experiment.app,
     publish.app,

@@ -23,7 +23,8 @@ from sightline.engine.errors import NotFound, SettingsInvalid, SightlineError
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.settings import load_settings
-from sightline.infra.cli.models import CAREFUL, app
+from sightline.infra.cli.main import app
+from sightline.infra.cli.model_options import CAREFUL
 from sightline.infra.commands import models, photo_set
 from sightline.infra.commands.evaluate import SERVING, Evaluation, candidate
 from sightline.infra.commands.models import differences

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from sightline.engine.embedding.model_files import model_source
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EvaluationSettings
-from sightline.infra.cli import models as cli
+from sightline.infra.cli import evaluate as evaluate_command
+from sightline.infra.cli import release as release_command
 from sightline.infra.cli.main import app
 from sightline.infra.commands import evaluate, networks, training_data
 from sightline.infra.commands.evaluate import candidate
@@ -40,7 +41,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(networks, "open_runtime", lambda *_: Colours())
     source = replace(model_source(place.settings.embedder), projection=None, projection_id=None)
     monkeypatch.setattr(networks, "model_source", lambda _: source)
-    monkeypatch.setattr(cli, "load_settings", lambda: place.settings)
+    for command in (evaluate_command, release_command):
+        monkeypatch.setattr(command, "load_settings", lambda: place.settings)
     place.train("run")
     return place
 
@@ -156,11 +158,11 @@ def test_no_more_queries_are_ranked_than_the_settings_allow(
     outputs = {}
     for most in (len(every) - 1, len(every)):
         few = place.settings.model_copy(update={"evaluation": EvaluationSettings(queries=most)})
-        monkeypatch.setattr(cli, "load_settings", lambda few=few: few)
+        monkeypatch.setattr(evaluate_command, "load_settings", lambda few=few: few)
         outputs[most] = sightline("evaluate", run)[1]
     drawn, same = outputs.values()
     assert f"{len(every) - 1} {words} {len(every)}, seed 0)" in drawn
-    monkeypatch.setattr(cli, "load_settings", lambda: place.settings)
+    monkeypatch.setattr(evaluate_command, "load_settings", lambda: place.settings)
     assert words not in same
     assert same == sightline("evaluate", run)[1]
 

@@ -1,0 +1,62 @@
+"""Options that commands on models share, and what they ask for together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sightline.infra.commands.measured_on import TruthWishes
+
+StrengthOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="S",
+        help="How far a trained head goes: 0 is the whitened start, 1 all that was learnt.",
+    ),
+]
+PhotosOption = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        metavar="FOLDER",
+        help="Labelled photos: manifest.csv with image, label and split (query, gallery).",
+    ),
+]
+ClickedOption = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+        help="Let the gate decide, and choose the strength of a head. FILE: one a line, the "
+        "labels that training saw clicks of.",
+    ),
+]
+TruthOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="labels|clicks|judgements",
+        help="What is relevant: photos' labels, clicks that a training did not see, or grades.",
+    ),
+]
+LABELS = "labels"
+CAREFUL = 0.35
+"""The strength that lost nothing anywhere when it was measured (docs/adr/0022)."""
+
+
+def wishes_of(
+    truth: str | None, *, photos: Path | None, clicked: Path | None, run: Path | None
+) -> TruthWishes:
+    """What a model is to be measured by, in the words of the options; labels unless it is said."""
+    from sightline.infra.commands.measured_on import GroundTruth, TruthWishes  # noqa: PLC0415 - heavy
+
+    chosen = truth or LABELS
+    if chosen not in {each.value for each in GroundTruth}:
+        raise typer.BadParameter("the truth is labels, clicks or judgements")
+    return TruthWishes(truth=GroundTruth(chosen), photos=photos, clicked=clicked, run=run)
