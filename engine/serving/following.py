@@ -61,9 +61,15 @@ class PairFollower:
         metrics.serving_number.set(self._number)
 
     def follow(self, stop: threading.Event) -> None:
-        """Look every so often until `stop`; what serves goes on whatever becomes of a look."""
-        while not stop.wait(self._look_every_s):
-            self.look()
+        """Look every so often until `stop`; what serves goes on whatever becomes of a look.
+
+        Whoever waits for a change of the record is woken by a look, and at the end.
+        """
+        try:
+            while not stop.wait(self._look_every_s):
+                self.look()
+        finally:
+            self._watched.wake()
 
     def look(self) -> None:
         """Exchange the pairs if the record says so; a failure is told, and tried again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from sightline.engine.ports import Clock
 
 _Seen = TypeVar("_Seen")
+_STOP_S = 1.0
+"""Whoever waits looks so often whether it is to end."""
 
 
 class RecordWatch:
@@ -37,6 +40,9 @@ class RecordWatch:
         self._found: StoredServing | None = None
         self._failures = 0
         self._failure: SightlineError | None = None
+        self._changed = threading.Condition()
+        self.changes = 0
+        """How often another state was seen, and who waits was woken."""
 
     def etag(self, *, now: bool = False) -> str | None:
         """What changes with the state; None: there is none yet.
@@ -60,12 +66,42 @@ class RecordWatch:
         """
         return self._in_turn(lambda: self._state_seen(now=now))
 
+    def wait(self, seen: int, seconds: float, stop: threading.Event) -> bool:
+        """Return once there are more changes, after so many seconds, or within one of `stop`.
+
+        Nobody asks the store for it: the loop that looks most often wakes the others.
+
+        Args:
+            seen: how many changes there were before the last look.
+            seconds: to wait at most.
+            stop: ends it; whether it is set is returned.
+        """
+        ends_s = time.monotonic() + seconds
+        with self._changed:
+            while self.changes == seen and not stop.is_set():
+                left_s = min(_STOP_S, ends_s - time.monotonic())
+                if left_s <= 0:
+                    break
+                self._changed.wait(left_s)
+        return stop.is_set()
+
+    def wake(self) -> None:
+        """Let all loops that wait for a change look again."""
+        with self._changed:
+            self.changes += 1
+            self._changed.notify_all()
+
     def _etag_seen(self, *, now: bool) -> str | None:
         at_s = self._clock.monotonic()
         if now or self._seen_at_s is None or at_s - self._seen_at_s >= self._every_s:
-            self._etag = self.record.etag()
+            self._saw(self.record.etag())
             self._seen_at_s = at_s
         return self._etag
+
+    def _saw(self, etag: str | None) -> None:
+        is_new, self._etag = etag != self._etag, etag
+        if is_new:
+            self.wake()
 
     def _state_seen(self, *, now: bool) -> StoredServing | None:
         etag = self._etag_seen(now=now)
@@ -74,7 +110,7 @@ class RecordWatch:
         if self._found is None or self._found.etag != etag:
             at_s = self._clock.monotonic()
             self._found = self.record.find()
-            self._etag = None if self._found is None else self._found.etag
+            self._saw(None if self._found is None else self._found.etag)
             self._seen_at_s = at_s
         return self._found
 

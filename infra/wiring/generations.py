@@ -146,9 +146,11 @@ class GenerationWorkers:
                 raise one.failure
 
     def _keep_going(self, stop: threading.Event) -> None:
+        watched, every_s = self._serving.watched, self._node.settings.rollout.look_every_s
         while True:
+            seen = watched.changes
             self._begin()
-            if stop.wait(self._node.settings.rollout.look_every_s):
+            if watched.wait(seen, every_s, stop):
                 return
             self._look_after()
             if all(one.is_buried for one in self._feeding.values()):

@@ -79,13 +79,15 @@ class ReindexLoop:
 
     def run(self, stop: threading.Event) -> None:
         """Look until told to stop; what fails is said and tried again."""
+        watched = self._serving.watched
         while not stop.is_set():
+            seen = watched.changes
             try:
                 wait_s = self.look(stop)
             except SightlineError as error:
                 wait_s = _AGAIN_S
                 self._say(str(error))
-            stop.wait(wait_s)
+            watched.wait(seen, wait_s, stop)
 
     def look(self, stop: threading.Event) -> float:
         """Fill what is to be filled, one generation after the other.

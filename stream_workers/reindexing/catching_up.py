@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sightline.engine.ports import EventLog
 from sightline.engine.records import PartitionLag, TopicPartition
+from sightline.stream_workers.reindexing.offsets import lags
 
 
 class CatchingUp:
@@ -27,9 +28,7 @@ class CatchingUp:
         Raises:
             PartUnavailable: the broker did not answer.
         """
-        found = [
-            one for topic, group in self._groups.items() for one in self._log.lag(group, [topic])
-        ]
+        found = lags(self._log, self._groups)
         if self._ends is None:
             self._ends = {_place(one): one.end for one in found}
         return sum(_left(one, self._ends.get(_place(one), one.end)) for one in found)

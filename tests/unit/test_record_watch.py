@@ -24,6 +24,7 @@ from sightline.infra.wiring.reindexing import ReindexLoop
 from sightline.infra.wiring.step_telling import StepTelling
 from tests.generation_parts import Deployment
 from tests.indexed_images import NOON
+from tests.patience import patient
 from tests.unit.test_serving_record import with_ready
 from tests.waiting import eventually
 
@@ -114,6 +115,33 @@ def test_a_change_is_seen_when_the_answer_is_old_or_at_once_by_who_asks() -> Non
     place.record.change(lambda state: state.removed("g-2"))
     place.clock.advance(EVERY_S)
     assert place.watched.find() == place.record.read()
+
+
+def test_who_waits_is_woken_by_whoever_sees_a_change() -> None:
+    """Without a question to the store; what was seen before the wait began is not waited for."""
+    place, stop = Place(), threading.Event()
+    assert place.watched.find() is not None
+    seen = place.watched.changes
+    assert not place.watched.wait(seen, 0.0, stop)
+    place.change()
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(place.watched.wait, seen, patient(60), stop)
+        assert place.watched.etag(now=True) is not None
+        assert not waits.result()
+    assert place.watched.changes == seen + 1
+    assert not place.watched.wait(seen, patient(60), stop)
+    assert place.store.asked == {"stat": 1}
+
+
+def test_who_waits_ends_with_the_loop_that_looks() -> None:
+    """All loops of a process end at once, though one sleeps longer than others."""
+    place, stop = Deployment(), threading.Event()
+    watched = place.serving.watched
+    seen = watched.changes
+    stop.set()
+    place.follower().follow(stop)
+    assert watched.changes == seen + 1
+    assert watched.wait(watched.changes, patient(60), stop)
 
 
 def test_a_failure_is_not_kept() -> None:
