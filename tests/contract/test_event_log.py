@@ -650,12 +650,16 @@ def test_a_gap_of_an_aborted_transaction_is_known(
 def test_a_gap_of_a_deletion_is_known(
     log: EventLog, producer: BatchEventProducer, gaps: Gaps
 ) -> None:
-    """Below the log's start there is nothing to wait for."""
+    """Below the log's start there is nothing to wait for; who had not read it can be told."""
     at = TopicPartition(INTERACTIONS.name, 1)  # no compacted topic can be cut off like this
     for n in range(4):
         producer.append(ProducerRecord(at.topic, "cat", str(n).encode(), partition=1)).result(
             patient(15)
         )
+    with closing(log.follow(at.topic, {1: 0}, group="left")) as follower:
+        follower.commit({at: 1})
     gaps.delete_below(at, 3)
     assert log.next_record(at, 0) == 3
     assert log.start_offsets("followers", at.topic, [1]) == {1: 3}
+    [_, left, _] = log.lag("left", [at.topic])
+    assert (left.committed, left.start, left.lag) == (1, 3, 1)
