@@ -31,7 +31,7 @@ from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration, Serves
 from sightline.engine.serving.watch import RecordWatch
 from sightline.engine.settings import RolloutSettings, Settings, WorkerSettings
-from sightline.engine.vector_index.memory.index import MemoryGenerations
+from sightline.engine.vector_index.memory.generations import MemoryGenerations
 from sightline.infra.wiring.generations import GenerationWorkers
 from sightline.infra.wiring.serving import FedGroups, Serving, open_pair
 from sightline.producers.images.publisher import ImagePublisher

@@ -18,7 +18,8 @@ from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.edge.directory import OwnedDirectory
 from sightline.engine.vector_index.edge.index import EdgeGenerations, EdgeVectorIndex
 from sightline.engine.vector_index.generations import Generations
-from sightline.engine.vector_index.memory.index import MemoryGenerations, MemoryVectorIndex
+from sightline.engine.vector_index.memory.generations import MemoryGenerations
+from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.engine.vector_index.payload import point_id
 from sightline.engine.vector_index.qdrant.client import connect
 from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex

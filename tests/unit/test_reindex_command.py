@@ -19,7 +19,7 @@ from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.engine.settings import Settings
-from sightline.engine.vector_index.memory.index import MemoryGenerations
+from sightline.engine.vector_index.memory.generations import MemoryGenerations
 from sightline.infra.commands import reindex
 from sightline.infra.commands.reindex import ReindexCommands, Wish
 from sightline.infra.wiring.reindexing import generation_groups

@@ -21,7 +21,7 @@ from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Experiment, Serves
 from sightline.engine.serving.variants import Arm, arm_of
 from sightline.engine.serving.watch import RecordWatch
-from sightline.engine.vector_index.memory.index import MemoryGenerations
+from sightline.engine.vector_index.memory.generations import MemoryGenerations
 from sightline.engine.vector_index.visible import ANYBODY
 from sightline.search_api.http.request_fields import ImageSearch, NearDuplicates
 from sightline.search_api.search.rankings import rankings_of

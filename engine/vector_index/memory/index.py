@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightline.engine.errors import NotFound, Part, PartUnavailable
+from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.records import (
     GenerationSpec,
     Hit,
@@ -21,35 +20,18 @@ from sightline.engine.records import (
     Sight,
     TagFilter,
 )
-from sightline.engine.vector_index.generations import check_name, open_serving
+from sightline.engine.vector_index.generations import Generations, open_serving
+from sightline.engine.vector_index.memory.held import Decided, HeldGeneration, Images
+from sightline.engine.vector_index.memory.matching import asked_for, has_tags, page_order, shown
 from sightline.engine.vector_index.payload import (
     check_vectors,
     checked_vector,
     highest,
-    to_millisecond,
 )
 from sightline.schemas.images import ImageDeleted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Images = dict[str, IndexedImage]
-Decided = dict[str, IndexedDecision]
-
-
-class Generation:
-    """What one generation holds, shared by all who have it open.
-
-    Args:
-        spec: its model and geometry.
-    """
-
-    def __init__(self, spec: GenerationSpec) -> None:
-        self.spec = spec
-        self.lock = threading.RLock()
-        self.images: Images = {}
-        self.decided: Decided = {}
-        self.durable: tuple[Images, Decided] = {}, {}
 
 
 class MemoryVectorIndex:
@@ -59,13 +41,17 @@ class MemoryVectorIndex:
         generation: what it opens: a new one from its spec, or one that others have open as well.
     """
 
-    def __init__(self, generation: Generation | GenerationSpec) -> None:
-        opened = generation if isinstance(generation, Generation) else Generation(generation)
+    def __init__(self, generation: HeldGeneration | GenerationSpec) -> None:
+        opened = (
+            generation if isinstance(generation, HeldGeneration) else HeldGeneration(generation)
+        )
         self._generation = opened
         self._closed = False
 
     @classmethod
-    def open(cls, generations: MemoryGenerations, spec: GenerationSpec) -> MemoryVectorIndex:
+    def open(
+        cls, generations: Generations[MemoryVectorIndex], spec: GenerationSpec
+    ) -> MemoryVectorIndex:
         """The generation that serves, made from `spec` where there is none.
 
         Raises:
@@ -142,21 +128,21 @@ class MemoryVectorIndex:
         with self._open() as held:
             stored = [self._whole(held[image_id]) for image_id in image_ids if image_id in held]
         found = [image for image in stored if sight is None or sight.shows(image)]
-        return {one.image_id: _shown(one, vectors=vectors, features=features) for one in found}
+        return {one.image_id: shown(one, vectors=vectors, features=features) for one in found}
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """See `VectorIndex.search`; always exact."""
         vector = checked_vector(request.vector, self.spec.dimensions, of="the query")
         with self._open() as held:
             images = map(self._whole, held.values())
-            listed = [image for image in images if _asked_for(image, request)]
+            listed = [image for image in images if asked_for(image, request)]
         hits = [
             Hit(image=image, score=float(np.dot(image.vector, vector)))
             for image in listed
             if image.vector is not None
         ]
-        page = sorted(hits, key=_order)[: request.limit]
-        return [Hit(image=_shown(hit.image), score=hit.score) for hit in page]
+        page = sorted(hits, key=page_order)[: request.limit]
+        return [Hit(image=shown(hit.image), score=hit.score) for hit in page]
 
     def clusters_near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
         """See `VectorIndex.clusters_near`."""
@@ -177,10 +163,10 @@ class MemoryVectorIndex:
             if image.cluster == cluster
             and image.since is not None
             and image.listed
-            and _has_tags(set(image.state.tags), tags)
+            and has_tags(set(image.state.tags), tags)
         ]
         first = sorted(found, key=lambda image: (image.since, image.image_id))[:limit]
-        return [_shown(image) for image in first]
+        return [shown(image) for image in first]
 
     def scan(
         self, *, vectors: bool = False, features: bool = False, batch: int = 1_000
@@ -190,7 +176,7 @@ class MemoryVectorIndex:
         with self._open() as held:
             images = list(map(self._whole, held.values()))
         for image in images:
-            yield _shown(image, vectors=vectors, features=features)
+            yield shown(image, vectors=vectors, features=features)
 
     def count(self, *, listed_only: bool = False) -> int:
         """See `VectorIndex.count`."""
@@ -244,86 +230,6 @@ class MemoryVectorIndex:
             yield self._generation.images
 
 
-def _shown(image: IndexedImage, *, vectors: bool = False, features: bool = False) -> IndexedImage:
-    return replace(
-        image,
-        vector=image.vector if vectors else None,
-        features=image.features if features else None,
-    )
-
-
-def _order(hit: Hit) -> tuple[float, int, str]:
-    """By score, then the first published, then the id; see `ranking.ranked_page`."""
-    since = 0 if hit.image.since is None else to_millisecond(hit.image.since)
-    return -hit.score, since, hit.image.image_id
-
-
-def _asked_for(image: IndexedImage, request: SearchRequest) -> bool:
-    return (
-        image.listed
-        and image.image_id not in request.exclude_ids
-        and image.cluster not in request.exclude_clusters
-        and _has_tags(set(getattr(image.state, "tags", ())), request.tags)
-    )
-
-
-def _has_tags(tags: set[str], wanted: TagFilter) -> bool:
-    return (
-        (not wanted.any_of or not tags.isdisjoint(wanted.any_of))
-        and tags.issuperset(wanted.all_of)
-        and tags.isdisjoint(wanted.none_of)
-    )
-
-
 def _tombstones(held: Images, image_ids: Iterable[str]) -> list[str]:
     found = [held[image_id] for image_id in set(image_ids) if image_id in held]
     return [image.image_id for image in found if isinstance(image.state, ImageDeleted)]
-
-
-class MemoryGenerations:
-    """The generations of one deployment in memory; see `generations.Generations`."""
-
-    def __init__(self) -> None:
-        self._generations: dict[str, Generation] = {}
-        self._current: str | None = None
-
-    def current(self) -> str | None:
-        """See `Generations.current`."""
-        return self._current
-
-    def names(self) -> list[str]:
-        """See `Generations.names`."""
-        return sorted(self._generations)
-
-    def spec(self, name: str) -> GenerationSpec | None:
-        """See `Generations.spec`."""
-        found = self._generations.get(name)
-        return None if found is None else found.spec
-
-    def create(self, spec: GenerationSpec) -> None:
-        """See `Generations.create`."""
-        self._generations.setdefault(check_name(spec.name), Generation(spec))
-
-    def open(self, name: str) -> MemoryVectorIndex:
-        """See `Generations.open`; all who have it open see each other's writes.
-
-        Raises:
-            NotFound: there is no such generation.
-        """
-        return MemoryVectorIndex(self._known(name))
-
-    def switch(self, name: str) -> None:
-        """See `Generations.switch`."""
-        self._current = self._known(name).spec.name
-
-    def remove(self, name: str) -> None:
-        """See `Generations.remove`."""
-        self._generations.pop(check_name(name), None)
-
-    def close(self) -> None:
-        """See `Generations.close`."""
-
-    def _known(self, name: str) -> Generation:
-        if name not in self._generations:
-            raise NotFound(f"index: no generation {name!r} in memory")
-        return self._generations[name]
