@@ -78,10 +78,6 @@ class Health:
         with self._lock:
             return dict(self._stopped)
 
-    def ready(self) -> bool:
-        """Whether the process can serve: no part of it is down."""
-        return all(part.up for part in self.parts())
-
     def _report(self, part: Part, *, up: bool, reason: str) -> None:
         with self._lock:
             if up:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from enum import StrEnum
-from typing import Annotated, Any, NewType
+from typing import Annotated, NewType
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
@@ -147,5 +147,3 @@ Attributes = Annotated[
     ),
 ]
 """Opaque to us, returned with results: at most 4 KiB of JSON, at most 32 levels deep."""
-
-Data = Mapping[str, Any]

@@ -140,12 +140,6 @@ class SearchStats:
             else:
                 self._pack([counted])
 
-    @property
-    def records_kept(self) -> int:
-        """Records that are in memory as they came."""
-        with self._lock:
-            return len(self._recent)
-
     def fold(
         self,
         period: Period,

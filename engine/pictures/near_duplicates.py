@@ -1,4 +1,4 @@
-"""256-bit dHashes in, distances out: which pictures show the same thing to the eye."""
+"""256-bit dHashes in, look-alikes out: which pictures show the same thing to the eye."""
 
 from __future__ import annotations
 
@@ -21,15 +21,6 @@ def hash_bits(hex_hash: str | None) -> int:
         ValueError: it is not hexadecimal.
     """
     return int(hex_hash, 16) if hex_hash else 0
-
-
-def distance(left: str, right: str) -> int:
-    """How many of the 256 bits of two hex dHashes differ.
-
-    Raises:
-        ValueError: one of them is not hexadecimal.
-    """
-    return (int(left, 16) ^ int(right, 16)).bit_count()
 
 
 def near_any(mine: int, others: Iterable[int], *, bits: int) -> bool:
@@ -64,9 +55,3 @@ def cluster_of(
         if _LOOK.fullmatch(cluster) and near_any(mine, (hash_bits(cluster),), bits=bits):
             return cluster
     return perceptual_hash
-
-
-def near_duplicates(left: str | None, right: str | None, *, bits: int) -> bool:
-    """Whether two pictures differ in at most `bits` bits; a hash that says nothing is near none."""
-    mine, other = hash_bits(left), hash_bits(right)
-    return mine != 0 and other != 0 and near_any(mine, (other,), bits=bits)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sightline.engine.pictures.near_duplicates import near_duplicates
+from sightline.engine.pictures.near_duplicates import hash_bits, near_any
 from sightline.training.datasets.look_alikes import alike, hash_words, look_alike_groups
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.batches import Batch, Batches
@@ -42,6 +42,12 @@ def batches(settings: HeadSettings = SETTINGS) -> Batches:
     return Batches(pairs(), hash_words(hashes()), settings)
 
 
+def look_alike(left: str, right: str, *, bits: int) -> bool:
+    """The rule for two pictures; a hash that says nothing is near none."""
+    mine, other = hash_bits(left), hash_bits(right)
+    return mine != 0 and other != 0 and near_any(mine, [other], bits=bits)
+
+
 def wrong_to_repel(batch: Batch, row: int, column: int, *, click_mask: bool) -> bool:
     """Whether a candidate is no negative of an anchor, by the rules one by one."""
     anchor, other = int(batch.anchor[row]), int(batch.candidates[column])
@@ -50,7 +56,7 @@ def wrong_to_repel(batch: Batch, row: int, column: int, *, click_mask: bool) -> 
     clicks = {int(p) for a, p in edges if a == anchor}
     sharing = {int(a) for a, p in edges if int(p) in clicks}
     near = clicks | sharing | {int(p) for a, p in edges if int(a) in sharing}
-    looks = any(near_duplicates(told[mine], told[other], bits=8) for mine in (anchor, positive))
+    looks = any(look_alike(told[mine], told[other], bits=8) for mine in (anchor, positive))
     return other in {anchor, positive} or looks or (click_mask and other in near)
 
 
@@ -109,7 +115,7 @@ def test_pictures_look_alike_as_the_index_says() -> None:
     found = alike(hash_words(told), hash_words(told), bits=8)
     for row, left in enumerate(told):
         for column, right in enumerate(told):
-            assert found[row, column] == near_duplicates(left, right, bits=8)
+            assert found[row, column] == look_alike(left, right, bits=8)
 
 
 @pytest.mark.parametrize("bits", [0, 8, 120])
@@ -122,9 +128,7 @@ def test_groups_are_chains_of_look_alikes(bits: int) -> None:
         while chain:
             at = chain.pop()
             new = {
-                other
-                for other in range(len(told))
-                if near_duplicates(told[at], told[other], bits=bits)
+                other for other in range(len(told)) if look_alike(told[at], told[other], bits=bits)
             } - seen
             seen |= new
             chain += new

@@ -114,13 +114,13 @@ def test_health_tells_transitions_once_and_keeps_since() -> None:
     health.down(Part.EMBEDDER, "no memory")
     health.down(Part.EMBEDDER, "still none")
     clock.advance(5)
-    assert not health.ready()
+    assert not health.is_up(Part.EMBEDDER)
     seen = health.of(Part.EMBEDDER)
     assert seen is not None
     assert (seen.reason, seen.since) == ("still none", EPOCH.replace(second=5))
     health.up(Part.EMBEDDER)
     assert [change.up for change in changes] == [True, False, True]
     assert changes[-1].reason == "openvino"
-    assert health.ready()
+    assert health.is_up(Part.EMBEDDER)
     assert health.is_up(Part.INDEX)
     assert [part.part for part in health.parts()] == [Part.EMBEDDER]

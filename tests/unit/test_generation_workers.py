@@ -394,15 +394,20 @@ def test_freshness_is_that_of_what_serves() -> None:
     assert sample("sightline_embeddings_total", {"result": "made"}) == 2
 
 
+def down(health: Health) -> list[Part]:
+    """The parts that were last seen down."""
+    return [part.part for part in health.parts() if not part.up]
+
+
 def test_the_index_of_what_serves_nobody_makes_no_process_unready() -> None:
     """Its broker and its store are everybody's; once it serves, so are its index and model."""
     clock = ManualClock(NOON)
     process, voice = Health(clock), Voice("g-2", with_ready())
     health = GenerationHealth(process, voice, clock)
     health.down(Part.INDEX, "no such collection")
-    assert (process.ready(), health.is_up(Part.INDEX)) == (True, False)
+    assert (down(process), health.is_up(Part.INDEX)) == ([], False)
     health.down(Part.STORE, "away")
-    assert not process.ready()
+    assert down(process) == [Part.STORE]
     health.up(Part.STORE)
     voice.follow(with_ready().switched(Serves(generation="g-2"), NOON, "on"))
     health.down(Part.INDEX, "no such collection")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.engine.pictures.near_duplicates import cluster_of, distance, near_duplicates
+from sightline.engine.pictures.near_duplicates import cluster_of, hash_bits, near_any
 from sightline.engine.records import Hit, ImageStage, IndexedImage, WinnerLocation
 from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Outcome
@@ -109,15 +109,16 @@ def test_an_indexed_anchor_stands_for_its_duplicates() -> None:
 
 def test_flat_pictures_are_never_look_alikes() -> None:
     """A picture without any gradient has an all-zero hash, which says nothing."""
-    assert not near_duplicates("0" * 64, "0" * 64, bits=BITS)
-    assert not near_duplicates(None, "f" * 64, bits=BITS)
+    assert hash_bits("0" * 64) == hash_bits(None) == 0
     page = collapsed([hit("red", 1, 0), hit("blue", 2, 0)], 2)
     assert len(page.hits) == 2
 
 
-def test_distance_counts_bits() -> None:
-    """Hamming distance of hex strings."""
-    assert distance("0f", "f0") == 8
+def test_bits_that_differ_are_counted() -> None:
+    """Hashes are as far apart as they have different bits."""
+    mine, other = hash_bits("0f"), hash_bits("f0")
+    assert near_any(mine, [other], bits=8)
+    assert not near_any(mine, [other], bits=7)
 
 
 contents = st.lists(st.integers(1, 15), max_size=300)

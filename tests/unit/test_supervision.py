@@ -48,7 +48,7 @@ def test_a_loop_that_met_its_limit_stops_alone() -> None:
     eventually(lambda: health.stopped() == {"bridge": "too many"}, timeout_s=10)
     assert thread.is_alive()
     assert not stop.is_set()
-    assert health.ready()
+    assert health.parts() == ()
     stop.set()
     thread.join(patient(10))
     assert [str(error) for error in ended] == ["too many"]

@@ -236,7 +236,7 @@ def test_what_is_not_acknowledged_is_sent_again() -> None:
     letter = outbox.send(ProducerRecord("images.indexed.v1", "a", b"x"))
     assert outbox.settle(letter).offset == 1
     assert seen == [False, True, False, True]
-    assert health.ready()
+    assert health.is_up(Part.BROKER)
 
 
 def test_patience_ends_when_the_worker_stops() -> None:

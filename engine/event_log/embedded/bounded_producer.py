@@ -107,11 +107,6 @@ class BoundedEventProducer:
             self._inner.close()
             self._thread.join()
 
-    def uncommitted_bytes(self, topic: str) -> int:
-        """What stands between the topic's producers and its consumers."""
-        with self._lock:
-            return sum(size for at, size in self._bytes.items() if at.topic == topic)
-
     def _reserve(self, at: TopicPartition, size: int) -> None:
         with self._lock:
             held = self._bytes[at]

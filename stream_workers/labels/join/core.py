@@ -69,11 +69,6 @@ class JoinCore:
         self._erasures: dict[tuple[str, int], int] = {}
 
     @property
-    def stream_ms(self) -> int:
-        """The highest record timestamp, -1 before the first record."""
-        return self._stream_ms
-
-    @property
     def searches(self) -> int:
         """Counts the searches that are held until their epoch closes."""
         return sum(len(epoch.searches) for epoch in self._open.values())
