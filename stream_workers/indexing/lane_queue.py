@@ -114,9 +114,13 @@ class LaneQueue(Generic[T]):
             return len(self._lanes[lane])
 
     def kick(self) -> None:
-        """Let takers look again, because `backfill_most` may answer differently now."""
+        """Let takers look again at backfill: `backfill_most` may answer differently now.
+
+        No more of them than there is backfill, mostly none: each that wakes takes a turn of the
+        interpreter's lock.
+        """
         with self._changed:
-            self._changed.notify_all()
+            self._changed.notify(len(self._lanes[Lane.BACKFILL]))
 
     def hurry(self) -> None:
         """Let everything that was put off be taken now: what it waited for is back."""

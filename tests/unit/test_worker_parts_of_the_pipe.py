@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -85,6 +85,34 @@ def test_a_taker_that_waits_is_there_when_the_time_comes() -> None:
     queue.put(Lane.LIVE, ["soon"], after_s=0.01)
     assert queue.take(1, 60) == ["soon"]
     assert clock.monotonic() - started_s < 55
+
+
+class AskedClock(SystemClock):
+    """Tells how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Semaphore(0)
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        self.asked.release()
+        return super().monotonic()
+
+
+@pytest.mark.parametrize("backfill", [["b"], []])
+def test_a_kick_wakes_only_who_may_take_backfill(backfill: list[str]) -> None:
+    """Every other taker goes on waiting for what it waits for: waking eight costs all of them."""
+    clock, allowed = AskedClock(), [0]
+    queue: LaneQueue[str] = LaneQueue(clock)
+    queue.put(Lane.BACKFILL, backfill)
+    queue.put(Lane.LIVE, ["due"], after_s=1_000 if backfill else 0.1)
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(queue.take, 1, 60, backfill_most=lambda: allowed[0])
+        for _ in range(3):  # as it was put off, at the first look, and before the wait
+            assert clock.asked.acquire(timeout=patient(10))
+        allowed[0] = 1
+        queue.kick()
+        assert taken.result(patient(10)) == (backfill or ["due"])
 
 
 def room(clock: ManualClock) -> LaneRoom:
