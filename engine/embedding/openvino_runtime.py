@@ -73,10 +73,8 @@ class OpenVinoRuntime:
     def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, size, size, 3) to float32 (n, features)."""
         request = self._request()
-        rows = [
-            np.array(request.infer([crop[None]], share_inputs=True)[0][0], dtype=np.float32)
-            for crop in np.ascontiguousarray(crops)
-        ]
+        # The binding shares no memory that it could not write to.
+        rows = [_row(request, crop[None]) for crop in np.require(crops, requirements=["C", "W"])]
         width = self._compiled.output(0).partial_shape[1].get_length()
         return np.stack(rows) if rows else np.empty((0, width), np.float32)
 
@@ -86,6 +84,16 @@ class OpenVinoRuntime:
             request = self._compiled.create_infer_request()
             self._local.request = request
         return request
+
+
+def _row(request: ov.InferRequest, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """uint8 (1, size, size, 3) to float32 (features,).
+
+    From tensor to tensor: handing over arrays and getting a dictionary takes .1 ms more, in which
+    the binding holds the interpreter's lock.
+    """
+    request.infer(ov.Tensor(crop, shared_memory=True), share_inputs=True, share_outputs=True)
+    return np.array(request.get_output_tensor().data[0], dtype=np.float32)
 
 
 def _in_the_background(start: Callable[[], None]) -> None:

@@ -116,6 +116,14 @@ def test_batching_changes_nothing(embedder: Embedder, crops: Crops) -> None:
     assert np.array_equal(together[::-1], embedder.embed(crops[15::-1]))
 
 
+def test_crops_are_only_read(embedder: Embedder, crops: Crops) -> None:
+    """So they may be such as nobody can write to, and are afterwards what they were."""
+    locked = crops[:2].copy()
+    locked.flags.writeable = False
+    assert np.array_equal(embedder.embed(locked), embedder.embed(crops[:2]))
+    assert np.array_equal(locked, crops[:2])
+
+
 def test_a_vector_is_its_features_projected(embedder: Embedder, crops: Crops) -> None:
     """Bit by bit, so that the worker may keep the one and index the other of one forward pass."""
     features = embedder.features(crops[:5])
