@@ -56,7 +56,9 @@ _log = logging.getLogger(__name__)
 _JOIN_S = 5.0
 _AT_ONCE = 64
 """Most events that are planned, or written, together: one question to the index for all."""
-_TURN_S = 0.1
+_TURN_S = 1.0
+"""All that gives a stage work wakes it; only how much backfill may be embedded is told by time."""
+_EMBED_TURN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ class IndexWorker:
                 "embed",
                 turn(partial(self._router.take_to_embed, most, backfill.most), embedding.embed),
                 threads=threads,
+                wait_s=_EMBED_TURN_S,
             ),
             StageLoop(
                 "fetch",
