@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import qdrant_edge as edge
@@ -39,14 +39,23 @@ class LeasedShard:
     @contextmanager
     def lease(self) -> Iterator[edge.EdgeShard]:
         """The shard, sure to stay open within the block."""
+        shard = self.borrow()
+        try:
+            yield shard
+        finally:
+            self.give_back()
+
+    def borrow(self) -> edge.EdgeShard:
+        """The shard, sure to stay open until `give_back`."""
         with self._changed:
             self._readers += 1
-        try:
-            yield self._shard
-        finally:
-            with self._changed:
-                self._readers -= 1
-                self._changed.notify_all()
+        return self._shard
+
+    def give_back(self) -> None:
+        """Let it close again, as far as this reader is concerned."""
+        with self._changed:
+            self._readers -= 1
+            self._changed.notify_all()
 
     def retire(self) -> None:
         """Wait for the readers, then close; nobody may lease it any more."""
@@ -97,13 +106,15 @@ class EdgeStore:
 
     @contextmanager
     def _leased(self, doing: str) -> Iterator[tuple[LeasedShard, edge.EdgeShard]]:
-        with ExitStack() as stack:
-            with self._switching:  # between looking it up and leasing it, it must not retire
-                live = self._live
-                if live is None:
-                    raise PartUnavailable(Part.INDEX, f"cannot {doing}: the index is closed")
-                shard = stack.enter_context(live.lease())
+        with self._switching:  # between looking it up and borrowing it, it must not retire
+            live = self._live
+            if live is None:
+                raise PartUnavailable(Part.INDEX, f"cannot {doing}: the index is closed")
+            shard = live.borrow()
+        try:
             yield live, shard
+        finally:
+            live.give_back()
 
     def write(self, operation: edge.UpdateOperation, points: Collection[str]) -> None:
         """Apply one operation that touches no other than these points.

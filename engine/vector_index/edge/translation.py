@@ -89,6 +89,7 @@ def _quantisation(name: str) -> edge.QuantizationConfigType | None:
     return None
 
 
+@cache
 def search_params(*, exact: bool) -> edge.SearchParams:
     """Exact reads every original vector; else the graph, then rescoring with originals."""
     if exact:
