@@ -23,7 +23,14 @@ import torch
 
 from benchmarks.label_replay import put_between_marks
 from benchmarks.photo_clicks import CLEAN, DEFAULT, NOISY, Clicks, Habits
-from benchmarks.photo_models import PHOTOS, PhotoSite, pairs_by_label, photo_site, triples_in
+from benchmarks.photo_models import (
+    PHOTOS,
+    PhotoSite,
+    pairs_by_label,
+    pairs_on_pages,
+    photo_site,
+    triples_in,
+)
 from benchmarks.training import (
     CAREFUL,
     GREEDY,
@@ -48,15 +55,23 @@ RECORDS: Mapping[str, float] = {DEFAULT.name: 1.1, CLEAN.name: 1.1, NOISY.name: 
 ROUNDS = (2, 3)
 WHITENED, STRENGTHS = 0.0, (CAREFUL, NORMAL, GREEDY)
 ALL = (WHITENED, *STRENGTHS)
-AS_IT_IS, LABELS = "**as it is**", "true labels in place of clicks"
+AS_IT_IS = "**as it is**"
+PAGES, LABELS = "all that is right on the pages clicked", "true labels in place of clicks"
+"""What clicks lose of what pages show, and of what there is."""
+WALKLESS, MASKED = "without walks of three clicks", "with a mask of two clicks"
+EARLIER = "with that mask in place of walks"
 WEIGHTED = "weights 1 ÷ true position bias"
 EVERYWHERE: Mapping[str, dict[str, Any]] = {
     AS_IT_IS: {},
     "without whitening": {"whitening": False},
     "without what searches passed over": {"mined": 0},
-    "without the mask of two clicks": {"click_mask": False},
+    WALKLESS: {"click_walk": False},
+    MASKED: {"click_mask": True},
+    EARLIER: {"click_walk": False, "click_mask": True},
 }
-"""The parts that are taken away from every log."""
+"""The parts that are taken from every log, or added."""
+LINES = (AS_IT_IS, MASKED, EARLIER)
+"""What is told at every strength, to compare the lines that they walk along."""
 ONCE: Mapping[str, dict[str, Any]] = {
     "without random pictures": {"corpus": 0},
     "without the mask of look-alikes": {"near_duplicate_bits": 0},
@@ -64,6 +79,7 @@ ONCE: Mapping[str, dict[str, Any]] = {
     "`--balance 0`": {"balance": 0.0},
     "`--balance 1`": {"balance": 1.0},
     "`--steps 100`": {"steps": 100},
+    "`--steps 400`": {"steps": 400},
 }
 """The settings that are changed for the longest log of default people alone."""
 _PLACES = 24
@@ -128,7 +144,7 @@ def column(
     clicks = sum(log.count for log in logs)
     made = {}
     for part, job in {**jobs, WEIGHTED: (weighted, site.head)}.items():
-        strengths = ALL if full or part == AS_IT_IS else (NORMAL,)
+        strengths = ALL if full or part in LINES else (NORMAL,)
         made[part] = taught(site, *job, strengths)
         told = {strength: _gains(made[part], strength) for strength in strengths}
         print(f"{name}, {clicks:,} clicks, {part}: {told}", flush=True)
@@ -156,8 +172,9 @@ def of_rounds(site: PhotoSite, rounds: int) -> Column:
 
 
 def of_labels(site: PhotoSite) -> Column:
-    """The ceiling: labels teach in place of clicks."""
-    return Column(LABELS, 0, {LABELS: taught(site, pairs_by_label(site), site.head)})
+    """The ceilings: labels teach in place of clicks."""
+    pairs = {PAGES: pairs_on_pages(site), LABELS: pairs_by_label(site)}
+    return Column(LABELS, 0, {name: taught(site, some, site.head) for name, some in pairs.items()})
 
 
 def jobs(site: PhotoSite) -> dict[str, Callable[[], Column]]:
@@ -183,7 +200,7 @@ def kept(name: str, job: Callable[[], Column], folder: Path | None) -> Column:
     return cast("Column", pickle.loads(file.read_bytes()))  # noqa: S301 - we wrote it
 
 
-def in_full(columns: Sequence[Column], labels: Outcome) -> Iterator[str]:
+def in_full(columns: Sequence[Column], ceilings: Mapping[str, Outcome]) -> Iterator[str]:
     """The longest log of default people at every strength: mAP."""
     chosen = next(each for each in columns if ONCE.keys() <= each.rows.keys())
     recipe = chosen.rows[AS_IT_IS]
@@ -191,7 +208,7 @@ def in_full(columns: Sequence[Column], labels: Outcome) -> Iterator[str]:
     yield "|---|---|---|"
     yield _line("the shipped projection", [recipe.means()])
     yield _line("whitened alone (strength 0)", [recipe.means(WHITENED)])
-    for name, found in {**chosen.rows, LABELS: labels}.items():
+    for name, found in {**chosen.rows, **ceilings}.items():
         yield _line(name, [found.means(strength) for strength in STRENGTHS])
 
 
@@ -200,7 +217,7 @@ def _line(name: str, means: Sequence[tuple[float, float]]) -> str:
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def by_log(columns: Sequence[Column], labels: Outcome) -> Iterator[str]:
+def by_log(columns: Sequence[Column], ceilings: Mapping[str, Outcome]) -> Iterator[str]:
     """Every log at one strength, and the recipe at the others: points of mAP gained."""
 
     def line(name: str, found: Iterable[Outcome], strength: float) -> str:
@@ -210,11 +227,13 @@ def by_log(columns: Sequence[Column], labels: Outcome) -> Iterator[str]:
     yield "| | " + " | ".join(f"{each.name}, {each.clicks:,}" for each in columns) + " |"
     yield "|---|" + "---:|" * len(columns)
     yield line("whitened alone (strength 0)", recipe, WHITENED)
-    for strength in STRENGTHS:
-        yield line(f"{AS_IT_IS}, strength {strength:g}", recipe, strength)
-    for name in (*list(EVERYWHERE)[1:], WEIGHTED):
+    for name in LINES:
+        for strength in STRENGTHS:
+            yield line(f"{name}, strength {strength:g}", (c.rows[name] for c in columns), strength)
+    for name in (*(part for part in EVERYWHERE if part not in LINES), WEIGHTED):
         yield line(f"{name}, {NORMAL:g}", (each.rows[name] for each in columns), NORMAL)
-    yield line(f"{LABELS}, {NORMAL:g}", [labels] * len(columns), NORMAL)
+    for name, found in ceilings.items():
+        yield line(f"{name}, {NORMAL:g}", [found] * len(columns), NORMAL)
 
 
 def _gains(found: Outcome, strength: float) -> str:
@@ -238,7 +257,7 @@ def main() -> None:
     if arguments.only:
         return
     for name, table in {"a head's parts": in_full, "a head by logs": by_log}.items():
-        text = "\n".join(table(columns, labels.rows[LABELS]))
+        text = "\n".join(table(columns, labels.rows))
         print(text)
         if arguments.write:
             put_between_marks(arguments.write, name, text)

@@ -132,13 +132,38 @@ def pairs_in(logs: Iterable[Clicks], rules: LabelRules) -> ClickPairs:
 
 def pairs_by_label(site: PhotoSite, *, each: int = 20, seed: int = 0) -> ClickPairs:
     """What would be learnt if labels taught: every photo of the site with some of its own label."""
-    shown, images = site.shown(), site.features().images
-    label_of = dict(zip(shown.images.tolist(), shown.labels.tolist(), strict=True))
-    labels, random = np.array([label_of[image] for image in images]), np.random.default_rng(seed)
+    images, labels = _labelled(site)
+    random = np.random.default_rng(seed)
     anchor = np.repeat(np.arange(len(images)), each)
     positive = np.concatenate(
         [random.choice(np.flatnonzero(labels == label), each) for label in labels]
     )
+    return _preferred(images, anchor, positive)
+
+
+def pairs_on_pages(site: PhotoSite, *, places: int = 24) -> ClickPairs:
+    """What would be learnt if people clicked all that is right on the first page of every photo."""
+    images, labels = _labelled(site)
+    vectors = _projected(site.serving, site.features().features)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    likeness = vectors @ vectors.T
+    np.fill_diagonal(likeness, -np.inf)
+    page = np.argsort(-likeness, axis=1, kind="stable")[:, :places]
+    anchor, place = np.nonzero(labels[page] == labels[:, None])
+    return _preferred(images, anchor, page[anchor, place])
+
+
+def _labelled(site: PhotoSite) -> tuple[tuple[str, ...], NDArray[np.str_]]:
+    """The site's photos and their labels, in the order of a training's pictures."""
+    shown, images = site.shown(), site.features().images
+    label_of = dict(zip(shown.images.tolist(), shown.labels.tolist(), strict=True))
+    return images, np.array([label_of[image] for image in images])
+
+
+def _preferred(
+    images: tuple[str, ...], anchor: NDArray[np.integer], positive: NDArray[np.integer]
+) -> ClickPairs:
+    """Pairs of different photos that labels alone speak for."""
     kept = anchor != positive
     count = int(kept.sum())
     return ClickPairs(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sightline.engine.pictures.near_duplicates import hash_bits, near_any
+from sightline.training.datasets.click_graph import ClickGraph
 from sightline.training.datasets.look_alikes import alike, hash_words, look_alike_groups
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.batches import Batch, Batches
@@ -78,11 +79,20 @@ def test_what_is_masked(*, click_mask: bool) -> None:
 
 def test_a_batch_has_positives_then_passed_over_then_random_pictures() -> None:
     """Twelve pairs, two that each passed over, twenty others."""
-    batch = batches().draw(0)
+    batch = batches(replace(SETTINGS, click_walk=False)).draw(0)
     edges = set(zip(pairs().anchor.tolist(), pairs().positive.tolist(), strict=True))
     assert len(batch.candidates) == 12 + 24 + 20
     assert set(zip(batch.anchor.tolist(), batch.candidates[:12].tolist(), strict=True)) <= edges
     assert sorted(batch.candidates[12:36].tolist()) == [7] * 12 + [9] * 12
+
+
+def test_positives_are_what_walks_end_at() -> None:
+    """Not only what was clicked, but nothing beyond two clicks."""
+    graph, known = ClickGraph.of(pairs()), set(zip(pairs().anchor, pairs().positive, strict=True))
+    batch = batches(replace(SETTINGS, batch=200)).draw(0)
+    positive = batch.candidates[:200]
+    assert graph.near(batch.anchor, positive).all()
+    assert not set(zip(batch.anchor, positive, strict=True)) <= known
 
 
 def test_pairs_without_negatives_are_drawn_all_the_same() -> None:

@@ -12,7 +12,7 @@ from benchmarks.head_ablations import EVERYWHERE, WEIGHTED, by_log, column, true
 from benchmarks.label_negatives import Negatives, guards
 from benchmarks.photo_clicks import DEFAULT, Clicks
 from benchmarks.photo_features import LabelledPhotos
-from benchmarks.photo_models import PhotoSite, pairs_by_label, pairs_in
+from benchmarks.photo_models import PhotoSite, pairs_by_label, pairs_in, pairs_on_pages
 from benchmarks.training import Outcome, in_rounds
 from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.networks import Normalised
@@ -104,6 +104,20 @@ def test_labels_teach_what_they_say(site: PhotoSite) -> None:
     assert head.residual.shape == (WIDTH, WIDTH)
 
 
+def test_pages_show_the_nearest_photos(site: PhotoSite) -> None:
+    """Of those, what is of the photo's own label; the nearest in the served model's vectors."""
+    pairs, nearest = pairs_on_pages(site, places=5), pairs_on_pages(site, places=1)
+    label = dict(zip(site.photos.images.tolist(), site.photos.labels.tolist(), strict=True))
+    named = [label[image] for image in pairs.images]
+    assert all(named[a] == named[p] for a, p in zip(pairs.anchor, pairs.positive, strict=True))
+    vectors = site.features().features
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    for anchor, positive in zip(nearest.anchor, nearest.positive, strict=True):
+        order = np.argsort(-(unit @ unit[anchor]))
+        assert positive == next(at for at in order if at != anchor)
+    assert 0 < len(nearest) <= len(pairs.images) < len(pairs) <= 5 * len(pairs.images)
+
+
 def test_an_outcome_tells_clicked_labels_from_silent_ones(site: PhotoSite) -> None:
     """Here of a head that drops what is the same in all labels, the more the stronger."""
     drop = np.diag(np.where(np.arange(WIDTH) < WIDTH // 4, 0, -1)).astype(np.float32)
@@ -139,7 +153,7 @@ def test_parts_are_taken_away_one_by_one(site: PhotoSite, clicks: Clicks) -> Non
     quick = replace(site, head=HeadSettings(steps=2, batch=8, corpus=8)).without(["kind/1"])
     made = column(quick, "default", [clicks], DEFAULT)
     assert [*made.rows] == [*EVERYWHERE, WEIGHTED]
-    *_, last = by_log([made], made.rows[WEIGHTED])
+    *_, last = by_log([made], {"true labels": made.rows[WEIGHTED]})
     assert last.startswith("| true labels")
     curve = true_curve(DEFAULT)
     assert [curve.weight(place) for place in (1, 3, 24)] == pytest.approx([1, 1 / 0.81, 10])

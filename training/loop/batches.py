@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.training.datasets.click_graph import ClickGraph
+from sightline.training.datasets.click_walks import ClickWalks
 from sightline.training.datasets.look_alikes import Words, alike
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.settings import HeadSettings
@@ -46,7 +47,8 @@ class Batches:
         self._pairs = pairs
         self._hashes = hashes
         self._settings = settings
-        self._graph = ClickGraph.of(pairs)
+        self._near = ClickGraph.of(pairs) if settings.click_mask else None
+        self._walks = ClickWalks(pairs) if settings.click_walk else None
         self._cumulated = np.cumsum(chances(pairs, balance=settings.balance))
 
     def draw(self, step: int) -> Batch:
@@ -55,20 +57,27 @@ class Batches:
         drawn = random.random(self._settings.batch) * self._cumulated[-1]
         rows = np.searchsorted(self._cumulated, drawn, side="right")
         anchor = self._pairs.anchor[rows].astype(np.int64)
+        positive = self._preferred(rows, random)
         candidates = np.concatenate(
             [
-                self._pairs.positive[rows],
+                positive,
                 self._passed_over(rows, random),
                 random.integers(0, len(self._pairs.images), self._settings.corpus),
             ]
         ).astype(np.int64)
-        masked = self._masked(anchor, self._pairs.positive[rows], candidates)
+        masked = self._masked(anchor, positive, candidates)
         return Batch(
             anchor=anchor,
             candidates=candidates,
             masked=masked,
             weight=self._pairs.weight[rows],
         )
+
+    def _preferred(self, rows: Ints, random: np.random.Generator) -> NDArray[np.int32]:
+        """What each pair's anchor prefers: what a walk from the pair ends at, or its own image."""
+        if self._walks is None:
+            return self._pairs.positive[rows]
+        return self._walks.ends(rows, random)
 
     def _passed_over(self, rows: Ints, random: np.random.Generator) -> NDArray[np.int32]:
         """Up to `mined` negatives of each pair, from a random one on, around its end."""
@@ -83,7 +92,7 @@ class Batches:
     def _masked(
         self, anchor: Ints, positive: NDArray[np.int32], candidates: Ints
     ) -> NDArray[np.bool_]:
-        """Itself, its positive, what looks like either and what lies within two clicks."""
+        """Itself, its positive, what looks like either; what lies within two clicks, if wanted."""
         masked: NDArray[np.bool_] = (candidates == anchor[:, None]) | (
             candidates == positive[:, None]
         )
@@ -93,8 +102,8 @@ class Batches:
                 self._hashes[candidates],
                 bits=self._settings.near_duplicate_bits,
             )
-        if self._settings.click_mask:
-            masked |= self._graph.reach(anchor)[:, candidates]
+        if self._near is not None:
+            masked |= self._near.reach(anchor)[:, candidates]
         masked[np.arange(len(anchor)), np.arange(len(anchor))] = False
         return masked
 

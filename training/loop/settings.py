@@ -44,8 +44,11 @@ class HeadSettings:
     anchor."""
     near_duplicate_bits: int = LOOK_ALIKE_BITS
     """Pictures that differ in at most so many bits of the hash are never each other's negatives."""
-    click_mask: bool = True
-    """Whether what lies within two clicks of the anchor is no negative of it."""
+    click_mask: bool = False
+    """Whether what lies within two clicks of the anchor is no negative of it. Beside walks it costs
+    more of what nobody clicked than it wins (docs/adr/0031-walks-on-the-click-graph.md)."""
+    click_walk: bool = True
+    """Whether an anchor's positive is what a walk of three clicks ends at, not what was clicked."""
     whitening: bool = True
     """Whether training starts from the whitened projection."""
     checkpoint_every: int = 50
