@@ -200,7 +200,7 @@ class Telling:
         name = self._generation(self._state(), step.model)
         with closing(open_object_store(self.settings)) as store:
             found = ProgressRecord.of(self.settings, store, name).find()
-        return found is not None and found.progress.refused
+        return found is not None and found.refused
 
     def _whether_done(self, step: Step, before: ServingState) -> Callable[[ServingState], bool]:
         """What tells that a step has been made."""

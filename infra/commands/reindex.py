@@ -104,14 +104,14 @@ class ReindexCommands:
         record = ProgressRecord.of(self._settings, self._store, made.spec.name)
         found = record.find()
         if known is not None and known.may_serve:
-            if found is not None and found.progress.parity and wish.by in (None, found.progress.by):
-                return found.progress
+            if found is not None and found.parity and wish.by in (None, found.by):
+                return found
             raise Conflict(
                 f"generation {known.name} of {made.model} is there and may serve: "
                 f"`sightline switch {known.name}`"
             )
-        if known is not None and found is not None and _goes_on(found.progress, wish, state):
-            return found.progress
+        if known is not None and found is not None and _goes_on(found, wish, state):
+            return found
         source = state.serving
         by = known.by if known is not None and known.by else self._by(wish, source, made)
         asked = self._progress(made, source, by, wish)
@@ -136,9 +136,9 @@ class ReindexCommands:
             found = record.find()
             if found is None:
                 raise NotFound(f"generation {generation} was dropped meanwhile")
-            yield found.progress
+            yield found
             known = self._record.read().state.generation(generation)
-            if found.progress.refused or known.may_serve:
+            if found.refused or known.may_serve:
                 return
 
     def made(self, text: str) -> ModelGeneration:

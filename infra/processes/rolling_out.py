@@ -155,9 +155,9 @@ class NodeRollout:
     def differs(self, generation: str) -> str:
         """See `RolloutSeen.differs`."""
         found = ProgressRecord.of(self._node.settings, self._node.store, generation).find()
-        if found is None or found.progress.parity is None or not found.progress.refused:
+        if found is None or found.parity is None or not found.refused:
             return ""
-        return "; ".join(found.progress.parity.failures()) or "it differs from what serves"
+        return "; ".join(found.parity.failures()) or "it differs from what serves"
 
     def finding(self, experiment: Experiment) -> ExperimentFinding | None:
         """See `RolloutSeen.finding`."""

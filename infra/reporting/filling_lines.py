@@ -22,11 +22,10 @@ def filling_lines(
     with closing(connect_object_store(settings)) as store:
         for name in names:
             try:
-                found = ProgressRecord.of(settings, store, name).find()
+                asked = ProgressRecord.of(settings, store, name).find()
             except (TransientError, Unreadable) as error:
                 lines.append(f"{name}: unknown: {error}")
             else:
-                asked = None if found is None else found.progress
                 lines.append(f"{name}: nobody asked for it" if asked is None else told(asked, now))
     return lines
 

@@ -53,7 +53,7 @@ class StoredFillings:
                 continue
             asked = ProgressRecord.of(self._settings, self._store, known.name).find()
             if asked is not None:
-                yield asked.progress
+                yield asked
 
 
 def filling_of(progress: ReindexProgress) -> Filling:

@@ -119,12 +119,12 @@ class ReindexLoop:
         node = self._node
         progress = ProgressRecord.of(node.settings, node.store, known.name)
         found = progress.find()
-        if found is None or found.progress.refused:
+        if found is None or found.refused:
             return
         lease = self._lease(known.name)
         with ExitStack() as held:
             try:
-                work = self._work(known, found.progress, held)
+                work = self._work(known, found, held)
             except SightlineError as error:
                 _note_trouble(progress, lease, str(error))
                 raise

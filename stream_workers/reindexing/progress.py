@@ -7,7 +7,6 @@ a compare-and-set, so that neither overwrites the other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -76,14 +75,6 @@ class ReindexProgress(StoredValue):
         return self.parity is not None and not self.parity.passed
 
 
-@dataclass(frozen=True, slots=True)
-class StoredProgress:
-    """A progress, and the etag that its successor must name."""
-
-    progress: ReindexProgress
-    etag: str
-
-
 class ProgressRecord:
     """The progress of one generation in the bucket.
 
@@ -112,7 +103,7 @@ class ProgressRecord:
         """How far a generation of the index of these settings is filled."""
         return cls(store, settings.store.bucket, settings.index.collection_prefix, generation)
 
-    def find(self) -> StoredProgress | None:
+    def find(self) -> ReindexProgress | None:
         """How far it is; None: nobody asked for it.
 
         Raises:
@@ -120,7 +111,7 @@ class ProgressRecord:
             PartUnavailable: the store did not answer.
         """
         found = self._kept.find()
-        return None if found is None else StoredProgress(*found)
+        return None if found is None else found[0]
 
     def ask(self, progress: ReindexProgress) -> None:
         """Put what is asked for in place of whatever is there.

@@ -129,8 +129,7 @@ class Reindexing:
             self._try(asked, step, stop)
 
     def _next(self) -> tuple[ReindexProgress | None, FillingStep]:
-        found = self._progress.find()
-        asked = None if found is None else found.progress
+        asked = self._progress.find()
         if asked is not None and asked.asked_at != self._asked_at:
             self._asked_at = asked.asked_at
             self._over.clear()

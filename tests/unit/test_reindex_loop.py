@@ -41,7 +41,7 @@ def trouble(place: Deployment) -> str:
     """What the command says that it waits for."""
     found = progress(place).find()
     assert found is not None
-    return found.progress.trouble
+    return found.trouble
 
 
 def test_what_keeps_the_work_from_beginning_is_told(place: Deployment) -> None:

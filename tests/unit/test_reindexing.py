@@ -206,7 +206,7 @@ class Process:
         """How far it is."""
         found = self.record.find()
         assert found is not None
-        return found.progress
+        return found
 
 
 @pytest.fixture
