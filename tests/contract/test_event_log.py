@@ -71,9 +71,7 @@ class OnKafka:
 
     def producer(self) -> KafkaEventProducer:
         """See `Deployment.producer`."""
-        producer = KafkaEventProducer(self.settings)
-        producer.warm_up([TOPIC])
-        return producer
+        return KafkaEventProducer(self.settings)
 
     def consumer(self, group: str) -> KafkaEventConsumer:
         """See `Deployment.consumer`."""

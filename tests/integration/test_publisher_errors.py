@@ -87,7 +87,8 @@ def broker() -> Iterator[FaultyBroker]:
 def log(broker: FaultyBroker) -> Iterator[KafkaEventProducer]:
     """A producer that has reached it."""
     log = KafkaEventProducer(KafkaSettings(bootstrap_servers=broker.bootstrap_servers))
-    log.warm_up([IMAGES.name, JUDGEMENTS.name])
+    for topic in (IMAGES, JUDGEMENTS):
+        log.append(ProducerRecord(topic.name, "first", b"1")).result(patient(LONG_S))
     yield log
     log.close()
 

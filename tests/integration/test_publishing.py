@@ -230,8 +230,6 @@ def test_nobody_there_is_told_in_time() -> None:
         list(read_topics(nobody, [IMAGES.name]))
     producer = KafkaEventProducer(nobody)
     with pytest.raises(PartUnavailable):
-        producer.warm_up(timeout_s=1.0)
-    with pytest.raises(PartUnavailable):
         producer.append(ProducerRecord(IMAGES.name, "a", b"1")).result(patient(10))
     producer.close()
 

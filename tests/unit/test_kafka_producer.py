@@ -15,6 +15,7 @@ from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import IMAGES
 from tests.broker_faults import FaultyBroker, Request
+from tests.patience import patient
 
 TOPIC = IMAGES.name
 MESSAGES = 10
@@ -36,9 +37,9 @@ def settings(broker: FaultyBroker) -> KafkaSettings:
 
 
 def refuse_the_first_of_many(broker: FaultyBroker, settings: KafkaSettings) -> list[bool]:
-    """Append ten messages, a request each, to a partition that wakes up between two of them."""
+    """Append one message, then ten, a request each, to a partition that wakes up between two."""
     producer = KafkaEventProducer(settings)
-    producer.warm_up([TOPIC])
+    producer.append(ProducerRecord(TOPIC, "cat", b"first")).result(patient(10))
     broker.delay(100)
     broker.refuse(Request.PRODUCE, KafkaError.NOT_LEADER_FOR_PARTITION)
     futures = [
@@ -65,7 +66,7 @@ def test_what_a_waking_partition_refused_is_not_lost(
     with_config(monkeypatch)
     assert all(refuse_the_first_of_many(broker, settings))
     found = [message.value for message in read_topics(settings, [TOPIC])]
-    assert found == [str(n).encode() for n in range(MESSAGES)]
+    assert found == [b"first", *(str(n).encode() for n in range(MESSAGES))]
 
 
 def test_an_acknowledgement_without_a_place_is_none(
@@ -85,7 +86,7 @@ def test_nor_does_it_count_in_a_batch(
     """What is awaited together fails together: whoever sent it sends it again."""
     with_config(monkeypatch, **{IN_FLIGHT: 5})
     with closing(KafkaEventProducer(settings)) as producer:
-        producer.warm_up([TOPIC])
+        producer.append(ProducerRecord(TOPIC, "cat", b"first")).result(patient(10))
         broker.delay(100)
         broker.refuse(Request.PRODUCE, KafkaError.NOT_LEADER_FOR_PARTITION)
         batch = producer.batch()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -45,19 +44,6 @@ class KafkaEventProducer:
         self._taking = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name="kafka-acks", daemon=True)
         self._thread.start()
-
-    def warm_up(self, topics: Sequence[str] = (), *, timeout_s: float = 10.0) -> None:
-        """Connect and fetch metadata now: the first append of an idempotent producer takes 0.5 s.
-
-        Raises:
-            PartUnavailable: no broker answered.
-        """
-        try:
-            for topic in topics or (None,):
-                name = None if topic is None else self._prefix + topic
-                self._producer.list_topics(name, timeout=timeout_s)
-        except KafkaException as error:
-            raise error_of(error, "asking for the topics") from error
 
     def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`.
