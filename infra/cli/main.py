@@ -15,6 +15,7 @@ import typer
 
 from sightline.engine.errors import Part, PartUnavailable, RefusedToStart, SightlineError
 from sightline.infra.cli import (
+    backfill,
     evaluate,
     experiment,
     interactions,
@@ -24,7 +25,6 @@ from sightline.infra.cli import (
     models,
     moderate,
     operate,
-    publish,
     reindex,
     rollout,
     run,
@@ -32,6 +32,7 @@ from sightline.infra.cli import (
     train,
     train_backbone,
     tune,
+    upload,
 )
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
@@ -56,7 +57,8 @@ for commands in (
     evaluate.app,
     rollout.app,
     experiment.app,
-    publish.app,
+    upload.app,
+    backfill.app,
     reindex.app,
     moderate.app,
     operate.app,

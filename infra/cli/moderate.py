@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.object_store.catalogue import Decisions
-from sightline.infra.cli.publish import SOURCE
+from sightline.infra.cli.publishing import SOURCE
 from sightline.producers.connect import connect
 from sightline.producers.images.moderation import ADMIN, ImageModeration, OperatorVerdict
 from sightline.schemas.envelope import ContractError

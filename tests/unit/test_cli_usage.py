@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.infra.cli import main, moderate, operate, publish, quick_start
+from sightline.infra.cli import main, moderate, operate, quick_start
 from sightline.infra.commands import reconcile as commands
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.dead_letters import DeadLetterFacts
@@ -42,14 +42,14 @@ def test_a_backfill_that_cannot_begin_is_a_matter_of_its_options(
     """It names the option, and begins nothing."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsInvalid, match=told):
-        CliRunner().invoke(publish.app, ["backfill", *arguments], catch_exceptions=False)
+        CliRunner().invoke(main.app, ["backfill", *arguments], catch_exceptions=False)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_manifest_that_is_not_there_is_a_matter_of_its_option(tmp_path: Path) -> None:
     """Exit code 2, with its name."""
     arguments = ["backfill", str(tmp_path), "--manifest", str(tmp_path / "never.csv")]
-    ended = CliRunner().invoke(publish.app, arguments)
+    ended = CliRunner().invoke(main.app, arguments)
     assert ended.exit_code == 2
     assert "--manifest" in ended.output
 

@@ -1,139 +1,31 @@
-"""Commands that publish images: `upload` for single files, `backfill` for whole folders."""
+"""The command `backfill`: the pictures of a whole folder or bucket, every file accounted for."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sightline.engine.clock import SystemClock
-from sightline.engine.connecting.connections import open_event_log, owner_headers
-from sightline.engine.connecting.owner import find
 from sightline.engine.errors import SettingsInvalid, SightlineError
-from sightline.engine.object_store.catalogue import Catalogue
-from sightline.engine.settings import Settings, load_settings
+from sightline.engine.settings import load_settings
+from sightline.infra.cli.publishing import VisibilityOption, publishing
 from sightline.infra.cli.stopping import stop_on_signals
-from sightline.infra.commands.index_through_owner import known_through
 from sightline.producers.backfill.ends import FileEnd
 from sightline.producers.backfill.files import SCHEME
 from sightline.producers.backfill.names import printable
 from sightline.producers.backfill.record import BackfillSummary
 from sightline.producers.backfill.run import BackfillOptions, run_backfill
-from sightline.producers.connect import connect
 from sightline.producers.images.catalogue_writes import Known
 from sightline.producers.images.catalogued import CataloguedImages
-from sightline.producers.images.outcomes import EndedVersion, await_outcomes
-from sightline.producers.images.published import Published
 from sightline.producers.images.publisher import ImagePublisher
-from sightline.producers.images.upload_files import FileUploaded, upload_files
 from sightline.schemas.fields import Visibility
-from sightline.schemas.indexed import Lane, Outcome
+from sightline.schemas.indexed import Lane
 
 app = typer.Typer()
 
-SOURCE = "/sightline/cli"
 _FAILURES_SHOWN = 20
-_SAID_OF = {
-    Outcome.INDEXED: "searchable",
-    Outcome.HIDDEN: "applied, hidden from searches",
-    Outcome.SUPERSEDED: "superseded by a higher version",
-    Outcome.DEAD_LETTERED: "dead-lettered (`sightline dlq list`)",
-}
-
-VisibilityOption = Annotated[
-    Visibility | None, typer.Option(help="Who may see the pictures; there is no default.")
-]
-TagsOption = Annotated[
-    str, typer.Option(metavar="TAG,…", help="Tags of the pictures, separated by commas.")
-]
-
-
-@contextmanager
-def _publishing(
-    settings: Settings, *, threads: int = 1
-) -> Iterator[tuple[ImagePublisher, CataloguedImages, Known | None]]:
-    running = find(settings.data_directory)
-    with connect(settings, source=SOURCE) as publisher:
-        catalogue = Catalogue(publisher.store, publisher.bucket)
-        if running is None:
-            yield publisher, CataloguedImages(catalogue, publisher), None
-        else:
-            known = known_through(running.url, owner_headers(settings), threads=threads)
-            yield publisher, CataloguedImages(catalogue, publisher, known=known), known
-
-
-@app.command()
-def upload(
-    files: Annotated[list[Path], typer.Argument(help="The pictures to upload.")],
-    *,
-    visibility: VisibilityOption = None,
-    image_id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="The image's id, for a single file.")
-    ] = None,
-    tags: TagsOption = "",
-    owner: Annotated[
-        str | None, typer.Option(metavar="ID", help="The owner of the pictures.")
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option(metavar="ID", help="One id for several photos of the same thing.")
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until each is searchable or rejected.")
-    ] = False,
-    timeout: Annotated[
-        float, typer.Option(metavar="S", help="Seconds that --wait waits.", min=0)
-    ] = 60.0,
-) -> None:
-    """Upload single pictures. Says of each whether it was published, or why not."""
-    if visibility is None:
-        raise SettingsInvalid("say who may see them: --visibility public or --visibility private")
-    if image_id is not None and len(files) != 1:
-        raise SettingsInvalid("--id goes with exactly one file")
-    settings = load_settings()
-    with _publishing(settings) as (_, catalogued, _known):
-        ends = upload_files(
-            catalogued,
-            files,
-            image_id=image_id,
-            max_bytes=settings.decode.max_bytes,
-            visibility=visibility,
-            tags=_list(tags),
-            owner_id=owner,
-            group_id=group,
-            progress=_tell,
-        )
-    published = [end.published for end in ends if end.published is not None]
-    applied = _applied(settings, published, timeout) if wait else len(published)
-    if len(published) < len(ends):
-        raise SightlineError(f"{len(ends) - len(published)} of {len(ends)} files were not uploaded")
-    if applied < len(published):
-        raise SightlineError(f"{len(published) - applied} of {len(ends)} files are not searchable")
-
-
-def _applied(settings: Settings, published: list[Published], timeout_s: float) -> int:
-    """How many the index has; says of each what became of it."""
-    ended = await_outcomes(
-        open_event_log(settings),
-        published,
-        timeout_s=timeout_s,
-        clock=SystemClock(),
-        told=_tell_end,
-    )
-    silent = {one.image_id for one in published} - {end.published.image_id for end in ended}
-    for image_id in sorted(silent):
-        typer.echo(f"no answer within {timeout_s:g} s: {image_id} (`sightline status`)", err=True)
-    return sum(end.applied for end in ended)
-
-
-def _tell_end(end: EndedVersion) -> None:
-    after = "" if end.freshness is None else f" after {end.freshness.total_seconds():.2f} s"
-    said = _SAID_OF.get(end.outcome, str(end.outcome)) + (f": {end.reason}" if end.reason else "")
-    name = f"{end.published.image_id} version {end.published.version}"
-    typer.echo(f"{name} {said}{after if end.applied else ''}", err=not end.applied)
 
 
 @app.command()
@@ -178,7 +70,7 @@ def backfill(
         hidden=hidden,
     )
     stop = stop_on_signals()
-    with _publishing(settings, threads=options.threads) as (publisher, catalogued, known):
+    with publishing(settings, threads=options.threads) as (publisher, catalogued, known):
         summary = _with_progress(
             publisher,
             source,
@@ -262,16 +154,3 @@ def _with_progress(
             ),
             stop=stop,
         )
-
-
-def _tell(end: FileUploaded) -> None:
-    if end.published is None:
-        typer.echo(f"failed: {printable(str(end.file))}: {end.reason}", err=True)
-    else:
-        typer.echo(
-            f"{end.published.image_id} version {end.published.version} {printable(str(end.file))}"
-        )
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
