@@ -32,7 +32,7 @@ class Finished(NamedTuple):
 
     polled: Polled
     passed: Passed | None
-    """None: it was no image event."""
+    """None: no compaction can lose anything by it, or it was no image event."""
     letter: Letter | None
     """Its outcome event or dead letter."""
 

@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 
 from sightline.engine.ports import Clock
 from sightline.schemas.indexed import Lane
+from sightline.stream_workers.image_log.winners import Passed
 from sightline.stream_workers.indexing.commit import Durability, Finished
 from sightline.stream_workers.indexing.equal_bytes import SharedEmbeddings
 from sightline.stream_workers.indexing.lane_queue import LaneQueue
 from sightline.stream_workers.indexing.lane_room import LaneRoom
 from sightline.stream_workers.indexing.moves import (
     Again,
+    Applied,
     Embed,
     End,
     Fetch,
@@ -166,7 +168,7 @@ class Router:
         item = end.item
         letter = self._outcomes.tell(end)
         self._durability.add(
-            Finished(item if isinstance(item, Polled) else item.polled, passed_of(item), letter)
+            Finished(item if isinstance(item, Polled) else item.polled, _passed(end), letter)
         )
         if isinstance(item, ImageTask):
             if isinstance(end.ending, Unforeseen):  # it may lead others, and came to no verdict
@@ -179,6 +181,14 @@ class Router:
         for item in waiting:
             self._room.unpark(item.lane)
             self.to_plan.put(item.lane, [item])
+
+
+def _passed(end: End) -> Passed | None:
+    """What compaction might lose by the record; None: nothing, as where it is the winner itself."""
+    passed = passed_of(end.item)
+    if passed is None or not isinstance(end.ending, Applied):
+        return passed
+    return None if end.ending.stored.winner == passed.location else passed
 
 
 def _let_go(item: Polled | Planned) -> None:

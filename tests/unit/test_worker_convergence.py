@@ -349,6 +349,21 @@ def test_a_late_lower_version_makes_the_winner_be_appended_again_once(world: Wor
     assert world.index.images["a"].winner.offset == 3
 
 
+def test_a_winner_that_lies_where_it_was_read_is_not_looked_up_to_commit_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read back after its write said so already: each image would be read once more."""
+    asked: list[object] = []
+    world.publish(public("a", 1, b"one"), "e1")
+    for step in ("poll live", *STAGES):
+        world.step(step)
+    monkeypatch.setattr(world.index, "get", asked.append)
+    for step in ("durability", "poll live"):
+        world.step(step)
+    assert asked == []
+    assert world.log.committed["g-live", TopicPartition(IMAGES.name, 0)] == 1
+
+
 def test_an_offset_is_committed_only_after_the_flush(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
