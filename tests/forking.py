@@ -1,7 +1,7 @@
 """Processes that begin with everything imported: forked from one that imported it once a session.
 
-For tests that start many of a kind and look at what they do, not at how they begin: an import of
-Faust and what it drags along takes a second of CPU each time.
+For tests that start many of a kind and look at what they do, not at how they begin: the imports of
+a node or of a label stage take a second of CPU each time.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import multiprocessing
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Lock
 
-_IMPORTED = ("pytest", "tests.label_worker")
-_STREAMS = (1, 2)
 _POLL_S = 0.02
 
 
@@ -25,14 +24,25 @@ class Forked:
     Args:
         work: a module's function; its end is the process's.
         argument: what it is given.
-        log: what it says is written here.
+        log: what it says is appended here.
+        errors: what it says to standard error; none: in the log, too.
+        environment: all of its variables; none: those that the tests began with.
     """
 
-    def __init__(self, work: Callable[[str], None], argument: str, log: Path) -> None:
+    def __init__(
+        self,
+        work: Callable[[str], object],
+        argument: str,
+        log: Path,
+        *,
+        errors: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         log.touch()
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(_IMPORTED))
-        self._process = context.Process(target=_run, args=(work, argument, str(log)))
+        context.set_forkserver_preload(["tests.imported"])
+        given = (work, argument, str(log), str(errors or log), environment and dict(environment))
+        self._process = context.Process(target=_run, args=given)
         self._process.start()
         self._asking = Lock()
 
@@ -56,9 +66,15 @@ class Forked:
         deadline = None if timeout is None else time.monotonic() + timeout
         while (ended := self.poll()) is None:
             if deadline is not None and time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired(str(self._process.name), timeout or 0.0)
-            time.sleep(_POLL_S)
+                raise subprocess.TimeoutExpired(self._process.name, timeout or 0.0)
+            wait([self._process.sentinel], _POLL_S)
         return ended
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it runs still."""
+        with self._asking:
+            if self._process.exitcode is None:
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """Ends it by SIGKILL."""
@@ -71,9 +87,18 @@ class Forked:
             self._process.terminate()
 
 
-def _run(work: Callable[[str], None], argument: str, log: str) -> None:
-    written = os.open(log, os.O_WRONLY | os.O_APPEND)
-    for stream in _STREAMS:
+def _run(
+    work: Callable[[str], object],
+    argument: str,
+    log: str,
+    errors: str,
+    environment: Mapping[str, str] | None,
+) -> None:
+    for path, stream in ((log, 1), (errors, 2)):
+        written = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.dup2(written, stream)
-    os.close(written)
+        os.close(written)
+    if environment is not None:
+        os.environ.clear()
+        os.environ.update(environment)
     work(argument)

@@ -1,15 +1,22 @@
-"""`sightline` commands for the end-to-end tests: to their end, or until they are told to stop."""
+"""`sightline` commands for the end-to-end tests: to their end, or until they are told to stop.
+
+They are forked; those that the README and the demo's tests run are started as anybody would.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sightline.engine.settings import Settings
-from sightline.infra.local.node_process import environment_of
+from sightline.infra.cli.quick_start import main
+from sightline.infra.local.node_process import NodeProcess, environment_of
+from tests.forking import Forked
 from tests.patience import patient
 
 
@@ -20,29 +27,25 @@ def sightline(
     timeout_s: float = 120.0,
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end, its output captured."""
-    return subprocess.run(
-        [sys.executable, "-m", "sightline.infra.cli", *arguments],
-        env={**os.environ, **environment_of(settings), **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=patient(timeout_s),
-        check=False,
-    )
+    variables = {**os.environ, **environment_of(settings), **(environment or {})}
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        given = json.dumps(arguments)
+        process = Forked(command, given, out, errors=err, environment=variables)
+        try:
+            code = process.wait(patient(timeout_s))
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
 
 
-def started(*arguments: str, settings: Settings, log: Path) -> subprocess.Popen[bytes]:
+def started(*arguments: str, settings: Settings, log: Path) -> Forked:
     """Start a command that runs until it is stopped; what it says is appended to `log`."""
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "sightline.infra.cli", *arguments],
-            env={**os.environ, **environment_of(settings)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
+    variables = {**os.environ, **environment_of(settings)}
+    return Forked(command, json.dumps(arguments), log, environment=variables)
 
 
-def stopped(process: subprocess.Popen[bytes], *, timeout_s: float = 30.0) -> int:
+def stopped(process: Forked, *, timeout_s: float = 30.0) -> int:
     """Ask it to end (SIGTERM) and wait: the exit code; killed, if it does not listen."""
     process.terminate()
     try:
@@ -50,3 +53,18 @@ def stopped(process: subprocess.Popen[bytes], *, timeout_s: float = 30.0) -> int
     finally:
         process.kill()
         process.wait()
+
+
+def command(arguments: str) -> None:
+    """Run a command line, given as JSON, as the `sightline` command does."""
+    sys.argv = ["sightline", *json.loads(arguments)]
+    main()
+
+
+class ForkedNode(NodeProcess):
+    """A node whose process is forked."""
+
+    def launch(self, command_name: str, environment: Mapping[str, str]) -> Forked:
+        """See `NodeProcess.launch`."""
+        variables = {**os.environ, **environment}
+        return Forked(command, json.dumps([command_name]), self.log, environment=variables)

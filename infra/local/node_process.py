@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from pydantic import SecretStr
 
@@ -23,6 +23,23 @@ START_TIMEOUT_S = 600.0
 STOP_TIMEOUT_S = 300.0
 """The same: 1 s, measured."""
 _POLL_S = 0.05
+
+
+class Launched(Protocol):
+    """A running child process: the part of `Popen` that is needed of it."""
+
+    @property
+    def pid(self) -> int:
+        """The id that the operating system gave it."""
+
+    def poll(self) -> int | None:
+        """The exit code of the process; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits until it ends: the exit code. Raises `subprocess.TimeoutExpired`."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Sends a signal, such as SIGTERM, to the process."""
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -68,7 +85,7 @@ class NodeProcess:
         self.data_directory = settings.data_directory
         self._command = command
         self.log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Launched | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -102,18 +119,22 @@ class NodeProcess:
         Raises:
             RefusedToStart: it ended, or did not answer in time; quotes the end of its log.
         """
-        with self.log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "-m", "sightline.infra.cli", self._command],
-                env={**os.environ, **self._environment},
-                stdout=output,
-                stderr=output,
-            )
+        self._process = self.launch(self._command, self._environment)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._ready():
             if time.monotonic() > deadline:
                 raise RefusedToStart(f"not ready after {START_TIMEOUT_S:.0f} s: {self._tail()}")
             time.sleep(_POLL_S)
+
+    def launch(self, command: str, environment: Mapping[str, str]) -> Launched:
+        """Run a `sightline` command with further variables; what it says goes into the log."""
+        with self.log.open("ab") as output:
+            return subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, "-m", "sightline.infra.cli", command],
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=output,
+            )
 
     def kill(self) -> None:
         """Kills the child process as a crash would (SIGKILL), and waits for its end."""
@@ -138,12 +159,12 @@ class NodeProcess:
 
     def _ready(self) -> bool:
         process = self._started()
-        if process.poll() is not None:
-            raise RefusedToStart(f"it ended with {process.returncode}: {self._tail()}")
+        if (code := process.poll()) is not None:
+            raise RefusedToStart(f"it ended with {code}: {self._tail()}")
         running = owner.find(self.data_directory)
         return running is not None and running.pid == process.pid
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> Launched:
         if self._process is None:
             raise RefusedToStart("it was never started")
         return self._process

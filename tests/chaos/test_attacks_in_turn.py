@@ -25,6 +25,7 @@ from sightline.schemas.fields import MAX_OWNER_VERSION, MAX_VERSION
 from tests.api_parts import key_of
 from tests.asking import Asking, drawn, embedded, ok
 from tests.pictures import encoded, scene
+from tests.processes import ForkedNode
 from tests.waiting import eventually
 
 PICTURES = drawn(40, seed=911)
@@ -201,7 +202,7 @@ def test_a_node_outlives_every_attack_in_turn(tmp_path: Path) -> None:
     """Killed after each; at the end everything acknowledged can be seen, compared and deleted."""
     keys = json.dumps([key.model_dump(mode="json") for key in KEYS.values()])
     admits = {"SIGHTLINE_API__KEYS": keys, "SIGHTLINE_API__COMMAND_KEY": "admin"}
-    with NodeProcess(embedded(tmp_path / "data"), tmp_path / "log", environment=admits) as node:
+    with ForkedNode(embedded(tmp_path / "data"), tmp_path / "log", environment=admits) as node:
         site = Site(node)
         site.upload("shop", "first", PICTURES[0])
         for attack in ATTACKS:

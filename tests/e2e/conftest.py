@@ -8,13 +8,14 @@ import pytest
 
 from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, embedded
+from tests.processes import ForkedNode
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """One `sightline up` in embedded mode, shared by the tests of a module."""
     directory = tmp_path_factory.mktemp("node")
-    with NodeProcess(embedded(directory / "data"), directory / "node.log") as running:
+    with ForkedNode(embedded(directory / "data"), directory / "node.log") as running:
         yield running
 
 

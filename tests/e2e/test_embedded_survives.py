@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, drawn, embedded
+from tests.processes import ForkedNode
 from tests.waiting import eventually
 
 KILLS = 5
@@ -60,7 +60,7 @@ def test_no_acknowledged_image_or_change_is_gone_after_kills(tmp_path: Path) -> 
     """Five kill -9 at seeded moments of uploads, changes and deletes; then every state is right."""
     moments = random.Random(SEED)
     told = Told()
-    node = NodeProcess(embedded(tmp_path / "data"), tmp_path / "node.log")
+    node = ForkedNode(embedded(tmp_path / "data"), tmp_path / "node.log")
     with node:
         for round_number in range(KILLS):
             writers = [

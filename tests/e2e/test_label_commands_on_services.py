@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import random
-import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -42,7 +41,8 @@ from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.user_model import UserModel
 from sightline.training.loop.run_folder import read_record
 from tests.asking import MANY_A_MINUTE, Asking, drawn, ok
-from tests.processes import sightline, started, stopped
+from tests.forking import Forked
+from tests.processes import ForkedNode, sightline, started, stopped
 from tests.waiting import eventually
 
 PICTURES = drawn(12, seed=815)
@@ -70,7 +70,7 @@ class Deployment:
 
     settings: Settings
     node: NodeProcess
-    stages: dict[str, subprocess.Popen[bytes]]
+    stages: dict[str, Forked]
     folder: Path
 
     def run(self, *arguments: str) -> str:
@@ -148,7 +148,7 @@ def deployment(
     folder = tmp_path_factory.mktemp("services")
     settings = _settings(folder, kafka, minio)
     with ExitStack() as running:
-        node = running.enter_context(NodeProcess(settings, folder / "node.log"))
+        node = running.enter_context(ForkedNode(settings, folder / "node.log"))
         stages = {}
         for name in STAGES:
             stages[name] = started(name, settings=settings, log=folder / f"{name}.log")

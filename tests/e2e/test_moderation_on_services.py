@@ -12,10 +12,9 @@ from sightline.engine.settings import (
     Settings,
     StoreSettings,
 )
-from sightline.infra.local.node_process import NodeProcess
 from sightline.producers.connect import connect
 from tests.asking import MANY_A_MINUTE, Asking, drawn, ok
-from tests.processes import sightline
+from tests.processes import ForkedNode, sightline
 from tests.waiting import eventually
 
 (PICTURE,) = drawn(1, seed=61)
@@ -41,7 +40,7 @@ def test_a_block_by_the_command_outlives_owners_restarts_and_reconcile(
     def listed(api: Asking) -> bool:
         return "lamp" in api.found(PICTURE)
 
-    with NodeProcess(settings, tmp_path / "first.log") as node, Asking(node.url) as api:
+    with ForkedNode(settings, tmp_path / "first.log") as node, Asking(node.url) as api:
         moderated("blocked")
         with connect(settings) as images:
             images.upload(PICTURE, image_id="lamp", version=1, visibility="public")
@@ -50,7 +49,7 @@ def test_a_block_by_the_command_outlives_owners_restarts_and_reconcile(
         eventually(lambda: api.status("lamp")["version"] == 9)
         assert api.status("lamp")["status"] == "hidden"
         assert not listed(api)
-    with NodeProcess(settings, tmp_path / "second.log") as node, Asking(node.url) as api:
+    with ForkedNode(settings, tmp_path / "second.log") as node, Asking(node.url) as api:
         reconciled = sightline("reconcile", settings=settings)
         assert reconciled.returncode == 0, reconciled.stderr
         assert not listed(api)

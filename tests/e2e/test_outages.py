@@ -25,6 +25,7 @@ from sightline.schemas.indexed import Outcome
 from sightline.schemas.topics import TOPICS
 from tests.asking import Asking, drawn, embedded, ok
 from tests.outcomes import outcomes_by_version
+from tests.processes import ForkedNode
 from tests.waiting import eventually
 
 PICTURES = drawn(3, seed=4)
@@ -61,7 +62,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         settings = embedded(directory / "data", learns=True).model_copy(
             update={"mode": Mode.SERVICES, "kafka": log, "store": store}
         )
-        with NodeProcess(settings, directory / "node.log") as node:
+        with ForkedNode(settings, directory / "node.log") as node:
             yield Stack(kafka, minio, node, log)
 
 

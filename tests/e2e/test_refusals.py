@@ -26,7 +26,7 @@ from sightline.engine.settings import (
 from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, drawn, embedded, ok
 from tests.patience import patient
-from tests.processes import sightline
+from tests.processes import ForkedNode, sightline
 from tests.waiting import eventually
 
 REFUSED = 2
@@ -47,7 +47,7 @@ def test_an_index_directory_that_is_in_use_is_left_alone(node: NodeProcess) -> N
 def test_a_generation_of_another_model_is_not_opened(tmp_path: Path) -> None:
     """An index made by one model is not served by another: what differs, and what to do."""
     settings = embedded(tmp_path / "data")
-    with NodeProcess(settings, tmp_path / "node.log") as node:
+    with ForkedNode(settings, tmp_path / "node.log") as node:
         assert node.stop() == 0
     projection = tmp_path / "projection.safetensors"
     save_file({"mean": np.zeros(1280, np.float32), "matrix": np.eye(1280, 512)}, projection)
@@ -62,14 +62,14 @@ def test_an_index_of_another_log_is_not_served(
 ) -> None:
     """What embedded mode filled is not served with Kafka: its versions and images are others."""
     settings = embedded(tmp_path / "data")
-    with NodeProcess(settings, tmp_path / "node.log") as node:
+    with ForkedNode(settings, tmp_path / "node.log") as node:
         assert node.stop() == 0
     changed = {"mode": Mode.SERVICES, "kafka": kafka_settings, "store": store_settings}
     line = _refusal(settings.model_copy(update=changed))
     assert "was made from the embedded journal in .. and bucket sightline" in line
     assert "not from Kafka cluster " in line
     assert "set index.directory or data_directory" in line
-    with NodeProcess(settings, tmp_path / "node.log") as node:
+    with ForkedNode(settings, tmp_path / "node.log") as node:
         assert node.stop() == 0
 
 
@@ -132,7 +132,7 @@ def test_a_disk_that_fills_up_stops_it_and_loses_nothing(tmp_path: Path) -> None
     """Filled while it runs: it ends and says why; with room again, nothing acknowledged is lost."""
     first, second = drawn(2, seed=2)
     reserve = shutil.disk_usage(tmp_path).free - ROOM
-    node = NodeProcess(_with_reserve(embedded(tmp_path / "data"), reserve), tmp_path / "node.log")
+    node = ForkedNode(_with_reserve(embedded(tmp_path / "data"), reserve), tmp_path / "node.log")
     with node:
         with Asking(node.url) as api:
             ok(api.upload("first", first))

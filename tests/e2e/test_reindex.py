@@ -12,6 +12,7 @@ import pytest
 from sightline.engine.settings import Settings
 from sightline.infra.local.node_process import NodeProcess, environment_of
 from tests.asking import Asking, embedded, ok
+from tests.processes import ForkedNode
 from tests.rollout_parts import (
     COUNT,
     PHOTOS,
@@ -35,7 +36,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Setti
     settings = settings.model_copy(update={"labels": labels})
     for variable, value in environment_of(settings).items():
         monkeypatch.setenv(variable, value)
-    with NodeProcess(settings, tmp_path / "node.log") as node:
+    with ForkedNode(settings, tmp_path / "node.log") as node:
         with Asking(node.url) as api:
             for number in range(COUNT):
                 ok(

@@ -19,9 +19,9 @@ from sightline.engine.settings import (
     WorkerSettings,
 )
 from sightline.engine.vector_index.qdrant.index import QdrantGenerations
-from sightline.infra.local.node_process import NodeProcess, environment_of
+from sightline.infra.local.node_process import environment_of
 from tests.asking import Asking, embedded, ok
-from tests.processes import started, stopped
+from tests.processes import ForkedNode, started, stopped
 from tests.qdrant_servers import LocalQdrant, cluster, needs_nodes, needs_server, server
 from tests.rollout_parts import (
     COUNT,
@@ -107,7 +107,7 @@ def urls(shared: Settings, tmp_path: Path) -> Iterator[list[str]]:
         apis = []
         for name in ("api-one", "api-two"):
             own = shared.model_copy(update={"data_directory": tmp_path / name})
-            node = NodeProcess(own, tmp_path / f"{name}.log", command="api")
+            node = ForkedNode(own, tmp_path / f"{name}.log", command="api")
             apis.append(running.enter_context(node).url)
         with Asking(apis[0]) as api:
             for number in range(COUNT):

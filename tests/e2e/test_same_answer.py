@@ -19,6 +19,7 @@ from sightline.producers.backfill.run import run_backfill
 from sightline.producers.connect import connect
 from sightline.schemas.fields import Visibility
 from tests.asking import Asking, drawn, embedded, ids, ok
+from tests.processes import ForkedNode
 from tests.qdrant_servers import needs_server, server
 from tests.waiting import eventually
 
@@ -34,7 +35,7 @@ Answer = list[tuple[str, float]]
 def test_a_thousand_questions_get_the_same_answers_across_restarts(tmp_path: Path) -> None:
     """50 questions, 20 times, a stop and two kills between: equal ids, order and scores."""
     pictures = drawn(IMAGES, seed=3)
-    with NodeProcess(embedded(tmp_path / "data"), tmp_path / "node.log") as node:
+    with ForkedNode(embedded(tmp_path / "data"), tmp_path / "node.log") as node:
         known = _filled(node, embedded(tmp_path / "data"), pictures, tmp_path / "photos")
         first = _answers(node.url, pictures, known)
         for number in range(1, ROUNDS):
@@ -62,8 +63,8 @@ def test_two_api_processes_give_the_same_answers(
     one = embedded(tmp_path / "one").model_copy(update=shared)
     two = embedded(tmp_path / "two").model_copy(update=shared)
     with (
-        NodeProcess(one, tmp_path / "one.log") as first,
-        NodeProcess(two, tmp_path / "two.log", command="api") as second,
+        ForkedNode(one, tmp_path / "one.log") as first,
+        ForkedNode(two, tmp_path / "two.log", command="api") as second,
     ):
         known = _filled(first, one, pictures, tmp_path / "photos")
         expected = _answers(first.url, pictures, known)

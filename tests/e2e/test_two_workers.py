@@ -24,6 +24,7 @@ from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_INDEXED
 from tests.asking import drawn, embedded
 from tests.patience import patient
+from tests.processes import ForkedNode
 from tests.qdrant_servers import needs_server, server
 from tests.waiting import eventually
 
@@ -85,7 +86,7 @@ def test_two_worker_processes_share_the_work_and_lose_none_of_it(
 
 def _node(shared: Settings, directory: Path) -> NodeProcess:
     settings = shared.model_copy(update={"data_directory": directory})
-    return NodeProcess(settings, directory.with_suffix(".log"))
+    return ForkedNode(settings, directory.with_suffix(".log"))
 
 
 def _publish(publisher: ImagePublisher, pictures: list[bytes], phase: int) -> None:

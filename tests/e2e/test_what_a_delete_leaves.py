@@ -10,9 +10,9 @@ from pathlib import Path
 from sightline.engine.event_log.embedded.journal import Journal
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import Settings, StoreSettings
-from sightline.infra.local.node_process import NodeProcess
 from sightline.stream_workers.sweeping.sweep import IN_FLIGHT
 from tests.asking import Asking, drawn, embedded, ok
+from tests.processes import ForkedNode
 from tests.waiting import eventually
 
 TITLE = "of-a-person-1979"
@@ -35,7 +35,7 @@ def test_a_deleted_image_leaves_its_id_version_and_owner(tmp_path: Path) -> None
     """Bytes, renditions, title and tags are gone from the store, the catalogue and the status."""
     settings = settings_of(tmp_path / "data")
     (doomed, kept) = drawn(2, seed=77)
-    with NodeProcess(settings, tmp_path / "node.log") as node, Asking(node.url) as api:
+    with ForkedNode(settings, tmp_path / "node.log") as node, Asking(node.url) as api:
         for image_id, data in (("doomed", doomed), ("kept", kept)):
             ok(api.upload(image_id, data, tags=TITLE, attributes=json.dumps({"title": TITLE})))
             for rendition in ("content", "thumbnail"):

@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings, Mode, StoreSettings
 from sightline.infra.local.minio_server import LocalMinio
-from sightline.infra.local.node_process import NodeProcess
 from sightline.producers.images.ids import id_of_object
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS, TOPICS
 from tests.asking import Asking, drawn, embedded
+from tests.processes import ForkedNode
 from tests.waiting import eventually
 
 BUCKET = "shop-photos"
@@ -77,7 +77,7 @@ def shop(kafka_settings: KafkaSettings, tmp_path: Path) -> Iterator[Shop]:
         settings = embedded(tmp_path / "data").model_copy(
             update={"mode": Mode.SERVICES, "kafka": kafka_settings, "store": store}
         )
-        with NodeProcess(settings, tmp_path / "node.log") as node, Asking(node.url) as api:
+        with ForkedNode(settings, tmp_path / "node.log") as node, Asking(node.url) as api:
             yield Shop(s3, api)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,7 @@ from sightline.engine.settings import (
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import INTERACTIONS_IMPORTED
 from sightline.stream_workers.labels.rules import LabelRules
+from tests.forking import Forked
 from tests.label_kafka import LabelPipeline
 from tests.label_shell import assert_equal
 from tests.oracle_labels import expected
@@ -90,7 +90,7 @@ def site_log(file: Path, seed: int) -> Path:
 
 
 @contextmanager
-def imported_stages(settings: Settings, folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+def imported_stages(settings: Settings, folder: Path) -> Iterator[list[Forked]]:
     """`sightline join --imported` and `sightline mine --imported`, stopped in the end."""
     processes = [
         started(stage.value, "--imported", settings=settings, log=folder / f"{stage}.log")

@@ -1,0 +1,18 @@
+"""What the forked processes of the tests begin with, see `forking`."""
+
+# ruff: noqa: F401, E402 - imported for the sake of it, and in the order of a node's start
+
+from __future__ import annotations
+
+from sightline.engine.garbage_collection import collect_garbage_seldom
+from sightline.engine.linear_algebra import keep_products_to_one_thread
+
+keep_products_to_one_thread()
+
+import pytest
+
+import sightline.infra.cli.main
+import sightline.infra.processes.node
+import tests.label_worker
+
+collect_garbage_seldom()
