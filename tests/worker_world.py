@@ -6,8 +6,6 @@ import hashlib
 from collections import defaultdict
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry
-
 from sightline.engine.clock import ManualClock
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
@@ -38,6 +36,8 @@ STEPS = (
 )
 CALM = STEPS[:8]
 TOPICS = {Lane.LIVE: IMAGES.name, Lane.BACKFILL: IMAGES_BACKFILL.name}
+METRICS = Metrics()
+"""Of all worlds, as one process has one: to make them anew took a fifth of the time of each."""
 PICTURES = (b"one", b"two", b"bad three")
 
 Published = tuple[ImageState, str, Lane]
@@ -86,7 +86,7 @@ class World:
             max_bytes=1_000,
             embed_threads=2,
             clock=self.clock,
-            metrics=Metrics(CollectorRegistry()),
+            metrics=METRICS,
             health=Health(self.clock),
         )
         self._turns = {loop.name: loop.turn for loop in self.worker.loops} | {

@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
 
+from sightline.engine.clock import ManualClock
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.records import ProducerRecord
@@ -21,7 +21,7 @@ from sightline.schemas.topics import IMAGES_MODERATION, IMAGES_MODERATION_DLQ
 from sightline.stream_workers.image_log.decisions import merge_decisions
 from sightline.stream_workers.moderating.loop import ModerationLoop
 from tests.worker_parts import MemoryConsumer
-from tests.worker_world import PICTURES, STEPS, World, fence, public, reference
+from tests.worker_world import METRICS, PICTURES, STEPS, World, fence, public, reference
 
 TOPIC, GROUP = IMAGES_MODERATION.name, "g-moderation"
 BLOCKED, ALLOWED = Moderation.BLOCKED, Moderation.ALLOWED
@@ -34,11 +34,12 @@ UNREAD = ("decide", "decide and crash")
 class ModeratedWorld(World):
     """A worker and a moderation loop beside it, on one index."""
 
+    metrics = METRICS
+
     def start(self) -> None:
         """Begin with new ones on what is left of the world."""
         super().start()
         self.consumer = MemoryConsumer(self.log, GROUP)
-        self.metrics = Metrics(CollectorRegistry())
         self.loop = ModerationLoop(
             consumer=self.consumer,
             producer=self.log,
@@ -153,7 +154,7 @@ def decided(item: Decision) -> Event[ImageModerated]:
         image_id=image_id, version=version, moderation=moderation, decided_by="admin"
     )
     return Event[ImageModerated].of(
-        said, event_id=event_id, source="/test", time=World().clock.now()
+        said, event_id=event_id, source="/test", time=ManualClock().now()
     )
 
 
@@ -184,7 +185,11 @@ def test_a_null_behind_a_decision_does_not_make_it_be_forgotten() -> None:
 
 def test_a_null_is_counted_as_no_decision() -> None:
     """It says nothing that a newer decision could have beaten."""
-    world = ModeratedWorld()
+
+    class Counting(ModeratedWorld):
+        metrics = Metrics()
+
+    world = Counting()
     world.decide("a", 2, BLOCKED, "blocks")
     world.log.append(ProducerRecord(TOPIC, "b", None))
     world.step("decide")
