@@ -34,6 +34,8 @@ from sightline.engine.records.framing import Framing
 from sightline.engine.serving.pairs import OpenedPair, ServingPairs
 from sightline.engine.settings import ApiKey, ApiSettings, DecodeSettings, IndexSettings, Scope
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
+from sightline.engine.vector_index.memory.generations import MemoryGenerations
+from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.infra.wiring.opening import known_in
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.moderation import ImageModeration
@@ -162,10 +164,15 @@ class ApiWorld:
         )
 
     @classmethod
-    def open(cls, directory: Path) -> ApiWorld:
-        """A new world in a directory."""
+    def open(cls, directory: Path, *, embedded: bool = False) -> ApiWorld:
+        """A new world in a directory; its index is in memory, or the embedded engine's."""
         embedder = GridEmbedder()
-        index = EdgeVectorIndex.open(directory / "index", spec_of(embedder), IndexSettings())
+        spec = spec_of(embedder)
+        index: VectorIndex = (
+            EdgeVectorIndex.open(directory / "index", spec, IndexSettings())
+            if embedded
+            else MemoryVectorIndex.open(MemoryGenerations(), spec)
+        )
         store = DirectoryObjectStore(directory / "objects")
         store.ensure_bucket(BUCKET)
         return cls(index=index, store=store, log=MemoryLog(SystemClock()), embedder=embedder)

@@ -53,7 +53,7 @@ class Counting:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[ApiWorld]:
     """A public image, and hidden ones of every kind."""
-    world = ApiWorld.open(tmp_path)
+    world = ApiWorld.open(tmp_path, embedded=True)
     world.add("public-1", 1, owner_id="shop")
     world.add("private-1", 2, owner_id="shop", visibility=Visibility.PRIVATE)
     world.add("blocked-1", 3, owner_id="shop", moderation=Moderation.BLOCKED)

@@ -67,7 +67,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Every route there is, over public, private, blocked and deleted images."""
-    world = ApiWorld.open(tmp_path_factory.mktemp("fuzz"))
+    world = ApiWorld.open(tmp_path_factory.mktemp("fuzz"), embedded=True)
     for n in range(3):
         world.add(f"i{n}", n, owner_id="shop")
     world.add("private-1", 11, owner_id="shop", visibility=Visibility.PRIVATE)

@@ -54,7 +54,7 @@ def cases() -> int:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[ApiWorld]:
     """Public and private images of two owners, one at the highest version there is."""
-    world = ApiWorld.open(tmp_path)
+    world = ApiWorld.open(tmp_path, embedded=True)
     for n in range(3):
         world.add(f"i{n}", n, owner_id="shop")
     world.add("private-1", 11, owner_id="shop", visibility=Visibility.PRIVATE)

@@ -22,7 +22,7 @@ NOBODY = "never-was"
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[ApiWorld]:
     """Ten public pictures of `shop`, and a private, a blocked and a deleted one."""
-    world = ApiWorld.open(tmp_path)
+    world = ApiWorld.open(tmp_path, embedded=True)
     for n in range(10):
         world.add(f"i{n}", n, owner_id="shop")
     world.add("private-1", 101, owner_id="shop", visibility=Visibility.PRIVATE, tags=("secret",))

@@ -22,7 +22,7 @@ from tests.waiting import eventually
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[ApiWorld]:
     """Thirty public pictures, every third tagged `third`."""
-    world = ApiWorld.open(tmp_path)
+    world = ApiWorld.open(tmp_path, embedded=True)
     for n in range(30):
         world.add(f"i{n:02}", n, tags=("all", "third") if n % 3 == 0 else ("all",))
     yield world
