@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 BITS = 40
 
 
+@cache
 def hit(name: str, content: int, look: int, score: float = 0.5, cluster: int | None = None) -> Hit:
     """A result with these bytes, this dHash and this cluster."""
     state = ImageUploaded(
@@ -47,6 +49,7 @@ def hit(name: str, content: int, look: int, score: float = 0.5, cluster: int | N
     return Hit(image=image, score=score)
 
 
+@cache
 def spread(number: int) -> int:
     """A hash more than 40 bits from every other number's."""
     return int(f"{number % 16:x}" * 64, 16) ^ (2**256 - 1 if number % 16 == 0 else 0)
