@@ -152,17 +152,19 @@ def _tier(item: pytest.Item) -> str:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Stop the session's servers when the unit tests' turn comes, which need none.
+    """Let the session's servers rest while the unit tests run, which need none.
 
     Each takes as much CPU for the minutes in which nobody asks it as it takes to start.
     """
-    if _tier(item) == "unit":
-        while _servers:
-            _servers.pop().stop()
+    for server in _servers:
+        if _tier(item) == "unit":
+            server.stop()
+        elif not server.running:
+            server.start()
 
 
 _servers: list[LocalServer] = []
-"""Of the session, started and not stopped."""
+"""Of the session, once they were asked for."""
 
 
 @pytest.fixture(scope="session")
