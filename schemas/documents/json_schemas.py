@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
 from typing import Any, cast
 
 from pydantic import JsonValue
@@ -17,8 +19,13 @@ def schema_of(data: type[EventData], *, ref_template: str = "#/$defs/{model}") -
     """The JSON Schema of one event type, draft 2020-12.
 
     What pydantic leaves out is added: the type is a constant, `specversion` and the field that
-    tells the kinds of a union apart must be there.
+    tells the kinds of a union apart must be there. The caller may change what it gets.
     """
+    return deepcopy(_schema_of(data, ref_template))
+
+
+@cache
+def _schema_of(data: type[EventData], ref_template: str) -> JsonObject:
     generated: Any = Event[data].model_json_schema(ref_template=ref_template)  # type: ignore[valid-type]
     for kind in set(_kinds(generated)):
         definition = generated["$defs"][kind.rpartition("/")[2]]
