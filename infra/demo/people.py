@@ -15,6 +15,7 @@ import httpx
 from sightline.engine.connecting.connections import open_event_log
 from sightline.engine.ports import EventLog
 from sightline.engine.settings import LabelSettings, Settings
+from sightline.infra.demo.patient_client import PatientClient
 from sightline.infra.sample_photos.photo_folder import PhotoFolder
 from sightline.infra.sample_photos.synthetic_photos import KINDS
 from sightline.producers.click_simulator.api_driver import ApiDriver
@@ -111,7 +112,8 @@ def let_people_search(
     anchors, window_s = sorted(labels), settings.labels.attribution_window_s
     searches = acts = 0
     with httpx.Client(base_url=url, timeout=30.0) as client:
-        driver = ApiDriver(client, labels, model=IMPATIENT, leaves_after_ms=round(window_s * 1_000))
+        patient, window_ms = PatientClient(client, stop), round(window_s * 1_000)
+        driver = ApiDriver(patient, labels, model=IMPATIENT, leaves_after_ms=window_ms)
         until = time.monotonic() + PEOPLE_S
         while time.monotonic() < until and not stop.wait(1 / SEARCHES_PER_S):
             visitor = f"visitor-{random.randrange(ACTORS)}"
@@ -146,7 +148,8 @@ def let_people_teach(
     window_ms = round(settings.labels.attribution_window_s * 1_000)
     searches = acts = 0
     with httpx.Client(base_url=url, timeout=30.0) as client:
-        driver = ApiDriver(client, labels, model=IMPATIENT, seed=seed, leaves_after_ms=window_ms)
+        patient = PatientClient(client, stop)
+        driver = ApiDriver(patient, labels, model=IMPATIENT, seed=seed, leaves_after_ms=window_ms)
         for anchor in anchors:
             if stop.is_set():
                 break
