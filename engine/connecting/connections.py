@@ -21,6 +21,11 @@ EMBEDDED_PARTITIONS = 4
 EMBEDDED_SESSION_S = 6.0
 """A member that left is waited for no longer (the broker's own default is 44 s)."""
 
+EMBEDDED_FETCH_WAIT_S = 0.05
+"""The in-process broker holds an answer to the end, whatever comes meanwhile: with librdkafka's own
+half second, a live upload beside a backfill took 0.5 s to be searchable, with this 0.08. An idle
+node with label stages takes 60 ms of CPU a second for it instead of 36."""
+
 
 def open_event_producer(settings: Settings) -> EventProducer:
     """Appends to Kafka; in embedded mode, through the API of the process that owns the stack.
@@ -128,6 +133,7 @@ def embedded_kafka(settings: Settings, bootstrap_servers: str) -> KafkaSettings:
         create_topics=False,
         partitions=EMBEDDED_PARTITIONS,
         session_timeout_s=EMBEDDED_SESSION_S,
+        fetch_wait_s=EMBEDDED_FETCH_WAIT_S,
         delivery_timeout_s=settings.kafka.delivery_timeout_s,
     )
 

@@ -45,6 +45,9 @@ class KafkaSettings(Section):
     """After which an unacknowledged message is reported as an error."""
     request_timeout_s: Seconds = 10.0
     """For one question to the brokers: metadata, creating a topic, the next message of a replay."""
+    fetch_wait_s: Annotated[float, Field(gt=0, le=5)] = 0.5
+    """How long brokers hold the answer to a consumer while they have nothing for it. Kafka answers
+    as soon as something comes; the in-process broker does not: embedded mode has it wait 0.05."""
     max_queued_messages: PositiveInt = 100_000
     """Unacknowledged messages that one process holds; beyond, publishing is refused at once."""
     session_timeout_s: Seconds = 10.0

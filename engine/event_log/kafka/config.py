@@ -74,6 +74,7 @@ def consumer_config(settings: KafkaSettings, group: str) -> Config:
             "auto.offset.reset": "earliest",
             # The default of 1 s caps what a consumer with a small queue can read (measured).
             "fetch.queue.backoff.ms": 10,
+            "fetch.wait.max.ms": _ms(settings.fetch_wait_s),
             "queued.min.messages": 2_000,
             "queued.max.messages.kbytes": 32_768,
         }
