@@ -52,10 +52,9 @@ class ClickWalks:
 
     def _passed_over(self, rows: Ints, images: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Whether images[i] is a negative of pair rows[i], (b,)."""
-        counts = np.diff(self._pairs.negative_starts)[rows]
-        asked = np.repeat(np.arange(len(rows)), counts)
-        negatives = self._pairs.chosen(rows).negatives
-        return np.bincount(asked, negatives == images[asked], minlength=len(rows)) > 0
+        taught = self._pairs.chosen(rows)
+        owner = taught.owners()
+        return np.bincount(owner, taught.negatives == images[owner], minlength=len(rows)) > 0
 
 
 class _Grouped:
