@@ -94,7 +94,7 @@ class PairFollower:
             self._exchange(state)
             self._number = state.number
             self._metrics.serving_number.set(state.number)
-            _log.info("generation %s serves from now on: %s", state.serves.generation, state.reason)
+            _log.info("generation %s serves from now on: %s", state.serves, state.reason)
         self._etag = found.etag
 
     def _exchange(self, state: ServingState) -> None:

@@ -167,7 +167,7 @@ class ServingState(StoredValue):
         """
         self._must_be_servable(to)
         if to == self.serves:
-            raise Conflict(f"{_told(to)} serves already")
+            raise Conflict(f"generation {to} serves already")
         if self.experiment is not None:
             raise Conflict(
                 f"experiment {self.experiment.name} runs: stop it first "
@@ -301,7 +301,7 @@ class ServingState(StoredValue):
             )
         self._must_be_servable(experiment.treatment)
         if experiment.treatment == self.serves:
-            raise Conflict(f"{_told(self.serves)} serves already: there is nothing to compare")
+            raise Conflict(f"generation {self.serves} serves already: there is nothing to compare")
         return self._with(
             experiment=experiment, number=self._next_number, changed_at=now, reason=reason
         )
@@ -402,8 +402,3 @@ def _each(
 ) -> tuple[KnownGeneration, ...]:
     """The same generations, the one of this name with some fields changed."""
     return tuple(one.model_copy(update=changes) if one.name == name else one for one in generations)
-
-
-def _told(serves: Serves) -> str:
-    by = "" if serves.query_model is None else f" with the queries of {serves.query_model}"
-    return f"generation {serves.generation}{by}"

@@ -59,6 +59,11 @@ class Serves(StoredValue):
     query_model: Reference | None = None
     """The model whose matrix the query goes through; None: the generation's own model."""
 
+    def __str__(self) -> str:
+        """What a person is told of it."""
+        by = "" if self.query_model is None else f" with the queries of {self.query_model}"
+        return f"{self.generation}{by}"
+
 
 class Experiment(StoredValue):
     """Two that serve at once; what serves else is the control."""

@@ -217,6 +217,28 @@ def test_a_generation_is_kept_for_its_grace() -> None:
     assert "there is no way back" in told
 
 
+def test_the_list_says_which_model_answers_by_a_matrix() -> None:
+    """The vectors are another's, and a way back leads to that one's own queries, in both steps."""
+    asked = Serves(generation="g-1", query_model=CLICKS)
+    rollout = place(of_models(OLDER, None))
+    rollout.switch(asked, "at once")
+    told = list(generation_lines(rollout.state()))
+    assert told[0].startswith(f"g-1  serves  {OLDER}  ")
+    assert (
+        told[2] == f"{CLICKS} answers, by a matrix on the query: the vectors are those of {OLDER}"
+    )
+    assert told[-1] == "a rollback leads to g-1"
+    rollout.switch(G2, "its own vectors")
+    assert list(generation_lines(rollout.state()))[-1] == f"a rollback leads to {asked}"
+
+
+def test_the_list_says_which_model_an_experiment_tries() -> None:
+    """Also where it has the vectors of what serves."""
+    tried = experiment(treatment=Serves(generation="g-1", query_model=CLICKS))
+    told = list(generation_lines(with_ready().experiment_started(tried, NOON, "tried")))
+    assert f"experiment clicks-2: 50% of the actors get g-1 with the queries of {CLICKS}" in told
+
+
 def test_the_audit_has_who_made_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the step itself: the command, the user of the shell and the host."""
     broker = MemoryBroker(partitions=1)
