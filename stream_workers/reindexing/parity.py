@@ -12,6 +12,8 @@ NAMED = 100
 """So many of the differences are told one by one; all of them are counted."""
 LEAST_RECALL = 0.99
 LEAST_COSINE = 0.999
+LEAST_OF_4_BITS = 0.97
+"""Where features of so few bits made the vectors: .985 is the worst of 1,265 photos."""
 
 
 class Reason(StrEnum):
@@ -74,21 +76,34 @@ class Reproduced(StoredValue):
     """None: none could be read."""
     unread: int = 0
     """Pictures that are gone from the store, or are others by now."""
+    least_cosine: float = LEAST_COSINE
+    """What is needed."""
 
     @classmethod
-    def of(cls, parts: Sequence[Reproduced]) -> Self:
+    def of(cls, parts: Sequence[Reproduced], least_cosine: float = LEAST_COSINE) -> Self:
         """What was found in parts, as one."""
         worst = [one.worst_cosine for one in parts if one.worst_cosine is not None]
         return cls(
             pictures=sum(one.pictures for one in parts),
             worst_cosine=min(worst, default=None),
             unread=sum(one.unread for one in parts),
+            least_cosine=least_cosine,
         )
 
     @property
     def passed(self) -> bool:
         """Whether every vector is the model's, up to what the kept features lose."""
-        return self.worst_cosine is None or self.worst_cosine >= LEAST_COSINE
+        return self.worst_cosine is None or self.worst_cosine >= self.least_cosine
+
+
+def least_cosine(bits: int | None) -> float:
+    """How near a vector must be to the model's own.
+
+    Args:
+        bits: kept of each number of the features that it was made from; None: it was made from the
+            picture.
+    """
+    return LEAST_OF_4_BITS if bits == 4 else LEAST_COSINE  # noqa: PLR2004 - a setting's value
 
 
 class Compared(StoredValue):
@@ -148,7 +163,7 @@ class Parity(StoredValue):
             for line in self.recall
             if line.recall is not None and not line.passed
         ]
-        worst = self.reproduced.worst_cosine
+        worst, least = self.reproduced.worst_cosine, self.reproduced.least_cosine
         if worst is not None and not self.reproduced.passed:
-            lines.append(f"a vector's cosine to the model's own is {worst:.5f}, {LEAST_COSINE}")
+            lines.append(f"a vector's cosine to the model's own is {worst:.5f}, {least} needed")
         return lines

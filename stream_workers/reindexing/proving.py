@@ -26,6 +26,7 @@ def prove(
     *,
     settle: Callable[[], object],
     reproduce: Reproduce,
+    least_cosine: float,
     pace: Pace,
     clock: Clock,
     stop: threading.Event,
@@ -39,6 +40,7 @@ def prove(
         new: the one that is to serve; nothing is written to either.
         settle: waits a moment for what is on its way.
         reproduce: embeds the pictures of some images again.
+        least_cosine: how near these must be to the new generation's vectors.
         pace: images a second; a search, or a picture, counts for as many as a page has.
         clock: tells when it began and ended.
         stop: ends it early.
@@ -58,7 +60,10 @@ def prove(
             began_at=began,
             compared=(yield from comparison.compare()),
             recall=(yield from recall_lines(new, sample, pace, stop)),
-            reproduced=(yield from _reproduced(sample.images[:PICTURES], reproduce, pace, stop)),
+            reproduced=Reproduced.of(
+                (yield from _reproduced(sample.images[:PICTURES], reproduce, pace, stop)),
+                least_cosine,
+            ),
             ended_at=clock.now(),
         )
 
@@ -87,10 +92,10 @@ def _so_far(parts: Generator[int, None, T], total: int) -> Generator[Done, None,
 
 def _reproduced(
     images: Sequence[IndexedImage], reproduce: Reproduce, pace: Pace, stop: threading.Event
-) -> Generator[int, None, Reproduced]:
+) -> Generator[int, None, list[Reproduced]]:
     found = []
     for image in until(stop, images):
         pace.wait(PAGE)
         found.append(reproduce([image]))
         yield PAGE
-    return Reproduced.of(found)
+    return found

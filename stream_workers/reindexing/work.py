@@ -13,7 +13,7 @@ from sightline.engine.stopping import until
 from sightline.schemas.topics import IMAGES_BACKFILL
 from sightline.stream_workers.image_log.winners import event_of
 from sightline.stream_workers.reindexing.catching_up import CatchingUp
-from sightline.stream_workers.reindexing.parity import Parity, Reproduced
+from sightline.stream_workers.reindexing.parity import Parity, Reproduced, least_cosine
 from sightline.stream_workers.reindexing.progress import ReindexProgress
 from sightline.stream_workers.reindexing.proving import prove
 from sightline.stream_workers.reindexing.reindexing import Done
@@ -108,6 +108,9 @@ class GenerationWork:
             self.new,
             settle=lambda: stop.wait(self.settle_s),
             reproduce=self.reproduce,
+            least_cosine=least_cosine(
+                self.old.spec.feature_bits if asked.by == "features" else None
+            ),
             pace=self._pace(asked, stop),
             clock=self.clock,
             stop=stop,

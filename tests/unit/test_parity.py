@@ -22,7 +22,14 @@ from sightline.infra.reporting.reindex_lines import parity_lines
 from sightline.schemas.fields import Moderation
 from sightline.schemas.indexed import Outcome
 from sightline.stream_workers.reindexing.comparing import PAGE, Comparison
-from sightline.stream_workers.reindexing.parity import NAMED, Compared, Parity, Reason, Reproduced
+from sightline.stream_workers.reindexing.parity import (
+    LEAST_COSINE,
+    NAMED,
+    Compared,
+    Parity,
+    Reason,
+    Reproduced,
+)
 from sightline.stream_workers.reindexing.proving import prove
 from sightline.stream_workers.reindexing.recall import AT, QUERIES, Sample, recall_lines
 from sightline.stream_workers.reindexing.reindexing import Done
@@ -333,6 +340,7 @@ def proving(here: Pair, reproduced: Reproduced) -> Generator[Done, None, Parity 
         here.new,
         settle=here.settle,
         reproduce=lambda _: reproduced,
+        least_cosine=LEAST_COSINE,
         pace=here.pace(),
         clock=here.clock,
         stop=here.stop,
@@ -380,6 +388,7 @@ def test_who_is_told_to_stop_waits_for_no_comparison(
         here.new,
         settle=here.settle,
         reproduce=reproduce,
+        least_cosine=LEAST_COSINE,
         pace=here.pace(),
         clock=here.clock,
         stop=here.stop,
@@ -457,5 +466,5 @@ def test_the_report_says_what_stands_in_the_way() -> None:
     assert not bad.passed
     assert bad.failures() == [
         "1 images: missing",
-        "a vector's cosine to the model's own is 0.99000, 0.999",
+        "a vector's cosine to the model's own is 0.99000, 0.999 needed",
     ]

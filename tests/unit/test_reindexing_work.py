@@ -183,6 +183,20 @@ def test_by_features_nothing_is_embedded(both: Both) -> None:
     assert second.embedder.embedded == 2, "the two pictures of the comparison"
 
 
+def test_features_of_four_bits_make_vectors_less_near(both: Both) -> None:
+    """What they lose does not keep a generation from serving; what bytes would lose does."""
+    both.begin_second()
+    both.run_to_the_end()
+    near = replace(both.work(), reproduce=lambda _: Reproduced(pictures=1, worst_cosine=0.985))
+    held = both.first.index._generation
+    for bits, by, passes in [(4, "features", True), (8, "features", False), (4, "bytes", False)]:
+        held.spec = replace(held.spec, feature_bits=bits)
+        proven = ended(near.prove(ASKED.model_copy(update={"by": by}), both))
+        assert proven is not None
+        assert proven.reproduced.passed is passes, (bits, by)
+        assert Parity.model_validate_json(proven.model_dump_json()) == proven
+
+
 def test_what_has_no_features_comes_again_by_its_bytes(both: Both) -> None:
     """It is published on the backfill lane, and the second generation's worker looks at it."""
     for image in both.first.index.images.values():
