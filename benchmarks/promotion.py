@@ -4,7 +4,8 @@
 
 One embedded node with some photos. In each turn `sightline promote` lets another linear model serve
 by a matrix on the query, and `sightline rollback` leads back, while somebody searches without a
-pause. The time of the record's change is the one that the record tells.
+pause. The time of the record's change is the one that the record tells. Then a generation is filled
+and switched to, and back, while somebody searches: how long did the slowest search take?
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Self
 
 import numpy as np
 
-from benchmarks.harness import Figure, Size, report
+from benchmarks.harness import Figure, Size, percentile, report
 from benchmarks.node import Client
 from benchmarks.stack import photo_bytes
 from sightline.engine.connecting.connections import open_object_store
@@ -33,13 +34,17 @@ from sightline.engine.embedding.embedder import Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import Serves
 from sightline.engine.settings import ApiSettings, LabelSettings, Mode, Settings
+from sightline.infra.commands.reindex import ReindexCommands, Wish
+from sightline.infra.commands.rollout import Rollout
 from sightline.infra.local.node_process import NodeProcess, environment_of
 from sightline.training.models.candidates import of_settings
 from sightline.training.models.registry import NewModel, store_model
 from sightline.training.models.released_head import registered
 
 PHOTOS = 40
+SEARCHES = 2_000
 GOAL_S = 1.0
 _LOOK_S = 0.005
 _LIMIT_S = 120.0
@@ -89,6 +94,15 @@ class Place:
             model = linear_model(self.settings, "turned", number)
             return f"turned@{store_model(store, self.settings.store.bucket, model)}"
 
+    def filled(self, model: str) -> str:
+        """A generation of a model, proven and ready; its name."""
+        with closing(open_object_store(self.settings)) as store:
+            commands = ReindexCommands(self.settings, store)
+            asked = commands.ask(Wish(model=model, by="features"))
+            for _ in commands.watch(asked.generation, threading.Event(), every_s=_LOOK_S):
+                pass
+        return asked.generation
+
 
 def linear_model(settings: Settings, name: str, number: int) -> NewModel:
     """A model that is linear over the shipped one, near it, and another for each number."""
@@ -108,7 +122,7 @@ class Answers:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._changes: list[tuple[float, str]] = []
-        self.slowest_ms = 0.0
+        self.took_ms: list[float] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -122,10 +136,15 @@ class Answers:
         with Client(self._url) as client:
             while not self._stop.wait(_LOOK_S):
                 answer = client.send("POST", "/v1/search", {"image_id": _FIRST})
-                self.slowest_ms = max(self.slowest_ms, answer.ms)
+                self.took_ms.append(answer.ms)
                 model = str(answer.document["model"])
                 if not self._changes or self._changes[-1][1] != model:
                     self._changes.append((time.time(), model))
+
+    def wait(self, searches: int) -> None:
+        """Until so many searches have been answered."""
+        while len(self.took_ms) < searches:
+            time.sleep(_LOOK_S)
 
     def changed(self, since_s: float) -> float:
         """When the first search was answered by another model after an instant.
@@ -165,11 +184,14 @@ def measure(size: Size, *, turns: int | None = None) -> list[Figure]:
     """Promote and roll back in turn."""
     there: list[Took] = []
     back: list[Took] = []
-    with place(size.of(PHOTOS, 4)) as node, Answers(node.process.url) as answers:
-        for number in range(turns or size.of(10, 1)):
-            model = node.released(number)
-            there.append(_step(node, answers, "promote", model, "--no-wait"))
-            back.append(_step(node, answers, "rollback"))
+    turns = turns or size.of(10, 1)
+    with place(size.of(PHOTOS, 4)) as node:
+        with Answers(node.process.url) as answers:
+            for number in range(turns):
+                model = node.released(number)
+                there.append(_step(node, answers, "promote", model, "--no-wait"))
+                back.append(_step(node, answers, "rollback"))
+        waits = _switching(node, turns, size.of(SEARCHES, 20))
     return [
         _figure(
             "from the record's change to an answer by the matrix", [one.api_s for one in there]
@@ -177,7 +199,40 @@ def measure(size: Size, *, turns: int | None = None) -> list[Figure]:
         _figure("from the record's change to an answer, on the way back", [o.api_s for o in back]),
         _figure("from the command's start to the record's change", [o.command_s for o in there], 0),
         _figure("the same of `sightline rollback`", [one.command_s for one in back], 0),
+        waits,
     ]
+
+
+def _switching(node: Place, turns: int, searches: int) -> Figure:
+    """The slowest search while two generations serve in turn; half of the turns are rollbacks."""
+    name = node.filled(node.released(0))
+    with Answers(node.process.url) as calm:
+        calm.wait(searches)
+    with Answers(node.process.url) as busy:
+        for turn in range(turns):
+            since_s = time.time()
+            with Rollout.open(node.settings) as rollout:
+                if turn % 2:
+                    rollout.rollback("by the benchmark")
+                else:
+                    rollout.switch(Serves(generation=name), "by the benchmark")
+            busy.changed(since_s)
+            busy.wait((turn + 1) * searches // turns)
+    during = busy.took_ms
+    return Figure(
+        name=f"slowest search during {turns} switches and rollbacks",
+        value=max(during),
+        unit="ms",
+        detail=f"{_spread(during)}; without one {_spread(calm.took_ms)}; "
+        f"load {os.getloadavg()[0]:.1f}",
+    )
+
+
+def _spread(took_ms: list[float]) -> str:
+    return (
+        f"{len(took_ms)} searches, p50 {median(took_ms):.1f}, "
+        f"p99 {percentile(took_ms, 0.99):.1f}, slowest {max(took_ms):.1f} ms"
+    )
 
 
 def _step(node: Place, answers: Answers, *words: str) -> Took:

@@ -2,7 +2,8 @@
 
 Heads are those that clicks on photos teach the shipped model (`training.py`). Recall is that of an
 index of the shipped model's vectors, asked by queries of the new one times the matrix, to an exact
-scan by the same queries. Gains are on query photos, of clicked labels and of others.
+scan by the same queries; as in a search, the index is asked for the page and results beyond it.
+Gains are on query photos, of clicked labels and of others.
 """
 
 from __future__ import annotations
@@ -99,7 +100,10 @@ def recalls(
         with closing(index):
             _fill(index, vectors)
             return {
-                strength: [ask(index, len(vectors), kind, asked) for kind in FILTERS]
+                strength: [
+                    ask(index, len(vectors), kind, asked, 0 if strength is None else FURTHER)
+                    for kind in FILTERS
+                ]
                 for strength, asked in queries.items()
             }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,15 @@ SAME_SCORE = 2e-3
 """Scores of an answer are fp32 of vectors that were stored as such."""
 
 
+class Distance(NamedTuple):
+    """How far a score of an answer is from what the vectors of a generation give."""
+
+    cosine: float
+    generation: str
+    asked: str
+    shown: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
     """How a disturbed telling ended beside an undisturbed one."""
@@ -30,7 +40,7 @@ class Compared:
     """So many scores of answers were compared with the vectors of their generation."""
     told_apart: int
     """How many of them no other generation's vectors would give."""
-    worst_score: float
+    worst: Distance
 
 
 def compared(calm: Lived, disturbed: Lived) -> Compared:
@@ -38,25 +48,23 @@ def compared(calm: Lived, disturbed: Lived) -> Compared:
     seeded = {one.name for one in calm.state.generations if one.by == "features"}
     wrong = [*_states(calm.state, disturbed.state), *_ends(calm.ends, disturbed.ends, seeded)]
     scores = told_apart = 0
-    worst = 0.0
+    worst = Distance(0.0, "", "", "")
     for lived in (calm, disturbed):
         wrong += [f"shown though hidden: {image_id}" for image_id in lived.people.hidden_shown]
         wrong += [f"failed: {failure}" for failure in lived.people.failures]
         for answer in lived.people.answers:
-            for generation, distance in _distances(lived.ends, answer):
-                if generation == answer.generation:
+            for distance in _distances(lived.ends, answer):
+                if distance.generation == answer.generation:
                     scores, worst = scores + 1, max(worst, distance)
-                elif distance > SAME_SCORE:
+                elif distance.cosine > SAME_SCORE:
                     told_apart += 1
-    if worst > SAME_SCORE:
-        wrong.append(f"a score is {worst:.4f} from that of its generation's vectors")
-    return Compared(
-        differences=tuple(wrong), scores=scores, told_apart=told_apart, worst_score=worst
-    )
+    if worst.cosine > SAME_SCORE:
+        wrong.append(f"a score is {worst.cosine:.4f} from that of its generation's vectors")
+    return Compared(differences=tuple(wrong), scores=scores, told_apart=told_apart, worst=worst)
 
 
 def _states(calm: ServingState, other: ServingState) -> Iterator[str]:
-    for what in ("serves", "before"):
+    for what in ("serves", "before", "experiment"):
         expected, found = getattr(calm, what), getattr(other, what)
         if expected != found:
             yield f"{what}: {found} instead of {expected}"
@@ -90,13 +98,12 @@ def _alike(
     return bool(np.abs(one - two).max() <= SAME_VECTOR)
 
 
-def _distances(
-    ends: Mapping[str, Mapping[str, ImageEnd]], answer: Shown
-) -> Iterator[tuple[str, float]]:
-    """How far each score is from what the vectors of each generation give."""
+def _distances(ends: Mapping[str, Mapping[str, ImageEnd]], answer: Shown) -> Iterator[Distance]:
+    """Of each score, to what the vectors of each generation give."""
     for name, images in ends.items():
         asked = images[answer.asked].vector
         for image_id, score in answer.scores.items():
             found = images.get(image_id)
             if asked is not None and found is not None and found.vector is not None:
-                yield name, abs(float(asked @ found.vector) - score)
+                cosine = abs(float(asked @ found.vector) - score)
+                yield Distance(cosine, name, answer.asked, image_id)

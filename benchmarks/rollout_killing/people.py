@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count, cycle
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 
 from sightline.infra.sample_photos.photo_folder import PhotoFolder
 
-PHOTOS = PhotoFolder(Path(__file__).parent.parent.parent / "tests" / "data" / "photos" / "images")
 MOVED = 3
 """So many images are uploaded, hidden, shown and deleted during each step."""
 WAIT = {"wait": "searchable", "timeout_s": "60"}
 LIMIT_S = 300.0
+SESSIONS = 40
+"""So many people search in turn: an experiment parts them by their session."""
 _PAUSE_S = 0.05
 
 
@@ -60,9 +60,11 @@ class People:
     """Who writes and searches while the operator works; each write is repeated until it is told.
 
     Args:
-        photos: how many pictures there are from the start.
+        pictures: what they upload.
+        photos: how many images there are from the start.
     """
 
+    pictures: PhotoFolder
     photos: int
     answers: list[Shown] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -110,13 +112,16 @@ class People:
                     return
                 doors = self.doors.opened()
                 if doors:
-                    self._search(client, asked, doors[number % len(doors)])
+                    session = f"session-{number % SESSIONS}"
+                    self._search(client, asked, session, doors[number % len(doors)])
                 over.wait(_PAUSE_S)
 
-    def _search(self, client: httpx.Client, asked: str, door: tuple[str, int]) -> None:
+    def _search(
+        self, client: httpx.Client, asked: str, session: str, door: tuple[str, int]
+    ) -> None:
         hidden = set(self.hidden)
         try:
-            body = {"image_id": asked, "limit": 24}
+            body = {"image_id": asked, "limit": 24, "session_id": session}
             answer = client.post(f"{door[0]}/v1/search", json=body).raise_for_status().json()
         except httpx.HTTPError as error:
             if self.doors.still(door):
@@ -131,7 +136,7 @@ class People:
             "PUT",
             image_id,
             params=WAIT,
-            files={"image": ("p.jpg", PHOTOS.sample(number), "image/jpeg")},
+            files={"image": ("p.jpg", self.pictures.sample(number), "image/jpeg")},
             data={"visibility": visibility, "version": str(version)},
         )
 

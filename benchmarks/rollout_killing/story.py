@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 COMMAND = "command"
 """A part of every deployment: the process of `sightline reindex`, which is asked for again."""
-LONGEST_S = {"reindex": 3.0, "switch": 0.5, "rollback": 0.5}
+LONGEST_S = {"reindex": 3.0, "experiment": 0.5, "stop": 0.5, "switch": 0.5, "rollback": 0.5}
 """A kill comes at a moment up to so long after its step began."""
 
 
@@ -16,7 +16,7 @@ class Step(NamedTuple):
     """One thing that an operator does."""
 
     what: str
-    """`reindex`, `switch` or `rollback`."""
+    """`reindex`, `experiment`, `stop`, `switch` or `rollback`."""
     model: str = ""
     by: str = ""
 
@@ -26,6 +26,8 @@ class Step(NamedTuple):
 
 STORY = (
     Step("reindex", "turned", "features"),
+    Step("experiment", "turned"),
+    Step("stop"),
     Step("switch", "turned"),
     Step("reindex", "drawn", "bytes"),
     Step("switch", "drawn"),
@@ -51,6 +53,12 @@ def kills_of(count: int, seed: int, parts: Sequence[str]) -> list[Kill]:
 
 
 def _kill(random: Random, victim: str) -> Kill:
-    weights = [3, 0, 4, 0, 0] if victim == COMMAND else [3, 1, 4, 1, 1]
-    step = random.choices(range(len(STORY)), weights=weights)[0]
+    step = random.choices(range(len(STORY)), weights=[_weight(step, victim) for step in STORY])[0]
     return Kill(step, random.uniform(0, LONGEST_S[STORY[step].what]), victim)
+
+
+def _weight(step: Step, victim: str) -> int:
+    """Only a re-index has a command that runs for a while."""
+    if step.what == "reindex":
+        return 4 if step.by == "bytes" else 3
+    return 0 if victim == COMMAND else 1

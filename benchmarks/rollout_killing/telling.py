@@ -28,6 +28,8 @@ from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
 from sightline.engine.settings import Settings
+from sightline.infra.commands.experiments import starting, stopping
+from sightline.infra.commands.experiments.place import ExperimentPlace
 from sightline.infra.commands.reindex import By, ReindexCommands, Wish
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.local.node_process import environment_of
@@ -74,17 +76,17 @@ class Telling:
         folder: for the logs of commands.
         deployment: of this telling alone; it runs, and is stopped in the end.
         kills: what is killed when, in the order of the steps.
-        photos: how many pictures there are.
+        people: who write and search meanwhile.
     """
 
     def __init__(
-        self, folder: Path, deployment: Deployment, kills: Sequence[Kill], photos: int
+        self, folder: Path, deployment: Deployment, kills: Sequence[Kill], people: People
     ) -> None:
         self.settings = deployment.settings
         self._deployment = deployment
         self._log = folder / "commands.log"
         self._kills = kills
-        self.people = People(photos)
+        self.people = people
         self.killed: list[str] = []
         self._models: dict[str, str] = {}
         self._opened = OpenModels(self.settings)
@@ -190,8 +192,25 @@ class Telling:
             elif step.what == "switch":
                 name = self._generation(rollout.state(), step.model)
                 rollout.switch(Serves(generation=name), "by the story")
-            else:
+            elif step.what == "rollback":
                 rollout.rollback("by the story")
+            else:
+                self._experiment(step, rollout.state())
+
+    def _experiment(self, step: Step, state: ServingState) -> None:
+        """Let half of those who search be answered by a generation, or nobody any more."""
+        with ExperimentPlace.open(self.settings) as place:
+            if step.what == "stop":
+                stopping.stop(place, "by the story")
+                return
+            wishes = starting.ExperimentWishes(
+                name=step.model,
+                generation=self._generation(state, step.model),
+                query_model=None,
+                share=0.5,
+                interleave=False,
+            )
+            starting.start(place, wishes)
 
     def _refused(self, step: Step) -> bool:
         """Whether a comparison found differences, so that somebody has to ask again."""
