@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import (
@@ -35,11 +35,10 @@ def connect(
         PartUnavailable: broker or store did not answer.
     """
     settings = settings or load_settings()
-    with ExitStack() as opened:
-        store = open_object_store(settings)
-        opened.callback(store.close)
-        producer = open_event_producer(settings)
-        opened.callback(producer.close)
+    with (
+        closing(open_object_store(settings)) as store,
+        closing(open_event_producer(settings)) as producer,
+    ):
         yield ImagePublisher(
             producer, store, bucket=settings.store.bucket, source=source, clock=SystemClock()
         )
@@ -63,10 +62,8 @@ def connect_interactions(
     """
     settings = settings or load_settings()
     ids = signing_ids(settings)
-    with ExitStack() as opened:
-        # Also in embedded mode straight to its broker: what people do is not journaled.
-        producer = KafkaEventProducer(reachable_kafka(settings))
-        opened.callback(producer.close)
+    # Also in embedded mode straight to its broker: what people do is not journaled.
+    with closing(KafkaEventProducer(reachable_kafka(settings))) as producer:
         yield InteractionPublisher(producer, ids, source=source, clock=SystemClock())
 
 
@@ -75,8 +72,5 @@ def signing_ids(settings: Settings) -> SearchIds:
     given = settings.api.signing_secret
     if given is not None:  # then without a store: a service may have none
         return SearchIds(given.get_secret_value().encode())
-    store = open_object_store(settings)
-    try:
+    with closing(open_object_store(settings)) as store:
         return SearchIds(signing_secret(settings, store))
-    finally:
-        store.close()

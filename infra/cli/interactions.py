@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -99,8 +100,7 @@ def _write(
 ) -> Imported:
     ensure_topics(settings)
     ends = open_event_log(settings).last_records(INTERACTIONS_IMPORTED.name)
-    producer = open_log_producer(settings)
-    try:
+    with closing(open_log_producer(settings)) as producer:
         return InteractionImporter(
             producer,
             topic=INTERACTIONS_IMPORTED.name,
@@ -108,5 +108,3 @@ def _write(
             labels=settings.labels,
             now=SystemClock().now(),
         ).run(records, resume=resume, more_follows=more_follows)
-    finally:
-        producer.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC
 from typing import Annotated
 
@@ -192,11 +193,8 @@ def replay_letters(
     letters = _letters(Wanted(topic=topic, error=error, places=frozenset(places or ())))
     if places and len(letters) < len(set(places)):
         raise NotFound(f"{len(letters)} of {len(set(places))} found: `sightline dlq list`")
-    producer = open_event_producer(load_settings())
-    try:
+    with closing(open_event_producer(load_settings())) as producer:
         replay(letters, producer, done=_told)
-    finally:
-        producer.close()
     typer.echo(f"{len(letters)} replayed")
 
 

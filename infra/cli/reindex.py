@@ -59,7 +59,7 @@ def reindex(
     generation that does; what differs is listed. Ended with Ctrl-C the command stops looking, and
     the work goes on; called again it shows how far that is.
     """
-    from sightline.infra.commands.label_store import opened_store  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.over_store import opened_store  # noqa: PLC0415 - heavy
     from sightline.infra.commands.reindex import ReindexCommands, Wish  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.reindex_lines import parity_lines, shown  # noqa: PLC0415 - heavy
 

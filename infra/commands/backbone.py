@@ -20,8 +20,8 @@ from sightline.engine.embedding.networks import Normalised, build_network
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
-from sightline.infra.commands.label_store import opened_store
 from sightline.infra.commands.networks import network_source, start_of
+from sightline.infra.commands.over_store import opened_store
 from sightline.infra.commands.train import Gathered, TrainWishes, as_before, gather, record_of
 from sightline.training.backbone.peers import Peers, device_here, peers_of, share_of_cores
 from sightline.training.backbone.run_files import end_backbone_run

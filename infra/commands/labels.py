@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,11 +28,11 @@ from sightline.engine.label_data.triple_manifest import FileKind, TripleManifest
 from sightline.engine.label_data.triple_table import read_triples
 from sightline.engine.logs import configure_logs
 from sightline.engine.metrics import Metrics
-from sightline.engine.ports import EventProducer, ObjectStore
+from sightline.engine.ports import ObjectStore
 from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import Mode, Settings
-from sightline.infra.commands.label_store import opened_store
+from sightline.infra.commands.over_store import OverStore
 from sightline.infra.supervision.loops import run_together
 from sightline.infra.supervision.metrics_port import serve_metrics
 from sightline.infra.wiring.label_data import LabelData
@@ -74,8 +74,10 @@ def run_sink(
     ensure_topics(settings)
     metrics = Metrics()
     serve_metrics(metrics, settings.sink.metrics_port, setting="sink.metrics_port")
-    store, producer = open_object_store(settings), open_log_producer(settings)
-    try:
+    with (
+        closing(open_object_store(settings)) as store,
+        closing(open_log_producer(settings)) as producer,
+    ):
         data = LabelData(
             settings,
             log=open_event_log(settings),
@@ -86,9 +88,6 @@ def run_sink(
         )
         loops = data.sink_loops(partitions) if partitions else data.loops()
         run_together(loops, stop, stopped=lambda name, _: metrics.loops_stopped.labels(name).set(1))
-    finally:
-        producer.close()
-        store.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +102,7 @@ class Fitted:
     """It says the same as the newest version, which is `curve`; nothing was stored."""
 
 
-class LabelCommands:
+class LabelCommands(OverStore):
     """Carries out the commands on label data, over one object store."""
 
     def __init__(self, settings: Settings, store: ObjectStore) -> None:
@@ -113,19 +112,13 @@ class LabelCommands:
         self._clock = SystemClock()
 
     @classmethod
-    @contextmanager
-    def open(cls, settings: Settings) -> Iterator[Self]:
-        """With the object store; the log is opened by what needs it.
-
-        Raises:
-            RefusedToStart: the store is a directory that no process has made yet.
-        """
-        with opened_store(settings) as store:
-            yield cls(settings, store)
+    def of(cls, settings: Settings, store: ObjectStore) -> Self:
+        """See `OverStore.of`; the log is opened by what needs it."""
+        return cls(settings, store)
 
     def retract(self) -> RetractionReport:
         """Takes back what is erased or hidden, once; see `Retraction.run`."""
-        with self._producer() as producer:
+        with closing(open_log_producer(self._settings)) as producer:
             return LabelData(
                 self._settings,
                 log=open_event_log(self._settings),
@@ -137,7 +130,7 @@ class LabelCommands:
 
     def erase(self, user: str) -> ErasureReport:
         """See `erase_user`; the pseudonym is made with the deployment's secret."""
-        with self._producer() as producer:
+        with closing(open_log_producer(self._settings)) as producer:
             return erase_user(
                 self._ids().pseudonym(user),
                 producer=producer,
@@ -229,14 +222,6 @@ class LabelCommands:
 
     def _ids(self) -> SearchIds:
         return SearchIds(signing_secret(self._settings, self._store))
-
-    @contextmanager
-    def _producer(self) -> Iterator[EventProducer]:
-        producer = open_log_producer(self._settings)
-        try:
-            yield producer
-        finally:
-            producer.close()
 
     def _read(
         self, topics: Sequence[str], *, key: str | None = None, since: datetime | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -23,7 +23,7 @@ from sightline.engine.embedding.model_registry import (
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import EmbedderSettings, Settings
-from sightline.infra.commands.label_store import opened_store
+from sightline.infra.commands.over_store import OverStore
 from sightline.infra.commands.taken_back import taken_back_since
 from sightline.schemas.envelope import Event
 from sightline.schemas.models import GateLine, ModelReleased
@@ -73,7 +73,7 @@ class Released:
         return cls(metrics=_json_in(place / METRICS), lineage=lineage)
 
 
-class ModelCommands:
+class ModelCommands(OverStore):
     """Reads and writes the registry of one deployment.
 
     Args:
@@ -88,15 +88,9 @@ class ModelCommands:
         self._registry = ModelRegistry(store, self._bucket)
 
     @classmethod
-    @contextmanager
-    def open(cls, settings: Settings) -> Iterator[Self]:
-        """With the object store of the settings, which is closed afterwards.
-
-        Raises:
-            RefusedToStart: the store is a directory that no process has made yet.
-        """
-        with opened_store(settings) as store:
-            yield cls(settings, store)
+    def of(cls, settings: Settings, store: ObjectStore) -> Self:
+        """See `OverStore.of`."""
+        return cls(settings, store)
 
     def releases(self) -> Iterator[Event[ModelReleased]]:
         """Every release of every model, by name and number."""

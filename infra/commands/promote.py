@@ -6,25 +6,22 @@ serves as it does (docs/adr/0029); else its generation is filled first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from sightline.engine.clock import SystemClock
 from sightline.engine.embedding.model_registry import ModelReference, ModelRegistry
 from sightline.engine.embedding.query_matrix import NotLinear
 from sightline.engine.errors import Conflict
 from sightline.engine.serving.kept_matrices import KeptMatrices
-from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
-from sightline.infra.commands.label_store import opened_store
+from sightline.infra.commands.over_store import OverStore
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.wiring.models import OpenModels
 from sightline.infra.wiring.serving import matrix_of
 
 if TYPE_CHECKING:
+    from sightline.engine.ports import ObjectStore
     from sightline.engine.settings import Settings
 
 
@@ -45,7 +42,7 @@ class Promoted:
         return self.state.serving.model == self.model and self.state.serves.query_model is None
 
 
-class Promotion:
+class Promotion(OverStore):
     """Lets models of the registry serve in one deployment.
 
     Args:
@@ -68,17 +65,11 @@ class Promotion:
         self._matrices = matrices
 
     @classmethod
-    @contextmanager
-    def open(cls, settings: Settings) -> Iterator[Self]:
-        """With the object store of the settings, which is closed afterwards.
-
-        Raises:
-            RefusedToStart: the store is a directory that no process has made yet.
-        """
-        with opened_store(settings) as store:
-            rollout = Rollout(settings, ServingRecord.of(settings, store), SystemClock())
-            registry = ModelRegistry(store, settings.store.bucket)
-            yield cls(rollout, registry, OpenModels(settings), KeptMatrices.of(settings, store))
+    def of(cls, settings: Settings, store: ObjectStore) -> Self:
+        """See `OverStore.of`."""
+        registry = ModelRegistry(store, settings.store.bucket)
+        matrices = KeptMatrices.of(settings, store)
+        return cls(Rollout.of(settings, store), registry, OpenModels(settings), matrices)
 
     def begin(self, text: str, reason: str) -> Promoted:
         """Let a model serve at once, as far as that goes; a repeat changes nothing.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -15,15 +15,15 @@ from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
 from sightline.engine.serving.values import Serves
-from sightline.infra.commands.label_store import opened_store
 from sightline.infra.commands.operator_act import operator_act
+from sightline.infra.commands.over_store import OverStore
 
 if TYPE_CHECKING:
-    from sightline.engine.ports import Clock
+    from sightline.engine.ports import Clock, ObjectStore
     from sightline.engine.settings import Settings
 
 
-class Rollout:
+class Rollout(OverStore):
     """Changes what serves in one deployment; its processes follow by themselves.
 
     Args:
@@ -38,16 +38,9 @@ class Rollout:
         self._clock = clock
 
     @classmethod
-    @contextmanager
-    def open(cls, settings: Settings) -> Iterator[Self]:
-        """With the object store of the settings, which is closed afterwards.
-
-        Raises:
-            RefusedToStart: the store is a directory that no process has made yet.
-        """
-        with opened_store(settings) as store:
-            record = ServingRecord.of(settings, store)
-            yield cls(settings, record, SystemClock())
+    def of(cls, settings: Settings, store: ObjectStore) -> Self:
+        """See `OverStore.of`."""
+        return cls(settings, ServingRecord.of(settings, store), SystemClock())
 
     def state(self) -> ServingState:
         """What serves, and what may.

@@ -17,13 +17,13 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.label_data.triple_table import Ends
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
-from sightline.infra.commands.label_store import opened_store
 from sightline.infra.commands.networks import (
     feature_maker,
     network_runtime,
     network_source,
     start_of,
 )
+from sightline.infra.commands.over_store import opened_store
 from sightline.infra.commands.training_data import Labels, read_labels, read_pictures, some_of
 from sightline.schemas.topics import TRAINING_TRIPLES
 from sightline.training.datasets.pairs import ClickPairs

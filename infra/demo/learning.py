@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -144,13 +145,10 @@ class Loop:
     def _wait_for_sink(self, triples: int) -> None:
         """Training reads what the sink wrote; what is not there in time waits for the next."""
         bucket, deadline = self.settings.store.bucket, time.monotonic() + _SINK_PATIENCE_S
-        store = open_object_store(self.settings)
-        try:
+        with closing(open_object_store(self.settings)) as store:
             while time.monotonic() < deadline and not self.stop.wait(_POLL_S):
                 if read_held(store, bucket).table.num_rows >= triples:
                     return
-        finally:
-            store.close()
 
     def _learn(self, number: int) -> str:
         """Train, let the gate decide and, where it releases, let the model serve."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from uuid import uuid4
 
 from sightline.engine.connecting.connections import connect_object_store, object_directory
@@ -36,10 +37,8 @@ def check_store(settings: Settings) -> Iterator[Finding]:
     except SightlineError as error:
         yield _failed("connect", error)
         return
-    try:
+    with closing(store):
         yield from _probe(store, settings.store.bucket)
-    finally:
-        store.close()
 
 
 def _probe(store: ObjectStore, bucket: str) -> Iterator[Finding]:

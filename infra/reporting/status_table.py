@@ -74,13 +74,11 @@ def known_generations(settings: Settings) -> tuple[KnownGeneration, ...]:
 
 def retraction_of(settings: Settings, now: datetime) -> str:
     """When triples were last taken back, as the store tells it."""
-    store = connect_object_store(settings)
-    try:
-        last = read_last(store, settings.store.bucket)
-    except TransientError as error:
-        return f"unknown: {error}"
-    finally:
-        store.close()
+    with closing(connect_object_store(settings)) as store:
+        try:
+            last = read_last(store, settings.store.bucket)
+        except TransientError as error:
+            return f"unknown: {error}"
     if last is None:
         return "never yet"
     ago_s = (now - last.finished_at).total_seconds()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,11 +10,11 @@ from sightline.engine.connecting.connections import open_event_log
 from sightline.engine.ports import Clock, EventLog, ObjectStore
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.settings import Settings
-from sightline.infra.commands.label_store import opened_store
+from sightline.infra.commands.over_store import OverStore
 
 
 @dataclass(frozen=True, slots=True)
-class ExperimentPlace:
+class ExperimentPlace(OverStore):
     """Where one deployment keeps its experiments, and what it tells of them."""
 
     settings: Settings
@@ -28,15 +26,9 @@ class ExperimentPlace:
     """The time at which something is started or stopped."""
 
     @classmethod
-    @contextmanager
-    def open(cls, settings: Settings) -> Iterator[Self]:
-        """With the object store; the log is opened by what needs it.
-
-        Raises:
-            RefusedToStart: the store is a directory that no process has made yet.
-        """
-        with opened_store(settings) as store:
-            yield cls(settings, store, ServingRecord.of(settings, store), SystemClock())
+    def of(cls, settings: Settings, store: ObjectStore) -> Self:
+        """See `OverStore.of`; the log is opened by what needs it."""
+        return cls(settings, store, ServingRecord.of(settings, store), SystemClock())
 
     def log(self) -> EventLog:
         """The log, opened to be read; raises as `open_event_log`."""
