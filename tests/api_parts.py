@@ -22,7 +22,7 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue, Decisions
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.pictures.prepare import prepare
-from sightline.engine.ports import VectorIndex
+from sightline.engine.ports import Embedder, VectorIndex
 from sightline.engine.records import (
     GenerationSpec,
     ImageStage,
@@ -31,6 +31,7 @@ from sightline.engine.records import (
     WinnerLocation,
 )
 from sightline.engine.records.framing import Framing
+from sightline.engine.serving.pair import ServingPair
 from sightline.engine.serving.pairs import OpenedPair, ServingPairs
 from sightline.engine.settings import ApiKey, ApiSettings, DecodeSettings, IndexSettings, Scope
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
@@ -181,7 +182,7 @@ class ApiWorld:
         """What `create_app` takes."""
         catalogue = Catalogue(self.store, BUCKET)
         return ApiDependencies(
-            pairs=ServingPairs.fixed(self.embedder, self.index),
+            pairs=serving(self.embedder, self.index),
             store=self.store,
             bucket=BUCKET,
             catalogue=catalogue,
@@ -267,10 +268,17 @@ class ApiWorld:
         )
 
 
+def serving(
+    embedder: Embedder, index: VectorIndex, *, model: str | None = None, number: int = 1
+) -> ServingPairs:
+    """One pair for good, whose index is the caller's to close."""
+    pair = ServingPair(embedder=embedder, index=index, spec=index.spec, model=model, number=number)
+    return ServingPairs(OpenedPair(pair, lambda: None))
+
+
 def answered_by(world: ApiWorld, model: str | None) -> ServingPairs:
     """The world's index and embedder as a model of the registry, `NAME@DIGEST`, serves by them."""
-    fixed = ServingPairs.fixed(world.embedder, world.index).now()
-    return ServingPairs(OpenedPair(replace(fixed, model=model, number=3), lambda: None))
+    return serving(world.embedder, world.index, model=model, number=3)
 
 
 @asynccontextmanager

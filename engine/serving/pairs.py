@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sightline.engine.errors import NotFound, Part, PartUnavailable
-from sightline.engine.ports import Embedder, VectorIndex
-from sightline.engine.serving.pair import DEFAULT_VARIANT, ServingPair
+from sightline.engine.serving.pair import ServingPair
 from sightline.engine.serving.values import Experiment
 from sightline.engine.serving.variants import Arm, arm_of, variant_of
 
@@ -52,14 +51,6 @@ class ServingPairs:
         self._arms: dict[Arm, _Answering] = {}
         self._experiment: Experiment | None = None
         self._replaced: list[_Held] = []
-
-    @classmethod
-    def fixed(
-        cls, embedder: Embedder, index: VectorIndex, *, variant: str = DEFAULT_VARIANT
-    ) -> ServingPairs:
-        """One pair for good, whose index is the caller's to close."""
-        pair = ServingPair(embedder=embedder, index=index, spec=index.spec, variant=variant)
-        return cls(OpenedPair(pair, lambda: None))
 
     @contextmanager
     def taken(self, actor_id: str | None = None) -> Iterator[ServingPair]:

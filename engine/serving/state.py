@@ -188,23 +188,6 @@ class ServingState(StoredValue):
         self._must_be_servable(to)
         return self._serving(to, tuple(before), now, reason)
 
-    def retired(self, name: str, now: datetime, reason: str) -> Self:
-        """A generation that was ready is not wanted; what it takes to drop it runs from now on.
-
-        Raises:
-            NotFound: there is no such generation.
-            Conflict: it serves, or is only being filled.
-        """
-        known = self.generation(name)
-        if name in self.in_service:
-            raise Conflict(f"generation {name} serves: switch to another one first")
-        if not known.may_serve:
-            raise Conflict(f"generation {name} never served: drop it")
-        if known.stage is GenerationStage.RETIRED:
-            return self
-        gone = self._changed(name, stage=GenerationStage.RETIRED, retired_at=now)
-        return self._with(generations=gone, changed_at=now, reason=reason)
-
     def dropped(self, name: str, now: datetime, grace: timedelta) -> Self:
         """The generation is forgotten; no way back leads to it any more.
 

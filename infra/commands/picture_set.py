@@ -19,8 +19,8 @@ from sightline.infra.commands.stored_pictures import StoredPictures
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.evaluation.click_truth import PictureQueries
 from sightline.training.evaluation.examples import moved_most, nearest
-from sightline.training.evaluation.measures import RELEVANT_GRADE
 from sightline.training.evaluation.paired import Clusters
+from sightline.training.evaluation.relevance import RELEVANT_GRADE
 from sightline.training.evaluation.retrieval import QueryScores, score_queries
 from sightline.training.evaluation.served import ServedAsBuilt, compare_served
 from sightline.training.evaluation.strength import Groups

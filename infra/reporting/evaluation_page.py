@@ -13,7 +13,7 @@ from html import escape
 from sightline.infra.commands.evaluate import Evaluation, JudgedModel
 from sightline.infra.commands.query_set import Example
 from sightline.infra.reporting.evaluation_table import verdict
-from sightline.training.evaluation.measures import CUTS
+from sightline.training.evaluation.retrieval import CUTS
 from sightline.training.evaluation.versus import Row
 
 _WIDTH, _HEIGHT, _EDGE = 300, 180, 28

@@ -15,14 +15,13 @@ import pytest
 from fastapi import FastAPI
 
 from sightline.engine.object_store.catalogue import Catalogue
-from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.settings import ApiSettings
 from sightline.engine.vector_index.stored_points import from_payload
 from sightline.infra.wiring.opening import known_in
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.search_api.app import create_app
-from tests.api_parts import BUCKET, KEYS, ApiWorld, client_of, picture
+from tests.api_parts import BUCKET, KEYS, ApiWorld, client_of, picture, serving
 
 pytestmark = pytest.mark.integration
 
@@ -103,7 +102,7 @@ def counted(world: ApiWorld, calls: Counter[str]) -> FastAPI:
     return create_app(
         replace(
             deps,
-            pairs=ServingPairs.fixed(world.embedder, index),
+            pairs=serving(world.embedder, index),
             store=store,
             catalogue=catalogue,
             catalogued=CataloguedImages(catalogue, world.publisher, known=known_in(index)),

@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from sightline.engine.errors import Part
-from sightline.engine.serving.pairs import ServingPairs
 from sightline.search_api.http.bodies.form_reading import (
     MAX_FIELD_BYTES,
     MAX_OTHER_BYTES,
@@ -21,7 +20,7 @@ from sightline.search_api.http.bodies.form_reading import (
 from sightline.search_api.operations import readiness
 from sightline.search_api.operations.readiness import Readiness
 from sightline.search_api.threads.pools import ApiThreads
-from tests.api_parts import KEYS, ApiWorld, picture, run
+from tests.api_parts import KEYS, ApiWorld, picture, run, serving
 
 pytestmark = pytest.mark.integration
 
@@ -303,7 +302,7 @@ def test_many_who_ask_for_readiness_cost_one_probe(
             world.health,
             {Part.BROKER: probe},
             threads.probes,
-            pairs=ServingPairs.fixed(world.embedder, world.index),
+            pairs=serving(world.embedder, world.index),
         )
         first = asyncio.create_task(asking.document(insider=True))
         await asyncio.sleep(0)

@@ -21,9 +21,8 @@ from sklearn.metrics import (
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from sightline.training.evaluation.measures import CUTS, RELEVANT_GRADE
-from sightline.training.evaluation.relevance import JudgedPairs
-from sightline.training.evaluation.retrieval import QueryScores, score_queries
+from sightline.training.evaluation.relevance import RELEVANT_GRADE, JudgedPairs
+from sightline.training.evaluation.retrieval import CUTS, QueryScores, score_queries
 from sightline.training.losses.info_nce import info_nce
 
 ANCHORS, CANDIDATES, QUERIES, GALLERY = 6, 11, 12, 40

@@ -30,7 +30,7 @@ def told(pairs: ClickPairs) -> list[Told]:
             pairs.search[row],
             name[pairs.anchor[row]],
             name[pairs.positive[row]],
-            tuple(name[at] for at in pairs.negatives_of(row)),
+            tuple(name[at] for at in pairs.negatives[pairs.owners() == row]),
             int(pairs.grade[row]),
             float(pairs.weight[row]),
         )

@@ -27,7 +27,7 @@ def slow_ends(pairs: ClickPairs, row: int) -> dict[int, Fraction]:
     for other in sharing:
         preferred = [p for a, p in edges if a == other]
         for end in preferred:
-            wrong = end == anchor or end in pairs.negatives_of(row)
+            wrong = end == anchor or end in pairs.negatives[pairs.owners() == row]
             likely[own if wrong else end] += Fraction(1, len(sharing) * len(preferred))
     return likely
 

@@ -12,7 +12,8 @@ import torch
 
 from sightline.engine.embedding.embedder import Projection
 from sightline.engine.errors import SettingsInvalid
-from sightline.training.evaluation.measures import evaluate_retrieval
+from sightline.training.evaluation.relevance import EqualLabels
+from sightline.training.evaluation.retrieval import score_queries
 from sightline.training.loop.adamw import Adapted
 from sightline.training.loop.batches import Batches
 from sightline.training.loop.checkpoint import Checkpoint
@@ -45,7 +46,7 @@ def quality(seen: World, projection: Projection) -> float:
     """Mean average precision of every picture among all."""
     vectors = projection(seen.features.features)
     kinds = [str(kind) for kind in seen.kinds]
-    return evaluate_retrieval(vectors, kinds, vectors, kinds).mean_average_precision
+    return score_queries(vectors, vectors, EqualLabels.of(kinds, kinds)).means()["mAP"]
 
 
 def test_clicks_make_a_better_space(seen: World) -> None:

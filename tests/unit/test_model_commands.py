@@ -33,9 +33,8 @@ from sightline.schemas.registry import decode
 from sightline.schemas.topics import MODELS
 from sightline.training.evaluation import strength
 from sightline.training.evaluation.examples import moved_most, nearest
-from sightline.training.evaluation.measures import CUTS
 from sightline.training.evaluation.relevance import EqualLabels
-from sightline.training.evaluation.retrieval import score_queries
+from sightline.training.evaluation.retrieval import CUTS, score_queries
 from sightline.training.loop.head import Head
 
 WIDTH = 1280

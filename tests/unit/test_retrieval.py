@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.training.evaluation import measures
 from sightline.training.evaluation.relevance import EqualLabels, JudgedPairs, Relevance
-from sightline.training.evaluation.retrieval import QueryScores, score_queries
+from sightline.training.evaluation.retrieval import CUTS, QueryScores, score_queries
+from tests import oracle_measures as measures
 
 
 def slow(
     queries: np.ndarray, gallery: np.ndarray, grades: np.ndarray, own: np.ndarray
 ) -> list[dict[str, float]]:
-    """Every measure of each query by `measures.py`, one query and one list at a time."""
+    """Every measure of each query by `oracle_measures.py`, one query and one list at a time."""
     rows = []
     for query, given_to, itself in zip(queries, grades, own, strict=True):
         others = [at for at in range(len(gallery)) if at != itself]
@@ -29,12 +29,9 @@ def slow(
                 "mAP": measures.average_precision(found, all_relevant=total),
                 "MRR": measures.reciprocal_rank(found),
             }
-            | {f"precision@{k}": measures.precision_at(found, k) for k in measures.CUTS}
-            | {
-                f"recall@{k}": measures.recall_at(found, k, all_relevant=total)
-                for k in measures.CUTS
-            }
-            | {f"ndcg@{k}": measures.ndcg(ranking, judged=ranking, k=k) for k in measures.CUTS}
+            | {f"precision@{k}": measures.precision_at(found, k) for k in CUTS}
+            | {f"recall@{k}": measures.recall_at(found, k, all_relevant=total) for k in CUTS}
+            | {f"ndcg@{k}": measures.ndcg(ranking, judged=ranking, k=k) for k in CUTS}
         )
     return rows
 
@@ -64,19 +61,30 @@ def test_graded_pairs_are_scored_as_defined(seed: int, block: int, pictures: int
 
 @given(seed=st.integers(0, 2**32 - 1), block=st.integers(1, 9))
 @settings(max_examples=20, deadline=None)
-def test_equal_labels_are_scored_as_the_whole_evaluation(seed: int, block: int) -> None:
-    """The means are those of `evaluate_retrieval`, which leaves out hopeless queries, too."""
+def test_equal_labels_are_scored_as_defined(seed: int, block: int) -> None:
+    """Equal labels are grade 5; means leave out the queries that have nothing to find."""
     random = np.random.default_rng(seed)
     queries, gallery = random.normal(size=(9, 5)), random.normal(size=(30, 5))
-    asked, there = random.choice(list("abcdz"), 9).tolist(), random.choice(list("abcd"), 30)
-    truth = EqualLabels.of(asked, there.tolist())
-    means = score_queries(queries, gallery, truth, block=block).means()
-    whole = measures.evaluate_retrieval(queries, asked, gallery, there.tolist())
-    assert means["mAP"] == pytest.approx(whole.mean_average_precision)
-    assert means["MRR"] == pytest.approx(whole.mean_reciprocal_rank)
-    for k in measures.CUTS:
-        assert means[f"precision@{k}"] == pytest.approx(whole.precision[k])
-        assert means[f"recall@{k}"] == pytest.approx(whole.recall[k])
+    asked, there = random.choice(list("abcdz"), 9), random.choice(list("abcd"), 30)
+    equal = asked[:, None] == there[None, :]
+    truth = EqualLabels.of(asked.tolist(), there.tolist())
+    scores = score_queries(queries, gallery, truth, block=block)
+    expected = slow(queries, gallery, 5 * equal, np.full(9, -1))
+    assert_equal(scores, expected)
+    able = [row for row, can in zip(expected, equal.any(axis=1), strict=True) if can]
+    for name, mean in scores.means().items():
+        assert mean == pytest.approx(np.mean([row[name] for row in able]) if able else 0), name
+
+
+def test_ranks_by_cosine_and_skips_hopeless_queries() -> None:
+    """Length is nothing, ties keep the gallery's order, a label without a match is left out."""
+    gallery = np.array([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    queries = np.array([[0.5, 0.1], [0.0, 3.0]])
+    scores = score_queries(queries, gallery, EqualLabels.of(["a", "z"], ["b", "a", "a"]))
+    assert scores.able.tolist() == [True, False]
+    means = scores.means()
+    assert means["mAP"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert (means["MRR"], means["precision@1"], means["recall@5"]) == (0.5, 0, 1)
 
 
 def test_no_block_changes_a_bit() -> None:

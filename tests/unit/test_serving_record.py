@@ -159,17 +159,7 @@ def test_only_what_serves_nobody_is_dropped() -> None:
 def test_what_never_served_needs_no_grace() -> None:
     """A generation that was given up while it was filled goes at once."""
     state = first().with_generation(known("g-2"), NOON, "made")
-    with pytest.raises(Conflict, match="drop it"):
-        state.retired("g-2", NOON, "given up")
     assert stages(state.dropped("g-2", NOON, WEEK)) == {"g-1": "ready"}
-
-
-def test_a_ready_one_can_be_retired_and_no_serving_one() -> None:
-    """One that lost its experiment waits for its end from then on."""
-    state = with_ready()
-    assert stages(state.retired("g-2", NOON, "lost"))["g-2"] == "retired"
-    with pytest.raises(Conflict, match="g-1 serves"):
-        state.retired("g-1", NOON, "no")
 
 
 def test_an_experiment_has_two_that_serve() -> None:

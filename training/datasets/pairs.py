@@ -51,10 +51,6 @@ class ClickPairs:
         """Counts the pairs, judged ones among them."""
         return len(self.anchor)
 
-    def negatives_of(self, row: int) -> NDArray[np.int32]:
-        """What was passed over beside the positive of one pair, as rows of `images`."""
-        return self.negatives[self.negative_starts[row] : self.negative_starts[row + 1]]
-
     def owners(self) -> Ints:
         """(m,) the pair that each of `negatives` belongs to."""
         return np.repeat(np.arange(len(self)), np.diff(self.negative_starts))

@@ -21,8 +21,7 @@ from sightline.training.datasets.click_graph import ClickGraph
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.splits import HeldOut
-from sightline.training.evaluation.measures import RELEVANT_GRADE
-from sightline.training.evaluation.relevance import JudgedPairs
+from sightline.training.evaluation.relevance import RELEVANT_GRADE, JudgedPairs
 from sightline.training.evaluation.retrieval import QueryScores, score_queries
 from sightline.training.evaluation.strength import Groups, Mask
 

@@ -70,7 +70,7 @@ def compare(
     """
     if len(before) != len(after) or not np.array_equal(before.relevant, after.relevant):
         raise ValueError("the scores are not of the same queries with the same relevant pictures")
-    able = before.relevant > 0
+    able = before.able
     gained = after.columns()[measure][able] - before.columns()[measure][able]
     return difference_of(gained, clusters[able], draws=draws, seed=seed)
 

@@ -19,6 +19,8 @@ from sightline.schemas.judgements import MAX_GRADE
 Grades = NDArray[np.int8]
 Rows = NDArray[np.int32]
 NO_ROW = -1
+RELEVANT_GRADE = 4
+"""From this grade on a picture counts as relevant where a measure knows only yes and no."""
 
 
 class Relevance(Protocol):

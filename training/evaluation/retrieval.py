@@ -1,8 +1,8 @@
 """Vectors of queries and gallery in, the measures of every single query out.
 
-The definitions are those of `measures.py`, which stays the slow and readable one; here they are
-computed for a block of queries at a time. Per query and not as means, since models are compared
-query by query (`paired.py`).
+Definitions: C. Manning, P. Raghavan, H. Schütze, "Introduction to Information Retrieval" (2008),
+chapter 8; DCG with linear gain, K. Järvelin, J. Kekäläinen (2002). Per query and not as means,
+since models are compared query by query (`paired.py`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.training.evaluation.measures import CUTS, RELEVANT_GRADE
-from sightline.training.evaluation.relevance import NO_ROW, Grades, Relevance
+from sightline.training.evaluation.relevance import NO_ROW, RELEVANT_GRADE, Grades, Relevance
 
+CUTS = (1, 5, 10, 24)
+"""So many of the first results precision, recall and nDCG look at."""
 _NOWHERE = -1
 """The place of a picture that a broken query does not find."""
 Floats = NDArray[np.float64]
@@ -44,6 +45,11 @@ class QueryScores:
         """How many queries there are, hopeless ones included."""
         return len(self.relevant)
 
+    @property
+    def able(self) -> NDArray[np.bool_]:
+        """(q,) which queries have anything to find."""
+        return self.relevant > 0
+
     def at(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Self:
         """The scores of some of the queries, by their numbers or by a mask (q,)."""
         return type(self)(
@@ -63,7 +69,7 @@ class QueryScores:
 
     def means(self) -> dict[str, float]:
         """Averages each measure over the queries that have anything to find; 0 without any."""
-        able = self.relevant > 0
+        able = self.able
         return {k: float(v[able].mean()) if able.any() else 0.0 for k, v in self.columns().items()}
 
 

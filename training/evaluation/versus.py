@@ -53,7 +53,7 @@ class Versus:
         after = self.after.at(mask)
         alone = Row(
             name=name,
-            queries=int((after.relevant > 0).sum()),
+            queries=int(after.able.sum()),
             before=None,
             after=after.means()[measure],
             difference=None,

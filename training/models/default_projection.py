@@ -34,7 +34,8 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
-from sightline.training.evaluation.measures import Retrieval, evaluate_retrieval
+from sightline.training.evaluation.relevance import EqualLabels
+from sightline.training.evaluation.retrieval import QueryScores, score_queries
 
 Features = NDArray[np.float32]
 
@@ -139,19 +140,15 @@ def directions(classifier: Features) -> Directions:
     return Directions(values[:DIMENSIONS] / values[0], rows[:DIMENSIONS])
 
 
-def query_to_gallery(photos: PhotoFeatures, mean: Features, matrix: Features) -> Retrieval:
+def query_to_gallery(photos: PhotoFeatures, mean: Features, matrix: Features) -> QueryScores:
     """Every query photo searched among the gallery photos."""
     vectors = (photos.features - mean) @ matrix
     query, gallery = photos.splits == "query", photos.splits == "gallery"
-    return evaluate_retrieval(
-        vectors[query],
-        photos.labels[query].tolist(),
-        vectors[gallery],
-        photos.labels[gallery].tolist(),
-    )
+    truth = EqualLabels.of(photos.labels[query].tolist(), photos.labels[gallery].tolist())
+    return score_queries(vectors[query], vectors[gallery], truth)
 
 
-def raw_quality(photos: PhotoFeatures) -> Retrieval:
+def raw_quality(photos: PhotoFeatures) -> QueryScores:
     """The same, on the features as the network gives them."""
     width = photos.features.shape[1]
     return query_to_gallery(photos, np.zeros(width, np.float32), np.eye(width, dtype=np.float32))
@@ -175,17 +172,17 @@ def held_out_quality(photos: PhotoFeatures, found: Directions, seed: int) -> Hel
     mean = seen.train_mean()
 
     def quality(power: float) -> float:
-        return query_to_gallery(seen, mean, found.matrix(power)).mean_average_precision
+        return query_to_gallery(seen, mean, found.matrix(power)).means()["mAP"]
 
     exponent = max(EXPONENTS, key=quality)
     projected = query_to_gallery(unseen, mean, found.matrix(exponent))
     return HeldOutQuality(
         seed=seed,
         labels=len(third),
-        queries=projected.queries,
+        queries=int(projected.able.sum()),
         exponent=exponent,
-        raw=raw_quality(unseen).mean_average_precision,
-        projected=projected.mean_average_precision,
+        raw=raw_quality(unseen).means()["mAP"],
+        projected=projected.means()["mAP"],
     )
 
 
@@ -206,8 +203,8 @@ def main(
     save_file({"mean": mean, "matrix": np.ascontiguousarray(stored)}, out)
     figures = {
         "runtime": f"{runtime.name} {runtime.precision}",
-        "raw": asdict(raw_quality(found)),
-        "projected": asdict(query_to_gallery(found, mean, stored.astype(np.float32))),
+        "raw": _figures(raw_quality(found)),
+        "projected": _figures(query_to_gallery(found, mean, stored.astype(np.float32))),
         "held_out": [asdict(held_out_quality(found, axes, seed)) for seed in SEEDS],
         "sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
         "bytes": out.stat().st_size,
@@ -216,6 +213,10 @@ def main(
     typer.echo(text)
     if report is not None:
         report.write_text(text + "\n")
+
+
+def _figures(scores: QueryScores) -> dict[str, float]:
+    return {"queries": int(scores.able.sum()), **scores.means()}
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-import numpy as np
+"""The slow measures that the fast ones are compared with: the examples of the rules."""
+
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.training.evaluation.measures import (
+from tests.oracle_measures import (
     average_precision,
     dcg,
-    evaluate_retrieval,
     ndcg,
     precision_at,
     recall_at,
@@ -63,15 +65,3 @@ def test_no_order_beats_the_ideal(grades: list[int]) -> None:
     best = sorted(grades, reverse=True)
     assert 0 <= ndcg(grades, judged=grades) <= 1 + 1e-12
     assert ndcg(best, judged=grades) == pytest.approx(1.0 if any(grades) else 0.0)
-
-
-def test_retrieval_ranks_by_cosine_and_skips_hopeless_queries() -> None:
-    """Length is nothing, ties keep the gallery's order, a label without a match is left out."""
-    gallery = np.array([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    queries = np.array([[0.5, 0.1], [0.0, 3.0]])
-    result = evaluate_retrieval(queries, ["a", "z"], gallery, ["b", "a", "a"])
-    assert result.queries == 1
-    assert result.mean_average_precision == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert result.mean_reciprocal_rank == 0.5
-    assert result.precision[1] == 0
-    assert result.recall[5] == 1

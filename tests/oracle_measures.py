@@ -1,4 +1,4 @@
-"""Ranked grades in, the retrieval measures of docs/labels.md out: one definition of each, here.
+"""Ranked grades in, the retrieval measures of docs/labels.md out: slow, as they are defined.
 
 A ranking is the grades (0-5) of what was returned, best first. Grade 4 and above counts as
 relevant for the binary measures. Definitions: C. Manning, P. Raghavan, H. Schütze, "Introduction
@@ -9,15 +9,11 @@ to Information Retrieval" (2008), chapter 8; DCG with linear gain, K. Järvelin,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-RELEVANT_GRADE = 4
-CUTS = (1, 5, 10, 24)
+from sightline.training.evaluation.relevance import RELEVANT_GRADE
 
-Floats = NDArray[np.floating]
 Ranking = Sequence[float]
 
 
@@ -68,50 +64,3 @@ def ndcg(grades: Ranking, *, judged: Ranking, k: int | None = None) -> float:
     """
     ideal = dcg(sorted(judged, reverse=True)[:k])
     return dcg(grades[:k]) / ideal if ideal else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Retrieval:
-    """Means over the queries that have anything to find."""
-
-    queries: int
-    mean_average_precision: float
-    mean_reciprocal_rank: float
-    precision: dict[int, float]
-    recall: dict[int, float]
-
-
-def evaluate_retrieval(
-    queries: Floats,
-    query_labels: Sequence[str],
-    gallery: Floats,
-    gallery_labels: Sequence[str],
-) -> Retrieval:
-    """Rank the whole gallery for every query by cosine; equal label means relevant.
-
-    Args:
-        queries: (q, d), not zero.
-        query_labels: q of them.
-        gallery: (g, d), not zero.
-        gallery_labels: g of them; ties in similarity keep this order.
-    """
-    similar = _unit(queries) @ _unit(gallery).T
-    order = np.argsort(-similar, axis=1, kind="stable")
-    found = np.asarray(gallery_labels)[order] == np.asarray(query_labels)[:, None]
-    rankings = [row.astype(int).tolist() for row in found if row.any()]
-    return Retrieval(
-        queries=len(rankings),
-        mean_average_precision=_mean([average_precision(r, all_relevant=sum(r)) for r in rankings]),
-        mean_reciprocal_rank=_mean([reciprocal_rank(r) for r in rankings]),
-        precision={k: _mean([precision_at(r, k) for r in rankings]) for k in CUTS},
-        recall={k: _mean([recall_at(r, k, all_relevant=sum(r)) for r in rankings]) for k in CUTS},
-    )
-
-
-def _unit(vectors: Floats) -> Floats:
-    unit: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return unit
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else 0.0
