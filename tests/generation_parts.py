@@ -32,8 +32,9 @@ from sightline.engine.serving.values import GenerationStage, KnownGeneration, Se
 from sightline.engine.serving.watch import RecordWatch
 from sightline.engine.settings import RolloutSettings, Settings, WorkerSettings
 from sightline.engine.vector_index.memory.generations import MemoryGenerations
-from sightline.infra.wiring.generations import GenerationWorkers
-from sightline.infra.wiring.serving import FedGroups, Serving, open_pair
+from sightline.infra.processes.generation_workers import GenerationWorkers
+from sightline.infra.wiring.pairs import open_pair
+from sightline.infra.wiring.serving import FedGroups, Serving
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.topics import IMAGES_INDEXED
 from tests.api_parts import GridEmbedder, spec_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import ClassVar, Generic
@@ -18,7 +18,7 @@ from sightline.engine.errors import Conflict, ObjectMissing, Overloaded, Part, U
 from sightline.engine.object_store.entries import (
     D,
     Entry,
-    Origin,
+    Looked,
     Place,
     decode_entry,
     encode_entry,
@@ -28,17 +28,6 @@ from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageState, ImageUploaded, ObjectReference
 from sightline.schemas.moderation import ImageModerated
 
-__all__ = [
-    "Catalogue",
-    "CatalogueEntry",
-    "Decisions",
-    "Entries",
-    "Entry",
-    "Looked",
-    "Origin",
-    "Place",
-]
-
 PREFIX = "catalogue/"
 MODERATION_PREFIX = "moderation/"
 _SUFFIX = ".json"
@@ -47,21 +36,6 @@ _ATTEMPTS = 200
 """Writers of one image that may overtake us in one update before it counts as overload."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Looked(Generic[D]):
-    """What a look at one image's entry found."""
-
-    entry: Entry[D] | None = None
-    """None: nothing is stored, or it cannot be read."""
-    etag: str | None = None
-    """The ETag of what is stored, readable or not; None: nothing is."""
-
-    @property
-    def unreadable(self) -> bool:
-        """Whether something is stored that cannot be read."""
-        return self.entry is None and self.etag is not None
 
 
 class Entries(Generic[D]):

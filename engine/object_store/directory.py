@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from sightline.engine.durable_files import sync_directory
 from sightline.engine.errors import (
     Conflict,
     ObjectMissing,
@@ -98,7 +99,7 @@ class DirectoryObjectStore:
             path = self._path(bucket, key)
             if path.exists():
                 path.unlink()
-                _sync_folder(path.parent)
+                sync_directory(path.parent)
 
     def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[StoredObject]:
         """See `ObjectStore.list`; objects deleted meanwhile are left out."""
@@ -136,7 +137,7 @@ class DirectoryObjectStore:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_directory(path.parent)
         return self.stat(bucket, key)
 
     def _etag(self, bucket: str, key: str) -> str | None:
@@ -247,12 +248,4 @@ def _make_folders(folder: Path) -> None:
         return
     _make_folders(folder.parent)
     folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(folder.parent)

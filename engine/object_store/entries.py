@@ -132,3 +132,18 @@ def _without_attributes(data: bytes) -> bytes:
         if isinstance(said, dict):
             said.pop("attributes", None)
     return json.dumps(document).encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked(Generic[D]):
+    """What a look at one image's entry found."""
+
+    entry: Entry[D] | None = None
+    """None: nothing is stored, or it cannot be read."""
+    etag: str | None = None
+    """The ETag of what is stored, readable or not; None: nothing is."""
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether something is stored that cannot be read."""
+        return self.entry is None and self.etag is not None

@@ -9,7 +9,8 @@ from typing import Any
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.engine.records import GenerationSpec, IndexedImage
 from sightline.engine.vector_index.payload import check_vectors, highest, point_id
-from sightline.engine.vector_index.stored_points import decision_of, fence_of
+from sightline.engine.vector_index.stored_decisions import decision_of
+from sightline.engine.vector_index.stored_images import fence_of
 
 Write = Callable[[Sequence[IndexedImage]], None]
 Read = Callable[[Collection[str]], Mapping[str, Mapping[str, Any]]]

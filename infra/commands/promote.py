@@ -18,7 +18,7 @@ from sightline.engine.serving.values import Serves
 from sightline.infra.commands.over_store import OverStore
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.wiring.models import OpenModels
-from sightline.infra.wiring.serving import matrix_of
+from sightline.infra.wiring.pairs import matrix_of
 
 if TYPE_CHECKING:
     from sightline.engine.ports import ObjectStore

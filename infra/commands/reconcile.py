@@ -11,7 +11,7 @@ from sightline.engine.connecting.connections import owner_headers, running_owner
 from sightline.engine.errors import SightlineError
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.wiring.reconciling import RECONCILE_PATH, from_document, reconcile
-from sightline.stream_workers.reconciling.reconcile import Report
+from sightline.stream_workers.reconciling.differences import Report
 
 _TIMEOUT_S = 600.0
 

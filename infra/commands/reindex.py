@@ -18,9 +18,9 @@ from sightline.engine.errors import Conflict, NotFound, SettingsInvalid
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
-from sightline.infra.wiring.models import OpenModels
+from sightline.infra.wiring.models import OpenModels, generation_spec
 from sightline.infra.wiring.reindexing import generation_groups
-from sightline.infra.wiring.serving import generation_spec, known_generations
+from sightline.infra.wiring.serving import known_generations
 from sightline.stream_workers.reindexing.offsets import begin_groups
 from sightline.stream_workers.reindexing.progress import (
     FillingStep,

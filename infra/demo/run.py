@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +22,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sightline.engine.errors import SightlineError
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.demo.client import DemoClient
 from sightline.infra.demo.embedding import what_runs
 from sightline.infra.demo.figures import Figures, feedback_table, table
+from sightline.infra.demo.node_thread import DemoFailed, NodeThread
 from sightline.infra.demo.people import Feedback, demo_labels, let_people_search, true_labels
-from sightline.infra.processes.node import run_node
 from sightline.infra.sample_photos.photo_folder import PhotoFolder, synthetic_folder
 from sightline.producers.backfill.run import run_backfill
 from sightline.producers.connect import connect
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     from sightline.infra.demo.learning import Loop
     from sightline.infra.demo.lesson import Lesson
 
-START_TIMEOUT_S = 600.0
-"""A first start converts the model, which takes 10 s of a quiet core; a bound for what hangs."""
 INGEST_TIMEOUT_S = 1_800.0
 LIVE_UPLOADS = 20
 SEARCHES = 100
@@ -48,10 +44,6 @@ SINK_S = 3.0
 """Triples are in Parquet, where training reads them, after so long."""
 _POLL_S = 0.25
 _LIVE_UPLOAD_EVERY_S = 0.7
-
-
-class DemoFailed(SightlineError):
-    """The demo did not do what it promises."""
 
 
 def run_demo(
@@ -86,7 +78,7 @@ def run_demo(
         lesson = _lesson(photos, place) if learn else None
         folder = lesson.site if lesson else _folder(photos, place / "drawn")
         own = _throw_away(settings, place / "data", port)
-        node = _NodeThread(own, failed=stop.set)
+        node = NodeThread(own, failed=stop.set)
         try:
             with console.status("starting; for the first time the model is converted, too"):
                 url = node.start()
@@ -155,47 +147,6 @@ def _throw_away(settings: Settings, data: Path, port: int) -> Settings:
             "sink": settings.sink.model_copy(update={"max_age_s": SINK_S}),
         }
     )
-
-
-class _NodeThread:
-    """The stack, running beside the demo; it outlives a Ctrl-C until the demo has let go of it."""
-
-    def __init__(self, settings: Settings, *, failed: Callable[[], object]) -> None:
-        self._settings = settings
-        self._failed = failed
-        self._stop = threading.Event()
-        self._url: str | None = None
-        self._failure: BaseException | None = None
-        self._changed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="node")
-
-    def start(self) -> str:
-        """Start it; the API's address once it answers."""
-        self._thread.start()
-        self._changed.wait(START_TIMEOUT_S)
-        if self._url is None:
-            raise self._failure or DemoFailed(f"not ready after {START_TIMEOUT_S:.0f} s")
-        return self._url
-
-    def stop(self) -> None:
-        """End it; its failure, if it had one, is ours."""
-        self._stop.set()
-        self._thread.join()
-        if self._failure is not None and self._url is not None:
-            raise self._failure
-
-    def _run(self) -> None:
-        try:
-            run_node(self._settings, self._stop, announce=self._announce, log_level="WARNING")
-        except BaseException as error:  # noqa: BLE001 - raised again by start() or join()
-            self._failure = error
-            self._failed()
-        finally:
-            self._changed.set()
-
-    def _announce(self, url: str) -> None:
-        self._url = url
-        self._changed.set()
 
 
 def _show(

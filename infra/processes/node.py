@@ -15,6 +15,7 @@ from sightline.engine.garbage_collection import collect_garbage_seldom
 from sightline.engine.logs import configure_logs
 from sightline.engine.private_files import keep_private
 from sightline.engine.settings import Mode, Settings
+from sightline.infra.processes.generation_workers import GenerationWorkers
 from sightline.infra.processes.http_server import bind, serve, url_of
 from sightline.infra.processes.owner_routes import owner_router
 from sightline.infra.processes.rolling_out import rollout_loops
@@ -22,7 +23,6 @@ from sightline.infra.processes.sweeping import sweep_loops
 from sightline.infra.supervision.loops import Loop, begun_anew, run_together
 from sightline.infra.supervision.metrics_port import serve_metrics
 from sightline.infra.wiring.embedded import embedded_node
-from sightline.infra.wiring.generations import GenerationWorkers
 from sightline.infra.wiring.group_forgetting import GroupForgetting
 from sightline.infra.wiring.labels import LabelFollowers, label_followers, stage_loops
 from sightline.infra.wiring.node import Node

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from sightline.engine.errors import SightlineError
 from sightline.infra.wiring.reconciling import reconciler
 from sightline.stream_workers.image_log.winners import merge
-from sightline.stream_workers.reconciling.reconcile import DifferenceKind, purge_expired
+from sightline.stream_workers.reconciling.differences import DifferenceKind
+from sightline.stream_workers.reconciling.reconcile import purge_expired
 from sightline.stream_workers.sweeping.loop import SweepLoop
 from sightline.stream_workers.sweeping.sweep import Sweeper
 

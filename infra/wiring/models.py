@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from sightline.engine.connecting.released_model import embedder_settings, named_model, naming
 from sightline.engine.embedding.choice import ModelHead, open_embedder, read_head
+from sightline.engine.records import GenerationSpec
 
 if TYPE_CHECKING:
     from sightline.engine.embedding.embedder import ProjectingEmbedder, Runtime
+    from sightline.engine.ports import Embedder
     from sightline.engine.settings import EmbedderSettings, Settings
 
 
@@ -89,3 +92,23 @@ class OpenModels:
     def _embedder_settings(self, wanted: str | None) -> EmbedderSettings:
         chosen = self._settings if wanted is None else naming(self._settings, wanted)
         return embedder_settings(chosen)
+
+
+def generation_spec(settings: Settings, embedder: Embedder, name: str = "") -> GenerationSpec:
+    """What an index records that is made with this model; none: it is named after the model."""
+    digest = embedder.digest
+    spec = GenerationSpec(
+        name=name or f"g-{digest.removeprefix('sha256:')[:16]}",
+        model_digest=digest,
+        preprocess_digest=embedder.framing.digest,
+        dimensions=embedder.dimensions,
+        quantisation=settings.index.quantisation,
+    )
+    if settings.index.features == "none":
+        return spec
+    return replace(
+        spec,
+        features_digest=embedder.features_digest,
+        features=embedder.feature_count,
+        feature_bits=int(settings.index.features),
+    )

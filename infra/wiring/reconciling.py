@@ -10,12 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sightline.stream_workers.reconciling.decisions import DecisionReconciler
-from sightline.stream_workers.reconciling.reconcile import (
-    DifferenceKind,
-    ImageDifference,
-    Reconciler,
-    Report,
-)
+from sightline.stream_workers.reconciling.differences import DifferenceKind, ImageDifference, Report
+from sightline.stream_workers.reconciling.reconcile import Reconciler
 
 if TYPE_CHECKING:
     from sightline.infra.supervision.loops import Loop

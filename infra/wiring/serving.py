@@ -5,42 +5,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sightline.engine.embedding.query_matrix import NotLinear, matrix_between
-from sightline.engine.errors import (
-    Conflict,
-    GenerationMismatch,
-    Part,
-    PartUnavailable,
-    SightlineError,
-)
-from sightline.engine.records import GenerationSpec
+from sightline.engine.errors import Part, SightlineError
 from sightline.engine.serving.following import PairFollower, numbered
-from sightline.engine.serving.kept_matrices import KeptMatrices, KeptMatrix
+from sightline.engine.serving.kept_matrices import KeptMatrices
 from sightline.engine.serving.open_indexes import OpenIndexes
-from sightline.engine.serving.pair import ServingPair
 from sightline.engine.serving.pairs import OpenedPair, ServingPairs
 from sightline.engine.serving.record import ServingRecord, StoredServing
 from sightline.engine.serving.state import ServingState
-from sightline.engine.serving.values import GenerationStage, KnownGeneration, Serves
+from sightline.engine.serving.values import Serves
 from sightline.engine.serving.watch import RecordWatch
 from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
-from sightline.engine.vector_index.generations import (
-    Generations,
-    check_same_space,
-    refuse_other_model,
-    serving_name,
-)
+from sightline.engine.vector_index.generations import Generations
 from sightline.infra.wiring.models import OpenModels
+from sightline.infra.wiring.pairs import open_pair
+from sightline.infra.wiring.serving_record import begun
 from sightline.producers.images.publisher import TOPIC_OF_LANE
 from sightline.schemas.topics import IMAGES_MODERATION
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
 
 if TYPE_CHECKING:
-    from sightline.engine.ports import Clock, Embedder, ObjectStore, VectorIndex
+    from sightline.engine.ports import ObjectStore, VectorIndex
     from sightline.engine.settings import Settings
     from sightline.infra.wiring.node import Watch
 
@@ -168,7 +156,7 @@ def serving_of(
     record = ServingRecord.of(settings, store)
     matrices = KeptMatrices.of(settings, store)
     with models.keeping():
-        known = _begun(record, generations, settings, models, watch.clock)
+        known = begun(record, generations, settings, models, watch.clock)
         indexes = OpenIndexes(generations)
         first = open_pair(indexes, models, matrices, known.state, known.state.serves)
     pair = numbered(first, known.state)
@@ -186,80 +174,6 @@ def serving_of(
         opened_for=known,
         fed=FedGroups(known.state),
     )
-
-
-def open_pair(
-    indexes: OpenIndexes,
-    models: OpenModels,
-    matrices: KeptMatrices,
-    state: ServingState,
-    serves: Serves,
-) -> OpenedPair:
-    """A generation's index and model, as one.
-
-    Raises:
-        GenerationMismatch: the model gives other vectors here than the index holds, or no matrix
-            on the query ranks them as the query model does.
-        NotFound, IndexOwned, PartUnavailable: the index cannot be opened.
-        SettingsInvalid: a model cannot be run here.
-    """
-    known = state.generation(serves.generation)
-    embedder, ranking = models.embedder(known.model), None
-    if serves.query_model is not None:
-        ranking = _ranking(matrices, models, known, serves.query_model)
-    index = indexes.take(known.name)
-    try:
-        refuse_other_model(index.spec, embedder)
-        pair = ServingPair(
-            embedder=embedder,
-            index=index,
-            spec=index.spec,
-            matrix=None if ranking is None else ranking.matrix,
-            model=serves.query_model or known.model,
-            query_digest=None if ranking is None else ranking.ranked_by,
-        )
-    except BaseException:
-        indexes.give(known.name)
-        raise
-    return OpenedPair(pair, lambda: indexes.give(known.name))
-
-
-def _ranking(
-    matrices: KeptMatrices, models: OpenModels, known: KnownGeneration, model: str
-) -> KeptMatrix:
-    found = matrix_of(matrices, models, known, model)
-    if isinstance(found, NotLinear):
-        raise GenerationMismatch(
-            f"generation {known.name} cannot serve another model by its queries alone: "
-            f"{found.reason}; fill a generation of that model (`sightline reindex`)"
-        )
-    return found
-
-
-def matrix_of(
-    matrices: KeptMatrices, models: OpenModels, known: KnownGeneration, model: str
-) -> KeptMatrix | NotLinear:
-    """The matrix by which a model ranks a generation's vectors; computed once, and kept for all.
-
-    Raises:
-        SettingsInvalid: one of the models cannot be run here.
-        PartUnavailable: the store did not answer.
-    """
-    made_by = models.head(known.model)
-    kept = matrices.find(known.name, made_by.digest, model)
-    size = None if made_by.projection is None else made_by.projection.matrix.shape[1]
-    if kept is not None and len(kept.matrix) == size:
-        return kept
-    ranked_by = models.head(model)
-    found = matrix_between(made_by, ranked_by)
-    if isinstance(found, NotLinear):
-        return found
-    computed = KeptMatrix(found.matrix, ranked_by.digest)
-    try:
-        matrices.keep(known.name, made_by.digest, model, computed)
-    except PartUnavailable as error:
-        _log.warning("a matrix on the query is not kept, so that others compute it: %s", error)
-    return computed
 
 
 def generations_of(settings: Settings, log_identity: Callable[[], str]) -> Generations[VectorIndex]:
@@ -284,91 +198,5 @@ def known_generations(settings: Settings) -> Generations[VectorIndex]:
     return EdgeGenerations(settings.index_directory, settings.index)
 
 
-def generation_spec(settings: Settings, embedder: Embedder, name: str = "") -> GenerationSpec:
-    """What an index records that is made with this model; none: it is named after the model."""
-    digest = embedder.digest
-    spec = GenerationSpec(
-        name=name or f"g-{digest.removeprefix('sha256:')[:16]}",
-        model_digest=digest,
-        preprocess_digest=embedder.framing.digest,
-        dimensions=embedder.dimensions,
-        quantisation=settings.index.quantisation,
-    )
-    if settings.index.features == "none":
-        return spec
-    return replace(
-        spec,
-        features_digest=embedder.features_digest,
-        features=embedder.feature_count,
-        feature_bits=int(settings.index.features),
-    )
-
-
 def _origin(settings: Settings, log_identity: Callable[[], str]) -> IndexOrigin:
     return IndexOrigin(log=log_identity(), bucket=settings.store.bucket)
-
-
-def _begun(
-    record: ServingRecord,
-    generations: Generations[VectorIndex],
-    settings: Settings,
-    models: OpenModels,
-    clock: Clock,
-) -> StoredServing:
-    """The record, which names generations of this index and models that the settings agree to."""
-    found = record.find()
-    here = generations.names()
-    if found is None or (
-        len(found.state.generations) == 1 and found.state.serving.name not in here
-    ):
-        _begin(record, found, _first(generations, settings, models, clock))
-        found = record.read()
-    missing = [one for one in sorted(found.state.in_service) if one not in generations.names()]
-    if missing:
-        raise GenerationMismatch(
-            f"index: generation {missing[0]} should serve and is not there; restore the index from "
-            "a backup, or go back to the settings of where it is"
-        )
-    _refuse_other_settings(found.state, generations, settings, models)
-    return found
-
-
-def _begin(record: ServingRecord, found: StoredServing | None, first: ServingState) -> None:
-    try:
-        if found is None:
-            record.begin(first)
-        else:  # of an index elsewhere that had no other generation either
-            number = found.state.number + 1
-            record.replace(found, first.model_copy(update={"number": number}))
-    except Conflict:
-        return  # another process was faster
-
-
-def _first(
-    generations: Generations[VectorIndex], settings: Settings, models: OpenModels, clock: Clock
-) -> ServingState:
-    """The generation that the index serves, made from the settings where there is none."""
-    embedder, now = models.embedder(None), clock.now()
-    known = KnownGeneration(
-        name=serving_name(generations, generation_spec(settings, embedder)),
-        model=models.named,
-        model_digest=embedder.digest,
-        group=settings.worker.group,
-        stage=GenerationStage.READY,
-        made_at=now,
-    )
-    return ServingState.first(known, now)
-
-
-def _refuse_other_settings(
-    state: ServingState,
-    generations: Generations[VectorIndex],
-    settings: Settings,
-    models: OpenModels,
-) -> None:
-    """What the settings made must be opened with the settings that made it."""
-    for known in state.generations:
-        if known.model is None:
-            stored = generations.spec(known.name)
-            if stored is not None:
-                check_same_space(stored, generation_spec(settings, models.embedder(None)))

@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import partial
 
 from sightline.engine.errors import Conflict, NotFound, SightlineError, Unreadable
-from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry, Origin, Place
+from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
+from sightline.engine.object_store.entries import Origin, Place
 from sightline.producers.images.bucket_object import GONE, BucketObject, stamp_of
 from sightline.producers.images.ids import is_derived, new_id
 from sightline.producers.images.published import Written, written_at

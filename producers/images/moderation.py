@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sightline.engine.errors import Conflict, Part, PartUnavailable
-from sightline.engine.object_store.catalogue import Decisions, Entry, Place
+from sightline.engine.object_store.catalogue import Decisions
+from sightline.engine.object_store.entries import Entry, Place
 from sightline.engine.ports import Clock, EventProducer
 from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.trace_context import new_traceparent, traceparent_header

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 
-from sightline.engine.object_store.catalogue import Place
+from sightline.engine.object_store.entries import Place
 from sightline.engine.records import Message
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sightline.engine.object_store.catalogue import Origin
+from sightline.engine.object_store.entries import Origin
 from sightline.schemas.images import ImageState
 
 Permit = Callable[[ImageState | None], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from sightline.engine.errors import NotFound
-from sightline.engine.object_store.catalogue import Origin
+from sightline.engine.object_store.entries import Origin
 from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
 from sightline.producers.images.terms import Permit

@@ -9,18 +9,14 @@ from sightline.engine.records import IndexedDecision, Message, ProducerRecord
 from sightline.schemas.envelope import Event
 from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.topics import IMAGES_MODERATION
-from sightline.stream_workers.image_log.decisions import (
-    Decisions,
-    decision_order,
-    merge_decisions,
-)
+from sightline.stream_workers.image_log.decisions import Decisions, decision_order, merge_decisions
 from sightline.stream_workers.image_log.winners import keep_higher
-from sightline.stream_workers.reconciling.reconcile import (
+from sightline.stream_workers.reconciling.differences import (
     DifferenceKind,
     ImageDifference,
     differences,
-    read_in_parts,
 )
+from sightline.stream_workers.reconciling.reconcile import read_in_parts
 
 
 class DecisionReconciler:

@@ -7,106 +7,28 @@ The catalogue is both image topics merged by version, and the entries of the `si
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from enum import StrEnum
+from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 
-from sightline.engine.object_store.catalogue import Looked
+from sightline.engine.object_store.entries import Looked
 from sightline.engine.ports import Clock, EventProducer, VectorIndex
-from sightline.engine.records import ImageStage, IndexedImage, Message, ProducerRecord
+from sightline.engine.records import IndexedImage, Message, ProducerRecord
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState
-from sightline.schemas.indexed import Outcome
-from sightline.schemas.topics import DELETE_RETENTION_MS, IMAGES, IMAGES_BACKFILL
-from sightline.stream_workers.image_log.winners import E, W, Winners, event_of, merge, order
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
+from sightline.stream_workers.image_log.winners import Winners, event_of, merge
+from sightline.stream_workers.reconciling.differences import (
+    DifferenceKind,
+    ImageDifference,
+    Report,
+    compare,
+    is_expired,
+    retained_since,
+)
 
 T = TypeVar("T")
 _AT_ONCE = 500
-
-
-class DifferenceKind(StrEnum):
-    """How an image in the catalogue differs from the one in the index."""
-
-    MISSING = "missing"
-    """The catalogue has it, the index does not: its event is published again."""
-    STALE = "stale"
-    """The index has a lower version, or only its provisional state: as missing."""
-    EXTRA = "extra"
-    """The index has it, or a higher version, the log does not: the index's event is published."""
-    UNPUBLISHED = "unpublished"
-    """The `sightline` catalogue has it, a crash kept it from the log: published."""
-    EXPIRED = "expired"
-    """A tombstone past its retention: purged, and a null written to both image topics."""
-    UNDECIDED = "undecided"
-    """The operator decided about it, and the index lacks that: the decision is published again."""
-    UNLOGGED = "unlogged"
-    """The index has a decision about it that the log lacks: the index's is published."""
-    UNREADABLE = "unreadable"
-    """What the catalogue holds of it cannot be read: passed over; an admin may delete it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageDifference:
-    """One image that differs between catalogue and index, and how."""
-
-    image_id: str
-    kind: DifferenceKind
-    catalogued: int | None
-    """Version in the catalogue."""
-    indexed: int | None
-    """Version in the index."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """How many images a comparison looked at, and which of them differ."""
-
-    catalogued: int
-    """Images in the catalogue."""
-    indexed: int
-    """Images in the index."""
-    differences: tuple[ImageDifference, ...]
-
-    def count(self, kind: DifferenceKind) -> int:
-        """Return how many images differ in that way."""
-        return sum(difference.kind is kind for difference in self.differences)
-
-    @property
-    def mendable(self) -> int:
-        """Return how many images a repair mends: all that differ and can be read."""
-        return len(self.differences) - self.count(DifferenceKind.UNREADABLE)
-
-
-def compare(
-    winners: Winners, indexed: Mapping[str, IndexedImage], *, expired_before: datetime
-) -> list[ImageDifference]:
-    """Return every image that differs, in the order of their ids."""
-    return differences(
-        winners, indexed, lambda _, event, image: _kind(event, image, expired_before)
-    )
-
-
-def differences(
-    winners: Mapping[str, E],
-    indexed: Mapping[str, W],
-    kind_of: Callable[[str, E | None, W | None], DifferenceKind | None],
-) -> list[ImageDifference]:
-    """Return what differs by `kind_of`, in the order of the image ids."""
-    found = []
-    for image_id in sorted(winners.keys() | indexed.keys()):
-        event, held = winners.get(image_id), indexed.get(image_id)
-        kind = kind_of(image_id, event, held)
-        if kind is not None:
-            found.append(
-                ImageDifference(
-                    image_id=image_id,
-                    kind=kind,
-                    catalogued=event.data.version if event else None,
-                    indexed=held.fence.version if held else None,
-                )
-            )
-    return found
 
 
 def read_in_parts(read: Callable[[list[str]], Mapping[str, T]], ids: Iterable[str]) -> dict[str, T]:
@@ -117,30 +39,6 @@ def read_in_parts(read: Callable[[list[str]], Mapping[str, T]], ids: Iterable[st
     return found
 
 
-def _kind(
-    event: Event[ImageState] | None, image: IndexedImage | None, expired_before: datetime
-) -> DifferenceKind | None:
-    if image is None:
-        return DifferenceKind.MISSING
-    ahead = event is None or order(event) < image.fence[:2]
-    behind = event is not None and order(event) > image.fence[:2]
-    if behind or image.stage is ImageStage.PROVISIONAL:
-        return DifferenceKind.STALE
-    if image.outcome is Outcome.DELETED and image.appended < expired_before:
-        return DifferenceKind.EXPIRED if _is_expired(image, expired_before) else None
-    return DifferenceKind.EXTRA if ahead else None
-
-
-def _is_expired(image: IndexedImage, before: datetime) -> bool:
-    """Whether the delete is old, here too: an index just made from the log has more to read.
-
-    An older upload may still lie before its worker, on the other lane, say. Purged before that is
-    read, the tombstone could not stop it, and the deleted image would be back.
-    """
-    latest = max(image.appended, image.applied)
-    return image.outcome is Outcome.DELETED and latest < before
-
-
 def purge_expired(index: VectorIndex, now: datetime) -> int:
     """Remove from an index the tombstones past their retention; how many.
 
@@ -149,15 +47,11 @@ def purge_expired(index: VectorIndex, now: datetime) -> int:
     Raises:
         PartUnavailable: the index did not answer; a repeat goes on.
     """
-    before = _retained_since(now)
-    gone = [image.image_id for image in index.scan() if _is_expired(image, before)]
+    before = retained_since(now)
+    gone = [image.image_id for image in index.scan() if is_expired(image, before)]
     for start in range(0, len(gone), _AT_ONCE):
         index.purge(gone[start : start + _AT_ONCE])
     return len(gone)
-
-
-def _retained_since(now: datetime) -> datetime:
-    return now - timedelta(milliseconds=DELETE_RETENTION_MS)
 
 
 class Reconciler:
@@ -274,10 +168,10 @@ class Reconciler:
     def _still_expired(self, ids: Sequence[str]) -> list[str]:
         """Those that no upload has brought back meanwhile."""
         expired = self._expired_before()
-        return [image.image_id for image in self._get(ids).values() if _is_expired(image, expired)]
+        return [image.image_id for image in self._get(ids).values() if is_expired(image, expired)]
 
     def _expired_before(self) -> datetime:
-        return _retained_since(self._clock.now())
+        return retained_since(self._clock.now())
 
 
 def _held(image_id: str, looked: Looked[ImageState]) -> ImageDifference | None:

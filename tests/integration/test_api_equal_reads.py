@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.settings import ApiSettings
-from sightline.engine.vector_index.stored_points import from_payload
+from sightline.engine.vector_index.stored_images import from_payload
 from sightline.infra.wiring.opening import known_in
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.fields import Moderation, Visibility

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.search_api.http.problems import MEDIA_TYPE, PROBLEM_TYPES, URN
-from sightline.stream_workers.reconciling.reconcile import Report
+from sightline.stream_workers.reconciling.differences import Report
 from tests.api_parts import KEYS, ApiWorld
 from tests.generated_requests import app_of_every_route
 from tests.hostile_requests import SMALL, WANTED, requests

@@ -24,15 +24,10 @@ from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.states import changed
 from sightline.schemas.fields import MAX_OWNER_VERSION, MAX_VERSION, Visibility
-from sightline.stream_workers.reconciling.reconcile import Reconciler, Report
+from sightline.stream_workers.reconciling.differences import Report
+from sightline.stream_workers.reconciling.reconcile import Reconciler
 from tests.api_parts import BASE_URL, BUCKET, KEYS, ApiWorld, key_of, picture, spec_of
-from tests.generated_requests import (
-    app_of_every_route,
-    each_case,
-    httpx_of,
-    operations_of,
-    wire,
-)
+from tests.generated_requests import app_of_every_route, each_case, httpx_of, operations_of, wire
 from tests.patience import patient
 
 pytestmark = pytest.mark.integration

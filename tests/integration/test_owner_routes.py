@@ -26,7 +26,7 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageDeleted
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES
-from sightline.stream_workers.reconciling.reconcile import Report
+from sightline.stream_workers.reconciling.differences import Report
 from tests.api_parts import BUCKET, KEYS, ApiWorld, app_of
 from tests.patience import patient
 

@@ -20,7 +20,7 @@ from pydantic_core import to_json
 from sightline.engine.object_store.entries import Entry, decode_entry, encode_entry
 from sightline.engine.records import ImageStage, IndexedImage, WinnerLocation
 from sightline.engine.vector_index.payload import to_payload
-from sightline.engine.vector_index.stored_points import from_payload
+from sightline.engine.vector_index.stored_images import from_payload
 from sightline.producers.backfill.manifest import ManifestInvalid, read_manifest
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import MAX_ATTRIBUTES_DEPTH

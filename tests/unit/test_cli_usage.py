@@ -21,7 +21,7 @@ from sightline.infra.commands import reconcile as commands
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.stream_workers.delivery.dead_letter_replay import DeadLetter
-from sightline.stream_workers.reconciling.reconcile import DifferenceKind, ImageDifference, Report
+from sightline.stream_workers.reconciling.differences import DifferenceKind, ImageDifference, Report
 from tests.conftest import ROOT
 from tests.worker_parts import MemoryLog
 

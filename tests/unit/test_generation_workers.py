@@ -22,28 +22,19 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.records import ProducerRecord, TopicPartition
 from sightline.engine.serving.values import GenerationStage, Serves
 from sightline.infra.processes import node as node_process
-from sightline.infra.wiring.generations import GenerationWorkers
+from sightline.infra.processes.generation_workers import GenerationWorkers
 from sightline.infra.wiring.group_forgetting import GroupForgetting
 from sightline.infra.wiring.reindexing import ReindexLoop
-from sightline.infra.wiring.voice import (
-    HANDED_OVER,
-    GenerationHealth,
-    GenerationMetrics,
-    Voice,
-)
+from sightline.infra.wiring.voice import HANDED_OVER, GenerationHealth, GenerationMetrics, Voice
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane
 from sightline.schemas.registry import decode
-from sightline.schemas.topics import (
-    IMAGES,
-    IMAGES_BACKFILL,
-    IMAGES_MODERATION,
-    INTERACTIONS,
-)
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION, INTERACTIONS
 from sightline.stream_workers.reindexing.progress import PREFIX, lease_key
 from tests.api_parts import picture
 from tests.generation_parts import BUCKET, INDEX, Deployment
 from tests.indexed_images import NOON
+from tests.running_loops import running
 from tests.unit.test_serving_record import known, with_ready
 from tests.waiting import eventually
 
@@ -429,19 +420,13 @@ def test_the_groups_of_a_topic_are_those_of_its_lane() -> None:
 
 def test_every_process_follows_whatever_it_does() -> None:
     """A bridge, or a worker alone, searches nothing and yet looks into the index that serves."""
-    place, stop = Deployment(), threading.Event()
+    place = Deployment()
     place.make_second()
     place.record.change(lambda s: s.made_ready("g2", place.clock.now(), "proven"))
 
     def bridge(stopped: threading.Event) -> None:
         stopped.wait()
 
-    loops = {"bridge": bridge}
-    thread = threading.Thread(target=node_process._run, args=(loops, stop, place.node()))
-    thread.start()
-    try:
+    with running(lambda stop: node_process._run({"bridge": bridge}, stop, place.node())):
         place.switch(G2)
         eventually(lambda: place.indexes.names() == ["g2"])
-    finally:
-        stop.set()
-        thread.join()

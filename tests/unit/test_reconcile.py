@@ -8,19 +8,15 @@ from datetime import timedelta
 
 import pytest
 
-from sightline.engine.object_store.catalogue import Entry, Looked
+from sightline.engine.object_store.entries import Entry, Looked
 from sightline.engine.records import ImageStage
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageState
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL
-from sightline.stream_workers.reconciling.reconcile import (
-    DifferenceKind,
-    Reconciler,
-    Report,
-    purge_expired,
-)
+from sightline.stream_workers.reconciling.differences import DifferenceKind, Report
+from sightline.stream_workers.reconciling.reconcile import Reconciler, purge_expired
 from tests.indexed_images import NOON, SPEC, Kind, image
 from tests.worker_world import World, public
 

@@ -14,7 +14,7 @@ from sightline.schemas.moderation import ImageModerated
 from sightline.schemas.topics import IMAGES_MODERATION
 from sightline.stream_workers.image_log.decisions import merge_decisions
 from sightline.stream_workers.reconciling.decisions import DecisionReconciler
-from sightline.stream_workers.reconciling.reconcile import DifferenceKind, ImageDifference
+from sightline.stream_workers.reconciling.differences import DifferenceKind, ImageDifference
 from tests.worker_parts import MemoryIndex, MemoryLog
 
 TOPIC = IMAGES_MODERATION.name

@@ -18,7 +18,7 @@ from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records import StoredObject
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.watch import RecordWatch
-from sightline.infra.wiring.generations import GenerationWorkers
+from sightline.infra.processes.generation_workers import GenerationWorkers
 from sightline.infra.wiring.group_forgetting import GroupForgetting
 from sightline.infra.wiring.reindexing import ReindexLoop
 from sightline.infra.wiring.step_telling import StepTelling

@@ -24,8 +24,9 @@ from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, Serves
 from sightline.engine.serving.watch import RecordWatch
 from sightline.engine.settings import KafkaSettings, RolloutSettings, Settings
-from sightline.infra.processes import rolling_out
-from sightline.infra.processes.rolling_out import NodeRollout, RolloutLoop, rollout_loops
+from sightline.infra.processes import node_rollout
+from sightline.infra.processes.node_rollout import NodeRollout
+from sightline.infra.processes.rolling_out import RolloutLoop, rollout_loops
 from sightline.infra.reporting.rollout_lines import told
 from sightline.infra.wiring.rollout_figures import counted, since
 from sightline.schemas.models import (
@@ -192,7 +193,7 @@ def test_a_report_is_read_now_and_then(place: Place, monkeypatch: pytest.MonkeyP
         decided = SimpleNamespace(finding=SimpleNamespace(value="too_little"), says="x" * 600)
         return SimpleNamespace(decided=decided)
 
-    monkeypatch.setattr(rolling_out, "read_report", report)
+    monkeypatch.setattr(node_rollout, "read_report", report)
     experiment = work.compare(on_its_way(), G2)
     for _ in range(3):
         found = work.finding(experiment)
@@ -240,7 +241,7 @@ def test_how_it_can_serve_at_once_is_found_and_kept(
         asked.append((of[2].name, of[3]))
         return NotLinear("another network") if len(asked) > 1 else object()
 
-    monkeypatch.setattr(rolling_out, "matrix_of", matrix_of)
+    monkeypatch.setattr(node_rollout, "matrix_of", matrix_of)
     work = place.work()
     assert work.matrix(NEW) == BY_MATRIX
     assert work.matrix(NEW) is None

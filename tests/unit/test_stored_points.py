@@ -16,10 +16,10 @@ from sightline.engine.vector_index.payload import (
     point_id,
     to_payload,
 )
+from sightline.engine.vector_index.stored_decisions import decision_of
+from sightline.engine.vector_index.stored_images import fence_of
 from sightline.engine.vector_index.stored_points import (
     StoredPoint,
-    decision_of,
-    fence_of,
     images_of,
     known_images,
     shown_images,

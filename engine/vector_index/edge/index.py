@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+from sightline.engine.durable_files import sync_tree, write_atomically
 from sightline.engine.errors import NotFound
 from sightline.engine.private_files import make_private_folders
 from sightline.engine.records import GenerationSpec
@@ -14,8 +15,6 @@ from sightline.engine.vector_index.edge.directory import (
     OwnedDirectory,
     read_current,
     read_json,
-    sync_tree,
-    write_atomically,
     write_current,
 )
 from sightline.engine.vector_index.edge.live_shard import EdgeStore

@@ -10,8 +10,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sightline.engine.durable_files import write_atomically
 from sightline.engine.errors import OriginMismatch
-from sightline.engine.vector_index.edge.directory import read_json, write_atomically
+from sightline.engine.vector_index.edge.directory import read_json
 
 FILE = "made-from.json"
 

@@ -20,7 +20,7 @@ from sightline.infra.commands.experiments.log import started_in, tell
 from sightline.infra.commands.experiments.place import ExperimentPlace
 from sightline.infra.commands.experiments.running import running_of
 from sightline.infra.wiring.models import OpenModels
-from sightline.infra.wiring.serving import matrix_of
+from sightline.infra.wiring.pairs import matrix_of
 from sightline.schemas.models import NAME_PATTERN, ExperimentStarted
 
 _SALT_BYTES = 8
