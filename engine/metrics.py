@@ -92,10 +92,7 @@ class Metrics:
             "embed_batch_size", "Images in one forward pass.", (), BATCH_BUCKETS
         )
         self.embed_seconds = self._histogram(
-            "embed_seconds",
-            "One batch by step: decode, forward.",
-            ("step",),
-            LATENCY_BUCKETS,
+            "embed_seconds", "One batch by step: decode, forward.", ("step",), LATENCY_BUCKETS
         )
         self.fetch_seconds = self._histogram(
             "fetch_seconds", "One read of the object store.", (), LATENCY_BUCKETS
@@ -162,9 +159,7 @@ class Metrics:
             ("result",),
         )
         self.notifications = self._counter(
-            "bucket_notifications_total",
-            "Bucket notifications by result.",
-            ("result",),
+            "bucket_notifications_total", "Bucket notifications by result.", ("result",)
         )
 
     def _api_metrics(self) -> None:
@@ -178,9 +173,7 @@ class Metrics:
             "search_stage_seconds", "Stages of a search.", ("stage",), LATENCY_BUCKETS
         )
         self.searches = self._counter(
-            "searches_total",
-            "Searches by kind of query and result.",
-            ("by", "result"),
+            "searches_total", "Searches by kind of query and result.", ("by", "result")
         )
         self.removed = self._counter(
             "search_removed_total", "Results that re-ranking took out, by reason.", ("reason",)
@@ -310,9 +303,7 @@ class Metrics:
             ("generation", "step"),
         )
         self.reindex_images = self._gauge(
-            "reindex_images",
-            "Images of that step: total, and done so far.",
-            ("generation", "what"),
+            "reindex_images", "Images of that step: total, and done so far.", ("generation", "what")
         )
         self.online = self._counter(
             "online_total",

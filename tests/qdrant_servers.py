@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import http.client
 import os
 import shutil
 import tempfile
@@ -17,7 +16,7 @@ import httpx
 import pytest
 
 from sightline.infra.local.free_ports import LOOPBACK, free_port
-from sightline.infra.local.server import LocalServer
+from sightline.infra.local.server import LocalServer, http_status
 from tests.patience import patient
 from tests.waiting import eventually
 
@@ -92,14 +91,7 @@ class LocalQdrant(LocalServer):
         return all(one["state"] == "Active" for one in shards)
 
     def _status(self, path: str) -> int | None:
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=PROBE_TIMEOUT_S)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException):
-            return None
-        finally:
-            connection.close()
+        return http_status(f"{LOOPBACK}:{self.port}", path)
 
     def _environment(self) -> dict[str, str]:
         values: dict[str, object] = {

@@ -6,8 +6,9 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sightline.engine.backoff import Backoff, retry_transient
 from sightline.engine.errors import TransientError
@@ -17,6 +18,7 @@ from sightline.engine.records import Message
 POLL_MESSAGES, POLL_S = 2_000, 0.5
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 10.0
 T = TypeVar("T")
+K = TypeVar("K", bound="Known")
 _log = logging.getLogger(__name__)
 
 
@@ -52,3 +54,29 @@ def follow_until(
                 take(patiently(partial(follower.poll, POLL_MESSAGES, POLL_S)))
     except TransientError as error:
         _log.info("%s stop while the broker is away: %s", who, error)
+
+
+class Known(Protocol):
+    """What is known of a topic from its records."""
+
+    def add(self, message: Message) -> None:
+        """Take one record; repeats and unreadable ones change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed(Generic[K]):
+    """A topic that is read on, and what is known of it so far."""
+
+    known: K
+    connect: Callable[[], LogFollower]
+    """Opens the topic where reading begins."""
+    who: str
+    """Names the reader in the log."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Take every record that comes, until `stop`; waits out a broker that is down."""
+        follow_until(stop, self.connect, self._take, who=self.who)
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self.known.add(message)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sightline.engine.event_log.following import follow_until
-from sightline.engine.ports import LogFollower
 from sightline.engine.records import Message
 from sightline.engine.search_ids import JUDGED_WITH
 from sightline.schemas.envelope import ContractError
@@ -115,26 +113,6 @@ class HeldJudgements:
                     del by_judge[judge]
             if not by_judge:
                 del self._held[pair]
-
-
-class JudgementsFollower:
-    """Reads on until it is told to stop; `judgements` is what it knows.
-
-    Args:
-        follow: opens the topic at its beginning.
-    """
-
-    def __init__(self, follow: Callable[[], LogFollower]) -> None:
-        self._follow = follow
-        self.judgements = HeldJudgements()
-
-    def run(self, stop: threading.Event) -> None:
-        """Follow; waits out a broker that is down."""
-        follow_until(stop, self._follow, self._take, who="judgements")
-
-    def _take(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            self.judgements.add(message)
 
 
 def _keep_latest(latest: dict[Pair, dict[str, Grade]], judgement: Grade) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
 
-from sightline.engine.event_log.following import follow_until
-from sightline.engine.ports import LogFollower
 from sightline.engine.records import Message
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.labels import TripleMined, TripleRetracted
@@ -61,23 +58,3 @@ class RecentTriples:
         """Ids and triples: what people did here, then the imported, each the latest first."""
         with self._lock:
             return [*reversed(self._here.items()), *reversed(self._imported.items())]
-
-
-class RecentTriplesFollower:
-    """Reads on until it is told to stop; `triples` is what it knows.
-
-    Args:
-        follow: opens the topic near its end.
-    """
-
-    def __init__(self, follow: Callable[[], LogFollower]) -> None:
-        self._follow = follow
-        self.triples = RecentTriples()
-
-    def run(self, stop: threading.Event) -> None:
-        """Follow; waits out a broker that is down."""
-        follow_until(stop, self._follow, self._take, who="recent triples")
-
-    def _take(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            self.triples.add(message)

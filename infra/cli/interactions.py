@@ -9,11 +9,7 @@ from typing import Annotated
 import typer
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.connecting.connections import (
-    ensure_topics,
-    open_event_log,
-    open_log_producer,
-)
+from sightline.engine.connecting.connections import ensure_topics, open_event_log, open_log_producer
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.settings import Mode, Settings, load_settings
 from sightline.producers.connect import signing_ids

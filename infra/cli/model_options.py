@@ -10,6 +10,13 @@ import typer
 if TYPE_CHECKING:
     from sightline.infra.commands.measured_on import TruthWishes
 
+ReferenceArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="NAME for its newest release, or NAME@DIGEST.")
+]
+RateOption = Annotated[
+    float | None,
+    typer.Option(metavar="N", min=0.1, help="Images a second at most, to spare searches."),
+]
 StrengthOption = Annotated[
     float,
     typer.Option(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from sightline.engine.settings import load_settings
+from sightline.infra.cli.model_options import ReferenceArgument
 from sightline.infra.cli.release import release
 from sightline.infra.reporting.release_line import release_line
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 models = typer.Typer(no_args_is_help=True, help="List, show, compare and release trained models.")
 app.add_typer(models, name="models")
-
-ReferenceArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="NAME for its newest release, or NAME@DIGEST.")
-]
 
 
 @models.command("list")

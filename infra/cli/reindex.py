@@ -9,6 +9,7 @@ import typer
 
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.settings import load_settings
+from sightline.infra.cli.model_options import RateOption, ReferenceArgument
 from sightline.infra.cli.rollout import switch as switch_to
 from sightline.infra.cli.stopping import stop_on_signals
 
@@ -24,9 +25,7 @@ class ByOption(StrEnum):
 
 @app.command()
 def reindex(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="NAME for its newest release, or NAME@DIGEST.")
-    ],
+    model: ReferenceArgument,
     *,
     by: Annotated[
         ByOption | None,
@@ -35,10 +34,7 @@ def reindex(
             "by default features where they serve."
         ),
     ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option(metavar="N", min=0.1, help="Images a second at most, to spare searches."),
-    ] = None,
+    rate: RateOption = None,
     wait: Annotated[
         bool, typer.Option(help="Show how far it is until it may serve, or only ask for it.")
     ] = True,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightline.engine.settings import load_settings
+from sightline.infra.cli.model_options import RateOption, ReferenceArgument
 
 if TYPE_CHECKING:
     from sightline.engine.serving.state import ServingState
@@ -65,15 +66,10 @@ def switch(generation: GenerationArgument, reason: ReasonOption = "by command") 
 
 @app.command()
 def promote(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="NAME for its newest release, or NAME@DIGEST.")
-    ],
+    model: ReferenceArgument,
     reason: ReasonOption = "by command",
     *,
-    rate: Annotated[
-        float | None,
-        typer.Option(metavar="N", min=0.1, help="Images a second at most, to spare searches."),
-    ] = None,
+    rate: RateOption = None,
     wait: Annotated[
         bool, typer.Option(help="Wait for a generation of its own, or only ask for it.")
     ] = True,

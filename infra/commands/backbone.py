@@ -26,11 +26,7 @@ from sightline.infra.commands.train import Gathered, TrainWishes, as_before, gat
 from sightline.training.backbone.peers import Peers, device_here, peers_of, share_of_cores
 from sightline.training.backbone.run_files import end_backbone_run
 from sightline.training.backbone.settings import BackboneSettings
-from sightline.training.backbone.training import (
-    TrainedBackbone,
-    own_positives,
-    train_backbone,
-)
+from sightline.training.backbone.training import TrainedBackbone, own_positives, train_backbone
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.splits import HeldOut
 from sightline.training.datasets.stored_crops import StoredCrops

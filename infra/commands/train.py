@@ -28,9 +28,7 @@ from sightline.infra.commands.training_data import Labels, read_labels, read_pic
 from sightline.schemas.topics import TRAINING_TRIPLES
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.picture_features import Made
-from sightline.training.datasets.pictures import (
-    Picture,
-)
+from sightline.training.datasets.pictures import Picture
 from sightline.training.loop.checkpoint import anew_where_stale
 from sightline.training.loop.code import code_record
 from sightline.training.loop.events import need_tensorboard, write_events

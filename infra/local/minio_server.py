@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import http
-import http.client
 import secrets
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
 from sightline.infra.local.free_ports import LOOPBACK, free_port
 from sightline.infra.local.minio_binary import minio_binary
-from sightline.infra.local.server import LocalServer
+from sightline.infra.local.server import LocalServer, http_status
 from sightline.infra.local.server_process import POLL_INTERVAL_S
 
 START_TIMEOUT_S = 600.0
 """1 s on a quiet machine, measured; a bound for what hangs, not for what is slow."""
 STOP_TIMEOUT_S = 15.0
-PROBE_TIMEOUT_S = 2.0
 TARGETS_TIMEOUT_S = 5.0
 
 
@@ -85,18 +83,8 @@ class LocalMinio(LocalServer):
     def _answers(self) -> bool:
         # "ready" comes before the S3 API is: until then it answers 503 and asks clients to come
         # back in 60 s, which they do. Initialised, it denies anonymous requests.
-        ready = self._status("/minio/health/ready") == http.HTTPStatus.OK
-        return ready and self._status("/") == http.HTTPStatus.FORBIDDEN
-
-    def _status(self, path: str) -> int | None:
-        connection = http.client.HTTPConnection(self.endpoint, timeout=PROBE_TIMEOUT_S)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException):
-            return None
-        finally:
-            connection.close()
+        ready = http_status(self.endpoint, "/minio/health/ready") == HTTPStatus.OK
+        return ready and http_status(self.endpoint, "/") == HTTPStatus.FORBIDDEN
 
     def _await_targets(self, log_offset: int) -> None:
         """Targets are loaded after all else; without their broker that takes for ever."""

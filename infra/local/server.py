@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from sightline.infra.local.server_process import ServerProcess
+
+PROBE_TIMEOUT_S = 2.0
 
 
 class LocalServer(ABC):
@@ -58,10 +61,15 @@ class LocalServer(ABC):
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def http_status(address: str, path: str) -> int | None:
+    """The status by which a server answers; None: nobody does."""
+    with closing(HTTPConnection(address, timeout=PROBE_TIMEOUT_S)) as connection:
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except (OSError, HTTPException):
+            return None

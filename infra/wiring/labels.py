@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from sightline.engine.label_data.judgements import JudgementsFollower
-from sightline.engine.label_data.recent_triples import RecentTriplesFollower
+from sightline.engine.event_log.following import Followed
+from sightline.engine.label_data.judgements import HeldJudgements
+from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
 from sightline.infra.supervision.label_children import FOLDER, StageChild, supervised
 from sightline.infra.supervision.loops import Loop
@@ -23,9 +24,9 @@ class LabelFollowers:
 
     search_stats: SearchStatsFollower
     """What closed searches came to."""
-    recent_triples: RecentTriplesFollower
+    recent_triples: Followed[RecentTriples]
     """The last training triples."""
-    judgements: JudgementsFollower
+    judgements: Followed[HeldJudgements]
     """What people graded."""
 
     def loops(self) -> dict[str, Loop]:

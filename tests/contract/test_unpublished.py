@@ -14,7 +14,7 @@ from sightline.engine.ports import ObjectStore
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.unpublished import GRACE, LOOKED, SKEW, Unpublished
 from tests.catalogued_parts import Log, authority
-from tests.patience import patient
+from tests.running_loops import running
 from tests.waiting import eventually
 
 LATER_S = 2 * (GRACE + SKEW).total_seconds()
@@ -151,11 +151,6 @@ def test_it_looks_at_start_and_again(
     """Also after a look that failed; it ends when it is told to."""
     crash(images, log, "left")
     log.broker.down = True
-    stop = threading.Event()
-    looking = threading.Thread(target=unpublished.run, args=(stop,))
-    looking.start()
-    log.broker.down = False
-    eventually(log.states, timeout_s=30, reason="the event")
-    stop.set()
-    looking.join(patient(30))
-    assert not looking.is_alive()
+    with running(unpublished.run):
+        log.broker.down = False
+        eventually(log.states, timeout_s=30, reason="the event")

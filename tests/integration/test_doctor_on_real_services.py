@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -26,6 +22,7 @@ from sightline.infra.doctor.findings import Finding
 from sightline.infra.doctor.index import check_index
 from sightline.infra.doctor.store import check_store
 from sightline.schemas.topics import TOPICS
+from tests.json_server import answering
 from tests.waiting import eventually
 
 
@@ -44,29 +41,6 @@ def create_topics(settings: KafkaSettings) -> None:
     topics = KafkaTopics(settings)
     topics.ensure(TOPICS)
     eventually(lambda: topics.drift(TOPICS) == [], timeout_s=20)
-
-
-@contextmanager
-def qdrant_that_answers(status: int, body: object) -> Iterator[str]:
-    """An HTTP server that gives one answer to everything; yields its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            data = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 def test_a_broker_in_order_is_told_as_such(kafka_settings: KafkaSettings) -> None:
@@ -181,7 +155,7 @@ def test_what_a_qdrant_address_answers_is_told(
     status: int, body: object, *, ok: bool, told: str
 ) -> None:
     """A server in order, one that wants a key, and one that is something else."""
-    with qdrant_that_answers(status, body) as url:
+    with answering(body, status) as url:
         finding = by_part(check_index(services(index=IndexSettings(url=url))))["index"]
     assert finding.ok is ok
     assert told in str(finding)

@@ -6,9 +6,7 @@ import csv
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -52,6 +50,7 @@ from tests.label_rows import (
     triple_id,
 )
 from tests.patience import patient
+from tests.running_loops import running
 from tests.waiting import eventually
 
 PARTITIONS = 3
@@ -129,22 +128,6 @@ def world(kafka_settings: KafkaSettings, store_settings: StoreSettings) -> Itera
     made.close()
 
 
-@contextmanager
-def running(world: World, *, sinks: int) -> Iterator[None]:
-    """So many sinks of all partitions, until the body ends."""
-    stop = threading.Event()
-    threads = [threading.Thread(target=world.data().sink().run, args=(stop,)) for _ in range(sinks)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(patient(30))
-            assert not thread.is_alive()
-
-
 def wanted(numbers: range) -> set[str]:
     """Their ids."""
     return {triple_id(number) for number in numbers}
@@ -165,7 +148,7 @@ def assert_one_row_per_offset(world: World) -> None:
 
 def test_two_racing_sinks_write_every_offset_once(world: World) -> None:
     """Both read everything; of each range of offsets one entry is created; dead letters too."""
-    with running(world, sinks=2):
+    with running(*(world.data().sink().run for _ in range(2))):
         world.mine(range(100))
         world.append(TRAINING_TRIPLES.name, "a0", b"{}")
         world.mine(range(100, 150))
@@ -244,7 +227,7 @@ def test_erased_and_retracted_by_command(world: World, tmp_path: Path) -> None:
             pseudonym
         ]
         total = world.records(TRAINING_TRIPLES.name)
-        with running(world, sinks=1):
+        with running(world.data().sink().run):
             eventually(lambda: world.ends() == total, timeout_s=60, reason="all is written")
             first = commands.retract()
             assert first.retracted == {"user_erased": 10}
@@ -290,20 +273,12 @@ def test_closed_searches_become_metrics_over_restarts(world: World) -> None:
         world.say(SEARCHES_CLOSED.name, "0/x", marker(0, 99), partition)
 
     def fold_until(epoch: int) -> None:
-        stop = threading.Event()
-        thread = threading.Thread(
-            target=world.data().search_metrics(INTERACTIONS, SEARCHES_CLOSED).run, args=(stop,)
-        )
-        thread.start()
-        try:
+        with running(world.data().search_metrics(INTERACTIONS, SEARCHES_CLOSED).run):
             eventually(
                 lambda: any(data.epoch == epoch for data in told(world).values()),
                 timeout_s=60,
                 reason=f"epoch {epoch} is folded",
             )
-        finally:
-            stop.set()
-            thread.join(patient(30))
 
     random = Random(1)
     closing(world, random, range(100, 102))
@@ -315,10 +290,7 @@ def test_closed_searches_become_metrics_over_restarts(world: World) -> None:
         range(100, 104), 20
     )
     follower = world.data().stats()
-    stop = threading.Event()
-    thread = threading.Thread(target=follower.run, args=(stop,))
-    thread.start()
-    try:
+    with running(follower.run):
         eventually(
             lambda: follower.stats.fold(Period.ALL), timeout_s=30, reason="statistics are read"
         )
@@ -327,9 +299,6 @@ def test_closed_searches_become_metrics_over_restarts(world: World) -> None:
             timeout_s=30,
             reason="all epochs are read",
         )
-    finally:
-        stop.set()
-        thread.join(patient(30))
     with LabelCommands.open(world.settings) as commands:
         fitted = commands.fit(min_pairs=1, min_clicks=1, max_weight=10)
     assert fitted.curve.searches == 80

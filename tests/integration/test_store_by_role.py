@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 
 import pytest
 from minio.credentials import AssumeRoleProvider
@@ -17,6 +15,7 @@ from sightline.engine.errors import ObjectDenied
 from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import StoreSettings
 from sightline.stream_workers.indexing.open_buckets import OpenBuckets
+from tests.json_server import answering
 
 VALID_S = 900
 """The shortest that the server grants."""
@@ -32,32 +31,15 @@ def role(store_settings: StoreSettings) -> Iterator[str]:
         secret_key=store_settings.secret_key.get_secret_value(),
         duration_seconds=VALID_S,
     ).retrieve()
-    answer = json.dumps(
-        {
-            "Code": "Success",
-            "AccessKeyId": granted.access_key,
-            "SecretAccessKey": granted.secret_key,
-            "Token": granted.session_token,
-            "Expiration": "2100-01-01T00:00:00Z",
-        }
-    ).encode()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/role"
-        server.shutdown()
-        thread.join()
+    answer = {
+        "Code": "Success",
+        "AccessKeyId": granted.access_key,
+        "SecretAccessKey": granted.secret_key,
+        "Token": granted.session_token,
+        "Expiration": "2100-01-01T00:00:00Z",
+    }
+    with answering(answer) as url:
+        yield f"{url}/role"
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from sightline.producers.images.unpublished import GRACE
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES
 from tests.catalogued_parts import Log, authority
-from tests.patience import patient
+from tests.running_loops import running
 from tests.waiting import eventually
 
 
@@ -45,20 +44,15 @@ def test_it_is_published_without_being_asked_for(
         with pytest.raises(PartUnavailable):
             crashed.put("left", b"1")
         clock.advance(2 * GRACE.total_seconds())
-        stop = threading.Event()
         loops = unpublished_loops(base)
         assert set(loops) == {"unpublished", "unpublished decisions"}
-        looking = threading.Thread(target=loops["unpublished"], args=(stop,))
-        looking.start()
 
         def published() -> list[str]:
             messages = read_topics(kafka_settings, [IMAGES.name])
             return [decode(message.value).subject for message in messages]
 
-        eventually(lambda: published() == ["left"], timeout_s=60, reason="the event")
-        stop.set()
-        looking.join(patient(60))
-        assert not looking.is_alive()
+        with running(loops["unpublished"]):
+            eventually(lambda: published() == ["left"], timeout_s=60, reason="the event")
 
 
 def test_it_can_be_left_to_the_command(kafka_settings: KafkaSettings, tmp_path: Path) -> None:

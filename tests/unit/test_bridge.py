@@ -33,6 +33,7 @@ from sightline.schemas.images import (
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS, BUCKET_NOTIFICATIONS_DLQ, IMAGES
 from sightline.stream_workers.bucket_bridge.bridge import BucketBridge
+from tests.running_loops import running
 from tests.waiting import eventually
 from tests.worker_parts import MemoryConsumer, MemoryLog
 
@@ -98,14 +99,8 @@ class Bridged:
         for value in values:
             self.log.append(ProducerRecord(BUCKET_NOTIFICATIONS.name, "k", value))
         end = len(self.log.records[BUCKET_NOTIFICATIONS.name])
-        stop = threading.Event()
-        thread = threading.Thread(target=self._bridge.run, args=(stop,))
-        thread.start()
-        try:
+        with running(self._bridge.run):
             eventually(lambda: self.log.committed.get((GROUP, PLACE)) == end, timeout_s=10)
-        finally:
-            stop.set()
-            thread.join()
 
     def run_over(self, *values: bytes) -> None:
         """Bridge these until the bridge ends by itself."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from sightline.infra.wiring.judgement_keeping import keep_judgements
 from sightline.schemas.interactions import UserErased
 from sightline.schemas.topics import JUDGEMENTS
 from tests.label_rows import at, encoded
+from tests.running_loops import running
 from tests.unit.test_training_pictures import judged
 from tests.waiting import eventually
 
@@ -39,17 +40,10 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 @contextmanager
 def kept(journal: Journal, broker: MemoryBroker, seal: Seal | None = None) -> Iterator[None]:
     """Grades of a broker are kept while the block runs."""
-    stop = threading.Event()
     own = seal or Seal()
     producer = SealingProducer(MemoryEventProducer(broker), own)
-    parts = (journal, MemoryEventLog(broker), producer, own, stop)
-    thread = threading.Thread(target=keep_judgements, args=parts)
-    thread.start()
-    try:
+    with running(partial(keep_judgements, journal, MemoryEventLog(broker), producer, own)):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def told(broker: MemoryBroker) -> list[Message]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,7 +23,7 @@ from sightline.stream_workers.labels.sink.last_retraction import (
 from sightline.stream_workers.labels.sink.retraction import RetractionReport
 from sightline.stream_workers.labels.sink.retraction_rounds import RetractionRounds
 from tests.label_rows import at
-from tests.patience import patient
+from tests.running_loops import running
 from tests.waiting import eventually
 
 BUCKET = "sightline"
@@ -73,22 +70,6 @@ class World:
 def world(tmp_path: Path) -> World:
     """A fresh one."""
     return World(tmp_path)
-
-
-@contextmanager
-def running(*loops: Callable[[threading.Event], None]) -> Iterator[None]:
-    """These loops, until the body ends."""
-    stop = threading.Event()
-    threads = [threading.Thread(target=loop, args=(stop,)) for loop in loops]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(patient(10))
-            assert not thread.is_alive()
 
 
 def test_the_first_look_runs_it_and_the_next_waits_for_the_hour(world: World) -> None:

@@ -44,6 +44,7 @@ from sightline.training.retraining.state import (
 )
 from sightline.training.retraining.watch import RetrainingWatch
 from tests.label_rows import NOON
+from tests.mortal import DyingStore, Killed, Mortal
 
 BUCKET, NAME = "sightline", "clicks"
 SETTINGS = RetrainingSettings(triples=100, anchors=10, age_s=3_600, look_every_s=60, lease_s=60)
@@ -116,12 +117,8 @@ def test_it_goes_on_where_it_stopped(
     assert next_step(replace(observed, asked=True), SETTINGS) is step
 
 
-class Killed(BaseException):
-    """The process is gone: nothing of it runs any more."""
-
-
-@dataclass
-class Machine:
+@dataclass(kw_only=True)
+class Machine(Mortal):
     """What outlives a process: bucket, folders, log; and when the present process dies."""
 
     clock: ManualClock = field(default_factory=ManualClock)
@@ -135,15 +132,6 @@ class Machine:
     """Triples that the sink has written so far."""
     fails: Exception | None = None
     """What a training ends in."""
-    lives: int | None = None
-    """Effects that the present process still has; None: it is never killed."""
-
-    def effect(self) -> None:
-        """Something is about to be done that others can see, or the process is killed."""
-        if self.lives is not None:
-            if self.lives <= 0:
-                raise Killed
-            self.lives -= 1
 
     def process(self) -> Retraining:
         """A new one, on the same machine."""
@@ -194,22 +182,6 @@ class Machine:
     def begun(self, state: RetrainingState) -> RetrainingState:
         """See `Triples.begun`."""
         return state.begun({("log", 0): self.written}, self.clock.now())
-
-
-class DyingStore:
-    """The bucket as a process writes to it that may be killed before any write."""
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-
-    def __getattr__(self, name: str) -> Any:
-        """Reads are the store's own."""
-        return getattr(self._machine.store, name)
-
-    def put_if(self, *arguments: Any, **options: Any) -> Any:
-        """See `ObjectStore.put_if`."""
-        self._machine.effect()
-        return self._machine.store.put_if(*arguments, **options)
 
 
 @dataclass

@@ -37,6 +37,7 @@ from sightline.stream_workers.rolling_out.state import (
     lease_key,
 )
 from tests.label_rows import NOON
+from tests.mortal import DyingStore, Killed, Mortal
 
 BUCKET, INDEX = "sightline", "photos"
 OLD, NEW = f"clicks@{'b' * 64}", f"clicks@{'a' * 64}"
@@ -271,12 +272,8 @@ def test_it_ends_and_says_why(observed: RolloutObserved, outcome: RolloutOutcome
     assert following.says
 
 
-class Killed(BaseException):
-    """The process is gone: nothing of it runs any more."""
-
-
-@dataclass
-class Machine:
+@dataclass(kw_only=True)
+class Machine(Mortal):
     """What outlives a process: bucket and log; and when the present process dies."""
 
     settings: RolloutSettings = PLAIN
@@ -292,20 +289,11 @@ class Machine:
     fell: str = ""
     away: Exception | None = None
     """What asking for an index ends in."""
-    lives: int | None = None
-    """Effects that the present process still has; None: it is never killed."""
 
     def __post_init__(self) -> None:
         """The old model serves."""
         self.served = ServingRecord(self.store, BUCKET, INDEX)
         self.served.begin(FIRST)
-
-    def effect(self) -> None:
-        """Something is about to be done that others can see, or the process is killed."""
-        if self.lives is not None:
-            if self.lives <= 0:
-                raise Killed
-            self.lives -= 1
 
     def look(self) -> bool:
         """One look by a process of its own."""
@@ -354,22 +342,6 @@ class Machine:
         """What became of the last model, and why."""
         (ended,) = self.state.past
         return ended.outcome, ended.says
-
-
-class DyingStore:
-    """The bucket as a process writes to it that may be killed before any write."""
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-
-    def __getattr__(self, name: str) -> Any:
-        """Reads are the store's own."""
-        return getattr(self._machine.store, name)
-
-    def put_if(self, *arguments: Any, **options: Any) -> Any:
-        """See `ObjectStore.put_if`."""
-        self._machine.effect()
-        return self._machine.store.put_if(*arguments, **options)
 
 
 @dataclass
@@ -516,7 +488,7 @@ def test_one_that_must_be_filled_again_is_waited_for() -> None:
 )
 def test_its_experiment_decides(finding: str, served: Serves) -> None:
     """And is over before anything else serves."""
-    machine = Machine(TRIED, report=ExperimentFinding(finding=finding, says="ctr"))
+    machine = Machine(settings=TRIED, report=ExperimentFinding(finding=finding, says="ctr"))
     machine.lives_on()
     assert machine.serving.experiment is None
     assert machine.serving.serves == served
@@ -552,7 +524,7 @@ def test_killed_anywhere_it_ends_the_same(
     """The next process waits for the dead one's lease, then goes on: each step once to others."""
     told = ExperimentFinding(finding=finding, says="ctr")
     undisturbed, machine = (
-        Machine(settings, report=told, fell=fell, is_linear=is_linear) for _ in range(2)
+        Machine(settings=settings, report=told, fell=fell, is_linear=is_linear) for _ in range(2)
     )
     whole_life(undisturbed)
     machine.lives = lives
@@ -593,7 +565,7 @@ def test_a_linear_model_serves_before_its_vectors_are_there() -> None:
 
 def test_a_linear_models_experiment_waits_for_no_vectors() -> None:
     """Its treatment ranks the vectors that serve; what is proven meanwhile changes no arm."""
-    machine = Machine(TRIED, report=ExperimentFinding(finding="too_little", says="ctr"))
+    machine = Machine(settings=TRIED, report=ExperimentFinding(finding="too_little", says="ctr"))
     machine.is_linear = True
     assert machine.look()
     machine.lives_on()
