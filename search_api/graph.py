@@ -14,6 +14,7 @@ from sightline.producers.interactions.publisher_async import AsyncInteractionPub
 from sightline.search_api.dependencies import ApiDependencies
 from sightline.search_api.feedback.anchors import Anchors
 from sightline.search_api.feedback.intake import Intake
+from sightline.search_api.http.limits.concurrency import Gate
 from sightline.search_api.images.acknowledging import Acknowledging
 from sightline.search_api.images.changing import Changing
 from sightline.search_api.images.deleting import Deleting
@@ -24,6 +25,7 @@ from sightline.search_api.images.status import ImageStatus
 from sightline.search_api.images.uploading import Uploading
 from sightline.search_api.images.writes import ImageWrites
 from sightline.search_api.operations.readiness import Probe, Readiness, index_probe, store_probe
+from sightline.search_api.search.answering import Answering
 from sightline.search_api.search.exploring import Exploring
 from sightline.search_api.search.impressions import Impressions
 from sightline.search_api.search.query_vectors import QueryVectors
@@ -122,17 +124,25 @@ def _searching(
         clock=deps.clock,
         metrics=deps.metrics,
     )
+    gate = Gate(deps.api.max_concurrent_searches, deps.metrics.searches_in_flight)
+    answering = Answering(
+        pairs=deps.pairs,
+        impressions=impressions,
+        checks=checks,
+        gate=gate,
+        ids=ids,
+        clock=deps.clock,
+        metrics=deps.metrics,
+    )
     return Searching(
         pairs=deps.pairs,
         vectors=vectors,
-        impressions=impressions,
-        checks=checks,
         exploring=Exploring(deps.api, deps.clock),
+        answering=answering,
+        gate=gate,
         ids=ids,
         settings=deps.api,
-        clock=deps.clock,
         health=deps.health,
-        metrics=deps.metrics,
         threads=threads.searches,
     )
 

@@ -21,7 +21,8 @@ from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers, body, form_of, json_of
 from sightline.search_api.http.problems import Problem
 from sightline.search_api.http.request_fields import ImageSearch, UploadSearch
-from sightline.search_api.search.searching import Asking, Searching
+from sightline.search_api.search.answering import Asking
+from sightline.search_api.search.searching import Searching
 from sightline.search_api.search.stopwatch import Stopwatch
 
 _BODY = body(

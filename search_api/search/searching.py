@@ -6,77 +6,36 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from sightline.engine.errors import NotFound, Part, PartUnavailable
-from sightline.engine.exploration import explored_variant
 from sightline.engine.health import Health
-from sightline.engine.metrics import Metrics
 from sightline.engine.pictures.prepare import PreparedImage
-from sightline.engine.ports import Clock, Embedder
-from sightline.engine.records import IndexedImage, SearchRequest
+from sightline.engine.ports import Embedder
+from sightline.engine.records import IndexedImage
 from sightline.engine.search_ids import SearchIds, upload_ids
-from sightline.engine.serving.current_index import IndexOfPair
-from sightline.engine.serving.pair import ServingPair
 from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.settings import ApiSettings
-from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
+from sightline.engine.vector_index.visible import ANYBODY
 from sightline.search_api.http.bodies.form_reading import Uploaded
 from sightline.search_api.http.hashing import hashed
-from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.limits.concurrency import Gate
-from sightline.search_api.http.request_fields import (
-    ImageSearch,
-    SearchFields,
-    UploadSearch,
-)
-from sightline.search_api.search.answers import (
-    NO_HASH,
-    Anchor,
-    Answered,
-    Asker,
-    asker_of,
-    issue,
-    to_millisecond,
-)
+from sightline.search_api.http.request_fields import ImageSearch, SearchFields, UploadSearch
+from sightline.search_api.search.answering import Answering, Asking, SearchUnderWay
+from sightline.search_api.search.answers import NO_HASH, Anchor, asker_of
 from sightline.search_api.search.exploring import Exploring
-from sightline.search_api.search.impressions import Impressions, ShownAnswer
 from sightline.search_api.search.query_vectors import QueryVectors
 from sightline.search_api.search.rankings import Rankings, rankings_of
-from sightline.search_api.search.recall_checks import RecallChecks, Sampled
-from sightline.search_api.search.rerank import RankedPage
-from sightline.search_api.search.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """What goes with a request and is not part of the question."""
-
-    watch: Stopwatch
-    trace: str | None
-    """W3C trace context that the impression goes on with."""
-    names_users: bool
-    """Whether the key may say which user asks; else that is passed over."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """One search under way: who asks, and the one pair that it is answered by."""
-
-    request: Asking
-    asker: Asker
-    pair: ServingPair
 
 
 class Searching:
@@ -90,27 +49,22 @@ class Searching:
         *,
         pairs: ServingPairs,
         vectors: QueryVectors,
-        impressions: Impressions,
-        checks: RecallChecks,
         exploring: Exploring,
+        answering: Answering,
+        gate: Gate,
         ids: SearchIds,
         settings: ApiSettings,
-        clock: Clock,
         health: Health,
-        metrics: Metrics,
         threads: Executor,
     ) -> None:
         self._pairs = pairs
         self._vectors = vectors
-        self._impressions = impressions
-        self._checks = checks
         self._exploring = exploring
+        self._answering = answering
+        self._gate = gate
         self._ids = ids
         self._settings = settings
-        self._clock = clock
         self._health = health
-        self._metrics = metrics
-        self._gate = Gate(settings.max_concurrent_searches, metrics.searches_in_flight)
         self._readers = threads
 
     async def by_image(self, fields: ImageSearch, request: Asking) -> Response:
@@ -147,14 +101,14 @@ class Searching:
                 return await self._read(self._of_vectors, fields, vectors, anchor, search, kept)
 
     @contextmanager
-    def _begun(self, fields: SearchFields, request: Asking) -> Iterator[_Search]:
+    def _begun(self, fields: SearchFields, request: Asking) -> Iterator[SearchUnderWay]:
         asker = asker_of(fields, self._ids, names_users=request.names_users)
         # A session that was made for this search alone is in no experiment (docs/adr/0027).
         with self._pairs.taken(asker.actor_id if asker.is_named else None) as pair:
-            yield _Search(request, asker, pair)
+            yield SearchUnderWay(request, asker, pair)
 
     async def _seen(
-        self, data: bytes, fields: UploadSearch, search: _Search
+        self, data: bytes, fields: UploadSearch, search: SearchUnderWay
     ) -> tuple[PreparedImage, list[NDArray[np.float32]]]:
         """The picture as the pair's model sees it, and its vector by each model that answers."""
         watch, pictures, vectors = search.request.watch, [], []
@@ -184,7 +138,7 @@ class Searching:
         self._health.up(Part.INDEX)
         return result
 
-    def _of_image(self, fields: ImageSearch, search: _Search) -> Response:
+    def _of_image(self, fields: ImageSearch, search: SearchUnderWay) -> Response:
         with search.request.watch.stage("anchor"):
             images = [search.pair.visible.get(fields.image_id, ANYBODY)]
             if search.pair.beside is not None:
@@ -194,25 +148,25 @@ class Searching:
         hashed_as = images[0].perceptual_hash or NO_HASH
         anchor = Anchor(anchor_id=images[0].image_id, perceptual_hash=hashed_as)
         rankings = self._found(fields, vectors, images[0], search)
-        return self._answer(fields, anchor, rankings, search)
+        return self._answering.answer(fields, anchor, rankings, search)
 
     def _of_vectors(
         self,
         fields: UploadSearch,
         vectors: list[NDArray[np.float32]],
         anchor: Anchor,
-        search: _Search,
+        search: SearchUnderWay,
         kept: tuple[bytes, str] | None,
     ) -> Response:
         rankings = self._found(fields, vectors, None, search)
-        return self._answer(fields, anchor, rankings, search, kept=kept)
+        return self._answering.answer(fields, anchor, rankings, search, kept=kept)
 
     def _found(
         self,
         fields: SearchFields,
         vectors: list[NDArray[np.float32]],
         anchor: IndexedImage | None,
-        search: _Search,
+        search: SearchUnderWay,
     ) -> Rankings:
         chance = self._exploring.chance(fields, search.pair.variant)
         found = rankings_of(
@@ -227,63 +181,3 @@ class Searching:
         if chance is None:
             return found
         return replace(found, own=self._exploring.varied(found.own, fields.limit, chance))
-
-    def _answer(
-        self,
-        fields: SearchFields,
-        anchor: Anchor,
-        rankings: Rankings,
-        search: _Search,
-        *,
-        kept: tuple[bytes, str] | None = None,
-    ) -> Response:
-        now, asker, pair = to_millisecond(self._clock.now()), search.asker, search.pair
-        variant = explored_variant(pair.variant) if rankings.own.explored else pair.variant
-        search_id = issue(self._ids, now=now, asker=asker, anchor=anchor, variant=variant)
-        page = rankings.page(fields.limit, search_id)
-        answered = Answered(
-            search_id=search_id,
-            issued_at=now,
-            asker=asker,
-            anchor=anchor,
-            fields=fields,
-            page=page,
-            pair=pair,
-            variant=variant,
-        )
-        picture, content_type = kept or (None, "")
-        feedback = self._impressions.accepts(picture_bytes=len(picture or b""))
-        impression = ShownAnswer(
-            shown=answered.shown,
-            picture=picture,
-            content_type=content_type,
-            sha256=anchor.sha256,
-            traceparent=search.request.trace,
-        )
-        self._count(fields, page, search)
-        return json_answer(
-            answered.document(feedback=feedback),
-            headers={"Server-Timing": search.request.watch.header()},
-            background=BackgroundTask(self._behind, impression, rankings.asked, pair),
-        )
-
-    async def _behind(
-        self, impression: ShownAnswer, asked: SearchRequest, pair: ServingPair
-    ) -> None:
-        """What is done with a search once it is answered."""
-        await self._impressions.record(impression)
-        index = VisibleIndex(IndexOfPair(self._pairs, pair))
-        sampled = Sampled(index, asked, pair.model_digest)
-        self._checks.offer(sampled, under_way=self._gate.inside)
-
-    def _count(self, fields: SearchFields, page: RankedPage, search: _Search) -> None:
-        by = "image" if isinstance(fields, ImageSearch) else "upload"
-        self._metrics.searches.labels(by, "answered" if page.hits else "empty").inc()
-        for reason, count in page.removed.items():
-            self._metrics.removed.labels(reason).inc(count)
-        # Else its scores are of two models, or of an order that chance made.
-        if page.hits and search.pair.beside is None and not page.explored:
-            for place, hit in (("first", page.hits[0]), ("last", page.hits[-1])):
-                scores = self._metrics.search_scores.labels(by, place, search.pair.model_digest)
-                scores.observe(hit.score)
-        search.request.watch.report(self._metrics)
