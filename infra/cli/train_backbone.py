@@ -45,6 +45,9 @@ def train_backbone(
     jitter: Annotated[
         float, typer.Option(min=0, metavar="S", help="How much a view's colours change; 0: not.")
     ] = 0.5,
+    rotation: Annotated[
+        bool, typer.Option("--rotation", help="Turn each view by 0, 90, 180 or 270 degrees, too.")
+    ] = False,
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
         typer.Option(help="What the network computes in; auto: bf16 where the machine can."),
@@ -88,6 +91,7 @@ def train_backbone(
         temperature=temperature,
         smallest=smallest,
         jitter=jitter,
+        rotation=rotation,
         precision=concrete(precision),
         chunk=chunk,
     )

@@ -322,6 +322,20 @@ def test_views_follow_from_seed_step_and_place() -> None:
     assert len(distinct) == 8
 
 
+def test_a_turned_view_is_the_same_view_turned() -> None:
+    """By each quarter alike; nothing else about it is drawn otherwise."""
+    crops = np.repeat(Painted().of(np.array([0])), 16, axis=0)
+    upright, turned = (
+        ViewDrawer(replace(SETTINGS, rotation=rotation), SIZE).of(crops, step=0)
+        for rotation in (False, True)
+    )
+    quarters = [
+        next(turns for turns in range(4) if torch.equal(one.rot90(turns, (1, 2)), other))
+        for one, other in zip(upright, turned, strict=True)
+    ]
+    assert set(quarters) == {0, 1, 2, 3}
+
+
 @pytest.mark.parametrize(
     ("name", "count", "last"),
     [("resnet18", 9, 1), ("vit_b_32", 13, 2), ("densenet121", 8, 2), ("vgg11", 1, 1)],

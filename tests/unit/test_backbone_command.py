@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 from sightline.engine.embedding.networks import Normalised
 from sightline.engine.embedding.normalisation import IMAGENET
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.settings import EmbedderSettings
+from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.cli import main
 from sightline.infra.commands import backbone
 from sightline.infra.commands.backbone import BackboneWishes, run_backbone
 from sightline.training.backbone.settings import BackboneSettings
+from sightline.training.backbone.training import TrainedBackbone
 from sightline.training.models.candidates import of_file
 from tests.training_place import BUCKET, NAMES, Place, clicked, seen_place
 
@@ -107,6 +108,36 @@ def test_a_network_s_training_says_what_it_begins_at(tmp_path: Path) -> None:
         command = ["train-backbone", str(tmp_path / "run"), *options]
         with pytest.raises(SettingsInvalid, match="--without-clicks"):
             CliRunner().invoke(main.app, command, catch_exceptions=False)
+
+
+def test_every_option_reaches_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was given, each under its own name."""
+    wanted = BackboneSettings(
+        seed=3,
+        steps=4,
+        batch=5,
+        blocks=2,
+        learning_rate=0.5,
+        temperature=0.25,
+        smallest=0.75,
+        jitter=0.125,
+        rotation=True,
+        chunk=6,
+    )
+    asked: list[BackboneWishes] = []
+
+    def noted(_: Settings, wishes: BackboneWishes, *__: Any) -> TrainedBackbone:
+        asked.append(wishes)
+        raise SettingsInvalid("far enough")
+
+    monkeypatch.setattr(backbone, "run_backbone", noted)
+    command = f"train-backbone {tmp_path} --without-clicks --rotation --corpus=7 --precision=fp32"
+    options = "--seed=3 --steps=4 --batch=5 --blocks=2 --chunk=6 --learning-rate=0.5"
+    others = "--strength=0.375 --temperature=0.25 --smallest=0.75 --jitter=0.125"
+    CliRunner().invoke(main.app, f"{command} {options} {others}")
+    assert asked == [
+        BackboneWishes(folder=tmp_path, head=None, strength=0.375, settings=wanted, corpus=7)
+    ]
 
 
 def test_a_head_of_another_model_is_no_beginning(place: Place) -> None:

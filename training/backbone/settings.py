@@ -37,6 +37,8 @@ class BackboneSettings:
     """The least share of a picture that a view shows."""
     jitter: float = 0.5
     """How much a view's colours change: SimCLR's strength s; 0: not at all."""
+    rotation: bool = False
+    """Whether a view is also turned, by a random multiple of 90 degrees."""
     near_duplicate_bits: int = LOOK_ALIKE_BITS
     """Pictures that differ in at most so many bits of the hash are never each other's negatives."""
     precision: Literal["fp32", "bf16"] = "fp32"

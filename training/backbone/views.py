@@ -1,8 +1,13 @@
-"""Crops in, one random view of each out: crop, flip, colours, grey, blur.
+"""Crops in, one random view of each out: crop, flip, colours, grey, blur; a turn, if wanted.
 
 T. Chen, S. Kornblith, M. Norouzi, G. Hinton, "A Simple Framework for Contrastive Learning of Visual
 Representations" (arXiv 2002.05709), appendix A. A view follows from the seed, the step and its
 place in the batch alone, so that a killed training goes on with the same views.
+
+A turn is one more augmentation, as in figure 5 there: two views match however they are turned. It
+is no task of its own as in S. Gidaris, P. Singh, N. Komodakis, "Unsupervised Representation
+Learning by Predicting Image Rotations" (arXiv 1803.07728): that wants a further head and loss, and
+vectors that tell how a picture is turned, which no search wants.
 """
 
 from __future__ import annotations
@@ -44,6 +49,7 @@ class ViewDrawer:
                 v2.RandomResizedCrop(size, scale=(settings.smallest, 1.0), antialias=True),
                 v2.RandomHorizontalFlip(),
                 *(changed if strength else []),
+                *([v2.Lambda(_turned)] if settings.rotation else []),
             ]
         )
 
@@ -65,3 +71,11 @@ class ViewDrawer:
         torch.manual_seed(int(drawn[0]))
         view: Tensor = self._made(pixels)
         return view
+
+
+def _turned(view: Tensor) -> Tensor:
+    """A square turned by 0, 90, 180 or 270 degrees, each as likely.
+
+    It is drawn after all else, so that the rest of a view is the same without it.
+    """
+    return torch.rot90(view, int(torch.randint(4, ())), dims=(-2, -1))
