@@ -19,9 +19,9 @@ class RolloutSettings(Section):
     grace_days: Annotated[float, Field(ge=0)] = 7.0
     """A generation that served is kept for so long, for a way back, before it can be dropped."""
     automatic: bool = False
-    """`sightline up` brings each new release of `retraining.model` into service by itself; off: a
-    person does."""
-    experiment_share: _Share = 0.0
+    """Each process with an API (`sightline up`, `sightline api`) brings new releases of
+    `retraining.model` into service by itself, one process at a time; off: a person does."""
+    experiment_share: _Share = 0.5
     """So many of the actors get a model by itself before all do; 0: there is no experiment."""
     experiment_max_days: Annotated[float, Field(gt=0)] = 14.0
     """An experiment that has decided nothing ends after so long, and the model serves."""

@@ -75,7 +75,6 @@ def run_node(
         if settings.mode is Mode.SERVICES:
             loops["bridge"] = bucket_bridge(node).run
         loops |= dict(node.keepers) | stage_loops(node) | retraining_loops(node)
-        loops |= rollout_loops(node, followers.search_stats.stats)
         _run(loops, stop, node)
 
 
@@ -122,10 +121,15 @@ def _feeding(node: Node) -> dict[str, Loop]:
 def _api_loops(
     node: Node, followers: LabelFollowers, listener: socket.socket, announce: Announce
 ) -> dict[str, Loop]:
+    return {"api": _api_loop(node, followers, listener, announce)} | beside_api(node, followers)
+
+
+def beside_api(node: Node, followers: LabelFollowers) -> dict[str, Loop]:
+    """What runs in each process that has an API, also where it is alone there."""
     retention = QueryRetention(node.store, node.settings.store.bucket, node.clock)
-    api = _api_loop(node, followers, listener, announce)
-    loops = {"api": api, "query-retention": retention.run}
-    return loops | unpublished_loops(node) | sweep_loops(node) | followers.loops()
+    loops: dict[str, Loop] = {"query-retention": retention.run}
+    loops |= unpublished_loops(node) | sweep_loops(node) | followers.loops()
+    return loops | rollout_loops(node, followers.search_stats.stats)
 
 
 def _api_loop(

@@ -24,7 +24,7 @@ from sightline.infra.local.minio_binary import VERSION
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS
 from tests.conftest import ROOT
 
-OURS = ("worker", "bridge", "join", "mine", "sink", "api")
+OURS = ("worker", "bridge", "join", "mine", "sink", "retrain", "api")
 VARIABLE = re.compile(r"\$\{([A-Z_]+):\?[^}]*\}")
 
 
@@ -55,7 +55,7 @@ def test_it_is_valid_by_the_specification(compose: dict[str, Any]) -> None:
 def test_every_part_is_there_and_watched(compose: dict[str, Any]) -> None:
     """Each long-running service restarts, and each that answers has a health check."""
     services = compose["services"]
-    answering = {"kafka", "minio", "qdrant", "worker", "join", "mine", "sink", "api"}
+    answering = {"kafka", "minio", "qdrant", "worker", "join", "mine", "sink", "retrain", "api"}
     assert answering | {"bridge", "tests"} == set(services)
     for name in answering:
         assert services[name]["healthcheck"]["test"], name

@@ -42,7 +42,7 @@ from tests.mortal import DyingStore, Killed, Mortal
 BUCKET, INDEX = "sightline", "photos"
 OLD, NEW = f"clicks@{'b' * 64}", f"clicks@{'a' * 64}"
 G1, G2 = Serves(generation="g-1"), Serves(generation="g-2")
-PLAIN = RolloutSettings(automatic=True, watch_s=600)
+PLAIN = RolloutSettings(automatic=True, experiment_share=0, watch_s=600)
 TRIED = PLAIN.model_copy(update={"experiment_share": 0.5, "experiment_max_days": 2.0})
 BETTER = ExperimentFinding(finding="better", says="ctr +6.1%")
 LATER = NOON + timedelta(seconds=600)

@@ -23,8 +23,15 @@ from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, Serves
 from sightline.engine.serving.watch import RecordWatch
-from sightline.engine.settings import KafkaSettings, RolloutSettings, Settings
+from sightline.engine.settings import (
+    ApiSettings,
+    KafkaSettings,
+    RolloutSettings,
+    Settings,
+    StoreSettings,
+)
 from sightline.infra.processes import node_rollout
+from sightline.infra.processes.node import beside_api
 from sightline.infra.processes.node_rollout import NodeRollout
 from sightline.infra.processes.rolling_out import RolloutLoop, rollout_loops
 from sightline.infra.reporting.rollout_lines import told
@@ -121,6 +128,17 @@ def test_a_node_rolls_out_only_where_it_is_wanted(place: Place) -> None:
     assert list(rollout_loops(place.node, place.stats)) == ["roll-out"]
     place.settings = Settings()
     assert rollout_loops(place.node, place.stats) == {}
+
+
+def test_each_process_with_an_api_rolls_out(place: Place) -> None:
+    """Also where worker and API are processes of their own: the lease lets one do it."""
+    place.settings = Settings(
+        rollout=ROLLOUT,
+        api=ApiSettings(publish_unpublished_every_s=0),
+        store=StoreSettings(sweep_every_s=0),
+    )
+    followers: Any = SimpleNamespace(loops=dict, search_stats=SimpleNamespace(stats=place.stats))
+    assert set(beside_api(place.node, followers)) == {"query-retention", "roll-out"}
 
 
 def test_a_log_that_never_answers_is_a_part_that_is_away(place: Place) -> None:
