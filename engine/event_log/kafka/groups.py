@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from confluent_kafka import KafkaError, KafkaException
 
-from sightline.engine.errors import Part, PartUnavailable, PermanentError
+from sightline.engine.errors import PermanentError
+from sightline.engine.event_log.kafka.answers import answer_of
 from sightline.engine.event_log.kafka.clients import open_admin
 from sightline.engine.event_log.kafka.config import error_of
 from sightline.engine.settings import KafkaSettings
@@ -31,9 +32,7 @@ def forget_groups(settings: KafkaSettings, groups: Collection[str]) -> None:
         raise error_of(error, "deleting groups") from error
     for group, deleted in deleting.items():
         try:
-            deleted.result(timeout_s)
-        except TimeoutError as error:
-            raise PartUnavailable(Part.BROKER, f"no answer on deleting group {group}") from error
+            answer_of(deleted, timeout_s)
         except KafkaException as error:
             _raise_unless_unknown(error, f"deleting group {group}")
 

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec, TopicMetadata
 
 from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.event_log.kafka.answers import answer_of
 from sightline.engine.event_log.kafka.config import error_of
 
 _INTERVAL_S = 0.05
@@ -71,7 +72,7 @@ def _silent(
     )
     for place, answer in asked.items():
         try:
-            answer.result(2 * timeout_s)
+            answer_of(answer, 2 * timeout_s)
         except KafkaException as error:
             where = f"partition {place.partition} of {place.topic}"
             yield f"the leader of {where} does not answer: {error.args[0].str()}"

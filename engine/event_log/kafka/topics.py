@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from sightline.engine.errors import TopicDrift
+from sightline.engine.event_log.kafka.answers import answer_of
 from sightline.engine.event_log.kafka.clients import open_admin
 from sightline.engine.event_log.kafka.config import error_of
 from sightline.engine.event_log.kafka.ready import await_partitions
@@ -118,7 +119,9 @@ class KafkaTopics:
                     known[self._wire(topic)],
                     {
                         key: str(entry.value)
-                        for key, entry in futures[resources[topic.name]].result(timeout_s).items()
+                        for key, entry in answer_of(
+                            futures[resources[topic.name]], timeout_s
+                        ).items()
                     },
                 )
                 for topic in present
@@ -136,7 +139,7 @@ class KafkaTopics:
 
     def _created(self, future: Future[None]) -> bool:
         try:
-            future.result(self._settings.request_timeout_s)
+            answer_of(future, self._settings.request_timeout_s)
         except KafkaException as error:
             code = error.args[0].code()
             if code == KafkaError.TOPIC_ALREADY_EXISTS:  # another process was faster
