@@ -20,7 +20,7 @@ from benchmarks.photo_features import LabelledPhotos, labelled_photos
 from benchmarks.stack import SHARED_PHOTOS
 from sightline.engine.embedding.embedder import Features, Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
-from sightline.engine.settings import EmbedderSettings
+from sightline.engine.settings import load_settings
 from sightline.producers.click_simulator.ranked_catalogue import RankedCatalogue
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.training.datasets.features import PictureFeatures
@@ -113,9 +113,12 @@ def photos_for(size: Size) -> Path | None:
 
 
 def photo_site(folder: Path, size: Size = Size.FULL) -> PhotoSite:
-    """All labels of a folder of photos, ranked by the shipped model."""
+    """All labels of a folder of photos, ranked by the shipped model.
+
+    The network sees them in the precision of the settings: `SIGHTLINE_EMBEDDER__PRECISION=fp32`.
+    """
     start = load_projection(PACKAGED_PROJECTION)
-    photos = labelled_photos(folder, EmbedderSettings())
+    photos = labelled_photos(folder, load_settings().embedder)
     head = HeadSettings(steps=5) if size is Size.TINY else HeadSettings()
     return PhotoSite(photos, start, start, "shipped", head=head)
 
