@@ -1,4 +1,4 @@
-"""What every tier shares: markers by folder, one real broker and one real store a session, data."""
+"""What every tier shares: markers by folder, one real broker and one real store a run, data."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import uuid
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 
@@ -22,10 +23,10 @@ from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import EmbedderSettings, KafkaSettings, StoreSettings
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
-from sightline.infra.local.server import LocalServer
 from sightline.infra.local.toolchain import CHROMIUM, locate
 from tests.nasty_files import add_nasty_files, make_nasty_files
 from tests.patience import patient
+from tests.shared_servers import SharedServer
 
 pytest_plugins = ["tests.measured", "tests.scratch"]
 # Read by torch's compiler when it is imported, else it starts processes that import torch, too.
@@ -152,33 +153,34 @@ def _tier(item: pytest.Item) -> str:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let the session's servers rest while the unit tests run, which need none.
+    """Let the run's servers rest while the unit tests run, which need none.
 
     Each takes as much CPU for the minutes in which nobody asks it as it takes to start.
     """
     for server in _servers:
         if _tier(item) == "unit":
-            server.stop()
-        elif not server.running:
-            server.start()
+            server.leave()
+        else:
+            server.use()
 
 
-_servers: list[LocalServer] = []
-"""Of the session, once they were asked for."""
-
-
-@pytest.fixture(scope="session")
-def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
-    """The session's broker; tests that stop or kill a broker start one of their own."""
-    with LocalKafka(tmp_path_factory.mktemp("kafka"), overrides=COMPACT_SOON) as server:
-        _servers.append(server)
-        yield server
+_servers: list[SharedServer[LocalKafka] | SharedServer[LocalMinio]] = []
+"""Of the run, once this process has asked for them."""
 
 
 @pytest.fixture(scope="session")
-def kafka(kafka_server: LocalKafka) -> str:
-    """Bootstrap servers of the session's real broker."""
-    return kafka_server.bootstrap_servers
+def kafka(run_folder: Path) -> Iterator[str]:
+    """Bootstrap servers of the run's real broker, which all of its workers use at once.
+
+    Tests that stop, kill or configure a broker start one of their own.
+    """
+    shared = SharedServer(
+        run_folder / "kafka", lambda data, port: LocalKafka(data, port, overrides=COMPACT_SOON)
+    )
+    shared.use()
+    _servers.append(shared)
+    yield shared.server.bootstrap_servers
+    shared.leave()
 
 
 @pytest.fixture
@@ -193,11 +195,17 @@ def kafka_settings(kafka: str) -> KafkaSettings:
 
 
 @pytest.fixture(scope="session")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMinio]:
-    """The session's object store; tests that stop or kill a store start one of their own."""
-    with LocalMinio(tmp_path_factory.mktemp("minio")) as server:
-        _servers.append(server)
-        yield server
+def minio(run_folder: Path) -> Iterator[LocalMinio]:
+    """The run's object store; tests that stop or kill a store start one of their own."""
+    secret = sha256(bytes(run_folder)).hexdigest()
+    shared = SharedServer(
+        run_folder / "minio",
+        lambda data, port: LocalMinio(data, port, access_key="tests", secret_key=secret),
+    )
+    shared.use()
+    _servers.append(shared)
+    yield shared.server
+    shared.leave()
 
 
 @pytest.fixture
@@ -222,15 +230,23 @@ def chromium() -> Path:
 
 
 @pytest.fixture(scope="session")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the workers of a run keep what they share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "run"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def networks(run_folder: Path) -> Path:
     """A cache of converted networks that begins empty: the user's own would hide a broken one.
 
     The workers of a run share it, with the default model in it: 6 CPU-seconds to convert.
     """
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "networks"
+    folder = run_folder / "networks"
     folder.mkdir(exist_ok=True)
-    with (base.parent / "networks.lock").open("w") as lock:
+    with (run_folder / "networks.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         open_embedder(EmbedderSettings(runtime="openvino", threads=1), cache=folder)
     return folder
