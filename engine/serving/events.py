@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sightline.engine.serving.values import Experiment, KnownGeneration, ServingStep, UntoldEvent
+from sightline.engine.serving.values import (
+    EndedExperiment,
+    Experiment,
+    KnownGeneration,
+    Serves,
+    ServingStep,
+    UntoldEvent,
+)
 from sightline.schemas.envelope import Event, EventData
 from sightline.schemas.models import (
+    AnsweredBy,
+    ExperimentStarted,
     ExperimentStopped,
     GenerationNoted,
     ModelPromoted,
@@ -56,16 +65,53 @@ def of_step(
     return (_untold(rolled_back, f"serves-{name}-{_number(step)}", step.at),)
 
 
+def started_of(experiment: Experiment, control: Serves) -> ExperimentStarted:
+    """An experiment and what served beside it, as the event of its start tells them."""
+    return ExperimentStarted(
+        name=experiment.name,
+        control=_answered_by(control),
+        treatment=_answered_by(experiment.treatment),
+        share=experiment.share,
+        salt=experiment.salt,
+        interleave=experiment.interleave,
+        started_at=experiment.started_at,
+    )
+
+
+def of_experiment_start(experiment: Experiment, control: Serves) -> tuple[UntoldEvent, ...]:
+    """The start of an experiment beside what serves."""
+    event_id = f"experiment-started-{experiment.salt}"
+    return (_untold(started_of(experiment, control), event_id, experiment.started_at),)
+
+
 def of_experiment_end(
-    experiment: Experiment | None, now: datetime, reason: str
+    experiment: Experiment | None,
+    now: datetime,
+    says: str,
+    finding: str = "incomplete",
+    again: str = "",
 ) -> tuple[UntoldEvent, ...]:
-    """The end of an experiment that nobody stopped: it came to nothing."""
+    """The end of an experiment; nobody has read its report yet where it is `incomplete`."""
     if experiment is None:
         return ()
     stopped = ExperimentStopped(
-        name=experiment.name, finding="incomplete", says=reason_of(reason), stopped_at=now
+        name=experiment.name, finding=finding, says=reason_of(says), stopped_at=now
     )
-    return (_untold(stopped, f"experiment-stopped-{experiment.salt}", now),)
+    return (_untold(stopped, f"experiment-stopped-{experiment.salt}{again}", now),)
+
+
+def with_finding(
+    waiting: tuple[UntoldEvent, ...], ended: EndedExperiment, finding: str, says: str
+) -> tuple[UntoldEvent, ...]:
+    """The events that wait, of which the end of an experiment has its finding now.
+
+    Where the log was told of the end meanwhile, it is told of the finding by another event.
+    """
+    experiment, at = ended.experiment, ended.ended_at
+    [end] = of_experiment_end(experiment, at, says, finding)
+    if any(one.id == end.id for one in waiting):
+        return tuple(end if one.id == end.id else one for one in waiting)
+    return waiting + of_experiment_end(experiment, at, says, finding, again="-found")
 
 
 def of_generation(
@@ -90,6 +136,10 @@ def of_generation(
 def _untold(data: EventData, event_id: str, at: datetime) -> UntoldEvent:
     event = Event[EventData].of(data, event_id=event_id, source=SOURCE, time=at)
     return UntoldEvent(id=event_id, key=data.subject, at=at, text=event.encode().decode())
+
+
+def _answered_by(serves: Serves) -> AnsweredBy:
+    return AnsweredBy(generation=serves.generation, query_model=serves.query_model)
 
 
 def _digest(reference: str | None) -> str | None:

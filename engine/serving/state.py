@@ -10,7 +10,13 @@ from pydantic import Field, model_validator
 
 from sightline.engine.errors import Conflict, NotFound
 from sightline.engine.object_store.json_record import StoredTime, StoredValue
-from sightline.engine.serving.events import of_experiment_end, of_generation, of_step
+from sightline.engine.serving.events import (
+    of_experiment_end,
+    of_experiment_start,
+    of_generation,
+    of_step,
+    with_finding,
+)
 from sightline.engine.serving.values import (
     EndedExperiment,
     Experiment,
@@ -220,9 +226,9 @@ class ServingState(StoredValue):
             reason=f"dropped generation {name}",
         )
 
-    def told(self, ids: Collection[str]) -> Self:
+    def told(self, events: Collection[UntoldEvent]) -> Self:
         """The log knows these events. A repeat changes nothing."""
-        return self._with(to_tell=tuple(one for one in self.to_tell if one.id not in ids))
+        return self._with(to_tell=tuple(one for one in self.to_tell if one not in events))
 
     def model_of(self, serves: Serves) -> str | None:
         """The model of the registry that answers; None: the one that the settings name.
@@ -286,7 +292,11 @@ class ServingState(StoredValue):
         if experiment.treatment == self.serves:
             raise Conflict(f"generation {self.serves} serves already: there is nothing to compare")
         return self._with(
-            experiment=experiment, number=self._next_number, changed_at=now, reason=reason
+            experiment=experiment,
+            to_tell=self.to_tell + of_experiment_start(experiment, self.serves),
+            number=self._next_number,
+            changed_at=now,
+            reason=reason,
         )
 
     def experiment_stopped(self, now: datetime, reason: str) -> Self:
@@ -300,18 +310,29 @@ class ServingState(StoredValue):
         return self._with(
             experiment=None,
             ended=self._ended(now),
+            to_tell=self.to_tell + of_experiment_end(self.experiment, now, reason),
             number=self._next_number,
             changed_at=now,
             reason=reason,
         )
 
-    def experiment_said(self, salt: str, says: str) -> Self:
-        """What an experiment had come to when it ended. A repeat changes nothing."""
-        every = (
-            one.model_copy(update={"says": says}) if one.experiment.salt == salt else one
-            for one in self.ended
+    def experiment_said(self, salt: str, finding: str, says: str) -> Self:
+        """What an experiment had come to when it ended. A repeat changes nothing.
+
+        Args:
+            salt: the experiment's.
+            finding: such as `better`.
+            says: the figure that decided, or why there is none.
+        """
+        told = f"{finding}: {says}"
+        ended = next((one for one in self.ended if one.experiment.salt == salt), None)
+        if ended is None or ended.says == told:
+            return self
+        known = ended.model_copy(update={"says": told})
+        return self._with(
+            ended=tuple(known if one == ended else one for one in self.ended),
+            to_tell=with_finding(self.to_tell, ended, finding, says),
         )
-        return self._with(ended=tuple(every))
 
     @property
     def _next_number(self) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sightline.engine.event_log.acknowledged import acknowledged
 from sightline.engine.records import ProducerRecord
 from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.values import UntoldEvent
 from sightline.schemas.topics import MODELS
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ def tell(record: ServingRecord, producer: EventProducer, *, timeout_s: float) ->
         PartUnavailable: log or store did not answer: whoever finds a step untold tells it.
         NotFound, Unreadable: there is no record, or it cannot be read.
     """
-    told = set[str]()
+    told = list[UntoldEvent]()
     for untold in record.read().state.to_tell:
         sent = producer.append(ProducerRecord(MODELS.name, untold.key, untold.text.encode()))
         acknowledged(sent, timeout_s)
-        told.add(untold.id)
+        told.append(untold)
     if told:
         record.change(lambda state: state.told(told))

@@ -76,7 +76,9 @@ def start(
         interleave=interleave,
     )
     with _place() as place:
-        typer.echo(what(starting.start(place, wishes)))
+        begun = starting.start(place, wishes)
+    typer.echo(what(begun.started))
+    _say_untold(begun.untold)
 
 
 @experiment.command()
@@ -119,8 +121,13 @@ def stop(
         for line in report_lines(stopped.told):
             typer.echo(line)
     typer.echo(f"{name} has ended; `sightline experiment report {name}` counts late searches, too")
-    if stopped.untold is not None:
-        typer.echo(f"models.v1 is not told: {stopped.untold}", err=True)
+    _say_untold(stopped.untold)
+
+
+def _say_untold(untold: str | None) -> None:
+    if untold is not None:
+        told = f"models.v1 is not told: {untold}; the next process that runs tells it"
+        typer.echo(told, err=True)
 
 
 @contextmanager

@@ -96,24 +96,32 @@ class Rollout(OverStore):
         self.record.change(lambda state: state.dropped(name, self._clock.now(), grace))
 
     def tell(self, command: str) -> str | None:
-        """Tell the log of the last steps, and the audit of the command that made them.
+        """Tell the log of the last steps, and of the command; see `tell_steps`."""
+        return tell_steps(self._settings, self.record, self._clock, command)
 
-        A process that feeds the index tells of steps that stay untold; who made them is then in
-        the command's own log only.
 
-        Args:
-            command: that was carried out, such as `sightline switch g-2`.
+def tell_steps(settings: Settings, record: ServingRecord, clock: Clock, command: str) -> str | None:
+    """Tell the log of the last steps, and the audit of the command that made them.
 
-        Returns:
-            Why it could not be told, or None.
-        """
-        act = operator_act(command, self._clock.now())
-        timeout_s = self._settings.kafka.delivery_timeout_s
-        try:
-            with closing(open_log_producer(self._settings)) as producer:
-                acted = producer.append(act)
-                tell(self.record, producer, timeout_s=timeout_s)
-                acknowledged(acted, timeout_s)
-        except (RefusedToStart, TransientError) as error:
-            return str(error)
-        return None
+    A process that feeds the index tells of steps that stay untold; who made them is then in the
+    command's own log only.
+
+    Args:
+        settings: where the log is.
+        record: has the steps.
+        clock: the time.
+        command: that was carried out, such as `sightline switch g-2`.
+
+    Returns:
+        Why it could not be told, or None.
+    """
+    act = operator_act(command, clock.now())
+    timeout_s = settings.kafka.delivery_timeout_s
+    try:
+        with closing(open_log_producer(settings)) as producer:
+            acted = producer.append(act)
+            tell(record, producer, timeout_s=timeout_s)
+            acknowledged(acted, timeout_s)
+    except (RefusedToStart, TransientError) as error:
+        return str(error)
+    return None

@@ -14,14 +14,13 @@ from sightline.engine.records import ProducerRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
 from sightline.engine.serving.values import Experiment, Serves
-from sightline.infra.commands.experiments.log import SOURCE as EXPERIMENTS
 from sightline.infra.commands.experiments.reporting import read_report
 from sightline.infra.commands.experiments.running import running_of
 from sightline.infra.commands.reindex import ReindexCommands, Wish
 from sightline.infra.wiring.pairs import matrix_of
 from sightline.infra.wiring.rollout_figures import LEAST_BEFORE, clicks, counted, since, with_clicks
 from sightline.schemas.envelope import Event, EventData
-from sightline.schemas.models import ExperimentStopped, RolloutNoted, reason_of
+from sightline.schemas.models import RolloutNoted, reason_of
 from sightline.schemas.topics import MODELS
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.reindexing.progress import ProgressRecord
@@ -139,10 +138,8 @@ class NodeRollout:
             return state.experiment_started(wanted, now, f"experiment {name}")
 
         state = self._record.change(step)
-        started = running_of(state)
-        assert started is not None  # noqa: S101 - the step has just made sure of it
-        assert state.experiment is not None  # noqa: S101 - the same
-        self._append(started, f"experiment-started-{started.salt}", EXPERIMENTS)
+        assert state.experiment is not None  # noqa: S101 - the step has just made sure of it
+        self._tell_step()
         return state.experiment
 
     def stop(self, experiment: Experiment, finding: ExperimentFinding) -> None:
@@ -151,18 +148,11 @@ class NodeRollout:
 
         def step(state: ServingState) -> ServingState:
             running = state.experiment is not None and state.experiment.salt == experiment.salt
-            if not running:
-                return state
-            says = f"{finding.finding}: {finding.says}"
-            return state.experiment_stopped(now, finding.says).experiment_said(
-                experiment.salt, says
-            )
+            ended = state.experiment_stopped(now, finding.says) if running else state
+            return ended.experiment_said(experiment.salt, finding.finding, finding.says)
 
         self._record.change(step)
-        stopped = ExperimentStopped(
-            name=experiment.name, finding=finding.finding, says=finding.says, stopped_at=now
-        )
-        self._append(stopped, f"experiment-stopped-{experiment.salt}", EXPERIMENTS)
+        self._tell_step()
 
     def measure(self) -> ServingFigures:
         """See `RolloutWork.measure`."""
@@ -190,16 +180,12 @@ class NodeRollout:
 
     def tell(self, noted: RolloutNoted) -> None:
         """See `RolloutWork.tell`."""
-        self._append(noted, f"rollout-{noted.name}-{noted.digest[:16]}-{noted.step}", SOURCE)
+        event_id = f"rollout-{noted.name}-{noted.digest[:16]}-{noted.step}"
+        now, timeout_s = self._node.clock.now(), self._node.settings.kafka.delivery_timeout_s
+        event = Event[EventData].of(noted, event_id=event_id, source=SOURCE, time=now)
+        record = ProducerRecord(MODELS.name, noted.subject, event.encode())
+        acknowledged(self._node.producer.append(record), timeout_s)
 
     def _tell_step(self) -> None:
         timeout_s = self._node.settings.kafka.delivery_timeout_s
         tell(self._record, self._node.producer, timeout_s=timeout_s)
-
-    def _append(self, data: EventData, event_id: str, source: str) -> None:
-        event = Event[EventData].of(
-            data, event_id=event_id, source=source, time=self._node.clock.now()
-        )
-        record = ProducerRecord(MODELS.name, data.subject, event.encode())
-        timeout_s = self._node.settings.kafka.delivery_timeout_s
-        acknowledged(self._node.producer.append(record), timeout_s)

@@ -14,18 +14,20 @@ from typer.testing import CliRunner
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_object_store
-from sightline.engine.errors import Conflict, NotFound, SightlineError
+from sightline.engine.errors import Conflict, NotFound, Part, PartUnavailable, SightlineError
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.records import ProducerRecord
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.telling import tell
 from sightline.engine.serving.values import GenerationStage, KnownGeneration, Serves
 from sightline.engine.serving.variants import arm_of, variant_of
-from sightline.engine.settings import load_settings
+from sightline.engine.settings import Settings, load_settings
 from sightline.infra.cli.experiment import app
-from sightline.infra.commands.experiments import log, place, starting
+from sightline.infra.commands import rollout
+from sightline.infra.commands.experiments import place, starting
 from sightline.infra.commands.experiments.running import experiment_line, running_of
 from sightline.schemas.labels import EpochClosed, SearchesClosed
 from sightline.schemas.models import ExperimentStarted, ExperimentStopped
@@ -79,7 +81,7 @@ def broker(record: ServingRecord, monkeypatch: pytest.MonkeyPatch) -> MemoryBrok
     """The log that the commands read and append to."""
     del record
     made = MemoryBroker([AUDIT, MODELS, SEARCHES_CLOSED], 2)
-    monkeypatch.setattr(log, "open_log_producer", lambda _: MemoryEventProducer(made))
+    monkeypatch.setattr(rollout, "open_log_producer", lambda _: MemoryEventProducer(made))
     monkeypatch.setattr(place, "open_event_log", lambda _: MemoryEventLog(made))
     return made
 
@@ -239,6 +241,46 @@ def test_it_can_be_stopped_while_the_log_is_away(
     assert record.read().state.experiment is None
     broker.down = False
     assert "has ended" in said("report", "may")
+    tell(record, MemoryEventProducer(broker), timeout_s=5)
+    stopped = told(broker)[-1]
+    assert isinstance(stopped, ExperimentStopped)
+    assert (stopped.finding, stopped.says) == ("incomplete", "stopped by hand")
+
+
+def test_a_start_that_the_log_did_not_take_is_told_later(
+    broker: MemoryBroker, record: ServingRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs and is in the record, which whoever tells steps reads; told twice it is one event."""
+
+    def away(_: Settings) -> MemoryEventProducer:
+        raise PartUnavailable(Part.BROKER, "no answer")
+
+    monkeypatch.setattr(rollout, "open_log_producer", away)
+    assert "models.v1 is not told: " in said("start", "may", "--generation", "g2")
+    assert told(broker) == []
+    for _ in range(2):
+        tell(record, MemoryEventProducer(broker), timeout_s=5)
+    (started,) = told(broker)
+    assert [running_of(record.read().state)] == [started]
+
+
+def test_what_it_came_to_is_told_also_where_its_end_was_told_before(
+    broker: MemoryBroker, record: ServingRecord
+) -> None:
+    """Reading the report takes longer than others wait to tell a step: by another event then."""
+    said("start", "may", "--generation", "g2")
+    running = record.read().state.experiment
+    assert running is not None
+    record.change(lambda state: state.experiment_stopped(SystemClock().now(), "enough"))
+    producer = MemoryEventProducer(broker)
+    tell(record, producer, timeout_s=5)
+    for _ in range(2):
+        record.change(lambda state: state.experiment_said(running.salt, "better", "ctr +6 %"))
+        tell(record, producer, timeout_s=5)
+    ends = [each for each in told(broker) if isinstance(each, ExperimentStopped)]
+    assert [each.finding for each in ends] == ["incomplete", "better"]
+    ids = [decode(message.value).id for message in broker.records(MODELS.name)]
+    assert len(set(ids)) == len(ids)
 
 
 def test_what_it_had_come_to_outlives_the_log(broker: MemoryBroker) -> None:

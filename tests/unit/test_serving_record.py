@@ -246,7 +246,7 @@ def test_groups_of_a_generation_that_is_made_again_are_kept() -> None:
 def test_experiments_that_ran_are_remembered() -> None:
     """Stopped or ended by another step, newest first, with what they had come to."""
     tried = with_ready().experiment_started(experiment(), NOON, "a/b")
-    state = tried.experiment_stopped(NOON, "enough").experiment_said("s", "better: ctr +6 %")
+    state = tried.experiment_stopped(NOON, "enough").experiment_said("s", "better", "ctr +6 %")
     [kept] = state.ended
     assert (kept.experiment, kept.control) == (experiment(), Serves(generation="g-1"))
     assert kept.says == "better: ctr +6 %"

@@ -11,6 +11,7 @@ from sightline.engine.ports import Clock, EventLog, ObjectStore
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.settings import Settings
 from sightline.infra.commands.over_store import OverStore
+from sightline.infra.commands.rollout import tell_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,7 @@ class ExperimentPlace(OverStore):
     def log(self) -> EventLog:
         """The log, opened to be read; raises as `open_event_log`."""
         return open_event_log(self.settings)
+
+    def tell(self, command: str) -> str | None:
+        """Tell the log of the last steps, and of the command; see `tell_steps`."""
+        return tell_steps(self.settings, self.record, self.clock, command)

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from sightline.engine.errors import NotFound
 from sightline.engine.ports import EventLog
+from sightline.engine.serving.events import started_of
 from sightline.infra.commands.experiments.log import started_in
 from sightline.infra.commands.experiments.place import ExperimentPlace
-from sightline.infra.commands.experiments.running import running_of, started_of
+from sightline.infra.commands.experiments.running import running_of
 from sightline.schemas.models import ExperimentStarted
 from sightline.schemas.topics import SEARCHES_CLOSED
 from sightline.stream_workers.labels.rules import LabelRules

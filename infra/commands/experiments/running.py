@@ -7,9 +7,9 @@ from contextlib import closing
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import connect_object_store
 from sightline.engine.errors import NotFound, TransientError, Unreadable
+from sightline.engine.serving.events import started_of
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
-from sightline.engine.serving.values import Experiment, Serves
 from sightline.engine.settings import Settings
 from sightline.schemas.models import AnsweredBy, ExperimentStarted
 
@@ -18,19 +18,6 @@ def running_of(state: ServingState) -> ExperimentStarted | None:
     """The experiment that a state says is running, as its event tells it."""
     experiment = state.experiment
     return None if experiment is None else started_of(experiment, state.serves)
-
-
-def started_of(experiment: Experiment, control: Serves) -> ExperimentStarted:
-    """An experiment and what served beside it, as the event of its start tells them."""
-    return ExperimentStarted(
-        name=experiment.name,
-        control=_answered_by(control),
-        treatment=_answered_by(experiment.treatment),
-        share=experiment.share,
-        salt=experiment.salt,
-        interleave=experiment.interleave,
-        started_at=experiment.started_at,
-    )
 
 
 def experiment_line(settings: Settings) -> str:
@@ -61,7 +48,3 @@ def what(started: ExperimentStarted) -> str:
 def _by(answered: AnsweredBy) -> str:
     through = "" if answered.query_model is None else f" through {answered.query_model}"
     return f"generation {answered.generation}{through}"
-
-
-def _answered_by(serves: Serves) -> AnsweredBy:
-    return AnsweredBy(generation=serves.generation, query_model=serves.query_model)

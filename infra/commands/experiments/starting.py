@@ -1,7 +1,4 @@
-"""Wishes in, a running experiment out: the record is changed first, then the log is told.
-
-The record is what searches follow.
-"""
+"""Wishes in, a running experiment out: in the record, which searches follow, then in the log."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from sightline.engine.serving.kept_matrices import KeptMatrices
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Experiment, Serves
 from sightline.engine.vector_index.generations import check_name
-from sightline.infra.commands.experiments.log import started_in, tell
+from sightline.infra.commands.experiments.log import started_in
 from sightline.infra.commands.experiments.place import ExperimentPlace
 from sightline.infra.commands.experiments.running import running_of
 from sightline.infra.wiring.models import OpenModels
@@ -38,14 +35,24 @@ class ExperimentWishes:
     interleave: bool
 
 
-def start(place: ExperimentPlace, wishes: ExperimentWishes) -> ExperimentStarted:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedExperiment:
+    """An experiment that runs from now on, and whether others know of it."""
+
+    started: ExperimentStarted
+    untold: str | None
+    """Why `models.v1` does not know of it yet; None: it does."""
+
+
+def start(place: ExperimentPlace, wishes: ExperimentWishes) -> StartedExperiment:
     """Let a part of the actors be answered by something else.
 
     Raises:
         Conflict: one runs, there was one of that name, or the treatment may not serve.
         NotFound: there is no such generation, or no such model.
         SettingsInvalid: a name is none, or the model cannot be run here.
-        PartUnavailable: store or log did not answer; `report` tells whether it runs.
+        PartUnavailable: store or log did not answer before it was started, or the store did not
+            meanwhile: `report` tells whether it runs.
     """
     _refuse_no_names(wishes)
     _refuse_used_name(place, wishes.name)
@@ -72,9 +79,8 @@ def start(place: ExperimentPlace, wishes: ExperimentWishes) -> ExperimentStarted
 
     started = running_of(place.record.change(step))
     assert started is not None  # noqa: S101 - it has just been started
-    event_id = f"experiment-started-{salt}"
-    tell(place.settings, started, event_id=event_id, now=place.clock.now())
-    return started
+    untold = place.tell(f"sightline experiment start {wishes.name}")
+    return StartedExperiment(started=started, untold=untold)
 
 
 def _refuse_no_names(wishes: ExperimentWishes) -> None:

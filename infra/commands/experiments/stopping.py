@@ -1,17 +1,15 @@
-"""A reason in, an ended experiment out: in the record at once, in the log where that answers."""
+"""A reason in, an ended experiment out: in the record at once, in the log once that answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from sightline.engine.errors import Conflict, RefusedToStart, TransientError
 from sightline.engine.serving.state import ServingState
-from sightline.infra.commands.experiments.log import tell
 from sightline.infra.commands.experiments.place import ExperimentPlace
 from sightline.infra.commands.experiments.reporting import ToldExperiment, told_of
 from sightline.infra.commands.experiments.running import running_of
-from sightline.schemas.models import ExperimentStarted, ExperimentStopped, reason_of
+from sightline.schemas.models import ExperimentStarted
 from sightline.training.experiments.comparing import LEAST
 
 
@@ -23,7 +21,7 @@ class StoppedExperiment:
     told: ToldExperiment | None
     """None: the log did not answer."""
     untold: str | None
-    """Why `models.v1` does not know that it was stopped; None: it does."""
+    """Why `models.v1` does not know of it yet; None: it does."""
 
 
 def stop(place: ExperimentPlace, reason: str) -> StoppedExperiment:
@@ -46,27 +44,11 @@ def stop(place: ExperimentPlace, reason: str) -> StoppedExperiment:
     place.record.change(step)
     try:
         told = told_of(place, running, runs=False, least=LEAST)
-        _note(place, told, now)
+        decided, salt = told.report.decided, running.salt
+        place.record.change(
+            lambda state: state.experiment_said(salt, decided.finding.value, decided.says)
+        )
     except (RefusedToStart, TransientError) as error:
         return StoppedExperiment(started=running, told=None, untold=str(error))
-    return StoppedExperiment(started=running, told=told, untold=None)
-
-
-def _note(place: ExperimentPlace, told: ToldExperiment, now: datetime) -> None:
-    """Keep what it had come to in the record, then tell the log."""
-    decided, salt = told.report.decided, told.started.salt
-    says = f"{decided.finding}: {decided.says}"
-    place.record.change(lambda state: state.experiment_said(salt, says))
-    event_id = f"experiment-stopped-{salt}"
-    tell(place.settings, _stopped_of(told, now), event_id=event_id, now=place.clock.now())
-
-
-def _stopped_of(told: ToldExperiment, now: datetime) -> ExperimentStopped:
-    """What the log is told of an experiment that ends now."""
-    decided = told.report.decided
-    return ExperimentStopped(
-        name=told.started.name,
-        finding=decided.finding.value,
-        says=reason_of(decided.says),
-        stopped_at=now,
-    )
+    untold = place.tell(f"sightline experiment stop {running.name}")
+    return StoppedExperiment(started=running, told=told, untold=untold)
