@@ -86,7 +86,7 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, graph: ApiGraph) -> None:
     app.include_router(interaction_router(graph.intake))
     app.include_router(operations_router(graph.readiness, deps.metrics))
     models = LearnedModels(ModelRegistry(deps.store, deps.bucket), deps.clock)
-    app.include_router(serving_router(deps.pairs, models, deps.fillings))
+    app.include_router(serving_router(deps.pairs, models, deps.fillings, deps.coming))
     bits, reads_of_images = deps.api.near_duplicate_bits, graph.threads.image_reads
     app.include_router(rankings_router(SideBySide(deps.pairs, bits=bits, threads=reads_of_images)))
     if deps.stats is not None:

@@ -18,6 +18,7 @@ from sightline.engine.settings import ApiSettings, DecodeSettings
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.moderation import ImageModeration
 from sightline.producers.images.publisher_async import AsyncImagePublisher
+from sightline.search_api.learning.coming_models import ComingModels
 from sightline.search_api.learning.filling import Fillings
 from sightline.search_api.operations.readiness import Probe
 
@@ -68,3 +69,5 @@ class ApiDependencies:
     """Who graded what so far, for `/v1/pools`; None: there are no such routes."""
     fillings: Fillings | None = None
     """Whether a generation is being filled, for `GET /v1/models/serving`; None: nobody says."""
+    coming: ComingModels | None = None
+    """Which model is on its way by itself, for the same route; None: nobody says."""

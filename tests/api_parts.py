@@ -8,6 +8,7 @@ import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -51,6 +52,7 @@ from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES_MODERATION
 from sightline.search_api.app import create_app
 from sightline.search_api.dependencies import ApiDependencies
+from sightline.search_api.learning.coming_models import ComingModel
 from sightline.search_api.learning.filling import Filling
 from tests.worker_parts import MemoryLog
 
@@ -142,6 +144,39 @@ class FillingOf:
     said: Filling | None
 
     def now(self) -> Filling | None:
+        """What it was made to say."""
+        return self.said
+
+
+COMING = (
+    ComingModel(
+        name="shop",
+        digest="a" * 64,
+        generation="g2",
+        stage="compared",
+        outcome=None,
+        says="",
+        since=datetime(2026, 3, 1, 12, tzinfo=UTC),
+    ),
+    ComingModel(
+        name="shop",
+        digest="b" * 64,
+        generation=None,
+        stage=None,
+        outcome="rolled_back",
+        says="CTR: .0310, .0420 before",
+        since=datetime(2026, 2, 1, 12, tzinfo=UTC),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ComingOf:
+    """A `ComingModels` that always says the same."""
+
+    said: tuple[ComingModel, ...]
+
+    def now(self) -> tuple[ComingModel, ...]:
         """What it was made to say."""
         return self.said
 

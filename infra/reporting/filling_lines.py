@@ -10,6 +10,7 @@ from sightline.engine.connecting.connections import connect_object_store
 from sightline.engine.errors import TransientError, Unreadable
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.engine.settings import Settings
+from sightline.infra.wiring.filling_told import filling_of
 from sightline.stream_workers.reindexing.progress import ProgressRecord, ReindexProgress
 
 
@@ -38,4 +39,6 @@ def told(progress: ReindexProgress, now: datetime) -> str:
     ago_s = (now - progress.noted_at).total_seconds()
     waits = f", waits: {progress.trouble}" if progress.trouble else ""
     done = f" {progress.done} of {progress.total}" if progress.total else ""
-    return f"{begins}: {progress.step}{done}, noted {ago_s:.0f} s ago{waits}"
+    left_s = filling_of(progress).remaining_s
+    left = "" if left_s is None else f", {left_s:.0f} s left of this step"
+    return f"{begins}: {progress.step}{done}{left}, noted {ago_s:.0f} s ago{waits}"

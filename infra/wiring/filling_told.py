@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Iterator
 
-from sightline.engine.errors import SightlineError
 from sightline.engine.ports import ObjectStore
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.values import GenerationStage
 from sightline.engine.settings import Settings
+from sightline.infra.wiring.one_look import OneLook
 from sightline.search_api.learning.filling import Filling
 from sightline.stream_workers.reindexing.progress import ProgressRecord, ReindexProgress
 
-_log = logging.getLogger(__name__)
-
 
 class StoredFillings:
-    """See `Fillings`; reads the bucket at each look, one look at a time.
+    """See `Fillings`; reads the bucket at each look.
 
     Args:
         settings: of the deployment.
@@ -29,22 +25,17 @@ class StoredFillings:
         self._settings = settings
         self._store = store
         self._record = ServingRecord.of(settings, store)
-        self._last: Filling | None = None
-        self._lock = threading.Lock()
+        self._look = OneLook[Filling | None](
+            self._running, None, "whether a generation is being filled"
+        )
 
     def now(self) -> Filling | None:
-        """See `Fillings.now`; while another caller looks, what was found before."""
-        if not self._lock.acquire(blocking=False):
-            return self._last  # a store that hangs holds up one caller, not all who ask meanwhile
-        try:
-            running = max(self._asked(), key=lambda p: (not p.refused, p.noted_at), default=None)
-            self._last = None if running is None else filling_of(running)
-        except SightlineError as error:
-            self._last = None
-            _log.info("whether a generation is being filled cannot be told: %s", error)
-        finally:
-            self._lock.release()
-        return self._last
+        """See `Fillings.now`."""
+        return self._look.now()
+
+    def _running(self) -> Filling | None:
+        running = max(self._asked(), key=lambda p: (not p.refused, p.noted_at), default=None)
+        return None if running is None else filling_of(running)
 
     def _asked(self) -> Iterator[ReindexProgress]:
         found = self._record.find()

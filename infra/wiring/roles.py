@@ -6,6 +6,7 @@ import os
 
 from sightline.engine.connecting.connections import signing_secret
 from sightline.engine.errors import Part
+from sightline.infra.wiring.coming_models import StoredRollouts
 from sightline.infra.wiring.filling_told import StoredFillings
 from sightline.infra.wiring.labels import LabelFollowers
 from sightline.infra.wiring.node import SOURCE, Node
@@ -40,6 +41,7 @@ def api_dependencies(node: Node, followers: LabelFollowers) -> ApiDependencies:
         triples=followers.recent_triples.known,
         judgements=followers.judgements.known,
         fillings=StoredFillings(settings, node.store),
+        coming=StoredRollouts(settings, node.store),
         embed_threads=cores,
         decode_threads=cores,
     )

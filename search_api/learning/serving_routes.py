@@ -16,14 +16,18 @@ from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers
+from sightline.search_api.learning.coming_models import ComingModels
 from sightline.search_api.learning.filling import Filling, Fillings
 from sightline.search_api.learning.learned_models import Learned, LearnedModels
 
 
 def serving_router(
-    pairs: ServingPairs, models: LearnedModels, fillings: Fillings | None = None
+    pairs: ServingPairs,
+    models: LearnedModels,
+    fillings: Fillings | None = None,
+    coming: ComingModels | None = None,
 ) -> APIRouter:
-    """The route, bound to what serves and to what is known of models and of a re-index."""
+    """The route, bound to what serves and to what is known of models, re-index and roll-out."""
     router = APIRouter(tags=["operations"])
 
     @router.get(
@@ -34,13 +38,15 @@ def serving_router(
     def read_serving_model(caller: CallerOf) -> Response:
         """Name the model that answers searches now, and tell how it was learned. Scope `admin`.
 
-        While a generation is being filled, `filling` tells how far it is.
+        While a generation is being filled, `filling` tells how far it is; `rollouts` tells which
+        model is on its way by itself, and what became of the last one.
 
         What the registry does not have, or cannot tell now, is empty or null.
         """
         require(caller, Scope.ADMIN)
         pair, experiment = pairs.now(), pairs.experiment
         filling = None if fillings is None else fillings.now()
+        rollouts = () if coming is None else coming.now()
         reference = None if pair.model is None else ModelReference.parse(pair.model)
         return json_answer(
             {
@@ -53,6 +59,7 @@ def serving_router(
                 "experiment": None if experiment is None else experiment.name,
                 "learned": None if reference is None else _learned(models.of(reference)),
                 "filling": None if filling is None else _filling(filling),
+                "rollouts": [asdict(one) for one in rollouts],
             }
         )
 

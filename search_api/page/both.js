@@ -1,5 +1,6 @@
 // Both rankings of an experiment side by side, of an image that is asked by: for admins.
 
+import { short } from "./model.js";
 import { filters } from "./search.js";
 import { ask, showPicture } from "./service.js";
 
@@ -47,11 +48,17 @@ function columns(rankings) {
 function column(ranking, elsewhere) {
   const section = document.createElement("section");
   const title = document.createElement("h3");
-  title.textContent = `${SAYS[ranking.arm] ?? ranking.arm}, generation ${ranking.generation}`;
+  title.textContent = `${SAYS[ranking.arm] ?? ranking.arm}: ${nameOf(ranking.model)}, generation ${ranking.generation}`;
   const list = document.createElement("ol");
   list.append(...ranking.results.map((result) => row(result, elsewhere.get(result.image_id))));
   section.append(title, list);
   return section;
+}
+
+// `model` is NAME@DIGEST, or null for the one that the settings name.
+function nameOf(model) {
+  const [name, digest] = (model ?? "").split("@");
+  return digest ? `${name}, ${short(digest)}` : "the model of the settings";
 }
 
 function row(result, there) {

@@ -11,6 +11,15 @@ const DOES = {
   "catch up": "reading the log", optimise: "building the search graph", prove: "comparing every image", ready: "telling the record",
 };
 
+const STAGES = {
+  indexed: "its generation is being filled and compared", compared: "an experiment tries it on a part of the people",
+  coming: "it is about to serve", watched: "it serves, and is watched", going: "it is being taken back",
+};
+const OUTCOMES = {
+  serves: "it came into service", refused: "its generation was refused", worse: "its experiment kept it out",
+  rolled_back: "it was taken back", left: "somebody decided otherwise", failed: "it could not be brought",
+};
+
 export const short = (digest) => digest.slice(0, DIGITS);
 
 let told = "";
@@ -26,7 +35,19 @@ export function tellModel(serving) {
   element("model-where").textContent = `Generation ${serving.generation}${serving.turned ? ", whose vectors an earlier model made" : ""}`;
   element("model-filling").hidden = !serving.filling;
   element("model-filling").textContent = serving.filling ? filled(serving.filling) : "";
+  element("model-rollouts").hidden = !serving.rollouts.length;
+  element("model-rollouts").replaceChildren(...serving.rollouts.map(rollout));
   tellLearned(serving.learned);
+}
+
+// A model that comes by itself, or what became of the last one.
+function rollout(one) {
+  const item = document.createElement("li");
+  item.dataset.rollout = one.stage ?? one.outcome;
+  item.title = one.since;
+  const what = one.stage ? STAGES[one.stage] ?? one.stage : OUTCOMES[one.outcome] ?? one.outcome;
+  item.textContent = `By itself: ${one.name}, ${short(one.digest)}: ${what}${one.says ? ` (${one.says})` : ""}.`;
+  return item;
 }
 
 function filled(filling) {

@@ -15,18 +15,28 @@ from sightline.engine.serving.pairs import OpenedPair, ServingPairs
 from sightline.engine.serving.values import Experiment, Serves
 from sightline.schemas.searches import ImageQuery
 from sightline.search_api.app import create_app
-from tests.api_parts import BUCKET, FILLING, ApiWorld, FillingOf, answered_by, picture
+from tests.api_parts import (
+    BUCKET,
+    COMING,
+    FILLING,
+    ApiWorld,
+    ComingOf,
+    FillingOf,
+    answered_by,
+    picture,
+)
 from tests.label_rows import counted, encoded, message, mined
 from tests.patience import patient
 from tests.released_models import released
 from tests.serving import serving
 
 
-def in_experiment(world: ApiWorld, model: str) -> ServingPairs:
+def in_experiment(world: ApiWorld, model: str, tried: str) -> ServingPairs:
     """A model serves, and one that finds the opposite of what is asked for is tried."""
     pairs = answered_by(world, model)
     control = pairs.now()
-    treatment = replace(control, matrix=-np.eye(control.spec.dimensions, dtype=np.float32))
+    matrix = -np.eye(control.spec.dimensions, dtype=np.float32)
+    treatment = replace(control, matrix=matrix, model=tried)
     experiment = Experiment(
         name="may",
         treatment=Serves(generation="g1"),
@@ -52,7 +62,8 @@ def test_the_page_shows_what_was_learned(tmp_path: Path, chromium: Path) -> None
     first = released(world.store, BUCKET, {"ndcg@24": 0.5})
     second = released(world.store, BUCKET, {"ndcg@24": 0.6}, against=first)
     deps = replace(world.dependencies(), stats=stats, triples=triples, fillings=FillingOf(FILLING))
-    app = create_app(replace(deps, pairs=in_experiment(world, f"shop@{second}")))
+    pairs = in_experiment(world, f"shop@{second}", f"shop@{first}")
+    app = create_app(replace(deps, pairs=pairs, coming=ComingOf(COMING)))
     with serving(app) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
@@ -74,6 +85,12 @@ def test_the_page_shows_what_was_learned(tmp_path: Path, chromium: Path) -> None
             "Generation g2 is being filled by features, multiplying kept features · "
             "100 of 1,000 images · 20 a second · 45 s left of this step."
         )
+        expect(model.locator("#model-rollouts li")).to_have_text(
+            [
+                "By itself: shop, aaaaaaaa: an experiment tries it on a part of the people.",
+                "By itself: shop, bbbbbbbb: it was taken back (CTR: .0310, .0420 before).",
+            ]
+        )
         model.get_by_text("Why it was released").click()
         expect(model.get_by_text("better where clicked: passed, +.1")).to_be_visible()
         page.get_by_test_id("file").set_input_files(
@@ -84,7 +101,10 @@ def test_the_page_shows_what_was_learned(tmp_path: Path, chromium: Path) -> None
         both = page.locator("#both-dialog")
         expect(both).to_contain_text("Experiment may")
         expect(both.locator("h3")).to_have_text(
-            ["What serves, generation g1", "What is tried, generation g1"]
+            [
+                f"What serves: shop, {second[:8]}, generation g1",
+                f"What is tried: shop, {first[:8]}, generation g1",
+            ]
         )
         expect(both.locator("li")).to_have_count(4)
         expect(both.locator("li").first).to_contain_text("there 2")

@@ -14,7 +14,17 @@ import pytest
 from sightline.engine.embedding.model_registry import model_key
 from sightline.engine.settings import ApiSettings
 from sightline.search_api.app import create_app
-from tests.api_parts import BUCKET, FILLING, KEYS, ApiWorld, FillingOf, answered_by, client_of
+from tests.api_parts import (
+    BUCKET,
+    COMING,
+    FILLING,
+    KEYS,
+    ApiWorld,
+    ComingOf,
+    FillingOf,
+    answered_by,
+    client_of,
+)
 from tests.released_models import released
 
 PATH = "/v1/models/serving"
@@ -69,6 +79,7 @@ def test_a_model_of_the_registry_is_told_with_how_it_was_learned(world: ApiWorld
             "before": {},
         },
         "filling": None,
+        "rollouts": [],
     }
 
 
@@ -111,6 +122,29 @@ def test_a_generation_that_is_being_filled_is_told_with_what_is_left(world: ApiW
         "remaining_s": 45.0,
         "trouble": "",
     }
+
+
+def test_a_model_on_its_way_is_told_with_what_became_of_the_last(world: ApiWorld) -> None:
+    """The stage of one, the outcome of the other, and why."""
+    deps = world.dependencies(ApiSettings(keys=KEYS))
+    app = create_app(replace(deps, pairs=answered_by(world, None), coming=ComingOf(COMING)))
+
+    async def told() -> Any:
+        async with client_of(app, key="admin") as client:
+            return (await client.get(PATH)).json()["rollouts"]
+
+    first, last = asyncio.run(told())
+    assert first == {
+        "name": "shop",
+        "digest": "a" * 64,
+        "generation": "g2",
+        "stage": "compared",
+        "outcome": None,
+        "says": "",
+        "since": "2026-03-01T12:00:00Z",
+    }
+    assert (last["stage"], last["outcome"]) == (None, "rolled_back")
+    assert last["says"] == "CTR: .0310, .0420 before"
 
 
 @pytest.mark.parametrize("key", ["searcher", "writer"])

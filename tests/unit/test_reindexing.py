@@ -345,6 +345,10 @@ def test_status_says_how_far_it_is() -> None:
     assert filling_lines.told(told, now) == (
         "two by features: catch up 3 of 4, noted 3600 s ago, waits: index: away"
     )
+    halfway = asked(step="catch up", done=3, total=9, step_began_at=NOON, noted_at=now)
+    assert filling_lines.told(halfway, now) == (
+        "two by features: catch up 3 of 9, 7200 s left of this step, noted 0 s ago"
+    )
     refused = asked(parity=parity(passed=False))
     assert filling_lines.told(refused, now) == "two by features: refused: 1 images: missing"
 

@@ -134,6 +134,25 @@ class FillingDocument(Document):
     """What it waits for, or why it was refused; empty: nothing."""
 
 
+class RolloutDocument(Document):
+    """A released model on its way into service by itself, or what became of it."""
+
+    name: str
+    """The model's name in the registry."""
+    digest: str
+    """Its digest there."""
+    generation: str | None
+    """Its index, while it is on its way; null: not yet."""
+    stage: str | None
+    """`indexed`, `compared`, `coming`, `watched` or `going`; null: it has ended."""
+    outcome: str | None
+    """`serves`, `refused`, `worse`, `rolled_back`, `left` or `failed`; null: it is on its way."""
+    says: str
+    """Why, or what its experiment came to; empty: nothing yet."""
+    since: str
+    """When it was begun, or ended, RFC 3339."""
+
+
 class ServingModelAnswer(Document):
     """What answers searches in this process now."""
 
@@ -142,7 +161,7 @@ class ServingModelAnswer(Document):
     digest: str | None
     """Its digest there."""
     model: str
-    """The digest of the model that made the vectors."""
+    """The digest of the model that ranks; it made the vectors, too, unless `turned`."""
     generation: str
     """The generation of the index that is searched."""
     turned: bool
@@ -156,6 +175,8 @@ class ServingModelAnswer(Document):
     """How it was learned; null for a model that is in no registry."""
     filling: FillingDocument | None
     """How far the generation is that is being filled; null: none is, or it cannot be told."""
+    rollouts: list[RolloutDocument]
+    """The model that is on its way by itself, then the last one that ended."""
 
 
 class RankingDocument(Document):
