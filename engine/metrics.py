@@ -292,6 +292,11 @@ class Metrics:
             "1 where the model is that comes by itself: indexed, compared, coming, watched, going.",
             ("stage",),
         )
+        self.generations = self._gauge(
+            "generations",
+            "Generations of the index, by stage: filling, ready (serves, or may), retired.",
+            ("stage",),
+        )
         self.reindexes = self._counter(
             "reindexes_total",
             "Generations that were filled and compared: ready, refused.",

@@ -111,7 +111,7 @@ class ReindexCommands:
                 f"`sightline switch {known.name}`"
             )
         if known is not None and found is not None and _goes_on(found, wish, state):
-            return found
+            return _at_rate(record, found, wish.rate_per_s)
         source = state.serving
         by = known.by if known is not None and known.by else self._by(wish, source, made)
         asked = self._progress(made, source, by, wish)
@@ -223,6 +223,15 @@ def _goes_on(progress: ReindexProgress, wish: Wish, state: ServingState) -> bool
     """
     agreed = progress.without_missing or not wish.without_missing
     return agreed and not progress.refused and _find(state, progress.seeded_from) is not None
+
+
+def _at_rate(
+    record: ProgressRecord, found: ReindexProgress, rate_per_s: float | None
+) -> ReindexProgress:
+    """The same work at another rate, which the next step begins with; None: at the rate it has."""
+    if rate_per_s in (None, found.rate_per_s):
+        return found
+    return record.note(lambda noted: noted.model_copy(update={"rate_per_s": rate_per_s}))
 
 
 def _find(state: ServingState, name: str) -> KnownGeneration | None:

@@ -116,7 +116,13 @@ class GenerationWorkers:
             self._look_again = True
             _log.warning("cannot follow which generations there are: %r", error)
 
+    def _count(self, state: ServingState) -> None:
+        for stage in GenerationStage:
+            many = sum(one.stage is stage for one in state.generations)
+            self._node.metrics.generations.labels(stage.value).set(many)
+
     def _follow(self, state: ServingState) -> None:
+        self._count(state)
         known = {one.name for one in state.generations}
         for name, feeding in self._feeding.items():
             if name in known:

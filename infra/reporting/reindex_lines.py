@@ -78,7 +78,11 @@ def parity_lines(parity: Parity) -> Iterator[str]:
         f"{compared.looked_again} looked at again, {compared.moving} still changing"
     )
     for line in parity.recall:
-        told = "not measured, no images have one" if line.recall is None else f"{line.recall:.4f}"
+        told = (
+            "not measured, no tags let so many through"
+            if line.recall is None
+            else f"{line.recall:.4f}"
+        )
         yield f"recall@24 of {line.of}: {told}"
     if reproduced.worst_cosine is None:
         yield f"no picture could be embedded again ({reproduced.unread} gone)"

@@ -206,11 +206,7 @@ class ReindexLoop:
         return known.stage is GenerationStage.FILLING
 
     def _make_ready(self, name: str, parity: Parity) -> None:
-        compared = parity.compared
-        reason = f"proven equal to {parity.old}: {compared.images} images compared"
-        if parity.left_out:
-            reason += f", but for {parity.left_out} whose bytes are gone"
-        now = self._node.clock.now()
+        reason, now = parity.passed_by(), self._node.clock.now()
         self._serving.record.change(lambda state: state.made_ready(name, now, reason))
         _log.info("generation %s is ready: %s", name, reason)
 

@@ -56,10 +56,10 @@ class RecallLine(StoredValue):
     """How much of the exact page the graph finds, over some queries under one filter."""
 
     of: str
-    """What is asked for: `all`, or a tag and the share of the images that have it."""
+    """What is asked for: `all`, or tags and the share of the images that they let through."""
     queries: int
     recall: float | None
-    """None: no images have a tag as rare as this, so there was nothing to ask for."""
+    """None: no tags let about so many images through, so there was nothing to ask for."""
 
     @property
     def passed(self) -> bool:
@@ -153,6 +153,22 @@ class Parity(StoredValue):
         """Whether nothing stands in the way of the new generation."""
         measured = all(line.passed for line in self.recall) and self.reproduced.passed
         return measured and not self.hindering
+
+    def unmeasured(self) -> list[str]:
+        """What passed because there was nothing to measure it by, one line each."""
+        lines = [f"recall@24 of {line.of}" for line in self.recall if line.recall is None]
+        if self.reproduced.worst_cosine is None:
+            lines.append(f"no picture could be embedded again ({self.reproduced.unread} gone)")
+        return lines
+
+    def passed_by(self) -> str:
+        """Why the new generation may serve, for those who look later."""
+        says = f"proven equal to {self.old}: {self.compared.images} images compared"
+        if self.left_out:
+            says += f", but for {self.left_out} whose bytes are gone"
+        if unmeasured := self.unmeasured():
+            says += f"; not measured: {', '.join(unmeasured)}"
+        return says
 
     def failures(self) -> list[str]:
         """What stands in the way, one line each."""

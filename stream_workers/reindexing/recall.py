@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 AT = 24
 QUERIES = 100
 SHARES = (0.10, 0.01)
-"""Filters are tags that about so many of the listed images have."""
+"""Filters are tags, or sets of them, that about so many of the listed images have."""
 ASKED = 2 * AT
 """Images that a query is counted as: it is asked twice."""
 LINES = 1 + len(SHARES)
 _NEAR = 3.0
-"""A tag that is so many times more or less frequent stands for the share."""
+"""A filter that is so many times more or less frequent stands for the share."""
+_MOST_TAGS = 100
+"""In one filter."""
 _EQUAL = 1e-6
 """Scores as near as this are one: which of several equal pictures is found is no matter."""
 
@@ -50,11 +52,44 @@ class Sample:
                 self.tags.update(set(image.state.tags))
                 self._take(image)
 
-    def tag_of(self, share: float) -> str | None:
-        """A tag that about this share of the images has; None: none is near it."""
+    def filter_of(self, share: float) -> tuple[str, TagFilter] | None:
+        """A filter that lets about this share of the images through, and its name; None: none is.
+
+        One tag if there is one, else any of several rarer ones, else none of the most frequent.
+        """
         wanted = share * self.listed
+        return self._one_tag(wanted) or self._any_of(wanted) or self._none_of(share)
+
+    def _one_tag(self, wanted: float) -> tuple[str, TagFilter] | None:
         near = {t: n for t, n in self.tags.items() if wanted / _NEAR <= n <= wanted * _NEAR}
-        return min(near, key=lambda tag: (abs(near[tag] - wanted), tag), default=None)
+        tag = min(near, key=lambda tag: (abs(near[tag] - wanted), tag), default=None)
+        if tag is None:
+            return None
+        return f"tag {tag} ({near[tag] / self.listed:.1%})", TagFilter(all_of=(tag,))
+
+    def _any_of(self, wanted: float) -> tuple[str, TagFilter] | None:
+        """Rarer tags, the most frequent first; images that have two of them are counted twice."""
+        tags, found = list[str](), 0
+        for tag, count in sorted(self.tags.items(), key=lambda one: (-one[1], one[0])):
+            if found + count <= wanted and len(tags) < _MOST_TAGS:
+                tags.append(tag)
+                found += count
+        if not tags or found < wanted / _NEAR:
+            return None
+        of = f"any of {len(tags)} tags (at most {found / self.listed:.1%})"
+        return of, TagFilter(any_of=tuple(sorted(tags)))
+
+    def _none_of(self, share: float) -> tuple[str, TagFilter] | None:
+        """The images without the most frequent tags: the sample tells about how many they are."""
+        frequent = [tag for tag, _ in sorted(self.tags.items(), key=lambda one: (-one[1], one[0]))]
+        for many in range(1, min(len(frequent), _MOST_TAGS) + 1):
+            without = set(frequent[:many])
+            left = sum(without.isdisjoint(image.state.tags) for image in self.images)
+            part = left / len(self.images)
+            if share / _NEAR <= part <= share * _NEAR:
+                of = f"none of {many} tags (about {part:.0%})"
+                return of, TagFilter(none_of=tuple(sorted(without)))
+        return None
 
     def _take(self, image: IndexedImage) -> None:
         """Keep the n-th image with the chance size / n, in place of any other."""
@@ -86,12 +121,11 @@ def recall_lines(
     asking = partial(_line, index, pace=pace, stop=stop)
     lines = [(yield from asking("all", queries, TagFilter()))]
     for share in SHARES:
-        tag = sample.tag_of(share)
-        if tag is None:
+        found = sample.filter_of(share)
+        if found is None:
             lines.append(RecallLine(of=f"a tag of {share:.0%}", queries=0, recall=None))
             continue
-        of = f"tag {tag} ({sample.tags[tag] / sample.listed:.1%})"
-        lines.append((yield from asking(of, queries, TagFilter(all_of=(tag,)))))
+        lines.append((yield from asking(found[0], queries, found[1])))
     return tuple(lines)
 
 

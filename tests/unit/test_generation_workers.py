@@ -58,6 +58,15 @@ def teller(place: Deployment, image_id: str) -> set[str]:
     return {event.generation for event in events if event.image_id == image_id}
 
 
+def counted(place: Deployment) -> dict[str, float | None]:
+    """How many generations the metrics tell of, by stage."""
+    sample = place.metrics.registry.get_sample_value
+    return {
+        stage.value: sample("sightline_generations", {"stage": stage.value})
+        for stage in GenerationStage
+    }
+
+
 def test_a_generation_is_filled_beside_the_one_that_serves_and_takes_over() -> None:
     """From the log's start, without a word; after the switch it speaks, and both are fed."""
     place = Deployment()
@@ -69,9 +78,11 @@ def test_a_generation_is_filled_beside_the_one_that_serves_and_takes_over() -> N
         eventually(lambda: teller(place, "a") and teller(place, "b"))
         assert teller(place, "a") | teller(place, "b") == {"g1"}
         now = place.clock.now
+        assert counted(place) == {"filling": 1, "ready": 1, "retired": 0}
         place.record.change(lambda s: s.made_ready("g2", now(), "proven"))
         place.switch(G2)
         eventually(lambda: place.generations.current() == "g2")
+        assert counted(place) == {"filling": 0, "ready": 1, "retired": 1}
         upload(place, "c")
         eventually(lambda: "g2" in teller(place, "c"))
         eventually(lambda: place.listed("g1") == 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
@@ -28,6 +29,7 @@ from sightline.stream_workers.reindexing.parity import (
     Compared,
     Parity,
     Reason,
+    RecallLine,
     Reproduced,
 )
 from sightline.stream_workers.reindexing.proving import prove
@@ -274,6 +276,38 @@ def test_without_such_tags_it_says_so() -> None:
         ("a tag of 10%", None),
         ("a tag of 1%", None),
     ]
+
+
+def test_where_no_tag_is_as_rare_several_make_the_filter() -> None:
+    """Any of the rare ones; where all are frequent, none of them."""
+    rare = [image(f"i{n:03}", tags=(f"t{n}",) if n % 2 else ()) for n in range(300)]
+    of = [line.of for line in measured(rare)]
+    assert of == ["all", "any of 30 tags (at most 10.0%)", "tag t1 (0.3%)"]
+    frequent = [image(f"i{n:03}", tags=("red",) if n % 2 else ("blue",)) for n in range(270)]
+    bare = [image(f"j{n:03}") for n in range(30)]
+    [every, most, fewest] = measured([*frequent, *bare])
+    assert (every.recall, most.recall, fewest.recall) == (1.0, 1.0, None)
+    assert re.fullmatch(r"none of 2 tags \(about \d+%\)", most.of)
+
+
+def measured(images: Sequence[IndexedImage]) -> tuple[RecallLine, ...]:
+    """The recall of an exact index with these images."""
+    here, sample = Pair(list(images)), Sample(QUERIES)
+    sample.take(here.new.scan(vectors=True))
+    return ended(recall_lines(here.new, sample, pace(), threading.Event()))
+
+
+def test_a_proof_says_what_it_could_not_measure() -> None:
+    """Nothing stands in the way by that, and nobody takes it for a measurement."""
+    here = Pair([image(f"i{n}") for n in range(5)])
+    proven = report(here, Reproduced(unread=1))
+    assert proven.passed
+    assert proven.passed_by() == (
+        "proven equal to first: 5 images compared; not measured: recall@24 of a tag of 10%, "
+        "recall@24 of a tag of 1%, no picture could be embedded again (5 gone)"
+    )
+    whole = report(Pair([tagged(n) for n in range(300)]), Reproduced(pictures=1, worst_cosine=1.0))
+    assert whole.passed_by() == "proven equal to first: 300 images compared"
 
 
 def test_every_listed_image_has_the_same_chance_to_be_sampled() -> None:

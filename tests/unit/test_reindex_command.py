@@ -119,6 +119,14 @@ def test_a_repeat_says_how_far_it_is(place: Place) -> None:
     assert place.begins() == 5
 
 
+def test_a_repeat_at_another_rate_goes_on_at_that(place: Place) -> None:
+    """Nothing else of what was asked for changes; without a rate it goes on as it does."""
+    first = place.commands.ask(Wish(model=MODEL, rate_per_s=5.0))
+    faster = place.commands.ask(Wish(model=MODEL, rate_per_s=50.0))
+    assert faster == first.model_copy(update={"rate_per_s": 50.0})
+    assert place.commands.ask(Wish(model=MODEL)) == faster
+
+
 def test_what_was_refused_is_asked_for_anew(place: Place) -> None:
     """By what it was filled from first; its groups go on where they are."""
     first = place.commands.ask(Wish(model=MODEL))
