@@ -27,9 +27,10 @@ MAX_RESIDUAL = 1e-5
 head that was trained from the old one leaves 3e-8, what fp32 rounds; one trained anew .1 and more.
 """
 MAX_SPREAD = 100.0
-"""Largest to smallest eigenvalue of W. Of heads that clicks on photos taught it is 24 at strength
-.35, 59 at .6 and 1,039 at 1; the graph over 100,000 vectors of the old model found .998, .994 and
-.934 of an exact scan (docs/benchmarks.md)."""
+"""Largest to smallest eigenvalue of W. Of heads that clicks on photos taught by masks it was 24 at
+strength .35, 59 at .6 and 1,039 at 1, and the graph over 100,000 vectors of the old model found
+.998, .994 and .934 of an exact scan; of heads that walks teach, 26, 46 and 550, and .994, .992 and
+.988 (docs/adr/0029)."""
 _LARGE = 1e4
 """A solution so many times larger than it need be comes of columns that nearly depend."""
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FURTHER = 200
 """So many beyond the page hold what belongs on it, at the default strength: all of it among
-thousands of photos, .99 of it among 100,000 (docs/benchmarks.md, `query_matrix`)."""
+thousands of photos, .99 of it among 100,000 (docs/adr/0029)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
