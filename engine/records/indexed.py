@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Moderation
 from sightline.schemas.images import (
-    Authority,
     ImageDeleted,
     ImageState,
     ObjectReference,
@@ -171,11 +170,6 @@ class IndexedImage:
     def version(self) -> int:
         """The version that was applied: the newest that the index has seen."""
         return self.state.version
-
-    @property
-    def authority(self) -> Authority:
-        """Who gives the image its version numbers."""
-        return self.state.authority
 
     @property
     def object(self) -> ObjectReference | None:

@@ -181,10 +181,6 @@ class LabelData:
             health=self._health,
         )
 
-    def stats(self) -> SearchStatsFollower:
-        """The reader of the metrics, for the API; the topic exists."""
-        return stats_follower(self._log, clock=self._clock, metrics=self._metrics)
-
     def causes(self) -> Causes:
         """Every erasure and every hidden image that the log still knows."""
         lateness = timedelta(seconds=self._settings.labels.lateness_s)

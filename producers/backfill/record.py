@@ -44,11 +44,6 @@ class BackfillSummary:
         """Counts the files that are done with, however each of them ended."""
         return self.counts.total()
 
-    @property
-    def published(self) -> int:
-        """Counts the files whose event the event log acknowledged."""
-        return self.counts[FileEnd.PUBLISHED]
-
     def note(self, path: str, end: FileEnd, reason: str = "") -> None:
         """Counts how one file ended, and names it where that is worth it."""
         self.counts[end] += 1

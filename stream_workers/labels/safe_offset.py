@@ -19,11 +19,6 @@ class SafeOffset:
         self._next: int | None = None
         self._pending: set[int] = set()
 
-    @property
-    def position(self) -> int | None:
-        """The next offset to read; None before the first record."""
-        return self._next
-
     def accept(self, offset: int) -> None:
         """Take the next record.
 

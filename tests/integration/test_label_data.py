@@ -26,7 +26,7 @@ from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings, Mode, Settings, SinkSettings, StoreSettings
 from sightline.infra.commands.labels import LabelCommands
-from sightline.infra.wiring.label_data import LabelData
+from sightline.infra.wiring.label_data import LabelData, stats_follower
 from sightline.schemas.envelope import EventData
 from sightline.schemas.interactions import UserErased
 from sightline.schemas.labels import TripleRetracted
@@ -289,7 +289,8 @@ def test_closed_searches_become_metrics_over_restarts(world: World) -> None:
     assert {data.epoch: data.searches for data in found.values()} == dict.fromkeys(
         range(100, 104), 20
     )
-    follower = world.data().stats()
+    log = KafkaEventLog(world.settings.kafka)
+    follower = stats_follower(log, clock=SystemClock(), metrics=Metrics())
     with running(follower.run):
         eventually(
             lambda: follower.stats.fold(Period.ALL), timeout_s=30, reason="statistics are read"

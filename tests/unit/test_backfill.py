@@ -143,7 +143,7 @@ def test_a_bucket_is_referred_to_in_place(publisher: ImagePublisher, log: Log) -
     assert isinstance(state, ImageUploaded)
     assert (state.object.bucket, state.object.key) == ("shop", "new/ü 1.jpg")
     assert (state.object.size_bytes, state.object.content_type) == (3, "image/jpeg")
-    assert summary.published == summary.total == 1
+    assert summary.counts[FileEnd.PUBLISHED] == summary.total == 1
     assert not list(publisher.store.list(OURS, ""))
 
 
@@ -158,7 +158,11 @@ def test_what_is_known_is_counted(publisher: ImagePublisher, log: Log, folder: P
     known = known_of(log)
     (folder / "a.jpg").write_bytes(b"other")
     summary = run_backfill(publisher, folder, visibility=PUBLIC, known=known.get)
-    assert (summary.counts[FileEnd.KNOWN], summary.counts[FileEnd.DIFFERS], summary.published) == (
+    assert (
+        summary.counts[FileEnd.KNOWN],
+        summary.counts[FileEnd.DIFFERS],
+        summary.counts[FileEnd.PUBLISHED],
+    ) == (
         1,
         1,
         0,
@@ -177,7 +181,7 @@ def test_replace_keeps_what_people_decided(
     (folder / "a.jpg").write_bytes(b"other")
     options = BackfillOptions(visibility=PUBLIC, replace=True)
     summary = run_backfill(publisher, folder, options=options, known=known.get)
-    assert summary.published == 1
+    assert summary.counts[FileEnd.PUBLISHED] == 1
     state = log.states()[cat]
     assert isinstance(state, ImageUploaded)
     assert (state.version, state.moderation) == (1, Moderation.BLOCKED)
@@ -197,7 +201,7 @@ def test_replace_counts_in_the_catalogue_where_that_counts(
     options = BackfillOptions(visibility=PUBLIC, replace=True)
     known = known_of(log)
     summary = run_backfill(publisher, folder, options=options, known=known.get, catalogued=images)
-    assert summary.published == 1
+    assert summary.counts[FileEnd.PUBLISHED] == 1
     assert (log.states()[cat].version, log.states()[cat].tags) == (2, ("kept",))
     assert images.patch(cat, {"tags": ("new",)}).version == 3
     with pytest.raises(BackfillRefused, match="index"):
@@ -242,7 +246,7 @@ def test_a_state_file_of_another_job_is_refused(
 def test_overload_is_waited_out(publisher: ImagePublisher, log: Log, folder: Path) -> None:
     """A log that is too busy, or away for a moment, costs time and no image."""
     log.failures = [Overloaded(Part.BROKER, "busy"), PartUnavailable(Part.BROKER, "blip")]
-    assert run_backfill(publisher, folder, visibility=PUBLIC).published == 2
+    assert run_backfill(publisher, folder, visibility=PUBLIC).counts[FileEnd.PUBLISHED] == 2
 
 
 def test_a_stopped_run_says_how_far_it_came(publisher: ImagePublisher, folder: Path) -> None:

@@ -189,11 +189,16 @@ def test_hidden_and_system_files_are_skipped_and_told(
         assert summary.skipped[0].reason
         assert not summary.failures
         every = BackfillOptions(visibility=PUBLIC, hidden=True)
-        assert run_backfill(publisher, source, options=every).published == len(HIDDEN) - 1
+        assert (
+            run_backfill(publisher, source, options=every).counts[FileEnd.PUBLISHED]
+            == len(HIDDEN) - 1
+        )
     manifest = folder.parent / "m.csv"
     manifest.write_text("path\n.Trash/1.jpg\n")
-    assert run_backfill(publisher, folder, manifest=manifest).published == 1
-    assert run_backfill(publisher, folder / ".Trash", visibility=PUBLIC).published == 1
+    assert run_backfill(publisher, folder, manifest=manifest).counts[FileEnd.PUBLISHED] == 1
+    assert (
+        run_backfill(publisher, folder / ".Trash", visibility=PUBLIC).counts[FileEnd.PUBLISHED] == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -214,7 +219,7 @@ def test_a_large_file_is_refused_by_its_size(publisher: ImagePublisher, folder: 
     summary = run_backfill(publisher, folder, options=SMALL)
     assert [failure.path for failure in summary.failures] == ["scan.tif"]
     assert "at most 1,000 are accepted" in summary.failures[0].reason
-    assert summary.published == 2
+    assert summary.counts[FileEnd.PUBLISHED] == 2
     assert run_backfill(publisher, "s3://shop/", options=SMALL).counts == {FileEnd.FAILED: 1}
 
 
