@@ -18,7 +18,7 @@ from sightline.schemas.images import ImageState, ImageUploaded, ObjectReference,
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_INDEXED
-from sightline.stream_workers.indexing.worker import IndexWorker
+from sightline.stream_workers.indexing.pipe import pipe_of
 from tests.worker_parts import (
     SECOND,
     SPEC,
@@ -75,7 +75,7 @@ class World:
 
     def start(self) -> None:
         """Begin with a new worker on what is left of the world."""
-        self.worker = IndexWorker(
+        self.pipe = pipe_of(
             consumers=lambda lane: MemoryConsumer(self.log, f"{self.group}-{lane}"),
             producer=self.log,
             store=self.store,
@@ -89,8 +89,8 @@ class World:
             metrics=METRICS,
             health=Health(self.clock),
         )
-        self._turns = {loop.name: loop.turn for loop in self.worker.loops} | {
-            f"poll {lane}": poller.turn for lane, poller in self.worker.pollers.items()
+        self._turns = {loop.name: loop.turn for loop in self.pipe.loops} | {
+            f"poll {lane}": poller.turn for lane, poller in self.pipe.pollers.items()
         }
 
     def publish(self, state: ImageState, event_id: str, lane: Lane = Lane.LIVE) -> None:
@@ -120,7 +120,7 @@ class World:
             return sum(self.step(step) for step in CALM) > 0
         if name == "time":
             self.clock.advance(1.0)
-            return self.worker.in_flight > 0
+            return any(self.pipe.room.in_flight(lane) for lane in Lane)
         if name == "power cut":
             self.index.crash()
         self.start()
@@ -134,7 +134,7 @@ class World:
         for lane, topic in TOPICS.items():
             done = [o for (g, p), o in self.log.committed.items() if g == f"{self.group}-{lane}"]
             assert sum(done) == len(self.log.records[topic]), f"{lane} is not committed"
-        assert self.worker.held_bytes == 0, "bytes that nobody decodes are held"
+        assert self.pipe.budget.held == 0, "bytes that nobody decodes are held"
 
     def compacted(self) -> dict[str, Event[ImageState]]:
         """What re-index would read: each topic's last record per key, merged by version and tie."""

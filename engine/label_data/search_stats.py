@@ -54,7 +54,6 @@ class Period(StrEnum):
 class DayCounts:
     """Sums over one day, variant and model, of which the records are not kept."""
 
-    start: datetime
     sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SUMS, 0))
     people: PackedDigests = field(default_factory=PackedDigests)
     people_omitted: int = 0
@@ -178,9 +177,8 @@ class SearchStats:
         """Move those of whole days into their days."""
         for one in records:
             if one.epoch_start < self._whole_days_before:
-                start = _day_of(one.epoch_start)
-                key = (start, one.variant, one.model_digest)
-                self._days.setdefault(key, DayCounts(start)).add(one)
+                key = (_day_of(one.epoch_start), one.variant, one.model_digest)
+                self._days.setdefault(key, DayCounts()).add(one)
                 del self._recent[one.subject]
 
 

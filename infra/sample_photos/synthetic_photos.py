@@ -28,10 +28,9 @@ KINDS = ("ball", "box", "star", "ring", "bean", "stripes")
 
 @dataclass(frozen=True, slots=True)
 class SyntheticPhoto:
-    """One picture that was drawn: its file name, tags and JPEG bytes."""
+    """One picture that was drawn: its file name and its JPEG bytes."""
 
     name: str
-    tags: tuple[str, ...]
     jpeg: bytes
 
 
@@ -42,7 +41,7 @@ def synthetic_photos(count: int, *, seed: int = 7) -> Iterator[SyntheticPhoto]:
         kind = KINDS[number % len(KINDS)]
         colour = random_of.choice(list(COLOURS))
         jpeg = still_life(kind, COLOURS[colour], random_of)
-        yield SyntheticPhoto(f"{kind}-{colour}-{number:05d}.jpg", (kind, colour), jpeg)
+        yield SyntheticPhoto(f"{kind}-{colour}-{number:05d}.jpg", jpeg)
 
 
 def still_life(kind: str, colour: tuple[int, int, int], random_of: random.Random) -> bytes:

@@ -10,6 +10,7 @@ from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.values import KnownGeneration
 from sightline.infra.wiring.voice import GenerationHealth, GenerationMetrics, Voice
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
+from sightline.stream_workers.indexing.pipe import pipe_of
 from sightline.stream_workers.indexing.worker import IndexWorker
 from sightline.stream_workers.moderating.loop import ModerationLoop
 
@@ -31,7 +32,8 @@ class FedGeneration:
 def index_worker(node: Node, fed: FedGeneration) -> IndexWorker:
     """An index worker of a generation, around a node's parts."""
     settings, embedder = node.settings, fed.embedder
-    return IndexWorker(
+    metrics = GenerationMetrics(node.metrics, fed.voice)
+    pipe = pipe_of(
         consumers=lambda lane: node.consumer(lane_group(fed.known.group, lane)),
         producer=node.worker_producer,
         store=node.store,
@@ -42,10 +44,11 @@ def index_worker(node: Node, fed: FedGeneration) -> IndexWorker:
         max_bytes=settings.decode.max_bytes,
         embed_threads=settings.embedder.threads,
         clock=node.clock,
-        metrics=GenerationMetrics(node.metrics, fed.voice),
+        metrics=metrics,
         health=GenerationHealth(node.health, fed.voice, node.clock),
         tells=fed.voice.tells,
     )
+    return IndexWorker(pipe, drain_s=settings.worker.drain_s, metrics=metrics)
 
 
 def moderation_loop(node: Node, fed: FedGeneration) -> ModerationLoop:

@@ -154,7 +154,7 @@ def test_two_workers_share_the_partitions_and_one_leaves(indexing: Indexing) -> 
     second = indexing.worker()
     for state in states[30:60]:
         indexing.publish(state)
-    eventually(second.worker.pollers[Lane.LIVE].offsets.held, reason="a share")
+    eventually(second.worker.pipe.pollers[Lane.LIVE].offsets.held, reason="a share")
     first.stop()
     for state in states[60:]:
         indexing.publish(state)
@@ -175,10 +175,10 @@ def test_live_goes_before_backfill(indexing: Indexing) -> None:
 
     for number in range(40):
         indexing.publish(indexing.public(f"b{number}", 0, f"old {number}".encode()), Lane.BACKFILL)
-    running = indexing.worker(decode_with=slow)
-    eventually(lambda: running.worker.depth("embed", Lane.BACKFILL) > 5)
+    embed = indexing.worker(decode_with=slow).worker.pipe.router.queues["embed"]
+    eventually(lambda: embed.depth(Lane.BACKFILL) > 5)
     indexing.publish(indexing.public("now", 1, b"new"))
-    eventually(lambda: running.worker.depth("embed", Lane.LIVE) == 1)
+    eventually(lambda: embed.depth(Lane.LIVE) == 1)
     gate.release(2 * FAST.max_batch + 1)  # what both threads held, and one more
     eventually(lambda: indexing.image("now"))
     assert indexing.index.count() <= 2 * FAST.max_batch + 1

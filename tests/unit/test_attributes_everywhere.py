@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,14 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from sightline.engine.object_store.entries import Entry, decode_entry, encode_entry
-from sightline.engine.records import ImageStage, IndexedImage, WinnerLocation
 from sightline.engine.vector_index.payload import to_payload
 from sightline.engine.vector_index.stored_images import from_payload
 from sightline.producers.backfill.manifest import ManifestInvalid, read_manifest
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import MAX_ATTRIBUTES_DEPTH
 from sightline.schemas.images import ImageState, ImageUploaded, ObjectReference
-from sightline.schemas.indexed import Outcome
 from sightline.schemas.registry import decode
+from tests.indexed_images import image
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 leaves = st.one_of(
@@ -86,24 +86,9 @@ def test_what_a_write_accepts_is_read_back_from_everywhere(attributes: dict[str,
     assert exact(decode(event.encode()).data.attributes) == wanted
     stored = encode_entry(Entry(event=event))
     assert exact(decode_entry(stored, ImageState, key="k", etag="e").state.attributes) == wanted
-    payload = to_payload(_indexed(state))
+    payload = to_payload(replace(image(), state=state))
     assert exact(from_payload(payload).state.attributes) == wanted
     assert exact(json.loads(to_json({"attributes": state.attributes}))["attributes"]) == wanted
-
-
-def _indexed(state: ImageState) -> IndexedImage:
-    return IndexedImage(
-        state=state,
-        event_id="e",
-        event_source="/test",
-        tie=0,
-        stage=ImageStage.FINAL,
-        outcome=Outcome.HIDDEN,
-        occurred=NOON,
-        appended=NOON,
-        applied=NOON,
-        winner=WinnerLocation("images.v1", 0, 0),
-    )
 
 
 @settings(max_examples=25)
@@ -159,7 +144,7 @@ def test_an_entry_with_deeper_attributes_is_read_without_them() -> None:
     assert deep != stored
     entry = decode_entry(deep.encode(), ImageState, key="k", etag="e")
     assert entry.state == uploaded({})
-    payload = to_payload(_indexed(uploaded({"a": 1})))
+    payload = to_payload(replace(image(), state=uploaded({"a": 1})))
     old = payload | {
         "state": payload["state"].replace('{"a":1}', '{"a":' + "[" * 90 + "]" * 90 + "}")
     }

@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.engine.pictures.near_duplicates import cluster_of, hash_bits, near_any
-from sightline.engine.records import Hit, ImageStage, IndexedImage, WinnerLocation
-from sightline.schemas.images import ImageUploaded, ObjectReference
-from sightline.schemas.indexed import Outcome
+from sightline.engine.records import Hit, IndexedImage
 from sightline.search_api.search.rerank import (
     SPARE_ROUNDS,
     LookedAt,
@@ -18,6 +16,7 @@ from sightline.search_api.search.rerank import (
     duplicate_policies,
     page_of,
 )
+from tests.indexed_images import image
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 BITS = 40
@@ -26,27 +25,13 @@ BITS = 40
 @cache
 def hit(name: str, content: int, look: int, score: float = 0.5, cluster: int | None = None) -> Hit:
     """A result with these bytes, this dHash and this cluster."""
-    state = ImageUploaded(
-        image_id=name,
-        version=1,
-        object=ObjectReference(bucket="ours", key=name, size_bytes=1),
-    )
-    image = IndexedImage(
-        state=state,
-        event_id=name,
-        event_source="/t",
-        tie=0,
-        stage=ImageStage.FINAL,
-        outcome=Outcome.INDEXED,
-        occurred=NOW,
-        appended=NOW,
-        applied=NOW,
-        winner=WinnerLocation("images.v1", 0, 0),
+    found = replace(
+        image(name),
         content_sha256=f"{content:064x}",
         perceptual_hash=f"{look:064x}",
         cluster=None if cluster is None else f"{cluster:064x}",
     )
-    return Hit(image=image, score=score)
+    return Hit(image=found, score=score)
 
 
 @cache
