@@ -1,12 +1,13 @@
 """A released model comes into service by itself, by an experiment of people, and one goes again.
 
-    python -m benchmarks.unattended --results DIR [--pictures 60]
+    python -m benchmarks.unattended --results DIR [--pictures 60] [--kills 0]
 
 One embedded node with `rollout.automatic`. Two models are released one after the other; people who
 are drawn at random, each with a session of its own, search and click through the API. They click
 more of what a new model shows, so that its experiment says `better` and it comes into service. The
 first keeps that; of the second they click nothing once it serves all, and it must go again. What is
-printed are the steps as `models.v1` tells them, and when.
+printed are the steps as `models.v1` tells them, and when. With `--kills` the node is killed at so
+many seeded moments and started again: both must come to the same.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from random import Random
 from benchmarks.harness import Figure, report
 from benchmarks.node import Client
 from benchmarks.promotion import linear_model
+from benchmarks.rollout_killing.people import Doors
 from benchmarks.stack import photo_bytes
 from sightline.engine.connecting.connections import open_event_log, open_object_store
 from sightline.engine.serving.record import ServingRecord
@@ -43,19 +45,18 @@ REPORT_EVERY_S = 15.0
 PAGE = 12
 CTR = (0.04, 0.12, 0.36)
 """How much people click of what each model shows, in the order in which they meet them."""
+KILLED_AFTER_S = (4.0, 30.0)
+"""So long after it was started the node is killed again, at least and at most."""
 _LIMIT_S = 1_500.0
 _POLL_S = 1.0
 
 
 @dataclass
 class People:
-    """Who comes to the site: one search each, and clicks by chance.
+    """Who comes to the site: one search each, and clicks by chance."""
 
-    Args:
-        url: of the API.
-    """
-
-    url: str
+    doors: Doors = field(default_factory=Doors)
+    """The node's address, while it must answer."""
     met: list[str] = field(default_factory=list)
     """Models that answered them, in turn."""
     tired: set[str] = field(default_factory=set)
@@ -80,14 +81,16 @@ class People:
             self._thread.join()
 
     def _run(self) -> None:
-        with Client(self.url) as client:
-            for number in itertools.count():
-                if self._stop.wait(0.02):
-                    return
+        for number in itertools.count():
+            if self._stop.wait(0.02):
+                return
+            for door in self.doors.opened():
                 try:
-                    self._visit(client, number)
+                    with Client(door[0]) as client:
+                        self._visit(client, number)
                 except Exception as error:  # noqa: BLE001 - told at the end
-                    self.failures.append(repr(error))
+                    if self.doors.still(door):
+                        self.failures.append(repr(error))
 
     def _visit(self, client: Client, number: int) -> None:
         asked = {
@@ -123,7 +126,29 @@ class Site:
     """A node that rolls out by itself, and what its records say."""
 
     settings: Settings
-    url: str
+    process: NodeProcess
+
+    @contextmanager
+    def killed(self, people: People, kills: int) -> Iterator[None]:
+        """Kill the node at so many seeded moments, and start it again, until the block ends."""
+        over, random = threading.Event(), Random(11)  # noqa: S311 - a simulation
+
+        def run() -> None:
+            for _ in range(kills):
+                if over.wait(random.uniform(*KILLED_AFTER_S)):
+                    return
+                people.doors.shut(self.process.url)
+                self.process.kill()
+                self.process.start()
+                people.doors.open(self.process.url)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def released(self, number: int) -> str:
         """`NAME@DIGEST` of one more release."""
@@ -192,13 +217,15 @@ def site(pictures: int) -> Iterator[tuple[Site, People]]:
                 for number, photo in enumerate(photo_bytes(pictures, folder)):
                     path = f"/v1/images/photo-{number}?wait=searchable&timeout_s=60"
                     client.upload(photo, path, "PUT", visibility="public")
-            yield Site(settings, process.url), People(process.url, pictures=pictures)
+            people = People(pictures=pictures)
+            people.doors.open(process.url)
+            yield Site(settings, process), people
 
 
-def measure(pictures: int) -> list[Figure]:
+def measure(pictures: int, kills: int) -> list[Figure]:
     """Both releases, one after the other."""
     figures = []
-    with site(pictures) as (place, people), people.coming():
+    with site(pictures) as (place, people), people.coming(), place.killed(people, kills):
         for number, (tires, wanted) in enumerate(((False, "serves"), (True, "rolled_back"))):
             began, asked = time.monotonic(), people.searches
             model = place.released(number)
@@ -236,9 +263,10 @@ def main() -> None:
     """Run it once and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--results", type=Path, required=True, help="where the JSON goes")
     given = parser.parse_args()
-    report("unattended", measure(given.pictures), given.results)
+    report("unattended", measure(given.pictures, given.kills), given.results)
 
 
 if __name__ == "__main__":
