@@ -17,7 +17,8 @@ class Pace:
     """
 
     def __init__(self, per_s: float | None, *, clock: Clock, stop: threading.Event) -> None:
-        self._interval_s = 0.0 if per_s is None else 1.0 / per_s
+        self.per_s = per_s
+        """May be changed: from the next wait on it is as fast as that."""
         self._clock = clock
         self._stop = stop
         self._next = clock.monotonic()
@@ -29,9 +30,10 @@ class Pace:
         Args:
             many: so many start together; whoever comes after waits for all of their share.
         """
-        if not self._interval_s or not many:
+        per_s = self.per_s
+        if per_s is None or not many:
             return
         with self._lock:
             slot = max(self._next, self._clock.monotonic())
-            self._next = slot + many * self._interval_s
+            self._next = slot + many / per_s
         self._stop.wait(max(0.0, slot - self._clock.monotonic()))

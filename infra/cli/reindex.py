@@ -58,7 +58,6 @@ def reindex(
     from sightline.infra.commands.over_store import opened_store  # noqa: PLC0415 - heavy
     from sightline.infra.commands.reindex import ReindexCommands, Wish  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.reindex_lines import parity_lines, shown  # noqa: PLC0415 - heavy
-    from sightline.stream_workers.reindexing.progress import FillingStep  # noqa: PLC0415 - heavy
 
     if switch and not wait:
         raise SettingsInvalid("--switch waits until the generation may serve: leave --no-wait out")
@@ -74,10 +73,7 @@ def reindex(
         asked = commands.ask(wish)
         typer.echo(f"generation {asked.generation}, filled by {asked.by} of {asked.seeded_from}")
         if asked.rate_per_s is not None:
-            begun = (
-                "" if asked.step is FillingStep.WAIT else ", from its next step on if that is new"
-            )
-            typer.echo(f"at most {asked.rate_per_s:g} images a second{begun}")
+            typer.echo(f"at most {asked.rate_per_s:g} images a second")
         if not wait:
             return
         last = shown(commands.watch(asked.generation, stop_on_signals()))

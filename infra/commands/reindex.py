@@ -228,7 +228,7 @@ def _goes_on(progress: ReindexProgress, wish: Wish, state: ServingState) -> bool
 def _at_rate(
     record: ProgressRecord, found: ReindexProgress, rate_per_s: float | None
 ) -> ReindexProgress:
-    """The same work at another rate, which the next step begins with; None: at the rate it has."""
+    """The same work at another rate, which whoever does it reads soon; None: at the rate it has."""
     if rate_per_s in (None, found.rate_per_s):
         return found
     return record.note(lambda noted: noted.model_copy(update={"rate_per_s": rate_per_s}))

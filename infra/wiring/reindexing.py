@@ -20,6 +20,7 @@ from sightline.engine.errors import (
     TooLarge,
 )
 from sightline.engine.object_store.lease import Lease
+from sightline.engine.pacing import Pace
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.engine.stopping import EitherStop, until
@@ -151,7 +152,8 @@ class ReindexLoop:
         ends = EitherStop(stop, _NotFed(self._serving.fed, known.group))
         with ExitStack() as held:
             work = self._work(known, asked, held)
-            for _ in chain(work.catch_up(ends), work.replay(asked, ends)):
+            pace = Pace(None, clock=self._node.clock, stop=ends)
+            for _ in chain(work.catch_up(ends), work.replay(pace, ends)):
                 pass
         if not ends.is_set():
             self._serving.record.change(lambda state: state.caught_up(known.name))

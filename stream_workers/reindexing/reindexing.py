@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 from sightline.engine.errors import SightlineError
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.lease import Lease
+from sightline.engine.pacing import Pace
 from sightline.engine.ports import Clock
 from sightline.engine.stopping import EitherStop
 from sightline.schemas.models import readable
@@ -43,16 +44,17 @@ class Done(NamedTuple):
 class FillingWork(Protocol):
     """What is done for one generation; each may be repeated. All may raise `PartUnavailable`.
 
-    The steps say now and then how far they are, and end early once `stop` is set.
+    The steps say now and then how far they are, and end early once `stop` is set. `pace` is that of
+    the images that they look at; it may change meanwhile.
     """
 
     def is_filling(self) -> bool:
         """Whether the record says that the generation may not serve yet."""
 
-    def seed(self, asked: ReindexProgress, stop: threading.Event) -> Iterator[Done]:
+    def seed(self, pace: Pace, stop: threading.Event) -> Iterator[Done]:
         """Write what the old generation's features give; durable when it has ended."""
 
-    def replay(self, asked: ReindexProgress, stop: threading.Event) -> Iterator[Done]:
+    def replay(self, pace: Pace, stop: threading.Event) -> Iterator[Done]:
         """Publish what the log may have forgotten and the generation is below."""
 
     def catch_up(self, stop: threading.Event) -> Iterator[Done]:
@@ -62,7 +64,7 @@ class FillingWork(Protocol):
         """Wait until the search graph covers what the generation holds."""
 
     def prove(
-        self, asked: ReindexProgress, stop: threading.Event
+        self, asked: ReindexProgress, pace: Pace, stop: threading.Event
     ) -> Generator[Done, None, Parity | None]:
         """Compare it with the generation that it is filled from; None: it was stopped."""
 
@@ -102,6 +104,8 @@ class Reindexing:
         self._over: set[FillingStep] = set()
         """Steps that this process has been through since it was asked."""
         self._noted_s = clock.monotonic()
+        self._pace = Pace(None, clock=clock, stop=threading.Event())
+        """The pace of the step that is under way."""
 
     def look(self, stop: threading.Event) -> bool:
         """Do what is due until it is done, unless another process does; whether anything was.
@@ -155,20 +159,21 @@ class Reindexing:
             raise
 
     def _do(self, asked: ReindexProgress, step: FillingStep, stop: threading.Event) -> None:
+        pace = self._pace = Pace(asked.rate_per_s, clock=self._clock, stop=stop)
         match step:
             case FillingStep.SEED:
-                self._through(self._work.seed(asked, stop), stop)
+                self._through(self._work.seed(pace, stop), stop)
                 if not stop.is_set():
                     now = self._clock.now()
                     self._note(lambda p: p.model_copy(update={"seeded_at": now}))
             case FillingStep.REPLAY:
-                self._go_through(step, self._work.replay(asked, stop), stop)
+                self._go_through(step, self._work.replay(pace, stop), stop)
             case FillingStep.CATCH_UP:
                 self._go_through(step, self._work.catch_up(stop), stop)
             case FillingStep.OPTIMISE:
                 self._go_through(step, self._work.optimise(stop), stop)
             case FillingStep.PROVE:
-                self._through(self._prove(asked, stop), stop)
+                self._through(self._prove(asked, pace, stop), stop)
             case FillingStep.READY:
                 assert asked.parity is not None  # noqa: S101 - the plan says so
                 self._work.make_ready(asked.parity)
@@ -194,9 +199,9 @@ class Reindexing:
         now = self._clock.now()
         self._note(lambda p: p.model_copy(update={**done._asdict(), "noted_at": now}))
 
-    def _prove(self, asked: ReindexProgress, stop: threading.Event) -> Iterator[Done]:
+    def _prove(self, asked: ReindexProgress, pace: Pace, stop: threading.Event) -> Iterator[Done]:
         """Says how far the comparison is, and notes at its end what it came to."""
-        proven = yield from self._work.prove(asked, stop)
+        proven = yield from self._work.prove(asked, pace, stop)
         if proven is None or stop.is_set():
             return
         parity = proven.model_copy(update={"without_missing": asked.without_missing})
@@ -208,9 +213,13 @@ class Reindexing:
             _log.warning("generation %s may not serve: %s", parity.new, line)
 
     def _note(self, step: Callable[[ReindexProgress], ReindexProgress]) -> None:
-        """Change the progress; of what was asked for since, nothing is overwritten."""
+        """Change the progress; of what was asked for since, nothing is overwritten.
+
+        A step that is under way goes on at the rate that is wished by now.
+        """
         self._noted_s = self._clock.monotonic()
         noted = self._progress.note(lambda p: step(p) if p.asked_at == self._asked_at else p)
+        self._pace.per_s = noted.rate_per_s
         self._show(noted)
 
     def _show(self, progress: ReindexProgress) -> None:

@@ -54,15 +54,16 @@ class GenerationWork:
     clock: Clock
     settle_s: float = field(default=_SETTLE_S)
 
-    def seed(self, asked: ReindexProgress, stop: threading.Event) -> Iterator[Done]:
+    def seed(self, pace: Pace, stop: threading.Event) -> Iterator[Done]:
         """See `FillingWork.seed`."""
+        del stop  # the pace ends by it
         seeding = Seeding(
             self.old,
             self.new,
             images=self.images,
             reproject=self.reproject,
             publish=self._publish_image,
-            pace=self._pace(asked, stop),
+            pace=pace,
             clock=self.clock,
         )
         total, flushed = self.old.count(), 0
@@ -73,9 +74,9 @@ class GenerationWork:
             yield Done(seeded.looked_at, max(total, seeded.looked_at), seeded.without_features)
         self.new.flush()
 
-    def replay(self, asked: ReindexProgress, stop: threading.Event) -> Iterator[Done]:
+    def replay(self, pace: Pace, stop: threading.Event) -> Iterator[Done]:
         """See `FillingWork.replay`; ends once nothing is missing, or what is missing stays so."""
-        pace, before = self._pace(asked, stop), 0
+        before = 0
         while not stop.is_set():
             published = 0
             missing = missing_from(self.new, lambda: until(stop, self.remembered()), pace)
@@ -100,7 +101,7 @@ class GenerationWork:
             yield self._counted()
 
     def prove(
-        self, asked: ReindexProgress, stop: threading.Event
+        self, asked: ReindexProgress, pace: Pace, stop: threading.Event
     ) -> Generator[Done, None, Parity | None]:
         """See `FillingWork.prove`."""
         return prove(
@@ -111,13 +112,10 @@ class GenerationWork:
             least_cosine=least_cosine(
                 self.old.spec.feature_bits if asked.by == "features" else None
             ),
-            pace=self._pace(asked, stop),
+            pace=pace,
             clock=self.clock,
             stop=stop,
         )
-
-    def _pace(self, asked: ReindexProgress, stop: threading.Event) -> Pace:
-        return Pace(asked.rate_per_s, clock=self.clock, stop=stop)
 
     def _counted(self) -> Done:
         done, total = self.new.count(), self.old.count()

@@ -12,6 +12,7 @@ from sightline.engine.errors import NotFound, Part, PartUnavailable
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.object_store.memory import MemoryObjectStore
+from sightline.engine.pacing import Pace
 from sightline.infra.reporting import filling_lines
 from sightline.stream_workers.reindexing.parity import Compared, Parity, Reason, Reproduced
 from sightline.stream_workers.reindexing.plan import ObservedFilling, next_step
@@ -125,19 +126,23 @@ class FakeWork:
         self.look_at_refusal: Callable[[], None] = lambda: None
         self.lose_lease: Callable[[], None] = lambda: None
         self.passes = True
+        self.meanwhile: Callable[[], object] = lambda: None
+        """What others do while a step is under way."""
+        self.pace = Pace(None, clock=clock, stop=threading.Event())
+        """The pace of the seeding."""
 
     def is_filling(self) -> bool:
         """See `FillingWork.is_filling`."""
         return self.filling
 
-    def seed(self, asked: ReindexProgress, stop: threading.Event) -> Iterator[Done]:
+    def seed(self, pace: Pace, stop: threading.Event) -> Iterator[Done]:
         """See `FillingWork.seed`."""
-        del asked
+        self.pace = pace
         return self._step("seed", stop)
 
-    def replay(self, asked: ReindexProgress, stop: threading.Event) -> Iterator[Done]:
+    def replay(self, pace: Pace, stop: threading.Event) -> Iterator[Done]:
         """See `FillingWork.replay`."""
-        del asked
+        del pace
         return self._step("replay", stop)
 
     def catch_up(self, stop: threading.Event) -> Iterator[Done]:
@@ -149,10 +154,10 @@ class FakeWork:
         return self._step("optimise", stop)
 
     def prove(
-        self, asked: ReindexProgress, stop: threading.Event
+        self, asked: ReindexProgress, pace: Pace, stop: threading.Event
     ) -> Generator[Done, None, Parity | None]:
         """See `FillingWork.prove`."""
-        del asked
+        del asked, pace
         yield from self._step("prove", stop)
         return parity(passed=self.passes)
 
@@ -174,6 +179,7 @@ class FakeWork:
             self.lose_lease()
             stop.wait(patient(10))
         yield Done(1, 4)
+        self.meanwhile()
         if self.fails_in == name:
             raise PartUnavailable(Part.INDEX, f"no {name}")
         if self.stops_in == name:
@@ -336,6 +342,20 @@ def test_how_far_it_is_stands_in_the_metrics(process: Process) -> None:
     assert seen == [4, 4, 1]
     assert sample("sightline_reindex_images", {"generation": "two", "what": "done"}) is None
     assert sample("sightline_reindexes_total", {"outcome": "refused"}) == 1
+
+
+def test_a_step_under_way_goes_on_at_the_rate_that_is_wished_by_now(process: Process) -> None:
+    """A repeat of the command with another one changes it; so a slow step need not end first."""
+    process.record.ask(asked(rate_per_s=1.0))
+    seen = list[float | None]()
+
+    def wish() -> None:
+        seen.append(process.work.pace.per_s)
+        process.record.note(lambda noted: noted.model_copy(update={"rate_per_s": 50.0}))
+
+    process.work.meanwhile = wish
+    process.look()
+    assert (seen[0], process.work.pace.per_s) == (1.0, 50.0)
 
 
 def test_status_says_how_far_it_is() -> None:

@@ -11,7 +11,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from sightline.engine.clock import ManualClock
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
+from sightline.engine.pacing import Pace
 from sightline.engine.records import IndexedImage, Message, TopicPartition
 from sightline.engine.vector_index.packed_features import Packing
 from sightline.schemas.fields import Visibility
@@ -33,6 +35,7 @@ from tests.worker_world import TOPICS, World, public, reference
 
 FIRST_GROUPS = {topic: f"g-{lane}" for lane, topic in TOPICS.items()}
 SECOND_GROUPS = {topic: f"g-second-{lane}" for lane, topic in TOPICS.items()}
+UNPACED = Pace(None, clock=ManualClock(), stop=threading.Event())
 ASKED = ReindexProgress(
     generation="g2",
     by="bytes",
@@ -117,7 +120,7 @@ class Both(threading.Event):
 
     def prove(self) -> Parity:
         """Compare the two now."""
-        proven = ended(self.work().prove(ASKED, self))
+        proven = ended(self.work().prove(ASKED, UNPACED, self))
         assert proven is not None
         return proven
 
@@ -177,7 +180,7 @@ def test_by_features_nothing_is_embedded(both: Both) -> None:
     """The first generation is read, multiplied, written; only what came meanwhile has pictures."""
     begin_groups(MemoryEventLog(both.first.log.broker), SECOND_GROUPS, seeded_from=FIRST_GROUPS)
     second = both.begin_second()
-    *_, last = both.work().seed(ASKED, both)
+    *_, last = both.work().seed(UNPACED, both)
     assert (last.done, last.total, last.republished) == (5, 5, 0)
     assert_equal(both)
     assert second.embedder.embedded == 2, "the two pictures of the comparison"
@@ -191,7 +194,7 @@ def test_features_of_four_bits_make_vectors_less_near(both: Both) -> None:
     held = both.first.index._generation
     for bits, by, passes in [(4, "features", True), (8, "features", False), (4, "bytes", False)]:
         held.spec = replace(held.spec, feature_bits=bits)
-        proven = ended(near.prove(ASKED.model_copy(update={"by": by}), both))
+        proven = ended(near.prove(ASKED.model_copy(update={"by": by}), UNPACED, both))
         assert proven is not None
         assert proven.reproduced.passed is passes, (bits, by)
         assert Parity.model_validate_json(proven.model_dump_json()) == proven
@@ -205,7 +208,7 @@ def test_what_has_no_features_comes_again_by_its_bytes(both: Both) -> None:
     second.run_to_the_end()
     before = second.embedder.embedded
     second.index.images.clear()
-    *_, last = both.work().seed(ASKED, both)
+    *_, last = both.work().seed(UNPACED, both)
     assert (last.done, last.republished) == (5, 3)
     assert_equal(both)
     assert second.embedder.embedded > before
@@ -220,7 +223,7 @@ def test_what_the_log_forgot_is_published_again(both: Both) -> None:
     both.first.log.forget_offsets()
     both.first.start()
     both.begin_second()
-    list(both.work(lambda: remembered).replay(ASKED, both))
+    list(both.work(lambda: remembered).replay(UNPACED, both))
     assert not both.first.log.records[IMAGES.name], "what people upload meanwhile goes first"
     assert len(both.first.log.records[IMAGES_BACKFILL.name]) == len(remembered) == 5
     assert_equal(both)
@@ -239,8 +242,8 @@ def test_a_replay_spreads_what_it_looks_for_though_nothing_is_missing(both: Both
             return False
 
     began = clock.monotonic()
-    asked = ASKED.model_copy(update={"rate_per_s": 10.0})
-    list(both.work(lambda: (held * 200)[:200]).replay(asked, Stop()))
+    pace = Pace(10.0, clock=clock, stop=Stop())
+    list(both.work(lambda: (held * 200)[:200]).replay(pace, threading.Event()))
     assert both.first.log.records[IMAGES_BACKFILL.name] == before
     assert 13 <= clock.monotonic() - began <= 20
 
@@ -261,9 +264,9 @@ def test_who_is_told_to_stop_publishes_no_more(both: Both, monkeypatch: pytest.M
 
     stopped = threading.Event()
     stopped.set()
-    list(both.work(remembered).replay(ASKED, stopped))
+    list(both.work(remembered).replay(UNPACED, stopped))
     assert not both.first.log.records[IMAGES_BACKFILL.name]
-    steps = both.work(remembered).replay(ASKED, stopped := threading.Event())
+    steps = both.work(remembered).replay(UNPACED, stopped := threading.Event())
     next(steps)
     stopped.set()
     list(steps)
@@ -279,7 +282,7 @@ def test_what_stays_missing_ends_the_replay(both: Both) -> None:
     both.run_to_the_end()
     assert "poison" not in second.index.images
     held = list(both.first.log.records[IMAGES.name])
-    list(both.work(lambda: held).replay(ASKED, both))
+    list(both.work(lambda: held).replay(UNPACED, both))
     assert len(both.first.log.records[IMAGES_BACKFILL.name]) == 1 + 2
 
 
