@@ -1,4 +1,4 @@
-"""Query parameters, read as strictly as bodies: none given twice, whole numbers in digits."""
+"""Query parameters as strict as bodies: none twice, numbers in digits, times by RFC 3339."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from fastapi import Request
 from pydantic import BeforeValidator
 
 from sightline.search_api.http.problems import invalid
-from sightline.search_api.http.validation_words import WHOLE_NUMBER
+from sightline.search_api.http.validation_words import INSTANT, NUMBER, WHOLE_NUMBER
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
 _MAX_TOLD_CHARS = 128
 
 
@@ -24,12 +28,20 @@ def refuse_doubled(request: Request) -> None:
         seen.add(name)
 
 
-def _in_digits(value: object) -> object:
-    """Without what pydantic reads as a number besides: `1.0`, `1_000`, digits of other scripts."""
-    if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value) is None:
-        raise ValueError(WHOLE_NUMBER)
-    return value
+def _written(pattern: re.Pattern[str], words: str) -> BeforeValidator:
+    """Refuse text of another form: pydantic takes more of them, each for something."""
+
+    def checked(value: object) -> object:
+        if isinstance(value, str) and pattern.fullmatch(value) is None:
+            raise ValueError(words)
+        return value
+
+    return BeforeValidator(checked)
 
 
-InDigits = BeforeValidator(_in_digits)
-"""In the annotation of a whole number: its text must be digits."""
+InDigits = _written(_WHOLE_NUMBER, WHOLE_NUMBER)
+"""In the annotation of a whole number: without `1.0`, `1_000` and digits of other scripts."""
+InDecimals = _written(_NUMBER, NUMBER)
+"""In the annotation of a number: without `1_0`, `1e1` and `.5`."""
+InRfc3339 = _written(_RFC_3339, INSTANT)
+"""In the annotation of a time: without `20261101`, which pydantic takes for seconds since 1970."""

@@ -14,7 +14,7 @@ from sightline.search_api.http.documents.images import ImageDocument
 from sightline.search_api.http.if_match import IfMatch
 from sightline.search_api.http.limits.admission import CallerOf, WriterOf
 from sightline.search_api.http.openapi import answers, body, form_of, json_of
-from sightline.search_api.http.query_parameters import InDigits
+from sightline.search_api.http.query_parameters import InDecimals, InDigits
 from sightline.search_api.http.request_fields import ImageFields, ImagePatch, WaitQuery
 from sightline.search_api.images.answers import AnswerWait, ImageAnswers
 from sightline.search_api.images.writes import ImageWrites
@@ -27,7 +27,9 @@ async def _wait(
         WaitQuery | None, Query(description="Answer only when the index has the write.")
     ] = None,
     timeout_s: Annotated[
-        float, Query(ge=0, le=60, allow_inf_nan=False, description="Of `wait`, seconds.")
+        float,
+        InDecimals,
+        Query(ge=0, le=60, allow_inf_nan=False, description="Of `wait`, seconds."),
     ] = 10.0,
 ) -> AnswerWait:
     return AnswerWait.of(wait, timeout_s)

@@ -15,15 +15,20 @@ from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers
+from sightline.search_api.http.query_parameters import InRfc3339
 
 PeriodParameter = Annotated[
     Period, Query(description="What epochs are added up to, UTC; weeks begin on Monday.")
 ]
 SinceParameter = Annotated[
-    AwareDatetime | None, Query(description="Only searches of epochs that began then or later.")
+    AwareDatetime | None,
+    InRfc3339,
+    Query(description="Only searches of epochs that began then or later."),
 ]
 UntilParameter = Annotated[
-    AwareDatetime | None, Query(description="Only searches of epochs that began before.")
+    AwareDatetime | None,
+    InRfc3339,
+    Query(description="Only searches of epochs that began before."),
 ]
 
 

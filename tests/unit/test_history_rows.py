@@ -11,7 +11,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from pyarrow import parquet
 
-from sightline.producers.interactions.history.rows import LogInvalid, read_log
+from sightline.producers.interactions.history.rows import LogInvalid, Numbered, RowRefused, read_log
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 NOON = datetime(2024, 11, 28, 12, 0, 0, 123_000, tzinfo=UTC)
@@ -77,6 +77,10 @@ def test_an_instant_is_rfc_3339_or_milliseconds(tmp_path: Path, said: str) -> No
         "20241128T120000Z",
         "2024-W48-4T12:00:00Z",
         "0001-01-01T00:00:00+23:59",
+        "0001-01-02T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "1999-12-31T23:59:59.999Z",
+        "2000-01-01T00:00:00+00:01",
         "28/11/2024 12:00",
         "P1D",
     ],
@@ -110,6 +114,7 @@ def test_parquet_times_need_no_pandas(
     [
         pa.array([9_999_999_999_999], pa.timestamp("s", "UTC")),
         pa.array([-62_135_596_801], pa.timestamp("s", "UTC")),
+        pa.array([0], pa.timestamp("ns", "UTC")),
         pa.array([NOON_MS], pa.timestamp("ms")),
         pa.array([float(NOON_MS)]),
         pa.array([True]),
@@ -166,3 +171,49 @@ def test_the_future_is_refused(tmp_path: Path) -> None:
     later = (NOW + timedelta(seconds=1)).isoformat()
     _, [refused] = read_log(written(tmp_path, HEADER, later + REST), now=NOW)
     assert refused.reason == "time: in the future"
+
+
+NUMBERS = ("position", "dwell_ms", "in_view_ms", "score")
+
+
+def with_number(folder: Path, name: str, value: Any) -> tuple[list[Numbered], list[RowRefused]]:
+    """What is read of a row with this number: as text of CSV, else as a value of Parquet."""
+    if isinstance(value, str):
+        return read_log(written(folder, f"{HEADER},{name}", f"{NOON_MS}{REST},{value}"), now=NOW)
+    file = stored(folder, pa.array([NOON_MS]))
+    parquet.write_table(parquet.read_table(file).append_column(name, pa.array([value])), file)
+    return read_log(file, now=NOW)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize(
+    "said", ["true", "1_0", "1e3_0", "0x1", "+-1", "٣", "1 0", "nan", "inf", "one", True, "9" * 400]
+)
+def test_what_may_mean_another_number_is_refused(tmp_path: Path, name: str, said: Any) -> None:
+    """With its column: `1_0` is neither ten nor one."""
+    good, [refused] = with_number(tmp_path, name, said)
+    assert good == []
+    assert refused.reason.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", NUMBERS[:3])
+@pytest.mark.parametrize("said", ["3.0", "+3", "3e0", 3.5, -1])
+def test_whole_numbers_are_in_digits(tmp_path: Path, name: str, said: Any) -> None:
+    """Places and milliseconds; a point belongs to scores."""
+    good, [refused] = with_number(tmp_path, name, said)
+    assert (good, refused.reason.split(":")[0]) == ([], name)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("said", ["3", " 3 ", "003", 3, 3.0])
+def test_a_number_is_read_as_it_stands(tmp_path: Path, name: str, said: Any) -> None:
+    """Also as the float that a table with blanks makes of a whole number."""
+    [one], refused = with_number(tmp_path, name, said)
+    assert (getattr(one.row, name), refused) == (3, [])
+
+
+def test_a_score_may_have_a_point_and_an_exponent(tmp_path: Path) -> None:
+    """As every language writes a float."""
+    for said, score in {"-.5": -0.5, "9.": 9.0, "1.25E-3": 0.00125}.items():
+        [one], _ = with_number(tmp_path, "score", said)
+        assert one.row.score == score

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from confluent_kafka import KafkaError
@@ -11,6 +12,7 @@ from confluent_kafka import KafkaError
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.kafka import KafkaEventProducer, clients, read_topics
 from sightline.engine.event_log.kafka.config import Config, producer_config
+from sightline.engine.event_log.kafka.sending import stamp_ms_of
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import IMAGES
@@ -94,3 +96,10 @@ def test_nor_does_it_count_in_a_batch(
             batch.append(ProducerRecord(TOPIC, "cat", str(n).encode()))
         ended = batch.seal()
     assert isinstance(ended.exception(), PartUnavailable)
+
+
+@pytest.mark.parametrize("milliseconds", [-1, 0, 1])
+def test_an_instant_that_librdkafka_takes_for_now_is_not_handed_to_it(milliseconds: int) -> None:
+    """A record of 1970 stays one: as one of today it would close what its partition waits for."""
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)
+    assert stamp_ms_of(ProducerRecord(TOPIC, "cat", b"x", timestamp=moment)) == 1

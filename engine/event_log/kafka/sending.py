@@ -51,6 +51,10 @@ def send(
 
 
 def stamp_ms_of(record: ProducerRecord) -> int:
-    """A record's own time, else the present one, in milliseconds since 1970."""
+    """A record's own time, else the present one, in milliseconds since 1970, from 1.
+
+    librdkafka takes 0 for the present instant, and one record of now among old ones would close
+    what its partition still waits for.
+    """
     seconds = time.time() if record.timestamp is None else record.timestamp.timestamp()
-    return round(seconds * _MS_PER_S)
+    return max(1, round(seconds * _MS_PER_S))

@@ -45,9 +45,13 @@ class Said(StrEnum):
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
+_FIRST = datetime(2000, 1, 1, tzinfo=UTC)
+"""No log of searches for pictures is older: what is earlier is a wrong clock or unit. One such row
+would give every partition a tick of its time."""
+_OF_NO_YEAR = "not a time between the years 2000 and 9999"
 _MILLISECONDS = range(946_684_800_000, 253_402_300_800_000)
-"""From the year 2000 to 9999. What is lower counts seconds, or is no time: no log of searches for
-pictures is older. What is higher counts micro- or nanoseconds."""
+"""From the year 2000 to 9999. What is lower counts seconds, or is no time. What is higher counts
+micro- or nanoseconds."""
 
 
 def _time(value: object) -> datetime:
@@ -56,7 +60,9 @@ def _time(value: object) -> datetime:
     try:
         cut = moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("not a time between the years 1 and 9999") from None
+        raise ValueError(_OF_NO_YEAR) from None
+    if cut < _FIRST:
+        raise ValueError(_OF_NO_YEAR)
     return cut.replace(microsecond=cut.microsecond // 1_000 * 1_000)
 
 
@@ -78,7 +84,38 @@ def _moment(value: object) -> datetime:
     )
 
 
-Span = Annotated[int, Field(ge=0, le=DAY_MS)]
+_DIGITS = re.compile(r"\d{1,19}", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+def _whole(value: object) -> object:
+    """A whole number: text in digits, or a number of Parquet, also one that blanks made a float."""
+    if isinstance(value, str):
+        value = value.strip()
+        if _DIGITS.fullmatch(value) is None:
+            raise ValueError("not a whole number in digits")
+    return _no_truth(value)
+
+
+def _decimal(value: object) -> object:
+    """A number: text in digits with a point, or a number of Parquet."""
+    if isinstance(value, str):
+        value = value.strip()
+        if _DECIMAL.fullmatch(value) is None:
+            raise ValueError("not a number in digits, with a point where it is not whole")
+    return _no_truth(value)
+
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(  # noqa: TRY004 (pydantic takes this one for a refusal)
+            f"{str(value).lower()} is no number"
+        )
+    return value
+
+
+WholeNumber = BeforeValidator(_whole)
+Span = Annotated[int, WholeNumber, Field(ge=0, le=DAY_MS)]
 
 
 class HistoryRow(BaseModel):
@@ -97,9 +134,9 @@ class HistoryRow(BaseModel):
     """The image that was searched by; only where `event` is `shown`."""
     image_id: ImageId | None = None
     """None, with `shown`: the page was empty."""
-    position: Annotated[int, Field(ge=1, le=MAX_SHOWN)] | None = None
+    position: Annotated[int, WholeNumber, Field(ge=1, le=MAX_SHOWN)] | None = None
     """None, with `shown`: in the order of the rows."""
-    score: Finite | None = None
+    score: Annotated[Finite, BeforeValidator(_decimal)] | None = None
     """None: falls with the position."""
     perceptual_hash: PerceptualHash | None = None
     """None: as if the image looked like no other."""
@@ -112,7 +149,7 @@ class HistoryRow(BaseModel):
     dwell_ms: Span | None = None
 
     @model_validator(mode="after")
-    def _whole(self) -> HistoryRow:
+    def _complete(self) -> HistoryRow:
         if self.event is Said.SHOWN:
             if self.anchor_id is None:
                 raise ValueError("a row `shown` needs an anchor_id")
