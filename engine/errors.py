@@ -4,13 +4,13 @@
 
     SightlineError
     ├── TransientError            wait with backoff and try again; never dead-letter
-    │   └── PartUnavailable       a part (broker, store, index) is down, slow or refusing
-    │       ├── Overloaded        a part works but has too much to do
-    │       └── ObjectDenied      the store works but may not show us this object yet
+    │   ├── PartUnavailable       a part (broker, store, index) is down, slow or refusing
+    │   │   └── Overloaded        a part works but has too much to do
+    │   └── ObjectDenied          the store works but may not show us this object yet
     ├── PermanentError            trying again changes nothing
     │   ├── BadImage              the bytes are not a picture we accept; has a `reason`
     │   ├── ObjectMissing         the object store has no such object
-    │   │   └── ObjectRefused     it will not hand this one out: archived, or an impossible name
+    │   ├── ObjectRefused         it will not hand this one out: archived, or an impossible name
     │   ├── ObjectChanged         size or SHA-256 differs from what the event promised
     │   ├── Conflict              a compare-and-set lost: the stored value is another one
     │   ├── NotFound              no such image, or none that the caller may see
@@ -71,15 +71,11 @@ class Overloaded(PartUnavailable):
     """A part works but too many requests wait for it."""
 
 
-class ObjectDenied(PartUnavailable):
+class ObjectDenied(TransientError):
     """The store works, but our credentials may not read this object: somebody must open the door.
 
-    Args:
-        message: which object, and the store's code.
+    No part is down: whoever closes an object must not close the API with it.
     """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(Part.STORE, message)
 
 
 class PermanentError(SightlineError):
@@ -118,8 +114,11 @@ class ObjectMissing(PermanentError):
     """The object store has no such object."""
 
 
-class ObjectRefused(ObjectMissing):
-    """The object store answers, and will not hand out this one object, however long one waits."""
+class ObjectRefused(PermanentError):
+    """The object store answers, and will not hand out this one object, however long one waits.
+
+    It may well be there: it is no `ObjectMissing`, for which images are deleted and records begun.
+    """
 
 
 class ObjectChanged(PermanentError):

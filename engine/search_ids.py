@@ -23,6 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sightline.engine.errors import Conflict, ObjectMissing
+from sightline.engine.stored_records import stored_bytes
 
 if TYPE_CHECKING:
     from sightline.engine.ports import ObjectStore
@@ -162,16 +163,17 @@ def stored_secret(store: ObjectStore, bucket: str) -> bytes:
     """The deployment's signing secret, made by whoever asks first (compare-and-set).
 
     Raises:
+        Unreadable: there is one that cannot be read; a new one would void all that it has signed.
         PartUnavailable: the store did not answer; a repeat is safe.
     """
     try:
-        return store.get(bucket, SECRET_KEY, max_bytes=_MAX_SECRET_BYTES)
+        return stored_bytes(store, bucket, SECRET_KEY, max_bytes=_MAX_SECRET_BYTES)
     except ObjectMissing:
         made = secrets.token_bytes(SECRET_BYTES)
     try:
         store.put_if(bucket, SECRET_KEY, made, expected_etag=None)
     except Conflict:
-        return store.get(bucket, SECRET_KEY, max_bytes=_MAX_SECRET_BYTES)
+        return stored_bytes(store, bucket, SECRET_KEY, max_bytes=_MAX_SECRET_BYTES)
     return made
 
 

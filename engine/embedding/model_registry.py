@@ -24,10 +24,10 @@ from sightline.engine.errors import (
     NotFound,
     ObjectMissing,
     SettingsInvalid,
-    TooLarge,
     Unreadable,
 )
 from sightline.engine.ports import ObjectStore
+from sightline.engine.stored_records import stored_bytes
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.fields import Contract, Sha256
 from sightline.schemas.models import ModelName, ModelReleased
@@ -203,10 +203,10 @@ class ModelRegistry:
     ) -> bytes:
         key = model_key(name, digest, file)
         try:
-            return self._store.get(self._bucket, key, max_bytes=max_bytes)
+            return stored_bytes(self._store, self._bucket, key, max_bytes=max_bytes)
         except ObjectMissing as error:
             raise NotFound(f"there is no {key} in bucket {self._bucket}") from error
-        except TooLarge as error:
+        except Unreadable as error:
             raise Unreadable(f"{key} is damaged: register the model again") from error
 
     def _release_keys(self, name: str) -> list[str]:
@@ -217,8 +217,8 @@ class ModelRegistry:
 
     def _release(self, key: str) -> Event[ModelReleased]:
         try:
-            event = decode(self._store.get(self._bucket, key, max_bytes=_MAX_JSON_BYTES))
-        except (ContractError, TooLarge) as error:
+            event = decode(stored_bytes(self._store, self._bucket, key, max_bytes=_MAX_JSON_BYTES))
+        except (ContractError, Unreadable) as error:
             raise Unreadable(f"{key} is damaged: {error}") from error
         if not isinstance(event.data, ModelReleased):
             raise Unreadable(f"{key} is damaged: {event.type} does not belong there")

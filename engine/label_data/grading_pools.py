@@ -16,9 +16,16 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sightline.engine.errors import Conflict, NotFound, ObjectMissing, SettingsInvalid
+from sightline.engine.errors import (
+    Conflict,
+    NotFound,
+    ObjectMissing,
+    SettingsInvalid,
+    Unreadable,
+)
 from sightline.engine.label_data.judgements import Pair
 from sightline.engine.ports import ObjectStore
+from sightline.engine.stored_records import stored_bytes
 from sightline.schemas.fields import ImageId
 
 PREFIX = "labels/pools/"
@@ -103,10 +110,12 @@ def load_pool(store: ObjectStore, bucket: str, name: str) -> Pool:
     if NAME.fullmatch(name) is None:
         raise NotFound(f"there is no pool {name}")
     try:
-        return Pool.model_validate_json(store.get(bucket, _key(name), max_bytes=_MAX_BYTES))
+        return Pool.model_validate_json(
+            stored_bytes(store, bucket, _key(name), max_bytes=_MAX_BYTES)
+        )
     except ObjectMissing as error:
         raise NotFound(f"there is no pool {name}") from error
-    except ValidationError as error:
+    except (ValidationError, Unreadable) as error:
         raise NotFound(f"the pool {name} is damaged") from error
 
 

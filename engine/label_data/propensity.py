@@ -10,8 +10,9 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sightline.engine.errors import Conflict, TooLarge, Unreadable
+from sightline.engine.errors import Conflict, Unreadable
 from sightline.engine.ports import ObjectStore
+from sightline.engine.stored_records import stored_bytes
 
 PREFIX = "labels/propensity/"
 ATTEMPTS = 10
@@ -116,8 +117,10 @@ def load_curve(store: ObjectStore, bucket: str, version: int) -> PropensityCurve
 
 def _read_curve(store: ObjectStore, bucket: str, key: str) -> PropensityCurve:
     try:
-        return PropensityCurve.model_validate_json(store.get(bucket, key, max_bytes=_MAX_BYTES))
-    except (ValidationError, TooLarge) as error:
+        return PropensityCurve.model_validate_json(
+            stored_bytes(store, bucket, key, max_bytes=_MAX_BYTES)
+        )
+    except (ValidationError, Unreadable) as error:
         raise Unreadable(f"{key} in bucket {bucket} is damaged: fit the curve again") from error
 
 

@@ -20,8 +20,9 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sightline.engine.errors import ObjectMissing, TooLarge, Unreadable
+from sightline.engine.errors import ObjectMissing, Unreadable
 from sightline.engine.ports import ObjectStore
+from sightline.engine.stored_records import stored_bytes, stored_etag
 
 PREFIX = "labels/"
 LOG = "log"
@@ -124,17 +125,17 @@ class TripleManifest:
             PartUnavailable: the store did not answer.
         """
         while True:
-            etag = self.store.stat(self.bucket, key).etag
+            etag = stored_etag(self.store, self.bucket, key)
             entry = self._entry(key)
-            if self.store.stat(self.bucket, key).etag == etag:
+            if stored_etag(self.store, self.bucket, key) == etag:
                 return StoredEntry(entry, etag)
 
     def _entry(self, key: str) -> ManifestEntry:
         try:
             return ManifestEntry.model_validate_json(
-                self.store.get(self.bucket, key, max_bytes=_MAX_BYTES)
+                stored_bytes(self.store, self.bucket, key, max_bytes=_MAX_BYTES)
             )
-        except (ValidationError, TooLarge) as error:
+        except (ValidationError, Unreadable) as error:
             raise Unreadable(
                 f"{key} in bucket {self.bucket} cannot be read: it is damaged, or of a later "
                 "release of Sightline; restore it from a backup of the bucket"

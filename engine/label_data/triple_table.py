@@ -18,6 +18,7 @@ from sightline.engine.label_data.triple_manifest import (
     TripleManifest,
 )
 from sightline.engine.ports import ObjectStore
+from sightline.engine.stored_records import stored_bytes
 from sightline.schemas.topics import TRAINING_TRIPLES
 
 ATTEMPTS = 5
@@ -130,7 +131,7 @@ def read_files(
 
 
 def _read_file(manifest: TripleManifest, key: str, columns: list[str] | None) -> pa.Table:
-    data = manifest.store.get(manifest.bucket, key)
+    data = stored_bytes(manifest.store, manifest.bucket, key, max_bytes=None)
     try:
         return parquet.read_table(pa.BufferReader(data), columns=columns)
     except (pa.ArrowException, OSError) as error:

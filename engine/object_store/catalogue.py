@@ -14,7 +14,13 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import ClassVar, Generic
 
-from sightline.engine.errors import Conflict, ObjectMissing, Overloaded, Part, Unreadable
+from sightline.engine.errors import (
+    Conflict,
+    ObjectMissing,
+    Overloaded,
+    Part,
+    Unreadable,
+)
 from sightline.engine.object_store.entries import (
     D,
     Entry,
@@ -24,6 +30,7 @@ from sightline.engine.object_store.entries import (
     encode_entry,
 )
 from sightline.engine.ports import ObjectStore
+from sightline.engine.stored_records import stored_bytes, stored_etag
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageState, ImageUploaded, ObjectReference
 from sightline.schemas.moderation import ImageModerated
@@ -59,21 +66,23 @@ class Entries(Generic[D]):
         Raises:
             PartUnavailable: the store did not answer.
         """
+        etag = self._etag(self._key(image_id))
+        return Looked() if etag is None else self._looked(image_id, etag)
+
+    def _etag(self, key: str) -> str | None:
         try:
-            etag = self._store.stat(self._bucket, self._key(image_id)).etag
+            return stored_etag(self._store, self._bucket, key)
         except ObjectMissing:
-            return Looked()
-        return self._looked(image_id, etag)
+            return None
 
     def _looked(self, image_id: str, etag: str) -> Looked[D]:
         """The image's entry under an etag told before: if it is newer, compare-and-set fails."""
         key = self._key(image_id)
         try:
-            data = self._store.get(self._bucket, key, max_bytes=_MAX_BYTES)
+            data = stored_bytes(self._store, self._bucket, key, max_bytes=_MAX_BYTES)
+            return Looked(entry=decode_entry(data, self.kind, key=key, etag=etag), etag=etag)
         except ObjectMissing:
             return Looked()
-        try:
-            return Looked(entry=decode_entry(data, self.kind, key=key, etag=etag), etag=etag)
         except Unreadable as error:
             _log.error(
                 "an unreadable catalogue entry is left out: %s", error, extra={"image": image_id}
@@ -92,7 +101,7 @@ class Entries(Generic[D]):
         """
         key = self._key(image_id)
         try:
-            data = self._store.get(self._bucket, key, max_bytes=_MAX_BYTES)
+            data = stored_bytes(self._store, self._bucket, key, max_bytes=_MAX_BYTES)
         except ObjectMissing:
             decode_entry(_some_entry(), ImageState, key=key, etag=None)
             return None

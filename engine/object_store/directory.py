@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +28,8 @@ from sightline.engine.errors import (
 from sightline.engine.private_files import FOLDER_MODE, make_private_folders, open_private
 from sightline.engine.records import StoredObject
 
+_OCTETS = "application/octet-stream"
+_NS_PER_S = 1_000_000_000
 _BYTES = ".bytes"
 _DRAFTS, _LOCKS = ".drafts", ".locks"
 _SAFE = "-_~ "
@@ -65,7 +67,7 @@ class DirectoryObjectStore:
             _remove_old_files(root / _DRAFTS, untouched_for_s=_DRAFT_AGE_S)
 
     def put(
-        self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream"
+        self, bucket: str, key: str, data: bytes, *, content_type: str = _OCTETS
     ) -> StoredObject:
         """See `ObjectStore.put`; durable when it returns."""
         with _reported(f"put {bucket}/{key}"), self._locked(bucket, key):
@@ -78,20 +80,21 @@ class DirectoryObjectStore:
         with _reported(f"put_if {bucket}/{key}"), self._locked(bucket, key):
             if self._etag(bucket, key) != expected_etag:
                 raise Conflict(f"{bucket}/{key} is no longer what was read")
-            return self._write(bucket, key, data, "application/octet-stream")
+            return self._write(bucket, key, data, _OCTETS)
 
     def get(self, bucket: str, key: str, *, max_bytes: int | None = None) -> bytes:
         """See `ObjectStore.get`."""
         with _reported(f"get {bucket}/{key}"), self._opened(bucket, key) as opened:
+            if opened.about is None:
+                raise ObjectRefused(f"{bucket}/{key}: its file is damaged; put the object again")
             size = opened.size_bytes
             if max_bytes is not None and size > max_bytes:
                 raise TooLarge(f"{bucket}/{key} is over {max_bytes} bytes")
             return opened.read(size)
 
     def stat(self, bucket: str, key: str) -> StoredObject:
-        """See `ObjectStore.stat`."""
-        with _reported(f"stat {bucket}/{key}"), self._opened(bucket, key) as opened:
-            return opened.described(bucket, key)
+        """See `ObjectStore.stat`; one whose file is damaged is there, under an etag of its own."""
+        return self._described(bucket, key)
 
     def delete(self, bucket: str, key: str) -> None:
         """See `ObjectStore.delete`."""
@@ -110,7 +113,7 @@ class DirectoryObjectStore:
             )
         for key in keys:
             try:
-                yield self.stat(bucket, key)
+                yield self._described(bucket, key)
             except ObjectMissing:
                 continue
 
@@ -138,11 +141,15 @@ class DirectoryObjectStore:
         finally:
             draft.unlink(missing_ok=True)
         sync_directory(path.parent)
-        return self.stat(bucket, key)
+        return self._described(bucket, key)
+
+    def _described(self, bucket: str, key: str) -> StoredObject:
+        with _reported(f"stat {bucket}/{key}"), self._opened(bucket, key) as opened:
+            return opened.described(bucket, key)
 
     def _etag(self, bucket: str, key: str) -> str | None:
         try:
-            return self.stat(bucket, key).etag
+            return self._described(bucket, key).etag
         except ObjectMissing:
             return None
 
@@ -153,9 +160,9 @@ class DirectoryObjectStore:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ObjectMissing(f"{bucket}/{key}: no such object") from error
         with file:
-            about = _about(file.readline(_MAX_ABOUT_BYTES), f"{bucket}/{key}")
+            about = _about(file.readline(_MAX_ABOUT_BYTES))
             start, status = file.tell(), os.fstat(file.fileno())
-            yield _Opened(about, status.st_size - start, status.st_mtime, file.read)
+            yield _Opened(about, status.st_size - start, status.st_mtime_ns, file.read)
 
     def _keys(self, bucket: str) -> Iterator[str]:
         folder = self._root / _escape(bucket)
@@ -183,29 +190,32 @@ class DirectoryObjectStore:
 class _Opened:
     """One object while its file is open."""
 
-    about: dict[str, str]
+    about: Mapping[str, str] | None
+    """None: its file was not written by us, or is damaged."""
     size_bytes: int
-    modified_s: float
+    modified_ns: int
     read: Callable[[int], bytes]
 
     def described(self, bucket: str, key: str) -> StoredObject:
+        damaged = {"etag": f"damaged-{self.modified_ns}", "content_type": _OCTETS}
+        about = self.about or damaged
         return StoredObject(
             bucket=bucket,
             key=key,
             size_bytes=self.size_bytes,
-            etag=self.about["etag"],
-            modified=datetime.fromtimestamp(self.modified_s, UTC),
-            content_type=self.about["content_type"],
+            etag=about["etag"],
+            modified=datetime.fromtimestamp(self.modified_ns / _NS_PER_S, UTC),
+            content_type=about["content_type"],
         )
 
 
-def _about(line: bytes, place: str) -> dict[str, str]:
-    """The object's first line. Raises `ObjectRefused`: the file was not written by us."""
+def _about(line: bytes) -> dict[str, str] | None:
+    """The object's first line; None: the file was not written by us."""
     try:
         about = json.loads(line)
         return {name: str(about[name]) for name in ("content_type", "etag")}
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ObjectRefused(f"{place}: its file is damaged; put the object again") from error
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 @contextmanager

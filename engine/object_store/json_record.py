@@ -9,8 +9,9 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from sightline.engine.errors import Conflict, ObjectMissing, TooLarge, Unreadable
+from sightline.engine.errors import Conflict, ObjectMissing, Unreadable
 from sightline.engine.ports import ObjectStore
+from sightline.engine.stored_records import stored_bytes, stored_etag
 
 MAX_BYTES = 1_048_576
 _TRIES = 8
@@ -73,7 +74,7 @@ class JsonRecord(Generic[Value]):
             PartUnavailable: the store did not answer.
         """
         try:
-            return self._store.stat(self._bucket, self._key).etag
+            return stored_etag(self._store, self._bucket, self._key)
         except ObjectMissing:
             return None
 
@@ -86,12 +87,12 @@ class JsonRecord(Generic[Value]):
         """
         try:
             # The etag first: a value that is newer than it is only refused, and read again.
-            etag = self._store.stat(self._bucket, self._key).etag
-            data = self._store.get(self._bucket, self._key, max_bytes=MAX_BYTES)
+            etag = stored_etag(self._store, self._bucket, self._key)
+            data = stored_bytes(self._store, self._bucket, self._key, max_bytes=MAX_BYTES)
             return self._value.model_validate_json(data), etag
         except ObjectMissing:
             return None
-        except (ValidationError, TooLarge) as error:
+        except (ValidationError, Unreadable) as error:
             raise Unreadable(
                 f"{self._key} in bucket {self._bucket} cannot be read: it is damaged, or of a "
                 f"later release of Sightline; {self._advice}"

@@ -17,8 +17,9 @@ from secrets import token_hex
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from sightline.engine.errors import Conflict, ObjectMissing, TooLarge, TransientError
+from sightline.engine.errors import Conflict, ObjectMissing, TransientError, Unreadable
 from sightline.engine.ports import Clock, ObjectStore
+from sightline.engine.stored_records import stored_bytes, stored_etag
 
 _PER_LEASE = 3
 """It is prolonged so many times in the time that it lasts."""
@@ -132,12 +133,12 @@ class Lease:
 
     def _read(self) -> tuple[_Held | None, str | None]:
         try:
-            etag = self._store.stat(self._bucket, self._key).etag
-            data = self._store.get(self._bucket, self._key, max_bytes=_MAX_BYTES)
+            etag = stored_etag(self._store, self._bucket, self._key)
+            data = stored_bytes(self._store, self._bucket, self._key, max_bytes=_MAX_BYTES)
             held = _Held.model_validate_json(data)
         except ObjectMissing:
             return None, None
-        except (ValidationError, TooLarge):
+        except (ValidationError, Unreadable):
             return None, etag  # nobody can read it, so nobody holds it
         return held, etag
 

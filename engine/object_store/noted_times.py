@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sightline.engine.errors import ObjectMissing, TooLarge
+from sightline.engine.errors import ObjectMissing, Unreadable
 from sightline.engine.ports import ObjectStore
+from sightline.engine.stored_records import stored_bytes
 
 _MAX_BYTES = 64
 
@@ -20,8 +21,9 @@ def noted_time(store: ObjectStore, bucket: str, key: str, *, now: datetime) -> d
         PartUnavailable: the store did not answer.
     """
     try:
-        noted = datetime.fromisoformat(store.get(bucket, key, max_bytes=_MAX_BYTES).decode())
-    except (ObjectMissing, TooLarge, ValueError):
+        said = stored_bytes(store, bucket, key, max_bytes=_MAX_BYTES)
+        noted = datetime.fromisoformat(said.decode())
+    except (ObjectMissing, Unreadable, ValueError):
         return None
     return noted if noted.tzinfo is not None and noted <= now else None
 

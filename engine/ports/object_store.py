@@ -30,19 +30,27 @@ class ObjectStore(Protocol):
         """Read whole.
 
         Raises:
-            ObjectMissing: no such object; `ObjectRefused`: the store will not hand it out.
+            ObjectMissing: no such object.
+            ObjectRefused: the store will not hand it out, however long one waits.
+            ObjectDenied: we may not read it; the store works.
             TooLarge: it is over `max_bytes`.
-            PartUnavailable: no answer; `ObjectDenied`: we may not read it, the store works.
+            PartUnavailable: no answer.
         """
 
     def stat(self, bucket: str, key: str) -> StoredObject:
-        """Size, etag, times and user metadata. Raises `ObjectMissing`, `PartUnavailable`."""
+        """Size, etag, times and user metadata. Raises as `get`."""
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove; a missing object is fine. Raises `PartUnavailable`."""
 
     def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[StoredObject]:
-        """Objects under a prefix in key order, lazily. Raises `PartUnavailable`."""
+        """Objects under a prefix in key order, lazily.
+
+        Raises:
+            ObjectMissing: no such bucket.
+            ObjectDenied: we may not list it; the store works.
+            PartUnavailable: no answer.
+        """
 
     def ensure_bucket(self, bucket: str) -> None:
         """Create the bucket if it is not there. Raises `PartUnavailable`."""

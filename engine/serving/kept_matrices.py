@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sightline.engine.errors import ObjectMissing, TooLarge
+from sightline.engine.errors import ObjectMissing, Unreadable
 from sightline.engine.ports import ObjectStore
 from sightline.engine.serving.record import PREFIX
 from sightline.engine.settings import Settings
+from sightline.engine.stored_records import stored_bytes
 
 _MAX_BYTES = 268_435_456
 _FLOAT = np.dtype("<f4")
@@ -93,10 +94,11 @@ class KeptMatrices:
             PartUnavailable: the store did not answer.
         """
         try:
-            data = self._store.get(self._bucket, self._key(generation, model), max_bytes=_MAX_BYTES)
+            key = self._key(generation, model)
+            data = stored_bytes(self._store, self._bucket, key, max_bytes=_MAX_BYTES)
             line, _, rows = data.partition(b"\n")
             header = _Header.model_validate_json(line)
-        except (ObjectMissing, TooLarge, ValidationError):
+        except (ObjectMissing, Unreadable, ValidationError):
             return None
         if not header.fits(made_by, rows):
             return None

@@ -70,7 +70,7 @@ class StoredPictures:
         return self._seen[model.network]
 
     def bytes_of(self, image: str) -> bytes:
-        """The file of one of the pictures. Raises `ObjectMissing`, `PartUnavailable`."""
+        """The file of one of the pictures. Raises as `ObjectStore.get`."""
         picture = self._pictures[image]
         return self._store.get(
             picture.bucket, picture.key, max_bytes=self._settings.decode.max_bytes

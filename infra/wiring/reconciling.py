@@ -92,7 +92,7 @@ def decision_reconciler(node: Node) -> DecisionReconciler:
     """What compares the operator's decisions with the index of a process."""
     return DecisionReconciler(
         read_decisions=node.read_decisions,
-        kept=lambda: [entry.event for entry in node.decisions.scan()],
+        kept=node.decisions.look_at_all,
         index=node.index,
         producer=node.producer,
         settle=lambda: time.sleep(_SETTLE_S),

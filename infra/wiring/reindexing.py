@@ -261,7 +261,7 @@ def picture_of(store: ObjectStore, image: IndexedImage, *, max_bytes: int) -> by
     """The bytes that an image's vector was made from.
 
     Raises:
-        ObjectMissing: they are gone.
+        ObjectMissing, ObjectRefused, ObjectDenied: they are gone, or not to be had.
         ObjectChanged: others lie there by now.
         PartUnavailable: the store did not answer.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from sightline.engine.errors import ObjectMissing, PermanentError
+from sightline.engine.errors import ObjectDenied, ObjectMissing, ObjectRefused, PermanentError
 from sightline.engine.ports import ObjectStore
 from sightline.engine.regular_files import OverBound, read_bounded
 from sightline.engine.settings import DecodeSettings
@@ -163,6 +163,8 @@ class BucketFiles:
                     yield self._found(item.key.removeprefix(self._prefix))
         except ObjectMissing as error:
             raise BackfillRefused(f"{self.name}: no such bucket") from error
+        except (ObjectDenied, ObjectRefused) as error:
+            raise BackfillRefused(f"{self.name} may not be listed: {error}") from error
 
     def image_id(self, path: str) -> str:
         """See `Files.image_id`: the same as the bucket bridge gives it."""
@@ -180,6 +182,10 @@ class BucketFiles:
             found = self._store.stat(self._bucket, key)
         except ObjectMissing as error:
             raise FileRefused("no such object") from error
+        except ObjectDenied as error:
+            raise FileRefused(f"we may not read it: {error}") from error
+        except ObjectRefused as error:
+            raise FileRefused(f"the store will not hand it out: {error}") from error
         except ValueError as error:  # a key that cannot be put into a request
             raise FileRefused(f"no object can have this key: {error}") from error
         if found.size_bytes > self._max_bytes:

@@ -21,7 +21,9 @@ from sightline.engine.errors import (
     Conflict,
     IdReserved,
     NotFound,
+    ObjectDenied,
     ObjectMissing,
+    ObjectRefused,
     Overloaded,
     PartUnavailable,
     RejectReason,
@@ -63,6 +65,8 @@ UNFORESEEN = "this was not foreseen; the log says more"
 _OF_KIND: dict[type[SightlineError], tuple[str, str | None]] = {
     NotFound: ("not-found", None),
     ObjectMissing: ("not-found", "its bytes are gone"),
+    ObjectRefused: ("not-found", "its bytes cannot be read"),
+    ObjectDenied: ("not-found", "its bytes cannot be read"),
     Conflict: ("version-conflict", None),
     IdReserved: ("forbidden", None),
     Unreadable: ("version-conflict", "what is kept of it cannot be read; an admin may delete it"),

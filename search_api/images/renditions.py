@@ -11,7 +11,9 @@ from sightline.engine.errors import (
     BadImage,
     NotFound,
     ObjectChanged,
+    ObjectDenied,
     ObjectMissing,
+    ObjectRefused,
     Part,
     PartUnavailable,
     TooLarge,
@@ -28,6 +30,15 @@ from sightline.search_api.http.limits.concurrency import Gate
 
 PREFIX = "thumbnails/"
 SHOWABLE = frozenset({Outcome.INDEXED, Outcome.HIDDEN})
+_NOT_TO_BE_SHOWN = (
+    BadImage,
+    ObjectMissing,
+    ObjectRefused,
+    ObjectDenied,
+    ObjectChanged,
+    TooLarge,
+)
+"""What is about this picture alone: the store answers."""
 MAX_RENDITION_BYTES = 32 * 1024 * 1024
 
 
@@ -63,7 +74,7 @@ class Renditions:
         """JPEG bytes, equal for equal originals.
 
         Raises:
-            NotFound: the image has no bytes that can be shown (rejected, deleted or gone).
+            NotFound: the image has no bytes that can be shown (rejected, deleted, gone or closed).
             Overloaded: too many wait for the store and these threads.
             PartUnavailable: the store is down.
         """
@@ -87,7 +98,7 @@ class Renditions:
         except PartUnavailable as error:
             self._health.down(error.part, str(error))
             raise
-        except (BadImage, ObjectMissing, ObjectChanged, TooLarge) as error:
+        except _NOT_TO_BE_SHOWN as error:
             # Not what it says: that may name buckets and keys.
             raise NotFound(f"image {image.image_id} has no bytes that can be shown") from error
         self._health.up(Part.STORE)
@@ -96,7 +107,7 @@ class Renditions:
     def _made(self, key: str, source: ObjectReference, content: str, rendition: Rendition) -> bytes:
         try:
             return self._store.get(self._bucket, key, max_bytes=MAX_RENDITION_BYTES)
-        except ObjectMissing:
+        except (ObjectMissing, ObjectRefused, TooLarge):  # none, or damaged: it is made again
             original = self._store.get(source.bucket, source.key, max_bytes=self._limits.max_bytes)
         if sha256(original).hexdigest() != content:
             raise ObjectChanged("its bytes are no longer those that were indexed")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any
 
-from sightline.engine.errors import ObjectMissing, Part, SightlineError
+from sightline.engine.errors import ObjectMissing, ObjectRefused, Part, SightlineError
 from sightline.engine.health import Health
 from sightline.engine.ports import ObjectStore, VectorIndex
 from sightline.engine.serving.pairs import ServingPairs
@@ -31,7 +31,7 @@ def store_probe(store: ObjectStore, bucket: str) -> Probe:
     def probe() -> None:
         try:
             store.stat(bucket, "catalogue/readyz")
-        except ObjectMissing:
+        except (ObjectMissing, ObjectRefused):
             return
 
     return probe

@@ -18,18 +18,20 @@ from pydantic import ValidationError
 from sightline.engine.errors import (
     ObjectDenied,
     ObjectMissing,
+    ObjectRefused,
     Part,
     PermanentError,
 )
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import EventConsumer, EventProducer, ObjectStore
-from sightline.engine.records import Message
+from sightline.engine.records import Message, StoredObject
 from sightline.engine.settings import BridgeSettings, WorkerSettings
 from sightline.producers.backfill.tree import skipped_because
 from sightline.producers.images.bucket_object import BucketObject
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.envelope import ContractError
+from sightline.schemas.fields import Visibility
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS
 from sightline.stream_workers.bucket_bridge.notifications import (
     ObjectNotice,
@@ -137,7 +139,7 @@ class BucketBridge:
             PermanentError: we may not look, and the notification does not say that it is gone.
         """
         try:
-            found = self._store.stat(notice.bucket, notice.key)
+            return self._described(notice)
         except ObjectMissing:
             return None
         except ObjectDenied as error:
@@ -147,7 +149,32 @@ class BucketBridge:
             raise PermanentError(
                 f"{error}; let the bridge read and list the bucket {notice.bucket}"
             ) from error
-        return seen_object(found, self._settings.visibility, hidden=self._settings.hidden)
+
+    def _described(self, notice: ObjectNotice) -> BucketObject:
+        """The object as the store describes it, else, where it refuses to, as it lists it.
+
+        It is there: its image follows it, and the worker says why its bytes are not to be had.
+
+        Raises:
+            ObjectMissing: it is not there.
+            ObjectRefused: it may be there, and a list does not show it.
+        """
+        visibility = self._settings.visibility
+        try:
+            found = self._store.stat(notice.bucket, notice.key)
+        except ObjectRefused:
+            listed = self._listed(notice)
+            if listed is None and notice.removed:
+                raise ObjectMissing(f"{notice.bucket}/{notice.key} is not listed") from None
+            if listed is None:
+                raise
+            found = listed
+            visibility = Visibility.PRIVATE  # what its uploader said is not listed
+        return seen_object(found, visibility, hidden=self._settings.hidden)
+
+    def _listed(self, notice: ObjectNotice) -> StoredObject | None:
+        found = self._store.list(notice.bucket, notice.key)
+        return next((item for item in found if item.key == notice.key), None)
 
     def _refuse(
         self, message: Message, stage: str, error: Exception, *, by_sender: bool = True

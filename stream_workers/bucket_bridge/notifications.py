@@ -7,7 +7,9 @@ metadata is not used: the bridge looks at what the bucket holds now (docs/images
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -25,6 +27,8 @@ _MAX_RECORDS = 1_000
 _MAX_KEY_BYTES = 1_024
 """S3's own bound of a key."""
 _SEQUENCER_DIGITS = 32
+_LOST = "\ufffd"
+"""Stands for bytes that were no UTF-8; in a key, it names another object or none."""
 
 
 class _Named(BaseModel):
@@ -100,7 +104,7 @@ def read_notification(value: bytes | None) -> Notification:
     if value is None:
         raise ContractError("", "the message has no value")
     try:
-        records = _Notification.model_validate_json(value).records
+        records, lossy = _records(value)
     except ValidationError as error:
         if _is_test_event(value):
             return Notification(ignored=1)
@@ -108,9 +112,9 @@ def read_notification(value: bytes | None) -> Notification:
     notices, refused = [], []
     for number, record in enumerate(records):
         try:
-            notice = _notice(record)
-        except ValidationError as error:
-            reason = ContractError.of(error)
+            notice = _notice(record, lossy=lossy)
+        except (ValidationError, ContractError) as error:
+            reason = ContractError.of(error) if isinstance(error, ValidationError) else error
             place = ("Records", str(number), *filter(None, [reason.field]))
             refused.append(ContractError(".".join(place), reason.reason))
         else:
@@ -119,7 +123,25 @@ def read_notification(value: bytes | None) -> Notification:
     return Notification(told, len(notices) - len(told), refused)
 
 
-def _notice(record: JsonValue) -> ObjectNotice | None:
+def _records(value: bytes) -> tuple[Sequence[JsonValue], bool]:
+    """The records of a message, and whether some of its bytes were lost.
+
+    Ceph may pass on whatever an object's metadata hold: bytes that are no UTF-8, and control
+    characters. What stands there is not read, so it spoils nothing else.
+
+    Raises:
+        ValidationError: the message as a whole is no bucket notification.
+    """
+    try:
+        return _Notification.model_validate_json(value).records, False
+    except ValidationError:
+        text = value.decode(errors="replace")
+        with suppress(ValueError, RecursionError):
+            return _Notification.model_validate(json.loads(text, strict=False)).records, True
+        raise
+
+
+def _notice(record: JsonValue, *, lossy: bool) -> ObjectNotice | None:
     """The object to look at; None: the record tells of no change to one."""
     named = _Named.model_validate(record)
     kind = named.event_name.removeprefix("s3:")
@@ -129,6 +151,8 @@ def _notice(record: JsonValue) -> ObjectNotice | None:
     key = about.object.key
     if not named.event_source.startswith(_UNCODED_SOURCE):
         key = unquote_plus(key)
+    if lossy and _LOST in key:
+        raise ContractError("s3.object.key", "it is not UTF-8")
     if key.endswith("/"):
         return None
     return ObjectNotice(

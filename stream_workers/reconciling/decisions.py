@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from sightline.engine.object_store.entries import Looked
 from sightline.engine.ports import EventProducer, VectorIndex
 from sightline.engine.records import IndexedDecision, Message, ProducerRecord
 from sightline.schemas.envelope import Event
@@ -15,6 +16,7 @@ from sightline.stream_workers.reconciling.differences import (
     DifferenceKind,
     ImageDifference,
     differences,
+    unreadable_record,
 )
 from sightline.stream_workers.reconciling.reconcile import read_in_parts
 
@@ -24,7 +26,7 @@ class DecisionReconciler:
 
     Args:
         read_decisions: all records of `images.moderation.v1`, up to now.
-        kept: what is kept of decisions beside the log, published or not.
+        kept: each image with what is kept of its decision beside the log, readable or not.
         settle: waits a moment, so that what is just being applied is not taken for lost.
     """
 
@@ -32,7 +34,7 @@ class DecisionReconciler:
         self,
         *,
         read_decisions: Callable[[], Iterable[Message]],
-        kept: Callable[[], Iterable[Event[ImageModerated]]],
+        kept: Callable[[], Iterable[tuple[str, Looked[ImageModerated]]]],
         index: VectorIndex,
         producer: EventProducer,
         settle: Callable[[], None],
@@ -45,16 +47,25 @@ class DecisionReconciler:
         self._winners: dict[str, Event[ImageModerated]] = {}
 
     def check(self) -> list[ImageDifference]:
-        """Compare, and look again at what differs after a moment.
+        """Compare, and look again at what differs after a moment; name what cannot be read.
 
         Raises:
             PartUnavailable: broker, store or index did not answer.
         """
         logged = merge_decisions(self._read_decisions())
         self._winners = dict(logged)
-        for event in self._kept():
-            keep_higher(self._winners, event, decision_order)
+        unreadable = []
+        for image_id, looked in self._kept():
+            if looked.entry is None:
+                unreadable.append(unreadable_record(image_id))
+            else:
+                keep_higher(self._winners, looked.entry.event, decision_order)
         indexed = {decision.image_id: decision for decision in self._index.scan_decisions()}
+        return [*self._compared(logged, indexed), *unreadable]
+
+    def _compared(
+        self, logged: Decisions, indexed: Mapping[str, IndexedDecision]
+    ) -> list[ImageDifference]:
         found = compare_decisions(logged, self._winners, indexed)
         if not found:
             return []

@@ -33,7 +33,8 @@ class DifferenceKind(StrEnum):
     UNLOGGED = "unlogged"
     """The index has a decision about it that the log lacks: the index's is published."""
     UNREADABLE = "unreadable"
-    """What the catalogue holds of it cannot be read: passed over; an admin may delete it."""
+    """What is kept of it, its state or the operator's decision, cannot be read: passed over; an
+    admin may delete the image, or decide anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,13 @@ class Report:
     def mendable(self) -> int:
         """Return how many images a repair mends: all that differ and can be read."""
         return len(self.differences) - self.count(DifferenceKind.UNREADABLE)
+
+
+def unreadable_record(image_id: str) -> ImageDifference:
+    """Says that something is kept of an image that cannot be read."""
+    return ImageDifference(
+        image_id=image_id, kind=DifferenceKind.UNREADABLE, catalogued=None, indexed=None
+    )
 
 
 def compare(

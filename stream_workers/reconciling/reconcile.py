@@ -25,6 +25,7 @@ from sightline.stream_workers.reconciling.differences import (
     compare,
     is_expired,
     retained_since,
+    unreadable_record,
 )
 
 T = TypeVar("T")
@@ -177,11 +178,13 @@ class Reconciler:
 def _held(image_id: str, looked: Looked[ImageState]) -> ImageDifference | None:
     """What the catalogue holds of an image that waits for somebody; None: nothing does."""
     entry = looked.entry
-    if entry is not None and entry.published is not None:
+    if entry is None:
+        return unreadable_record(image_id)
+    if entry.published is not None:
         return None
     return ImageDifference(
         image_id=image_id,
-        kind=DifferenceKind.UNREADABLE if entry is None else DifferenceKind.UNPUBLISHED,
-        catalogued=None if entry is None else entry.state.version,
+        kind=DifferenceKind.UNPUBLISHED,
+        catalogued=entry.state.version,
         indexed=None,
     )

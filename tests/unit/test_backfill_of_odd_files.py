@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from sightline.engine.clock import SystemClock
+from sightline.engine.errors import ObjectDenied, ObjectMissing, ObjectRefused, SightlineError
 from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.records import StoredObject
 from sightline.producers.backfill.ends import FileEnd
 from sightline.producers.backfill.files import BackfillRefused
 from sightline.producers.backfill.names import printable
@@ -285,3 +287,36 @@ def test_a_state_file_that_was_cut_anywhere_resumes(
         assert summary.counts[FileEnd.RESUMED] == (length == len(whole))
         assert summary.counts[FileEnd.FAILED] == 1
         assert summary.done == 2
+
+
+@pytest.mark.parametrize("answer", [ObjectDenied("no"), ObjectRefused("no"), ObjectMissing("no")])
+def test_an_object_that_is_not_to_be_had_ends_alone(
+    publisher: ImagePublisher, monkeypatch: pytest.MonkeyPatch, answer: SightlineError
+) -> None:
+    """It is told, without a wait, and the others are published."""
+    for key in ("closed.jpg", "good.jpg"):
+        publisher.store.put("shop", key, b"\xff\xd8\xff")
+    stat = publisher.store.stat
+
+    def closed(bucket: str, key: str) -> StoredObject:
+        if key == "closed.jpg":
+            raise answer
+        return stat(bucket, key)
+
+    monkeypatch.setattr(publisher.store, "stat", closed)
+    summary = run_backfill(publisher, "s3://shop/", visibility=PUBLIC)
+    assert summary.counts == {FileEnd.PUBLISHED: 1, FileEnd.FAILED: 1}
+    assert [failure.path for failure in summary.failures] == ["closed.jpg"]
+
+
+def test_a_bucket_that_may_not_be_listed_is_no_backfill(
+    publisher: ImagePublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so at once."""
+
+    def closed(*_: object, **__: object) -> Iterator[StoredObject]:
+        raise ObjectDenied("list shop: AccessDenied")
+
+    monkeypatch.setattr(publisher.store, "list", closed)
+    with pytest.raises(BackfillRefused, match="may not be listed"):
+        run_backfill(publisher, "s3://shop/", visibility=PUBLIC)

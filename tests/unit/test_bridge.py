@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from sightline.engine.clock import ManualClock
-from sightline.engine.errors import DeadLetterLimit, ObjectDenied
+from sightline.engine.errors import DeadLetterLimit, ObjectDenied, ObjectRefused
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
@@ -56,11 +56,12 @@ EXPIRED = "LifecycleExpiration:DeleteMarkerCreated"
 
 
 class Doors(DirectoryObjectStore):
-    """A store that keeps us out of some buckets."""
+    """A store that keeps us out of some buckets, and describes some objects to nobody."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.denied: set[str] = set()
+        self.refused: set[str] = set()
         for bucket in (OURS, WATCHED, "My_Photos"):
             self.ensure_bucket(bucket)
 
@@ -68,6 +69,8 @@ class Doors(DirectoryObjectStore):
         """Refuse as S3 does, whether or not the object is there."""
         if bucket in self.denied:
             raise ObjectDenied(f"{bucket}/{key}: AccessDenied")
+        if key in self.refused:
+            raise ObjectRefused(f"{bucket}/{key}: InvalidRequest")
         return super().stat(bucket, key)
 
 
@@ -294,3 +297,32 @@ def test_the_bridge_builds_upon_nothing_that_a_stranger_wrote(bridged: Bridged) 
     bridged.hear(told(CREATED, "a.jpg"))
     state = bridged.states("a.jpg")[-1]
     assert (state.version, state.owner_id, state.visibility) == (4, "shop", Visibility.PUBLIC)
+
+
+@pytest.mark.parametrize("name", [CREATED, REMOVED])
+def test_an_object_that_the_store_will_not_describe_is_there(bridged: Bridged, name: str) -> None:
+    """Encrypted with a key that we have not, say: its image stays, or begins as a private one."""
+    bridged.hear(told(CREATED, "a.jpg"))
+    bridged.store.put(WATCHED, "a.jpg", b"sealed")
+    bridged.store.put(WATCHED, "b.jpg", b"sealed, too")
+    bridged.store.put(WATCHED, "b.jpg.sealed", b"another one")
+    bridged.store.refused |= {"a.jpg", "b.jpg"}
+    bridged.hear(told(name, "a.jpg"), told(name, "b.jpg"))
+    assert bridged.letters() == 0
+    for key in ("a.jpg", "b.jpg"):
+        state = bridged.states(key)[-1]
+        assert isinstance(state, ImageUploaded)
+        assert state.object.key == key
+        assert state.object.size_bytes == len(bridged.store.get(WATCHED, key))
+    assert bridged.states("b.jpg")[0].visibility is Visibility.PRIVATE
+
+
+def test_an_object_that_is_neither_described_nor_listed_is_told(bridged: Bridged) -> None:
+    """Gone, where the notification says so; else nobody knows, which is a dead letter."""
+    bridged.hear(told(CREATED, "a.jpg"))
+    bridged.store.delete(WATCHED, "a.jpg")
+    bridged.store.refused |= {"a.jpg", "b.jpg"}
+    bridged.hear(told(CREATED, "b.jpg"), told(REMOVED, "a.jpg"))
+    assert bridged.letters() == 1
+    assert isinstance(bridged.states("a.jpg")[-1], ImageDeleted)
+    assert bridged.states("b.jpg") == []

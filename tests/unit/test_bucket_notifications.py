@@ -239,3 +239,20 @@ def test_a_long_content_type_is_cut() -> None:
     """It is only a hint, as in a backfill; it never costs an image."""
     found = StoredObject(bucket="photos", key="a", size_bytes=1, etag="e", content_type="x" * 151)
     assert len(seen_object(found, Visibility.PRIVATE).reference.content_type) == 128
+
+
+@pytest.mark.parametrize("raw", [b"caf\xe9", b"\xff\xfe", b"a\tb", b"\x00\x01"])
+def test_metadata_that_are_no_text_spoil_nothing(raw: bytes) -> None:
+    """Ceph passes on what the uploader sent; nobody reads it here."""
+    sent = message(record(key="a.jpg", metadata={"note": "RAW"}), record(key="b.jpg"))
+    told = read_notification(sent.replace(b"RAW", raw))
+    assert [notice.key for notice in told.notices] == ["a.jpg", "b.jpg"]
+    assert list(told.refused) == []
+
+
+def test_a_key_that_is_no_text_is_refused_alone() -> None:
+    """Another object could have the key that is left of it."""
+    told = read_notification(message(record(key="RAW.jpg"), record()).replace(b"RAW", b"caf\xe9"))
+    assert [notice.key for notice in told.notices] == ["a.jpg"]
+    assert [error.field for error in told.refused] == ["Records.0.s3.object.key"]
+    assert one(message(record(key="\ufffd.jpg"))).key == "\ufffd.jpg"

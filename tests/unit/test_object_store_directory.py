@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.engine.errors import ObjectRefused
+from sightline.engine.errors import Conflict, ObjectRefused
 from sightline.engine.object_store.directory import DirectoryObjectStore
 
 HOUR_S = 3_600.0
@@ -46,17 +46,18 @@ def test_no_key_leads_out_of_its_bucket(tmp_path: Path, key: str) -> None:
 
 @pytest.mark.parametrize("head", [b"", b"no json\n", b"[]\n", b'{"etag": 1}\n', b"[" * 9_000])
 def test_a_damaged_file_costs_its_object_only(tmp_path: Path, head: bytes) -> None:
-    """Reading it is an answer about that object; the next put mends it."""
+    """It is listed, reading it is an answer about it alone, and whoever saw it may put it again."""
     store = DirectoryObjectStore(tmp_path)
     store.ensure_bucket("b")
     for key in ("broken", "whole"):
         store.put("b", key, b"kept")
     next(tmp_path.rglob("broken.bytes")).write_bytes(head)
-    for look in (store.get, store.stat):
-        with pytest.raises(ObjectRefused, match="damaged"):
-            look("b", "broken")
-    assert [item.key for item in store.list("b", "")] == ["whole"]
-    store.put("b", "broken", b"again")
+    with pytest.raises(ObjectRefused, match="damaged"):
+        store.get("b", "broken")
+    assert [item.key for item in store.list("b", "")] == ["broken", "whole"]
+    with pytest.raises(Conflict):
+        store.put_if("b", "broken", b"new", expected_etag=None)
+    store.put_if("b", "broken", b"again", expected_etag=store.stat("b", "broken").etag)
     assert store.get("b", "broken") == b"again"
 
 

@@ -214,10 +214,12 @@ def test_whatever_is_read_of_a_bucket_is_read_within_a_bound() -> None:
         if name.split("/")[0] in {"tests", "build"}:
             continue
         for node in ast.walk(ast.parse(file.read_text())):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            if not isinstance(node, ast.Call):
                 continue
-            reads = node.func.attr == "get" and ast.unparse(node.func.value).endswith("store")
-            bounds = {keyword.arg for keyword in node.keywords}
-            if reads and len(node.args) == 2 and "max_bytes" not in bounds:
+            called = ast.unparse(node.func)
+            bounds = {one.arg: ast.unparse(one.value) for one in node.keywords}
+            reads = called.endswith("store.get") and len(node.args) == 2
+            unbounded = bounds.get("max_bytes", "None") == "None"
+            if (reads or called == "stored_bytes") and unbounded:
                 found.add(name)
     assert found == whole

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import pytest
 
 from sightline.engine.clock import ManualClock
+from sightline.engine.object_store.entries import Entry, Looked
 from sightline.engine.records import IndexedDecision, ProducerRecord, WinnerLocation
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Moderation
@@ -41,13 +42,20 @@ class Decided:
         self.log = MemoryLog(self.clock)
         self.index = AskedIndex()
         self.kept: list[Event[ImageModerated]] = []
+        self.unreadable: list[str] = []
         self.reconciler = DecisionReconciler(
             read_decisions=lambda: self.log.records[TOPIC],
-            kept=lambda: self.kept,
+            kept=self._looked,
             index=self.index,
             producer=self.log,
             settle=lambda: None,
         )
+
+    def _looked(self) -> Iterator[tuple[str, Looked[ImageModerated]]]:
+        for event in self.kept:
+            yield event.data.image_id, Looked(entry=Entry(event=event, etag="e"), etag="e")
+        for image_id in self.unreadable:
+            yield image_id, Looked(etag="e")
 
     def event(self, image_id: str, version: int = 1) -> Event[ImageModerated]:
         """A block of this image."""
@@ -133,3 +141,17 @@ def test_the_index_is_asked_for_some_hundred_at_a_time(here: Decided) -> None:
     here.reconciler.repair(found)
     assert here.index.asked == [500, 500, 200]
     assert len(here.log.records[TOPIC]) == 1_200
+
+
+def test_a_decision_that_cannot_be_read_is_told(here: Decided) -> None:
+    """Beside what differs, and also where nothing does; a repair mends the others."""
+    here.unreadable = ["damaged"]
+    told = ImageDifference(
+        image_id="damaged", kind=DifferenceKind.UNREADABLE, catalogued=None, indexed=None
+    )
+    assert here.reconciler.check() == [told]
+    here.kept = [here.event("kept")]
+    found = here.reconciler.check()
+    assert [one.image_id for one in found] == ["kept", "damaged"]
+    here.reconciler.repair(found)
+    assert [message.key_text for message in here.log.records[TOPIC]] == ["kept"]

@@ -25,9 +25,10 @@ from sightline.engine.embedding.model_registry import (
     model_key,
     release_key,
 )
-from sightline.engine.errors import Conflict, TooLarge, Unreadable
+from sightline.engine.errors import Conflict, Unreadable
 from sightline.engine.ports import EventProducer, ObjectStore
 from sightline.engine.records import ProducerRecord
+from sightline.engine.stored_records import stored_bytes
 from sightline.schemas.envelope import Event
 from sightline.schemas.models import GateLine, ModelReleased
 from sightline.schemas.topics import MODELS
@@ -158,6 +159,6 @@ def _write_once(store: ObjectStore, bucket: str, key: str, data: bytes) -> None:
 
 def _holds(store: ObjectStore, bucket: str, key: str, data: bytes) -> bool:
     try:
-        return store.get(bucket, key, max_bytes=len(data)) == data
-    except TooLarge:
+        return stored_bytes(store, bucket, key, max_bytes=len(data)) == data
+    except Unreadable:
         return False

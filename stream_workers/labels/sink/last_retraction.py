@@ -10,9 +10,10 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sightline.engine.errors import ObjectMissing, TooLarge
+from sightline.engine.errors import ObjectMissing, Unreadable
 from sightline.engine.label_data.triple_manifest import PREFIX
 from sightline.engine.ports import ObjectStore
+from sightline.engine.stored_records import stored_bytes
 from sightline.stream_workers.labels.sink.retraction import RetractionReport
 
 KEY = f"{PREFIX}last-retraction.json"
@@ -56,6 +57,8 @@ def read_last(store: ObjectStore, bucket: str) -> LastRetraction | None:
         PartUnavailable: the store did not answer.
     """
     try:
-        return LastRetraction.model_validate_json(store.get(bucket, KEY, max_bytes=_MAX_BYTES))
-    except (ObjectMissing, TooLarge, ValidationError):
+        return LastRetraction.model_validate_json(
+            stored_bytes(store, bucket, KEY, max_bytes=_MAX_BYTES)
+        )
+    except (ObjectMissing, Unreadable, ValidationError):
         return None
