@@ -58,6 +58,10 @@ def train_backbone(
     corpus: Annotated[
         int, typer.Option(min=0, metavar="N", help="Further public pictures, as negatives.")
     ] = 2_000,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the learning curve for TensorBoard, too."),
+    ] = None,
 ) -> None:
     """Train the network's last blocks with its projection. Writes FOLDER; publishes nothing.
 
@@ -96,7 +100,12 @@ def train_backbone(
         chunk=chunk,
     )
     wishes = BackboneWishes(
-        folder=folder, head=head, strength=strength, settings=chosen, corpus=corpus
+        folder=folder,
+        head=head,
+        strength=strength,
+        settings=chosen,
+        corpus=corpus,
+        tensorboard=tensorboard,
     )
     losses = run_backbone(load_settings(), wishes, typer.echo, bar).curve.losses
     for line in loss_lines(losses, folder):

@@ -31,6 +31,7 @@ from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.splits import HeldOut
 from sightline.training.datasets.stored_crops import StoredCrops
 from sightline.training.loop.checkpoint import anew_where_stale
+from sightline.training.loop.events import need_tensorboard, write_events
 from sightline.training.loop.head import Head
 from sightline.training.loop.learning import LearningSettings, hold_back
 from sightline.training.loop.run_folder import HEAD, begin_run, read_record
@@ -53,6 +54,8 @@ class BackboneWishes:
     """Public pictures beside those in the pairs; without clicks, all there are to learn from."""
     cache: Path | None = None
     """Where features are kept; None: `~/.cache/sightline/features`."""
+    tensorboard: Path | None = None
+    """A folder for TensorBoard's event files; None: none are written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,6 +85,8 @@ def run_backbone(
             nothing to train on.
         PartUnavailable: the log or the store did not answer; repeat it.
     """
+    if wishes.tensorboard is not None:
+        need_tensorboard()
     settings, device = as_serving(settings), device_here()
     with peers_of(device) as peers, opened_store(settings) as store:
         tell, shown = (say, track) if peers.rank == 0 else (_hush, untracked)
@@ -109,6 +114,8 @@ def run_backbone(
             record = _record(wishes, asked, found, peers)
             record["counted"]["later_from_ms"] = lesson.cut_ms
             looked = found.made.features.images
+            if wishes.tensorboard is not None:
+                write_events(wishes.tensorboard, trained.curve)
             end_backbone_run(wishes.folder, trained, looked, lesson.held_out, record)
     return trained
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from sightline.engine.embedding.networks import Normalised
-from sightline.engine.embedding.normalisation import IMAGENET
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.cli import main
 from sightline.infra.commands import backbone
-from sightline.infra.commands.backbone import BackboneWishes, run_backbone
+from sightline.infra.commands.backbone import BackboneWishes
 from sightline.training.backbone.settings import BackboneSettings
 from sightline.training.backbone.training import TrainedBackbone
+from sightline.training.loop.training import Curve
 from sightline.training.models.candidates import of_file
+from tests.small_network import Means, of_backbone, trains_means
 from tests.training_place import BUCKET, NAMES, Place, clicked, seen_place
 
 
@@ -33,39 +33,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return seen_place(tmp_path, monkeypatch)
 
 
-class Means(torch.nn.Module):
-    """A network of sixteen features in two blocks, the mean of each map."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.first = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 32, 32), torch.nn.ReLU())
-        self.last = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 1))
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, 3, size, size) normalised to (n, 16)."""
-        maps: torch.Tensor = self.last(self.first(pixels))
-        return maps.mean(dim=(2, 3))
-
-
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> None:
     """The place's network as one that can be trained."""
-    monkeypatch.setattr(backbone, "build_network", lambda *_: Normalised(Means(), IMAGENET).eval())
-
-
-def of_backbone(place: Place, name: str, **changes: Any) -> dict[str, bytes]:
-    """Train the network from a head's run; its files' bytes by name."""
-    settings = BackboneSettings(steps=2, batch=2, corpus=1, jitter=0, checkpoint_every=1)
-    wishes = BackboneWishes(
-        folder=place.folder / name,
-        head=place.folder / "head",
-        settings=settings,
-        corpus=4,
-        cache=place.folder / "cache",
-    )
-    run_backbone(place.settings, replace(wishes, **changes), lambda _: None)
-    return {path.name: path.read_bytes() for path in (place.folder / name).iterdir()}
+    trains_means(monkeypatch)
 
 
 @pytest.mark.usefixtures("network")
@@ -89,6 +60,24 @@ def test_a_network_is_trained_from_a_head_s_run(place: Place) -> None:
     assert model.source.weights == place.folder / "run/weights.safetensors"
     assert model.projection is not None
     assert model.projection.matrix.shape == (16, 16)
+
+
+@pytest.mark.usefixtures("network")
+def test_a_network_s_curve_goes_to_tensorboard(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that is in the run's folder; without the package nothing is begun."""
+    told: list[tuple[Path, Curve]] = []
+    monkeypatch.setattr(backbone, "write_events", lambda *given: told.append(given))
+    events = place.folder / "events"
+    files = of_backbone(place, "cold", head=None, tensorboard=events)
+    ((folder, curve),) = told
+    assert (folder, len(curve.losses)) == (events, 2)
+    assert files["curve.csv"].count(b"\n") == 3
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(SettingsInvalid, match="tensorboard"):
+        of_backbone(place, "other", head=None, tensorboard=events)
+    assert not (place.folder / "other").exists()
 
 
 @pytest.mark.usefixtures("network")
@@ -133,11 +122,10 @@ def test_every_option_reaches_the_training(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(backbone, "run_backbone", noted)
     command = f"train-backbone {tmp_path} --without-clicks --rotation --corpus=7 --precision=fp32"
     options = "--seed=3 --steps=4 --batch=5 --blocks=2 --chunk=6 --learning-rate=0.5"
-    others = "--strength=0.375 --temperature=0.25 --smallest=0.75 --jitter=0.125"
+    others = "--strength=0.375 --temperature=0.25 --smallest=0.75 --jitter=0.125 --tensorboard=t"
     CliRunner().invoke(main.app, f"{command} {options} {others}")
-    assert asked == [
-        BackboneWishes(folder=tmp_path, head=None, strength=0.375, settings=wanted, corpus=7)
-    ]
+    wishes = BackboneWishes(folder=tmp_path, head=None, strength=0.375, settings=wanted, corpus=7)
+    assert asked == [replace(wishes, tensorboard=Path("t"))]
 
 
 def test_a_head_of_another_model_is_no_beginning(place: Place) -> None:
