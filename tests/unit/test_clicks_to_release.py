@@ -8,11 +8,15 @@ are noise, which clicks teach to look away from.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import re
 import shlex
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from multiprocessing.synchronize import Event as Told
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,7 @@ from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.pictures.prepare import prepare
+from sightline.engine.ports import Clock
 from sightline.engine.records import ProducerRecord
 from sightline.engine.records.framing import Framing
 from sightline.engine.settings import (
@@ -44,8 +49,8 @@ from sightline.engine.settings import (
     load_settings,
 )
 from sightline.infra.cli import main
-from sightline.infra.commands import models, networks, training_data
-from sightline.infra.commands.retraining import retraining_of
+from sightline.infra.commands import models, networks, retraining, training_data
+from sightline.infra.commands.retraining import retrain_once, retraining_of
 from sightline.infra.commands.retraining_work import TrainingWork
 from sightline.producers.click_simulator.catalogue import SimulatedPicture
 from sightline.producers.click_simulator.ranked_catalogue import RankedCatalogue
@@ -62,19 +67,23 @@ from sightline.schemas.topics import (
 )
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.training.evaluation.gate import GateLimits
+from sightline.training.loop.batches import Batches
 from sightline.training.loop.head import Head
 from sightline.training.loop.learning import LearningSettings
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.retraining.state import AttemptOutcome, RetrainingRecord
 from tests.conftest import ROOT
+from tests.forked_trainings import forked
 from tests.label_rows import encoded
 from tests.learning import Colours
+from tests.patience import patient
 from tests.pictures import encoded as picture_bytes
 
 PAGE = (ROOT / "docs/training.md").read_text()
 BUCKET, PARTITIONS, RULES = "sightline", 2, LabelRules()
 KINDS, EACH, RECORDS = 40, 8, 4_000
 LEARNING = LearningSettings(head=HeadSettings(steps=60, batch=64, corpus=64), later=0.4)
+NOTHING_DONE = 3
 SMALL = GateLimits(min_clusters=6, min_slice_clusters=6, min_pictures=100)
 
 
@@ -165,10 +174,12 @@ class Deployment:
             open_producer=lambda _: self.producer,
         )
 
-    def look(self, limits: GateLimits = SMALL, *, asked: bool = False) -> bool:
+    def look(
+        self, limits: GateLimits = SMALL, *, asked: bool = False, clock: Clock | None = None
+    ) -> bool:
         """One look of the retraining at what has come."""
         work = self.work(limits)
-        made = retraining_of(self.settings, self.store, work, clock=SystemClock())
+        made = retraining_of(self.settings, self.store, work, clock=clock or SystemClock())
         return made.look(threading.Event(), asked=asked)
 
 
@@ -219,6 +230,53 @@ def test_clicks_become_a_released_model(deployment: Deployment) -> None:
     assert (held_back.data.attempt, held_back.data.outcome) == (2, "too_little")
     assert held_back.data.needs > 0
     assert "too_little" in held_back.data.reason
+
+
+def test_processes_make_one_model_whichever_is_killed(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two `retrain --now` one trains; killed, its attempt is gone on with, and released once."""
+    record, before = RetrainingRecord(deployment.store, BUCKET, "clicks"), deployment.told("clicks")
+    monkeypatch.setattr(retraining, "TrainingWork", lambda **_: deployment.work(SMALL))
+    trains = multiprocessing.get_context("fork").Event()
+    first = forked(_retrain_for_ever, deployment.settings, trains)
+    try:
+        assert trains.wait(patient(30))
+        second = forked(_retrain, deployment.settings)
+        second.join()
+    finally:
+        first.kill()
+        first.join()
+    assert (first.exitcode, second.exitcode) == (-signal.SIGKILL, NOTHING_DONE)
+    begun = record.read().state.under_way
+    assert begun is not None
+    assert not deployment.look()
+    assert deployment.look(clock=ManualClock(datetime.now(UTC) + timedelta(seconds=60)))
+    last = record.read().state.last
+    assert last is not None
+    assert (last.attempt.number, last.attempt.starts) == (begun.number, 2)
+    assert last.outcome is AttemptOutcome.RELEASED, last.says
+    (event,) = deployment.told("clicks")[len(before) :]
+    assert event.data.digest == last.attempt.digest
+    assert not deployment.look()
+
+
+def _retrain(settings: Settings) -> None:
+    """What `sightline retrain --now` does, in a process that ends with what came of it."""
+    done = retrain_once(settings, threading.Event(), now=True)
+    raise SystemExit(0 if done else NOTHING_DONE)
+
+
+def _retrain_for_ever(settings: Settings, trains: Told) -> None:
+    """The same, up to the first step of the training; whoever started it kills it."""
+
+    def draw(*_: object) -> None:
+        trains.set()
+        signal.pause()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Batches, "draw", draw)
+        _retrain(settings)
 
 
 def test_ten_lines_lead_from_clicks_to_a_model(
