@@ -50,7 +50,7 @@ def show(model: ReferenceArgument) -> None:
         for line in event.data.gate:
             typer.echo(f"  {line.outcome}: {line.rule}: {line.says}")
     if shown.taken_back:
-        typer.echo(f"{shown.taken_back} triples that taught it were taken back since")
+        typer.echo(shown.taken_back)
     for title, facts in (("metrics", shown.metrics), ("lineage", shown.lineage)):
         typer.echo(f"{title}: {json.dumps(facts, indent=1, sort_keys=True)}")
     typer.echo(shown.card)

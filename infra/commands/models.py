@@ -24,7 +24,7 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.commands.over_store import OverStore
-from sightline.infra.commands.taken_back import taken_back_since
+from sightline.infra.commands.taken_back import taken_back_told
 from sightline.schemas.envelope import Event
 from sightline.schemas.models import GateLine, ModelReleased
 
@@ -47,8 +47,8 @@ class ShownModel:
     metrics: Facts
     lineage: Facts
     card: str
-    taken_back: int | None
-    """Triples that taught it and were taken back since; None: nobody can tell."""
+    taken_back: str | None
+    """What was taken back since of the triples that taught it; None: nothing is known to be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ class ModelCommands(OverStore):
 
         releases = self._registry.releases(wanted.name)
         lineage = json.loads(text(LINEAGE))
-        taken_back = taken_back_since(self._store, self._bucket, lineage.get("run") or {})
+        taken_back = taken_back_told(self._store, self._bucket, lineage.get("run") or {})
         return ShownModel(
             digest=digest,
             config=config,

@@ -8,6 +8,9 @@ from typing import Any
 
 from sightline.engine.ports import ObjectStore
 
+TOPIC, PARQUET = "topic", "parquet"
+"""Where a run read its triples, as its record says it."""
+
 
 def taken_back_since(store: ObjectStore, bucket: str, run: Mapping[str, Any]) -> int | None:
     """Count what people who were erased, or images that were hidden, taught it.
@@ -24,7 +27,7 @@ def taken_back_since(store: ObjectStore, bucket: str, run: Mapping[str, Any]) ->
     Raises:
         PartUnavailable: the store did not answer.
     """
-    if run.get("read_from", "parquet") != "parquet" or find_spec("pyarrow") is None:
+    if run.get("read_from", PARQUET) != PARQUET or find_spec("pyarrow") is None:
         return None
     from sightline.engine.label_data.triple_table import count_held  # noqa: PLC0415 - extra
 
@@ -34,3 +37,15 @@ def taken_back_since(store: ObjectStore, bucket: str, run: Mapping[str, Any]) ->
     except (KeyError, TypeError, ValueError):
         return None
     return counted - count_held(store, bucket, ends)
+
+
+def taken_back_told(store: ObjectStore, bucket: str, run: Mapping[str, Any]) -> str | None:
+    """The same for a person; None: nothing was taken back, or there is nobody to ask.
+
+    Raises:
+        PartUnavailable: the store did not answer.
+    """
+    if run.get("read_from") == TOPIC:
+        return "it read the topic itself, so nobody counts what was taken back of its triples since"
+    gone = taken_back_since(store, bucket, run)
+    return f"{gone} triples that taught it were taken back since" if gone else None

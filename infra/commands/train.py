@@ -24,6 +24,7 @@ from sightline.infra.commands.networks import (
     start_of,
 )
 from sightline.infra.commands.over_store import opened_store
+from sightline.infra.commands.taken_back import PARQUET, TOPIC
 from sightline.infra.commands.training_data import Labels, read_labels, read_pictures, some_of
 from sightline.schemas.topics import TRAINING_TRIPLES
 from sightline.training.datasets.pairs import ClickPairs
@@ -37,8 +38,6 @@ from sightline.training.loop.run_folder import begin_run, end_run, read_record
 from sightline.training.tracking import Say, Track, untracked
 
 _PACKAGE = "sightline-search"
-TOPIC, PARQUET = "topic", "parquet"
-"""Where a run read its triples, as its record says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
 from sightline.infra.commands.picture_set import PictureSet
 from sightline.infra.commands.stored_pictures import StoredPictures
-from sightline.infra.commands.taken_back import taken_back_since
+from sightline.infra.commands.taken_back import taken_back_told
 from sightline.infra.commands.training_data import Labels, read_labels, read_pictures, some_of
 from sightline.training.datasets.clusters import picture_clusters
 from sightline.training.datasets.features import PictureFeatures
@@ -83,9 +83,9 @@ def clicks_held_out(
 
     pictures = read_pictures(settings, labels.held)
     seen = StoredPictures(settings, store, pictures, sorted(kinds), cache=cache)
-    gone = taken_back_since(store, settings.store.bucket, record)
-    told = f"; {gone} triples that taught it were taken back since" if gone else ""
-    return PictureSet(seen, first, f"clicks that {folder} did not see{told}", queries_of)
+    gone = taken_back_told(store, settings.store.bucket, record)
+    named = "; ".join([f"clicks that {folder} did not see", *filter(None, [gone])])
+    return PictureSet(seen, first, named, queries_of)
 
 
 def unseen_clicks(

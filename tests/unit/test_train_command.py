@@ -27,7 +27,7 @@ from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.cli import main
 from sightline.infra.commands import networks, train, training_data
-from sightline.infra.commands.taken_back import taken_back_since
+from sightline.infra.commands.taken_back import taken_back_since, taken_back_told
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, TRAINING_TRIPLES
 from sightline.training.loop.head import Head
@@ -190,7 +190,13 @@ def test_what_was_taken_back_since_is_counted(place: Place) -> None:
     assert taken_back_since(place.store, BUCKET, run) == 0
     place.sink([retracted(3), retracted(3), retracted(8), clicked(60)], 60)
     assert taken_back_since(place.store, BUCKET, run) == 2
-    assert taken_back_since(place.store, BUCKET, run | {"read_from": "topic"}) is None
+    assert taken_back_told(place.store, BUCKET, run) == (
+        "2 triples that taught it were taken back since"
+    )
+    elsewhere = run | {"read_from": "topic"}
+    assert taken_back_since(place.store, BUCKET, elsewhere) is None
+    assert "nobody counts" in (taken_back_told(place.store, BUCKET, elsewhere) or "")
+    assert taken_back_told(place.store, BUCKET, {}) is None
     assert taken_back_since(place.store, BUCKET, {}) is None
 
 
