@@ -7,7 +7,7 @@ manifest may hold anything.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from sightline.infra.commands.evaluate import Evaluation, JudgedModel
@@ -17,6 +17,10 @@ from sightline.training.evaluation.retrieval import CUTS
 from sightline.training.evaluation.versus import Row
 
 _WIDTH, _HEIGHT, _EDGE = 300, 180, 28
+_SPAN = _HEIGHT - 2 * _EDGE
+_BAR, _BAR_STEP = 50, 130
+_UNCUT = ("mAP", "MRR")
+"""The measures that look at whole rankings, not at their first k."""
 _STYLE = """
 body { font: 14px sans-serif; margin: 2em; color: #1f2933 }
 table { border-collapse: collapse } td, th { padding: .2em .8em; text-align: right }
@@ -45,6 +49,7 @@ def page(
     parts = (
         f"<h1>{escape(title)}</h1><p>{escape(found.truth)}</p>",
         _table(found.rows),
+        _bars(found),
         *(_drawn(measure, found) for measure in ("precision", "recall", "ndcg")),
         *_learnt(learning_curve),
         *_decision(judged),
@@ -70,24 +75,52 @@ def _table_row(row: Row) -> str:
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
+def _bars(found: Evaluation) -> str:
+    """The measures without a cut, as bars in the colours of the lines below."""
+    bars = (
+        _bar(_EDGE + at * _BAR_STEP + beside * _BAR, metrics[measure], ink)
+        for at, measure in enumerate(_UNCUT)
+        for beside, (metrics, ink) in enumerate(_both(found))
+    )
+    names = (
+        f'<text x="{_EDGE + at * _BAR_STEP}" y="{_HEIGHT - 8}">{measure}</text>'
+        for at, measure in enumerate(_UNCUT)
+    )
+    return _svg(" and ".join(_UNCUT), "".join((*bars, *names)))
+
+
+def _bar(x: int, value: float, ink: str) -> str:
+    top, height = _HEIGHT - _EDGE - value * _SPAN, value * _SPAN
+    bar = f'<rect x="{x}" y="{top:.1f}" width="{_BAR - 4}" height="{height:.1f}" fill="{ink}"/>'
+    return f'{bar}<text x="{x}" y="{top - 4:.1f}">{value:.3f}</text>'
+
+
+def _svg(title: str, drawn: str) -> str:
+    name = f'<text x="{_EDGE}" y="14">{title}, from 0 to 1</text>'
+    return f'<svg width="{_WIDTH}" height="{_HEIGHT}" font-size="12">{name}{drawn}</svg>'
+
+
+def _both(found: Evaluation) -> list[tuple[Mapping[str, float], str]]:
+    """What is compared with and the model, where there are both, with the colour of each."""
+    both = ((found.metrics_against, "#9aa5b1"), (found.metrics, "#0b6fbf"))
+    return [(metrics, ink) for metrics, ink in both if metrics]
+
+
 def _drawn(measure: str, found: Evaluation) -> str:
     """A measure by its cut, as lines: grey what is compared with, blue the model."""
-    both = ((found.metrics_against, "#9aa5b1"), (found.metrics, "#0b6fbf"))
     lines = "".join(
-        _line([metrics[f"{measure}@{k}"] for k in CUTS], ink) for metrics, ink in both if metrics
+        _line([metrics[f"{measure}@{k}"] for k in CUTS], ink) for metrics, ink in _both(found)
     )
     cuts = "".join(
         f'<text x="{_x(at):.0f}" y="{_HEIGHT - 8}" text-anchor="middle">{cut}</text>'
         for at, cut in enumerate(CUTS)
     )
-    name = f'<text x="{_EDGE}" y="14">{measure}@k, from 0 to 1</text>'
-    return f'<svg width="{_WIDTH}" height="{_HEIGHT}" font-size="12">{name}{lines}{cuts}</svg>'
+    return _svg(f"{measure}@k", lines + cuts)
 
 
 def _line(values: Sequence[float], ink: str) -> str:
-    span = _HEIGHT - 2 * _EDGE
     points = (
-        f"{_x(at):.1f},{_HEIGHT - _EDGE - value * span:.1f}" for at, value in enumerate(values)
+        f"{_x(at):.1f},{_HEIGHT - _EDGE - value * _SPAN:.1f}" for at, value in enumerate(values)
     )
     return f'<polyline points="{" ".join(points)}" fill="none" stroke="{ink}" stroke-width="2"/>'
 

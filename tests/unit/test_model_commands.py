@@ -281,22 +281,31 @@ def test_a_report_shows_what_moved_most(
     assert len(re.findall('<img class="query"', shown)) == 16
     assert len(re.findall("<img ", shown)) == 8 * 2 * 11
     assert re.findall('<img class="right"', shown)
-    assert shown.count("<svg") == 3
+    assert shown.count("<svg") == 4
+    assert shown.count("<rect") == 4
+    mean = re.search(r"<td>mAP</td><td>(\S+?)</td><td>(\S+?)</td>", shown)
+    assert mean is not None
+    for value in map(float, mean.groups()):
+        assert f">{value:.3f}</text>" in shown
     assert not re.search(r'src="(?!data:)|href=|<script', shown)
+
+
+HALF = {f"{name}@{k}": 0.5 for name in ("precision", "recall", "ndcg") for k in CUTS} | {
+    "mAP": 0.5,
+    "MRR": 0.5,
+}
 
 
 def test_a_page_escapes_what_it_is_told() -> None:
     """Names of files and labels are text."""
     evil = "<script>alert(1)</script>"
-    nothing = {f"{name}@{k}": 0.5 for name in ("precision", "recall", "ndcg") for k in CUTS}
-    found = Evaluation(model=evil, against=evil, truth=evil, rows=(), metrics=nothing)
+    found = Evaluation(model=evil, against=evil, truth=evil, rows=(), metrics=HALF)
     assert "<script" not in page(found, None, [], evil.encode())
 
 
 def test_the_page_of_a_run_has_its_learning_curve() -> None:
     """As an image, in which nothing could run."""
-    nothing = {f"{name}@{k}": 0.5 for name in ("precision", "recall", "ndcg") for k in CUTS}
-    found = Evaluation(model="m", against=None, truth="t", rows=(), metrics=nothing)
+    found = Evaluation(model="m", against=None, truth="t", rows=(), metrics=HALF)
     assert 'src="data:image/svg+xml;base64,PHN2Zz4="' in page(found, None, [], b"<svg>")
     assert "<img" not in page(found, None, [])
 
