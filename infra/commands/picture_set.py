@@ -77,11 +77,11 @@ class PictureSet:
         return f"{self._named}: {len(self)} queries{of} of {kinds} kinds among {among} pictures"
 
     def domains(self) -> Mapping[str, NDArray[np.bool_]]:
-        """Kinds that training saw clicks of, and others, where there are both."""
-        clicked = self._queries.groups.clicked
+        """Kinds that training saw clicks of and others, where there are both; the gate's slices."""
+        groups, clicked = self._queries.groups, self._queries.groups.clicked
         if clicked.all() or not clicked.any():
-            return {}
-        return {"kinds clicked": clicked, "kinds not clicked": ~clicked}
+            return groups.slices
+        return {"kinds clicked": clicked, "kinds not clicked": ~clicked, **groups.slices}
 
     def scores(self, model: Candidate) -> QueryScores:
         """See `QuerySet.scores`."""

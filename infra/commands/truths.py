@@ -74,7 +74,7 @@ def clicks_held_out(
     """
     record, kinds = read_record(folder), read_kinds(folder)
     labels = read_labels(settings, store, until)
-    clicks = labels.pairs.chosen(np.asarray([name != JUDGED for name in labels.pairs.search], bool))
+    clicks = _clicked(labels)
 
     def queries_of(features: PictureFeatures) -> PictureQueries:
         queries = unseen_clicks(clicks.among(features.images), features, record, kinds)
@@ -164,12 +164,20 @@ def judged(
             clusters=sides.clusters,
             clicked=sides.clicked,
             usable=sides.usable,
+            asked=np.bincount(
+                _clicked(labels).among(features.images).anchor, minlength=len(features)
+            ),
         )
         return at_most(queries, settings.evaluation.queries, seed=0)
 
     images = sorted({*others, *(image for pair in verdicts for image in pair)} & pictures.keys())
     seen = StoredPictures(settings, store, pictures, images)
     return PictureSet(seen, first, f"{len(verdicts)} judgements of people", queries_of)
+
+
+def _clicked(labels: Labels) -> ClickPairs:
+    """The pairs that people clicked, without those that they judged."""
+    return labels.pairs.chosen(np.asarray([name != JUDGED for name in labels.pairs.search], bool))
 
 
 def _sides(

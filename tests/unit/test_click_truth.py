@@ -8,7 +8,7 @@ import pytest
 from sightline.engine.embedding.embedder import Projection
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.splits import HeldOut, held_out, held_out_clusters
-from sightline.training.evaluation.click_truth import clicks_as_truth, score_by_clicks
+from sightline.training.evaluation.click_truth import clicks_as_truth, hot_and_cold, score_by_clicks
 from sightline.training.evaluation.gate import GateLimits, GateVerdict, decide
 from sightline.training.evaluation.served import ServedAsBuilt
 from sightline.training.evaluation.strength import CAREFUL, evidence
@@ -67,6 +67,16 @@ def test_what_was_set_aside_is_asked_as_of_a_kind_that_was_clicked() -> None:
     assert queries.anchors.tolist() == [1, 3]
     assert queries.groups.clicked.tolist() == [True, False]
     assert np.flatnonzero(kept.train).tolist() == [2]
+
+
+def test_anchors_are_hot_or_cold() -> None:
+    """By more pairs than the median query has; where all have as many there are no slices."""
+    pairs = pairs_of([(0, 1, 2), (0, 1, 2), (1, 0, 2), (2, 0, 2), (2, 1, 2), (2, 0, 5)], pictures=4)
+    queries = clicks_as_truth(pairs, held(pairs, [0, 0, 0, 0], {0}), np.zeros(6, bool))
+    assert queries.anchors.tolist() == [0, 1, 2]
+    slices = {name: mask.tolist() for name, mask in queries.groups.slices.items()}
+    assert slices == {"hot": [False, False, True], "cold": [True, True, False]}
+    assert hot_and_cold(np.array([2, 2, 2])) == hot_and_cold(np.zeros(0, np.int64)) == {}
 
 
 def test_what_another_page_showed_is_relevant_too() -> None:

@@ -222,6 +222,7 @@ def test_a_mean_grade_is_cut() -> None:
         clusters=np.arange(3),
         clicked=np.asarray([True, False, False]),
         usable=np.asarray([True, True, False]),
+        asked=np.asarray([3, 0, 0]),
     )
     assert made.anchors.tolist() == [0]
     assert made.truth.grades(0, 1).tolist() == [[0, 4, 3]]

@@ -82,9 +82,22 @@ def clicks_as_truth(pairs: ClickPairs, held_out: HeldOut, later: Mask) -> Pictur
     truth = JudgedPairs.of(
         found, queries=len(anchors), gallery=len(pairs.images), own=anchors.astype(np.int32)
     )
-    clicked = ~held_out.held[anchors]
-    groups = Groups(clusters=held_out.clusters[anchors], clicked=clicked, slices={})
+    groups = Groups(
+        clusters=held_out.clusters[anchors],
+        clicked=~held_out.held[anchors],
+        slices=hot_and_cold(np.bincount(pairs.anchor, minlength=len(pairs.images))[anchors]),
+    )
     return PictureQueries(anchors=anchors.astype(np.int32), truth=truth, groups=groups)
+
+
+def hot_and_cold(pairs: NDArray[np.int64]) -> dict[str, Mask]:
+    """The queries that people asked by more often than by the median one, and the others.
+
+    Args:
+        pairs: (q,) how many have the query's picture as their anchor; all alike: no slices.
+    """
+    hot = pairs > np.quantile(pairs, 0.5) if len(pairs) else pairs > 0
+    return {"hot": hot, "cold": ~hot} if hot.any() else {}
 
 
 def _near(pairs: ClickPairs, anchors: NDArray[np.int32]) -> Iterator[tuple[int, int, int]]:

@@ -67,7 +67,7 @@ class Evidence:
     unclicked: Difference
     """Average precision on clusters that were held out of training, and on judgements."""
     slices: Mapping[str, Difference]
-    """Average precision per slice (label, tag, domain, hot, cold), by its name."""
+    """Average precision per slice, by its name: domains of labels, or hot and cold anchors."""
     served: ServedAsBuilt
     """The converted model beside the trained one."""
 

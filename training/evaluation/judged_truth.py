@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sightline.engine.label_data.judgements import Pair
 from sightline.training.datasets.judgements import JudgesVerdict
-from sightline.training.evaluation.click_truth import PictureQueries
+from sightline.training.evaluation.click_truth import PictureQueries, hot_and_cold
 from sightline.training.evaluation.relevance import JudgedPairs
 from sightline.training.evaluation.strength import Groups, Mask
 
@@ -25,6 +25,7 @@ def judgements_as_truth(
     clusters: NDArray[np.int64],
     clicked: Mask,
     usable: Mask,
+    asked: NDArray[np.int64],
 ) -> PictureQueries:
     """Ask by what people judged anything relevant for.
 
@@ -36,6 +37,7 @@ def judgements_as_truth(
         clusters: (n,) the kind of each.
         clicked: (n,) whether training saw clicks on pictures of its kind.
         usable: (n,) whether a picture may be asked by.
+        asked: (n,) by how many clicked pairs people did ask by it.
     """
     row = {image: at for at, image in enumerate(images)}
     known = [
@@ -47,5 +49,6 @@ def judgements_as_truth(
     query = {int(at): number for number, at in enumerate(anchors)}
     graded = [(query[at], to, int(verdict.grade)) for at, to, verdict in known if at in query]
     truth = JudgedPairs.of(graded, queries=len(anchors), gallery=len(images), own=anchors)
-    groups = Groups(clusters=clusters[anchors], clicked=clicked[anchors], slices={})
+    slices = hot_and_cold(asked[anchors])
+    groups = Groups(clusters=clusters[anchors], clicked=clicked[anchors], slices=slices)
     return PictureQueries(anchors=anchors, truth=truth, groups=groups)
