@@ -233,12 +233,12 @@ def passes(truth: float, *, clusters: int, by_query: bool = False, studies: int 
 @pytest.mark.parametrize("clusters", [20, 84, 300])
 def test_a_model_that_is_truly_worse_rarely_passes(clusters: int) -> None:
     """Of models exactly at the margin, one in twenty is promised; 200 studies tell it to ± .03."""
-    assert passes(-0.01, clusters=clusters) <= 0.09
+    assert passes(-0.01, clusters=clusters) <= 0.07
 
 
 def test_equal_models_mostly_pass_with_84_clusters() -> None:
     """At most one in ten is refused at a margin of one point, and with 20 clusters many are."""
-    assert passes(0.0, clusters=84) >= 0.87
+    assert passes(0.0, clusters=84) >= 0.9
     assert passes(0.0, clusters=20) < 0.6
 
 

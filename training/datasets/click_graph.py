@@ -132,7 +132,8 @@ def certain_negatives(
     clicks needs fewer: nobody ever preferred it there, as `pairs_of` sees to.
 
     For who publishes or counts negatives: what stays is nearly always right (docs/labels.md). A
-    training need not; it masks what lies within two clicks wherever a batch has it.
+    training takes them all: a mask of what lies near cost it as much as it won
+    (docs/adr/0031-walks-on-the-click-graph.md).
 
     Args:
         pairs: of all clicks that there are.

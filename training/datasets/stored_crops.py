@@ -40,7 +40,7 @@ def view_framing(framing: Framing) -> Framing:
 
 
 class StoredCrops:
-    """The `Crops` of a training on pixels; nothing of them is kept.
+    """The `Crops` of a training on pixels; none is kept (docs/backbone.md says why).
 
     Args:
         store: holds the pictures.
