@@ -17,7 +17,7 @@ from sightline.infra.sample_photos.photo_folder import PhotoFolder
 MOVED = 3
 """So many images are uploaded, hidden, shown and deleted during each step."""
 WAIT = {"wait": "searchable", "timeout_s": "60"}
-LIMIT_S = 300.0
+LIMIT_S = 900.0
 SESSIONS = 40
 """So many people search in turn: an experiment parts them by their session."""
 _PAUSE_S = 0.05
