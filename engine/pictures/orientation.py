@@ -1,20 +1,12 @@
-"""Which way up a picture is: from EXIF, XMP or TIFF tags to the transposition that rights it."""
+"""Which way up a decoded picture is, and the transposition that rights it."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from PIL import Image
 
-from sightline.engine.pictures.formats.exif import (
-    MAX_ORIENTATION,
-    ORIENTATION_TAG,
-    UPRIGHT,
-    orientation_of_exif,
-)
-
-_XMP = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])")
+from sightline.engine.pictures.formats.metadata import UPRIGHT, orientation_of
 
 TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,20 +25,29 @@ def swaps_sides(orientation: int) -> bool:
 
 
 def orientation_of_decoded(image: Image.Image) -> int:
-    """The orientation that a decoded picture's metadata tell: TIFF tag, EXIF, then XMP."""
-    tags: Any = getattr(image, "tag_v2", None)
-    if tags is not None:
-        value = tags.get(ORIENTATION_TAG, UPRIGHT)
-        return value if isinstance(value, int) and 1 <= value <= MAX_ORIENTATION else UPRIGHT
-    exif = image.info.get("exif")
-    told = orientation_of_exif(exif) if isinstance(exif, bytes) else None
-    return _orientation_of_xmp(image.info) if told is None else told
+    """The orientation by which a picture that Pillow has loaded is still to be turned."""
+    if hasattr(image, "tag_v2"):
+        return UPRIGHT  # Pillow turns a TIFF while it loads it
+    return orientation_of(_exif(image.info), _xmp(image.info))
 
 
-def _orientation_of_xmp(info: dict[Any, Any]) -> int:
-    for name in ("xmp", "XML:com.adobe.xmp"):
-        packet = info.get(name, b"")
-        raw = packet.encode() if isinstance(packet, str) else packet
-        if isinstance(raw, bytes) and (match := _XMP.search(raw)):
-            return int(match.group(1))
-    return UPRIGHT
+def _exif(info: dict[Any, Any]) -> bytes | None:
+    exif = info.get("exif")
+    if isinstance(exif, bytes):
+        return exif
+    return _raw_profile(info.get("Raw profile type exif"))
+
+
+def _raw_profile(text: object) -> bytes | None:
+    """EXIF that ImageMagick keeps in a PNG as text: two lines that tell what and how long, hex."""
+    try:
+        return bytes.fromhex(text.split("\n", 3)[3]) if isinstance(text, str) else None
+    except (IndexError, ValueError):
+        return None
+
+
+def _xmp(info: dict[Any, Any]) -> bytes | None:
+    packet = info.get("XML:com.adobe.xmp") or info.get("xmp")
+    if isinstance(packet, str):
+        return packet.encode(errors="replace")
+    return packet if isinstance(packet, bytes) else None

@@ -23,8 +23,8 @@ from PIL import Image
 from sightline.engine.errors import BadImage, RejectReason
 from sightline.engine.pictures.colour import AS_STORED, ColourUse, Conversion, conversion_of
 from sightline.engine.pictures.formats.claims import ImageHeader
-from sightline.engine.pictures.formats.exif import UPRIGHT
 from sightline.engine.pictures.formats.jpeg import MAX_SCANS
+from sightline.engine.pictures.formats.metadata import UPRIGHT
 from sightline.engine.pictures.formats.signature import ImageFormat
 from sightline.engine.pictures.header import read_header
 from sightline.engine.pictures.orientation import (
@@ -194,22 +194,23 @@ def _decode_with_pillow(
         # Pillow reads metadata in Python, at a cost that grows with their square: it gets none.
         data = b"".join(data[start:end] for start, end in header.picture_at)
     with Image.open(io.BytesIO(data), formats=[header.format]) as image:
-        width, height = image.size
-        _check_size(width, height, limits)
+        size = image.size
+        _check_size(*size, limits)
         if header.format is ImageFormat.AVIF:
             _check_frames(getattr(image, "n_frames", 1), limits)
-        ratio = max(1.0, min(width, height) / detail)
-        image.draft(None, (int(width / ratio), int(height / ratio)))
+        ratio = max(1.0, min(size) / detail)
+        image.draft(None, (int(size[0] / ratio), int(size[1] / ratio)))
         image.load()  # once: a second load of a broken PNG would succeed
         if header.format is ImageFormat.JPEG:
             orientation, profile = header.orientation, header.icc_profile
-        else:
-            orientation, profile = orientation_of_decoded(image), image.info.get("icc_profile")
+        else:  # a TIFF has been turned by now
+            size, orientation = image.size, orientation_of_decoded(image)
+            profile = image.info.get("icc_profile")
         if header.format is ImageFormat.PNG:
             _in_eight_bits(image, header.bits)
         conversion = conversion_of(profile, image.mode)
         rgb, to_srgb = rgb_on_white(image, detail=detail, conversion=conversion)
-        return Pixels(rgb, width, height, orientation, conversion.use, to_srgb)
+        return Pixels(rgb, *size, orientation, conversion.use, to_srgb)
 
 
 def _in_eight_bits(image: Image.Image, bits: int) -> None:

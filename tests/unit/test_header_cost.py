@@ -92,6 +92,9 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "jpeg: frames": lambda: many(SOF, b"\xff\xd8", JPEG[2:]),
     "jpeg: scans": lambda: many(b"\xff\xda", b"\xff\xd8" + SOF.replace(b"\xc0", b"\xc2")),
     "jpeg: EXIF": lambda: many(b"\xff\xe1\x00\x0aExif\0\0II", b"\xff\xd8", JPEG[2:] + b"\0"),
+    "jpeg: XMP": lambda: many(
+        b"\xff\xe1\x00\x2fhttp://ns.adobe.com/xap/1.0/\0tiff:Orientation", b"\xff\xd8", JPEG[2:]
+    ),
     "jpeg: Photoshop": lambda: many(
         b"\xff\xed\xff\xfe" + b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\0" * 5_459 + bytes(12),
         b"\xff\xd8",
@@ -104,6 +107,11 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     ),
     "png: chunks behind the picture": lambda: many(
         png_chunk(b"tEXt", b"a\0b"), IHDR + IDAT, png_chunk(b"IEND")
+    ),
+    "png: raw profiles": lambda: many(
+        png_chunk(b"tEXt", b"Raw profile type exif\0\nexif\n8\n" + b"4d4d002a0000\n" * 99),
+        IHDR + IDAT,
+        png_chunk(b"IEND"),
     ),
     "png: chunks of an animation": lambda: many(
         png_chunk(b"teSt"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sightline.engine.pictures.formats.exif import UPRIGHT
+from sightline.engine.pictures.formats.metadata import UPRIGHT
 from sightline.engine.pictures.formats.signature import ImageFormat
 
 
@@ -17,7 +17,7 @@ class ImageHeader:
     height: int
     frames: int = 1
     orientation: int = UPRIGHT
-    """EXIF orientation 1-8 of a JPEG; other formats tell theirs after decoding."""
+    """Orientation 1-8 of a JPEG, by EXIF or XMP; other formats tell theirs after decoding."""
     channels: int = 3
     scans: int = 1
     bits: int = 8

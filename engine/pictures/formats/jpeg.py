@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sightline.engine.errors import BadImage, RejectReason
 from sightline.engine.pictures.formats.budget import HeaderBudget
 from sightline.engine.pictures.formats.claims import ImageHeader
-from sightline.engine.pictures.formats.exif import UPRIGHT, orientation_of_exif
+from sightline.engine.pictures.formats.metadata import EXIF_PREFIX, orientation_of
 from sightline.engine.pictures.formats.signature import ImageFormat
 
 _FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -25,7 +25,7 @@ _NEXT_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 """What compressed data never holds: neither a stuffed byte nor a restart, nor a fill byte."""
 MAX_SCANS = 200
 """Encoders write about ten."""
-_EXIF = b"Exif\x00\x00"
+_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _MOST_PARTS = 255
 _ICC = b"ICC_PROFILE\x00"
 
@@ -41,15 +41,17 @@ def read_jpeg(data: bytes, max_frames: int, budget: HeaderBudget) -> ImageHeader
     """Size, orientation, profile and scans. Raises `BadImage`, `struct.error`, `IndexError`."""
     del max_frames  # of a multi-picture object only the first is ever decoded
     frame: _Segment | None = None
-    exif: bytes | None = None
+    exif = xmp = slice(0)
     icc: list[bytes] = []
     spans: list[tuple[int, int]] = [(0, 2)]
     for segment in _segments(data, budget):
         body = segment.start + 4
         if segment.marker in _FRAME_MARKERS:
             frame = frame or segment
-        if segment.marker == _APP1 and exif is None and data.startswith(_EXIF, body):
-            exif = data[body + len(_EXIF) : segment.end]
+        if segment.marker == _APP1 and not exif.stop and data.startswith(EXIF_PREFIX, body):
+            exif = slice(body, segment.end)
+        if segment.marker == _APP1 and data.startswith(_XMP, body):
+            xmp = slice(body, segment.end)  # of several the last, as for Pillow
         if segment.marker == _APP2 and data.startswith(_ICC, body):
             icc.append(data[body + len(_ICC) : segment.end])
         if segment.marker not in _METADATA:
@@ -61,7 +63,7 @@ def read_jpeg(data: bytes, max_frames: int, budget: HeaderBudget) -> ImageHeader
         ImageFormat.JPEG,
         width,
         height,
-        orientation=UPRIGHT if exif is None else orientation_of_exif(exif) or UPRIGHT,
+        orientation=orientation_of(data[exif], data[xmp]),
         channels=channels,
         scans=_scans(data, segment.start, frame.marker, channels, budget),
         icc_profile=_joined(icc) if icc else None,
