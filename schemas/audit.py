@@ -28,8 +28,8 @@ class AccessRecorded(EventData):
     decision: Decision
     """What became of it."""
     who: Annotated[str, Field(min_length=1, max_length=128)]
-    """`key NAME`, `shell USER` of a command, or `address 192.0.2.7` where no known key was shown;
-    the Kafka key."""
+    """`key NAME`, `shell USER` of a command, or where no known key was shown
+    `address 192.0.2.7`, of IPv6 `address 2001:db8:0:1::/64`; the Kafka key."""
     address: Annotated[str, Field(max_length=64)]
     """Where the first of the requests came from, as the API saw it; a command's host."""
     action: Annotated[str, Field(min_length=1, max_length=128)]

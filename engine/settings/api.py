@@ -63,7 +63,7 @@ class ApiSettings(Section):
     signing_secret: SecretStr | None = None
     """Seals search ids and pseudonymises users; none: made once and kept in the object store."""
     requests_per_minute: PositiveInt = 6_000
-    """Per key, or per client address."""
+    """Per key; without a known one per IPv4 address or IPv6 /64 network."""
     interactions_per_minute: PositiveInt = 1_200
     """Clicks, views and the like that one actor may report, in bursts of up to 1,000; per
     process."""

@@ -92,7 +92,8 @@ class AuditLog:
             self._publish(access, _Window(address, 0.0, now, now, 1))
             self._windows[access] = _Window(address, monotonic + WINDOW_S, now, now)
             return
-        window.first_at = now if window.count == 0 else window.first_at
+        if window.count == 0:
+            window.first_at, window.address = now, address
         window.count, window.last_at = window.count + 1, now
 
     def tell(self, *, everything: bool = False) -> None:

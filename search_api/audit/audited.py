@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sightline.schemas.audit import Decision
 from sightline.schemas.fields import ID_PATTERN
 from sightline.search_api.audit.audit_log import Access, AuditLog
+from sightline.search_api.http.addresses import counted_as
 
 _REFUSALS = frozenset({401, 403, 429})
 _EVERYBODYS = frozenset({"/v1/search", "/v1/interactions", "/v1/judgements"})
@@ -45,7 +46,9 @@ class Audited:
         key, status = scope["state"].get(STATE), message["status"]
         route = str(getattr(scope.get("route"), "path", "unmatched"))
         address = str((scope.get("client") or ("unknown",))[0])[:_MAX_ADDRESS_CHARS]
-        who = f"address {address}" if key is None else f"key {key.name}"[:_MAX_WHO_CHARS]
+        who = (
+            f"address {counted_as(address)}" if key is None else f"key {key.name}"[:_MAX_WHO_CHARS]
+        )
         action = f"{scope['method'][:16]} {route}"
         if status in _REFUSALS:
             self._audit.note(Access(Decision.REFUSED, who, action, None, status), address)

@@ -14,6 +14,7 @@ from fastapi import Request
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import ApiKey, ApiSettings, Scope
 from sightline.engine.vector_index.visible import Caller
+from sightline.search_api.http.addresses import counted_as
 from sightline.search_api.http.problems import Problem
 
 _LOCAL = Caller(scopes=frozenset(Scope), key="local")
@@ -99,10 +100,10 @@ class KeyRing:
 
 
 def bucket(request: Request, known: KnownKey | None) -> str:
-    """Whose rate limit a request counts against: its key's, else its address's."""
+    """Whose rate limit a request counts against: its key's, else that of its address."""
     if known is not None:
         return known.bucket
-    return f"address:{request.client.host}" if request.client is not None else "address:unknown"
+    return f"address:{counted_as(request.client.host if request.client else 'unknown')}"
 
 
 def refuse_open_binding(settings: ApiSettings) -> None:
