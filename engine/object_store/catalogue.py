@@ -28,6 +28,7 @@ from sightline.engine.object_store.entries import (
     Place,
     decode_entry,
     encode_entry,
+    names_owner,
 )
 from sightline.engine.ports import ObjectStore
 from sightline.engine.stored_records import stored_bytes, stored_etag
@@ -89,20 +90,31 @@ class Entries(Generic[D]):
             )
             return Looked(etag=etag)
 
-    def peek(self, image_id: str) -> Entry[D] | None:
+    def peek(self, image_id: str, *, owner_id: str | None = None) -> Entry[D] | None:
         """The image's entry without its etag, for who decides afterwards who may know of it.
 
-        One read of the store and one parse, whether there is an entry or not: else the time would
-        tell strangers which ids are taken.
+        One read of the store and one parse, of the entry only where its bytes name that owner,
+        else of a stand-in: the time would tell strangers which ids are taken, and how much is said
+        there.
+
+        Args:
+            image_id: the image.
+            owner_id: whose entry it must be to be found; None: whoever's.
 
         Raises:
-            Unreadable: there is one that cannot be read.
+            Unreadable: there is one that cannot be read; with an owner, one that is theirs.
             PartUnavailable: the store did not answer.
         """
         key = self._key(image_id)
+        data: bytes | None = None
         try:
             data = stored_bytes(self._store, self._bucket, key, max_bytes=_MAX_BYTES)
         except ObjectMissing:
+            pass
+        except Unreadable:
+            if owner_id is None:
+                raise
+        if data is None or (owner_id is not None and not names_owner(data, owner_id)):
             decode_entry(_some_entry(), ImageState, key=key, etag=None)
             return None
         return decode_entry(data, self.kind, key=key, etag=None)

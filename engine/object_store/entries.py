@@ -95,6 +95,14 @@ def encode_entry(entry: Entry[D]) -> bytes:
     )
 
 
+def names_owner(data: bytes, owner_id: str) -> bool:
+    """Whether a stored entry may be of that owner's image; if not, it is of another's or nobody's.
+
+    A look at the bytes, whose cost hardly grows with the entry: an owner's id needs no escaping.
+    """
+    return f'"owner_id":"{owner_id}"'.encode() in data
+
+
 def decode_entry(data: bytes, kind: type[D], *, key: str, etag: str | None) -> Entry[D]:
     """The entry that was stored; its attributes are left out where they alone are over the bound.
 

@@ -54,6 +54,12 @@ class Caller:
         reads = bool(self.scopes & {Scope.SEARCH, Scope.ADMIN})
         return Sight(listed=reads, owner_id=self._own).shows(image)
 
+    def may_change(self, owner_id: str | None) -> bool:
+        """Whether it may change that owner's images: a `write` key its own, an admin all."""
+        if Scope.ADMIN in self.scopes:
+            return True
+        return self._own is not None and self._own == owner_id
+
     @property
     def _own(self) -> str | None:
         """The owner whose images the key may see, whatever their state."""
@@ -63,6 +69,9 @@ class Caller:
 ANYBODY = Caller(scopes=frozenset({Scope.SEARCH}))
 """Queries see what anybody may see, whoever asks: a private image is no query, not even its
 owner's, since what is asked by goes into the log that models learn from."""
+
+EVERYTHING = Caller(scopes=frozenset({Scope.ADMIN}))
+"""For decisions about an image, never for an answer."""
 
 
 class VisibleIndex:

@@ -52,7 +52,7 @@ class KnownImage:
         told |= {"status": self._status()} | self._facts()
         if not caller.scopes & {Scope.WRITE, Scope.ADMIN}:
             told["owner_id"] = None
-        if not may_change(caller, self.state):
+        if not caller.may_change(self.state.owner_id):
             told["moderation_reason"] = None
         return told
 
@@ -101,14 +101,6 @@ class KnownImage:
         if self.purged:
             return self.version
         return None if self.applied is None else self.applied.version
-
-
-def may_change(caller: Caller, state: ImageState) -> bool:
-    """Whether the caller may change the image: its owner's `write` key, or an admin."""
-    if Scope.ADMIN in caller.scopes:
-        return True
-    owner = caller.owner_id
-    return Scope.WRITE in caller.scopes and owner is not None and owner == state.owner_id
 
 
 def _applied(standing: KnownImage) -> IndexedImage:

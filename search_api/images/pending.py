@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Self
 
 from sightline.engine.ports import Clock
 from sightline.engine.records import IndexedImage
+from sightline.engine.vector_index.visible import EVERYTHING, Caller
 from sightline.schemas.images import Authority, ImageState, tie
 
 MAX_PENDING = 100_000
@@ -50,6 +52,7 @@ class _Held:
     kind: type[ImageState]
     state: bytes
     version: int
+    owner_id: str | None
     event_id: str
     published: datetime
 
@@ -58,7 +61,8 @@ class _Held:
         """Packs an event to be held, its state as JSON to save memory."""
         state = pending.state
         encoded = state.model_dump_json().encode()
-        return cls(type(state), encoded, state.version, pending.event_id, pending.published)
+        owner = None if state.owner_id is None else sys.intern(state.owner_id)  # owners are few
+        return cls(type(state), encoded, state.version, owner, pending.event_id, pending.published)
 
     def pending(self) -> Pending:
         """Unpacks the event again, equal to the one that was packed."""
@@ -105,14 +109,19 @@ class PendingImages:
             self._bytes += held.size_bytes
             self._keep_bounds()
 
-    def newer_than(self, image_id: str, applied: IndexedImage | None) -> Pending | None:
-        """What is on its way beyond what is applied; forgets what has arrived."""
+    def newer_than(
+        self, image_id: str, applied: IndexedImage | None, caller: Caller = EVERYTHING
+    ) -> Pending | None:
+        """What is on its way beyond what is applied; forgets what has arrived.
+
+        Nothing that the caller may not change is told, or unpacked: the time would tell of it.
+        """
         with self._lock:
             held = self._images.get(image_id)
         if held is None:
             return None
         if applied is None or not held.has_arrived(applied):
-            return held.pending()
+            return held.pending() if caller.may_change(held.owner_id) else None
         with self._lock:
             if self._images.get(image_id) is held:
                 self._forget(image_id)

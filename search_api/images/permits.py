@@ -11,7 +11,7 @@ from sightline.engine.vector_index.visible import Caller
 from sightline.producers.images.terms import Permit
 from sightline.schemas.images import ImageState
 from sightline.search_api.http.if_match import IfMatch
-from sightline.search_api.images.known_image import KnownImage, may_change
+from sightline.search_api.images.known_image import KnownImage
 
 
 def permit_of(image_id: str, caller: Caller, wanted: IfMatch) -> Permit:
@@ -24,7 +24,7 @@ def permit_of(image_id: str, caller: Caller, wanted: IfMatch) -> Permit:
 
 def changeable(image_id: str, standing: KnownImage | None, caller: Caller) -> KnownImage:
     """The image, if the caller may change it; else NotFound, as if there were none."""
-    if standing is None or not may_change(caller, standing.state):
+    if standing is None or not caller.may_change(standing.state.owner_id):
         raise NotFound(f"no image {image_id} that you may change")
     return standing
 
@@ -35,7 +35,7 @@ def origin_of(caller: Caller) -> Origin | None:
 
 
 def _permit(image_id: str, caller: Caller, wanted: IfMatch, state: ImageState | None) -> None:
-    if state is not None and not may_change(caller, state):
+    if state is not None and not caller.may_change(state.owner_id):
         wanted.check(None)
         raise NotFound(f"no image {image_id} that you may see")
     wanted.check(None if state is None else state.version)

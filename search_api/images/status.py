@@ -7,16 +7,17 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from sightline.engine.errors import NotFound, SightlineError, Unreadable
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
 from sightline.engine.ports import Clock
 from sightline.engine.records import ImageStage, IndexedImage
 from sightline.engine.settings import Scope
-from sightline.engine.vector_index.visible import Caller, VisibleIndex
+from sightline.engine.vector_index.visible import EVERYTHING, Caller, VisibleIndex
 from sightline.schemas.images import Authority, ImageDeleted
 from sightline.schemas.topics import DELETE_RETENTION_MS
-from sightline.search_api.images.known_image import KnownImage, may_change
+from sightline.search_api.images.known_image import KnownImage
 from sightline.search_api.images.looking import holds_within
 from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.pending import Pending, PendingImages
@@ -27,8 +28,6 @@ FORGET_EVERY_S = 30.0
 """Between two rounds that ask the index what has arrived of all that is on its way."""
 CHUNK = 500
 """Images asked for at once in such a round."""
-EVERYTHING = Caller(scopes=frozenset({Scope.ADMIN}))
-"""For decisions about an image, never for an answer."""
 
 
 class ImageStatus:
@@ -153,9 +152,7 @@ class ImageStatus:
         self, image_id: str, applied: IndexedImage | None, caller: Caller
     ) -> KnownImage | None:
         final = applied is not None and applied.stage is ImageStage.FINAL
-        pending = self._pending.newer_than(image_id, applied if final else None)
-        if pending is not None and not may_change(caller, pending.state):
-            pending = None
+        pending = self._pending.newer_than(image_id, applied if final else None, caller)
         if applied is None and pending is None:
             return None
         return self._told(image_id, applied, pending, caller)
@@ -173,7 +170,7 @@ class ImageStatus:
             None if applied is None or applied.decision is None else applied.decision.decision
         )
         told = KnownImage(applied=applied, pending=pending, decision=decision, purged=purged)
-        if not may_change(caller, told.state):
+        if not caller.may_change(told.state.owner_id):
             return told  # a decision that is on its way is not told to everybody either
         return replace(told, decision=self._moderating.newer_than(image_id, decision))
 
@@ -187,13 +184,17 @@ class ImageStatus:
     async def _published_elsewhere(
         self, image_id: str, applied: IndexedImage | None, caller: Caller
     ) -> KnownImage | None:
+        sight = caller.sight  # "": of a key that writes for nobody, as no owner is called
+        peek = partial(
+            self._catalogue.peek,
+            image_id,
+            owner_id=None if sight is None else sight.owner_id or "",
+        )
         try:
-            entry = await asyncio.get_running_loop().run_in_executor(
-                self._catalogue_readers, self._catalogue.peek, image_id
-            )
+            entry = await asyncio.get_running_loop().run_in_executor(self._catalogue_readers, peek)
         except Unreadable:
             return None  # an admin's delete asks for it by `is_damaged`
-        if entry is None or not may_change(caller, entry.state):
+        if entry is None or not caller.may_change(entry.state.owner_id):
             return None
         pending = Pending(state=entry.state, event_id=entry.event.id, published=entry.event.time)
         purged = applied is None and self._is_past_retention(entry)

@@ -8,7 +8,7 @@ from typing import cast
 
 from sightline.engine.serving.pairs import ServingPairs
 from sightline.engine.settings import Scope
-from sightline.engine.vector_index.visible import Caller
+from sightline.engine.vector_index.visible import EVERYTHING, Caller
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.moderation import OperatorVerdict
 from sightline.producers.images.originals import Original, original_of
@@ -24,7 +24,6 @@ from sightline.search_api.images.accepted import Accepted
 from sightline.search_api.images.acknowledging import Acknowledging
 from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.permits import origin_of, permit_of
-from sightline.search_api.images.status import EVERYTHING
 from sightline.search_api.images.write_rules import (
     allowed,
     refuse_derived_id,

@@ -15,12 +15,14 @@ import pytest
 from fastapi import FastAPI
 
 from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.entries import decode_entry
 from sightline.engine.settings import ApiSettings
 from sightline.engine.vector_index.stored_images import from_payload
 from sightline.infra.wiring.opening import known_in
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.search_api.app import create_app
+from sightline.search_api.images.pending import _Held
 from tests.api_parts import BUCKET, KEYS, ApiWorld, client_of, picture, serving
 
 pytestmark = pytest.mark.integration
@@ -123,13 +125,28 @@ async def uploaded(client: httpx.AsyncClient, world: ApiWorld) -> None:
 def test_hidden_and_unknown_ids_are_read_alike(
     world: ApiWorld, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Equal answers after equal reads, and no hidden image is parsed, as a public one is."""
+    """Equal answers after equal reads, and no hidden image is parsed, as a public one is.
+
+    Neither the index's, nor the catalogue's, nor what is on its way: its cost would tell how much
+    is said there.
+    """
     calls, parsed = Counter[str](), list[str]()
 
     def watched(*args: Any) -> Any:
         image = from_payload(*args)
         parsed.append(image.image_id)
         return image
+
+    def watched_entry(data: bytes, *args: Any, **named: Any) -> Any:
+        calls["an entry parsed"] += 1
+        entry = decode_entry(data, *args, **named)
+        parsed.append(entry.state.subject)
+        return entry
+
+    def watched_pending(held: Any) -> Any:
+        pending = unpack(held)
+        parsed.append(pending.state.image_id)
+        return pending
 
     async def asked(client: httpx.AsyncClient, image_id: str, at: int) -> tuple[int, Counter[str]]:
         method, url, more = _requests(image_id)[at]
@@ -150,6 +167,12 @@ def test_hidden_and_unknown_ids_are_read_alike(
             parsed.clear()
             await client.get("/v1/images/public-1", headers={"X-API-Key": "searcher"})
             assert "public-1" in parsed
+            parsed.clear()
+            await client.get("/v1/images/waiting-1", headers={"X-API-Key": "writer"})
+            assert "waiting-1" in parsed
 
+    unpack = _Held.pending
+    monkeypatch.setattr(_Held, "pending", watched_pending)
+    monkeypatch.setattr("sightline.engine.object_store.catalogue.decode_entry", watched_entry)
     monkeypatch.setattr("sightline.engine.vector_index.stored_points.from_payload", watched)
     asyncio.run(main())

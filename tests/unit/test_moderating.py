@@ -16,7 +16,7 @@ from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records import IndexedDecision, IndexedImage, Sight
 from sightline.engine.settings import DecodeSettings
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
-from sightline.engine.vector_index.visible import VisibleIndex
+from sightline.engine.vector_index.visible import EVERYTHING, VisibleIndex
 from sightline.producers.images.moderation import Decided, ImageModeration, OperatorVerdict
 from sightline.schemas.fields import Moderation
 from sightline.schemas.moderation import ImageModerated
@@ -25,7 +25,7 @@ from sightline.search_api.images.answers import AnswerWait, ImageAnswers
 from sightline.search_api.images.moderating import Moderating
 from sightline.search_api.images.pending import Pending, PendingImages
 from sightline.search_api.images.renditions import Renditions
-from sightline.search_api.images.status import EVERYTHING, ImageStatus
+from sightline.search_api.images.status import ImageStatus
 from sightline.search_api.threads.pools import ApiThreads
 from tests.indexed_images import SPEC, decision, image
 from tests.patience import patient
