@@ -25,13 +25,14 @@ from sightline.infra.wiring.reconciling import RECONCILE_PATH, Reconcile, as_doc
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import topic
+from sightline.search_api.http.if_match import refuse_condition
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.limits.admission import OperatorOf
 from sightline.search_api.http.openapi import answers
 from sightline.search_api.http.problems import Problem, invalid
 from sightline.stream_workers.image_log.winners import event_of
 
-_REFUSALS = ("unauthorized", "forbidden", "invalid", "unavailable")
+_REFUSALS = ("unauthorized", "forbidden", "invalid", "stale", "unavailable")
 
 
 def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconcile) -> APIRouter:
@@ -49,6 +50,7 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
     ) -> Response:
         """Append one image event, or a decision (CloudEvents 1.0), and answer once it is safe."""
         require(caller, Scope.ADMIN)
+        refuse_condition(request)
         if x_topic not in JOURNALED:
             raise invalid("x-topic", f"x-topic must be one of {', '.join(sorted(JOURNALED))}")
         event = _event(await request.body(), x_topic)
@@ -83,11 +85,13 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
         RECONCILE_PATH, response_class=Response, responses=answers({200: "Compared."}, *_REFUSALS)
     )
     async def compare(
+        request: Request,
         caller: OperatorOf,
         repair: Annotated[bool, Query(description="Also mend what differs.")] = False,  # noqa: FBT002
     ) -> Response:
         """Compare catalogue and index; list, and on request mend, what differs."""
         require(caller, Scope.ADMIN)
+        refuse_condition(request)
         report = await asyncio.to_thread(reconcile, repair=repair)
         return _json(as_document(report))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sightline.engine.errors import Conflict, Part, PartUnavailable
 from sightline.engine.object_store.catalogue import Decisions
@@ -21,6 +22,7 @@ ADMIN = "admin"
 """Who decides where nobody says."""
 KnownDecision = Callable[[str], ImageModerated | None]
 """What the index holds as decided about an image; None: nothing."""
+DecisionPermit = Callable[[ImageModerated | None], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,21 +81,29 @@ class ImageModeration:
         self._clock = clock
         self._known = known
 
-    def decide(self, image_id: str, verdict: OperatorVerdict) -> Decided:
+    def decide(
+        self, image_id: str, verdict: OperatorVerdict, *, permit: DecisionPermit | None = None
+    ) -> Decided:
         """Decide and return once that is acknowledged; a verdict that holds is not counted again.
+
+        Args:
+            image_id: known or not.
+            verdict: what is decided.
+            permit: looks at the present decision at the moment of the write, and raises what stands
+                against another; None: nothing does.
 
         Raises:
             ValidationError: the id or the verdict is out of the contract's bounds.
-            PartUnavailable: the broker; it may take effect, and a repeat is safe.
+            PartUnavailable: the broker, or with a permit the store; it may take effect, and a
+                repeat is safe.
         """
         NamedImage(image_id=image_id)
         known = self._known(image_id)
+        following = partial(self._following, image_id, verdict, known, permit)
         try:
-            entry = self._decisions.update(
-                image_id, lambda found: self._following(image_id, verdict, found, known), mend=True
-            )
+            entry = self._decisions.update(image_id, following, mend=True)
         except PartUnavailable as error:
-            if error.part is not Part.STORE:
+            if error.part is not Part.STORE or permit is not None:
                 raise
             event = self._event(image_id, verdict, 0 if known is None else known.version)
             self._append(event)
@@ -119,12 +129,15 @@ class ImageModeration:
         self,
         image_id: str,
         verdict: OperatorVerdict,
-        found: Entry[ImageModerated] | None,
         known: ImageModerated | None,
+        permit: DecisionPermit | None,
+        found: Entry[ImageModerated] | None,
     ) -> Entry[ImageModerated] | None:
         """The entry that follows the one that was found; None: it says so already."""
         kept = None if found is None else found.state
         present = _higher(kept, known)
+        if permit is not None:
+            permit(present)
         if found is not None and present == found.state and _holds(verdict, present):
             return None
         event = self._event(image_id, verdict, 0 if present is None else present.version)

@@ -45,7 +45,7 @@ def grading_router(grading: Grading) -> APIRouter:
         openapi_extra=_TURN_BODY,
         response_class=Response,
         responses=answers(
-            {200: SheetAnswer}, *_PROBLEMS, "not-found", "too-large", "unsupported-media"
+            {200: SheetAnswer}, *_PROBLEMS, "not-found", "stale", "too-large", "unsupported-media"
         ),
     )
     async def sheet(pool: PoolParameter, request: Request, caller: CallerOf) -> Response:

@@ -36,6 +36,7 @@ _BEACON_BODY = body(json_of(Beacon, clicked=_CLICKED), text_of(Beacon, _CLICKED)
 _BEACON_ANSWERS = answers(
     {202: InteractionsAnswer},
     "bad-search-id",
+    "stale",
     "too-large",
     "unsupported-media",
     "unavailable",
@@ -52,6 +53,7 @@ _JUDGEMENT_ANSWERS = answers(
     "unauthorized",
     "forbidden",
     "not-found",
+    "stale",
     "too-large",
     "unsupported-media",
     "unavailable",

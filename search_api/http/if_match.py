@@ -29,17 +29,25 @@ class IfMatch:
         """
         return cls(_read(request, "If-Match"), _read(request, "If-None-Match"))
 
-    def check(self, version: int | None) -> None:
+    def check(self, version: int | None, *, of: str = "image") -> None:
         """Refuse an image at a version that the caller bars or does not name; None: no image.
+
+        Args:
+            version: the present one.
+            of: what is at it, in a word for the caller.
 
         Raises:
             Problem: 412, naming the present version in `ETag`.
         """
         # RFC 9110: If-Match compares strongly, so a weak tag matches nothing; the other weakly.
         if self.barred is not None and _matches(self.barred, version, weakly=True):
-            raise _stale(version, "If-None-Match")
+            raise _stale(version, "If-None-Match", of)
         if self.wanted is not None and not _matches(self.wanted, version, weakly=False):
-            raise _stale(version, "If-Match")
+            raise _stale(version, "If-Match", of)
+
+
+ANY_VERSION = IfMatch()
+"""What a write demands that says nothing of versions."""
 
 
 def etag(version: int) -> str:
@@ -47,9 +55,19 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def _stale(version: int | None, header: str) -> Problem:
+def refuse_condition(request: Request) -> None:
+    """412 for a request that is to be carried out only at a version of what has none.
+
+    RFC 9110, 13.1.1: no method is carried out whose `If-Match` does not hold, whatever it does.
+    """
+    if "if-match" in request.headers:
+        detail = "what you ask of here has no versions; send it without If-Match"
+        raise Problem("stale", detail, {"field": "If-Match"})
+
+
+def _stale(version: int | None, header: str, of: str) -> Problem:
     """412; the caller may read again and repeat."""
-    detail = "there is no such image" if version is None else f"the image is at version {version}"
+    detail = f"there is no such {of}" if version is None else f"the {of} is at version {version}"
     headers = {} if version is None else {"ETag": etag(version)}
     return Problem("stale", f"{detail}; read it again and repeat", {"field": header}, headers)
 

@@ -13,11 +13,16 @@ from sightline.engine.ports import Clock
 from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.producers.images.moderation import ImageModeration, OperatorVerdict
 from sightline.schemas.moderation import ImageModerated
+from sightline.search_api.http.if_match import ANY_VERSION, IfMatch
 from sightline.search_api.images.looking import holds_within
 from sightline.search_api.threads.pools import ApiThreads
 
 MAX_PENDING = 10_000
 """Decisions on their way that this process remembers; the oldest are forgotten beyond."""
+
+
+def _permit(wanted: IfMatch, present: ImageModerated | None) -> None:
+    wanted.check(None if present is None else present.version, of="decision")
 
 
 class Moderating:
@@ -46,10 +51,23 @@ class Moderating:
         self._pending: OrderedDict[str, ImageModerated] = OrderedDict()
         self._lock = threading.Lock()
 
-    async def decide(self, image_id: str, verdict: OperatorVerdict) -> ImageModerated:
-        """Decide and return once that is acknowledged. Raises as `ImageModeration.decide`."""
+    async def decide(
+        self, image_id: str, verdict: OperatorVerdict, wanted: IfMatch = ANY_VERSION
+    ) -> ImageModerated:
+        """Decide and return once that is acknowledged.
+
+        Args:
+            image_id: known or not.
+            verdict: what is decided.
+            wanted: the version of the decision that this one is to follow.
+
+        Raises:
+            Problem: 412, another decision is there.
+            As `ImageModeration.decide`.
+        """
+        permit = None if wanted == ANY_VERSION else partial(_permit, wanted)
         decided = await asyncio.get_running_loop().run_in_executor(
-            self._writers, partial(self._moderation.decide, image_id, verdict)
+            self._writers, partial(self._moderation.decide, image_id, verdict, permit=permit)
         )
         self._remember(decided.decision)
         return decided.decision

@@ -10,13 +10,14 @@ from sightline.producers.images.moderation import OperatorVerdict
 from sightline.schemas.moderation import ImageModerated
 from sightline.search_api.http.bodies.typed import json_body
 from sightline.search_api.http.documents.images import ModerationDocument
+from sightline.search_api.http.if_match import etag
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers, body, json_of
 from sightline.search_api.http.request_fields import ModerationVerdict
 from sightline.search_api.images.moderating import Moderating
-from sightline.search_api.images.routes import ImageIdPath, WaitOf
+from sightline.search_api.images.routes import IF_MATCH, IfMatchOf, ImageIdPath, WaitOf
 
 _REFUSALS = ("unauthorized", "forbidden", "unavailable")
 _VERDICT = json_of(ModerationVerdict)
@@ -28,10 +29,11 @@ def moderation_router(moderating: Moderating) -> APIRouter:
 
     @router.put(
         "/{image_id}/moderation",
-        openapi_extra=body(_VERDICT),
+        openapi_extra=body(_VERDICT) | {"parameters": [IF_MATCH]},
         responses=answers(
             {200: ModerationDocument, 202: ModerationDocument},
             *_REFUSALS,
+            "stale",
             "too-large",
             "unsupported-media",
         ),
@@ -39,7 +41,11 @@ def moderation_router(moderating: Moderating) -> APIRouter:
         status_code=202,
     )
     async def decide(
-        image_id: ImageIdPath, request: Request, caller: CallerOf, wait: WaitOf
+        image_id: ImageIdPath,
+        request: Request,
+        caller: CallerOf,
+        wanted: IfMatchOf,
+        wait: WaitOf,
     ) -> Response:
         """Block an image or allow it again, also before it is known. Scope `admin`."""
         require(caller, Scope.ADMIN)
@@ -47,7 +53,7 @@ def moderation_router(moderating: Moderating) -> APIRouter:
         verdict = OperatorVerdict(
             moderation=said.moderation, decided_by=said.decided_by, reason=said.reason
         )
-        decision = await moderating.decide(image_id, verdict)
+        decision = await moderating.decide(image_id, verdict, wanted)
         arrived = wait.seconds > 0 and await moderating.applied_within(decision, wait.seconds)
         return _document(decision, status=200 if arrived else 202)
 
@@ -65,4 +71,4 @@ def moderation_router(moderating: Moderating) -> APIRouter:
 
 
 def _document(decision: ImageModerated, *, status: int = 200) -> Response:
-    return json_answer(decision.model_dump(), status)
+    return json_answer(decision.model_dump(), status, {"ETag": etag(decision.version)})

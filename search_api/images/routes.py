@@ -46,7 +46,7 @@ VersionParameter = Annotated[
     InDigits,
     Query(ge=0, le=MAX_VERSION, description="Of the delete, where you count the versions."),
 ]
-_IF_MATCH = {
+IF_MATCH = {
     "name": "If-Match",
     "in": "header",
     "required": False,
@@ -56,7 +56,7 @@ _IF_MATCH = {
 }
 _ANYWHERE = ("unauthorized", "forbidden", "unavailable")
 _PICTURES = (*_ANYWHERE, "not-found", "overloaded")
-_UPLOADS = (*_ANYWHERE, "version-conflict", "too-large", "unsupported-media", "bad-image")
+_UPLOADS = (*_ANYWHERE, "version-conflict", "stale", "too-large", "unsupported-media", "bad-image")
 _CHANGES = (
     *_ANYWHERE,
     "not-found",
@@ -91,8 +91,8 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
 
     @router.put(
         "/{image_id}",
-        openapi_extra=body(_FORM) | {"parameters": [_IF_MATCH]},
-        responses=answers(_WRITTEN, *_UPLOADS, "not-found", "stale"),
+        openapi_extra=body(_FORM) | {"parameters": [IF_MATCH]},
+        responses=answers(_WRITTEN, *_UPLOADS, "not-found"),
         response_class=Response,
         status_code=202,
     )
@@ -110,7 +110,7 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
 
     @router.patch(
         "/{image_id}",
-        openapi_extra=body(_PATCH) | {"parameters": [_IF_MATCH]},
+        openapi_extra=body(_PATCH) | {"parameters": [IF_MATCH]},
         responses=answers(_WRITTEN, *_CHANGES),
         response_class=Response,
         status_code=202,
@@ -129,7 +129,7 @@ def image_router(writes: ImageWrites, reads: ImageAnswers) -> APIRouter:
 
     @router.delete(
         "/{image_id}",
-        openapi_extra={"parameters": [_IF_MATCH]},
+        openapi_extra={"parameters": [IF_MATCH]},
         responses=answers(_WRITTEN, *_CHANGES),
         response_class=Response,
         status_code=202,

@@ -28,7 +28,7 @@ from sightline.search_api.search.stopwatch import Stopwatch
 
 _REFUSALS = (
     *("unauthorized", "forbidden", "not-found", "unavailable"),
-    *("too-large", "unsupported-media"),
+    *("stale", "too-large", "unsupported-media"),
 )
 
 

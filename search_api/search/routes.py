@@ -38,6 +38,7 @@ _ANSWERS = answers(
     "unauthorized",
     "forbidden",
     "not-found",
+    "stale",
     "too-large",
     "unsupported-media",
     "bad-image",

@@ -17,7 +17,12 @@ from sightline.engine.records import IndexedDecision, IndexedImage, Sight
 from sightline.engine.settings import DecodeSettings
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.engine.vector_index.visible import EVERYTHING, VisibleIndex
-from sightline.producers.images.moderation import Decided, ImageModeration, OperatorVerdict
+from sightline.producers.images.moderation import (
+    Decided,
+    DecisionPermit,
+    ImageModeration,
+    OperatorVerdict,
+)
 from sightline.schemas.fields import Moderation
 from sightline.schemas.moderation import ImageModerated
 from sightline.search_api.images.accepted import Accepted
@@ -52,9 +57,11 @@ def threads() -> Iterator[ApiThreads]:
 class OvertakenModeration(ImageModeration):
     """The first decision is acknowledged late: only when another has been."""
 
-    def decide(self, image_id: str, verdict: OperatorVerdict) -> Decided:
+    def decide(
+        self, image_id: str, verdict: OperatorVerdict, *, permit: DecisionPermit | None = None
+    ) -> Decided:
         """See `ImageModeration.decide`."""
-        decided = super().decide(image_id, verdict)
+        decided = super().decide(image_id, verdict, permit=permit)
         if decided.decision.version == 1:
             self.made.set()
             self.overtaken.wait(patient(60))

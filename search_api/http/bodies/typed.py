@@ -19,6 +19,7 @@ from sightline.search_api.http.bodies.form_reading import (
     picture,
     read_form,
 )
+from sightline.search_api.http.if_match import refuse_condition
 from sightline.search_api.http.problems import Problem, of_validation
 from sightline.search_api.http.request_fields import RequestModel
 
@@ -40,7 +41,8 @@ async def json_body(request: Request, model: type[M]) -> M:
     """Read a JSON body.
 
     Raises:
-        Problem: 400 no JSON, 413 over `MAX_JSON_BYTES`, 415 another type, 422 naming the field.
+        Problem: 400 no JSON, 412 posted with `If-Match`, 413 over `MAX_JSON_BYTES`, 415 another
+            type, 422 naming the field.
     """
     if content_type(request) not in (JSON, "application/merge-patch+json"):
         raise Problem("unsupported-media", f"send {JSON}")
@@ -63,12 +65,12 @@ async def multipart_body(request: Request, model: type[M]) -> AsyncIterator[tupl
     """Read a form with the picture in the part `image`; its temporary file goes at the end.
 
     Raises:
-        Problem: 400 not readable as a form, 413 too much beside the picture, 415 another type,
-            422 naming the field.
+        Problem: 400 not readable as a form, 412 posted with `If-Match`, 413 too much beside the
+            picture, 415 another type, 422 naming the field.
     """
     if content_type(request) != MULTIPART:
         raise Problem("unsupported-media", f"send {MULTIPART} with a part `image`")
-    _refuse_coded(request)
+    _refuse_unheeded(request)
     with SpooledTemporaryFile[bytes](MAX_BYTES_IN_MEMORY) as file:
         form = await read_form(request, file)
         yield _validated(model, json_of_form(form, model)), picture(form)
@@ -76,7 +78,7 @@ async def multipart_body(request: Request, model: type[M]) -> AsyncIterator[tupl
 
 async def _bounded(request: Request) -> bytes:
     """The body; of one that is too large not more than the bound is kept."""
-    _refuse_coded(request)
+    _refuse_unheeded(request)
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
@@ -86,8 +88,13 @@ async def _bounded(request: Request) -> bytes:
     return bytes(raw)
 
 
-def _refuse_coded(request: Request) -> None:
-    """415 for a compressed body: its bytes are read as they are."""
+def _refuse_unheeded(request: Request) -> None:
+    """What a header says and nobody would heed: 415 for a compressed body, 412 for a condition.
+
+    A body's bytes are read as they are; and what is posted to has no version of its own.
+    """
+    if request.method == "POST":
+        refuse_condition(request)
     if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         detail = "send the body as it is, without Content-Encoding"
         raise Problem("unsupported-media", detail, headers={"Accept-Encoding": "identity"})
