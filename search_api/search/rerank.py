@@ -45,6 +45,8 @@ class Policy(Protocol):
 
     reason: str
     """What `removed` calls it."""
+    at_last: bool
+    """Whether what it takes out may be shown where nothing else is found in bounded time."""
 
     def takes_out(self, candidate: IndexedImage) -> bool:
         """Whether the candidate is to be left out of the page."""
@@ -58,6 +60,7 @@ class ExactDuplicates:
     """One picture once, however many ids it was uploaded under."""
 
     reason: str = "duplicate"
+    at_last: bool = False
     _seen: set[str] = field(default_factory=set)
 
     def takes_out(self, candidate: IndexedImage) -> bool:
@@ -76,6 +79,7 @@ class NearDuplicateFilter:
 
     bits: int
     reason: str = "near_duplicate"
+    at_last: bool = True
     _seen: list[int] = field(default_factory=list)
 
     def takes_out(self, candidate: IndexedImage) -> bool:
@@ -122,7 +126,9 @@ def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) 
 
     While the page is not full, clusters of which something was left out are passed over whole, so
     that the time does not grow with the number of copies: at most `limit` + 8 fetches, and one call
-    of `first` a cluster that is on the page and has been passed over.
+    of `first` a cluster that is on the page and has been passed over. Where so many find too few,
+    as among thousands of look-alikes of the anchor that are none of each other, the page is filled
+    with those, one of each cluster: it is never empty because too much was found.
 
     Args:
         limit: results wanted.
@@ -133,13 +139,13 @@ def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) 
     """
     if not policies:
         return RankedPage(hits=tuple(fetch(limit, LookedAt())), removed={})
-    picking, passed = _Picking(limit, policies), LookedAt()
+    picking, passed, are_all = _Picking(limit, policies), LookedAt(), False
     wanted = limit + SLACK + limit // 8
     for _ in range(limit + SPARE_ROUNDS):
         hits = fetch(wanted, passed)
-        missed = picking.missing
-        picking.take(hits, are_all=len(hits) < wanted)
-        if not picking.missing or len(hits) < wanted:
+        missed, are_all = picking.missing, len(hits) < wanted
+        picking.take(hits, are_all=are_all)
+        if not picking.missing or are_all:
             break
         # As many copies of each as there just were; never so many that reading them costs more.
         copies = len(hits) / max(1, missed - picking.missing)
@@ -147,9 +153,11 @@ def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) 
         passed = _beyond(passed, hits, picking.crowded)
         if len(passed.image_ids) > MAX_PASSED:
             break
+    if not are_all:
+        picking.fill_up()
     first_once = cache(first)
     kept = (_first_published(hit, picking, first_once) for hit in picking.kept)
-    return RankedPage(hits=tuple(kept), removed=dict(picking.removed))
+    return RankedPage(hits=tuple(kept), removed=dict(+picking.removed))
 
 
 def _first_published(hit: Hit, picking: _Picking, first: First) -> Hit:
@@ -192,6 +200,8 @@ class _Picking:
         """Clusters of which something was left out."""
         self.firsts: dict[str, IndexedImage] = {}
         """The first published of a result's equals, where all of them were among the hits."""
+        self._at_last: dict[str, tuple[Hit, str]] = {}
+        """By cluster: the nearest that was left out and may be shown at last, and why it was."""
 
     @property
     def missing(self) -> int:
@@ -210,14 +220,30 @@ class _Picking:
         for hit in hits:
             if not self.missing:
                 return
-            reason = next((p.reason for p in self._policies if p.takes_out(hit.image)), None)
-            if reason is not None:
-                self.removed[reason] += 1
-                if hit.image.cluster is not None:
-                    self.crowded.add(hit.image.cluster)
+            against = next((p for p in self._policies if p.takes_out(hit.image)), None)
+            if against is not None:
+                self._leave_out(hit, against)
                 continue
             for policy in self._policies:
                 policy.keeps(hit.image)
             self.kept.append(hit)
             if hit.score > edge:
                 self.firsts[hit.image.image_id] = firsts[hit.image.content_sha256]
+
+    def fill_up(self) -> None:
+        """Take what was left out of clusters of which nothing is on the page, the nearest first."""
+        shown = {hit.image.cluster for hit in self.kept}
+        spare = [one for cluster, one in self._at_last.items() if cluster not in shown]
+        for hit, reason in spare[: self.missing]:
+            self.kept.append(hit)
+            self.removed[reason] -= 1
+        self.kept.sort(key=lambda hit: -hit.score)
+
+    def _leave_out(self, hit: Hit, against: Policy) -> None:
+        self.removed[against.reason] += 1
+        image = hit.image
+        if image.cluster is not None:
+            self.crowded.add(image.cluster)
+        if against.at_last:
+            alike = image.cluster or image.content_sha256 or image.image_id
+            self._at_last.setdefault(alike, (hit, against.reason))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -158,6 +160,37 @@ def test_copies_of_the_anchor_do_not_empty_the_page() -> None:
     hits += [hit("other", 5_000, spread(2), cluster=spread(2))]
     page = collapsed(hits[1:], 24, hits[0].image)
     assert [h.image.image_id for h in page.hits] == ["other"]
+
+
+def alike(middle: int, count: int) -> list[Hit]:
+    """Within 40 bits of one picture, further from each other, each a cluster of its own."""
+    choose = random.Random(9)
+    looks = [middle ^ sum(1 << bit for bit in choose.sample(range(256), 38)) for _ in range(count)]
+    return [hit(f"alike-{n}", n, look, 0.9 - n / 1e5, cluster=look) for n, look in enumerate(looks)]
+
+
+@pytest.mark.parametrize("anchored", [True, False])
+def test_a_page_is_not_empty_because_too_many_look_alikes_were_found(*, anchored: bool) -> None:
+    """Thousands of an image's, none of each other: they fill the page, the nearest first."""
+    copy, limit = hit("copy-9", 9_000, spread(1), 0.95, cluster=spread(1)), 24
+    hits, other = alike(spread(1), 3_000), hit("other", 9_001, spread(2), 0.1, cluster=spread(2))
+    anchor = hit("anchor", 9_002, spread(1)).image if anchored else None
+    reads = Reads([copy, *hits, other])
+    policies = duplicate_policies(bits=BITS, anchor=anchor)
+    page = page_of(reads.fetch, limit, policies, reads.first)
+    wanted = ["copy-9", *(h.image.image_id for h in hits)][:limit]
+    assert [h.image.image_id for h in page.hits] == wanted
+    assert reads.calls <= limit + SPARE_ROUNDS
+    left_out = reads.returned - limit
+    assert page.removed == {"near_duplicate": left_out}
+
+
+def test_look_alikes_fill_no_page_that_others_can() -> None:
+    """A hundred and fifty of the anchor's are passed over; what is like it and none is shown."""
+    anchor = hit("anchor", 9_002, spread(1)).image
+    others = [hit(f"o{n}", 9_100 + n, spread(n), 0.1, cluster=spread(n)) for n in range(2, 8)]
+    page = collapsed([*alike(spread(1), 150), *others], 6, anchor)
+    assert [h.image.image_id for h in page.hits] == [h.image.image_id for h in others]
 
 
 def test_among_equal_pictures_the_first_published_stays() -> None:
