@@ -1,8 +1,9 @@
-"""What a deployment is made of, as a CycloneDX 1.6 document: pinned packages and model files.
+"""What a deployment is made of, as a CycloneDX 1.6 document: all that is pinned, and model files.
 
 `python -m sightline.infra.generating.sbom FILE` writes it; the same checkout gives the same bytes.
 Packages are those of the pins that deployments install, with the hashes that installers demand of
-them, and with the licence where a package that is installed here states one.
+them, and with the licence where a package that is installed here states one. Kafka's jars and MinIO
+are what `sightline services` starts, images what Compose does.
 """
 
 from __future__ import annotations
@@ -17,9 +18,19 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
 
+from sightline.infra.local.minio_binary import MODULE as MINIO
+from sightline.infra.local.minio_binary import VERSION as MINIO_VERSION
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 PINS = ("infra/requirements/embedded.txt", "infra/requirements/services.txt")
 MODELS = "engine/embedding"
+JARS = "infra/kafka/pom.xml"
+IMAGES = ("infra/compose.yaml", "infra/Dockerfile")
+_JAR = re.compile(
+    r"<groupId>([\w.-]+)</groupId>\s*<artifactId>([\w.-]+)</artifactId>\s*(?:<!--[^>]*-->\s*)?"
+    r"<version>([\w.-]+)</version>"
+)
+_IMAGE = re.compile(r"^(?:\s+image:|FROM) ([\w./-]+):([\w.-]+)", re.MULTILINE)
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 _MAX_LICENCE_CHARS = 120
@@ -43,7 +54,9 @@ def sbom(checkout: Path = CHECKOUT) -> dict[str, Any]:
             | {"name": project["name"], "version": project["version"]}
             | {"licenses": [{"license": {"id": project["license"]}}]}
         },
-        "components": [packages[ref] for ref in sorted(packages)] + list(_models(checkout)),
+        "components": [packages[ref] for ref in sorted(packages)]
+        + list(_models(checkout))
+        + list(_servers(checkout)),
     }
 
 
@@ -87,6 +100,21 @@ def _models(checkout: Path) -> Iterator[Component]:
             "name": path.name,
             "hashes": [{"alg": "SHA-256", "content": digest}],
         }
+
+
+def _servers(checkout: Path) -> Iterator[Component]:
+    """Broker, store and index that run beside us, and what their images are made of."""
+    for group, name, version in sorted(_JAR.findall((checkout / JARS).read_text())):
+        if group != "sightline":  # the pom itself
+            yield _pinned("library", name, version, f"pkg:maven/{group}/{name}@{version}")
+    yield _pinned("application", "minio", MINIO_VERSION, f"pkg:golang/{MINIO}@{MINIO_VERSION}")
+    texts = ((checkout / file).read_text() for file in IMAGES)
+    for name, version in sorted({image for text in texts for image in _IMAGE.findall(text)}):
+        yield _pinned("container", name, version, f"pkg:docker/{name}@{version}")
+
+
+def _pinned(kind: str, name: str, version: str, purl: str) -> Component:
+    return {"type": kind, "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
 def main(file: str) -> None:
