@@ -5,6 +5,7 @@ It starts each time, and what was acknowledged, before, between or by the attack
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -110,10 +111,11 @@ def lifted_blocks(site: Site) -> None:
 
 def squatted_ids(site: Site) -> None:
     """Ids that follow from somebody else's object, and those that no image may have."""
+    digits = hashlib.sha256(b"2026/11/ann.jpg").hexdigest()[:32]
     theirs = id_of_object("sightline", "2026/11/ann.jpg")
-    for image_id in (theirs, "f-0123456789abcdef", "q-0123456789abcdef"):
-        site.upload("rival", image_id)
-    assert theirs not in site.acknowledged
+    for image_id in (theirs, f"f-{digits}", f"q-{digits}", f"s3-{digits}"):
+        assert site.upload("rival", image_id, SMALL) == httpx.codes.FORBIDDEN, image_id
+        assert image_id not in site.acknowledged
     assert site.upload("rival", "first", visibility="private") == httpx.codes.NOT_FOUND
 
 

@@ -18,12 +18,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from sightline.engine.object_store.catalogue import Catalogue
+from sightline.engine.object_store.catalogue import Catalogue, Decisions
 from sightline.engine.settings import IndexSettings, Scope
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.states import changed
 from sightline.schemas.fields import MAX_OWNER_VERSION, MAX_VERSION, Visibility
+from sightline.schemas.topics import IMAGES_MODERATION
+from sightline.stream_workers.reconciling.decisions import DecisionReconciler
 from sightline.stream_workers.reconciling.differences import Report
 from sightline.stream_workers.reconciling.reconcile import Reconciler
 from tests.api_parts import BASE_URL, BUCKET, KEYS, ApiWorld, key_of, picture, spec_of
@@ -78,10 +80,18 @@ def app_of(world: ApiWorld) -> FastAPI:
             settle=lambda: None,
             clock=world.clock,
         )
-        report = comparing.check()
+        deciding = DecisionReconciler(
+            read_decisions=lambda: iter(world.log.records[IMAGES_MODERATION.name]),
+            kept=Decisions(world.store, BUCKET).look_at_all,
+            index=world.index,
+            producer=world.log,
+            settle=lambda: None,
+        )
+        report, decided = comparing.check(), deciding.check()
         if repair:
+            deciding.repair(decided)
             comparing.repair(report)
-        return report
+        return replace(report, differences=(*report.differences, *decided))
 
     return app_of_every_route(world, compare, keys=ALL_KEYS)
 
