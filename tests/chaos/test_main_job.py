@@ -42,6 +42,7 @@ from sightline.schemas.topics import IMAGES_DLQ, IMAGES_INDEXED, TOPICS
 from tests.measured import Tell
 from tests.outcomes import counts, outcomes_by_version
 from tests.patience import patient
+from tests.processes import ForkedNode
 from tests.waiting import eventually
 
 WORKER_KILLS = 10
@@ -99,7 +100,7 @@ def test_every_photo_is_found_as_its_own_nearest_neighbour_whatever_is_killed(
         api=ApiSettings(port=0, requests_per_minute=1_000_000),
         labels=LabelSettings(supervised=False),  # nobody clicks here
     )
-    node = NodeProcess(settings, tmp_path / "node.log")
+    node = ForkedNode(settings, tmp_path / "node.log")
     with node:
         _kill_things(node, own_kafka, own_minio, kafka, len(names))
         eventually(
