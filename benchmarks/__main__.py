@@ -43,15 +43,18 @@ def main() -> None:
     if given.tiny and given.results == RESULTS:
         parser.error("--tiny figures mean nothing: say --results DIR for them")
     size = Size.TINY if given.tiny else Size.FULL
-    with _shared_servers() if given.tiny else nullcontext():
+    with _cheaply() if given.tiny else nullcontext():
         for name in given.names or NAMES:
             module = import_module(f"benchmarks.{name}")
             report(name, module.measure(size), given.results)
 
 
-def _shared_servers() -> AbstractContextManager[None]:
+def _cheaply() -> AbstractContextManager[None]:
+    """Servers shared by all, and processes that are forked."""
+    from benchmarks.processes import fork_from_now_on  # noqa: PLC0415 - heavy
     from benchmarks.stack import shared_servers  # noqa: PLC0415 - heavy
 
+    fork_from_now_on()
     return shared_servers()
 
 

@@ -6,7 +6,6 @@ measured is the worker, not its load generator.
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.processes import fresh
 from sightline.engine.settings import Settings
 from sightline.infra.wiring.node import Base
 from sightline.infra.wiring.services import services_base
@@ -98,9 +98,7 @@ def arriving(
     Raises:
         RuntimeError: the child failed.
     """
-    child = multiprocessing.get_context("spawn").Process(
-        target=publish_arrivals, args=(settings, references, arrivals)
-    )
+    child = fresh().Process(target=publish_arrivals, args=(settings, references, arrivals))
     child.start()
     try:
         yield

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from benchmarks.processes import fresh
 from sightline.infra.processes.http_server import bind, serve, url_of
 
 PATH = "/bare"
@@ -20,7 +21,7 @@ PATH = "/bare"
 def bare_route(body: bytes) -> Iterator[str]:
     """Its base URL; the server is a process of its own, as a node is."""
     ours, theirs = multiprocessing.Pipe()
-    child = multiprocessing.get_context("spawn").Process(target=_serve, args=(body, theirs))
+    child = fresh().Process(target=_serve, args=(body, theirs))
     child.start()
     try:
         yield str(ours.recv())

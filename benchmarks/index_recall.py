@@ -9,7 +9,6 @@ no neighbours worth finding). Every point count has a child process, so that mem
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import statistics
 import time
 from contextlib import closing
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness import Figure, percentile, ratio, report
+from benchmarks.processes import fresh
 from sightline.engine.records import (
     GenerationSpec,
     ImageStage,
@@ -230,7 +230,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, nargs="+", default=[10_000, 50_000])
     parser.add_argument("--queries", type=int, default=200)
     arguments = parser.parse_args()
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    with fresh().Pool(1, maxtasksperchild=1) as pool:
         jobs = [(points, arguments.queries) for points in arguments.points]
         results = pool.starmap(measure, jobs, chunksize=1)
     report("index_recall", [figure for result in results for figure in figures(*result)])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.label_side import run_side
+from benchmarks.processes import fresh
 from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings, LabelSettings
@@ -28,7 +28,6 @@ from sightline.schemas.topics import (
 from sightline.stream_workers.labels.stage.done_topic import done_ranges
 
 PARTITIONS = 2
-ROOT = Path(__file__).resolve().parent.parent
 DEADLINE_S = 300.0
 
 
@@ -62,16 +61,14 @@ class Corner:
             "directory": str(result.with_suffix("")),
             "result": str(result),
         }
-        command = [sys.executable, "-m", "benchmarks.label_side", json.dumps(told)]
-        with (self.directory / "sides.log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own module
-                command, cwd=ROOT, stdout=log, stderr=log
-            )
+        log = str(self.directory / "sides.log")
+        process = fresh().Process(target=run_side, args=(json.dumps(told), log))
+        process.start()
         try:
             yield lambda: json.loads(result.read_text()) if result.exists() else {}
         finally:
             process.kill()
-            process.wait()
+            process.join()
 
     def spent(self, stage: Stage, epoch: int, told: Callable[[], dict[str, float]]) -> float:
         """CPU seconds of a stage's process until it has finished that epoch everywhere."""

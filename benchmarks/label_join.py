@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.harness import Figure, Size, median_ratio, ratio
 from benchmarks.label_corner import PARTITIONS, Corner, corner, until
 from benchmarks.label_waiting import beyond_the_wait, open_searches
+from benchmarks.stack import broker
 from sightline.engine.clock import SystemClock
 from sightline.engine.event_log.kafka import KafkaEventProducer, read_topics
 from sightline.engine.settings import LabelSettings
@@ -162,7 +163,7 @@ def measure(size: Size) -> list[Figure]:
     records, rounds = size.of(40_000, 1_500), size.of(2, 1)
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as scratch:
         directory = Path(scratch)
-        with LocalKafka(directory / "kafka") as kafka:
+        with broker(directory / "kafka") as kafka:
             figures = _throughput([_round(kafka, directory, records) for _ in range(rounds)])
             figures += open_searches(kafka, directory, size.of(100_000, 500))
             figures.append(beyond_the_wait(kafka, directory, size.of(300, 60)))

@@ -1,6 +1,6 @@
 """One side of the label benchmark in a process of its own, telling its CPU seconds in a file.
 
-python -m benchmarks.label_side '{"side": "join", "kafka": {…}, …}'
+It is told as JSON: `{"side": "join", "kafka": {…}, …}`.
 
 Sides: `join` and `mine` as they run, `nothing` (a Faust agent that only counts), `plain-join` and
 `plain-mine` (a confluent-kafka loop round the same pure core), `open` (a join that holds searches).
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -219,9 +218,12 @@ def _send(
         producer.poll(0)
 
 
-def main() -> None:
-    """Run one side."""
-    given = json.loads(sys.argv[1])
+def run_side(argument: str, log: str) -> None:
+    """Run one side; what it says is appended to the log."""
+    said = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for stream in (1, 2):
+        os.dup2(said, stream)
+    given = json.loads(argument)
     told = Told(
         **given
         | {
@@ -238,7 +240,3 @@ def main() -> None:
         _plain(told)
     else:
         _stage(told)
-
-
-if __name__ == "__main__":
-    main()

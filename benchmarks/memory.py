@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
-
 from benchmarks.arrivals import Arrivals, publish_arrivals, stored
 from benchmarks.harness import Figure, Size, peak_memory_mib
 from benchmarks.node import Client, running_node
+from benchmarks.processes import fresh
 from benchmarks.search import BASE, by_id
 from benchmarks.stack import Servers, photo_bytes, run_worker_until, servers
 from sightline.engine.settings import Settings
@@ -27,7 +26,7 @@ def _worker(own: Servers, count: int) -> Figure:
     with services_base(settings) as base:
         references = stored(base, photo_bytes(count, own.scratch))
     publish_arrivals(settings, references, Arrivals(prefix=BASE, count=count))
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    with fresh().Pool(1) as pool:
         before, after = pool.apply(index_all, (settings, count))
     return Figure(
         name=f"peak memory of a worker that indexes {count:,} photos", value=after, unit="MiB",

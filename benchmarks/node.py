@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.arrivals import Arrivals, arriving, stored
+from benchmarks.processes import node_process
 from benchmarks.stack import Servers, photo_bytes
 from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.settings import KafkaSettings, Settings
@@ -121,7 +122,7 @@ def running_node(own: Servers, *, pictures: int) -> Iterator[Node]:
     with services_base(settings) as base:
         references = stored(base, photos)
     log = own.scratch / f"{settings.kafka.topic_prefix}node.log"
-    with NodeProcess(settings, log) as process:
+    with node_process(settings, log) as process:
         yield Node(process, settings, photos, references)
 
 

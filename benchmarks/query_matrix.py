@@ -8,7 +8,6 @@ Gains are on query photos, of clicked labels and of others.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Mapping
 from contextlib import closing
@@ -25,6 +24,7 @@ from benchmarks.harness import Figure, Size, ratio
 from benchmarks.index_recall import BATCH, FILTERS, PAGE, SEED, Measured, ask, indexed
 from benchmarks.photo_clicks import DEFAULT
 from benchmarks.photo_models import PhotoSite, pairs_in, photo_site, photos_for
+from benchmarks.processes import fresh
 from benchmarks.training import CAREFUL, GREEDY, MANY, NORMAL, RECORDS, RULES
 from benchmarks.training import SEED as CLICKS_SEED
 from sightline.engine.embedding.embedder import Features, Projection
@@ -189,7 +189,7 @@ def measure(size: Size) -> list[Figure]:
         return []
     site, records = photo_site(folder, size), size.of(RECORDS, 2_000)
     seeds = range(size.of(THIRDS, 1))
-    with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:
+    with fresh().Pool(len(os.sched_getaffinity(0))) as pool:
         thirds = pool.starmap(one_third, [(site, seed, records) for seed in seeds], 1)
         log = site.clicks(DEFAULT, records, RULES, seed=CLICKS_SEED).first(MANY)
         head = site.trained(pairs_in([log], RULES))

@@ -5,7 +5,6 @@ How the scale-up is drawn and measured: `index_recall.py`.
 
 from __future__ import annotations
 
-import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks import index_recall
 from benchmarks.harness import Figure, Size, ratio
+from benchmarks.processes import fresh
 from benchmarks.stack import photo_bytes
 from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.pictures.prepare import prepare
@@ -35,7 +35,7 @@ def measure(size: Size) -> list[Figure]:
     queries = vectors[:: size.of(11, 6)]
     shipped = settings.index
     with_graph = shipped.model_copy(update={"optimise_after": _OPTIMISE_AFTER})
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    with fresh().Pool(1, maxtasksperchild=1) as pool:
         scaled = pool.apply(index_recall.measure, (size.of(50_000, 300), size.of(200, 5)))
     return [
         *_on_photos("shipped settings", shipped, vectors, queries),

@@ -104,6 +104,16 @@ def servers(*, affinity: set[int] | None = None) -> Iterator[Servers]:
 
 
 @contextmanager
+def broker(directory: Path) -> Iterator[LocalKafka]:
+    """A broker alone, with its data there, unless the servers are shared."""
+    if _sharing:
+        yield _sharing[-1].servers().kafka
+        return
+    with LocalKafka(directory) as own:
+        yield own
+
+
+@contextmanager
 def _started(affinity: set[int] | None) -> Iterator[Servers]:
     own = os.sched_getaffinity(0)
     with ExitStack() as opened:

@@ -7,7 +7,6 @@ gallery photos, as the others are.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from statistics import mean
 
@@ -16,6 +15,7 @@ import torch
 from benchmarks.harness import Figure, Size, ratio
 from benchmarks.photo_clicks import DEFAULT, NOISY
 from benchmarks.photo_models import PhotoSite, photo_site, photos_for
+from benchmarks.processes import fresh
 from benchmarks.training import CAREFUL, MANY, NORMAL, RECORDS, RULES, SEED, Outcome, learnt
 from sightline.training.models.default_projection import held_out_third
 
@@ -37,7 +37,7 @@ def measure(size: Size) -> list[Figure]:
         return []
     site, thirds = photo_site(folder, size), size.of(THIRDS, 1)
     records = size.of(RECORDS, 2_000)
-    with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:
+    with fresh().Pool(len(os.sched_getaffinity(0))) as pool:
         made = pool.starmap(one_third, [(site, seed, records) for seed in range(thirds)], 1)
     worst = min(each[MANY].gained(CAREFUL, clicked=False).point for each in made)
     return [
