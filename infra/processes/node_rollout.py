@@ -123,7 +123,7 @@ class NodeRollout:
 
     def compare(self, model: RolloutUnderWay, to: Serves) -> Experiment:
         """See `RolloutWork.compare`."""
-        name, now = experiment_name(model.model), self._node.clock.now()
+        name, now = experiment_name(model), self._node.clock.now()
         wanted = Experiment(
             name=name,
             treatment=to,

@@ -19,6 +19,8 @@ DECIDES = frozenset({"better", "worse", "equal", "void"})
 """What an experiment may come to that more time does not change."""
 FORBIDS = frozenset({"worse", "void"})
 """What a model does not come into service with."""
+FORGOTTEN = "incomplete"
+"""The log no longer holds the beginning of the experiment, as after an embedded node's end."""
 
 
 class RolloutStep(StrEnum):
@@ -35,6 +37,8 @@ class RolloutStep(StrEnum):
     CONCLUDE = "conclude"
     """Note what the experiment came to, before it ends."""
     STOP = "stop"
+    BEGIN_ANEW = "begin anew"
+    """Let another experiment follow one whose beginning the log forgot."""
     MEASURE = "measure"
     """Note the figures of what serves, before it goes."""
     SWITCH = "switch"
@@ -105,10 +109,11 @@ def serves(state: ServingState, model: RolloutUnderWay) -> bool:
     )
 
 
-def experiment_name(model: str) -> str:
-    """What a model's experiment is called; no model has two."""
-    name, _, digest = model.partition("@")
-    return f"{name[:50]}-{digest[:12]}"
+def experiment_name(model: RolloutUnderWay) -> str:
+    """What a model's experiment is called; one that is begun anew is another one."""
+    name, _, digest = model.model.partition("@")
+    again = "" if model.attempt == 1 else f"-{model.attempt}"
+    return f"{name[:45]}-{digest[:12]}{again}"
 
 
 def _whether_to_begin(seen: RolloutObserved) -> RolloutNext:
@@ -172,9 +177,9 @@ def _experiment(
 ) -> RolloutNext | None:
     """What is missing until the experiment is over; None: nothing, and nothing speaks against."""
     if model.finding is not None:
-        return _concluded(model, model.finding)
+        return _concluded(seen, model, model.finding, settings)
     running = seen.serving.experiment
-    ours = running is not None and running.name == experiment_name(model.model)
+    ours = running is not None and running.name == experiment_name(model)
     if model.experiment is not None:
         if not ours:
             return _left("somebody ended its experiment")
@@ -184,9 +189,16 @@ def _experiment(
     return None if running is None else _WAIT
 
 
-def _concluded(model: RolloutUnderWay, finding: ExperimentFinding) -> RolloutNext | None:
+def _concluded(
+    seen: RolloutObserved,
+    model: RolloutUnderWay,
+    finding: ExperimentFinding,
+    settings: RolloutSettings,
+) -> RolloutNext | None:
     if not model.stopped:
         return RolloutNext(RolloutStep.STOP)
+    if finding.finding == FORGOTTEN and not _is_over(seen, model.began_at, settings):
+        return RolloutNext(RolloutStep.BEGIN_ANEW)
     if finding.finding in FORBIDS:
         return RolloutNext(RolloutStep.END, RolloutOutcome.WORSE, finding.says)
     return None
@@ -195,13 +207,16 @@ def _concluded(model: RolloutUnderWay, finding: ExperimentFinding) -> RolloutNex
 def _until_decided(
     seen: RolloutObserved, began: datetime, settings: RolloutSettings
 ) -> RolloutNext:
-    over = seen.now >= began + timedelta(days=settings.experiment_max_days)
-    decided = seen.finding is not None and seen.finding.finding in DECIDES
-    return (
-        RolloutNext(RolloutStep.CONCLUDE)
-        if seen.finding is not None and (over or decided)
-        else _WAIT
-    )
+    if seen.finding is None:
+        return _WAIT
+    decided = seen.finding.finding in DECIDES | {FORGOTTEN}
+    over = _is_over(seen, began, settings)
+    return RolloutNext(RolloutStep.CONCLUDE) if over or decided else _WAIT
+
+
+def _is_over(seen: RolloutObserved, began: datetime, settings: RolloutSettings) -> bool:
+    """Whether experiments that began then have taken as long as they may."""
+    return seen.now >= began + timedelta(days=settings.experiment_max_days)
 
 
 def _into_service(seen: RolloutObserved, model: RolloutUnderWay, to: Serves) -> RolloutNext:

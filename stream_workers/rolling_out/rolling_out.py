@@ -154,6 +154,7 @@ class RollingOut:
             RolloutStep.PROVEN: self._proven,
             RolloutStep.CONCLUDE: self._conclude,
             RolloutStep.STOP: self._stop,
+            RolloutStep.BEGIN_ANEW: self._begin_anew,
             RolloutStep.MEASURE: self._measure,
             RolloutStep.NOTE_SWITCH: self._note_switch,
             RolloutStep.CONDEMN: self._condemn,
@@ -199,6 +200,10 @@ class RollingOut:
         assert model.finding is not None  # noqa: S101 - the plan says so
         self._work.stop(model.experiment, model.finding)
         self._keep(stored, model, stopped=True)
+
+    def _begin_anew(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
+        attempt = model.attempt + 1
+        self._keep(stored, model, experiment=None, finding=None, stopped=False, attempt=attempt)
 
     def _measure(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
         self._keep(stored, model, before=self._work.measure())

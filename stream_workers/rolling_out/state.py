@@ -70,6 +70,8 @@ class RolloutUnderWay(StoredValue):
     """What its experiment came to; None: it runs, or there was none."""
     stopped: bool = False
     """Whether the experiment was ended after that."""
+    attempt: int = 1
+    """Which of its experiments that is: one whose beginning the log forgot is begun anew."""
     before: ServingFigures | None = None
     """The figures of what served, just before the switch."""
     switched_at: StoredTime | None = None

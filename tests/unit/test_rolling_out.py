@@ -45,6 +45,7 @@ G1, G2 = Serves(generation="g-1"), Serves(generation="g-2")
 PLAIN = RolloutSettings(automatic=True, experiment_share=0, watch_s=600)
 TRIED = PLAIN.model_copy(update={"experiment_share": 0.5, "experiment_max_days": 2.0})
 BETTER = ExperimentFinding(finding="better", says="ctr +6.1%")
+LOST = ExperimentFinding(finding="incomplete", says="the log holds whole epochs since noon only")
 LATER = NOON + timedelta(seconds=600)
 
 
@@ -66,7 +67,10 @@ SWITCHED = READY.switched(G2, NOON, "better")
 BACK = SWITCHED.rolled_back(NOON, "worse")
 
 
-def trial(name: str = experiment_name(NEW)) -> Experiment:
+NEW_MODEL = RolloutUnderWay(model=NEW, began_at=NOON)
+
+
+def trial(name: str = experiment_name(NEW_MODEL)) -> Experiment:
     """Half of the actors get the second generation."""
     return Experiment(name=name, treatment=G2, share=0.5, salt="s", started_at=NOON)
 
@@ -133,6 +137,22 @@ WAYS: list[tuple[RolloutObserved, RolloutSettings, RolloutStep]] = [
         TRIED,
         RolloutStep.MEASURE,
     ),
+    (seen(OURS, on_its_way(experiment=trial()), finding=LOST), TRIED, RolloutStep.CONCLUDE),
+    (
+        seen(READY, on_its_way(experiment=trial(), finding=LOST, stopped=True)),
+        TRIED,
+        RolloutStep.BEGIN_ANEW,
+    ),
+    (
+        seen(
+            READY,
+            on_its_way(experiment=trial(), finding=LOST, stopped=True),
+            now=NOON + timedelta(days=2),
+        ),
+        TRIED,
+        RolloutStep.MEASURE,
+    ),
+    (seen(OURS, on_its_way(attempt=2)), TRIED, RolloutStep.WAIT),
     (seen(SWITCHED, on_its_way(before=ServingFigures())), PLAIN, RolloutStep.NOTE_SWITCH),
     (seen(SWITCHED, on_its_way(proven=False)), PLAIN, RolloutStep.NOTE_SWITCH),
     (seen(SWITCHED, on_its_way(switched_at=NOON)), PLAIN, RolloutStep.WAIT),
@@ -207,7 +227,7 @@ def test_it_goes_on_where_it_stopped(
     ("finding", "days", "step"),
     [
         ("too_little", 1.9, RolloutStep.WAIT),
-        ("incomplete", 1.9, RolloutStep.WAIT),
+        ("incomplete", 0.1, RolloutStep.CONCLUDE),
         ("too_little", 2.0, RolloutStep.CONCLUDE),
         ("incomplete", 2.0, RolloutStep.CONCLUDE),
         ("equal", 0.1, RolloutStep.CONCLUDE),
@@ -364,8 +384,9 @@ class Steps:
         return self.machine.difference if generation else ""
 
     def finding(self, experiment: Experiment) -> ExperimentFinding | None:
-        """See `RolloutSeen.finding`."""
-        return self.machine.report if experiment.salt else None
+        """See `RolloutSeen.finding`; whatever the first came to, one begun anew is `better`."""
+        first = experiment.name == experiment_name(NEW_MODEL)
+        return self.machine.report if first else BETTER
 
     def fallen(self, model: RolloutUnderWay, serving: ServingState) -> str:
         """See `RolloutSeen.fallen`."""
@@ -392,7 +413,7 @@ class Steps:
 
     def compare(self, model: RolloutUnderWay, to: Serves) -> Experiment:
         """See `RolloutWork.compare`."""
-        started = trial(experiment_name(model.model)).model_copy(update={"treatment": to})
+        started = trial(experiment_name(model)).model_copy(update={"treatment": to})
 
         def step(state: ServingState) -> ServingState:
             running = state.experiment is not None
@@ -400,7 +421,7 @@ class Steps:
 
         running = self.record.change(step).experiment
         assert running is not None
-        self._say("compared")
+        self._say("compared" if model.attempt == 1 else "compared anew")
         return running
 
     def stop(self, experiment: Experiment, finding: ExperimentFinding) -> None:
@@ -507,11 +528,26 @@ def test_what_falls_goes_back_by_itself() -> None:
     assert not machine.look()
 
 
+def test_an_experiment_whose_beginning_is_forgotten_is_begun_anew() -> None:
+    """Else one that outlives an embedded node would decide nothing for as long as it may take."""
+    machine = Machine(settings=TRIED, report=LOST)
+    machine.lives_on()
+    assert machine.log == [
+        *("begun", "proven", "compared", "stopped incomplete"),
+        *("compared anew", "stopped better"),
+    ]
+    assert [one.experiment.name for one in machine.serving.ended] == [
+        experiment_name(NEW_MODEL.model_copy(update={"attempt": attempt})) for attempt in (2, 1)
+    ]
+    assert machine.serving.serves == G2
+
+
 STORIES: list[tuple[RolloutSettings, str, str]] = [
     (PLAIN, "better", ""),
     (TRIED, "better", ""),
     (TRIED, "worse", ""),
     (TRIED, "better", "errors"),
+    (TRIED, LOST.finding, ""),
 ]
 
 
