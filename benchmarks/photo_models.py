@@ -135,7 +135,7 @@ def pairs_in(logs: Iterable[Clicks], rules: LabelRules) -> ClickPairs:
 
 def pairs_by_label(site: PhotoSite, *, each: int = 20, seed: int = 0) -> ClickPairs:
     """What would be learnt if labels taught: every photo of the site with some of its own label."""
-    images, labels = _labelled(site)
+    images, labels = labelled(site)
     random = np.random.default_rng(seed)
     anchor = np.repeat(np.arange(len(images)), each)
     positive = np.concatenate(
@@ -146,7 +146,7 @@ def pairs_by_label(site: PhotoSite, *, each: int = 20, seed: int = 0) -> ClickPa
 
 def pairs_on_pages(site: PhotoSite, *, places: int = 24) -> ClickPairs:
     """What would be learnt if people clicked all that is right on the first page of every photo."""
-    images, labels = _labelled(site)
+    images, labels = labelled(site)
     vectors = _projected(site.serving, site.features().features)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     likeness = vectors @ vectors.T
@@ -156,7 +156,7 @@ def pairs_on_pages(site: PhotoSite, *, places: int = 24) -> ClickPairs:
     return _preferred(images, anchor, page[anchor, place])
 
 
-def _labelled(site: PhotoSite) -> tuple[tuple[str, ...], NDArray[np.str_]]:
+def labelled(site: PhotoSite) -> tuple[tuple[str, ...], NDArray[np.str_]]:
     """The site's photos and their labels, in the order of a training's pictures."""
     shown, images = site.shown(), site.features().images
     label_of = dict(zip(shown.images.tolist(), shown.labels.tolist(), strict=True))

@@ -7,9 +7,12 @@ import pytest
 
 from benchmarks import click_gate
 from benchmarks.click_gate import gated, of_attackers, poisoned, smaller
-from benchmarks.photo_models import PhotoSite, pairs_in
+from benchmarks.click_truths import judged, truths
+from benchmarks.photo_models import PhotoSite, labelled, pairs_in
 from sightline.engine.embedding.embedder import Projection
-from sightline.training.loop.learning import LearningSettings
+from sightline.training.evaluation.click_truth import clicks_as_truth
+from sightline.training.evaluation.relevance import RELEVANT_GRADE
+from sightline.training.loop.learning import LearningSettings, learn
 from sightline.training.loop.settings import HeadSettings
 from tests.unit.test_photo_clicks import _photos
 
@@ -40,3 +43,24 @@ def test_few_photos_are_too_little(site: PhotoSite) -> None:
     assert made.told().startswith("`too_little`: ")
     assert made.told().endswith(f"by {made.found.unclicked.clusters} kinds")
     assert made.found.unclicked.clusters > 0
+
+
+def test_three_truths_judge_the_same_queries(site: PhotoSite) -> None:
+    """By labels what shows the same; what was clicked lies within two clicks; a row a model."""
+    log = poisoned(site, 0.0, sessions=1)
+    pairs, settings = pairs_in([log], click_gate.RULES), LearningSettings(head=site.head)
+    learnt = learn(pairs, site.features(), site.start, settings)
+    queries = clicks_as_truth(learnt.pairs, learnt.held_out, learnt.time.later)
+    count = len(queries.anchors)
+    labels, near, alone = (
+        each.grades(0, count) >= RELEVANT_GRADE for each in truths(site, learnt, queries).values()
+    )
+    _, shown = labelled(site)
+    assert np.array_equal(labels, shown[queries.anchors][:, None] == shown)
+    assert alone.any(axis=1).all()
+    assert not (alone & ~near).any()
+    assert near.sum() > alone.sum()
+    lines = list(judged(site, "clicks", log, {"the same model": site.start}))
+    zero = "+0.000 / +0.000"
+    assert lines[1] == f"| the same model | {zero} | {zero} | {zero} |"
+    assert lines[0].startswith("| clicks | ")
