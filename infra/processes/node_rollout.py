@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.embedding.query_matrix import NotLinear
 from sightline.engine.event_log.acknowledged import acknowledged
+from sightline.engine.object_store.lease import Lease
 from sightline.engine.records import ProducerRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
@@ -26,7 +27,11 @@ from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.reindexing.progress import ProgressRecord
 from sightline.stream_workers.rolling_out.figures import ServingFigures, fallen
 from sightline.stream_workers.rolling_out.plan import experiment_name, serves
-from sightline.stream_workers.rolling_out.state import ExperimentFinding, RolloutUnderWay
+from sightline.stream_workers.rolling_out.state import (
+    ExperimentFinding,
+    RolloutUnderWay,
+    report_lease_key,
+)
 
 if TYPE_CHECKING:
     from sightline.engine.label_data.search_stats import SearchStats
@@ -36,6 +41,8 @@ _log = logging.getLogger(__name__)
 
 SOURCE = "urn:sightline:rollout"
 _SALT_BYTES = 8
+_REPORT_LEASE_S = 30.0
+"""After the time of its next report, a process that died keeps others waiting for so long."""
 
 
 class NodeRollout:
@@ -53,6 +60,11 @@ class NodeRollout:
         self._registry = ModelRegistry(node.store, node.settings.store.bucket)
         self._commands = ReindexCommands(
             node.settings, node.store, log=node.log, clock=node.clock, models=node.serving.models
+        )
+        bucket, index = node.settings.store.bucket, node.settings.index.collection_prefix
+        lasts_s = node.settings.rollout.report_every_s + _REPORT_LEASE_S
+        self._reports = Lease(
+            node.store, bucket, report_lease_key(index), lasts_s=lasts_s, clock=node.clock
         )
         self._bases: dict[str, ServingFigures] = {}
         """What this process had counted when it first watched a model."""
@@ -85,7 +97,7 @@ class NodeRollout:
         if known is not None and now_s - at_s < every_s:
             return known
         started = running_of(self._record.read().state)
-        if started is None or started.salt != experiment.salt:
+        if started is None or started.salt != experiment.salt or not self._reports.take():
             return None
         epoch_ms = LabelRules.of(self._node.settings.labels).epoch_ms
         decided = read_report(self._node.log, started, epoch_ms=epoch_ms).decided

@@ -141,6 +141,11 @@ class RolloutRecord(StateRecord[RolloutState]):
         )
 
 
+def report_lease_key(index: str) -> str:
+    """Names the object by which one process at a time reads the report of an experiment."""
+    return f"{PREFIX}{index}/rollout-report-lease.json"
+
+
 def lease_key(index: str) -> str:
     """Names the object by which one process at a time rolls out."""
     return f"{PREFIX}{index}/rollout-lease.json"

@@ -223,6 +223,12 @@ def test_a_report_is_read_now_and_then(place: Place, monkeypatch: pytest.MonkeyP
     place.clock.advance(ROLLOUT.report_every_s)
     work.finding(experiment)
     assert len(reads) == 2
+    other = place.work()
+    assert other.finding(experiment) is None, "one of many processes reads it"
+    assert len(reads) == 2
+    place.clock.advance(ROLLOUT.report_every_s + 31)
+    assert other.finding(experiment) is not None, "and another one where that has died"
+    assert len(reads) == 3
 
 
 def test_switch_and_rollback_are_told(place: Place) -> None:
