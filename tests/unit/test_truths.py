@@ -61,16 +61,19 @@ def kept_out(place: Place, column: str) -> set[str]:
 
 def test_clicks_that_the_training_did_not_see_are_the_truth(place: Place) -> None:
     """Those on what it held out or set aside, and of anchors that nobody had asked by before."""
-    new = triple(
-        900,
-        anchor_id="i21",
-        positive_id="i02",
-        negative_id="i03",
-        search_id="search-new",
-        issued_at=at(5_000),
-        query=ImageQuery(image_id="i21"),
-    )
-    place.sink([new], 60)
+    new = [
+        triple(
+            900 + number,
+            anchor_id="i21",
+            positive_id="i02",
+            negative_id="i03",
+            search_id=f"search-new-{number}",
+            issued_at=at(5_000),
+            query=ImageQuery(image_id="i21"),
+        )
+        for number in range(4)
+    ]
+    place.sink(new, 60)
     first = candidate(place.settings, str(place.folder / "run"), strength=1)
     found = clicks_held_out(place.settings, place.store, place.folder / "run", first)
     held, aside = kept_out(place, "held_out"), kept_out(place, "aside")
@@ -84,6 +87,9 @@ def test_clicks_that_the_training_did_not_see_are_the_truth(place: Place) -> Non
     assert aside & asked
     clicked_kinds = {NAMES[row] for row in queries.anchors[queries.groups.clicked]}
     assert clicked_kinds == asked - held
+    domains = found.domains()
+    assert set(domains) == {"kinds clicked", "kinds not clicked", "hot", "cold"}
+    assert [NAMES[row] for row in queries.anchors[domains["hot"]]] == ["i21"]
     assert found.truth().endswith("among 24 pictures")
     assert len(found.scores(first)) == len(asked)
 
