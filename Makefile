@@ -54,8 +54,7 @@ tools: $(VENV)/.dev ## Find or install Java, Kafka, MinIO and Chromium for the t
 check: venv ## Format, lint and types, without changing anything
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy $(ROOMS:%=build/rooms/sightline/%)
-	$(BIN)/mypy tests benchmarks
+	$(BIN)/mypy $(ROOMS:%=build/rooms/sightline/%) tests benchmarks
 
 .PHONY: format
 format: venv ## Format the code and repair what the linter can
