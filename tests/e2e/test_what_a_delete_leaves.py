@@ -1,15 +1,17 @@
-"""After a delete, and after its days: every place is looked into (docs/privacy.md)."""
+"""After a delete, and after its days: what a node holds is looked into (docs/privacy.md)."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 
 from sightline.engine.event_log.embedded.journal import Journal
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import Settings, StoreSettings
+from sightline.engine.vector_index.edge.index import EdgeGenerations
 from sightline.stream_workers.sweeping.sweep import IN_FLIGHT
 from tests.asking import Asking, drawn, embedded, ok
 from tests.processes import ForkedNode
@@ -31,8 +33,25 @@ def put_long_ago(objects: Path) -> None:
         os.utime(path, (before_s, before_s))
 
 
+def told_by_the_index(settings: Settings) -> dict[str, tuple[bool, bool]]:
+    """By image: whether a generation tells what its owner said, and anything of its bytes."""
+    found: dict[str, tuple[bool, bool]] = {}
+    with closing(EdgeGenerations(settings.index_directory, settings.index)) as generations:
+        for name in generations.names():
+            index = generations.open(name)
+            images = index.get(["doomed", "kept"], vectors=True, features=True)
+            for image_id, image in images.items():
+                said = TITLE in repr(image.state)
+                seen = (image.vector, image.features, image.perceptual_hash, image.content_sha256)
+                of_bytes = image.state.object is not None or any(one is not None for one in seen)
+                before = found.get(image_id, (False, False))
+                found[image_id] = (said or before[0], of_bytes or before[1])
+            index.close()
+    return found
+
+
 def test_a_deleted_image_leaves_its_id_version_and_owner(tmp_path: Path) -> None:
-    """Bytes, renditions, title and tags are gone from the store, the catalogue and the status."""
+    """Bytes, renditions, title, tags: gone from store, catalogue, status, index and journal."""
     settings = settings_of(tmp_path / "data")
     (doomed, kept) = drawn(2, seed=77)
     with ForkedNode(settings, tmp_path / "node.log") as node, Asking(node.url) as api:
@@ -57,3 +76,4 @@ def test_a_deleted_image_leaves_its_id_version_and_owner(tmp_path: Path) -> None
     held = {record.image_id: TITLE.encode() in record.value for record in journal.winners()}
     journal.close()
     assert held == {"doomed": False, "kept": True}
+    assert told_by_the_index(settings) == {"doomed": (False, False), "kept": (True, True)}
