@@ -33,7 +33,7 @@ class PairFollower:
             others who share the watch need not ask.
         open_pair: opens what it says.
         pairs: are exchanged.
-        opened_for: what they were opened for.
+        opened_for: what they were opened for; of an experiment that runs, its control alone.
         look_every_s: between two looks.
     """
 
@@ -54,11 +54,14 @@ class PairFollower:
         self._look_every_s = look_every_s
         self._clock = clock
         self._metrics = metrics
-        self._etag: str | None = opened_for.etag
-        self._number = opened_for.state.number
+        # What serves was opened, not what an experiment that runs tries beside it: the first look
+        # follows such a record as if it were new.
+        is_all = opened_for.state.experiment is None
+        self._etag: str | None = opened_for.etag if is_all else None
+        self._number: int | None = opened_for.state.number if is_all else None
         self._failed: tuple[str | None, float] | None = None
         self._told = ""
-        metrics.serving_number.set(self._number)
+        metrics.serving_number.set(opened_for.state.number)
 
     def follow(self, stop: threading.Event) -> None:
         """Look every so often until `stop`; what serves goes on whatever becomes of a look.

@@ -164,6 +164,20 @@ def test_an_experiment_serves_two_and_each_actor_one() -> None:
         assert (pair.spec.name, pair.variant) == ("g-1", "default")
 
 
+def test_a_process_that_begins_during_an_experiment_has_its_part_in_it() -> None:
+    """Else all of its actors would be answered by what serves, and none be counted."""
+    place = Place(with_ready().experiment_started(experiment(), NOON, "a/b"))
+    place.follower.look()
+    found = set()
+    for actor in map(str, range(40)):
+        with place.pairs.taken(actor) as pair:
+            found.add((pair.spec.name, pair.variant))
+    assert found == {("g-1", "clicks-2.control"), ("g-2", "clicks-2.treatment")}
+    before = place.pairs.now()
+    place.follower.look()
+    assert place.pairs.now() is before, "once"
+
+
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (1.0, 1_000)])
 def test_nobody_and_everybody(share: float, expected: int) -> None:
     """The bounds of a share are exact."""
