@@ -3,15 +3,17 @@
     python -m benchmarks.label_crowds [--write docs/labels.md]
 
 Twenty people search by one anchor and do what people do; somebody else wants one image of another
-label to be found for it. All within one epoch, below every bot threshold.
+label to be found for it. All within one epoch, below every bot threshold. A second table: what is
+left of the people's triples where somebody clicks the images of their page to silence them.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 
 from benchmarks.label_replay import (
     Epochs,
@@ -25,10 +27,13 @@ from sightline.producers.click_simulator.attack import Attack
 from sightline.producers.click_simulator.catalogue import (
     CatalogueShape,
     SimulatedCatalogue,
+    SimulatedPicture,
 )
 from sightline.producers.click_simulator.delivery import Network
 from sightline.producers.click_simulator.simulated_log import SimulatedLog, SimulatedRecord, Site
+from sightline.producers.click_simulator.user_model import Visit, VisitorAct
 from sightline.schemas.interactions import Kind
+from sightline.schemas.searches import ShownImage
 from sightline.stream_workers.labels.codecs.triples import Mined
 from sightline.stream_workers.labels.mine.epoch import bounded
 from sightline.stream_workers.labels.mine.votes import voters_of
@@ -74,6 +79,42 @@ CASES = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, kw_only=True)
+class Silence(Attack):
+    """Clicks images of a page for a moment, so that they are no negatives for anybody."""
+
+    first: int
+    images: int
+
+    def page(self, shown: Sequence[ShownImage]) -> tuple[ShownImage, ...]:
+        """The page as everybody sees it."""
+        return tuple(shown)
+
+    def visit(self, shown: int) -> Visit:
+        """Short clicks, which teach nothing else."""
+        places = range(self.first, min(self.first + self.images, shown + 1))
+        acts = [VisitorAct(1_000 + at, Kind.CLICKED, at, dwell_ms=500) for at in places]
+        return Visit(acts, shown)
+
+
+SILENCES = (
+    Case("nobody", acts=0),
+    Case("one session, 8 images", searches=1, acts=8),
+    Case("one session, all 24", searches=1, acts=24),
+    Case("2 sessions, 8 images each", searches=2, sessions=2, acts=8),
+    Case("3 sessions, 8 images each", searches=3, sessions=3, acts=8),
+)
+
+
+class StillCatalogue(SimulatedCatalogue):
+    """Ranks an anchor's page the same for everybody, as an index does."""
+
+    def ranking(self, anchor: SimulatedPicture, random: Random) -> tuple[ShownImage, ...]:
+        """See `SimulatedCatalogue.ranking`."""
+        del random
+        return super().ranking(anchor, Random(anchor.image_id))  # noqa: S311 - a simulation
+
+
 @dataclass
 class World:
     """One epoch: the people, and what somebody does among them."""
@@ -115,6 +156,45 @@ class World:
             kind=case.kind,
             in_the_name_of="person-0" if case.as_somebody and self.names_count else name,
         )
+
+
+@dataclass
+class SilencedWorld(World):
+    """The same people before one page, and somebody who wants them to teach nothing."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.catalogue = StillCatalogue(CatalogueShape(), SEED)
+        self.log = SimulatedLog(self.catalogue, Site(), network=CALM, seed=SEED)
+
+    def _attack(self, number: int) -> Attack:
+        return Silence(
+            anchor=self.anchor,
+            target=self.anchor,
+            first=1 + number * self.case.acts,
+            images=self.case.acts,
+            in_the_name_of=f"session-{number}",
+        )
+
+
+def taught(case: Case, rules: LabelRules) -> int:
+    """How many triples the people's searches make."""
+    triples = version_2(SilencedWorld(case, names_count=False, rules=rules))
+    return sum(mined.search.actor_id.startswith("person-") for mined in triples)
+
+
+def silences() -> str:
+    """The second table as Markdown."""
+    rules = LabelRules()
+    unbounded = replace(rules, actor_barred_images=10**9)
+    lines = [
+        f"Triples of {PEOPLE} people's searches by one anchor, one page; seed {SEED}.",
+        "",
+        f"| besides {PEOPLE} people | no bound | {rules.actor_barred_images} images an actor |",
+        "|---|---:|---:|",
+        *(f"| {c.told} | {taught(c, unbounded)} | {taught(c, rules)} |" for c in SILENCES),
+    ]
+    return "\n".join(lines)
 
 
 def weights(triples: Iterator[Mined], target: str) -> tuple[float, float]:
@@ -177,14 +257,14 @@ def table() -> str:
 
 
 def main() -> None:
-    """Print the table, or put it between its marks in a page."""
+    """Print the tables, or put them between their marks in a page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", type=Path, help="a page with the marks")
     arguments = parser.parse_args()
-    text = table()
-    print(text)
-    if arguments.write:
-        put_between_marks(arguments.write, "label crowds", text)
+    for mark, text in (("label crowds", table()), ("label silences", silences())):
+        print(text)
+        if arguments.write:
+            put_between_marks(arguments.write, mark, text)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,11 @@ import msgspec
 from benchmarks.label_replay import (
     Epochs,
     Triples,
-    clicked_for,
+    clicks_for,
     closed_searches,
     closing_ms,
     history_of,
+    images_of,
     put_between_marks,
     triples_by_anchor,
 )
@@ -124,14 +125,14 @@ def two_clicks_away(epochs: Epochs, rules: LabelRules, *, targets: int) -> Itera
 _partition = cache(partition_of)
 
 
-def _seen(anchor_id: str, history: list[Clicked], targets: int) -> Clicked:
+def _seen(anchor_id: str, history: list[Clicked], targets: int) -> dict[str, set[str]]:
     """The clicks of all anchors of this one's partition."""
     home = _partition(anchor_id, targets)
     anchors = {a for epoch in history for a in epoch if _partition(a, targets) == home}
-    return {anchor: set(clicked_for(anchor, history)) for anchor in anchors}
+    return images_of({anchor: set(clicks_for(anchor, history)) for anchor in anchors})
 
 
-def _within_two(anchor_id: str, clicked: Clicked) -> frozenset[str]:
+def _within_two(anchor_id: str, clicked: dict[str, set[str]]) -> frozenset[str]:
     own = clicked.get(anchor_id, set())
     alike = (c for anchor, c in clicked.items() if anchor in own or not c.isdisjoint(own))
     return frozenset(own.union(*alike))

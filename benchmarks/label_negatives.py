@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from benchmarks.label_replay import print_table
+from benchmarks.label_replay import images_of, print_table
 from benchmarks.photo_clicks import CLEAN, DEFAULT, NOISY, Clicks, mined, triple_table
 from benchmarks.photo_models import PHOTOS, PhotoSite, pairs_in, photo_site
 from sightline.engine.event_log.partitions import partition_of
 from sightline.schemas.labels import Verdict
-from sightline.stream_workers.labels.mine.epoch import Clicked, clicked_by_people
+from sightline.stream_workers.labels.mine.epoch import clicked_by_people
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.training.datasets.click_graph import ClickGraph, certain_triples
 from sightline.training.datasets.pairs import ClickPairs, pairs_of
@@ -85,7 +85,9 @@ class Negatives:
     def near_to_a_miner(self, clicks: Clicks, rules: LabelRules) -> Mask:
         """The same, to a miner: it sees a twelfth of the anchors, and H epochs before its own."""
         near: dict[tuple[int, str], frozenset[str]] = {}
-        acts = {e: clicked_by_people(s for _, s in each) for e, each in clicks.epochs.items()}
+        acts = {
+            e: images_of(clicked_by_people(s for _, s in each)) for e, each in clicks.epochs.items()
+        }
         for epoch in acts:
             history = [acts.get(past, {}) for past in range(epoch - rules.history, epoch + 1)]
             near |= {(epoch, anchor): reach for anchor, reach in _reach_of_miners(history)}
@@ -111,7 +113,9 @@ class Negatives:
         return wrong
 
 
-def _reach_of_miners(history: Sequence[Clicked]) -> Iterator[tuple[str, frozenset[str]]]:
+def _reach_of_miners(
+    history: Sequence[dict[str, set[str]]],
+) -> Iterator[tuple[str, frozenset[str]]]:
     """Of each anchor what was clicked for it, or for one that shares a clicked image with it."""
     seen: defaultdict[str, set[str]] = defaultdict(set)
     askers: defaultdict[tuple[int, str], set[str]] = defaultdict(set)

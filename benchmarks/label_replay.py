@@ -16,7 +16,13 @@ from sightline.stream_workers.labels.done_epochs import DoneEpochs
 from sightline.stream_workers.labels.effects import Destination, FinishedEpochs
 from sightline.stream_workers.labels.join.closing import Source
 from sightline.stream_workers.labels.join.core import JoinCore
-from sightline.stream_workers.labels.mine.epoch import Clicked, clicked_by_people, mine_search
+from sightline.stream_workers.labels.mine.epoch import (
+    Click,
+    Clicked,
+    clicked_by_people,
+    mine_search,
+    no_negatives,
+)
 from sightline.stream_workers.labels.rules import LabelRules
 
 PARTITIONS = 4
@@ -76,8 +82,8 @@ def triples_by_anchor(
     for epoch, searches in epochs.items():
         found: defaultdict[str, Triples] = defaultdict(list)
         for _, search in sorted(searches, key=lambda pair: pair[1].search_id):
-            wanted = clicked_for(search.anchor_id, history.get(epoch, ()))
-            found[search.anchor_id] += mine_search(search, wanted, rules)
+            clicks = clicks_for(search.anchor_id, history.get(epoch, ()))
+            found[search.anchor_id] += mine_search(search, no_negatives(clicks, rules), rules)
         yield from ((epoch, triples) for triples in found.values())
 
 
@@ -90,9 +96,14 @@ def history_of(epochs: Epochs, rules: LabelRules) -> dict[int, list[Clicked]]:
     }
 
 
-def clicked_for(anchor_id: str, history: Iterable[Clicked]) -> frozenset[str]:
-    """What people clicked for an anchor."""
-    return frozenset().union(*(epoch.get(anchor_id, ()) for epoch in history))
+def clicks_for(anchor_id: str, history: Iterable[Clicked]) -> frozenset[Click]:
+    """Who clicked what for an anchor."""
+    return frozenset[Click]().union(*(epoch.get(anchor_id, ()) for epoch in history))
+
+
+def images_of(clicked: Clicked) -> dict[str, set[str]]:
+    """Per anchor what people clicked for it, whoever they were."""
+    return {anchor: {image for _, image in clicks} for anchor, clicks in clicked.items()}
 
 
 def put_between_marks(page: Path, name: str, text: str) -> None:

@@ -69,6 +69,7 @@ def label_settings(rules: LabelRules) -> dict[str, Any]:
         "near_duplicate_bits": rules.near_duplicate_bits,
         "actor_pairs": rules.actor_pairs,
         "actor_anchor_triples": rules.actor_anchor_triples,
+        "actor_barred_images": rules.actor_barred_images,
         "min_actors": rules.min_actors,
         "hot_anchor_triples": rules.hot_anchor_triples,
         "popular_negative_triples": rules.popular_negative_triples,

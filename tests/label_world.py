@@ -31,6 +31,7 @@ SMALL_RULES = LabelRules(
     negatives=2,
     actor_pairs=2,
     actor_anchor_triples=3,
+    actor_barred_images=4,
     hot_anchor_triples=4,
     popular_negative_triples=2,
     bot_acts=12,

@@ -448,11 +448,16 @@ class _Oracle:
                 yield self._triple(search, positive, negative, epoch)
 
     def _clicked(self, anchor_id: str, image_id: str, epoch: int) -> bool:
+        """Rule 12, 3: by a person who clicked no more than so many images of the anchor."""
+        clicked: defaultdict[str, set[str]] = defaultdict(set)
+        for e in range(epoch - self.rules.history, epoch + 1):
+            for search in self.by_anchor.get((anchor_id, e), ()):
+                if search["verdict"] == "person":
+                    wanted = {g["image_id"] for g in search["shown"] if g["grade"] >= 1}
+                    clicked[search["actor_id"]] |= wanted
         return any(
-            search["verdict"] == "person"
-            and any(g["image_id"] == image_id and g["grade"] >= 1 for g in search["shown"])
-            for e in range(epoch - self.rules.history, epoch + 1)
-            for search in self.by_anchor.get((anchor_id, e), ())
+            image_id in images and len(images) <= self.rules.actor_barred_images
+            for images in clicked.values()
         )
 
     def _triple(

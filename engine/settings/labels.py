@@ -32,6 +32,9 @@ class LabelSettings(Section):
     """Whoever acts on more (anchor, image) pairs in an epoch weighs no more than with so many."""
     actor_anchor_triples: PositiveInt = 12
     """Most triples of one actor per anchor and epoch."""
+    actor_barred_images: PositiveInt = 8
+    """Whoever clicks more images of an anchor, in the epoch and `history_epochs` before, keeps none
+    of them from being a negative for others."""
     min_actors: PositiveInt = 1
     """So many actors must have preferred an image for an anchor, in the epoch and
     `history_epochs` before, before the pair makes triples. 1: anybody's choice teaches."""

@@ -24,6 +24,7 @@ class LabelRules:
     near_duplicate_bits: int = 40
     actor_pairs: int = 30
     actor_anchor_triples: int = 12
+    actor_barred_images: int = 8
     min_actors: int = 1
     hot_anchor_triples: int = 200
     popular_negative_triples: int = 200
@@ -46,6 +47,7 @@ class LabelRules:
             near_duplicate_bits=settings.near_duplicate_bits,
             actor_pairs=settings.actor_pairs,
             actor_anchor_triples=settings.actor_anchor_triples,
+            actor_barred_images=settings.actor_barred_images,
             min_actors=settings.min_actors,
             hot_anchor_triples=settings.hot_anchor_triples,
             popular_negative_triples=settings.popular_negative_triples,

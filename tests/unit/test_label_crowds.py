@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.label_crowds import Case, World, version_1, version_2, weights
+from benchmarks.label_crowds import Case, World, taught, version_1, version_2, weights
 from sightline.stream_workers.labels.rules import LabelRules
 
 
@@ -45,3 +45,10 @@ def test_a_minimum_of_actors_makes_a_small_crowd_worth_nothing() -> None:
 def test_people_lose_nothing_by_an_attack_that_is_no_crowd() -> None:
     """Their weight is the same beside it."""
     assert moved(Case("", searches=100))[1] == moved(Case(""))[1]
+
+
+def test_a_session_that_clicks_a_whole_page_silences_nobody() -> None:
+    """What it may silence is eight images of an anchor; without a bound nothing was left."""
+    whole = Case("", searches=1, acts=24)
+    assert taught(whole, LabelRules()) == taught(Case("", acts=0), LabelRules()) > 0
+    assert taught(whole, replace(LabelRules(), actor_barred_images=24)) == 0

@@ -31,7 +31,7 @@ from sightline.stream_workers.labels.join.counting import Counted, count
 from sightline.stream_workers.labels.join.grading import grade
 from sightline.stream_workers.labels.join.open_search import HeldBeacon, Impression, OpenSearch
 from sightline.stream_workers.labels.mine.caps import cap_hot_anchors, cap_popular_negatives
-from sightline.stream_workers.labels.mine.epoch import mine_search
+from sightline.stream_workers.labels.mine.epoch import mine_search, no_negatives
 from sightline.stream_workers.labels.mine.negatives import negatives, positives
 from sightline.stream_workers.labels.mine.triple_ids import triple_id
 from sightline.stream_workers.labels.mine.votes import (
@@ -218,6 +218,16 @@ def test_negatives_were_seen_and_nobody_wanted_them() -> None:
     names = [name for name, _ in mine_search(search, {"p2"}, RULES)]
     assert names[0] == triple_id("2", "s1", "a", "p3", "p4")
     assert names[0] == "f928b472c5fcdcf8604ee965602897f0071ff276a9d43fa8f76b4ef3c5eeaea6"
+
+
+def test_whoever_clicks_nearly_everything_keeps_nothing_from_being_a_negative() -> None:
+    """Eve's nine images are not asked for; Bob's eight are, in whatever epochs he clicked them."""
+    eve = {("eve", f"p{number}") for number in range(1, 10)}
+    bob = {("bob", f"p{number}") for number in range(2, 10)}
+    assert no_negatives(eve, RULES) == frozenset()
+    assert no_negatives(eve | bob, RULES) == {image for _, image in bob}
+    assert no_negatives(eve | {("ann", "p1")}, RULES) == {"p1"}
+    assert no_negatives((), RULES) == frozenset()
 
 
 def test_unexamined_images_never_become_negatives() -> None:

@@ -95,6 +95,7 @@ def test_the_worlds_exercise_every_rule() -> None:
     guards: tuple[dict[str, Any], ...] = (
         {"actor_pairs": 10**9},
         {"actor_anchor_triples": 10**9},
+        {"actor_barred_images": 10**9},
         {"min_actors": 2},
         {"hot_anchor_triples": 10**9},
         {"popular_negative_triples": 10**9},

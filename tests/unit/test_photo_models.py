@@ -10,6 +10,7 @@ import torch
 from benchmarks.backbone_ablations import PhotoCrops, PixelSite, features_of, measured
 from benchmarks.head_ablations import EVERYWHERE, WEIGHTED, by_log, column, true_curve
 from benchmarks.label_negatives import Negatives, guards
+from benchmarks.label_replay import images_of
 from benchmarks.photo_clicks import DEFAULT, Clicks
 from benchmarks.photo_features import LabelledPhotos
 from benchmarks.photo_models import PhotoSite, pairs_by_label, pairs_in, pairs_on_pages
@@ -202,7 +203,9 @@ def test_a_miner_sees_its_own_anchors(clicks: Clicks) -> None:
     """Within two clicks by the history of one partition, as a slow look at it says."""
     found = Negatives.of(clicks, RULES)
     images = found.pairs.images
-    acts = {e: clicked_by_people(s for _, s in each) for e, each in clicks.epochs.items()}
+    acts = {
+        e: images_of(clicked_by_people(s for _, s in each)) for e, each in clicks.epochs.items()
+    }
 
     def near(epoch: int, anchor: str, negative: str) -> bool:
         seen: dict[str, set[str]] = {}

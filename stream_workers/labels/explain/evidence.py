@@ -26,7 +26,7 @@ from sightline.schemas.topics import (
 )
 from sightline.stream_workers.labels.codecs.searches import ClosedRecord, Search
 from sightline.stream_workers.labels.codecs.searches import decode as decode_closed
-from sightline.stream_workers.labels.mine.epoch import clicked_by_people
+from sightline.stream_workers.labels.mine.epoch import clicked_by_people, no_negatives
 from sightline.stream_workers.labels.mine.votes import Voters, voters_of
 from sightline.stream_workers.labels.rules import LabelRules
 
@@ -71,7 +71,7 @@ class SearchEvidence:
     closed: Search | None = None
     epoch: int | None = None
     clicked: frozenset[str] = frozenset()
-    """What people gave a grade for its anchor in its epoch and the H before."""
+    """What people clicked for its anchor in its epoch and the H before, and so is no negative."""
     voters: Voters = field(default_factory=dict)
     """Who preferred what for its anchor, in the same epochs."""
     same_epoch: list[Search] = field(default_factory=list)
@@ -180,7 +180,8 @@ def _add_closed(
         topic, found.epoch, found.closed = here
         span = range(found.epoch - rules.history, found.epoch + 1)
         others = [search for told, epoch, search in alike if told == topic and epoch in span]
-        found.clicked = frozenset(clicked_by_people(others).get(where.anchor_id, ()))
+        clicks = clicked_by_people(others).get(where.anchor_id, set())
+        found.clicked = no_negatives(clicks, rules)
         found.voters = voters_of(others)
         same = (search for told, epoch, search in alike if (told, epoch) == (topic, found.epoch))
         found.same_epoch = list({search.search_id: search for search in same}.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
@@ -20,8 +21,10 @@ from sightline.stream_workers.labels.mine.votes import (
 )
 from sightline.stream_workers.labels.rules import LabelRules
 
-Clicked = dict[str, set[str]]
-"""Per anchor the images that some person gave a grade of at least 1."""
+Click = tuple[str, str]
+"""An actor, and an image that it gave a grade of at least 1."""
+Clicked = dict[str, set[Click]]
+"""Per anchor what people clicked for it."""
 
 
 def clicked_by_people(searches: Iterable[Search]) -> Clicked:
@@ -30,10 +33,24 @@ def clicked_by_people(searches: Iterable[Search]) -> Clicked:
     for search in searches:
         if search.verdict != Verdict.PERSON.value:
             continue
-        graded = [image.image_id for image in search.shown if image.grade]
+        graded = [(search.actor_id, image.image_id) for image in search.shown if image.grade]
         if graded:
             clicked.setdefault(search.anchor_id, set()).update(graded)
     return clicked
+
+
+def no_negatives(clicks: Collection[Click], rules: LabelRules) -> frozenset[str]:
+    """The images that somebody clicked who did not click nearly everything (docs/labels.md, 12).
+
+    Args:
+        clicks: what people clicked for one anchor in epochs e - H … e.
+        rules: the numbers.
+    """
+    most = rules.actor_barred_images
+    if len(clicks) <= most:
+        return frozenset([image_id for _, image_id in clicks])
+    images = Counter([actor_id for actor_id, _ in clicks])
+    return frozenset([image_id for actor_id, image_id in clicks if images[actor_id] <= most])
 
 
 def mine_search(search: Search, clicked: Collection[str], rules: LabelRules) -> Iterator[Named]:
@@ -60,7 +77,7 @@ def bounded(triples: list[Named], voters: Collection[Voters], rules: LabelRules)
 
 def mine_epoch(
     searches: Iterable[tuple[int, Search]],
-    history: Iterable[Mapping[str, Collection[str]]],
+    history: Iterable[Mapping[str, Collection[Click]]],
     rules: LabelRules,
     voters: Collection[Voters] = (),
 ) -> list[Named]:
@@ -79,7 +96,8 @@ def mine_epoch(
     ordered.sort(key=attrgetter("anchor_id"))
     kept: list[Named] = []
     for anchor_id, group in groupby(ordered, key=attrgetter("anchor_id")):
-        clicked = frozenset().union(*(epoch.get(anchor_id, ()) for epoch in past))
+        clicks = set[Click]().union(*(epoch.get(anchor_id, ()) for epoch in past))
+        clicked = no_negatives(clicks, rules)
         found: dict[str, Mined] = {}
         for search in group:
             for name, mined in mine_search(search, clicked, rules):
