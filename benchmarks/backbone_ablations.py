@@ -82,10 +82,11 @@ class PixelSite:
         start = self.site.trained(pairs).projection(NORMAL)
         size = self.squares.shape[1]
         trained = train_backbone(self.network, start, pairs, self.crops, settings, size=size)
-        site = self._seen_by(trained.network) if settings.blocks else self.site
+        site = self.seen_by(trained.network) if settings.blocks else self.site
         return _means(site, trained.projection)
 
-    def _seen_by(self, weights: Mapping[str, torch.Tensor]) -> PhotoSite:
+    def seen_by(self, weights: Mapping[str, torch.Tensor]) -> PhotoSite:
+        """The site with the features of its query and gallery photos by other weights."""
         network = deepcopy(self.network)
         network.network.load_state_dict(weights)
         photos = self.site.photos

@@ -68,7 +68,8 @@ def train_backbone(
     It begins at a trained head (--head), reads what that training read and keeps out what that
     one kept out; or, before there are clicks, it learns from two views of each picture
     (--without-clicks). It sees pixels, not kept features: on processors that takes hundreds of
-    times as long as a head and won nothing when it was measured (docs/backbone.md).
+    times as long as a head, and beside clicks it won nothing when it was measured; without them it
+    won a little (docs/backbone.md).
 
     FOLDER then has weights.safetensors and projection.safetensors. Killed, the same command goes
     on. Several processes: `torchrun --nproc-per-node N -m sightline.infra.cli train-backbone ...`.

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks.backbone_ablations import PhotoCrops, PixelSite, features_of, measured
+from benchmarks.backbone_without_clicks import Learner, rows
 from benchmarks.head_ablations import EVERYWHERE, WEIGHTED, by_log, column, true_curve
 from benchmarks.label_negatives import Negatives, guards
 from benchmarks.label_replay import images_of
@@ -188,6 +189,20 @@ def test_pixels_teach_what_is_told_in_each_row(site: PhotoSite, clicks: Clicks) 
     assert [line.startswith("| from 0.6 on") for line in lines[2:]] == [*[False] * 4, *[True] * 3]
     assert len({line.split("|")[2] + line.split("|")[3] for line in lines[-3:]}) == 3
     assert all(torch.equal(value, before[n]) for n, value in pixels.network.state_dict().items())
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_pictures_alone_teach_what_is_told_in_each_row(site: PhotoSite) -> None:
+    """The start, two trainings that differ, and turned queries are searched by apart."""
+    pixels = painted(site)
+    settings = BackboneSettings(steps=2, batch=8, corpus=8, chunk=8, learning_rate=0.05)
+    lines = [row.told() for row in rows(pixels, settings)]
+    assert [line.startswith("| **") for line in lines] == [True, False, False]
+    assert len({tuple(line.split("|")[2:7]) for line in lines}) == 3
+    learner = Learner.of(pixels)
+    queries = pixels.site.photos.splits[pixels.site.photos.splits != "train"] == "query"
+    turned = (learner.lying.squares != pixels.squares).any(axis=(1, 2, 3))
+    assert np.array_equal(turned, queries)
 
 
 def test_guards_only_take_away(clicks: Clicks) -> None:
