@@ -51,7 +51,9 @@ async def ask(
     client: httpx.AsyncClient, method: str, path: str, image_id: str, key: str
 ) -> httpx.Response:
     """One request to an operation, about an image, with a body where it takes one."""
-    headers = {"X-API-Key": key, "If-Match": '"1"'}
+    headers = {"X-API-Key": key}
+    if method != "post":  # what is posted to has no versions
+        headers["If-Match"] = '"1"'
     address = path.replace("{image_id}", image_id)
     if path == "/v1/search":
         return await client.post(address, json={"image_id": image_id}, headers=headers)
