@@ -224,7 +224,11 @@ def test_what_came_from_the_wire_teaches_a_head(
     assert len({(run / "head.safetensors").read_bytes() for run in runs}) == 1
     offsets = [read_record(run)["offsets"] for run in runs]
     assert offsets[0] == offsets[1] != []
-    assert "verdict: too_little" in said("evaluate", str(written))
+    judged = said("evaluate", str(written)).splitlines()
+    # So few pictures release nothing; whether they seem worse or too few depends on which clicks
+    # were joined in the epochs that this run happened to lie in.
+    assert judged[-1].startswith(("verdict: too_little", "verdict: refused"))
+    assert any("needed 200 and 0.9999" in line for line in judged)
 
 
 def test_an_erased_user_leaves_the_files(deployment: Deployment) -> None:
