@@ -35,27 +35,21 @@ HEAD_DIES_AT = sorted(np.random.default_rng(1).choice(BETWEEN, 5, replace=False)
 NETWORK_DIES_AT = int(np.random.default_rng(1).choice([4, 5]))
 
 
-def leave_trainings(place: Place) -> None:
+def leave_trainings(folder: str) -> None:
     """Leave what killed trainings had written, of five heads and a network, and what two made.
 
-    Whoever calls this is forked, and has trained nothing if it sees a GPU: torch refuses to learn
-    in the fork of a process that has learnt beside one.
+    A process that is new does it, in a deployment of its own.
     """
-    for step in HEAD_DIES_AT:
-        train = partial(place.train, f"killed-{step}", learning=HEAD)
-        assert _ended(forked(_dying, train, step)) == -signal.SIGKILL
-    assert _ended(forked(place.train, "head")) == 0
-    network = partial(train_network, place, "killed")
-    assert _ended(forked(_dying, network, NETWORK_DIES_AT)) == -signal.SIGKILL
-    port = free_port()
-    both = [forked(_one_of_two, place, rank, port) for rank in range(2)]
-    assert [_ended(each) for each in both] == [0, 0]
-
-
-def leave_trainings_in(folder: str) -> None:
-    """The same in a deployment of its own, for a process that is new."""
     with trainable_place(Path(folder)) as place:
-        leave_trainings(place)
+        for step in HEAD_DIES_AT:
+            train = partial(place.train, f"killed-{step}", learning=HEAD)
+            assert _ended(forked(_dying, train, step)) == -signal.SIGKILL
+        assert _ended(forked(place.train, "head")) == 0
+        network = partial(train_network, place, "killed")
+        assert _ended(forked(_dying, network, NETWORK_DIES_AT)) == -signal.SIGKILL
+        port = free_port()
+        both = [forked(_one_of_two, place, rank, port) for rank in range(2)]
+        assert [_ended(each) for each in both] == [0, 0]
 
 
 @contextmanager
