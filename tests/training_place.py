@@ -101,18 +101,18 @@ def made_place(folder: Path) -> Place:
     return place
 
 
-def clicked(number: int) -> bytes:
+def clicked(number: int, **changes: object) -> bytes:
     """A triple of a search a minute after the one before."""
     anchor, positive, negative = (NAMES[(number * step) % 20] for step in (1, 7, 11))
-    return triple(
-        number,
-        anchor_id=anchor,
-        positive_id=positive,
-        negative_id=negative,
-        search_id=f"search-{number:03}",
-        issued_at=at(number),
-        query=ImageQuery(image_id=anchor),
-    )
+    fields = {
+        "anchor_id": anchor,
+        "positive_id": positive,
+        "negative_id": negative,
+        "search_id": f"search-{number:03}",
+        "issued_at": at(number),
+        "query": ImageQuery(image_id=anchor),
+    }
+    return triple(number, **fields | changes)
 
 
 def seen_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Place:

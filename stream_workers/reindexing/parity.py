@@ -56,7 +56,7 @@ class RecallLine(StoredValue):
     """How much of the exact page the graph finds, over some queries under one filter."""
 
     of: str
-    """What is asked for: `all`, or tags and the share of the images that they let through."""
+    """What is asked for: `all`, or how many tags, and the share that they let through."""
     queries: int
     recall: float | None
     """None: no tags let about so many images through, so there was nothing to ask for."""

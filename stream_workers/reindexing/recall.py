@@ -55,6 +55,8 @@ class Sample:
     def filter_of(self, share: float) -> tuple[str, TagFilter] | None:
         """A filter that lets about this share of the images through, and its name; None: none is.
 
+        The name says no tag: it is kept, and a tag of few images may outlive them.
+
         One tag if there is one, else any of several rarer ones, else none of the most frequent.
         """
         wanted = share * self.listed
@@ -65,7 +67,7 @@ class Sample:
         tag = min(near, key=lambda tag: (abs(near[tag] - wanted), tag), default=None)
         if tag is None:
             return None
-        return f"tag {tag} ({near[tag] / self.listed:.1%})", TagFilter(all_of=(tag,))
+        return f"one tag ({near[tag] / self.listed:.1%})", TagFilter(all_of=(tag,))
 
     def _any_of(self, wanted: float) -> tuple[str, TagFilter] | None:
         """Rarer tags, the most frequent first; images that have two of them are counted twice."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sightline.engine.label_data.grading_pools import Pool, PooledAnchor, store_pool
+from sightline.engine.label_data.grading_pools import PREFIX, Pool, PooledAnchor, store_pool
 from sightline.engine.label_data.judgements import HeldJudgements
 from sightline.engine.settings import ApiSettings
 from sightline.schemas.fields import Visibility
@@ -97,6 +98,30 @@ def test_a_judge_gets_what_is_open_blind(world: ApiWorld) -> None:
         }  # fmt: skip
 
     told(world, scenario)
+
+
+def test_a_deleted_image_stays_in_its_pool_by_id_alone_and_is_shown_to_nobody(
+    world: ApiWorld,
+) -> None:
+    """Neither as an anchor nor as an answer, from the delete on; the pool is what it was."""
+    key = f"{PREFIX}p.json"
+    before = world.store.get(BUCKET, key)
+
+    async def shown(asked: Asked) -> str:
+        return json.dumps(await asked.sheet("ann"))
+
+    async def scenario(asked: Asked) -> None:
+        assert '"i1"' in await shown(asked)
+        world.publisher.delete(world.index.get(["i1"])["i1"].state, version=2)
+        world.work()
+        assert '"i2"' in await shown(asked)
+        assert '"i1"' not in await shown(asked)
+
+    told(world, scenario)
+    assert world.store.get(BUCKET, key) == before
+    assert json.loads(before)["anchors"][2] == {
+        "anchor_id": "i1", "images": ["i2"], "disagreement": 0.5, "clicks": 0,
+    }  # fmt: skip
 
 
 def test_what_is_graded_is_not_asked_again(world: ApiWorld) -> None:

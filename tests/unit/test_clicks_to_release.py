@@ -60,6 +60,7 @@ from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.registry import decode
+from sightline.schemas.searches import ResultsShown
 from sightline.schemas.topics import (
     IMAGES,
     INTERACTIONS_IMPORTED,
@@ -230,6 +231,26 @@ def test_clicks_become_a_released_model(deployment: Deployment) -> None:
     assert (held_back.data.attempt, held_back.data.outcome) == (2, "too_little")
     assert held_back.data.needs > 0
     assert "too_little" in held_back.data.reason
+
+
+def test_what_a_retraining_leaves_names_nobody(deployment: Deployment) -> None:
+    """Neither its folder nor our bucket's `models/` and `retraining/` has an actor or a search."""
+    shown = [
+        decode(one.value).data for one in deployment.broker.records(INTERACTIONS_IMPORTED.name)
+    ]
+    people = {data.actor_id for data in shown if isinstance(data, ResultsShown)}
+    searches = {data.search_id for data in shown if isinstance(data, ResultsShown)}
+    assert len(people) > 100
+    folder = deployment.settings.data_directory / "retraining"
+    kept = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert any(b"i001" in data for data in kept.values())
+    for item in deployment.store.list(BUCKET, ""):
+        if item.key.startswith(("models/", "retraining/")):
+            kept[item.key] = deployment.store.get(BUCKET, item.key)
+    assert {"retraining", "models"} <= {name.split("/")[0] for name in kept}
+    text = {name: data.decode("latin-1") for name, data in kept.items()}
+    named = {(name, who) for name, said in text.items() for who in people | searches if who in said}
+    assert named == set()
 
 
 def test_processes_make_one_model_whichever_is_killed(

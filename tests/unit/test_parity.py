@@ -129,6 +129,22 @@ def test_a_planted_difference_is_found(reason: Reason) -> None:
     assert list(here.found().values()) == [reason]
 
 
+def test_a_report_names_images_and_nothing_that_was_said_of_them() -> None:
+    """It outlives them: ids of what differs, and no tag, owner or attribute of any image."""
+    said = "of-a-person-1979"
+    held = [image(f"i{n}", owner_id=said, tags=(f"{said}-{n}",)) for n in range(9)]
+    here = Pair([*held, image("public-1", 3), image("private-1", 3, Kind.PRIVATE)])
+    for reason in (Reason.STATE, Reason.DECISION, Reason.VECTOR):
+        PLANTED[reason](here)
+    damage(here.new, "i1", state=image("i1").state)
+    forget(here.new, "i2")
+    told = report(here, Reproduced()).model_dump_json()
+    named = set(re.findall(r'"image_id":"(.*?)"', told))
+    assert named == {"i1", "i2", "public-1", "private-1", "nobody"}
+    assert "one tag (" in told
+    assert said not in told
+
+
 @pytest.mark.parametrize(
     "vector",
     [
@@ -243,7 +259,7 @@ def test_recall_is_measured_with_and_without_filters(
     """An exact index finds everything, under tags of a tenth and a hundredth of the images."""
     index, sample = sampled
     lines = ended(recall_lines(index, sample, pace(), threading.Event()))
-    assert [line.of for line in lines] == ["all", "tag red (10.0%)", "tag blue (1.0%)"]
+    assert [line.of for line in lines] == ["all", "one tag (10.0%)", "one tag (1.0%)"]
     assert [(line.queries, line.recall) for line in lines] == [(20, 1.0)] * 3
     assert all(line.passed for line in lines)
 
@@ -282,7 +298,7 @@ def test_where_no_tag_is_as_rare_several_make_the_filter() -> None:
     """Any of the rare ones; where all are frequent, none of them."""
     rare = [image(f"i{n:03}", tags=(f"t{n}",) if n % 2 else ()) for n in range(300)]
     of = [line.of for line in measured(rare)]
-    assert of == ["all", "any of 30 tags (at most 10.0%)", "tag t1 (0.3%)"]
+    assert of == ["all", "any of 30 tags (at most 10.0%)", "one tag (0.3%)"]
     frequent = [image(f"i{n:03}", tags=("red",) if n % 2 else ("blue",)) for n in range(270)]
     bare = [image(f"j{n:03}") for n in range(30)]
     [every, most, fewest] = measured([*frequent, *bare])

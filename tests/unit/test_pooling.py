@@ -13,17 +13,25 @@ import typer.main
 from typer.testing import CliRunner
 
 from sightline.engine.errors import NotFound, SettingsInvalid
-from sightline.engine.label_data.grading_pools import Pool, PooledAnchor, load_pool, shown_to
+from sightline.engine.label_data.grading_pools import (
+    PREFIX,
+    Pool,
+    PooledAnchor,
+    load_pool,
+    shown_to,
+)
 from sightline.engine.settings import Settings
 from sightline.infra.cli import judgements as cli
 from sightline.infra.cli.main import app
 from sightline.infra.commands import judgements, networks, training_data
 from sightline.infra.commands.judgements import ChosenBy, PoolWishes, make_pool
+from sightline.schemas.images import ObjectReference
+from sightline.schemas.searches import UploadQuery
 from sightline.training.evaluation.pooling import FoundForAnchor, find_first, worth_grading
 from sightline.training.loop.head import Head
 from tests.conftest import ROOT
 from tests.learning import Colours
-from tests.training_place import BUCKET, NAMES, Place, made_place
+from tests.training_place import BUCKET, NAMES, Place, clicked, made_place
 
 GROUP: Any = typer.main.get_command(app)
 PAGE = (ROOT / "docs/grading.md").read_text()
@@ -97,6 +105,23 @@ def test_a_pool_holds_what_models_disagree_on(place: Place, wishes: PoolWishes) 
     assert all(anchor != image for anchor, image in made.pairs)
     with pytest.raises(SettingsInvalid, match="already"):
         make_pool(place.settings, wishes, lambda _: None)
+
+
+def test_a_pool_names_pictures_and_nobody_who_clicked_or_judged(
+    place: Place, wishes: PoolWishes
+) -> None:
+    """It stays for ever: ids of images, and no actor, no judge, no picture that was asked by."""
+    upload = UploadQuery(
+        sha256="5" * 64, object=ObjectReference(bucket=BUCKET, key="i03", size_bytes=9)
+    )
+    anchor = f"q-{'5' * 32}"
+    asked = {"anchor_id": anchor, "actor_id": "u-planted", "user_pseudonym": "u-planted"}
+    for number in range(60, 70):
+        place.sink([clicked(number, query=upload, **asked)], number)
+    make_pool(place.settings, replace(wishes, by=ChosenBy.CLICKS, anchors=50), lambda _: None)
+    stored = place.store.get(BUCKET, f"{PREFIX}p.json").decode()
+    assert '"i07"' in stored
+    assert not [told for told in ("u-planted", "ann", anchor, "5" * 64) if told in stored]
 
 
 def test_a_pool_of_what_was_clicked_and_never_judged(place: Place, wishes: PoolWishes) -> None:

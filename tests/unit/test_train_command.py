@@ -28,6 +28,7 @@ from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.cli import main
 from sightline.infra.commands import networks, train, training_data
 from sightline.infra.commands.taken_back import taken_back_since, taken_back_told
+from sightline.schemas.images import ImageDeleted
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, TRAINING_TRIPLES
 from sightline.training.loop.head import Head
@@ -35,7 +36,7 @@ from sightline.training.loop.steps import Steps
 from sightline.training.models.candidates import of_file
 from sightline.training.models.registry import store_model
 from sightline.training.models.released_head import registered
-from tests.label_rows import retracted
+from tests.label_rows import encoded, retracted
 from tests.onnx_files import CARD, written
 from tests.training_place import BUCKET, LEARNING, NAMES, Place, clicked, seen_place
 
@@ -68,6 +69,20 @@ def test_a_run_says_what_it_follows_from(place: Place) -> None:
     rows = list(csv.DictReader(files["pictures.csv"].decode().splitlines()))
     assert [row["image"] for row in rows] == list(NAMES)
     assert {row["held_out"] for row in rows} == {"0", "1"}
+
+
+def test_a_run_names_pictures_that_are_there_and_nobody_who_clicked(place: Place) -> None:
+    """Whoever clicked or judged is in no file, and a deleted image in none of a later run."""
+    place.sink([clicked(60, actor_id="u-planted", user_pseudonym="u-planted")], 60)
+    place.judge("i01", "i02", 5, "lab~u-planted")
+    before = place.train("before")
+    gone = encoded(ImageDeleted(image_id="i07", version=2), "deleted-i07")
+    place.producer.append(ProducerRecord(IMAGES.name, "i07", gone))
+    after = place.train("after")
+    assert [b"i07" in run["pictures.csv"] for run in (before, after)] == [True, False]
+    assert not [name for name, data in after.items() if b"i07" in data]
+    for run in (before, after):
+        assert not [name for name, data in run.items() if b"u-planted" in data]
 
 
 def test_equal_runs_are_equal_files(place: Place) -> None:
