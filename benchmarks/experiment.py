@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness import Figure, Size, ratio
-from sightline.training.experiments.deciding import MIN_EFFECTIVE, Conclusion, decide
+from sightline.schemas.fields import Conclusion
+from sightline.training.experiments.deciding import MIN_EFFECTIVE, decide
 from sightline.training.experiments.rates import (
     NORMAL_95,
     Effect,

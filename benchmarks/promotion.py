@@ -22,10 +22,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Self
 
 import numpy as np
 
+from benchmarks.beside import beside
 from benchmarks.harness import Figure, Size, percentile, report
 from benchmarks.node import Client
 from benchmarks.stack import photo_bytes
@@ -115,26 +115,17 @@ def linear_model(settings: Settings, name: str, number: int) -> NewModel:
 
 
 class Answers:
-    """Searches without a pause in a thread of their own, and which model answered each."""
+    """Searches without a pause, and which model answered each."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
         self._changes: list[tuple[float, str]] = []
         self.took_ms: list[float] = []
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def ask(self, over: threading.Event) -> None:
+        """Search until it is over."""
         with Client(self._url) as client:
-            while not self._stop.wait(_LOOK_S):
+            while not over.wait(_LOOK_S):
                 answer = client.send("POST", "/v1/search", {"image_id": _FIRST})
                 self.took_ms.append(answer.ms)
                 model = str(answer.document["model"])
@@ -186,7 +177,7 @@ def measure(size: Size, *, turns: int | None = None) -> list[Figure]:
     back: list[Took] = []
     turns = turns or size.of(10, 1)
     with place(size.of(PHOTOS, 4)) as node:
-        with Answers(node.process.url) as answers:
+        with _answering(node.process.url) as answers:
             for number in range(turns):
                 model = node.released(number)
                 there.append(_step(node, answers, "promote", model, "--no-wait"))
@@ -203,12 +194,19 @@ def measure(size: Size, *, turns: int | None = None) -> list[Figure]:
     ]
 
 
+@contextmanager
+def _answering(url: str) -> Iterator[Answers]:
+    answers = Answers(url)
+    with beside(answers.ask):
+        yield answers
+
+
 def _switching(node: Place, turns: int, searches: int) -> Figure:
     """The slowest search while two generations serve in turn; half of the turns are rollbacks."""
     name = node.filled(node.released(0))
-    with Answers(node.process.url) as calm:
+    with _answering(node.process.url) as calm:
         calm.wait(searches)
-    with Answers(node.process.url) as busy:
+    with _answering(node.process.url) as busy:
         for turn in range(turns):
             since_s = time.time()
             with Rollout.open(node.settings) as rollout:

@@ -21,9 +21,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 
+from benchmarks.beside import beside
 from benchmarks.harness import Figure, report
 from benchmarks.node import Client
 from benchmarks.promotion import linear_model
@@ -67,22 +69,11 @@ class People:
 
     def __post_init__(self) -> None:
         self._random = Random(7)  # noqa: S311 - a simulation
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
-    @contextmanager
-    def coming(self) -> Iterator[None]:
-        """They come until the block ends."""
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            self._thread.join()
-
-    def _run(self) -> None:
+    def come(self, over: threading.Event) -> None:
+        """They come until it is over."""
         for number in itertools.count():
-            if self._stop.wait(0.02):
+            if over.wait(0.02):
                 return
             for door in self.doors.opened():
                 try:
@@ -128,27 +119,16 @@ class Site:
     settings: Settings
     process: NodeProcess
 
-    @contextmanager
-    def killed(self, people: People, kills: int) -> Iterator[None]:
-        """Kill the node at so many seeded moments, and start it again, until the block ends."""
-        over, random = threading.Event(), Random(11)  # noqa: S311 - a simulation
-
-        def run() -> None:
-            for _ in range(kills):
-                if over.wait(random.uniform(*KILLED_AFTER_S)):
-                    return
-                people.doors.shut(self.process.url)
-                self.process.kill()
-                self.process.start()
-                people.doors.open(self.process.url)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+    def kill(self, people: People, kills: int, over: threading.Event) -> None:
+        """Kill the node at so many seeded moments, and start it again, until it is over."""
+        random = Random(11)  # noqa: S311 - a simulation
+        for _ in range(kills):
+            if over.wait(random.uniform(*KILLED_AFTER_S)):
+                return
+            people.doors.shut(self.process.url)
+            self.process.kill()
+            self.process.start()
+            people.doors.open(self.process.url)
 
     def released(self, number: int) -> str:
         """`NAME@DIGEST` of one more release."""
@@ -225,7 +205,11 @@ def site(pictures: int) -> Iterator[tuple[Site, People]]:
 def measure(pictures: int, kills: int) -> list[Figure]:
     """Both releases, one after the other."""
     figures = []
-    with site(pictures) as (place, people), people.coming(), place.killed(people, kills):
+    with (
+        site(pictures) as (place, people),
+        beside(people.come),
+        beside(partial(place.kill, people, kills)),
+    ):
         for number, (tires, wanted) in enumerate(((False, "serves"), (True, "rolled_back"))):
             began, asked = time.monotonic(), people.searches
             model = place.released(number)

@@ -61,6 +61,22 @@ class Moderation(StrEnum):
     BLOCKED = "blocked"
 
 
+class Conclusion(StrEnum):
+    """What an experiment has found, so far or at its end."""
+
+    VOID = "void"
+    """The draw was not as planned: nothing of it can be believed."""
+    INCOMPLETE = "incomplete"
+    """The log does not hold its beginning any more."""
+    TOO_LITTLE = "too_little"
+    """More actors are needed to tell."""
+    BETTER = "better"
+    """The treatment is."""
+    WORSE = "worse"
+    EQUAL = "equal"
+    """Any difference is smaller than what is worth telling apart."""
+
+
 class Contract(BaseModel):
     """Base of every contract: frozen, strict where known, deaf to unknown fields.
 

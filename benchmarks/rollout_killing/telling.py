@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.beside import beside
 from benchmarks.rollout_killing.deployments import Deployment
 from benchmarks.rollout_killing.people import LIMIT_S, People
 from benchmarks.rollout_killing.story import COMMAND, STORY, Kill, Step
@@ -98,7 +99,7 @@ class Telling:
         self.people.upload_all()
         for seed, name in enumerate(("turned", "drawn")):
             self._models[name] = self._stored(name, seed)
-        with self._searched():
+        with beside(self.people.search):
             for number, step in enumerate(STORY):
                 self._go_through(number, step)
         time.sleep(SETTLE_S)
@@ -252,17 +253,6 @@ class Telling:
         for url in self._deployment.urls():
             if url not in opened:
                 self.people.doors.open(url)
-
-    @contextmanager
-    def _searched(self) -> Iterator[None]:
-        over = threading.Event()
-        thread = threading.Thread(target=self.people.search, args=(over,))
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
 
 
 def ends_of(settings: Settings) -> dict[str, dict[str, ImageEnd]]:

@@ -17,6 +17,7 @@ from sightline.engine.serving.values import (
     UntoldEvent,
 )
 from sightline.schemas.envelope import Event, EventData
+from sightline.schemas.fields import Conclusion
 from sightline.schemas.models import (
     AnsweredBy,
     ExperimentStarted,
@@ -88,7 +89,7 @@ def of_experiment_end(
     experiment: Experiment | None,
     now: datetime,
     says: str,
-    finding: str = "incomplete",
+    finding: str = Conclusion.INCOMPLETE,
     again: str = "",
 ) -> tuple[UntoldEvent, ...]:
     """The end of an experiment; nobody has read its report yet where it is `incomplete`."""

@@ -9,18 +9,17 @@ from enum import StrEnum
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, Serves
 from sightline.engine.settings import RolloutSettings
+from sightline.schemas.fields import Conclusion
 from sightline.stream_workers.rolling_out.state import (
     ExperimentFinding,
     RolloutOutcome,
     RolloutUnderWay,
 )
 
-DECIDES = frozenset({"better", "worse", "equal", "void"})
-"""What an experiment may come to that more time does not change."""
-FORBIDS = frozenset({"worse", "void"})
+DECIDES = frozenset(Conclusion) - {Conclusion.TOO_LITTLE}
+"""What more time does not change."""
+FORBIDS = frozenset({Conclusion.WORSE, Conclusion.VOID})
 """What a model does not come into service with."""
-FORGOTTEN = "incomplete"
-"""The log no longer holds the beginning of the experiment, as after an embedded node's end."""
 
 
 class RolloutStep(StrEnum):
@@ -197,7 +196,7 @@ def _concluded(
 ) -> RolloutNext | None:
     if not model.stopped:
         return RolloutNext(RolloutStep.STOP)
-    if finding.finding == FORGOTTEN and not _is_over(seen, model.began_at, settings):
+    if finding.finding == Conclusion.INCOMPLETE and not _is_over(seen, model.began_at, settings):
         return RolloutNext(RolloutStep.BEGIN_ANEW)
     if finding.finding in FORBIDS:
         return RolloutNext(RolloutStep.END, RolloutOutcome.WORSE, finding.says)
@@ -209,7 +208,7 @@ def _until_decided(
 ) -> RolloutNext:
     if seen.finding is None:
         return _WAIT
-    decided = seen.finding.finding in DECIDES | {FORGOTTEN}
+    decided = seen.finding.finding in DECIDES
     over = _is_over(seen, began, settings)
     return RolloutNext(RolloutStep.CONCLUDE) if over or decided else _WAIT
 

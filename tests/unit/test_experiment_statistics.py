@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.experiment import CROWDS, Crowd, between_arms, false_alarms, within_pages
-from sightline.training.experiments.deciding import MIN_EFFECTIVE, Conclusion, decide
+from sightline.schemas.fields import Conclusion
+from sightline.training.experiments.deciding import MIN_EFFECTIVE, decide
 from sightline.training.experiments.interleaving import sign_test
 from sightline.training.experiments.rates import UNKNOWN, Effect, lift_of, rate_of
 from sightline.training.experiments.sample_ratio import sample_ratio

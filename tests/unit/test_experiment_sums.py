@@ -12,6 +12,7 @@ import pytest
 from sightline.engine.label_data.search_stats import Period, SearchStats
 from sightline.engine.records import Message
 from sightline.engine.serving.variants import Arm, arm_of, variant_of
+from sightline.schemas.fields import Conclusion
 from sightline.schemas.labels import EpochClosed, GradedImage, SearchClosed, SearchesClosed, Verdict
 from sightline.schemas.models import AnsweredBy, ExperimentStarted
 from sightline.schemas.searches import Team
@@ -19,7 +20,6 @@ from sightline.stream_workers.labels.metrics.daily_actors import DailyActors
 from sightline.stream_workers.labels.metrics.fold import MetricsFold
 from sightline.training.experiments.actors import FIELDS, ExperimentSums, sums_of
 from sightline.training.experiments.comparing import ExperimentReport, report_of, variants_of
-from sightline.training.experiments.deciding import Conclusion
 from tests.label_rows import EPOCH_MS, closed, closed_message, graded, marker, message, search
 
 EPOCH = 2_900_000

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from sightline.engine.serving.variants import Assignment, arm_of, variant_of
+from sightline.schemas.fields import Conclusion
 from sightline.training.experiments.actors import ExperimentSums
 from sightline.training.experiments.rates import Effect
 from sightline.training.experiments.sample_ratio import SampleRatio
@@ -19,21 +19,6 @@ from sightline.training.experiments.sequential import half_width, variance_for
 
 MIN_EFFECTIVE = 100
 """Equally active actors of an arm below which a variance over actors is not to be trusted."""
-
-
-class Conclusion(StrEnum):
-    """What an experiment has found so far."""
-
-    VOID = "void"
-    """The draw was not as planned: nothing of it can be believed."""
-    INCOMPLETE = "incomplete"
-    """The log does not hold its beginning any more."""
-    TOO_LITTLE = "too_little"
-    """More actors are needed to tell."""
-    BETTER = "better"
-    WORSE = "worse"
-    EQUAL = "equal"
-    """Any difference is smaller than what is worth telling apart."""
 
 
 @dataclass(frozen=True, slots=True)
