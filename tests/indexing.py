@@ -28,7 +28,7 @@ from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES_INDEXED, TOPICS, dead_letters_of
 from sightline.stream_workers.indexing.embed import Prepared
 from sightline.stream_workers.indexing.lane_queue import LANE_TOPICS
-from sightline.stream_workers.indexing.pipe import pipe_of
+from sightline.stream_workers.indexing.pipe import PipePorts, PipeSettings, PipeWatch, pipe_of
 from sightline.stream_workers.indexing.worker import IndexWorker
 from tests.patience import patient
 from tests.waiting import eventually
@@ -155,18 +155,16 @@ class Indexing:
             return cast("P", MortalPart(part, vanished))
 
         pipe = pipe_of(
-            consumers=consumer,
-            producer=mortal(self.producer),
-            store=self.store,
-            index=mortal(self.index),
-            embedder=self.embedder,
-            decode=decode_with,
-            settings=settings,
-            max_bytes=max_bytes,
-            embed_threads=2,
-            clock=self.clock,
-            metrics=self.metrics,
-            health=self.health,
+            PipePorts(
+                consumers=consumer,
+                producer=mortal(self.producer),
+                store=self.store,
+                index=mortal(self.index),
+                embedder=self.embedder,
+                decode=decode_with,
+            ),
+            PipeSettings(worker=settings, max_bytes=max_bytes, embed_threads=2),
+            PipeWatch(clock=self.clock, metrics=self.metrics, health=self.health),
         )
         worker = IndexWorker(pipe, drain_s=settings.drain_s, metrics=self.metrics)
         running = RunningWorker(worker, vanished)

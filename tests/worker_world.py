@@ -18,7 +18,7 @@ from sightline.schemas.images import ImageState, ImageUploaded, ObjectReference,
 from sightline.schemas.indexed import Lane, Outcome
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_INDEXED
-from sightline.stream_workers.indexing.pipe import pipe_of
+from sightline.stream_workers.indexing.pipe import PipePorts, PipeSettings, PipeWatch, pipe_of
 from tests.worker_parts import (
     SECOND,
     SPEC,
@@ -76,21 +76,24 @@ class World:
     def start(self) -> None:
         """Begin with a new worker on what is left of the world."""
         self.pipe = pipe_of(
-            consumers=lambda lane: MemoryConsumer(self.log, f"{self.group}-{lane}"),
-            producer=self.log,
-            store=self.store,
-            index=self.index,
-            embedder=self.embedder,
-            decode=tiny_decode,
-            settings=WorkerSettings(max_batch=self._max_batch, dead_letter_limit=3),
-            max_bytes=1_000,
-            embed_threads=2,
-            clock=self.clock,
-            metrics=METRICS,
-            health=Health(self.clock),
+            PipePorts(
+                consumers=lambda lane: MemoryConsumer(self.log, f"{self.group}-{lane}"),
+                producer=self.log,
+                store=self.store,
+                index=self.index,
+                embedder=self.embedder,
+                decode=tiny_decode,
+            ),
+            PipeSettings(
+                worker=WorkerSettings(max_batch=self._max_batch, dead_letter_limit=3),
+                max_bytes=1_000,
+                embed_threads=2,
+            ),
+            PipeWatch(clock=self.clock, metrics=METRICS, health=Health(self.clock)),
         )
         self._turns = {loop.name: loop.turn for loop in self.pipe.loops} | {
-            f"poll {lane}": poller.turn for lane, poller in self.pipe.pollers.items()
+            f"poll {lane}": self.pipe.router.turn(poller.turn, list)
+            for lane, poller in self.pipe.pollers.items()
         }
 
     def publish(self, state: ImageState, event_id: str, lane: Lane = Lane.LIVE) -> None:

@@ -10,7 +10,7 @@ from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.values import KnownGeneration
 from sightline.infra.wiring.voice import GenerationHealth, GenerationMetrics, Voice
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
-from sightline.stream_workers.indexing.pipe import pipe_of
+from sightline.stream_workers.indexing.pipe import PipePorts, PipeSettings, PipeWatch, pipe_of
 from sightline.stream_workers.indexing.worker import IndexWorker
 from sightline.stream_workers.moderating.loop import ModerationLoop
 
@@ -34,19 +34,25 @@ def index_worker(node: Node, fed: FedGeneration) -> IndexWorker:
     settings, embedder = node.settings, fed.embedder
     metrics = GenerationMetrics(node.metrics, fed.voice)
     pipe = pipe_of(
-        consumers=lambda lane: node.consumer(lane_group(fed.known.group, lane)),
-        producer=node.worker_producer,
-        store=node.store,
-        index=fed.index,
-        embedder=embedder,
-        decode=partial(prepare, limits=settings.decode, framing=embedder.framing),
-        settings=settings.worker,
-        max_bytes=settings.decode.max_bytes,
-        embed_threads=settings.embedder.threads,
-        clock=node.clock,
-        metrics=metrics,
-        health=GenerationHealth(node.health, fed.voice, node.clock),
-        tells=fed.voice.tells,
+        PipePorts(
+            consumers=lambda lane: node.consumer(lane_group(fed.known.group, lane)),
+            producer=node.worker_producer,
+            store=node.store,
+            index=fed.index,
+            embedder=embedder,
+            decode=partial(prepare, limits=settings.decode, framing=embedder.framing),
+        ),
+        PipeSettings(
+            worker=settings.worker,
+            max_bytes=settings.decode.max_bytes,
+            embed_threads=settings.embedder.threads,
+        ),
+        PipeWatch(
+            clock=node.clock,
+            metrics=metrics,
+            health=GenerationHealth(node.health, fed.voice, node.clock),
+            tells=fed.voice.tells,
+        ),
     )
     return IndexWorker(pipe, drain_s=settings.worker.drain_s, metrics=metrics)
 

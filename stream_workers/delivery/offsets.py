@@ -49,9 +49,13 @@ class LaneOffsets:
 
     A message's ledger is looked up when it is polled and kept with it, so what was polled under
     an earlier assignment of a partition cannot move the present one's offset.
+
+    Args:
+        awaited: set while somebody waits for what was polled to be durable.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, awaited: threading.Event) -> None:
+        self._awaited = awaited
         self._ledgers: dict[TopicPartition, PartitionLedger] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._changed = threading.Condition()
@@ -121,13 +125,13 @@ class LaneOffsets:
                     self._committed[partition] = offset
 
     def wait_durable(self, partitions: Collection[TopicPartition], timeout_s: float) -> bool:
-        """Whether everything polled of these partitions became durable in time."""
+        """Ask that what was polled of these partitions be made durable now; whether it was."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: all(
-                    ledger.empty
-                    for partition, ledger in self._ledgers.items()
-                    if partition in partitions
-                ),
-                timeout_s,
-            )
+            if not self._durable(partitions):
+                self._awaited.set()
+            return self._changed.wait_for(lambda: self._durable(partitions), timeout_s)
+
+    def _durable(self, partitions: Collection[TopicPartition]) -> bool:
+        return all(
+            ledger.empty for partition, ledger in self._ledgers.items() if partition in partitions
+        )

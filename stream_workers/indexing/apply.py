@@ -7,12 +7,11 @@ from datetime import datetime
 from weakref import WeakKeyDictionary
 
 from sightline.engine.errors import Part
-from sightline.engine.metrics import Metrics
-from sightline.engine.ports import Clock, VectorIndex
+from sightline.engine.ports import VectorIndex
 from sightline.engine.records import ImageStage, IndexedImage
 from sightline.schemas.images import ImageDeleted
 from sightline.schemas.indexed import Outcome, StageTimes
-from sightline.stream_workers.delivery.retries import Patience
+from sightline.stream_workers.indexing.context import StageContext
 from sightline.stream_workers.indexing.decisions import Standing, final_outcome, standing
 from sightline.stream_workers.indexing.moves import Again, Applied, End, Hide, Move, Write
 from sightline.stream_workers.indexing.task import ImageTask, Judged, PictureFacts, Rejection
@@ -25,20 +24,12 @@ class Applier:
         again_s: seconds until an event is planned again that another write overtook.
     """
 
-    def __init__(
-        self,
-        index: VectorIndex,
-        *,
-        again_s: float,
-        patience: Patience,
-        clock: Clock,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, index: VectorIndex, *, again_s: float, context: StageContext) -> None:
         self._index = index
         self._again_s = again_s
-        self._patience = patience
-        self._clock = clock
-        self._metrics = metrics
+        self._patience = context.patience
+        self._clock = context.clock
+        self._metrics = context.metrics
         self._hidden: WeakKeyDictionary[ImageTask, datetime] = WeakKeyDictionary()
         """When a task's provisional write took its image out of the results."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 
 class ByteBudget:
@@ -40,9 +39,9 @@ class ByteBudget:
 class HeldBytes:
     """The bytes of one object, counted in a budget until they are let go; safe from any thread."""
 
-    def __init__(self, data: bytes, release: Callable[[int], None]) -> None:
+    def __init__(self, data: bytes, budget: ByteBudget) -> None:
         self._data: bytes | None = data
-        self._release = release
+        self._budget = budget
         self._lock = threading.Lock()
 
     @property
@@ -55,4 +54,4 @@ class HeldBytes:
         with self._lock:
             data, self._data = self._data, None
         if data is not None:
-            self._release(len(data))
+            self._budget.release(len(data))

@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sightline.engine.errors import Part
-from sightline.engine.metrics import Metrics
 from sightline.engine.pictures.near_duplicates import cluster_of
 from sightline.engine.ports import VectorIndex
 from sightline.schemas.indexed import Lane
-from sightline.stream_workers.delivery.retries import Patience
+from sightline.stream_workers.indexing.context import StageContext
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,16 +29,14 @@ class Clusters:
 
     Args:
         bits: of 256, up to which two pictures look the same.
-        metrics: are told how near the nearest listed image is.
+        context: its metrics are told how near the nearest listed image is.
     """
 
-    def __init__(
-        self, index: VectorIndex, *, bits: int, patience: Patience, metrics: Metrics
-    ) -> None:
+    def __init__(self, index: VectorIndex, *, bits: int, context: StageContext) -> None:
         self._index = index
         self._bits = bits
-        self._patience = patience
-        self._metrics = metrics
+        self._patience = context.patience
+        self._metrics = context.metrics
         self._model = index.spec.model_digest
 
     def of(

@@ -11,19 +11,18 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from sightline.engine.errors import Part
-from sightline.engine.metrics import Metrics
-from sightline.engine.ports import Clock, VectorIndex
+from sightline.engine.ports import VectorIndex
 from sightline.engine.records import IndexedImage, ProducerRecord
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.offsets import LaneOffsets
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
-from sightline.stream_workers.delivery.retries import Patience
 from sightline.stream_workers.image_log.winners import (
     Passed,
     event_of,
     location_of,
     winners_to_relocate,
 )
+from sightline.stream_workers.indexing.context import StageContext
 from sightline.stream_workers.indexing.task import Polled
 
 
@@ -42,6 +41,7 @@ class Durability:
 
     Args:
         offsets: of each lane's consumer, where an offset is finished once it is durable.
+        awaited: set by whoever waits for that, as a rebalance does; the next round begins at once.
     """
 
     def __init__(
@@ -50,18 +50,17 @@ class Durability:
         outbox: Outbox,
         *,
         offsets: Mapping[Lane, LaneOffsets],
-        patience: Patience,
-        clock: Clock,
-        metrics: Metrics,
+        awaited: threading.Event,
+        context: StageContext,
     ) -> None:
         self._index = index
         self._outbox = outbox
         self._offsets = offsets
-        self._patience = patience
-        self._clock = clock
-        self._metrics = metrics
+        self._patience = context.patience
+        self._clock = context.clock
+        self._metrics = context.metrics
         self._finished: list[Finished] = []
-        self._hurry = threading.Event()
+        self._awaited = awaited
         self._round = threading.Lock()
         self._adding = threading.Lock()
 
@@ -72,12 +71,12 @@ class Durability:
 
     def hurry(self) -> None:
         """Begin the next round now, instead of at the end of the interval."""
-        self._hurry.set()
+        self._awaited.set()
 
     def turn(self, interval_s: float) -> bool:
         """Wait for one interval, or until hurried, then do one round; returns as `settle` does."""
-        self._hurry.wait(interval_s)
-        self._hurry.clear()
+        self._awaited.wait(interval_s)
+        self._awaited.clear()
         return self.settle()
 
     def settle(self) -> bool:

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.engine.errors import BadImage, Part
-from sightline.engine.metrics import Metrics
-from sightline.engine.ports import Clock, Embedder
+from sightline.engine.ports import Embedder
 from sightline.engine.vector_index.packed_features import Packing
 from sightline.schemas.indexed import Lane
-from sightline.stream_workers.delivery.retries import GaveUp, Patience
+from sightline.stream_workers.delivery.retries import GaveUp
 from sightline.stream_workers.indexing.clusters import Clusters
+from sightline.stream_workers.indexing.context import StageContext
 from sightline.stream_workers.indexing.lane_room import LaneRoom
 from sightline.stream_workers.indexing.moves import End, Move, Share, Unforeseen
 from sightline.stream_workers.indexing.task import Fetched, Judged, PictureFacts, Rejection
@@ -119,18 +119,16 @@ class Embedding:
         packing: Packing | None,
         clusters: Clusters,
         backfill: BackfillThreads,
-        patience: Patience,
-        clock: Clock,
-        metrics: Metrics,
+        context: StageContext,
     ) -> None:
         self._embedder = embedder
         self._decode = decode
         self._packing = packing
         self._clusters = clusters
         self._backfill = backfill
-        self._patience = patience
-        self._clock = clock
-        self._metrics = metrics
+        self._patience = context.patience
+        self._clock = context.clock
+        self._metrics = context.metrics
 
     def embed(self, batch: Sequence[Fetched]) -> list[Move]:
         """Return the verdict on each one's bytes, to be shared, or that something failed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import sha256
 
@@ -16,13 +16,12 @@ from sightline.engine.errors import (
     TooLarge,
     TransientError,
 )
-from sightline.engine.metrics import Metrics
-from sightline.engine.ports import Clock, ObjectStore
+from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.images import ObjectReference
-from sightline.stream_workers.delivery.retries import Patience
 from sightline.stream_workers.indexing.byte_budget import ByteBudget, HeldBytes
-from sightline.stream_workers.indexing.moves import Again, Embed, Fetch, Move, Write
+from sightline.stream_workers.indexing.context import StageContext
+from sightline.stream_workers.indexing.moves import Again, Embed, Fetch, FetchNow, Move, Write
 from sightline.stream_workers.indexing.open_buckets import OpenBuckets
 from sightline.stream_workers.indexing.task import Fetched, Judged, Rejection
 
@@ -35,7 +34,6 @@ class Fetcher:
 
     Args:
         max_bytes: of an encoded file; larger ones are rejected unread.
-        store_is_back: called when the store answers again after it was down.
     """
 
     def __init__(
@@ -45,47 +43,55 @@ class Fetcher:
         settings: WorkerSettings,
         max_bytes: int,
         budget: ByteBudget,
-        patience: Patience,
-        clock: Clock,
-        metrics: Metrics,
-        store_is_back: Callable[[], None],
+        context: StageContext,
     ) -> None:
         self._store = store
         self._settings = settings
         self._max_bytes = max_bytes
         self._budget = budget
-        self._patience = patience
-        self._clock = clock
-        self._metrics = metrics
-        self._store_is_back = store_is_back
-        self._buckets = OpenBuckets(store, clock)
+        self._patience = context.patience
+        self._clock = context.clock
+        self._metrics = context.metrics
+        self._buckets = OpenBuckets(store, context.clock)
 
     def fetch(self, wanted: Iterable[Fetch]) -> list[Move]:
         """Return where each task goes, with its bytes or without; nothing if the worker stops."""
-        moves = [self._fetch(one) for one in wanted]
-        return [move for move in moves if move is not None]
+        return [move for one in wanted for move in self._fetch(one)]
 
-    def _fetch(self, wanted: Fetch) -> Move | None:
+    def _fetch(self, wanted: Fetch) -> list[Move]:
         promised = wanted.task.state.object
         if promised is None:
             raise AssertionError("only events with an object are fetched")
         if promised.size_bytes > self._max_bytes:
-            return _reject(wanted, *_too_many_bytes(promised.size_bytes, self._max_bytes))
+            return [_reject(wanted, *_too_many_bytes(promised.size_bytes, self._max_bytes))]
         if not self._budget.acquire(promised.size_bytes, self._patience.giving_up):
-            return None
-        move = self._look(wanted, promised)
+            return []
+        *back, move = self._look(wanted, promised)
         if isinstance(move, Fetch | Write):
             self._budget.release(promised.size_bytes)
-        return move
+        return [*back, move]
 
-    def _look(self, wanted: Fetch, promised: ObjectReference) -> Move:
+    def _look(self, wanted: Fetch, promised: ObjectReference) -> list[Move]:
+        """Return where the task goes, after what the store's answer means for the others."""
+        try:
+            move = self._answer(wanted, promised)
+        except TransientError as error:
+            self._patience.failed(Part.STORE, error)
+            return [self._later(wanted, self._settings.backoff_max_s)]
+        was_down = self._patience.is_down(Part.STORE)
+        self._patience.worked(Part.STORE)
+        return [FetchNow(), move] if was_down else [move]
+
+    def _answer(self, wanted: Fetch, promised: ObjectReference) -> Move:
+        """Return what the store's answer means for the task.
+
+        Raises:
+            TransientError: the store does not answer.
+        """
         try:
             fetched = self._read(wanted, promised)
         except ObjectDenied as error:
             return self._denied(wanted, promised, error)
-        except TransientError as error:
-            self._patience.failed(Part.STORE, error)
-            return self._later(wanted, self._settings.backoff_max_s)
         except ObjectRefused as error:
             return self._missing(wanted, RejectReason.OBJECT_REFUSED, f"the store refuses {error}")
         except ObjectMissing:
@@ -94,7 +100,6 @@ class Fetcher:
             return self._missing(wanted, reason, f"the object store has no {place}")
         except ObjectChanged as error:
             return self._missing(wanted, RejectReason.OBJECT_CHANGED, str(error))
-        self._store_answered()
         # a digest that the event did not promise may be a known one: plan with it
         return Embed(fetched) if promised.sha256 is not None else Again(fetched)
 
@@ -111,7 +116,7 @@ class Fetcher:
         digest = verified(data, promised)
         self._metrics.fetch_seconds.observe(self._clock.monotonic() - started_s)
         self._buckets.was_read(promised.bucket)
-        held = HeldBytes(data, self._budget.release)
+        held = HeldBytes(data, self._budget)
         return Fetched(wanted.task, digest, held, self._clock.now())
 
     def _denied(self, wanted: Fetch, promised: ObjectReference, error: ObjectDenied) -> Move:
@@ -119,7 +124,6 @@ class Fetcher:
 
         The store answers, so no other part waits.
         """
-        self._store_answered()
         since_s = self._missing_since_s(wanted)
         waited = self._clock.monotonic() - since_s >= self._settings.object_grace_s
         if waited and not self._buckets.is_open(
@@ -134,7 +138,6 @@ class Fetcher:
         return self._clock.monotonic() if since_s is None else since_s
 
     def _missing(self, wanted: Fetch, reason: RejectReason, message: str) -> Move:
-        self._store_answered()
         now_s = self._clock.monotonic()
         since_s = self._missing_since_s(wanted)
         left_s = since_s + self._settings.object_grace_s - now_s
@@ -148,11 +151,6 @@ class Fetcher:
         backoff.attempts = wanted.attempts
         after_s = min(longest_s, backoff.next_s())
         return replace(wanted, attempts=backoff.attempts, after_s=after_s)
-
-    def _store_answered(self) -> None:
-        if self._patience.is_down(Part.STORE):
-            self._store_is_back()
-        self._patience.worked(Part.STORE)
 
 
 def verified(data: bytes, promised: ObjectReference) -> str:

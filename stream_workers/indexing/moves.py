@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sightline.engine.records import IndexedImage
-from sightline.schemas.indexed import Outcome, StageTimes
+from sightline.schemas.indexed import Lane, Outcome, StageTimes
 from sightline.stream_workers.indexing.task import Fetched, ImageTask, Judged, Planned, Polled
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Take in what was polled of a lane, and plan it together."""
+
+    lane: Lane
+    polled: Sequence[Polled]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,11 @@ class Fetch:
     missing_since_s: float | None = None
     """Monotonic second of the first look that found the object missing or different."""
     after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FetchNow:
+    """Let every read that was put off be tried now: the store answers again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +113,4 @@ class End:
     ending: Applied | Unforeseen | Expired
 
 
-Move = Hide | Fetch | Embed | Share | Write | Wait | Again | End
+Move = Plan | Hide | Fetch | FetchNow | Embed | Share | Write | Wait | Again | End

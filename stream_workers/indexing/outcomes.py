@@ -7,8 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 
-from sightline.engine.metrics import Metrics
-from sightline.engine.ports import Clock, VectorIndex
+from sightline.engine.ports import VectorIndex
 from sightline.engine.records import GenerationSpec, ProducerRecord
 from sightline.engine.trace_context import child_traceparent, traceparent_header, traceparent_of
 from sightline.schemas.envelope import Event
@@ -16,6 +15,7 @@ from sightline.schemas.indexed import ImageIndexed, ImageRejected, Outcome
 from sightline.schemas.topics import IMAGES_INDEXED
 from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetters
 from sightline.stream_workers.delivery.outbox import Letter, Outbox
+from sightline.stream_workers.indexing.context import StageContext
 from sightline.stream_workers.indexing.moves import Applied, End, Unforeseen
 from sightline.stream_workers.indexing.task import ImageTask, PictureFacts, Polled, Rejection
 
@@ -48,16 +48,15 @@ class Outcomes:
         dead_letters: DeadLetters,
         *,
         index: VectorIndex,
-        clock: Clock,
-        metrics: Metrics,
+        context: StageContext,
         tells: Tells = always,
     ) -> None:
         self._tells = tells
         self._outbox = outbox
         self._dead_letters = dead_letters
         self._index = index
-        self._clock = clock
-        self._metrics = metrics
+        self._clock = context.clock
+        self._metrics = context.metrics
 
     def tell(self, end: End) -> Letter | None:
         """Send what tells of the ending; its acknowledgement must precede the offset's commit.

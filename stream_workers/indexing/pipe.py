@@ -12,6 +12,7 @@ before backfill. `LaneRoom` bounds what is between poll and apply; a lane withou
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,7 @@ from sightline.stream_workers.indexing.apply import Applier
 from sightline.stream_workers.indexing.byte_budget import ByteBudget
 from sightline.stream_workers.indexing.clusters import Clusters
 from sightline.stream_workers.indexing.commit import Durability
+from sightline.stream_workers.indexing.context import StageContext
 from sightline.stream_workers.indexing.embed import BackfillThreads, Embedding, Prepared
 from sightline.stream_workers.indexing.fetch import Fetcher
 from sightline.stream_workers.indexing.lane_room import LaneRoom
@@ -82,112 +84,164 @@ class Pipe:
     patience: Patience
 
 
-def pipe_of(
-    *,
-    consumers: Callable[[Lane], EventConsumer],
-    producer: EventProducer,
-    store: ObjectStore,
-    index: VectorIndex,
-    embedder: Embedder,
-    decode: Callable[[bytes], Prepared],
-    settings: WorkerSettings,
-    max_bytes: int,
-    embed_threads: int | None,
-    clock: Clock,
-    metrics: Metrics,
-    health: Health,
-    tells: Tells = always,
-) -> Pipe:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipePorts:
+    """What a pipe reads and writes, and by what it sees.
+
+    Its caller owns and closes producer, store, index and embedder; the worker closes its consumers.
+    """
+
+    consumers: Callable[[Lane], EventConsumer]
+    """Makes the consumer of a lane, of group `<settings.group>-<lane>`."""
+    producer: EventProducer
+    store: ObjectStore
+    index: VectorIndex
+    embedder: Embedder
+    decode: Callable[[bytes], Prepared]
+    """Encoded bytes to the network's crop; `functools.partial(prepare, limits=…, size=…)`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipeSettings:
+    """How much a pipe does at once, and how long it waits."""
+
+    worker: WorkerSettings
+    max_bytes: int
+    """The most bytes of an encoded file; larger ones are rejected unread."""
+    embed_threads: int | None = None
+    """How many threads decode and forward; None: one per core."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads decode and forward, as set or by the cores of the machine."""
+        return self.embed_threads or len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipeWatch:
+    """What time it is in a pipe, and who is told how it does."""
+
+    clock: Clock
+    metrics: Metrics
+    health: Health
+    tells: Tells = always
+    """Whether others are told what became of a record."""
+
+
+def pipe_of(ports: PipePorts, settings: PipeSettings, watch: PipeWatch) -> Pipe:
     """Build a worker's pipe.
-
-    Args:
-        consumers: makes the consumer of a lane, of group `<settings.group>-<lane>`.
-        decode: encoded bytes to the network's crop; `functools.partial(prepare, limits=…, size=…)`.
-        max_bytes: of an encoded file; larger ones are rejected unread.
-        embed_threads: threads that decode and forward; none: one per core.
-        tells: whether others are told what became of a record.
-
-    The caller owns and closes producer, store, index and embedder; the worker closes its consumers.
 
     Raises:
         GenerationMismatch: the index was made by another model than the embedder's.
     """
-    refuse_other_model(index.spec, embedder)
-    threads = embed_threads or len(os.sched_getaffinity(0))
-    offsets = {lane: LaneOffsets() for lane in Lane}
-    turns = Turns()
-    patience = Patience(settings, health, metrics)
-    budget = ByteBudget(settings.fetched_bytes)
-    room = LaneRoom(
-        {Lane.LIVE: settings.live_in_flight, Lane.BACKFILL: settings.backfill_in_flight},
-        parked_limit=settings.waiting_for_bytes,
-        live_share=threads,
-        clock=clock,
+    refuse_other_model(ports.index.spec, ports.embedder)
+    worker = settings.worker
+    context = StageContext(
+        patience=Patience(worker, watch.health, watch.metrics),
+        clock=watch.clock,
+        metrics=watch.metrics,
     )
-    outbox = Outbox(producer, patience)
-    dead_letters = DeadLetters(outbox, LetterLimit(LetterRate.of(settings, "worker")), metrics)
+    books = _Books.of(settings, watch.clock)
+    outbox = Outbox(ports.producer, context.patience)
     durability = Durability(
-        index, outbox, offsets=offsets, patience=patience, clock=clock, metrics=metrics
+        ports.index, outbox, offsets=books.offsets, awaited=books.awaited, context=context
     )
     router = Router(
-        clock=clock,
-        embedders=1 if embedder.batched else threads,
-        room=room,
-        turns=turns,
-        outcomes=Outcomes(
-            outbox, dead_letters, index=index, tells=tells, clock=clock, metrics=metrics
-        ),
+        clock=watch.clock,
+        embedders=1 if ports.embedder.batched else settings.threads,
+        room=books.room,
+        turns=books.turns,
+        outcomes=_outcomes(ports, worker, outbox, context, watch.tells),
         durability=durability,
     )
-    planner = Planner(index, turns=turns, patience=patience)
-    fetcher = Fetcher(
-        store,
-        settings=settings,
-        max_bytes=max_bytes,
-        budget=budget,
-        patience=patience,
-        clock=clock,
-        metrics=metrics,
-        store_is_back=router.to_fetch.hurry,
+    stages = _stage_loops(ports, settings, context, books, router)
+    return Pipe(
+        pollers=_pollers(ports, worker, context, books),
+        loops=(StageLoop("durability", durability.turn, wait_s=worker.commit_interval_s), *stages),
+        router=router,
+        room=books.room,
+        budget=books.budget,
+        durability=durability,
+        patience=context.patience,
     )
-    backfill = BackfillThreads(room, threads=threads, max_batch=settings.max_batch)
-    embedding = Embedding(
-        embedder,
-        decode,
-        packing=Packing.of(index.spec),
-        clusters=Clusters(
-            index, bits=settings.near_duplicate_bits, patience=patience, metrics=metrics
-        ),
-        backfill=backfill,
-        patience=patience,
-        clock=clock,
-        metrics=metrics,
-    )
-    applier = Applier(
-        index,
-        again_s=settings.backoff_initial_s,
-        patience=patience,
-        clock=clock,
-        metrics=metrics,
-    )
-    pollers = {
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Books:
+    """What several stages read and write, so that none of them has to know another."""
+
+    offsets: Mapping[Lane, LaneOffsets]
+    awaited: threading.Event
+    turns: Turns
+    budget: ByteBudget
+    room: LaneRoom
+
+    @classmethod
+    def of(cls, settings: PipeSettings, clock: Clock) -> _Books:
+        worker, awaited = settings.worker, threading.Event()
+        return cls(
+            offsets={lane: LaneOffsets(awaited) for lane in Lane},
+            awaited=awaited,
+            turns=Turns(),
+            budget=ByteBudget(worker.fetched_bytes),
+            room=LaneRoom(
+                {Lane.LIVE: worker.live_in_flight, Lane.BACKFILL: worker.backfill_in_flight},
+                parked_limit=worker.waiting_for_bytes,
+                live_share=settings.threads,
+                clock=clock,
+            ),
+        )
+
+
+def _outcomes(
+    ports: PipePorts, worker: WorkerSettings, outbox: Outbox, context: StageContext, tells: Tells
+) -> Outcomes:
+    limit = LetterLimit(LetterRate.of(worker, "worker"))
+    dead_letters = DeadLetters(outbox, limit, context.metrics)
+    return Outcomes(outbox, dead_letters, index=ports.index, tells=tells, context=context)
+
+
+def _pollers(
+    ports: PipePorts, worker: WorkerSettings, context: StageContext, books: _Books
+) -> dict[Lane, LanePoller]:
+    return {
         lane: LanePoller(
             lane,
-            partial(consumers, lane),
-            router.to_plan,
-            offsets=offsets[lane],
-            settings=settings,
-            room=room,
-            hurry=durability.hurry,
-            patience=patience,
-            clock=clock,
-            metrics=metrics,
+            partial(ports.consumers, lane),
+            offsets=books.offsets[lane],
+            settings=worker,
+            room=books.room,
+            context=context,
         )
         for lane in Lane
     }
-    turn, most = router.turn, settings.max_batch
-    loops = (
-        StageLoop("durability", durability.turn, wait_s=settings.commit_interval_s),
+
+
+def _stage_loops(
+    ports: PipePorts, settings: PipeSettings, context: StageContext, books: _Books, router: Router
+) -> tuple[StageLoop, ...]:
+    """Return what the threads of the stages repeat that take from the router's queues."""
+    worker, threads, turn = settings.worker, settings.threads, router.turn
+    most = worker.max_batch
+    backfill = BackfillThreads(books.room, threads=threads, max_batch=most)
+    planner = Planner(ports.index, turns=books.turns, patience=context.patience)
+    fetcher = Fetcher(
+        ports.store,
+        settings=worker,
+        max_bytes=settings.max_bytes,
+        budget=books.budget,
+        context=context,
+    )
+    embedding = Embedding(
+        ports.embedder,
+        ports.decode,
+        packing=Packing.of(ports.index.spec),
+        clusters=Clusters(ports.index, bits=worker.near_duplicate_bits, context=context),
+        backfill=backfill,
+        context=context,
+    )
+    applier = Applier(ports.index, again_s=worker.backoff_initial_s, context=context)
+    return (
         StageLoop("apply", turn(partial(router.to_write.take, _AT_ONCE), applier.apply)),
         StageLoop(
             "embed",
@@ -198,16 +252,7 @@ def pipe_of(
         StageLoop(
             "fetch",
             turn(partial(router.take_to_fetch, 2 * most * threads), fetcher.fetch),
-            threads=settings.fetch_threads,
+            threads=worker.fetch_threads,
         ),
         StageLoop("plan", turn(partial(router.to_plan.take, _AT_ONCE), planner.plan)),
-    )
-    return Pipe(
-        pollers=pollers,
-        loops=loops,
-        router=router,
-        room=room,
-        budget=budget,
-        durability=durability,
-        patience=patience,
     )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from functools import cached_property
 
 from sightline.engine.errors import Part, TransientError
-from sightline.engine.metrics import Metrics
-from sightline.engine.ports import Clock, EventConsumer
+from sightline.engine.ports import EventConsumer
 from sightline.engine.records import Message, TopicPartition
 from sightline.engine.settings import WorkerSettings
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.offsets import LaneOffsets
-from sightline.stream_workers.delivery.retries import Patience
-from sightline.stream_workers.indexing.lane_queue import LANE_TOPICS, LaneQueue
+from sightline.stream_workers.indexing.context import StageContext
+from sightline.stream_workers.indexing.lane_queue import LANE_TOPICS
 from sightline.stream_workers.indexing.lane_room import LaneRoom
-from sightline.stream_workers.indexing.task import Planned, Polled
+from sightline.stream_workers.indexing.moves import Plan
+from sightline.stream_workers.indexing.task import Polled
 
 _log = logging.getLogger(__name__)
 _POLL_S = 0.1
@@ -35,35 +35,28 @@ class LanePoller:
 
     Args:
         consumer: makes the consumer; the first turn calls it and joins the group.
-        queue: takes what was polled.
         offsets: which offset of which partition may be committed.
-        hurry: asks that what has ended be made durable now.
+        room: says how many may be polled.
     """
 
     def __init__(
         self,
         lane: Lane,
         consumer: Callable[[], EventConsumer],
-        queue: LaneQueue[Polled | Planned],
         *,
         offsets: LaneOffsets,
         settings: WorkerSettings,
         room: LaneRoom,
-        hurry: Callable[[], None],
-        patience: Patience,
-        clock: Clock,
-        metrics: Metrics,
+        context: StageContext,
     ) -> None:
         self._lane = lane
         self._make_consumer = consumer
-        self._queue = queue
         self._settings = settings
         self._room = room
-        self._hurry = hurry
-        self._patience = patience
-        self._clock = clock
-        self._metrics = metrics
-        self._backoff = patience.backoff()
+        self._patience = context.patience
+        self._clock = context.clock
+        self._metrics = context.metrics
+        self._backoff = context.patience.backoff()
         self._full_since_s: float | None = None
         self._paused = False
         self._pause_again = False
@@ -92,11 +85,14 @@ class LanePoller:
     def _joined(self) -> bool:
         return "_consumer" in vars(self)
 
-    def run(self) -> None:
-        """Join the group, poll until told to close, then commit and leave."""
+    def polls(self) -> Generator[list[Plan], None, None]:
+        """Join the group, yield what each turn brings until told to close, then commit and leave.
+
+        Whoever stops before its end closes it (`contextlib.closing`), on the same thread.
+        """
         try:
             while not self.closing.is_set():
-                self.turn()
+                yield self.turn()
             self._commit()
         finally:
             try:
@@ -133,13 +129,12 @@ class LanePoller:
     def _drain(self, partitions: Collection[TopicPartition]) -> None:
         until_s = self._clock.monotonic() + self._settings.drain_s
         while not self._patience.giving_up.is_set() and self._clock.monotonic() < until_s:
-            self._hurry()
             if self.offsets.wait_durable(partitions, _POLL_S):
                 return
 
-    def turn(self, wait_s: float = _POLL_S) -> bool:
-        """Poll once, commit what became durable, tell the lag; returns whether anything came."""
-        came = 0
+    def turn(self, wait_s: float = _POLL_S) -> list[Plan]:
+        """Poll once, commit what became durable, tell the lag; returns what is to be planned."""
+        came: list[Plan] = []
         try:
             came = self._poll(wait_s)
             self._backoff.reset()
@@ -148,17 +143,16 @@ class LanePoller:
             self.closing.wait(self._backoff.next_s())
         self._commit()
         self._observe()
-        return came > 0
+        return came
 
-    def _poll(self, wait_s: float) -> int:
-        """Poll as many records as there is room for; returns how many were taken in."""
+    def _poll(self, wait_s: float) -> list[Plan]:
+        """Poll as many records as there is room for."""
         if self.draining.is_set():
             self.closing.wait(wait_s / 4)
-            return 0
+            return []
         free = self._room.free(self._lane, wait_s)
         if free == 0:
-            self._stay_full()
-            return 0
+            return self._stay_full()
         self._full_since_s = None
         self._pause(paused=False)
         messages = self._consumer.poll(free, wait_s)
@@ -166,28 +160,26 @@ class LanePoller:
             self._consumer.ask()  # a broker that is gone gives empty polls, too
         if self.offsets.held():
             self._patience.worked(Part.BROKER)
-        self._take_in(messages)
-        return len(messages)
+        return self._started(messages)
 
-    def _take_in(self, messages: Sequence[Message]) -> None:
+    def _started(self, messages: Sequence[Message]) -> list[Plan]:
+        """Return the records of partitions that are still ours, each noted in its ledger."""
         now = self._clock.now()
-        polled: list[Polled | Planned] = [
+        polled = [
             Polled(message, self._lane, ledger, now)
             for message in messages
             if (ledger := self.offsets.start(message)) is not None
         ]
-        if polled:
-            self._room.enter(self._lane, len(polled))
-            self._queue.put(self._lane, polled)
+        return [Plan(self._lane, polled)] if polled else []
 
-    def _stay_full(self) -> None:
+    def _stay_full(self) -> list[Plan]:
         now_s = self._clock.monotonic()
         if self._full_since_s is None:
             self._full_since_s = now_s
         if now_s - self._full_since_s < _PAUSE_AFTER_S:
-            return
+            return []
         self._pause(paused=True)
-        self._take_in(self._consumer.poll(1, 0.0))  # none: all is paused; keeps the membership
+        return self._started(self._consumer.poll(1, 0.0))  # none, as all is paused; still a member
 
     def _pause(self, *, paused: bool) -> None:
         if paused == self._paused and not (paused and self._pause_again):

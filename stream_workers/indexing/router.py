@@ -18,8 +18,10 @@ from sightline.stream_workers.indexing.moves import (
     Embed,
     End,
     Fetch,
+    FetchNow,
     Hide,
     Move,
+    Plan,
     Share,
     Unforeseen,
     Wait,
@@ -122,12 +124,17 @@ class Router:
 
     def _carry_out(self, move: Move) -> None:  # noqa: C901  every arrow on one screen
         match move:
+            case Plan(lane, polled):
+                self._room.enter(lane, len(polled))
+                self.to_plan.put(lane, polled)
             case Hide(task):
                 self.to_write.put(task.lane, [move], urgent=True)
             case Fetch(task):
                 if move.attempts:
                     self._room.park(task.lane)  # until it is taken
                 self.to_fetch.put(task.lane, [move], after_s=move.after_s)
+            case FetchNow():
+                self.to_fetch.hurry()
             case Embed(fetched):
                 self._lead_or_follow(fetched)
             case Share(judged):

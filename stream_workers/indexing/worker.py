@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import closing
 from functools import partial
 
 from sightline.engine.errors import SightlineError
@@ -12,6 +13,7 @@ from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.retries import GaveUp
 from sightline.stream_workers.delivery.threads import Crew
 from sightline.stream_workers.indexing.pipe import Pipe
+from sightline.stream_workers.indexing.poll import LanePoller
 
 _log = logging.getLogger(__name__)
 _JOIN_S = 5.0
@@ -42,13 +44,19 @@ class IndexWorker:
         for loop in self.pipe.loops:
             self._crew.start(loop.name, partial(loop.turn, loop.wait_s), threads=loop.threads)
         for lane, poller in self.pipe.pollers.items():
-            self._crew.spawn(f"poll-{lane}", poller.run)
+            self._crew.spawn(f"poll-{lane}", partial(self._poll, poller))
         while not stop.wait(0.1) and not self._crew.failed.is_set():
             self._observe()
         self._drain()
         self._close()
         if self._crew.failure is not None:
             raise self._crew.failure
+
+    def _poll(self, poller: LanePoller) -> None:
+        """Route what a lane brings, until its poller is told to close."""
+        with closing(poller.polls()) as polls:
+            for plans in polls:
+                self.pipe.router.route(plans)
 
     def _observe(self) -> None:
         for stage, queue in self.pipe.router.queues.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from sightline.stream_workers.indexing.moves import Hide, Move
 from sightline.stream_workers.indexing.router import Router
 from sightline.stream_workers.indexing.task import ImageTask, Polled
 from sightline.stream_workers.indexing.turns import Turns
+from tests.patience import patient
 from tests.worker_parts import DIMENSIONS, MemoryIndex
 from tests.worker_world import PICTURES, STEPS, Null, Published, World, public, reference
 
@@ -382,6 +384,38 @@ def test_an_offset_is_committed_only_after_the_flush(
     assert committed == [{}]
     assert world.log.committed["g-live", TopicPartition(IMAGES.name, 0)] == 1
     assert world.index.images["a"].listed
+
+
+def test_a_rebalance_does_not_wait_for_the_next_round(world: World) -> None:
+    """What is taken from us is made durable and committed now, not at the end of an interval."""
+    world.publish(public("a", 1, b"one"), "e1")
+    for step in ("poll live", "plan", "fetch", "embed", "apply"):
+        assert world.step(step)
+    place = TopicPartition(IMAGES.name, 0)
+    with ThreadPoolExecutor(2) as pool:
+        durable = pool.submit(world.pipe.durability.turn, 10 * patient(10))
+        revoked = pool.submit(world.pipe.pollers[Lane.LIVE].revoked, [place])
+        try:
+            assert durable.result(patient(10))
+            revoked.result(patient(10))
+        finally:
+            world.pipe.patience.giving_up.set()
+            world.pipe.durability.hurry()
+    assert world.log.committed["g-live", place] == 1
+
+
+def test_a_store_that_is_back_is_read_at_once(world: World) -> None:
+    """The first answer is enough: no other read waits for its own time."""
+    for number in range(3):
+        world.publish(public(f"i{number}", 1, b"one"), f"e{number}")
+    world.store.down = True
+    while any(world.step(step) for step in ("poll live", "plan", "fetch")):
+        pass
+    world.store.down = False
+    while not world.step("fetch"):
+        world.clock.advance(0.01)
+    assert world.step("fetch")
+    assert world.step("fetch")
 
 
 def test_what_a_power_cut_takes_from_the_index_is_delivered_again(world: World) -> None:

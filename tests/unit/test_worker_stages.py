@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import get_args
 
 import pytest
@@ -14,6 +15,7 @@ from sightline.engine.errors import ObjectDenied, ObjectRefused, Part
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.memory import MemoryObjectStore
+from sightline.engine.ports import Clock
 from sightline.engine.records import (
     ImageStage,
     IndexedImage,
@@ -37,8 +39,10 @@ from sightline.stream_workers.indexing.apply import Applier
 from sightline.stream_workers.indexing.byte_budget import ByteBudget, HeldBytes
 from sightline.stream_workers.indexing.clusters import Clusters
 from sightline.stream_workers.indexing.commit import Durability
+from sightline.stream_workers.indexing.context import StageContext
 from sightline.stream_workers.indexing.embed import BackfillThreads, Embedding
 from sightline.stream_workers.indexing.fetch import Fetcher
+from sightline.stream_workers.indexing.lane_queue import LaneQueue
 from sightline.stream_workers.indexing.lane_room import LaneRoom
 from sightline.stream_workers.indexing.moves import (
     Again,
@@ -47,8 +51,10 @@ from sightline.stream_workers.indexing.moves import (
     End,
     Expired,
     Fetch,
+    FetchNow,
     Hide,
     Move,
+    Plan,
     Share,
     Unforeseen,
     Wait,
@@ -67,6 +73,7 @@ from sightline.stream_workers.indexing.task import (
 )
 from sightline.stream_workers.indexing.turns import Turns
 from tests.conftest import ROOT
+from tests.patience import patient
 from tests.worker_parts import SPEC, MemoryIndex, MemoryLog, TinyEmbedder, tiny_decode
 from tests.worker_world import public, reference
 
@@ -110,8 +117,8 @@ class Bench:
         self.log = MemoryLog(self.clock)
         self.budget = ByteBudget(1_000)
         self.turns = Turns()
-        self.back: list[str] = []
         self.patience = patience = Patience(SETTINGS, Health(self.clock), metrics)
+        context = StageContext(patience=patience, clock=self.clock, metrics=metrics)
         self.room = LaneRoom(dict.fromkeys(Lane, 9), parked_limit=9, live_share=2, clock=self.clock)
         self.planner = Planner(self.index, turns=self.turns, patience=patience)
         self.fetcher = Fetcher(
@@ -119,25 +126,19 @@ class Bench:
             settings=SETTINGS,
             max_bytes=100,
             budget=self.budget,
-            patience=patience,
-            clock=self.clock,
-            metrics=metrics,
-            store_is_back=lambda: self.back.append("back"),
+            context=context,
         )
         self.embedding = Embedding(
             TinyEmbedder(),
             tiny_decode,
             packing=Packing.of(SPEC),
-            clusters=Clusters(self.index, bits=40, patience=patience, metrics=metrics),
+            clusters=Clusters(self.index, bits=40, context=context),
             backfill=BackfillThreads(self.room, threads=2, max_batch=8),
-            patience=patience,
-            clock=self.clock,
-            metrics=metrics,
+            context=context,
         )
-        self.applier = Applier(
-            self.index, again_s=0.1, patience=patience, clock=self.clock, metrics=metrics
-        )
+        self.applier = Applier(self.index, again_s=0.1, context=context)
         outbox = Outbox(self.log, patience)
+        awaited = threading.Event()
         rate = LetterRate(limit=9, window_s=60.0, setting="worker.dead_letter_limit")
         dead_letters = DeadLetters(outbox, LetterLimit(rate), metrics)
         self.router = Router(
@@ -145,16 +146,13 @@ class Bench:
             embedders=1,
             room=self.room,
             turns=self.turns,
-            outcomes=Outcomes(
-                outbox, dead_letters, index=self.index, clock=self.clock, metrics=metrics
-            ),
+            outcomes=Outcomes(outbox, dead_letters, index=self.index, context=context),
             durability=Durability(
                 self.index,
                 outbox,
-                offsets={lane: LaneOffsets() for lane in Lane},
-                patience=patience,
-                clock=self.clock,
-                metrics=metrics,
+                offsets={lane: LaneOffsets(awaited) for lane in Lane},
+                awaited=awaited,
+                context=context,
             ),
         )
 
@@ -181,7 +179,7 @@ class Bench:
     def fetched(self, task: ImageTask, data: bytes) -> Fetched:
         """Give a task its bytes, counted in the budget."""
         self.budget.acquire(len(data), threading.Event())
-        held = HeldBytes(data, self.budget.release)
+        held = HeldBytes(data, self.budget)
         digest = reference(data).sha256
         assert digest is not None
         return Fetched(task, digest, held, self.clock.now())
@@ -467,10 +465,10 @@ def test_a_store_that_is_down_is_tried_later_and_its_return_told(bench: Bench) -
     (later,) = bench.fetcher.fetch([Fetch(bench.task(public("a", 1, b"one")))])
     assert isinstance(later, Fetch)
     assert later.missing_since_s is None
-    assert (bench.budget.held, bench.back) == (0, [])
+    assert bench.budget.held == 0
     bench.store.down = False
-    assert kinds(bench.fetcher.fetch([later])) == [Embed]
-    assert bench.back == ["back"]
+    assert kinds(bench.fetcher.fetch([later])) == [FetchNow, Embed]
+    assert kinds(bench.fetcher.fetch([Fetch(bench.task(public("b", 1, b"one")))])) == [Embed]
 
 
 def test_a_file_that_is_too_large_is_rejected_unread(bench: Bench) -> None:
@@ -585,6 +583,53 @@ def test_a_read_that_is_put_off_is_parked_until_it_is_taken(bench: Bench) -> Non
     bench.clock.advance(2.0)
     assert [fetch.task for fetch in bench.router.take_to_fetch(9, 0)] == [task]
     assert bench.room.free(Lane.LIVE) == 8
+
+
+def test_reads_that_were_put_off_are_taken_once_the_store_is_back(bench: Bench) -> None:
+    """None of them waits for its own time any longer."""
+    task = bench.task(public("a", 1, b"one"))
+    bench.room.enter(Lane.LIVE, 1)
+    bench.router.route([Fetch(task, attempts=1, after_s=1_000.0)])
+    assert bench.router.take_to_fetch(9, 0) == []
+    bench.router.route([FetchNow()])
+    assert [fetch.task for fetch in bench.router.take_to_fetch(9, 0)] == [task]
+
+
+def test_what_was_polled_is_counted_and_planned_together(bench: Bench) -> None:
+    """The planner asks the index once for all of them."""
+    polled = [bench.upload(public(image_id, 1, b"one")) for image_id in "ab"]
+    bench.router.route([Plan(Lane.LIVE, polled)])
+    assert bench.room.in_flight(Lane.LIVE) == 2
+    assert bench.router.to_plan.take(8, 0) == polled
+
+
+class AskedQueue(LaneQueue[Fetched]):
+    """Tells when it is asked how much waits in it."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.asked = threading.Semaphore(0)
+
+    def depth(self, lane: Lane) -> int:
+        """See `LaneQueue.depth`."""
+        depth = super().depth(lane)
+        self.asked.release()
+        return depth
+
+
+def test_a_batch_that_is_taken_lets_more_backfill_be_fetched(bench: Bench) -> None:
+    """The thread that waits to fetch looks again at once: there is room ahead of it now."""
+    bench.router.to_embed = ahead = AskedQueue(bench.clock)
+    ready, wanted = (bench.task(public(i, 1, b"one"), lane=Lane.BACKFILL) for i in "ab")
+    bench.router.route([Embed(bench.fetched(ready, b"one")), Fetch(wanted)])
+    with ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(bench.router.take_to_fetch, 1, 10 * patient(10))
+        try:
+            assert ahead.asked.acquire(timeout=patient(10)), "as much is ahead as may be"
+            bench.router.take_to_embed(8, lambda: 8, 0)
+            assert [fetch.task for fetch in fetching.result(patient(10))] == [wanted]
+        finally:
+            bench.router.to_fetch.close()
 
 
 def test_what_hides_goes_before_what_was_there(bench: Bench) -> None:
