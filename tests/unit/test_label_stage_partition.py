@@ -38,7 +38,11 @@ from sightline.stream_workers.labels.effects import (
 )
 from sightline.stream_workers.labels.safe_offset import OffsetGap, SafeOffset
 from sightline.stream_workers.labels.stage.figures import StageFigures
-from sightline.stream_workers.labels.stage.partition import PartitionStage
+from sightline.stream_workers.labels.stage.partition import (
+    PartitionStage,
+    StageOutputs,
+    StageSource,
+)
 from tests.patience import patient
 
 RATE = LetterRate(limit=3, window_s=60.0, setting="labels.dead_letter_limit")
@@ -114,17 +118,21 @@ class World:
     def stage(self) -> PartitionStage:
         """A new one, on the running event loop."""
         return PartitionStage(
-            stage=Stage.JOIN,
-            topic=AT.topic,
-            partition=AT.partition,
-            start=self._start,
-            core=self.core,
-            next_record=lambda offset: self.log.next_record(AT, offset),
-            producer=self.producer,
-            destinations={Destination.OMITTED: INTERACTIONS_LATE.name},
+            StageSource(
+                stage=Stage.JOIN,
+                topic=AT.topic,
+                partition=AT.partition,
+                start=self._start,
+                next_record=lambda offset: self.log.next_record(AT, offset),
+            ),
+            self.core,
+            StageOutputs(
+                producer=self.producer,
+                destinations={Destination.OMITTED: INTERACTIONS_LATE.name},
+                letters=DeadLetterDesk(LetterLimit(RATE), self.metrics),
+            ),
             clock=ManualClock(),
             fail=_fail,
-            letters=DeadLetterDesk(LetterLimit(RATE), self.metrics),
             figures=StageFigures(self.metrics, Stage.JOIN),
         )
 

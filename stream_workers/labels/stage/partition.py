@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Protocol
 
 from sightline.engine.errors import Overloaded, PartUnavailable
@@ -60,62 +61,68 @@ class Core(Protocol):
         """The offset up to which the group may commit, if any."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSource:
+    """The partition that a stage reads, and from where on."""
+
+    stage: Stage
+    topic: str
+    """Its name without prefix."""
+    partition: int
+    start: int
+    """The first offset to accept; what comes before that is left from an earlier assignment."""
+    next_record: NextRecord
+    """Where the log's first record lies from an offset on; blocks."""
+    run_id: str | None = None
+    """Which run of the embedded log it is; None: any other log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageOutputs:
+    """Where a stage's effects go; one value for all partitions of a process."""
+
+    producer: BatchEventProducer
+    destinations: Mapping[Destination, str]
+    """Names of topics."""
+    letters: DeadLetterDesk
+
+
 class PartitionStage:
     """Carries out what one core asks for.
 
     Args:
-        stage: which stage.
-        topic: that it reads, without prefix.
-        partition: of that topic.
-        start: the first offset that it accepts; what comes before that is left from an earlier
-            assignment.
-        core: fresh.
-        next_record: where the log's first record lies from an offset on; blocks.
-        producer: acknowledges what is sent.
-        destinations: topic names.
-        clock: for `EpochDone`.
+        core: a fresh one, of this partition.
+        clock: dates `EpochDone`.
         fail: ends the process; called from a task.
-        letters: makes dead letters, unless there are too many.
         figures: counts what happens here.
-        run_id: embedded only.
     """
 
     def __init__(
         self,
-        *,
-        stage: Stage,
-        topic: str,
-        partition: int,
-        start: int,
+        source: StageSource,
         core: Core,
-        next_record: NextRecord,
-        producer: BatchEventProducer,
-        destinations: Mapping[Destination, str],
+        outputs: StageOutputs,
+        *,
         clock: Clock,
         fail: Callable[[BaseException], None],
-        letters: DeadLetterDesk,
         figures: StageFigures,
-        run_id: str | None = None,
     ) -> None:
-        self._stage = stage
-        self._topic = topic
-        self._partition = partition
+        self._source = source
         self._core = core
-        self._producer = producer
-        self._destinations = destinations
+        self._producer = outputs.producer
+        self._destinations = outputs.destinations
+        self._letters = outputs.letters
         self._clock = clock
         self._fail = fail
-        self._run_id = run_id
         self._figures = figures
-        self._letters = letters
         self._closed_ms: dict[DoneRange, int] = {}
         self._pending: dict[int, Future[Message]] = {}
         self._sending: Sending | None = None
         self._finished: asyncio.Queue[FinishedEpochs] = asyncio.Queue(MAX_ANNOUNCING)
         self._announcer = asyncio.create_task(self._announce_all())
         self._begun = False
-        self._gaps = Gaps(f"{topic}/{partition}", next_record)
-        self.position = start
+        self._gaps = Gaps(f"{source.topic}/{source.partition}", source.next_record)
+        self.position = source.start
         self.progressed_at = clock.monotonic()
 
     async def take(
@@ -195,12 +202,13 @@ class PartitionStage:
         """Outputs, then markers, then `EpochDone`, each acknowledged before the next."""
         await self._send_all(finished.records())
         await self._send_all(finished.markers())
+        source = self._source
         event = done_event(
-            self._stage,
-            self._topic,
-            self._partition,
+            source.stage,
+            source.topic,
+            source.partition,
             finished.done,
-            run_id=self._run_id,
+            run_id=source.run_id,
             time=self._clock.now(),
         )
         record = ProducerRecord(EPOCHS_DONE.name, event.subject, event.encode())
@@ -234,14 +242,14 @@ class PartitionStage:
         self, undecodable: Undecodable, timestamp_ms: int, key: bytes | None
     ) -> Future[Message]:
         record = Message(
-            topic=self._topic,
-            partition=self._partition,
+            topic=self._source.topic,
+            partition=self._source.partition,
             offset=undecodable.offset,
             key=key,
             value=undecodable.value,
             timestamp=instants.moment(timestamp_ms),
         )
-        cause = Cause(stage=self._stage, error="ContractError", reason=undecodable.reason)
+        cause = Cause(stage=self._source.stage, error="ContractError", reason=undecodable.reason)
         return await self._send(self._letters.letter(record, cause))
 
     async def _send(self, record: ProducerRecord) -> Future[Message]:

@@ -46,7 +46,12 @@ from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.stage.done_topic import done_ranges
 from sightline.stream_workers.labels.stage.faust_shell import FaustStage, build_app
 from sightline.stream_workers.labels.stage.figures import StageFigures
-from sightline.stream_workers.labels.stage.partition import Core, PartitionStage
+from sightline.stream_workers.labels.stage.partition import (
+    Core,
+    PartitionStage,
+    StageOutputs,
+    StageSource,
+)
 
 EXIT_FAILED = 70
 _log = logging.getLogger(__name__)
@@ -110,15 +115,18 @@ class StageProcess:
         self._run_id = run_id
         self._metrics = metrics if metrics is not None else Metrics()
         rate = LetterRate.of(labels, "labels")
-        self._letters = DeadLetterDesk(LetterLimit(rate), self._metrics)
         self._clock = SystemClock()
         self._sources = log.partition_count(interactions)
         self._targets = log.partition_count(closed)
-        self._destinations = {
-            Destination.CLOSED: closed,
-            Destination.OMITTED: INTERACTIONS_LATE.name,
-            Destination.TRIPLES: TRAINING_TRIPLES.name,
-        }
+        self._outputs = StageOutputs(
+            producer=producer,
+            destinations={
+                Destination.CLOSED: closed,
+                Destination.OMITTED: INTERACTIONS_LATE.name,
+                Destination.TRIPLES: TRAINING_TRIPLES.name,
+            },
+            letters=DeadLetterDesk(LetterLimit(rate), self._metrics),
+        )
 
     def run(self, stage: Stage) -> None:
         """Work until SIGTERM or SIGINT; the caller has set up the logs."""
@@ -181,19 +189,19 @@ class StageProcess:
 
         def make(number: int) -> PartitionStage:
             return PartitionStage(
-                stage=work.stage,
-                topic=work.topic,
-                partition=number,
-                start=starts[number],
-                core=work.core(number, DoneEpochs(done.get(number, ()))),
-                next_record=partial(self._log.next_record, TopicPartition(work.topic, number)),
-                producer=self._producer,
-                destinations=self._destinations,
+                StageSource(
+                    stage=work.stage,
+                    topic=work.topic,
+                    partition=number,
+                    start=starts[number],
+                    next_record=partial(self._log.next_record, TopicPartition(work.topic, number)),
+                    run_id=self._run_id,
+                ),
+                work.core(number, DoneEpochs(done.get(number, ()))),
+                self._outputs,
                 clock=self._clock,
                 fail=self._fail,
-                letters=self._letters,
                 figures=figures,
-                run_id=self._run_id,
             )
 
         return {number: partial(make, number) for number in partitions}
