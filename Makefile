@@ -66,7 +66,7 @@ test: venv ## Run every test, with the coverage floor (PYTEST_ARGS="-k name")
 	@exec $(BIN)/python -m sightline.infra.local.prepare_tools --while $(BIN)/pytest -n $(TEST_WORKERS) $(TEST_OPTIONS) $(PYTEST_ARGS)
 
 .PHONY: quick
-quick: venv ## Run the tests that need no server: seconds
+quick: venv ## Run the tiers unit and contract; the latter start Kafka and MinIO
 	@exec $(BIN)/pytest -m "unit or contract" $(PYTEST_ARGS)
 
 .PHONY: up

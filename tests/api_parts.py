@@ -54,12 +54,15 @@ from sightline.search_api.app import create_app
 from sightline.search_api.dependencies import ApiDependencies
 from sightline.search_api.learning.coming_models import ComingModel
 from sightline.search_api.learning.filling import Filling
+from tests.patience import patient
 from tests.worker_parts import MemoryLog
 
 BUCKET = "sightline"
 BASE_URL = "http://localhost"
 SECRET = b"a secret for tests, of 32 bytes."
 GRID = 4
+LONG_WAIT = f"wait=searchable&timeout_s={min(60, patient(20))}"
+"""Asks for an answer once the write can be found; the API lets nobody wait for more than 60 s."""
 Scenario = Callable[[httpx.AsyncClient], Awaitable[None]]
 """What a client asks, and what is expected of the answers."""
 

@@ -17,7 +17,7 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.images import Authority, ImageUploaded, ObjectReference
 from sightline.schemas.indexed import Outcome
 from sightline.schemas.registry import decode
-from tests.api_parts import BUCKET, KEYS, ApiWorld, part, picture, run
+from tests.api_parts import BUCKET, KEYS, LONG_WAIT, ApiWorld, part, picture, run
 from tests.waiting import eventually
 
 PUBLIC = {"visibility": "public"}
@@ -113,7 +113,7 @@ def test_wait_answers_when_it_is_searchable(world: ApiWorld) -> None:
         )
         assert late.status_code == 202
         asked = asyncio.create_task(
-            client.put("/v1/images/two?wait=searchable&timeout_s=20", files=part(), data=PUBLIC)
+            client.put(f"/v1/images/two?{LONG_WAIT}", files=part(), data=PUBLIC)
         )
         while not asked.done():
             await asyncio.to_thread(world.work)
@@ -322,7 +322,7 @@ def test_wait_is_for_this_write_and_not_for_its_version(world: ApiWorld) -> None
         elsewhere("losing", Visibility.PRIVATE)
         asked = asyncio.create_task(
             client.put(
-                "/v1/images/losing?wait=searchable&timeout_s=60",
+                f"/v1/images/losing?{LONG_WAIT}",
                 files=part(),
                 data={**PUBLIC, "version": "1"},
             )
@@ -511,7 +511,7 @@ def test_a_purged_image_is_deleted_and_not_for_ever_pending(world: ApiWorld) -> 
         said = await client.get(address)
         assert said.json()["status"] == "deleted"
         assert (said.json()["version"], said.json()["applied_version"]) == (2, 2)
-        again = await client.delete(f"{address}?wait=searchable&timeout_s=60")
+        again = await client.delete(f"{address}?{LONG_WAIT}")
         assert (again.status_code, again.json()["status"]) == (200, "deleted")
         for key in ("searcher", "rival"):
             assert (await client.get(address, headers={"X-API-Key": key})).status_code == 404

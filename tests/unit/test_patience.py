@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ BOUNDED = {
 """Their first argument is the bound."""
 CLOCKS = {"now", "time", "monotonic", "perf_counter", "utcnow", "today"}
 
+
+QUERIED = re.compile(rb"[?&]timeout_s=(\d+(?:\.\d+)?)")
+"""How long the API is asked to wait, in an address."""
 
 LASTING = {"tests/hostile_requests.py"}
 """Dated all the same: a search id that holds for a day, which no run takes."""
@@ -50,6 +54,9 @@ def test_a_long_wait_asks_how_patient_to_be(path: Path) -> None:
         "def f(bound_s=20.0):\n    a.join(bound_s)",
         "def f(*, bound_s: float = 20.0):\n    def g():\n        a.join(bound_s)",
         "await to_thread(a.wait, 20)",
+        "a.put('/i?wait=searchable&timeout_s' '=20')",
+        "a.put(f'/{i}?timeout_s' '=20')",
+        "a.put(b'/i?timeout_s' b'=20')",
     ],
 )
 def test_a_bound_is_seen_wherever_it_stands(said: str) -> None:
@@ -64,6 +71,8 @@ def test_a_bound_is_seen_wherever_it_stands(said: str) -> None:
         "a.wait(patient(60))",
         "LONG_S = 20\na.wait(patient(LONG_S))",
         "LONG_S = 20\neventually(a, timeout_s=LONG_S)",
+        "a.put('/i?timeout_s' '=0.5')",
+        "a.put(f'/i?timeout_s={min(60, patient(20))}')",
         "def f(bound_s=20.0):\n    pass\ndef g(bound_s):\n    a.join(bound_s)",
     ],
 )
@@ -121,6 +130,8 @@ def _impatient(tree: ast.AST, around: dict[str, ast.expr]) -> Iterator[str]:
     known = around | dict(_named(tree))
     for child in ast.iter_child_nodes(tree):
         yield from _impatient(child, known)
+    if isinstance(tree, ast.Constant) and isinstance(tree.value, str | bytes):
+        yield from _asked_of_the_api(tree.value, tree.lineno)
     # A mark is stretched when tests are collected.
     if isinstance(tree, ast.Call) and not ast.unparse(tree.func).startswith("pytest.mark"):
         for said in _bounds(tree):
@@ -128,6 +139,14 @@ def _impatient(tree: ast.AST, around: dict[str, ast.expr]) -> Iterator[str]:
             bound = value.value if isinstance(value, ast.Constant) else None
             if isinstance(bound, int | float) and bound >= LONG_S:
                 yield f"line {tree.lineno}: {ast.unparse(tree)}: say patient({ast.unparse(said)})"
+
+
+def _asked_of_the_api(text: str | bytes, line: int) -> Iterator[str]:
+    """Each long wait that an address in the text asks for."""
+    data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    for seconds in QUERIED.findall(data):
+        if float(seconds) >= LONG_S:
+            yield f"line {line}: timeout_s={seconds.decode()}: say patient(…)"
 
 
 def _named(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
