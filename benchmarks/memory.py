@@ -7,9 +7,8 @@ from benchmarks.harness import Figure, Size, peak_memory_mib
 from benchmarks.node import Client, running_node
 from benchmarks.processes import fresh
 from benchmarks.search import BASE, by_id
-from benchmarks.stack import Servers, photo_bytes, run_worker_until, servers
+from benchmarks.stack import Servers, photo_bytes, run_worker_until, servers, serving_worker
 from sightline.engine.settings import Settings
-from sightline.infra.wiring.generations import index_worker, serving_generation
 from sightline.infra.wiring.services import services_base, services_node
 from sightline.schemas.indexed import Lane
 
@@ -37,7 +36,7 @@ def _worker(own: Servers, count: int) -> Figure:
 def index_all(settings: Settings, count: int) -> tuple[float, float]:
     """Index what is there; this process's peak before the first image and after the last, MiB."""
     with services_node(settings) as node:
-        worker = index_worker(node, serving_generation(node))
+        worker = serving_worker(node)
         before = peak_memory_mib()
         run_worker_until(node, worker, count)
     return before, peak_memory_mib()

@@ -15,11 +15,13 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from sightline.engine.serving.who_is_told import Voice
 from sightline.engine.settings import KafkaSettings, Mode, Settings, StoreSettings
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.infra.sample_photos.photo_folder import DRAWN_PHOTOS, PhotoFolder, synthetic_folder
-from sightline.infra.wiring.node import Base
+from sightline.infra.wiring.generations import FedGeneration, index_worker
+from sightline.infra.wiring.node import Base, Node
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane
@@ -154,6 +156,18 @@ def publish(
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(upload, enumerate(pictures)))
+
+
+def serving_worker(node: Node) -> IndexWorker:
+    """The worker of the generation that served when the node began, to be run alone."""
+    state, pair = node.serving.opened_for.state, node.serving.pairs.now()
+    fed = FedGeneration(
+        known=state.serving,
+        index=pair.index,
+        embedder=pair.embedder,
+        voice=Voice(state.serving.name, state),
+    )
+    return index_worker(node, fed)
 
 
 def run_worker_until(base: Base, worker: IndexWorker, expected: int) -> None:

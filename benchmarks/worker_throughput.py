@@ -16,9 +16,15 @@ import numpy as np
 
 from benchmarks.harness import Figure, Size, median_ratio, ratio
 from benchmarks.node import images_per_s, times_of
-from benchmarks.stack import Servers, photo_bytes, publish, run_worker_until, servers
+from benchmarks.stack import (
+    Servers,
+    photo_bytes,
+    publish,
+    run_worker_until,
+    servers,
+    serving_worker,
+)
 from sightline.engine.pictures.prepare import prepare
-from sightline.infra.wiring.generations import index_worker, serving_generation
 from sightline.infra.wiring.node import Node
 from sightline.infra.wiring.services import services_node
 
@@ -93,5 +99,5 @@ def _bare(node: Node, pictures: Sequence[bytes], threads: int) -> float:
 
 def _worker(node: Node, expected: int) -> float:
     """Images/s between the first image applied and the last."""
-    run_worker_until(node, index_worker(node, serving_generation(node)), expected)
+    run_worker_until(node, serving_worker(node), expected)
     return images_per_s([times.searchable for times in times_of(node.kafka, "p")])

@@ -1,4 +1,4 @@
-"""What the API is made of; `infra/wiring/roles.py` fills it in, tests with fakes."""
+"""What the API is made of; `infra/wiring/api_and_bridge.py` fills it in, tests with fakes."""
 
 from __future__ import annotations
 

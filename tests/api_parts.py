@@ -38,7 +38,7 @@ from sightline.engine.settings import ApiKey, ApiSettings, DecodeSettings, Index
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
 from sightline.engine.vector_index.memory.generations import MemoryGenerations
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
-from sightline.infra.wiring.opening import known_in
+from sightline.infra.wiring.publishing import known_in
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.moderation import ImageModeration
 from sightline.producers.images.publisher import ImagePublisher

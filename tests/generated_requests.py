@@ -15,8 +15,8 @@ from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.label_data.search_stats import SearchStats
 from sightline.engine.settings import ApiSettings
 from sightline.infra.processes.owner_routes import owner_router
-from sightline.infra.wiring.reconciling import Reconcile
 from sightline.search_api.app import create_app
+from sightline.stream_workers.reconciling.report_document import Reconcile
 from tests.api_parts import BASE_URL, ApiWorld
 
 UNLIMITED = {"requests_per_minute": 10**9, "interactions_per_minute": 10**9}

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.engine.clock import SystemClock
+from sightline.engine.connecting.index_and_model import open_pair
 from sightline.engine.errors import DeadLetterLimit
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
@@ -33,16 +34,16 @@ from sightline.engine.serving.watch import RecordWatch
 from sightline.engine.settings import RolloutSettings, Settings, WorkerSettings
 from sightline.engine.vector_index.memory.generations import MemoryGenerations
 from sightline.infra.processes.generation_workers import GenerationWorkers
-from sightline.infra.wiring.pairs import open_pair
-from sightline.infra.wiring.serving import FedGroups, Serving
+from sightline.infra.wiring.serving import Serving
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.topics import IMAGES_INDEXED
+from sightline.stream_workers.image_log.fed_groups import FedGroups
 from tests.api_parts import GridEmbedder, spec_of
 
 if TYPE_CHECKING:
+    from sightline.engine.connecting.open_models import OpenModels
     from sightline.engine.ports import Clock
     from sightline.engine.records import Message
-    from sightline.infra.wiring.models import OpenModels
     from sightline.infra.wiring.node import Node
 
 BUCKET, INDEX = "sightline", "sightline"
@@ -182,7 +183,6 @@ class Deployment:
             "metrics": self.metrics,
             "health": self.health,
             "run_id": self.run_id,
-            "keepers": {},
             "log": MemoryEventLog(self.broker),
             "remembered_images": lambda: self.remembered,
         }

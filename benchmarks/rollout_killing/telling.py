@@ -23,6 +23,8 @@ from benchmarks.rollout_killing.deployments import Deployment
 from benchmarks.rollout_killing.people import LIMIT_S, People
 from benchmarks.rollout_killing.story import COMMAND, STORY, Kill, Step
 from sightline.engine.connecting.connections import open_object_store
+from sightline.engine.connecting.generations import index_generations
+from sightline.engine.connecting.open_models import OpenModels
 from sightline.engine.embedding.embedder import Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
 from sightline.engine.serving.record import ServingRecord
@@ -34,8 +36,6 @@ from sightline.infra.commands.experiments.place import ExperimentPlace
 from sightline.infra.commands.reindex import By, ReindexCommands, Wish
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.local.node_process import environment_of
-from sightline.infra.wiring.models import OpenModels
-from sightline.infra.wiring.serving import known_generations
 from sightline.stream_workers.reindexing.progress import ProgressRecord
 from sightline.training.models.candidates import of_settings
 from sightline.training.models.registry import store_model
@@ -258,7 +258,7 @@ class Telling:
 def ends_of(settings: Settings) -> dict[str, dict[str, ImageEnd]]:
     """What each generation of a node that has stopped holds."""
     found = {}
-    with closing(known_generations(settings)) as generations:
+    with closing(index_generations(settings)) as generations:
         for name in generations.names():
             with closing(generations.open(name)) as index:
                 found[name] = {

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from sightline.engine.connecting.index_and_model import matrix_of
+from sightline.engine.connecting.open_models import OpenModels
 from sightline.engine.embedding.model_registry import ModelReference, ModelRegistry
 from sightline.engine.embedding.query_matrix import NotLinear
 from sightline.engine.errors import Conflict
@@ -17,8 +19,6 @@ from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
 from sightline.infra.commands.over_store import OverStore
 from sightline.infra.commands.rollout import Rollout
-from sightline.infra.wiring.models import OpenModels
-from sightline.infra.wiring.pairs import matrix_of
 
 if TYPE_CHECKING:
     from sightline.engine.ports import ObjectStore

@@ -10,8 +10,9 @@ import urllib3
 from sightline.engine.connecting.connections import owner_headers, running_owner
 from sightline.engine.errors import SightlineError
 from sightline.engine.settings import Mode, Settings
-from sightline.infra.wiring.reconciling import RECONCILE_PATH, from_document, reconcile
+from sightline.infra.wiring.reconciling import reconcile
 from sightline.stream_workers.reconciling.differences import Report
+from sightline.stream_workers.reconciling.report_document import RECONCILE_PATH, from_document
 
 _TIMEOUT_S = 600.0
 

@@ -1,6 +1,6 @@
 """What `sightline reindex` does: asks for a generation of a model, and looks how far it is.
 
-The work is done by a process that has the indexes open (`infra/wiring/reindexing.py`), so that the
+A process that has the indexes open does the work (`infra/processes/reindex_loop.py`), so that the
 command is the same embedded and on servers, and may be ended without ending the work.
 """
 
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Literal
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_event_log
+from sightline.engine.connecting.generations import index_generations
+from sightline.engine.connecting.open_models import OpenModels, generation_spec
 from sightline.engine.embedding.model_registry import ModelReference, ModelRegistry
 from sightline.engine.errors import Conflict, NotFound, SettingsInvalid
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
-from sightline.infra.wiring.models import OpenModels, generation_spec
-from sightline.infra.wiring.reindexing import generation_groups
-from sightline.infra.wiring.serving import known_generations
+from sightline.stream_workers.image_log.groups import generation_groups
 from sightline.stream_workers.reindexing.offsets import begin_groups
 from sightline.stream_workers.reindexing.progress import (
     FillingStep,
@@ -161,7 +161,7 @@ class ReindexCommands:
 
     def _by(self, wish: Wish, source: KnownGeneration, made: ModelGeneration) -> By:
         """By features where the serving generation keeps those of the model's network."""
-        stored = known_generations(self._settings).spec(source.name)
+        stored = index_generations(self._settings).spec(source.name)
         can = stored is not None and can_reproject(stored, made.embedder.features_digest)
         if wish.by == "features" and not can:
             kept = None if stored is None else stored.features_digest

@@ -1,1 +1,1 @@
-"""The long-running processes: the node, its HTTP server, its owner's routes."""
+"""The long-running processes: a node, its loops, its HTTP server, its owner's routes."""

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sightline.engine.connecting.open_models import generation_spec
 from sightline.engine.errors import DeadLetterLimit, SightlineError
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
+from sightline.engine.serving.who_is_told import Voice, forget_gauges
+from sightline.infra.processes.unread_events import look_for_unread
 from sightline.infra.supervision.loops import Loop, run_together
 from sightline.infra.wiring.generations import FedGeneration, index_worker, moderation_loop
-from sightline.infra.wiring.models import generation_spec
-from sightline.infra.wiring.unread import look_for_unread
-from sightline.infra.wiring.voice import Voice, forget_gauges
 from sightline.stream_workers.reindexing.progress import ProgressRecord
 
 if TYPE_CHECKING:

@@ -14,24 +14,27 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.garbage_collection import collect_garbage_seldom
 from sightline.engine.logs import configure_logs
 from sightline.engine.private_files import keep_private
+from sightline.engine.serving.untold_steps import StepTelling
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.processes.generation_workers import GenerationWorkers
+from sightline.infra.processes.group_forgetting import GroupForgetting
 from sightline.infra.processes.http_server import bind, serve, url_of
+from sightline.infra.processes.journal_keeping import keep_journal
+from sightline.infra.processes.judgement_keeping import keep_judgements
 from sightline.infra.processes.owner_routes import owner_router
+from sightline.infra.processes.reindex_loop import ReindexLoop
 from sightline.infra.processes.rolling_out import rollout_loops
 from sightline.infra.processes.sweeping import sweep_loops
 from sightline.infra.supervision.loops import Loop, begun_anew, run_together
 from sightline.infra.supervision.metrics_port import serve_metrics
+from sightline.infra.wiring.api_and_bridge import api_dependencies, bucket_bridge
 from sightline.infra.wiring.embedded import embedded_node
-from sightline.infra.wiring.group_forgetting import GroupForgetting
-from sightline.infra.wiring.labels import LabelFollowers, label_followers, stage_loops
+from sightline.infra.wiring.label_followers import LabelFollowers, label_followers
+from sightline.infra.wiring.label_stages import stage_loops
 from sightline.infra.wiring.node import Node
 from sightline.infra.wiring.reconciling import reconcile, unpublished_loops
-from sightline.infra.wiring.reindexing import ReindexLoop
 from sightline.infra.wiring.retraining import retraining_loops
-from sightline.infra.wiring.roles import api_dependencies, bucket_bridge
 from sightline.infra.wiring.services import services_node
-from sightline.infra.wiring.step_telling import StepTelling
 from sightline.search_api.app import create_app
 from sightline.search_api.search.query_retention import QueryRetention
 
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     import socket
 
 Announce = Callable[[str], object]
+_NEEDED = frozenset({"generations", "api", "bridge", "journal", "kept judgements"})
+"""The loops that a process does not go on without: where one fails, all end."""
 
 
 def opened_node(settings: Settings) -> AbstractContextManager[Node]:
@@ -74,7 +79,7 @@ def run_node(
         loops = _feeding(node) | _api_loops(node, followers, listener, announce)
         if settings.mode is Mode.SERVICES:
             loops["bridge"] = bucket_bridge(node).run
-        loops |= dict(node.keepers) | stage_loops(node) | retraining_loops(node)
+        loops |= _journal_loops(node) | stage_loops(node) | retraining_loops(node)
         _run(loops, stop, node)
 
 
@@ -115,6 +120,19 @@ def _feeding(node: Node) -> dict[str, Loop]:
         "reindex": ReindexLoop(node).run,
         "step telling": telling.run,
         "group forgetting": GroupForgetting(node.serving.watched, node.log).run,
+    }
+
+
+def _journal_loops(node: Node) -> dict[str, Loop]:
+    """What keeps the embedded journal; nothing where the log keeps itself."""
+    journal, seal = node.journal, node.seal
+    if journal is None or seal is None:
+        return {}
+    left = (node.unpublished_decisions, node.unpublished_images)  # what hides comes first
+    indexes = node.serving.fed_indexes
+    return {
+        "journal": partial(keep_journal, journal, indexes, node.producer, left),
+        "kept judgements": partial(keep_judgements, journal, node.log, node.worker_producer, seal),
     }
 
 
@@ -173,8 +191,7 @@ def _run(loops: dict[str, Loop], stop: threading.Event, node: Node) -> None:
         node.metrics.loops_stopped.labels(name).set(0)
 
     every = loops | {"serving": follower.follow}
-    needed = {"generations", "api", "bridge", *node.keepers}
-    beside = {name: loop for name, loop in every.items() if name not in needed}
+    beside = {name: loop for name, loop in every.items() if name not in _NEEDED}
     anew = begun_anew(beside, stopped=stopped, resumed=resumed)
     run_together(every | anew, stop, stopped=stopped)
 

@@ -7,6 +7,7 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sightline.engine.connecting.index_and_model import matrix_of
 from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.embedding.query_matrix import NotLinear
 from sightline.engine.event_log.acknowledged import acknowledged
@@ -18,8 +19,6 @@ from sightline.engine.serving.values import Experiment, Serves
 from sightline.infra.commands.experiments.reporting import read_report
 from sightline.infra.commands.experiments.running import running_of
 from sightline.infra.commands.reindex import ReindexCommands, Wish
-from sightline.infra.wiring.pairs import matrix_of
-from sightline.infra.wiring.rollout_figures import LEAST_BEFORE, clicks, counted, since, with_clicks
 from sightline.schemas.envelope import Event, EventData
 from sightline.schemas.models import RolloutNoted, reason_of
 from sightline.schemas.topics import MODELS
@@ -27,6 +26,13 @@ from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.reindexing.progress import ProgressRecord
 from sightline.stream_workers.rolling_out.figures import ServingFigures, fallen
 from sightline.stream_workers.rolling_out.plan import experiment_name, serves
+from sightline.stream_workers.rolling_out.process_figures import (
+    LEAST_BEFORE,
+    clicks,
+    counted,
+    since,
+    with_clicks,
+)
 from sightline.stream_workers.rolling_out.state import (
     ExperimentFinding,
     RolloutUnderWay,

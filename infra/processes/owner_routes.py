@@ -21,7 +21,6 @@ from sightline.engine.event_log.embedded.journaled_producer import JOURNALED
 from sightline.engine.ports import EventProducer, VectorIndex
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import Scope
-from sightline.infra.wiring.reconciling import RECONCILE_PATH, Reconcile, as_document
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import topic
@@ -31,6 +30,11 @@ from sightline.search_api.http.limits.admission import OperatorOf
 from sightline.search_api.http.openapi import answers
 from sightline.search_api.http.problems import Problem, invalid
 from sightline.stream_workers.image_log.winners import event_of
+from sightline.stream_workers.reconciling.report_document import (
+    RECONCILE_PATH,
+    Reconcile,
+    as_document,
+)
 
 _REFUSALS = ("unauthorized", "forbidden", "invalid", "stale", "unavailable")
 

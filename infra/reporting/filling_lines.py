@@ -10,7 +10,7 @@ from sightline.engine.connecting.connections import connect_object_store
 from sightline.engine.errors import TransientError, Unreadable
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.engine.settings import Settings
-from sightline.infra.wiring.filling_told import filling_of
+from sightline.infra.views.stored_fillings import filling_of
 from sightline.stream_workers.reindexing.progress import ProgressRecord, ReindexProgress
 
 

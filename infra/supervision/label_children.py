@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,14 @@ def supervised(child: StageChild, clock: Clock) -> Loop:
             )
 
     return kept_running(child.stage, lambda stop: _run(child, stop), clock, gives_up=gives_up)
+
+
+def say_what_is_lost(stop: threading.Event) -> None:
+    """Wait for `stop`, and log which labels end with the embedded broker."""
+    stop.wait()
+    logging.getLogger(__name__).info(
+        "interactions of epochs that are still open are lost with the embedded broker"
+    )
 
 
 def _run(child: StageChild, stop: threading.Event) -> int | None:

@@ -33,13 +33,12 @@ from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.private_files import private_folder
 from sightline.engine.records import Message
 from sightline.engine.serving.current_index import CurrentIndex
-from sightline.infra.wiring.journal_keeping import keep_journal, say_what_is_lost
-from sightline.infra.wiring.judgement_keeping import keep_judgements
 from sightline.infra.wiring.node import Node
-from sightline.infra.wiring.opening import known_in, publishing, watch
-from sightline.infra.wiring.serving import FedGroups, serving_of
+from sightline.infra.wiring.publishing import known_in, publishing, watch
+from sightline.infra.wiring.serving import serving_of
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.topics import INTERACTIONS, TOPICS
+from sightline.stream_workers.image_log.fed_groups import FedGroups
 from sightline.stream_workers.labels.groups import join_group
 
 if TYPE_CHECKING:
@@ -86,7 +85,6 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
         made = publishing(settings, producer, store, seen.clock, index)
         catalogued = CataloguedImages(made.catalogue, made.publisher, known=known_in(index))
         log = event_log_on(kafka, settings.mode)
-        left = (made.unpublished_decisions, made.unpublished_images)  # what hides comes first
         yield Node(
             **vars(seen),
             **vars(made),
@@ -105,11 +103,7 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
             serving=serving,
             index=index,
             catalogued=catalogued,
-            keepers={
-                "journal": partial(keep_journal, journal, serving.fed_indexes, producer, left),
-                "kept judgements": partial(keep_judgements, journal, log, bare, seal),
-            },
-            label_keepers={"lost labels": say_what_is_lost},
+            journal=journal,
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.values import KnownGeneration
-from sightline.infra.wiring.voice import GenerationHealth, GenerationMetrics, Voice
+from sightline.engine.serving.who_is_told import GenerationHealth, GenerationMetrics, Voice
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
 from sightline.stream_workers.indexing.pipe import PipePorts, PipeSettings, PipeWatch, pipe_of
 from sightline.stream_workers.indexing.worker import IndexWorker
@@ -67,15 +67,4 @@ def moderation_loop(node: Node, fed: FedGeneration) -> ModerationLoop:
         metrics=GenerationMetrics(node.metrics, fed.voice),
         health=GenerationHealth(node.health, fed.voice, node.clock),
         tells=fed.voice.tells,
-    )
-
-
-def serving_generation(node: Node) -> FedGeneration:
-    """The generation that served when the process began, for who runs its worker alone."""
-    state, pair = node.serving.opened_for.state, node.serving.pairs.now()
-    return FedGeneration(
-        known=state.serving,
-        index=pair.index,
-        embedder=pair.embedder,
-        voice=Voice(state.serving.name, state),
     )

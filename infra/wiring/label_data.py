@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from sightline.engine.connecting.connections import signing_secret
 from sightline.engine.health import Health
-from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
 from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
 from sightline.infra.supervision.loops import Loop
 from sightline.schemas.topics import (
@@ -19,7 +18,6 @@ from sightline.schemas.topics import (
     IMAGES_MODERATION,
     INTERACTIONS,
     INTERACTIONS_IMPORTED,
-    SEARCH_METRICS,
     SEARCHES_CLOSED,
     SEARCHES_CLOSED_IMPORTED,
     TRAINING_TRIPLES,
@@ -206,13 +204,3 @@ class LabelData:
     def read(self, topics: Sequence[str]) -> Iterable[Message]:
         """Reads topics from their first record to their present end."""
         return self._log.read(topics)
-
-
-def stats_follower(log: EventLog, *, clock: Clock, metrics: Metrics) -> SearchStatsFollower:
-    """Builds the reader that follows `search-metrics.v1` from its beginning."""
-
-    def follow() -> LogFollower:
-        starts = dict.fromkeys(range(log.partition_count(SEARCH_METRICS.name)), 0)
-        return log.follow(SEARCH_METRICS.name, starts, group="search-stats")
-
-    return SearchStatsFollower(follow, clock=clock, metrics=metrics)

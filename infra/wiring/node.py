@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sightline.engine.errors import Part, PartUnavailable
@@ -12,6 +12,7 @@ from sightline.engine.event_log.kafka import KafkaEventConsumer
 from sightline.engine.event_log.kafka.diagnosis import BrokerAnswer, ask_broker
 
 if TYPE_CHECKING:
+    from sightline.engine.event_log.embedded.journal import Journal
     from sightline.engine.health import Health
     from sightline.engine.metrics import Metrics
     from sightline.engine.object_store.catalogue import Catalogue, Decisions
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     )
     from sightline.engine.records import Message
     from sightline.engine.settings import KafkaSettings, Settings
-    from sightline.infra.supervision.loops import Loop
     from sightline.infra.wiring.serving import Serving
     from sightline.producers.images.catalogued import CataloguedImages
     from sightline.producers.images.moderation import ImageModeration
@@ -113,7 +113,5 @@ class Node(Base):
     """The generation that serves, whichever that is at each call."""
     catalogued: CataloguedImages
     """Writes of images whose versions we count; backfilled ones are known from the index."""
-    keepers: Mapping[str, Loop] = field(default_factory=dict)
-    """What else must run in a process that has these parts."""
-    label_keepers: Mapping[str, Loop] = field(default_factory=dict)
-    """What else must run beside join and miner."""
+    journal: Journal | None = None
+    """What the embedded log remembers; None: the log is not embedded."""

@@ -1,65 +1,20 @@
-"""Catalogue, log and index brought together: compared on request, published by itself.
-
-The comparison runs where the index is and is told as a document anywhere.
-"""
+"""Catalogue, log and index of a process brought together: compared on request, and published."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from sightline.stream_workers.reconciling.decisions import DecisionReconciler
-from sightline.stream_workers.reconciling.differences import DifferenceKind, ImageDifference, Report
+from sightline.stream_workers.reconciling.differences import Report
 from sightline.stream_workers.reconciling.reconcile import Reconciler
 
 if TYPE_CHECKING:
     from sightline.infra.supervision.loops import Loop
     from sightline.infra.wiring.node import Base, Node
 
-RECONCILE_PATH = "/v1/reconcile"
 _SETTLE_S = 2.0
-
-
-class Reconcile(Protocol):
-    """Compares catalogue, log and index, and mends the differences if asked to."""
-
-    def __call__(self, *, repair: bool) -> Report:
-        """What differed before anything was mended. Raises `PartUnavailable`."""
-
-
-def as_document(report: Report) -> dict[str, Any]:
-    """Writes a report as JSON values, for an HTTP answer."""
-    return {
-        "catalogued": report.catalogued,
-        "indexed": report.indexed,
-        "differences": [
-            {
-                "image_id": difference.image_id,
-                "kind": str(difference.kind),
-                "catalogued": difference.catalogued,
-                "indexed": difference.indexed,
-            }
-            for difference in report.differences
-        ],
-    }
-
-
-def from_document(document: dict[str, Any]) -> Report:
-    """Reads back the report that `as_document` wrote."""
-    return Report(
-        catalogued=document["catalogued"],
-        indexed=document["indexed"],
-        differences=tuple(
-            ImageDifference(
-                image_id=said["image_id"],
-                kind=DifferenceKind(said["kind"]),
-                catalogued=said["catalogued"],
-                indexed=said["indexed"],
-            )
-            for said in document["differences"]
-        ),
-    )
 
 
 def reconcile(node: Node, *, repair: bool) -> Report:

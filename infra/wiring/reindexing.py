@@ -1,276 +1,74 @@
-"""What fills generations in a process that has indexes open: wired, and looked after by a loop."""
+"""A generation that is to be filled in, the steps that fill it out, on a node's parts."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import threading
-from collections.abc import Iterable
-from contextlib import ExitStack, suppress
-from datetime import timedelta
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
-from sightline.engine.errors import (
-    NotFound,
-    ObjectChanged,
-    ObjectMissing,
-    SightlineError,
-    TooLarge,
-)
 from sightline.engine.object_store.lease import Lease
-from sightline.engine.pacing import Pace
 from sightline.engine.pictures.prepare import prepare
-from sightline.engine.serving.values import GenerationStage, KnownGeneration
-from sightline.engine.stopping import EitherStop, until
-from sightline.schemas.indexed import Lane
-from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
-from sightline.stream_workers.image_log.groups import lane_group, moderation_group
-from sightline.stream_workers.reindexing.progress import (
-    ProgressRecord,
-    ReindexProgress,
-    lease_key,
-)
-from sightline.stream_workers.reindexing.reindexing import Reindexing
+from sightline.stream_workers.image_log.groups import generation_groups
+from sightline.stream_workers.reindexing.filling_record import FillingRecord
+from sightline.stream_workers.reindexing.progress import lease_key
 from sightline.stream_workers.reindexing.reproduction import reproduce
 from sightline.stream_workers.reindexing.reprojection import reprojecting
 from sightline.stream_workers.reindexing.seed import BATCH
+from sightline.stream_workers.reindexing.stored_picture import picture_of
 from sightline.stream_workers.reindexing.work import GenerationWork
 
 if TYPE_CHECKING:
-    from sightline.engine.ports import Embedder, ObjectStore
-    from sightline.engine.records import IndexedImage
-    from sightline.engine.serving.state import ServingState
+    from contextlib import ExitStack
+
+    from sightline.engine.serving.values import KnownGeneration
     from sightline.infra.wiring.node import Node
-    from sightline.infra.wiring.serving import FedGroups
-    from sightline.stream_workers.reindexing.parity import Parity, Reproduced
+    from sightline.stream_workers.reindexing.progress import ReindexProgress
 
-_LOOK_EVERY_S = 0.5
-_SOON_S = 0.05
-"""While the worker of a generation that is as new as this makes its index."""
-_NEW = timedelta(seconds=10)
 _LEASE_S = 6.0
-_AGAIN_S = 5.0
-"""After a failure."""
-
-_log = logging.getLogger(__name__)
 
 
-def generation_groups(group: str) -> dict[str, str]:
-    """The consumer group of each topic that a generation's workers read."""
-    return {
-        IMAGES.name: lane_group(group, Lane.LIVE),
-        IMAGES_BACKFILL.name: lane_group(group, Lane.BACKFILL),
-        IMAGES_MODERATION.name: moderation_group(group),
-    }
+def generation_work(
+    node: Node, known: KnownGeneration, asked: ReindexProgress, held: ExitStack
+) -> GenerationWork:
+    """The steps, on indexes that `held` closes.
 
-
-class ReindexLoop:
-    """Looks whether a generation is to be filled, and fills it unless another process does.
-
-    Args:
-        node: the parts of the process.
+    Raises:
+        NotFound, IndexOwned, PartUnavailable: an index cannot be opened.
+        SettingsInvalid: the model cannot be run here.
     """
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._serving = node.serving
-        self._told = ""
-
-    def run(self, stop: threading.Event) -> None:
-        """Look until told to stop; what fails is said and tried again."""
-        watched = self._serving.watched
-        while not stop.is_set():
-            seen = watched.changes
-            try:
-                wait_s = self.look(stop)
-            except SightlineError as error:
-                wait_s = _AGAIN_S
-                self._say(str(error))
-            watched.wait(seen, wait_s, stop)
-
-    def look(self, stop: threading.Event) -> float:
-        """Fill what is to be filled, one generation after the other.
-
-        Returns:
-            In how many seconds there may be something to do.
-
-        Raises:
-            PartUnavailable: a part did not answer.
-            NotFound: an index is not there (yet).
-        """
-        wait_s, found = _LOOK_EVERY_S, self._serving.watched.find()
-        if found is not None and _has_work(found.state):
-            found = self._serving.watched.find(now=True)
-        if found is None:
-            return wait_s
-        for known in until(stop, found.state.generations):
-            if known.name in found.state.behind and self._serving.fed.feeds(known.group):
-                self._mend(known, found.state, stop)
-            if known.stage is not GenerationStage.FILLING:
-                continue
-            if self._is_made(known.name):
-                self._fill(known, stop)
-            elif self._node.clock.now() - known.made_at < _NEW:
-                wait_s = _SOON_S
-        return wait_s
-
-    def _fill(self, known: KnownGeneration, stop: threading.Event) -> None:
-        node = self._node
-        progress = ProgressRecord.of(node.settings, node.store, known.name)
-        found = progress.find()
-        if found is None or found.refused:
-            return
-        lease = self._lease(known.name)
-        with ExitStack() as held:
-            try:
-                work = self._work(known, found, held)
-            except SightlineError as error:
-                _note_trouble(progress, lease, str(error))
-                raise
-            filling = Reindexing(
-                progress, work, lease=lease, clock=node.clock, metrics=node.metrics
-            )
-            if filling.look(stop):
-                self._told = ""
-
-    def _mend(self, known: KnownGeneration, state: ServingState, stop: threading.Event) -> None:
-        """Let a generation read what it may lack, while this process feeds it.
-
-        First what the log has, then what that may have forgotten.
-        """
-        now = self._node.clock.now()
-        asked = ReindexProgress(
-            generation=known.name,
-            by="bytes",
-            seeded_from=state.serves.generation,
-            asked_at=now,
-            step_began_at=now,
-            noted_at=now,
-        )
-        ends = EitherStop(stop, _NotFed(self._serving.fed, known.group))
-        with ExitStack() as held:
-            work = self._work(known, asked, held)
-            pace = Pace(None, clock=self._node.clock, stop=ends)
-            for _ in chain(work.catch_up(ends), work.replay(pace, ends)):
-                pass
-        if not ends.is_set():
-            self._serving.record.change(lambda state: state.caught_up(known.name))
-            _log.info("generation %s is fed again and lacks nothing", known.name)
-
-    def _lease(self, generation: str) -> Lease:
-        node = self._node
-        return Lease(
-            node.store,
-            node.settings.store.bucket,
-            lease_key(node.settings.index.collection_prefix, generation),
-            lasts_s=_LEASE_S,
-            clock=node.clock,
-        )
-
-    def _is_made(self, name: str) -> bool:
-        """Whether the generation's worker has made its index, as it does first of all."""
-        return self._serving.indexes.generations.spec(name) is not None
-
-    def _work(
-        self, known: KnownGeneration, asked: ReindexProgress, held: ExitStack
-    ) -> GenerationWork:
-        """The steps, on indexes that `held` closes."""
-        node, indexes = self._node, self._serving.indexes
-        old = held.enter_context(indexes.held(asked.seeded_from))
-        new = held.enter_context(indexes.held(known.name))
-        embedder = self._serving.models.embedder(known.model)
-        return GenerationWork(
-            old=old,
-            new=new,
-            images=partial(old.scan, features=True, batch=BATCH),
-            reproject=reprojecting(
-                old.spec, new.spec, embedder.features_digest, embedder.projection
-            ),
-            log=node.log,
-            groups=generation_groups(known.group),
-            remembered=node.remembered_images,
-            producer=node.worker_producer,
-            reproduce=partial(_reproduced, node, embedder),
-            optimised=new.wait_optimised,
-            is_filling=partial(self._is_filling, known.name),
-            make_ready=partial(self._make_ready, known.name),
-            refuse=partial(self._refuse, known.name),
-            clock=node.clock,
-        )
-
-    def _is_filling(self, name: str) -> bool:
-        try:
-            known = self._serving.record.read().state.generation(name)
-        except NotFound:
-            return False
-        return known.stage is GenerationStage.FILLING
-
-    def _make_ready(self, name: str, parity: Parity) -> None:
-        reason, now = parity.passed_by(), self._node.clock.now()
-        self._serving.record.change(lambda state: state.made_ready(name, now, reason))
-        _log.info("generation %s is ready: %s", name, reason)
-
-    def _refuse(self, name: str, parity: Parity) -> None:
-        says, now = "; ".join(parity.failures()), self._node.clock.now()
-        self._serving.record.change(lambda state: state.refused(name, now, says))
-
-    def _say(self, what: str) -> None:
-        if what != self._told:
-            _log.warning("a re-index waits: %s", what)
-        self._told = what
-
-
-def _has_work(state: ServingState) -> bool:
-    """Whether a generation is to be filled, or lacks what the log forgot."""
-    filling = any(one.stage is GenerationStage.FILLING for one in state.generations)
-    return filling or bool(state.behind)
-
-
-class _NotFed(threading.Event):
-    """Is set while this process does not read for a generation: nothing would come to it."""
-
-    def __init__(self, fed: FedGroups, group: str) -> None:
-        super().__init__()
-        self._fed = fed
-        self._group = group
-
-    def is_set(self) -> bool:
-        """Whether this process has stopped reading for that generation."""
-        return not self._fed.feeds(self._group)
-
-
-def _note_trouble(progress: ProgressRecord, lease: Lease, says: str) -> None:
-    """Let all who look know what keeps the work from beginning, unless another process does it."""
-    with suppress(SightlineError):
-        if lease.is_free():
-            progress.note(lambda asked: asked.model_copy(update={"trouble": says}))
-
-
-def _reproduced(node: Node, embedder: Embedder, images: Iterable[IndexedImage]) -> Reproduced:
-    return reproduce(
-        images,
-        read=partial(picture_of, node.store, max_bytes=node.settings.decode.max_bytes),
-        decode=partial(prepare, limits=node.settings.decode, framing=embedder.framing),
-        embedder=embedder,
+    indexes, settings = node.serving.indexes, node.settings
+    old = held.enter_context(indexes.held(asked.seeded_from))
+    new = held.enter_context(indexes.held(known.name))
+    embedder = node.serving.models.embedder(known.model)
+    noted = FillingRecord(node.serving.record, known.name, node.clock)
+    return GenerationWork(
+        old=old,
+        new=new,
+        images=partial(old.scan, features=True, batch=BATCH),
+        reproject=reprojecting(old.spec, new.spec, embedder.features_digest, embedder.projection),
+        log=node.log,
+        groups=generation_groups(known.group),
+        remembered=node.remembered_images,
+        producer=node.worker_producer,
+        reproduce=partial(
+            reproduce,
+            read=partial(picture_of, node.store, max_bytes=settings.decode.max_bytes),
+            decode=partial(prepare, limits=settings.decode, framing=embedder.framing),
+            embedder=embedder,
+        ),
+        optimised=new.wait_optimised,
+        is_filling=noted.is_filling,
+        make_ready=noted.make_ready,
+        refuse=noted.refuse,
+        clock=node.clock,
     )
 
 
-def picture_of(store: ObjectStore, image: IndexedImage, *, max_bytes: int) -> bytes:
-    """The bytes that an image's vector was made from.
-
-    Raises:
-        ObjectMissing, ObjectRefused, ObjectDenied: they are gone, or not to be had.
-        ObjectChanged: others lie there by now.
-        PartUnavailable: the store did not answer.
-    """
-    if image.object is None:
-        raise ObjectMissing(f"image {image.image_id} has no bytes")
-    try:
-        data = store.get(image.object.bucket, image.object.key, max_bytes=max_bytes)
-    except TooLarge as error:
-        raise ObjectChanged(f"the bytes of image {image.image_id} are others by now") from error
-    if hashlib.sha256(data).hexdigest() != image.content_sha256:
-        raise ObjectChanged(f"the bytes of image {image.image_id} are others by now")
-    return data
+def generation_lease(node: Node, generation: str) -> Lease:
+    """The claim of a process to be the one that fills a generation."""
+    return Lease(
+        node.store,
+        node.settings.store.bucket,
+        lease_key(node.settings.index.collection_prefix, generation),
+        lasts_s=_LEASE_S,
+        clock=node.clock,
+    )

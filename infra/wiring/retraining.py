@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from sightline.engine.label_data.triple_manifest import TripleManifest
 from sightline.engine.object_store.lease import Lease
 from sightline.infra.supervision.children import ChildProcess, plain, run_child
-from sightline.infra.wiring.sink_triples import SinkTriples
 from sightline.schemas.topics import TRAINING_TRIPLES
+from sightline.training.retraining.sink_triples import SinkTriples
 from sightline.training.retraining.state import RetrainingRecord, lease_key
 from sightline.training.retraining.watch import RetrainingWatch
 

@@ -14,7 +14,7 @@ from sightline.engine.connecting.connections import (
 )
 from sightline.engine.serving.current_index import CurrentIndex
 from sightline.infra.wiring.node import Base, Node
-from sightline.infra.wiring.opening import known_in, moderation_of, publishing, watch
+from sightline.infra.wiring.publishing import known_in, moderation_of, publishing, watch
 from sightline.infra.wiring.serving import serving_of
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION

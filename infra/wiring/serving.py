@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sightline.engine.connecting.generations import generations_of, origin_of
+from sightline.engine.connecting.index_and_model import open_pair
+from sightline.engine.connecting.open_models import OpenModels
+from sightline.engine.connecting.serving_record import begun
 from sightline.engine.errors import Part, SightlineError
 from sightline.engine.serving.following import PairFollower, numbered
 from sightline.engine.serving.kept_matrices import KeptMatrices
@@ -18,14 +22,8 @@ from sightline.engine.serving.record import ServingRecord, StoredServing
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
 from sightline.engine.serving.watch import RecordWatch
-from sightline.engine.vector_index.edge.origin import IndexOrigin, check_origin, record_origin
-from sightline.engine.vector_index.generations import Generations
-from sightline.infra.wiring.models import OpenModels
-from sightline.infra.wiring.pairs import open_pair
-from sightline.infra.wiring.serving_record import begun
-from sightline.producers.images.publisher import TOPIC_OF_LANE
-from sightline.schemas.topics import IMAGES_MODERATION
-from sightline.stream_workers.image_log.groups import lane_group, moderation_group
+from sightline.engine.vector_index.edge.origin import record_origin
+from sightline.stream_workers.image_log.fed_groups import FedGroups
 
 if TYPE_CHECKING:
     from sightline.engine.ports import ObjectStore, VectorIndex
@@ -34,37 +32,6 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-
-
-class FedGroups:
-    """The consumer groups of the generations that are fed; safe from several threads.
-
-    Args:
-        state: as it is at the start.
-    """
-
-    def __init__(self, state: ServingState) -> None:
-        self._begin: tuple[str, ...] = ()
-        self.follow(state, away=())
-
-    def follow(self, state: ServingState, *, away: Collection[str]) -> None:
-        """These generations there are, and `away` are not fed by this process for now."""
-        self._begin = tuple(
-            one.group
-            for one in state.generations
-            if one.name in state.in_service or one.name not in away
-        )
-
-    def feeds(self, group: str) -> bool:
-        """Whether this process reads for the generation whose groups begin so."""
-        return group in self._begin
-
-    def of(self, topic: str) -> list[str]:
-        """Names the groups that must have read a topic's record before it may be forgotten."""
-        if topic == IMAGES_MODERATION.name:
-            return [moderation_group(begin) for begin in self._begin]
-        lanes = [lane for lane, name in TOPIC_OF_LANE.items() if name.name == topic]
-        return [lane_group(begin, lane) for begin in self._begin for lane in lanes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +131,7 @@ def serving_of(
     opened.callback(pairs.close)
     watch.health.up(Part.EMBEDDER, pair.pair.embedder.runtime)
     if settings.index.url is None:
-        record_origin(settings.index_directory, _origin(settings, log_identity))
+        record_origin(settings.index_directory, origin_of(settings, log_identity))
     return Serving(
         watched=RecordWatch(record, every_s=settings.rollout.look_every_s, clock=watch.clock),
         indexes=indexes,
@@ -174,29 +141,3 @@ def serving_of(
         opened_for=known,
         fed=FedGroups(known.state),
     )
-
-
-def generations_of(settings: Settings, log_identity: Callable[[], str]) -> Generations[VectorIndex]:
-    """The generations of the settings' index, on a Qdrant server or in a directory of ours.
-
-    Raises:
-        OriginMismatch: the directory was made from another log or bucket.
-    """
-    if settings.index.url is None:
-        check_origin(settings.index_directory, _origin(settings, log_identity))
-    return known_generations(settings)
-
-
-def known_generations(settings: Settings) -> Generations[VectorIndex]:
-    """The same, for who only asks what each was made with."""
-    if settings.index.url is not None:
-        from sightline.engine.vector_index.qdrant.index import QdrantGenerations  # noqa: PLC0415 - extra
-
-        return QdrantGenerations.of(settings.index)
-    from sightline.engine.vector_index.edge.index import EdgeGenerations  # noqa: PLC0415 - extra
-
-    return EdgeGenerations(settings.index_directory, settings.index)
-
-
-def _origin(settings: Settings, log_identity: Callable[[], str]) -> IndexOrigin:
-    return IndexOrigin(log=log_identity(), bucket=settings.store.bucket)

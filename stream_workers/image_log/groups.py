@@ -7,6 +7,7 @@ one begin as `worker.group` says.
 from __future__ import annotations
 
 from sightline.schemas.indexed import Lane
+from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 
 
 def lane_group(group: str, lane: Lane) -> str:
@@ -17,3 +18,12 @@ def lane_group(group: str, lane: Lane) -> str:
 def moderation_group(group: str) -> str:
     """Names the group of those who share a generation's part of the operator's decisions."""
     return f"{group}-moderation"
+
+
+def generation_groups(group: str) -> dict[str, str]:
+    """The consumer group of each topic that a generation's workers read."""
+    return {
+        IMAGES.name: lane_group(group, Lane.LIVE),
+        IMAGES_BACKFILL.name: lane_group(group, Lane.BACKFILL),
+        IMAGES_MODERATION.name: moderation_group(group),
+    }

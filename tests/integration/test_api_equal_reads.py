@@ -18,7 +18,7 @@ from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.object_store.entries import decode_entry
 from sightline.engine.settings import ApiSettings
 from sightline.engine.vector_index.stored_images import from_payload
-from sightline.infra.wiring.opening import known_in
+from sightline.infra.wiring.publishing import known_in
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.search_api.app import create_app

@@ -26,7 +26,8 @@ from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings, Mode, Settings, SinkSettings, StoreSettings
 from sightline.infra.commands.labels import LabelCommands
-from sightline.infra.wiring.label_data import LabelData, stats_follower
+from sightline.infra.wiring.label_data import LabelData
+from sightline.infra.wiring.label_followers import stats_follower
 from sightline.schemas.envelope import EventData
 from sightline.schemas.interactions import UserErased
 from sightline.schemas.labels import TripleRetracted

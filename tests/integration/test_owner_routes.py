@@ -20,13 +20,13 @@ from sightline.engine.settings import ApiSettings, Settings
 from sightline.infra.commands.index_through_owner import known_through
 from sightline.infra.processes.http_server import bind, serve, url_of
 from sightline.infra.processes.owner_routes import owner_router
-from sightline.infra.wiring.reconciling import RECONCILE_PATH
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageDeleted
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES
 from sightline.stream_workers.reconciling.differences import Report
+from sightline.stream_workers.reconciling.report_document import RECONCILE_PATH
 from tests.api_parts import BUCKET, KEYS, ApiWorld, app_of
 from tests.patience import patient
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.settings import Settings
-from sightline.infra.wiring.coming_models import StoredRollouts
+from sightline.infra.views.stored_rollouts import StoredRollouts
 from sightline.search_api.learning.coming_models import ComingModel
 from sightline.stream_workers.rolling_out.state import RolloutOutcome, RolloutRecord
 from tests.label_rows import NOON

@@ -15,7 +15,7 @@ from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.engine.settings import Settings
-from sightline.infra.wiring.filling_told import StoredFillings, filling_of
+from sightline.infra.views.stored_fillings import StoredFillings, filling_of
 from sightline.stream_workers.reindexing.progress import FillingStep, ProgressRecord
 from tests.indexed_images import NOON
 from tests.patience import patient

@@ -21,11 +21,16 @@ from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.records import ProducerRecord, TopicPartition
 from sightline.engine.serving.values import GenerationStage, Serves
+from sightline.engine.serving.who_is_told import (
+    HANDED_OVER,
+    GenerationHealth,
+    GenerationMetrics,
+    Voice,
+)
 from sightline.infra.processes import node as node_process
 from sightline.infra.processes.generation_workers import GenerationWorkers
-from sightline.infra.wiring.group_forgetting import GroupForgetting
-from sightline.infra.wiring.reindexing import ReindexLoop
-from sightline.infra.wiring.voice import HANDED_OVER, GenerationHealth, GenerationMetrics, Voice
+from sightline.infra.processes.group_forgetting import GroupForgetting
+from sightline.infra.processes.reindex_loop import ReindexLoop
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane
 from sightline.schemas.registry import decode

@@ -17,7 +17,7 @@ from sightline.engine.event_log.embedded.journaled_producer import JournaledEven
 from sightline.engine.object_store.catalogue import Catalogue, Decisions
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.records import IndexedDecision, Message, ProducerRecord, WinnerLocation
-from sightline.infra.wiring.journal_keeping import keep_journal, unapplied
+from sightline.infra.processes.journal_keeping import keep_journal, unapplied
 from sightline.producers.images.moderation import ImageModeration, OperatorVerdict
 from sightline.producers.images.unpublished import Unpublished
 from sightline.schemas.fields import Moderation

@@ -98,7 +98,7 @@ def test_it_is_computed_once_in_a_deployment(monkeypatch: pytest.MonkeyPatch) ->
         computed.append(models)
         return matrix_between(*models)
 
-    monkeypatch.setattr("sightline.infra.wiring.pairs.matrix_between", counted)
+    monkeypatch.setattr("sightline.engine.connecting.index_and_model.matrix_between", counted)
     place.switch(BY_MATRIX)
     state = place.record.read().state
     first = place.serving.open_pair(state, BY_MATRIX)

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sightline.engine.clock import ManualClock
+from sightline.engine.connecting.open_models import OpenModels
 from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.errors import Conflict, NotFound
@@ -24,7 +25,6 @@ from sightline.infra.cli import reindex as cli_reindex
 from sightline.infra.cli.main import app
 from sightline.infra.commands.promote import Promotion
 from sightline.infra.commands.rollout import Rollout
-from sightline.infra.wiring.models import OpenModels
 from tests.indexed_images import NOON
 from tests.unit.test_query_matrix import Model
 from tests.unit.test_serving_record import CLICKS, experiment, first, known, with_ready

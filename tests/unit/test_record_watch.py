@@ -17,11 +17,11 @@ from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.records import StoredObject
 from sightline.engine.serving.record import ServingRecord
+from sightline.engine.serving.untold_steps import StepTelling
 from sightline.engine.serving.watch import RecordWatch
 from sightline.infra.processes.generation_workers import GenerationWorkers
-from sightline.infra.wiring.group_forgetting import GroupForgetting
-from sightline.infra.wiring.reindexing import ReindexLoop
-from sightline.infra.wiring.step_telling import StepTelling
+from sightline.infra.processes.group_forgetting import GroupForgetting
+from sightline.infra.processes.reindex_loop import ReindexLoop
 from tests.generation_parts import Deployment
 from tests.indexed_images import NOON
 from tests.patience import patient

@@ -22,8 +22,8 @@ from sightline.engine.settings import Settings
 from sightline.engine.vector_index.memory.generations import MemoryGenerations
 from sightline.infra.commands import reindex
 from sightline.infra.commands.reindex import ReindexCommands, Wish
-from sightline.infra.wiring.reindexing import generation_groups
 from sightline.schemas.topics import IMAGES
+from sightline.stream_workers.image_log.groups import generation_groups
 from sightline.stream_workers.reindexing.parity import Reason
 from sightline.stream_workers.reindexing.progress import ProgressRecord
 from tests.indexed_images import NOON, SPEC
@@ -84,7 +84,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
     )
     models = SimpleNamespace(embedder=lambda _: embedder)
     monkeypatch.setattr(reindex, "OpenModels", lambda _: models)
-    monkeypatch.setattr(reindex, "known_generations", lambda _: made.generations)
+    monkeypatch.setattr(reindex, "index_generations", lambda _: made.generations)
     made.commands = ReindexCommands(
         made.settings, made.store, log=MemoryEventLog(made.broker), clock=made.clock
     )

@@ -9,7 +9,7 @@ import pytest
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import IndexOwned
 from sightline.engine.object_store.lease import Lease
-from sightline.infra.wiring.reindexing import ReindexLoop
+from sightline.infra.processes.reindex_loop import ReindexLoop
 from sightline.stream_workers.reindexing.progress import ProgressRecord, lease_key
 from tests.generation_parts import BUCKET, INDEX, Deployment
 from tests.unit.test_reindexing import asked

@@ -35,7 +35,6 @@ from sightline.infra.processes.node import beside_api
 from sightline.infra.processes.node_rollout import NodeRollout
 from sightline.infra.processes.rolling_out import RolloutLoop, rollout_loops
 from sightline.infra.reporting.rollout_lines import told
-from sightline.infra.wiring.rollout_figures import counted, since
 from sightline.schemas.models import (
     ExperimentStarted,
     ExperimentStopped,
@@ -47,6 +46,7 @@ from sightline.schemas.models import (
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import MODELS, SEARCHES_CLOSED
 from sightline.stream_workers.rolling_out.figures import ServingFigures
+from sightline.stream_workers.rolling_out.process_figures import counted, since
 from sightline.stream_workers.rolling_out.state import (
     ExperimentFinding,
     RolloutOutcome,

@@ -17,13 +17,13 @@ from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
+from sightline.engine.serving.untold_steps import LEFT_TO_ITS_MAKER, StepTelling
 from sightline.engine.serving.values import Serves
 from sightline.engine.serving.watch import RecordWatch
 from sightline.engine.settings import RolloutSettings, Settings
 from sightline.infra.commands import rollout as commands
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.reporting.generations_table import generation_lines
-from sightline.infra.wiring.step_telling import LEFT_TO_ITS_MAKER, StepTelling
 from sightline.schemas.audit import AccessRecorded
 from sightline.schemas.envelope import EventData
 from sightline.schemas.models import (

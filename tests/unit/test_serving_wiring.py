@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sightline.engine.connecting import open_models
 from sightline.engine.embedding import choice
 from sightline.engine.errors import GenerationMismatch
 from sightline.engine.object_store.memory import MemoryObjectStore
@@ -17,8 +18,7 @@ from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration, Serves
 from sightline.engine.settings import EmbedderSettings, IndexSettings, Settings
 from sightline.engine.vector_index.edge.index import EdgeGenerations
-from sightline.infra.wiring import models
-from sightline.infra.wiring.opening import watch
+from sightline.infra.wiring.publishing import watch
 from sightline.infra.wiring.serving import serving_of
 from tests.indexed_images import NOON
 from tests.unit.test_wiring import NoModel
@@ -41,8 +41,8 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def found(settings: Settings) -> EmbedderSettings:
         return settings.embedder
 
-    monkeypatch.setattr(models, "open_embedder", opened)
-    monkeypatch.setattr(models, "embedder_settings", found)
+    monkeypatch.setattr(open_models, "open_embedder", opened)
+    monkeypatch.setattr(open_models, "embedder_settings", found)
     return names
 
 

@@ -173,10 +173,10 @@ def test_records_are_read_in_one_place() -> None:
         "engine/stored_records.py",
         "infra/commands/stored_pictures.py",
         "infra/doctor/store.py",
-        "infra/wiring/reindexing.py",
         "search_api/images/renditions.py",
         "stream_workers/indexing/fetch.py",
         "stream_workers/indexing/open_buckets.py",
+        "stream_workers/reindexing/stored_picture.py",
         "training/datasets/picture_features.py",
         "training/datasets/stored_crops.py",
     }

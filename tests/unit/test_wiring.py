@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sightline.engine.connecting import open_models
 from sightline.engine.errors import SightlineError
 from sightline.engine.records.framing import Framing
 from sightline.engine.settings import Mode, Settings
 from sightline.engine.vector_index.edge.index import EdgeGenerations
-from sightline.infra.wiring import embedded, models
+from sightline.infra.wiring import embedded
 from sightline.infra.wiring.embedded import embedded_node
 
 
@@ -47,7 +48,7 @@ class NoModel:
 def closed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of adapters in the order in which they were closed."""
     names: list[str] = []
-    monkeypatch.setattr(models, "open_embedder", lambda *_, **__: NoModel())
+    monkeypatch.setattr(open_models, "open_embedder", lambda *_, **__: NoModel())
 
     def watched(opened: Callable[..., Any], name: str) -> Callable[..., Any]:
         def open_it(*args: Any, **kwargs: Any) -> Any:

@@ -6,6 +6,8 @@ import re
 import secrets
 from dataclasses import dataclass
 
+from sightline.engine.connecting.index_and_model import matrix_of
+from sightline.engine.connecting.open_models import OpenModels
 from sightline.engine.embedding.model_registry import ModelReference, ModelRegistry
 from sightline.engine.embedding.query_matrix import NotLinear
 from sightline.engine.errors import Conflict, SettingsInvalid
@@ -16,8 +18,6 @@ from sightline.engine.vector_index.generations import check_name
 from sightline.infra.commands.experiments.log import started_in
 from sightline.infra.commands.experiments.place import ExperimentPlace
 from sightline.infra.commands.experiments.running import running_of
-from sightline.infra.wiring.models import OpenModels
-from sightline.infra.wiring.pairs import matrix_of
 from sightline.schemas.models import NAME_PATTERN, ExperimentStarted
 
 _SALT_BYTES = 8

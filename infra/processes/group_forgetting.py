@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from sightline.engine.errors import SightlineError, TransientError
-from sightline.infra.wiring.reindexing import generation_groups
+from sightline.stream_workers.image_log.groups import generation_groups
 
 if TYPE_CHECKING:
     from sightline.engine.ports import EventLog

@@ -6,9 +6,9 @@ import os
 
 from sightline.engine.connecting.connections import signing_secret
 from sightline.engine.errors import Part
-from sightline.infra.wiring.coming_models import StoredRollouts
-from sightline.infra.wiring.filling_told import StoredFillings
-from sightline.infra.wiring.labels import LabelFollowers
+from sightline.infra.views.stored_fillings import StoredFillings
+from sightline.infra.views.stored_rollouts import StoredRollouts
+from sightline.infra.wiring.label_followers import LabelFollowers
 from sightline.infra.wiring.node import SOURCE, Node
 from sightline.producers.images.publisher_async import AsyncImagePublisher
 from sightline.search_api.dependencies import ApiDependencies

@@ -8,7 +8,7 @@ from sightline.engine.ports import ObjectStore
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.values import GenerationStage
 from sightline.engine.settings import Settings
-from sightline.infra.wiring.one_look import OneLook
+from sightline.infra.views.one_look import OneLook
 from sightline.search_api.learning.filling import Filling
 from sightline.stream_workers.reindexing.progress import ProgressRecord, ReindexProgress
 

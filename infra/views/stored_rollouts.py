@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
-from sightline.infra.wiring.one_look import OneLook
+from sightline.infra.views.one_look import OneLook
 from sightline.search_api.learning.coming_models import ComingModel
 from sightline.stream_workers.rolling_out.state import RolloutRecord, RolloutState
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from sightline.engine.connecting.open_models import OpenModels
 from sightline.engine.embedding.query_matrix import NotLinear, matrix_between
 from sightline.engine.errors import GenerationMismatch, PartUnavailable
 from sightline.engine.serving.kept_matrices import KeptMatrices, KeptMatrix
@@ -13,7 +14,6 @@ from sightline.engine.serving.pairs import OpenedPair
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import KnownGeneration, Serves
 from sightline.engine.vector_index.generations import refuse_other_model
-from sightline.infra.wiring.models import OpenModels
 
 _log = logging.getLogger(__name__)
 

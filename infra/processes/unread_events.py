@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from sightline.engine.errors import TransientError
-from sightline.infra.wiring.reindexing import generation_groups
+from sightline.stream_workers.image_log.groups import generation_groups
 from sightline.stream_workers.reindexing.offsets import begin_groups, forgotten
 from sightline.stream_workers.reindexing.progress import ProgressRecord, ReindexProgress
 

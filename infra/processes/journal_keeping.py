@@ -53,14 +53,6 @@ def keep_journal(
         journal.compact()
 
 
-def say_what_is_lost(stop: threading.Event) -> None:
-    """Wait for `stop`, and log which labels end with the embedded broker."""
-    stop.wait()
-    logging.getLogger(__name__).info(
-        "interactions of epochs that are still open are lost with the embedded broker"
-    )
-
-
 def unapplied(journal: Journal, indexes: Sequence[VectorIndex]) -> Iterator[JournalRecord]:
     """The records that any index is below; first the decisions: what hides comes first.
 

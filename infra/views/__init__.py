@@ -1,0 +1,1 @@
+"""What the API tells of records that other rooms write: read afresh, by one caller at a time."""
