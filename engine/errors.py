@@ -145,6 +145,10 @@ class IdReserved(PermanentError):
     """An image id has the form of a derived one (`s3-`, `f-`, `q-`), and is not the writer's."""
 
 
+OF_ONE_OBJECT = (PermanentError, ObjectDenied)
+"""What says something about the one object that was asked for, and nothing about the next."""
+
+
 class RefusedToStart(SightlineError):
     """The process must not run like this; the message says what to do. Exit code 2."""
 

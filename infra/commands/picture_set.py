@@ -13,7 +13,6 @@ from sightline.infra.commands.query_set import (
     SHOWN_PICTURES,
     Example,
     Ranking,
-    small_picture,
 )
 from sightline.infra.commands.stored_pictures import StoredPictures
 from sightline.training.datasets.features import PictureFeatures
@@ -102,9 +101,13 @@ class PictureSet:
     def as_served(self, model: Candidate) -> ServedAsBuilt:
         """See `QuerySet.as_served`."""
         some = self._images[:SERVED_PICTURES]
-        trained = model.vectors(self._seen.features(model).features[: len(some)])
         crops = self._seen.crops(some, model.source.framing)
-        return compare_served(trained, vectors_as_served(model, self._seen.runtime(model), crops))
+        if not crops:
+            return ServedAsBuilt.of_nothing(unread=len(some))
+        trained = model.vectors(self._seen.features(model).features[[*crops]])
+        seen = np.stack([*crops.values()])
+        served = vectors_as_served(model, self._seen.runtime(model), seen)
+        return compare_served(trained, served, unread=len(some) - len(crops))
 
     def _rankings(
         self, model: Candidate, chosen: NDArray[np.intp], scores: QueryScores
@@ -119,10 +122,10 @@ class PictureSet:
 
     def _found(
         self, query: int, own: int, rows: NDArray[np.intp]
-    ) -> tuple[tuple[bytes, bool], ...]:
+    ) -> tuple[tuple[bytes | None, bool], ...]:
         relevant = self._queries.truth.grades(query, query + 1)[0] >= RELEVANT_GRADE
         others = [row for row in rows if row != own][:SHOWN_PICTURES]
         return tuple((self._shown(row), bool(relevant[row])) for row in others)
 
-    def _shown(self, row: int) -> bytes:
-        return small_picture(self._seen.bytes_of(self._images[row]))
+    def _shown(self, row: int) -> bytes | None:
+        return self._seen.small(self._images[row])

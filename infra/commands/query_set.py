@@ -29,16 +29,16 @@ class Ranking:
 
     model: str
     average_precision: float
-    found: tuple[tuple[bytes, bool], ...]
-    """Small JPEGs, best first, and whether each is relevant."""
+    found: tuple[tuple[bytes | None, bool], ...]
+    """Small JPEGs, best first, and whether each is relevant; None: it cannot be read any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """A query with what the two models find for it."""
 
-    query: bytes
-    """A small JPEG."""
+    query: bytes | None
+    """A small JPEG; None: it cannot be read any more."""
     label: str
     rankings: tuple[Ranking, ...]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 
 from sightline.engine.embedding.embedder import Runtime
 from sightline.engine.embedding.model_files import ModelSource
-from sightline.engine.errors import SettingsInvalid
+from sightline.engine.errors import OF_ONE_OBJECT, SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records.framing import Framing
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.commands.networks import feature_maker, network_runtime
+from sightline.infra.commands.query_set import small_picture
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.picture_features import FeatureMaker
 from sightline.training.datasets.pictures import Picture
@@ -69,22 +71,34 @@ class StoredPictures:
             self._seen[model.network] = made
         return self._seen[model.network]
 
-    def bytes_of(self, image: str) -> bytes:
-        """The file of one of the pictures. Raises as `ObjectStore.get`."""
-        picture = self._pictures[image]
-        return self._store.get(
-            picture.bucket, picture.key, max_bytes=self._settings.decode.max_bytes
-        )
-
-    def crops(self, images: Sequence[str], framing: Framing) -> NDArray[np.uint8]:
-        """Some of the pictures as the network sees them, (n, size, size, 3).
+    def small(self, image: str) -> bytes | None:
+        """A small JPEG of one of the pictures; None: its features are known, and it is gone.
 
         Raises:
-            BadImage: one cannot be read, though it could before.
+            PartUnavailable: the store did not answer.
         """
-        store, limits = self._store, self._settings.decode
-        pictures = [self._pictures[image] for image in images]
-        return np.stack([stored_crop(store, each, limits, framing) for each in pictures])
+        picture, limits = self._pictures[image], self._settings.decode
+        with suppress(*OF_ONE_OBJECT):
+            return small_picture(
+                self._store.get(picture.bucket, picture.key, max_bytes=limits.max_bytes)
+            )
+        return None
+
+    def crops(self, images: Sequence[str], framing: Framing) -> dict[int, NDArray[np.uint8]]:
+        """Some of the pictures as the network sees them, (size, size, 3), by place in `images`.
+
+        Those that cannot be read any more, though their features are known, are left out.
+
+        Raises:
+            PartUnavailable: the store did not answer.
+        """
+        crops = {}
+        for at, image in enumerate(images):
+            with suppress(*OF_ONE_OBJECT):
+                crops[at] = stored_crop(
+                    self._store, self._pictures[image], self._settings.decode, framing
+                )
+        return crops
 
     def runtime(self, model: Candidate) -> Runtime:
         """What runs the network that the model lies over."""

@@ -54,6 +54,7 @@ def page(
         *_learnt(learning_curve),
         *_decision(judged),
         *(_example(each) for each in examples),
+        *_unread(examples),
     )
     head = f'<!doctype html><meta charset="utf-8"><title>{escape(title)}</title>'
     return f"{head}<style>{_STYLE}</style>{''.join(parts)}\n"
@@ -141,6 +142,14 @@ def _decision(judged: JudgedModel | None) -> Iterator[str]:
         yield f"<h2>The gate</h2><pre>{escape(chr(10).join(verdict(judged)))}</pre>"
 
 
+def _unread(examples: Sequence[Example]) -> Iterator[str]:
+    """How many pictures are not shown since they cannot be read any more, each place counted."""
+    shown = [photo for each in examples for ranking in each.rankings for photo, _ in ranking.found]
+    count = [*shown, *(each.query for each in examples)].count(None)
+    if count:
+        yield f"<p>{count} pictures are gone, or cannot be read any more.</p>"
+
+
 def _example(example: Example) -> str:
     query = _picture(example.query, "query")
     rows = "".join(
@@ -151,10 +160,12 @@ def _example(example: Example) -> str:
     return f"<h3>{escape(example.label)}</h3>{rows}"
 
 
-def _result(photo: bytes, relevant: bool) -> str:  # noqa: FBT001 - a pair of the ranking
+def _result(photo: bytes | None, relevant: bool) -> str:  # noqa: FBT001 - a pair of the ranking
     return _picture(photo, "right" if relevant else "other")
 
 
-def _picture(photo: bytes, kind: str) -> str:
+def _picture(photo: bytes | None, kind: str) -> str:
+    if photo is None:
+        return f'<img class="{kind}" alt="gone" width="96">'
     data = base64.b64encode(photo).decode()
     return f'<img class="{kind}" alt="{kind}" src="data:image/jpeg;base64,{data}">'

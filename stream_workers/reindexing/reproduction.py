@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.errors import ObjectDenied, PermanentError
+from sightline.engine.errors import OF_ONE_OBJECT
 from sightline.engine.ports import Embedder
 from sightline.engine.records import IndexedImage
 from sightline.stream_workers.reindexing.parity import Reproduced
@@ -49,7 +49,7 @@ def reproduce(
             continue
         try:
             crop = decode(read(image)).crop
-        except (PermanentError, ObjectDenied):  # of this picture alone
+        except OF_ONE_OBJECT:
             unread += 1
             continue
         cosines.append(float(embedder.embed(crop[np.newaxis])[0] @ image.vector))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from random import Random
 
 import pytest
+import urllib3
+from minio import Minio
+from minio.sse import SseCustomerKey
 from pydantic import SecretStr
 
 from sightline.engine.clock import SystemClock
-from sightline.engine.errors import PartUnavailable
+from sightline.engine.errors import ObjectRefused, PartUnavailable
 from sightline.engine.event_log.kafka import (
     KafkaEventConsumer,
     KafkaEventProducer,
@@ -88,6 +92,30 @@ def test_an_upload_is_published_and_read(
     assert (message.partition, message.offset) == (published.partition, published.offset)
     assert _broker_finding(kafka).ok
     assert _store_finding(s3).ok
+
+
+def test_an_object_under_its_owners_own_key_is_refused_alone(s3: StoreSettings) -> None:
+    """SSE-C, which only a server behind TLS takes: the store is up, and gives the next object."""
+    assert s3.access_key
+    assert s3.secret_key
+    pool = urllib3.PoolManager(ca_certs=str(s3.ca_file))
+    theirs = Minio(
+        s3.endpoint,
+        access_key=s3.access_key,
+        secret_key=s3.secret_key.get_secret_value(),
+        http_client=pool,
+    )
+    with closing(S3ObjectStore(s3)) as store:
+        store.ensure_bucket(s3.bucket)
+        store.put(s3.bucket, "open.jpg", b"bytes")
+        theirs.put_object(
+            s3.bucket, "sealed.jpg", BytesIO(b"bytes"), 5, sse=SseCustomerKey(bytes(32))
+        )
+        for read in (store.get, store.stat):
+            with pytest.raises(ObjectRefused):
+                read(s3.bucket, "sealed.jpg")
+        assert store.get(s3.bucket, "open.jpg") == b"bytes"
+    pool.clear()
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)

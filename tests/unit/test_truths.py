@@ -22,13 +22,17 @@ from sightline.infra.commands.evaluate import candidate
 from sightline.infra.commands.measured_on import GroundTruth, TruthWishes
 from sightline.infra.commands.train import ends_of
 from sightline.infra.commands.truths import clicks_held_out, judged, learnt_until_ms
+from sightline.infra.reporting.evaluation_page import page
 from sightline.schemas.searches import ImageQuery
 from sightline.training.datasets.judgements import JudgesVerdict
+from sightline.training.evaluation.gate import decide
 from sightline.training.evaluation.judged_truth import judgements_as_truth
+from sightline.training.evaluation.served import ServedAsBuilt
 from sightline.training.loop.run_folder import read_record
 from tests.label_rows import at, retracted, triple
 from tests.learning import Colours
-from tests.training_place import NAMES, Place, clicked, made_place
+from tests.training_place import BUCKET, NAMES, Place, clicked, made_place
+from tests.unit.test_gate import FINE, LIMITS
 from tests.unit.test_pooling import head
 
 
@@ -106,6 +110,34 @@ def test_a_model_is_evaluated_by_clicks(place: Place, tmp_path: Path) -> None:
     assert told.splitlines()[-1].startswith("verdict: ")
     assert set(json.loads(figures.read_text())) > {"mAP", "ndcg@24"}
     assert "data:image/jpeg" in page.read_text()
+
+
+def test_a_picture_that_can_be_read_no_more_is_passed_over_and_counted(
+    place: Place, tmp_path: Path
+) -> None:
+    """Features outlive bytes that are gone, or others by now: nothing ends by them."""
+    run = place.folder / "run"
+    first = candidate(place.settings, str(run), strength=1)
+    found = clicks_held_out(place.settings, place.store, run, first)
+    other = candidate(place.settings, head(tmp_path / "h.safetensors", 1), strength=1)
+    assert not [each for each in found.examples(other, first) if each.query is None]
+    place.store.delete(BUCKET, NAMES[0])
+    place.store.put(BUCKET, NAMES[1], b"\xff\xd8\xff no picture")
+    assert (found.as_served(first).pictures, found.as_served(first).unread) == (22, 2)
+    told = decide(replace(FINE, served=found.as_served(first)), LIMITS).lines[-1].says
+    assert told.startswith("22 pictures")
+    assert "2 more cannot be read" in told
+    shown = found.examples(other, first)
+    for name in NAMES:
+        place.store.delete(BUCKET, name)
+    assert found.as_served(first) == ServedAsBuilt.of_nothing(unread=24)
+    gone = found.examples(other, first)
+    assert [each.label for each in gone] == [each.label for each in shown]
+    assert {each.query for each in gone} == {None}
+    told = page(evaluate.evaluate(found, first, other), None, gone)
+    places = sum(1 + sum(len(ranking.found) for ranking in each.rankings) for each in gone)
+    assert f"<p>{places} pictures are gone, or cannot be read any more.</p>" in told
+    assert "data:image/jpeg" not in told
 
 
 @pytest.fixture

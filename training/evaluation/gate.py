@@ -160,6 +160,7 @@ def _as_built(served: ServedAsBuilt, limits: GateLimits) -> Line:
         f"{served.pictures} pictures, worst cosine {served.worst_cosine:.6f}, "
         f"{served.collapsed} collapsed dimensions"
         + ("" if served.finite else ", values that are no numbers")
+        + (f", {served.unread} more cannot be read" if served.unread else "")
         + f"; needed {limits.min_pictures} and {limits.min_cosine}"
     )
     outcome = RuleOutcome.PASSED if whole else RuleOutcome.FAILED

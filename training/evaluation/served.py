@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,22 @@ class ServedAsBuilt:
     """Every number of the served vectors is one."""
     collapsed: int
     """Dimensions in which all pictures are served (nearly) the same."""
+    unread: int = 0
+    """How many more should have been given, and cannot be read any more."""
+
+    @classmethod
+    def of_nothing(cls, *, unread: int) -> Self:
+        """What no picture says, where none can be read: nothing against it, nothing for it."""
+        return cls(pictures=0, worst_cosine=1.0, finite=True, collapsed=0, unread=unread)
 
 
-def compare_served(trained: Vectors, served: Vectors) -> ServedAsBuilt:
+def compare_served(trained: Vectors, served: Vectors, *, unread: int = 0) -> ServedAsBuilt:
     """The same pictures as trained (n, d) and as served (n, d), row by row.
+
+    Args:
+        trained: by the model as it was trained.
+        served: by the model as it would be served.
+        unread: how many pictures more should have been compared, and cannot be read.
 
     Raises:
         ValueError: the two differ in shape, so they are not of one model.
@@ -41,6 +54,7 @@ def compare_served(trained: Vectors, served: Vectors) -> ServedAsBuilt:
         worst_cosine=float(cosines.min(initial=1.0)),
         finite=finite,
         collapsed=_collapsed(served) if finite and len(served) > 1 else 0,
+        unread=unread,
     )
 
 
