@@ -81,7 +81,7 @@ class Entries(Generic[D]):
         key = self._key(image_id)
         try:
             data = stored_bytes(self._store, self._bucket, key, max_bytes=_MAX_BYTES)
-            return Looked(entry=decode_entry(data, self.kind, key=key, etag=etag), etag=etag)
+            return Looked(entry=self._decoded(data, image_id, etag), etag=etag)
         except ObjectMissing:
             return Looked()
         except Unreadable as error:
@@ -117,7 +117,19 @@ class Entries(Generic[D]):
         if data is None or (owner_id is not None and not names_owner(data, owner_id)):
             decode_entry(_some_entry(), ImageState, key=key, etag=None)
             return None
-        return decode_entry(data, self.kind, key=key, etag=None)
+        return self._decoded(data, image_id, None)
+
+    def _decoded(self, data: bytes, image_id: str, etag: str | None) -> Entry[D]:
+        """What is stored of the image; of another one, it is as good as damaged.
+
+        Raises:
+            Unreadable: it is damaged, of another kind or of another image.
+        """
+        key = self._key(image_id)
+        entry = decode_entry(data, self.kind, key=key, etag=etag)
+        if entry.state.subject != image_id:
+            raise Unreadable(f"{key} is of image {entry.state.subject}")
+        return entry
 
     def read(self, image_id: str) -> Entry[D] | None:
         """The image's entry; None: there is none.

@@ -19,6 +19,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sightline.infra.processes.connection_places import Places
 from sightline.search_api.http.problems import Problem, retry_after
 
+_MAX_HEAD_BYTES = 65_536
+"""As uvicorn's own."""
 _LINGER_S = 1.0
 """A refused client may read why before its connection goes, for so long."""
 
@@ -28,6 +30,19 @@ class _Awaited(Enum):
     """The rest of a request's head, or its first byte."""
     LEFTOVERS = auto()
     """The rest of a body that was answered already."""
+
+
+class _OneReading(h11.Connection):
+    """Refuses a request of two lengths: a proxy before us may end it elsewhere (RFC 9112, 6.1)."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
+        """See `h11.Connection.next_event`."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            names = {name for name, _ in event.headers}
+            if {b"content-length", b"transfer-encoding"} <= names:
+                raise h11.RemoteProtocolError("send Content-Length or Transfer-Encoding, not both")
+        return event
 
 
 class BoundedConnection(H11Protocol):
@@ -40,6 +55,7 @@ class BoundedConnection(H11Protocol):
 
     def __init__(self, *args: Any, places: Places, head_timeout_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn = _OneReading(h11.SERVER, _MAX_HEAD_BYTES)
         self._places = places
         self._place_of: str | None = None
         self._head_timeout_s = head_timeout_s

@@ -23,6 +23,11 @@ from tests.serving import serving
 from tests.waiting import eventually
 
 GET = b"GET /client HTTP/1.1\r\nHost: localhost\r\n\r\n"
+TWO_LENGTHS = (
+    b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n"
+    b"1\r\na\r\n0\r\n\r\n" + GET
+)
+"""By one of them what follows is the next request, by the other it is not."""
 SOON_S = 0.2
 LONG_S = 20.0
 
@@ -153,6 +158,7 @@ def test_a_second_head_that_trickles_is_408() -> None:
         b"\x00\x01 what\r\n\r\n",
         b"GET /client HTTP/1.1\r\n\r\n",  # names no host
         b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n",
+        TWO_LENGTHS,
     ],
 )
 def test_what_is_no_http_is_400(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:

@@ -213,6 +213,17 @@ def test_a_transparent_colour_is_white_at_every_depth(depth: int) -> None:
     assert seen.getpixel((1, 0)) == (0x22, 0x56, 0x9A)
 
 
+@pytest.mark.parametrize("channel", range(3))
+def test_a_colour_that_is_nearly_the_transparent_one_stays(channel: int) -> None:
+    """Of 16 bits all are compared, though 8 are kept: the dark of a photo is no hole in it."""
+    near = [0, 0, 0]
+    near[channel] = 1
+    row = b"\0" + struct.pack(">6H", 0, 0, 0, *near) * 32
+    transparent = png_chunk(b"tRNS", bytes(6))
+    seen = decoded_to_srgb(png(64, 64, 16, 2, row * 64, transparent)).image
+    assert [seen.getpixel((0, 0)), seen.getpixel((1, 0))] == [(255, 255, 255), (0, 0, 0)]
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_transparency_is_white(mode: str) -> None:
     """What is fully transparent looks as on a white page, whatever colour hides beneath."""

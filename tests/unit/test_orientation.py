@@ -12,7 +12,7 @@ from sightline.engine.pictures.pixels import decode_stored
 from sightline.engine.settings import DecodeSettings
 from tests.pictures import encoded, png_chunk
 
-SHORT, LONG, ORIENTATION, RATING = 3, 4, 0x0112, 0x4746
+SHORT, LONG, SBYTE, ORIENTATION, RATING = 3, 4, 6, 0x0112, 0x4746
 PREFIX = b"Exif\0\0"
 XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
 FOUR = Image.fromarray(
@@ -24,10 +24,17 @@ FOUR = Image.fromarray(
 """48 x 32, each quarter of its own colour, so that no two orientations look alike."""
 
 
-def exif(value: int, kind: int = SHORT, tag: int = ORIENTATION) -> bytes:
-    """A big-endian EXIF block of one entry."""
-    stored = struct.pack(">HH", value, 0) if kind == SHORT else struct.pack(">I", value)
-    return b"MM\0*" + struct.pack(">IHHHI", 8, 1, tag, kind, 1) + stored + bytes(4)
+def exif(value: int, kind: int = SHORT, tag: int = ORIENTATION, count: int = 1) -> bytes:
+    """A big-endian EXIF block of one entry; of several numbers the value is the first."""
+    form = {SBYTE: ">b3x", SHORT: ">H2x", LONG: ">I"}[kind]
+    stored, behind = struct.pack(form, value), b""
+    if count * (kind if kind == LONG else 2) > 4:
+        stored, behind = struct.pack(">I", 26), stored * count
+    return b"MM\0*" + struct.pack(">IHHHI", 8, 1, tag, kind, count) + stored + bytes(4) + behind
+
+
+CUT_OFF = exif(5, count=2)[:8] + struct.pack(">HHHII", 1, ORIENTATION, SHORT, 2**31, 5) + bytes(4)
+"""EXIF whose orientation lies behind the end of the file."""
 
 
 SILENT = exif(5, tag=RATING)
@@ -83,6 +90,11 @@ ELEMENT = "><tiff:Orientation>{}</tiff:Orientation></rdf:Description>"
 CARRIERS = {
     "jpeg: EXIF": lambda o: jpeg(PREFIX + exif(o)),
     "jpeg: EXIF, a LONG": lambda o: jpeg(PREFIX + exif(o, LONG)),
+    "jpeg: EXIF, a signed byte": lambda o: jpeg(PREFIX + exif(o, SBYTE)),
+    "jpeg: EXIF, the first of two": lambda o: jpeg(PREFIX + exif(o, count=2)),
+    "jpeg: EXIF, the first of nine elsewhere": lambda o: jpeg(PREFIX + exif(o, count=9)),
+    "jpeg: EXIF, none of none": lambda o: jpeg(PREFIX + exif(o, count=0)),
+    "jpeg: XMP and EXIF that is cut off": lambda o: jpeg(PREFIX + CUT_OFF, XMP_SEGMENT + xmp(o)),
     "jpeg: EXIF, named twice": lambda o: jpeg(PREFIX * 2 + exif(o)),
     "jpeg: the first EXIF": lambda o: jpeg(PREFIX + exif(o), PREFIX + exif(9 - o)),
     "jpeg: EXIF and another that is silent": lambda o: jpeg(PREFIX + exif(o), PREFIX + SILENT),
@@ -136,7 +148,7 @@ CARRIERS = {
     "tiff: XMP": lambda o: tiff(700, xmp(o), 1),
     "tiff: XMP, packed": lambda o: tiff(700, xmp(o, ELEMENT), 1, compression="tiff_lzw"),
 }
-UPRIGHT = {"jpeg: XMP's extension", "png: a raw profile of XMP"}
+UPRIGHT = {"jpeg: XMP's extension", "jpeg: EXIF, none of none", "png: a raw profile of XMP"}
 """Where no orientation is looked for."""
 
 

@@ -104,6 +104,24 @@ def test_an_unreadable_entry_of_a_catalogue_stops_nothing(
 
 
 @pytest.mark.parametrize("of", ["images", "decisions"])
+def test_an_entry_of_another_image_is_none_of_this_one(of: str) -> None:
+    """As after a copy by hand: nothing is done to the other one, and who may replaces it."""
+    entries, event = ENTRIES[of]
+    kept = entries(MemoryObjectStore(BUCKET), BUCKET)
+    written = kept.write(Entry(event=event))
+    store = kept._store
+    store.put(BUCKET, f"{kept.prefix}copy.json", store.get(BUCKET, f"{kept.prefix}odd.json"))
+    assert kept.look("copy").unreadable
+    assert [entry.state.subject for entry in kept.scan()] == ["odd"]
+    for read in (kept.read, kept.peek):
+        with pytest.raises(Unreadable, match="copy"):
+            read("copy")
+    with pytest.raises(Unreadable):
+        kept.update("copy", lambda entry: entry)
+    assert kept.read("odd") == written
+
+
+@pytest.mark.parametrize("of", ["images", "decisions"])
 def test_an_unreadable_entry_is_replaced_by_who_may(store: ObjectStore, of: str) -> None:
     """An operator's block or delete takes its place; anybody else's write is refused."""
     entries, event = ENTRIES[of]

@@ -14,8 +14,10 @@ UPRIGHT = 1
 MAX_ORIENTATION = 8
 EXIF_PREFIX = b"Exif\x00\x00"
 _ORIENTATION_TAG = 0x0112
-_WHOLE_NUMBERS = {3: "H", 4: "I", 8: "h", 9: "i"}
-"""Types of two and four bytes: the tag should be a SHORT, and phones write LONG too."""
+_WHOLE_NUMBERS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
+"""By type: the tag should be a SHORT, and phones write LONG too."""
+_INLINE_BYTES = 4
+"""What takes more lies elsewhere; the entry has its place."""
 _XMP = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([0-9])")
 
 
@@ -37,10 +39,13 @@ def _orientation_of_exif(exif: bytes) -> int | None:
         (at,) = struct.unpack_from(order + "I", exif, 4)
         (entries,) = struct.unpack_from(order + "H", exif, at)
         for entry in range(at + 2, at + 2 + 12 * entries, 12):
-            tag, kind = struct.unpack_from(order + "HH", exif, entry)
+            tag, kind, count, elsewhere = struct.unpack_from(order + "HHII", exif, entry)
             if tag == _ORIENTATION_TAG and kind in _WHOLE_NUMBERS:
-                (value,) = struct.unpack_from(order + _WHOLE_NUMBERS[kind], exif, entry + 8)
-                return int(value)
+                number = order + _WHOLE_NUMBERS[kind]
+                size = count * struct.calcsize(number)
+                place = entry + 8 if size <= _INLINE_BYTES else elsewhere
+                if 0 < size <= len(exif) - place:
+                    return int(struct.unpack_from(number, exif, place)[0])
     except struct.error:
         return None
     return None

@@ -43,7 +43,7 @@ class Said(StrEnum):
 
 
 _RFC_3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
 )
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 """No log of searches for pictures is older: what is earlier is a wrong clock or unit. One such row
