@@ -20,7 +20,7 @@ from sightline.infra.processes.connection_places import Places
 from sightline.search_api.http.problems import Problem, retry_after
 
 _MAX_HEAD_BYTES = 65_536
-"""As uvicorn's own."""
+"""Of a request's head, as uvicorn has it."""
 _LINGER_S = 1.0
 """A refused client may read why before its connection goes, for so long."""
 
@@ -36,7 +36,7 @@ class _OneReading(h11.Connection):
     """Refuses a request of two lengths: a proxy before us may end it elsewhere (RFC 9112, 6.1)."""
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
-        """See `h11.Connection.next_event`."""
+        """Reads on, and refuses what has two lengths."""
         event = super().next_event()
         if isinstance(event, h11.Request):
             names = {name for name, _ in event.headers}

@@ -18,9 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Contract
 
-_MADE = "ObjectCreated:"
-_REMOVED = ("ObjectRemoved:", "LifecycleExpiration:", "ObjectLifecycle:Expiration")
-"""Event names, without `s3:`; the last is Ceph's."""
+_MADE = ("ObjectCreated:", "ObjectSynced:Create")
+_REMOVED = (
+    *("ObjectRemoved:", "LifecycleExpiration:"),
+    *("ObjectLifecycle:Expiration", "ObjectSynced:Delet"),
+)
+"""Event names, without `s3:`. Ceph's are the last two, and `ObjectSynced`, which a zone tells of
+what was done in another: `Create`, `Delete`, `DeletionMarkerCreated`."""
 _UNCODED_SOURCE = "ceph:"
 """Ceph writes an object's key as it is; AWS and MinIO write it URL-encoded."""
 _MAX_RECORDS = 1_000
@@ -145,14 +149,14 @@ def _notice(record: JsonValue, *, lossy: bool) -> ObjectNotice | None:
     """The object to look at; None: the record tells of no change to one."""
     named = _Named.model_validate(record)
     kind = named.event_name.removeprefix("s3:")
-    if not kind.startswith((_MADE, *_REMOVED)):
+    if not kind.startswith((*_MADE, *_REMOVED)):
         return None
     about = _Changed.model_validate(record).s3
     key = about.object.key
-    if not named.event_source.startswith(_UNCODED_SOURCE):
-        key = unquote_plus(key)
     if lossy and _LOST in key:
         raise ContractError("s3.object.key", "it is not UTF-8")
+    if not named.event_source.startswith(_UNCODED_SOURCE):
+        key = _decoded(key)
     if key.endswith("/"):
         return None
     return ObjectNotice(
@@ -161,6 +165,13 @@ def _notice(record: JsonValue, *, lossy: bool) -> ObjectNotice | None:
         removed=not kind.startswith(_MADE),
         sequencer=_sequencer(about.object.sequencer),
     )
+
+
+def _decoded(key: str) -> str:
+    try:
+        return unquote_plus(key, errors="strict")
+    except UnicodeDecodeError as error:
+        raise ContractError("s3.object.key", "it is not UTF-8") from error
 
 
 def _sequencer(said: Any) -> str | None:

@@ -118,6 +118,21 @@ def test_sequencers_compare_padded_on_the_right(first: str, later: str) -> None:
     assert older < newer
 
 
+@pytest.mark.parametrize(
+    ("name", "removed"),
+    [
+        ("ObjectSynced:Create", False),
+        ("s3:ObjectSynced:Delete", True),
+        ("ObjectSynced:DeletionMarkerCreated", True),
+        ("s3:ObjectRemoved:DeleteAllVersions", True),
+        ("s3:ObjectRemoved:NoOP", True),
+    ],
+)
+def test_a_change_is_told_of_whoever_made_it(name: str, removed: bool) -> None:  # noqa: FBT001
+    """Another zone of Ceph, or a rule of MinIO."""
+    assert one(message(record(name))).removed is removed
+
+
 @pytest.mark.parametrize("odd", [None, 7, "", "xyz", "F" * 33])
 def test_a_hint_needs_no_sequencer(odd: object) -> None:
     """The bridge looks at the bucket, so an order that cannot be read loses nothing."""
@@ -138,7 +153,6 @@ def test_a_hint_needs_no_sequencer(odd: object) -> None:
                 "IntelligentTiering",
                 "Replication:OperationMissedThreshold",
                 "ReducedRedundancyLostObject",
-                "s3:ObjectSynced:Create",
             )
         ),
         message(record(key="folder%2F")),
@@ -184,6 +198,7 @@ def test_what_a_hint_does_not_need_may_be_odd(between: Any) -> None:
         (record(key=""), "s3.object.key"),
         (record(key=7), "s3.object.key"),
         (record(key="k" * 4_000), "s3.object.key"),
+        (record(key="%FF%FE.jpg"), "s3.object.key"),
         (record(bucket=""), "s3.bucket.name"),
         ({"eventName": "ObjectCreated:Put"}, "s3"),
         ({"eventName": "ObjectRemoved:Delete", "s3": [1]}, "s3"),
