@@ -20,7 +20,7 @@ from sightline.infra.processes.connection_places import Places
 from sightline.search_api.http.problems import Problem, retry_after
 
 _MAX_HEAD_BYTES = 65_536
-"""Of a request's head, as uvicorn has it."""
+"""A request's head may have so many, as with uvicorn itself."""
 _LINGER_S = 1.0
 """A refused client may read why before its connection goes, for so long."""
 
