@@ -39,6 +39,9 @@ from sightline.engine.settings import DecodeSettings
 # those of the whole process, and each change of them races with what other threads decode.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+MAX_SIDE = 262_144
+"""Each row costs time and memory of its own, however short it is: 40 million rows of one pixel cost
+3 to 8 s and 800 MB."""
 _MAX_SCANNED_PIXELS = 1_500_000_000
 """Each scan of a JPEG is a pass over all its pixels, however few bytes it has: 1.2 ns for each of
 them (measured). So at most two seconds, and fifteen scans at the bound of pixels."""
@@ -115,6 +118,11 @@ def _check_scans(header: ImageHeader) -> None:
 def _check_size(width: int, height: int, limits: DecodeSettings) -> None:
     if width < 1 or height < 1:
         raise BadImage(RejectReason.CORRUPT, f"the header claims {width} x {height} pixels")
+    if max(width, height) > MAX_SIDE:
+        raise BadImage(
+            RejectReason.TOO_MANY_PIXELS,
+            f"the picture is {max(width, height):,} pixels long, at most {MAX_SIDE:,} are accepted",
+        )
     if width * height > limits.max_pixels:
         raise BadImage(
             RejectReason.TOO_MANY_PIXELS,

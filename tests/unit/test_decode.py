@@ -189,6 +189,17 @@ def test_sixteen_bit_colour_keeps_its_colours() -> None:
     assert crop_of(png(64, 64, 16, 2, row * 64))[10, 10].tolist() == [255, 128, 0]
 
 
+@pytest.mark.parametrize("sides", [(1, 262_145), (262_145, 1), (1, 100_000_000)])
+def test_a_picture_of_too_many_rows_is_refused_by_its_header(sides: tuple[int, int]) -> None:
+    """Rows cost by their number: a hundred million of a pixel are within the other bound."""
+    assert rejected(png(*sides, 8, 0, b"")) is RejectReason.TOO_MANY_PIXELS
+
+
+def test_a_strip_of_a_picture_is_read() -> None:
+    """Long scans are within all bounds."""
+    assert decoded_to_srgb(png(1, 262_144, 8, 0, b"\0\7" * 262_144)).height == 262_144
+
+
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
 def test_a_transparent_grey_is_white_at_every_depth(depth: int) -> None:
     """One level of the stored samples means transparent; its neighbours do not."""

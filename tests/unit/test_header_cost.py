@@ -81,6 +81,14 @@ def tags(count: int, size: int) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, count + 9) + body + bytes(4) + bytes(size)
 
 
+def bmp_of_runs(runs: bytes, width: int = 10_000, height: int = 4_000) -> bytes:
+    """A BMP of 256 greys, its pixels compressed to these run lengths."""
+    greys = b"".join(bytes((grey, grey, grey, 0)) for grey in range(256))
+    start = 54 + len(greys)
+    sizes = (start + len(runs), 0, 0, start, 40, width, height, 1, 8, 1, len(runs), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHIIiiHHIIiiII", *sizes) + greys + runs
+
+
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "jpeg: fill bytes": lambda: many(b"\xff", b"\xff\xd8\xff"),
     "jpeg: stuffed bytes": lambda: many(b"\xff\x00", b"\xff\xd8\xff\xe0\x00\x02"),
@@ -129,6 +137,8 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "webp: empty chunks": lambda: many(b"JUNK\0\0\0\0", WEBP),
     "tiff: entries": lambda: tags(60_000, 16),
     "tiff: entries that share their bytes": lambda: tags(3_000, MIB),
+    "bmp: run lengths": lambda: bmp_of_runs(many(b"\x01\0")),
+    "bmp: ends of lines": lambda: bmp_of_runs(many(b"\0\0")),
     "avif: sizes": lambda: AVIF + box(b"meta", many(b"ispe" + bytes(4) + b"\0\0\0\1\0\0\0\1")),
     "avif: overlapping sizes": lambda: AVIF + box(b"meta", many(b"ispe")),
     "avif: empty boxes": lambda: many(box(b"free"), AVIF),
@@ -141,6 +151,15 @@ def test_a_hostile_header_costs_little(case: str) -> None:
     """However many parts a MiB claims to have."""
     data = HOSTILE[case]()
     assert lines_of(lambda: decode(data)) < LINES * len(data) / MIB
+
+
+def test_run_lengths_of_a_small_picture_are_read() -> None:
+    """Icons and drawings of old: within the bound they cost what other formats do."""
+    rows = b"".join(bytes((2, grey)) * 40 + b"\0\0" for grey in range(200))
+    seen = decode_stored(bmp_of_runs(rows + b"\0\1", 80, 200), limits=LIMITS, detail=200.0).image
+    assert [seen.getpixel((40, y)) for y in (0, 199)] == [(199, 199, 199), (0, 0, 0)]
+    with pytest.raises(BadImage, match="save it as PNG"):
+        decode_stored(bmp_of_runs(rows * 10), limits=LIMITS, detail=64.0)
 
 
 HEADS = {

@@ -12,6 +12,10 @@ from sightline.engine.pictures.formats.claims import ImageHeader
 from sightline.engine.pictures.formats.signature import ImageFormat
 
 _MIN_BYTES = 26
+_COMPRESSION_AT = 30
+_RUN_LENGTHS = {1, 2}
+MAX_RUN_BYTES = 131_072
+"""Pillow reads run lengths in Python: 32 MiB of them held the interpreter's lock for 9 s."""
 
 
 def read_bmp(data: bytes, max_frames: int, budget: HeaderBudget) -> ImageHeader:
@@ -23,4 +27,13 @@ def read_bmp(data: bytes, max_frames: int, budget: HeaderBudget) -> ImageHeader:
     width, height = struct.unpack_from("<HH" if core else "<ii", data, 18)
     if len(data) < _MIN_BYTES:
         raise BadImage(RejectReason.TRUNCATED, "the BMP ends within its header")
+    if not core and len(data) > MAX_RUN_BYTES and _compression(data) in _RUN_LENGTHS:
+        raise BadImage(
+            RejectReason.TOO_MANY_BYTES,
+            f"a BMP of run lengths may have {MAX_RUN_BYTES:,} bytes; save it as PNG",
+        )
     return ImageHeader(ImageFormat.BMP, abs(width), abs(height))
+
+
+def _compression(data: bytes) -> int:
+    return int(struct.unpack_from("<I", data, _COMPRESSION_AT)[0])
