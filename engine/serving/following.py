@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from sightline.engine.errors import SightlineError
+from sightline.engine.looking import Obstacle
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.engine.serving.pairs import OpenedPair, ServingPairs
@@ -60,7 +61,8 @@ class PairFollower:
         self._etag: str | None = opened_for.etag if is_all else None
         self._number: int | None = opened_for.state.number if is_all else None
         self._failed: tuple[str | None, float] | None = None
-        self._told = ""
+        says = "cannot serve what the record says, and go on with what was"
+        self._obstacle = Obstacle(_log, says, level=logging.ERROR)
         metrics.serving_number.set(opened_for.state.number)
 
     def follow(self, stop: threading.Event) -> None:
@@ -87,9 +89,10 @@ class PairFollower:
                 self._follow(found)
         except SightlineError as error:
             self._failed = etag, self._clock.monotonic() + _AGAIN_S
-            self._say(f"cannot serve what the record says, and go on with what was: {error}")
+            self._obstacle.met(error)
         else:
-            self._failed, self._told = None, ""
+            self._failed = None
+            self._obstacle.passed()
 
     def _follow(self, found: StoredServing) -> None:
         state = found.state
@@ -114,11 +117,6 @@ class PairFollower:
     def _is_waiting(self, etag: str) -> bool:
         failed = self._failed
         return failed is not None and failed[0] == etag and self._clock.monotonic() < failed[1]
-
-    def _say(self, what: str) -> None:
-        if what != self._told:
-            _log.error("%s", what)
-        self._told = what
 
 
 def numbered(opened: OpenedPair, state: ServingState) -> OpenedPair:

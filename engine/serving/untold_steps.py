@@ -10,6 +10,7 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.serving.telling import tell
 
 if TYPE_CHECKING:
@@ -39,15 +40,11 @@ class StepTelling:
         self._producer = producer
         self._clock = clock
         self._etag: str | None = None
-        self._told = ""
 
     def run(self, stop: threading.Event) -> None:
-        """Look every second until `stop`; what fails is said once, and tried again."""
-        while not stop.wait(_LOOK_EVERY_S):
-            try:
-                self.look()
-            except Exception as error:  # noqa: BLE001 - nothing is served or fed by it
-                self._say(str(error))
+        """Look until `stop`; what fails is told, and tried again: `keep_looking`."""
+        obstacle = Obstacle(_log, "a step of what serves is not told yet")
+        keep_looking(self.look, stop, every_s=_LOOK_EVERY_S, obstacle=obstacle)
 
     def look(self) -> None:
         """Tell what is due.
@@ -67,9 +64,3 @@ class StepTelling:
             tell(self._watched.record, self._producer, timeout_s=_TIMEOUT_S)
         elif not waiting:
             self._etag = found.etag
-        self._told = ""
-
-    def _say(self, what: str) -> None:
-        if what != self._told:
-            _log.warning("a step of what serves is not told yet: %s", what)
-        self._told = what

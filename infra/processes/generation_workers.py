@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sightline.engine.connecting.open_models import generation_spec
 from sightline.engine.errors import DeadLetterLimit, SightlineError
+from sightline.engine.looking import Obstacle
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.engine.serving.who_is_told import Voice, forget_gauges
@@ -69,6 +70,7 @@ class GenerationWorkers:
         self._etag: str | None = None
         self._look_again = False
         """Whether the same record has left something to do."""
+        self._obstacle = Obstacle(_log, "cannot follow which generations there are")
         self._state = node.serving.opened_for.state
         self._feeding: dict[str, _Feeding] = {}
 
@@ -114,7 +116,9 @@ class GenerationWorkers:
             self._etag = found.etag
         except Exception as error:  # noqa: BLE001 - indexing goes on, whatever the record says
             self._look_again = True
-            _log.warning("cannot follow which generations there are: %r", error)
+            self._obstacle.met(error)
+        else:
+            self._obstacle.passed()
 
     def _count(self, state: ServingState) -> None:
         for stage in GenerationStage:

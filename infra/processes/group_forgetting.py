@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from sightline.engine.errors import SightlineError, TransientError
+from sightline.engine.looking import Obstacle, keep_looking
 from sightline.stream_workers.image_log.groups import generation_groups
 
 if TYPE_CHECKING:
@@ -31,15 +32,12 @@ class GroupForgetting:
     def __init__(self, watched: RecordWatch, log: EventLog) -> None:
         self._watched = watched
         self._log = log
-        self._told = ""
 
     def run(self, stop: threading.Event) -> None:
-        """Look every few seconds until `stop`; a broker that is away is asked again."""
-        while not stop.wait(_LOOK_EVERY_S):
-            try:
-                self.look()
-            except Exception as error:  # noqa: BLE001 - nothing is served or fed by it
-                self._say(f"groups of a dropped generation are there yet: {error}")
+        """Look until `stop`; what fails is told, and tried again: `keep_looking`."""
+        says = "groups of a dropped generation are there yet"
+        obstacle = Obstacle(_log, says, level=logging.INFO)
+        keep_looking(self.look, stop, every_s=_LOOK_EVERY_S, obstacle=obstacle)
 
     def look(self) -> None:
         """Delete what is due, once the index is removed, and with it whoever read for it.
@@ -62,10 +60,5 @@ class GroupForgetting:
         except TransientError:
             raise
         except SightlineError as error:
-            self._say(f"the broker keeps the groups {group}-*: {error}")
+            _log.info("the broker keeps the groups %s-*: %s", group, error)
         self._watched.record.change(lambda state: state.forgotten(group))
-
-    def _say(self, what: str) -> None:
-        if what != self._told:
-            _log.info("%s", what)
-        self._told = what

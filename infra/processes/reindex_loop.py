@@ -6,21 +6,18 @@ import logging
 import threading
 from contextlib import ExitStack, suppress
 from datetime import timedelta
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from sightline.engine.errors import (
-    SightlineError,
-)
+from sightline.engine.errors import SightlineError
+from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.pacing import Pace
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.engine.stopping import EitherStop, until
 from sightline.infra.wiring.reindexing import generation_lease, generation_work
-from sightline.stream_workers.reindexing.progress import (
-    ProgressRecord,
-    ReindexProgress,
-)
+from sightline.stream_workers.reindexing.progress import ProgressRecord, ReindexProgress
 from sightline.stream_workers.reindexing.reindexing import Reindexing
 
 if TYPE_CHECKING:
@@ -32,9 +29,6 @@ _LOOK_EVERY_S = 0.5
 _SOON_S = 0.05
 """While the worker of a generation that is as new as this makes its index."""
 _NEW = timedelta(seconds=10)
-_LEASE_S = 6.0
-_AGAIN_S = 5.0
-"""After a failure."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,35 +43,36 @@ class ReindexLoop:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._serving = node.serving
-        self._told = ""
+        self._seen = node.serving.watched.changes
+        self.is_soon = False
+        """Whether the last look found a new generation whose index is about to be made."""
 
     def run(self, stop: threading.Event) -> None:
-        """Look until told to stop; what fails is said and tried again."""
-        watched = self._serving.watched
-        while not stop.is_set():
-            seen = watched.changes
-            try:
-                wait_s = self.look(stop)
-            except SightlineError as error:
-                wait_s = _AGAIN_S
-                self._say(str(error))
-            watched.wait(seen, wait_s, stop)
+        """Look until `stop`, also when the record changes; what fails is tried again."""
+        keep_looking(
+            partial(self.look, stop),
+            stop,
+            every_s=_LOOK_EVERY_S,
+            obstacle=Obstacle(_log, "a re-index waits"),
+            wait=partial(self._wait, stop),
+        )
 
-    def look(self, stop: threading.Event) -> float:
+    def _wait(self, stop: threading.Event, seconds: float) -> None:
+        self._serving.watched.wait(self._seen, _SOON_S if self.is_soon else seconds, stop)
+
+    def look(self, stop: threading.Event) -> None:
         """Fill what is to be filled, one generation after the other.
-
-        Returns:
-            In how many seconds there may be something to do.
 
         Raises:
             PartUnavailable: a part did not answer.
             NotFound: an index is not there (yet).
         """
-        wait_s, found = _LOOK_EVERY_S, self._serving.watched.find()
+        self._seen, self.is_soon = self._serving.watched.changes, False
+        found = self._serving.watched.find()
         if found is not None and _has_work(found.state):
             found = self._serving.watched.find(now=True)
         if found is None:
-            return wait_s
+            return
         for known in until(stop, found.state.generations):
             if known.name in found.state.behind and self._serving.fed.feeds(known.group):
                 self._mend(known, found.state, stop)
@@ -86,8 +81,7 @@ class ReindexLoop:
             if self._is_made(known.name):
                 self._fill(known, stop)
             elif self._node.clock.now() - known.made_at < _NEW:
-                wait_s = _SOON_S
-        return wait_s
+                self.is_soon = True
 
     def _fill(self, known: KnownGeneration, stop: threading.Event) -> None:
         node = self._node
@@ -105,8 +99,7 @@ class ReindexLoop:
             filling = Reindexing(
                 progress, work, lease=lease, clock=node.clock, metrics=node.metrics
             )
-            if filling.look(stop):
-                self._told = ""
+            filling.look(stop)
 
     def _mend(self, known: KnownGeneration, state: ServingState, stop: threading.Event) -> None:
         """Let a generation read what it may lack, while this process feeds it.
@@ -135,11 +128,6 @@ class ReindexLoop:
     def _is_made(self, name: str) -> bool:
         """Whether the generation's worker has made its index, as it does first of all."""
         return self._serving.indexes.generations.spec(name) is not None
-
-    def _say(self, what: str) -> None:
-        if what != self._told:
-            _log.warning("a re-index waits: %s", what)
-        self._told = what
 
 
 def _has_work(state: ServingState) -> bool:

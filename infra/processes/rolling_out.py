@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
-from sightline.engine.errors import SightlineError
+from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.object_store.lease import Lease
 from sightline.infra.processes.node_rollout import NodeRollout
 from sightline.stream_workers.rolling_out.rolling_out import RollingOut
@@ -53,17 +54,11 @@ class RolloutLoop:
         self._rolling_out = RollingOut(
             self._record, work, work, lease=lease, settings=settings.rollout, clock=node.clock
         )
-        self._told = ""
 
     def run(self, stop: threading.Event) -> None:
-        """Look until told to stop; what fails is said and tried again."""
-        while not stop.is_set():
-            try:
-                self.look(stop)
-                self._told = ""
-            except SightlineError as error:
-                self._say(str(error))
-            stop.wait(LOOK_EVERY_S)
+        """Look until `stop`; what fails is told, and tried again: `keep_looking`."""
+        obstacle = Obstacle(_log, "a roll-out waits")
+        keep_looking(partial(self.look, stop), stop, every_s=LOOK_EVERY_S, obstacle=obstacle)
 
     def look(self, stop: threading.Event) -> None:
         """Do what is due, and measure it; raises as `RollingOut.look`."""
@@ -82,8 +77,3 @@ class RolloutLoop:
         for stage in STAGES:
             is_there = under_way is not None and under_way.stage == stage
             self._metrics.rollout_stage.labels(stage).set(is_there)
-
-    def _say(self, what: str) -> None:
-        if what != self._told:
-            _log.warning("a roll-out waits: %s", what)
-        self._told = what

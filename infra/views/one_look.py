@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from sightline.engine.errors import SightlineError
+from sightline.engine.looking import Obstacle
 
 _Seen = TypeVar("_Seen")
 _log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class OneLook(Generic[_Seen]):
     def __init__(self, look: Callable[[], _Seen], unknown: _Seen, what: str) -> None:
         self._look = look
         self._unknown = self._last = unknown
-        self._what = what
+        self._obstacle = Obstacle(_log, f"{what} cannot be told", level=logging.INFO)
         self._lock = threading.Lock()
 
     def now(self) -> _Seen:
@@ -38,7 +39,9 @@ class OneLook(Generic[_Seen]):
             self._last = self._look()
         except SightlineError as error:
             self._last = self._unknown
-            _log.info("%s cannot be told: %s", self._what, error)
+            self._obstacle.met(error)
+        else:
+            self._obstacle.passed()
         finally:
             self._lock.release()
         return self._last

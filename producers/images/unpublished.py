@@ -7,7 +7,8 @@ import threading
 from datetime import timedelta
 from typing import Any, Protocol
 
-from sightline.engine.errors import PermanentError, SightlineError
+from sightline.engine.errors import PermanentError
+from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.object_store.catalogue import Entries
 from sightline.engine.object_store.noted_times import note_time, noted_time
 from sightline.engine.ports import Clock, ObjectStore
@@ -63,15 +64,9 @@ class Unpublished:
         self._looked_key = catalogue.prefix + LOOKED
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; a look that fails is made again after the interval."""
-        while not stop.is_set():
-            try:
-                published = self.publish()
-                if published:
-                    _log.info("published what a crash had left", extra={"images": published})
-            except SightlineError as error:
-                _log.warning("the catalogue could not be looked through: %s", error)
-            stop.wait(self._every_s)
+        """Look until `stop`; what fails is told, and tried again: `keep_looking`."""
+        obstacle = Obstacle(_log, "the catalogue could not be looked through")
+        keep_looking(self.publish, stop, every_s=self._every_s, obstacle=obstacle)
 
     def publish(self, *, grace: timedelta = GRACE) -> int:
         """Publish what waits since the last whole look; how many. A repeat finds none.
@@ -96,4 +91,6 @@ class Unpublished:
             except PermanentError as error:
                 _log.error("image %s could not be published: %s", image_id, error)
         note_time(self._store, self._bucket, self._looked_key, until - SKEW)
+        if published:
+            _log.info("published what a crash had left", extra={"images": published})
         return published

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import timedelta
+from functools import partial
 
-from sightline.engine.errors import SightlineError
+from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.ports import Clock, ObjectStore
 from sightline.search_api.search.impressions import QUERY_PREFIX
 
@@ -28,6 +29,8 @@ def forget_old_queries(store: ObjectStore, bucket: str, *, clock: Clock) -> int:
         if item.modified is not None and item.modified < before:
             store.delete(bucket, item.key)
             gone += 1
+    if gone:
+        _log.info("query pictures forgotten", extra={"pictures": gone})
     return gone
 
 
@@ -46,12 +49,7 @@ class QueryRetention:
         self._clock = clock
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; a failed look costs nothing but an hour."""
-        while not stop.is_set():
-            try:
-                gone = forget_old_queries(self._store, self._bucket, clock=self._clock)
-                if gone:
-                    _log.info("query pictures forgotten", extra={"pictures": gone})
-            except SightlineError as error:
-                _log.warning("query pictures could not be looked through: %s", error)
-            stop.wait(_EVERY_S)
+        """Look until `stop`; what fails is told, and tried again: `keep_looking`."""
+        obstacle = Obstacle(_log, "query pictures could not be looked through")
+        look = partial(forget_old_queries, self._store, self._bucket, clock=self._clock)
+        keep_looking(look, stop, every_s=_EVERY_S, obstacle=obstacle)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from sightline.engine.errors import SightlineError
+from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.noted_times import note_time, noted_time
 from sightline.engine.ports import Clock, ObjectStore
@@ -54,14 +54,14 @@ class SweepLoop:
         self._metrics = metrics
 
     def run(self, stop: threading.Event) -> None:
-        """Sweep until `stop` is set; a sweep that fails is made again after the interval."""
-        while not stop.is_set():
-            try:
-                if self._is_due():
-                    self.sweep()
-            except SightlineError as error:
-                _log.warning("the bucket could not be swept: %s", error)
-            stop.wait(min(self._every_s, _LOOK_EVERY_S))
+        """Look until `stop`; what fails is told, and tried again: `keep_looking`."""
+        every_s = min(self._every_s, _LOOK_EVERY_S)
+        obstacle = Obstacle(_log, "the bucket could not be swept")
+        keep_looking(self._look, stop, every_s=every_s, obstacle=obstacle)
+
+    def _look(self) -> None:
+        if self._is_due():
+            self.sweep()
 
     def sweep(self) -> None:
         """Sweep once, and note that it was done.

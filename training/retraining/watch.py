@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
-from sightline.engine.errors import SightlineError
+from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.settings import RetrainingSettings
@@ -50,13 +51,10 @@ class RetrainingWatch:
         self._metrics = metrics
 
     def run(self, stop: threading.Event) -> None:
-        """Look until told to stop; what cannot be reached or read is said and tried again."""
-        while not stop.is_set():
-            try:
-                self.look(stop)
-            except SightlineError as error:
-                _log.warning("cannot tell whether a retraining is due: %s", error)
-            stop.wait(self._settings.look_every_s)
+        """Look until `stop`; what fails is told, and tried again: `keep_looking`."""
+        obstacle = Obstacle(_log, "cannot tell whether a retraining is due")
+        look, every_s = partial(self.look, stop), self._settings.look_every_s
+        keep_looking(look, stop, every_s=every_s, obstacle=obstacle)
 
     def look(self, stop: threading.Event) -> bool:
         """Have done what is due, unless another process does it; whether anything was.
