@@ -26,7 +26,7 @@ from benchmarks.photo_models import PHOTOS, photo_site
 from sightline.engine.embedding.embedder import Projection
 from sightline.training.backbone.settings import BackboneSettings
 from sightline.training.backbone.training import own_positives, train_backbone
-from sightline.training.evaluation.paired import compare
+from sightline.training.evaluation.paired import paired_difference
 from sightline.training.evaluation.retrieval import QueryScores
 
 MARK = "training without clicks"
@@ -95,7 +95,7 @@ class Row:
         if self.settings is None:
             return f"| **{self.name}** | {_told(before[0])} | | {_told(before[1])} | |"
         after = self.learner.taught(self.settings)
-        by = compare(before[0], after[0], self.learner.upright.site.query_labels())
+        by = paired_difference(before[0], after[0], self.learner.upright.site.query_labels())
         gain = f"{by.point:+.3f} [{by.lower:+.3f}, {by.upper:+.3f}]"
         cpu = f"{time.process_time() - began:.0f} s"
         return f"| {self.name} | {_told(after[0])} | {gain} | {_told(after[1])} | {cpu} |"

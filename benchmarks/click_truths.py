@@ -24,7 +24,7 @@ from benchmarks.photo_models import PHOTOS, PhotoSite, labelled, pairs_in, photo
 from benchmarks.training import CAREFUL, MANY, RULES
 from sightline.engine.embedding.embedder import Projection
 from sightline.training.evaluation.click_truth import PictureQueries, clicks_as_truth
-from sightline.training.evaluation.paired import compare
+from sightline.training.evaluation.paired import paired_difference
 from sightline.training.evaluation.relevance import (
     RELEVANT_GRADE,
     EqualLabels,
@@ -82,7 +82,7 @@ def _gains(site: PhotoSite, queries: PictureQueries, truth: Relevance, model: Pr
     before, after = (_scores(site, queries, truth, each) for each in (site.start, model))
     groups = queries.groups
     points = (
-        compare(before.at(part), after.at(part), groups.clusters[part]).point
+        paired_difference(before.at(part), after.at(part), groups.clusters[part]).point
         for part in (groups.clicked, ~groups.clicked)
     )
     return " / ".join(f"{each:+.3f}" for each in points)

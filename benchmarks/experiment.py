@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import Figure, Size, ratio
 from sightline.schemas.fields import Conclusion
-from sightline.training.experiments.deciding import MIN_EFFECTIVE, decide
+from sightline.training.experiments.deciding import MIN_EFFECTIVE, effect_verdict
 from sightline.training.experiments.rates import (
     NORMAL_95,
     Effect,
@@ -212,7 +212,7 @@ def _deciding(first: Looks, second: Looks | None = None) -> NDArray[np.int64]:
 def _peeked(effects: Iterator[tuple[Effect, float, int]]) -> Peeked:
     naive: int | None = None
     for effect, effective, actors in effects:
-        decided = decide(effect, "", actors=actors, effective=effective, least=LEAST)
+        decided = effect_verdict(effect, "", actors=actors, effective=effective, least=LEAST)
         if naive is None and effective >= MIN_EFFECTIVE:
             surely = abs(effect.point) > NORMAL_95 * effect.variance**0.5
             naive = actors if surely else None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sightline.engine.event_log.partitions import partition_of
 from sightline.producers.click_simulator.simulated_log import SimulatedRecord
-from sightline.stream_workers.labels.codecs.searches import ClosedRecord, Search, decode
+from sightline.stream_workers.labels.codecs.searches import ClosedRecord, Search, decode_searches
 from sightline.stream_workers.labels.codecs.triples import Mined
 from sightline.stream_workers.labels.done_epochs import DoneEpochs
 from sightline.stream_workers.labels.effects import Destination, FinishedEpochs
@@ -60,7 +60,7 @@ def closed_searches(records: Iterable[SimulatedRecord], rules: LabelRules) -> Ep
 def _keep(effect: FinishedEpochs, epochs: Epochs) -> None:
     for sent in effect.records():
         if sent.destination is Destination.CLOSED:
-            record = decode(sent.value)
+            record = decode_searches(sent.value)
             assert isinstance(record, ClosedRecord)
             closed = record.data
             epochs.setdefault(closed.epoch, []).extend(

@@ -25,7 +25,7 @@ from benchmarks.photo_models import (
 )
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.training.datasets.pairs import ClickPairs
-from sightline.training.evaluation.paired import Difference, compare
+from sightline.training.evaluation.paired import Difference, paired_difference
 from sightline.training.evaluation.retrieval import QueryScores
 from sightline.training.loop.head import Head
 
@@ -65,7 +65,7 @@ class Outcome:
         """The difference in mAP, with its bounds by drawing labels."""
         which = self.clicked == clicked
         scores = self.before.at(which), self.after[strength].at(which)
-        return compare(*scores, self.labels[which])
+        return paired_difference(*scores, self.labels[which])
 
     def means(self, strength: float | None = None) -> tuple[float, float]:
         """Averages mAP over clicked labels and over the others: at a strength, or before."""
@@ -158,7 +158,7 @@ def _rounds(site: PhotoSite, clicks: Clicks, records: int) -> list[Figure]:
 
 
 def _difference(name: str, old: Outcome, new: Outcome, goal: float, told: str) -> Figure:
-    by = compare(old.after[NORMAL], new.after[NORMAL], old.labels)
+    by = paired_difference(old.after[NORMAL], new.after[NORMAL], old.labels)
     return ratio(
         f"strength {NORMAL}: mAP {name}",
         by.point,

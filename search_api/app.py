@@ -73,8 +73,8 @@ def create_app(deps: ApiDependencies) -> FastAPI:
     app.state.impressions = graph.impressions
     _add_routes(app, deps, graph)
     _add_middleware(app, deps, audit)
-    problems.install(app)
-    openapi.install(app, open_to_all=keys.open)
+    problems.install_problems(app)
+    openapi.install_openapi(app, open_to_all=keys.open)
     return app
 
 

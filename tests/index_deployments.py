@@ -21,7 +21,7 @@ from sightline.engine.vector_index.generations import Generations
 from sightline.engine.vector_index.memory.generations import MemoryGenerations
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.engine.vector_index.payload import point_id
-from sightline.engine.vector_index.qdrant.client import connect
+from sightline.engine.vector_index.qdrant.client import client_of
 from sightline.engine.vector_index.qdrant.index import QdrantGenerations, QdrantVectorIndex
 from tests.indexed_images import SPEC
 from tests.qdrant_servers import IS_GIVEN, server
@@ -87,7 +87,7 @@ class Server:
 
     def damaged(self, index: VectorIndex, damage: Damage) -> VectorIndex:
         """The index, once what it holds of some images has been damaged on the server."""
-        client = self.client or connect(self.settings)
+        client = self.client or client_of(self.settings)
         name = self.generations().collection(SPEC.name)
         for image_id, fields in damage.items():
             client.set_payload(name, dict(fields), points=[point_id(image_id)], wait=True)

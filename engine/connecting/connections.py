@@ -161,7 +161,7 @@ def running_owner(settings: Settings) -> owner.Owner:
     Raises:
         RefusedToStart: nothing runs.
     """
-    found = owner.find(settings.data_directory)
+    found = owner.find_owner(settings.data_directory)
     if found is None:
         raise RefusedToStart(
             f"nothing runs on {settings.data_directory}: start it with `sightline up --detach`, "

@@ -38,7 +38,7 @@ def withdraw(data_directory: Path) -> None:
     (data_directory / _FILE).unlink(missing_ok=True)
 
 
-def find(data_directory: Path) -> Owner | None:
+def find_owner(data_directory: Path) -> Owner | None:
     """The living owner, or None; an address left by a killed process counts as none.
 
     Also when its number has been given to another process since.

@@ -33,7 +33,7 @@ def decision_of(payload: Mapping[str, Any], image_id: str) -> IndexedDecision | 
         return None
     plain = _plain_decision(payload, image_id)
     try:
-        said = read_decision(payload)
+        said = stored_decision(payload)
     except Unreadable as error:
         _log.error("what was decided on image %s cannot be read: %s", image_id, error)
         return plain
@@ -89,7 +89,7 @@ def _said(image_id: str, moderation: Moderation, fence: DecisionFence) -> Indexe
     )
 
 
-def read_decision(payload: Mapping[str, Any]) -> IndexedDecision:
+def stored_decision(payload: Mapping[str, Any]) -> IndexedDecision:
     """The decision in a point that has one. Raises `Unreadable`: it is damaged."""
     try:
         event = _DECISION.model_validate_json(payload["decision"], strict=True)

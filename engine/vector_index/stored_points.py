@@ -16,7 +16,7 @@ import numpy as np
 from sightline.engine.errors import Unreadable
 from sightline.engine.records import GenerationSpec, IndexedDecision, IndexedImage, Sight
 from sightline.engine.vector_index.payload import FEATURES, NO_IMAGE_TYPE, VECTOR, point_id
-from sightline.engine.vector_index.stored_decisions import is_decided, read_decision
+from sightline.engine.vector_index.stored_decisions import is_decided, stored_decision
 from sightline.engine.vector_index.stored_images import from_payload, unreadable_image
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def decisions_of(points: Iterable[StoredPoint]) -> Iterator[IndexedDecision]:
         if not is_decided(payload):
             continue
         try:
-            yield read_decision(payload)
+            yield stored_decision(payload)
         except Unreadable as error:
             _log.error("an unreadable point of the index is left out: %s", error)
 

@@ -10,7 +10,7 @@ import typer
 
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.settings import load_settings
-from sightline.infra.cli.publishing import VisibilityOption, publishing
+from sightline.infra.cli.publishing import VisibilityOption, publishing_here
 from sightline.infra.cli.stopping import stop_on_signals
 from sightline.producers.backfill.ends import FileEnd
 from sightline.producers.backfill.files import SCHEME
@@ -70,7 +70,7 @@ def backfill(
         hidden=hidden,
     )
     stop = stop_on_signals()
-    with publishing(settings, threads=options.threads) as (publisher, catalogued, known):
+    with publishing_here(settings, threads=options.threads) as (publisher, catalogued, known):
         summary = _with_progress(
             publisher,
             source,

@@ -88,13 +88,13 @@ def evaluate(
         one = judged.model if judged else one
         found = evaluating.evaluate(on.queries, one, other)
         examples = on.queries.examples(other, one) if report and other else []
-    for line in (*table.lines(found), *(table.verdict(judged) if judged else ())):
+    for line in (*table.evaluation_lines(found), *(table.verdict(judged) if judged else ())):
         typer.echo(line)
     if report is not None:
-        from sightline.infra.reporting.evaluation_page import page  # noqa: PLC0415 - heavy
+        from sightline.infra.reporting.evaluation_page import evaluation_page  # noqa: PLC0415 - heavy
 
         curve = Path(model) / "curve.svg"
         drawn = curve.read_bytes() if curve.is_file() else None
-        report.write_text(page(found, judged, examples, drawn))
+        report.write_text(evaluation_page(found, judged, examples, drawn))
     if metrics is not None:
         metrics.write_text(json.dumps(found.metrics, indent=1, sort_keys=True) + "\n")

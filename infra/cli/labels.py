@@ -182,7 +182,7 @@ def fit(
     ] = 10.0,
 ) -> None:
     """Fit the position bias. Reads closed epochs; stores a new version and a picture."""
-    from sightline.infra.commands.propensity_lines import lines  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.propensity_lines import propensity_lines  # noqa: PLC0415 - heavy
 
     with _commands() as commands:
         fitted = commands.fit(min_pairs=min_pairs, min_clicks=min_clicks, max_weight=max_weight)
@@ -192,7 +192,7 @@ def fit(
     varied = f"{curve.explored} of them on pages varied by chance"
     typer.echo(f"version {curve.version}: {curve.searches} searches, {varied};")
     typer.echo(f"{curve.pairs} images at several places, {curve.anchors} anchors; {fitted.picture}")
-    for line in lines(curve):
+    for line in propensity_lines(curve):
         typer.echo(line)
     if not curve.explored and not all(place.fitted for place in curve.positions):
         typer.echo("no page was varied by chance: api.explore_share would tell more of the places")

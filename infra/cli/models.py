@@ -59,7 +59,7 @@ def show(model: ReferenceArgument) -> None:
 @models.command()
 def diff(one: ReferenceArgument, other: ReferenceArgument) -> None:
     """Compare two models: what they are made of, their figures, their lineage."""
-    from sightline.infra.commands.models import differences  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.models import document_differences  # noqa: PLC0415 - heavy
 
     with _commands() as commands:
         here, there = commands.show(one), commands.show(other)
@@ -68,7 +68,7 @@ def diff(one: ReferenceArgument, other: ReferenceArgument) -> None:
         ("metrics", here.metrics, there.metrics),
         ("lineage", here.lineage, there.lineage),
     ):
-        for path, was, becomes in differences(before, after):
+        for path, was, becomes in document_differences(before, after):
             typer.echo(f"{title} {path}: {_value(was)} -> {_value(becomes)}{_by(was, becomes)}")
     if here.digest == there.digest:
         typer.echo("the same model")

@@ -37,9 +37,9 @@ _PIPED_COLUMNS = 10_000
 @app.command()
 def doctor() -> None:
     """Check every part, and say how to mend what does not work."""
-    from sightline.infra.doctor.report import report  # noqa: PLC0415 - heavy
+    from sightline.infra.doctor.report import report_findings  # noqa: PLC0415 - heavy
 
-    if not report(load_settings()):
+    if not report_findings(load_settings()):
         raise SightlineError("not everything is well")
 
 
@@ -57,16 +57,16 @@ def status() -> None:
     from sightline.infra.reporting.status import read_status  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.status_table import (  # noqa: PLC0415 - heavy
         generation_of,
-        known_generations,
+        recorded_generations,
         retraction_of,
-        table,
+        status_table,
     )
 
     settings, clock = load_settings(), SystemClock()
-    known = known_generations(settings)
+    known = recorded_generations(settings)
     found = read_status(settings, open_event_log(settings), clock=clock, generations=known)
     console = Console()
-    console.print(table(found))
+    console.print(status_table(found))
     console.print(f"generation: {generation_of(settings)}")
     console.print(f"last retraction: {retraction_of(settings, clock.now())}")
     console.print(f"experiment: {experiment_line(settings)}", markup=False)

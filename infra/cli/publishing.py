@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sightline.engine.connecting.connections import owner_headers
-from sightline.engine.connecting.owner import find
+from sightline.engine.connecting.owner import find_owner
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.settings import Settings
 from sightline.infra.commands.index_through_owner import known_through
@@ -27,7 +27,7 @@ VisibilityOption = Annotated[
 
 
 @contextmanager
-def publishing(
+def publishing_here(
     settings: Settings, *, threads: int = 1
 ) -> Iterator[tuple[ImagePublisher, CataloguedImages, Known | None]]:
     """What publishes images, and what the owner of the index knows of them, if one runs here.
@@ -36,7 +36,7 @@ def publishing(
         settings: where store, log and owner are.
         threads: how many ask the owner at once.
     """
-    running = find(settings.data_directory)
+    running = find_owner(settings.data_directory)
     with connect(settings, source=SOURCE) as publisher:
         catalogue = Catalogue(publisher.store, publisher.bucket)
         if running is None:

@@ -57,7 +57,7 @@ def reindex(
     """
     from sightline.infra.commands.over_store import opened_store  # noqa: PLC0415 - heavy
     from sightline.infra.commands.reindex import ReindexCommands, Wish  # noqa: PLC0415 - heavy
-    from sightline.infra.reporting.reindex_lines import parity_lines, shown  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.reindex_lines import draw_progress, parity_lines  # noqa: PLC0415 - heavy
 
     if switch and not wait:
         raise SettingsInvalid("--switch waits until the generation may serve: leave --no-wait out")
@@ -76,7 +76,7 @@ def reindex(
             typer.echo(f"at most {asked.rate_per_s:g} images a second")
         if not wait:
             return
-        last = shown(commands.watch(asked.generation, stop_on_signals()))
+        last = draw_progress(commands.watch(asked.generation, stop_on_signals()))
     if last is None or last.parity is None:
         typer.echo("the work goes on; the same command shows how far it is")
         return

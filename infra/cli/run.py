@@ -48,14 +48,14 @@ def up(
 def down() -> None:
     """Stop what `sightline up --detach` started, if it runs."""
     settings = load_settings()
-    running = owner.find(settings.data_directory)
+    running = owner.find_owner(settings.data_directory)
     if running is None:
         typer.echo(f"nothing runs on {settings.data_directory}")
         return
     os.kill(running.pid, signal.SIGTERM)
     waiting = threading.Event()
     for _ in range(int(STOP_TIMEOUT_S / _POLL_S)):
-        if owner.find(settings.data_directory) is None:
+        if owner.find_owner(settings.data_directory) is None:
             typer.echo("stopped")
             return
         waiting.wait(_POLL_S)
@@ -63,7 +63,7 @@ def down() -> None:
 
 
 def _detach(settings: Settings) -> None:
-    if (running := owner.find(settings.data_directory)) is not None:
+    if (running := owner.find_owner(settings.data_directory)) is not None:
         typer.echo(f"already running: {running.url} (process {running.pid})")
         return
     make_private_folders(settings.data_directory)
@@ -78,7 +78,7 @@ def _detach(settings: Settings) -> None:
         )
     waiting = threading.Event()
     for _ in range(int(DETACH_TIMEOUT_S / _POLL_S)):
-        if (running := owner.find(settings.data_directory)) is not None:
+        if (running := owner.find_owner(settings.data_directory)) is not None:
             typer.echo(f"ready: {running.url} (process {running.pid}, log {log})")
             return
         if process.poll() is not None:

@@ -43,7 +43,7 @@ def trace(
 
     from sightline.infra.reporting.trace import Traveller, wait_for_triple  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.trace_hops import hops, is_whole, unknown  # noqa: PLC0415 - heavy
-    from sightline.infra.reporting.trace_table import table  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.trace_table import trace_table  # noqa: PLC0415 - heavy
 
     settings, console = load_settings(), Console()
     log = open_event_log(settings)
@@ -51,7 +51,7 @@ def trace(
         issued = signing_ids(settings).opened(search_id)
         since = None if issued is None else issued.issued_at - MARGIN
         known = hops(log, search_id, issued=issued, since=since)
-        console.print(table(known))
+        console.print(trace_table(known))
         missing = unknown(known)
         if missing is not None:
             console.print(missing)
@@ -67,6 +67,6 @@ def trace(
         finally:
             if not keep:
                 traveller.forget(journey.image_id)
-    console.print(table(found))
+    console.print(trace_table(found))
     if not is_whole(found):
         raise SightlineError("no triple came: `sightline status`, `sightline triples why`")

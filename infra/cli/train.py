@@ -142,12 +142,12 @@ def retrain(
 ) -> None:
     """Train, evaluate and release when clicks have come. Nothing serves it by that."""
     from sightline.infra.cli.stopping import stop_on_signals  # noqa: PLC0415 - heavy
-    from sightline.infra.commands.retraining import retrain_once, watch  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.retraining import retrain_once, watch_retraining  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.retraining_lines import retraining_lines  # noqa: PLC0415 - heavy
 
     settings, stop = load_settings(), stop_on_signals()
     if not (once or now):
-        watch(settings, stop)
+        watch_retraining(settings, stop)
         return
     if not retrain_once(settings, stop, now=now):
         typer.echo("nothing was due, or another process does it")

@@ -11,7 +11,7 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_event_log
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.settings import Settings, load_settings
-from sightline.infra.cli.publishing import VisibilityOption, publishing
+from sightline.infra.cli.publishing import VisibilityOption, publishing_here
 from sightline.producers.backfill.names import printable
 from sightline.producers.images.outcomes import EndedVersion, await_outcomes
 from sightline.producers.images.published import Published
@@ -59,7 +59,7 @@ def upload(
     if image_id is not None and len(files) != 1:
         raise SettingsInvalid("--id goes with exactly one file")
     settings = load_settings()
-    with publishing(settings) as (_, catalogued, _known):
+    with publishing_here(settings) as (_, catalogued, _known):
         ends = upload_files(
             catalogued,
             files,

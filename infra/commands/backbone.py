@@ -22,7 +22,7 @@ from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
 from sightline.infra.commands.networks import network_source, start_of
 from sightline.infra.commands.over_store import opened_store
-from sightline.infra.commands.train import Gathered, TrainWishes, as_before, gather, record_of
+from sightline.infra.commands.train import Gathered, TrainWishes, as_before, gather, training_record
 from sightline.training.backbone.peers import Peers, device_here, peers_of, share_of_cores
 from sightline.training.backbone.run_files import end_backbone_run
 from sightline.training.backbone.settings import BackboneSettings
@@ -221,7 +221,7 @@ def _lesson(wishes: BackboneWishes, asked: TrainWishes, found: Gathered) -> _Les
 def _record(
     wishes: BackboneWishes, asked: TrainWishes, found: Gathered, peers: Peers
 ) -> dict[str, Any]:
-    record = record_of(asked, found)
+    record = training_record(asked, found)
     backbone = asdict(wishes.settings) | {"processes": peers.count, "strength": wishes.strength}
     told = {"backbone": backbone, "head": None if wishes.head is None else str(wishes.head)}
     return record | {"settings": record["settings"] | told}

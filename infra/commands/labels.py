@@ -41,7 +41,7 @@ from sightline.stream_workers.labels.explain.evidence import (
     CLOSED_TOPICS,
     INTERACTION_TOPICS,
     find_triple,
-    gather,
+    gather_evidence,
 )
 from sightline.stream_workers.labels.explain.why import acts, triple_story, why_image
 from sightline.stream_workers.labels.rules import LabelRules
@@ -50,7 +50,7 @@ from sightline.stream_workers.labels.sink.retraction import RetractionReport
 from sightline.training.datasets.click_graph import certain_triples
 from sightline.training.propensity.fit import FitSettings
 from sightline.training.propensity.fit import fit as fit_curve
-from sightline.training.propensity.picture import picture
+from sightline.training.propensity.picture import propensity_picture
 from sightline.training.propensity.views import views_of
 
 
@@ -195,7 +195,7 @@ class LabelCommands(OverStore):
         """
         rules, read = LabelRules.of(self._settings.labels), self._read
         if image_id is not None:
-            found = gather(read, name, rules, told=self._ids().opened(name))
+            found = gather_evidence(read, name, rules, told=self._ids().opened(name))
             answer = why_image(found, image_id, rules)
             yield f"{answer.why}: {answer.sentence}"
             yield from answer.triple_ids
@@ -206,14 +206,16 @@ class LabelCommands(OverStore):
             raise NotFound(
                 f"no triple {name} in the log; for an image of a page give SEARCH_ID IMAGE_ID"
             )
-        yield from triple_story(name, mined, gather(read, mined.search_id, rules, told=mined))
+        yield from triple_story(
+            name, mined, gather_evidence(read, mined.search_id, rules, told=mined)
+        )
 
     def fit(self, *, min_pairs: int, min_clicks: int, max_weight: float) -> Fitted:
         """Fit over what happened here and in imported logs, store, draw."""
         views = views_of(self._read(CLOSED_TOPICS))
         settings = FitSettings(min_pairs=min_pairs, min_clicks=min_clicks, max_weight=max_weight)
         curve = fit_curve(views, settings, now=self._clock.now(), topics=CLOSED_TOPICS)
-        stored = store_curve(self._store, self._bucket, curve, picture(curve))
+        stored = store_curve(self._store, self._bucket, curve, propensity_picture(curve))
         return Fitted(
             curve=stored,
             picture=f"{self._bucket}/{picture_key(stored.version)}",

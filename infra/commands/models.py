@@ -154,7 +154,7 @@ def network_of(settings: Settings) -> EmbedderSettings:
     return serving_embedder(settings).model_copy(update={"projection": None})
 
 
-def differences(one: Facts, other: Facts) -> Iterator[tuple[str, Any, Any]]:
+def document_differences(one: Facts, other: Facts) -> Iterator[tuple[str, Any, Any]]:
     """Where two documents differ: dotted path, value there and here; None: it is not there."""
     here, there = dict(_leaves(one)), dict(_leaves(other))
     for path in sorted({*here, *there}):

@@ -33,7 +33,7 @@ from sightline.training.models.default_projection import (
     PhotoFeatures,
     photo_crops,
     photo_features,
-    read_manifest,
+    read_labelled_photos,
 )
 from sightline.training.models.released_head import vectors_as_served
 
@@ -58,7 +58,7 @@ class PhotoSet:
         self._open = open_network or open_runtime
         self._seen: dict[tuple[str, ...], tuple[Runtime, PhotoFeatures]] = {}
         try:
-            every = read_manifest(folder)
+            every = read_labelled_photos(folder)
         except (OSError, KeyError) as error:
             raise SettingsInvalid(
                 f"{folder} has no manifest.csv with the columns image, label and split: {error}"

@@ -11,7 +11,7 @@ from sightline.engine.label_data.propensity import PositionBias, PropensityCurve
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
-def lines(curve: PropensityCurve) -> Iterator[str]:
+def propensity_lines(curve: PropensityCurve) -> Iterator[str]:
     """What is known of each place; neighbours that lack the same share a line."""
     for lacking, run in groupby(curve.positions, _lacking):
         places = list(run)

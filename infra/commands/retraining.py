@@ -59,7 +59,7 @@ def retrain_once(settings: Settings, stop: threading.Event, *, now: bool = False
         return retraining_of(settings, store, work, clock=clock).look(stop, asked=now)
 
 
-def watch(settings: Settings, stop: threading.Event) -> None:
+def watch_retraining(settings: Settings, stop: threading.Event) -> None:
     """Retrain whenever it is due, until `stop`, each time in a child process.
 
     Raises:

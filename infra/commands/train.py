@@ -113,7 +113,7 @@ def run_training(
     learnt = anew_where_stale(checkpoint, learning, say)
     if wishes.tensorboard is not None:
         write_events(wishes.tensorboard, learnt.trained.curve)
-    end_run(wishes.folder, learnt, record_of(wishes, found))
+    end_run(wishes.folder, learnt, training_record(wishes, found))
     return learnt
 
 
@@ -174,7 +174,7 @@ def ends_of(record: Mapping[str, Any]) -> Ends:
         raise SettingsInvalid(f"the record of that training names no offsets: {error}") from error
 
 
-def record_of(wishes: TrainWishes, found: Gathered) -> dict[str, Any]:
+def training_record(wishes: TrainWishes, found: Gathered) -> dict[str, Any]:
     """What the head follows from: equal records mean equal heads on one machine."""
     labels, made, source, runtime = found.labels, found.made, found.source, found.runtime
     table = labels.held.table

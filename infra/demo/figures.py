@@ -30,7 +30,7 @@ class Figures:
         return len(self.live)
 
 
-def table(figures: Figures) -> Table:
+def figures_table(figures: Figures) -> Table:
     """Builds the table of the figures that the demo prints at its end."""
     rows = Table(title="What this run measured", title_justify="left", show_header=False)
     rows.add_column(style="dim")

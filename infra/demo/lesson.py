@@ -16,7 +16,7 @@ from random import Random
 from sightline.infra.sample_photos.photo_folder import PhotoFolder
 from sightline.infra.sample_photos.synthetic_photos import KINDS, still_life
 from sightline.training.evaluation.gate import GateLimits
-from sightline.training.models.default_projection import Photo, read_manifest
+from sightline.training.models.default_projection import Photo, read_labelled_photos
 
 SITE, QUERY, GALLERY = "train", "query", "gallery"
 """The splits of a manifest: on the site, asked by a judge, and found."""
@@ -66,7 +66,7 @@ def lesson_of(photos: Path | None, scratch: Path) -> Lesson:
 def _labelled(photos: Path) -> list[Photo]:
     if not (photos / "manifest.csv").is_file():
         return []
-    found = read_manifest(photos)
+    found = read_labelled_photos(photos)
     return found if len({photo.label for photo in found}) >= FEWEST_LABELS else []
 
 

@@ -25,7 +25,7 @@ from rich.progress import (
 from sightline.engine.settings import Mode, Settings
 from sightline.infra.demo.client import DemoClient
 from sightline.infra.demo.embedding import what_runs
-from sightline.infra.demo.figures import Figures, feedback_table, table
+from sightline.infra.demo.figures import Figures, feedback_table, figures_table
 from sightline.infra.demo.node_thread import DemoFailed, NodeThread
 from sightline.infra.demo.people import Feedback, demo_labels, let_people_search, true_labels
 from sightline.infra.sample_photos.photo_folder import PhotoFolder, synthetic_folder
@@ -194,7 +194,7 @@ def _show(
     figures.indexing_s = time.monotonic() - started
     figures.by_id, figures.by_upload = client.time_searches(folder, SEARCHES)
     client.forget_live_uploads()
-    console.print(table(figures))
+    console.print(figures_table(figures))
 
 
 def _check_deadline(started: float) -> None:

@@ -44,7 +44,7 @@ def _patience_s(settings: Settings) -> float:
 
 
 def _embedded(settings: Settings) -> Finding:
-    running = owner.find(settings.data_directory)
+    running = owner.find_owner(settings.data_directory)
     if running is None:
         told = f"in-process; nothing runs on {settings.data_directory} (`sightline up` starts it)"
         return fine("broker", told)

@@ -37,7 +37,7 @@ def checks(settings: Settings) -> Iterator[Finding]:
         yield from check(settings)
 
 
-def report(settings: Settings, out: TextIO | None = None) -> bool:
+def report_findings(settings: Settings, out: TextIO | None = None) -> bool:
     """Print every finding; whether all is well."""
     stream = out or sys.stdout
     well = True

@@ -26,16 +26,16 @@ def generated() -> dict[str, str]:
     return documents() | {SETTINGS_PAGE: settings_page()}
 
 
-def differences(root: Path) -> list[str]:
+def stale_files(root: Path) -> list[str]:
     """Paths of generated files that are missing, different, or no longer generated."""
     wanted = generated()
     stale = [path for path in _existing(root) if path not in wanted]
     return sorted(stale + [path for path, text in wanted.items() if _read(root / path) != text])
 
 
-def write(root: Path) -> list[str]:
+def write_generated(root: Path) -> list[str]:
     """Make the checkout agree; returns the paths that changed."""
-    changed, wanted = differences(root), generated()
+    changed, wanted = stale_files(root), generated()
     for path in changed:
         if path in wanted:
             _write(root / path, wanted[path])
@@ -68,10 +68,10 @@ def freeze(root: Path) -> list[Break]:
 def main(arguments: Sequence[str]) -> int:
     """The command: 0 in order, 1 something differs or breaks."""
     if "--check" in arguments:
-        return _report("differs (make golden)", differences(CHECKOUT))
+        return _report("differs (make golden)", stale_files(CHECKOUT))
     if "--freeze" in arguments:
         return _report("would break", map(str, freeze(CHECKOUT)))
-    for path in write(CHECKOUT):
+    for path in write_generated(CHECKOUT):
         sys.stdout.write(f"wrote {path}\n")
     return 0
 

@@ -16,7 +16,7 @@ FILE = Path("infra/.env")
 KEY_BYTES = 24
 
 
-def environment(api_key: str) -> dict[str, str]:
+def compose_variables(api_key: str) -> dict[str, str]:
     """Fresh values of every variable that compose.yaml requires; of the API key only its hash."""
     key = {
         "name": "first",
@@ -32,14 +32,14 @@ def environment(api_key: str) -> dict[str, str]:
     }
 
 
-def write(file: Path, api_key: str) -> None:
+def write_environment(file: Path, api_key: str) -> None:
     """Write the file, readable by its owner alone.
 
     Raises:
         FileExistsError: it is there already; data volumes were made with its secrets.
     """
     file.touch(mode=0o600, exist_ok=False)
-    lines = [f"{name}='{value}'\n" for name, value in environment(api_key).items()]
+    lines = [f"{name}='{value}'\n" for name, value in compose_variables(api_key).items()]
     file.write_text("".join(lines))
 
 
@@ -47,7 +47,7 @@ def main(file: Path = FILE) -> int:
     """Write the file and show the API key; 0, also if the file was there."""
     api_key = secrets.token_urlsafe(KEY_BYTES)
     try:
-        write(file, api_key)
+        write_environment(file, api_key)
     except FileExistsError:
         typer.echo(f"{file} exists and stays as it is")
         return 0

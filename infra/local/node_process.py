@@ -97,7 +97,7 @@ class NodeProcess:
     @property
     def url(self) -> str:
         """The base URL of the API, once the child process runs."""
-        running = owner.find(self.data_directory)
+        running = owner.find_owner(self.data_directory)
         if running is None:
             raise RefusedToStart(f"it does not run, see {self.log}")
         return running.url
@@ -155,7 +155,7 @@ class NodeProcess:
         process = self._started()
         if (code := process.poll()) is not None:
             raise RefusedToStart(f"it ended with {code}: {self._tail()}")
-        running = owner.find(self.data_directory)
+        running = owner.find_owner(self.data_directory)
         return running is not None and running.pid == process.pid
 
     def _started(self) -> Launched:

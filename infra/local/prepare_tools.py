@@ -46,7 +46,7 @@ STEPS: Mapping[str, ToolStep] = {
 }
 
 
-def prepare(steps: Mapping[str, ToolStep] = STEPS) -> int:
+def prepare_all(steps: Mapping[str, ToolStep] = STEPS) -> int:
     """Run the steps side by side; 0, or 2 with one line for each tool that is missing."""
     there: list[str] = []
     # Daemons, and no pool: at its end, Python waits for the threads of every pool.
@@ -63,7 +63,7 @@ def prepare(steps: Mapping[str, ToolStep] = STEPS) -> int:
 
 def prepare_while(command: Sequence[str], steps: Mapping[str, ToolStep] = STEPS) -> int:
     """Run the steps beside a command; its exit code. A tool that is missing fails who needs it."""
-    preparing = threading.Thread(target=prepare, args=(steps,), daemon=True)
+    preparing = threading.Thread(target=prepare_all, args=(steps,), daemon=True)
     preparing.start()
     preparing.join(_MOMENT_S)
     late = [SERVERS_LAST] if preparing.is_alive() else []
@@ -92,4 +92,4 @@ def _tell(name: str, takes: str) -> None:
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    sys.exit(prepare_while(given[1:]) if given[:1] == [WHILE] else prepare())
+    sys.exit(prepare_while(given[1:]) if given[:1] == [WHILE] else prepare_all())

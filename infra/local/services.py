@@ -58,7 +58,7 @@ class Services:
         }
 
 
-def environment(directory: Path, services: Services) -> Mapping[str, str]:
+def service_environment(directory: Path, services: Services) -> Mapping[str, str]:
     """Those, and a data directory of their own: `var/` holds what embedded mode made."""
     data_directory = (directory / DATA).resolve()
     return {**services.environment(), "SIGHTLINE_DATA_DIRECTORY": str(data_directory)}
@@ -153,7 +153,7 @@ def _say_down() -> None:
 
 
 def _say_environment() -> None:
-    for name, value in environment(DIRECTORY, _recorded(DIRECTORY)).items():
+    for name, value in service_environment(DIRECTORY, _recorded(DIRECTORY)).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 

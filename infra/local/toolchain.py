@@ -107,16 +107,16 @@ def locate(tool: Tool) -> Path:
     Raises:
         ToolMissing: it is not there in a sufficient version, and could not be installed.
     """
-    found = find(tool)
+    found = find_executable(tool)
     if found is None and _can_install():
         with exclusive("apt"):
-            found = find(tool) or _install(tool)
+            found = find_executable(tool) or _install(tool)
     if found is None:
         raise ToolMissing(_advice(tool))
     return found
 
 
-def find(tool: Tool) -> Path | None:
+def find_executable(tool: Tool) -> Path | None:
     """The first executable of a sufficient version on this machine, or None."""
     sufficient = (path for path in _candidates(tool) if version(tool, path) >= tool.at_least)
     return next(sufficient, None)
@@ -193,7 +193,7 @@ def _install(tool: Tool, run: Callable[..., str] = run_tool) -> Path | None:
         run(install, timeout_s=APT_TIMEOUT_S, environment=quiet)
     except ToolMissing as error:
         raise ToolMissing(f"{_advice(tool)} Trying to install it: {error}") from error
-    return find(tool)
+    return find_executable(tool)
 
 
 def _advice(tool: Tool) -> str:

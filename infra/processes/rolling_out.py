@@ -15,7 +15,7 @@ from sightline.stream_workers.rolling_out.state import (
     STAGES,
     RolloutRecord,
     RolloutState,
-    lease_key,
+    rollout_lease_key,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class RolloutLoop:
         self._metrics = node.metrics
         self._record = RolloutRecord(node.store, bucket, index)
         work = NodeRollout(node, stats)
-        lease = Lease(node.store, bucket, lease_key(index), lasts_s=_LEASE_S, clock=node.clock)
+        lease = Lease(
+            node.store, bucket, rollout_lease_key(index), lasts_s=_LEASE_S, clock=node.clock
+        )
         self._rolling_out = RollingOut(
             self._record, work, work, lease=lease, settings=settings.rollout, clock=node.clock
         )

@@ -31,7 +31,7 @@ th:first-child, td:first-child { text-align: left }
 """
 
 
-def page(
+def evaluation_page(
     found: Evaluation,
     judged: JudgedModel | None,
     examples: Sequence[Example],

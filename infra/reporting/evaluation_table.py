@@ -10,7 +10,7 @@ from sightline.training.evaluation.versus import Row
 _NAME = 24
 
 
-def lines(found: Evaluation) -> Iterator[str]:
+def evaluation_lines(found: Evaluation) -> Iterator[str]:
     """The table, with what it rests on above it."""
     yield f"truth: {found.truth}"
     yield f"model: {found.model}"

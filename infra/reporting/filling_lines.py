@@ -27,11 +27,13 @@ def filling_lines(
             except (TransientError, Unreadable) as error:
                 lines.append(f"{name}: unknown: {error}")
             else:
-                lines.append(f"{name}: nobody asked for it" if asked is None else told(asked, now))
+                lines.append(
+                    f"{name}: nobody asked for it" if asked is None else filling_line(asked, now)
+                )
     return lines
 
 
-def told(progress: ReindexProgress, now: datetime) -> str:
+def filling_line(progress: ReindexProgress, now: datetime) -> str:
     """The same of a progress that is known already, at an instant."""
     begins = f"{progress.generation} by {progress.by}"
     if progress.refused and progress.parity is not None:

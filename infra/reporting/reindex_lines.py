@@ -29,7 +29,7 @@ _SAYS = {
 }
 
 
-def shown(progresses: Iterable[ReindexProgress]) -> ReindexProgress | None:
+def draw_progress(progresses: Iterable[ReindexProgress]) -> ReindexProgress | None:
     """Draw a bar while it goes on; where there is no terminal, a line for each step instead.
 
     Returns:

@@ -21,10 +21,10 @@ def retraining_lines(settings: Settings) -> list[str]:
             state = RetrainingRecord(store, settings.store.bucket, model).read().state
         except (TransientError, Unreadable) as error:
             return [f"unknown: {error}"]
-    return list(told(state, model, now))
+    return list(retraining_told(state, model, now))
 
 
-def told(state: RetrainingState, model: str, now: datetime) -> Iterator[str]:
+def retraining_told(state: RetrainingState, model: str, now: datetime) -> Iterator[str]:
     """The same of a state that is known already, at an instant."""
     if state.under_way is not None:
         yield _under_way(state.under_way, model, now)

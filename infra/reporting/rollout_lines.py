@@ -21,10 +21,10 @@ def rollout_lines(settings: Settings) -> list[str]:
             state = RolloutRecord(store, settings.store.bucket, index).read().state
         except (TransientError, Unreadable) as error:
             return [f"unknown: {error}"]
-    return list(told(state, now))
+    return list(rollout_told(state, now))
 
 
-def told(state: RolloutState, now: datetime) -> Iterator[str]:
+def rollout_told(state: RolloutState, now: datetime) -> Iterator[str]:
     """The same of a state that is known already, at an instant."""
     if state.under_way is not None:
         yield _under_way(state.under_way, now)

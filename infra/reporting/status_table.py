@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.table import Table
 
 from sightline.engine.connecting.connections import connect_object_store, owner_headers
-from sightline.engine.connecting.owner import find
+from sightline.engine.connecting.owner import find_owner
 from sightline.engine.errors import TransientError, Unreadable
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.values import KnownGeneration
@@ -22,7 +22,7 @@ from sightline.stream_workers.labels.sink.last_retraction import read_last
 _TIMEOUT_S = 3.0
 
 
-def table(status: Status) -> Table:
+def status_table(status: Status) -> Table:
     """Builds the table: one row for each hop."""
     rows = Table("hop", "topic", "lag", "oldest waiting", "rate")
     for hop in status.hops:
@@ -36,7 +36,7 @@ def generation_of(settings: Settings) -> str:
 
     Asked is the API at `api.url`, else the one that runs on the same data directory.
     """
-    running = find(settings.data_directory)
+    running = find_owner(settings.data_directory)
     url = settings.api.url or (running.url if running else None)
     if url is None:
         return f"unknown: no API runs on {settings.data_directory}, and api.url names none"
@@ -61,7 +61,7 @@ def _said(told: ReadinessDocument) -> str:
     return f"{told.generation} of model {model} on {told.runtime}{changes}, {state}"
 
 
-def known_generations(settings: Settings) -> tuple[KnownGeneration, ...]:
+def recorded_generations(settings: Settings) -> tuple[KnownGeneration, ...]:
     """The generations of the record; none where it cannot be read, or there is none yet."""
     with closing(connect_object_store(settings)) as store:
         try:

@@ -9,7 +9,7 @@ from rich.table import Table
 from sightline.infra.reporting.trace_hops import Hop
 
 
-def table(hops: Sequence[Hop]) -> Table:
+def trace_table(hops: Sequence[Hop]) -> Table:
     """One row a hop: when, how long after the one before, how long after the first."""
     rows = Table("hop", "at", "after the one before", "after the first")
     before = first = hops[0].at

@@ -9,7 +9,7 @@ from sightline.engine.object_store.lease import Lease
 from sightline.engine.pictures.prepare import prepare
 from sightline.stream_workers.image_log.groups import generation_groups
 from sightline.stream_workers.reindexing.filling_record import FillingRecord
-from sightline.stream_workers.reindexing.progress import lease_key
+from sightline.stream_workers.reindexing.progress import filling_lease_key
 from sightline.stream_workers.reindexing.reproduction import reproduce
 from sightline.stream_workers.reindexing.reprojection import reprojecting
 from sightline.stream_workers.reindexing.seed import BATCH
@@ -68,7 +68,7 @@ def generation_lease(node: Node, generation: str) -> Lease:
     return Lease(
         node.store,
         node.settings.store.bucket,
-        lease_key(node.settings.index.collection_prefix, generation),
+        filling_lease_key(node.settings.index.collection_prefix, generation),
         lasts_s=_LEASE_S,
         clock=node.clock,
     )

@@ -12,7 +12,7 @@ from sightline.engine.object_store.lease import Lease
 from sightline.infra.supervision.children import ChildProcess, plain, run_child
 from sightline.schemas.topics import TRAINING_TRIPLES
 from sightline.training.retraining.sink_triples import SinkTriples
-from sightline.training.retraining.state import RetrainingRecord, lease_key
+from sightline.training.retraining.state import RetrainingRecord, retraining_lease_key
 from sightline.training.retraining.watch import RetrainingWatch
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def triples_of(settings: Settings, store: ObjectStore, clock: Clock) -> SinkTrip
 def lease_of(settings: Settings, store: ObjectStore, clock: Clock) -> Lease:
     """The claim of this process to be the one that retrains."""
     wanted = settings.retraining
-    key, lasts_s = lease_key(wanted.model), wanted.lease_s
+    key, lasts_s = retraining_lease_key(wanted.model), wanted.lease_s
     return Lease(store, settings.store.bucket, key, lasts_s=lasts_s, clock=clock)
 
 

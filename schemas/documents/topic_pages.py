@@ -29,10 +29,10 @@ _BOUNDS = {
 
 def pages() -> dict[str, str]:
     """Builds the pages of `docs/topics/`: the name of each file, and its text."""
-    return {"README.md": _index()} | {f"{topic.name}.md": page(topic) for topic in ALL_TOPICS}
+    return {"README.md": _index()} | {f"{topic.name}.md": topic_page(topic) for topic in ALL_TOPICS}
 
 
-def page(topic: Topic) -> str:
+def topic_page(topic: Topic) -> str:
     """One topic: what it is for, how it is kept, what it carries."""
     sections = [_dead_letters()] if topic.dead_letters_of else map(_event, topic.events)
     return "\n".join([GENERATED, "", f"# {topic.name}", "", *_head(topic), *sections])

@@ -130,7 +130,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def allowed(caller: Caller, scope: Scope) -> bool:
+def has_scope(caller: Caller, scope: Scope) -> bool:
     """Whether the caller has the scope, or is an admin."""
     return not caller.scopes.isdisjoint({scope, Scope.ADMIN})
 
@@ -141,7 +141,7 @@ def require(caller: Caller, scope: Scope) -> None:
     Raises:
         Problem: 403, naming the scope.
     """
-    if not allowed(caller, scope):
+    if not has_scope(caller, scope):
         raise Problem("forbidden", f"this needs a key with the scope `{scope}`")
 
 

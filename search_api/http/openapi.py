@@ -89,7 +89,7 @@ def answers(ok: dict[int, type[BaseModel] | str], *kinds: str) -> dict[int | str
     return good | _problems(kinds)
 
 
-def install(app: FastAPI, *, open_to_all: bool) -> None:
+def install_openapi(app: FastAPI, *, open_to_all: bool) -> None:
     """Makes the application serve the completed document at `/openapi.json`."""
 
     def document() -> dict[str, Any]:

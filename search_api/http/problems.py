@@ -162,7 +162,7 @@ def of_error(error: SightlineError) -> Problem:
     return Problem("internal", UNFORESEEN)
 
 
-def install(app: FastAPI) -> None:
+def install_problems(app: FastAPI) -> None:
     """Answer every failure of the app as a problem document."""
 
     async def problem(_: Request, error: Exception) -> Response:

@@ -83,14 +83,14 @@ class Acknowledging:
         Else a repeated delete would find nothing to do, and a caller with the ETag that it read
         would be told to read again for ever.
         """
-        standing = await self._status.known(image_id, caller)
-        if standing is None or standing.pending is None:
-            return standing
-        if standing.pending != self._pending.newer_than(image_id, None):  # the catalogue's
+        known = await self._status.known(image_id, caller)
+        if known is None or known.pending is None:
+            return known
+        if known.pending != self._pending.newer_than(image_id, None):  # the catalogue's
             written = await self._run(partial(self._catalogued.finish, image_id))
             if written is not None:
                 self._remember(written)
-        return standing
+        return known
 
     async def counted(self, write: Callable[[], Written]) -> Accepted:
         """A write through the catalogue, made in a thread; raises what it raises."""

@@ -1,4 +1,4 @@
-"""An image's standing in, HTTP answers out: status documents, waiting, and renditions."""
+"""What is known of an image in, HTTP answers out: status documents, waiting, and renditions."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ class ImageAnswers:
         self._moderating = moderating
         self._renditions = renditions
 
-    async def standing(self, image_id: str, caller: Caller) -> KnownImage:
+    async def known(self, image_id: str, caller: Caller) -> KnownImage:
         """See `ImageStatus.of`."""
         return await self._status.of(image_id, caller)
 
     async def written(self, written: Accepted, caller: Caller, wait: AnswerWait) -> Response:
         """202 and where to look; once the index has it 200, or 422 or 409 where it is not that."""
         arrived = wait.seconds > 0 and await self._arrived(written, wait.seconds)
-        standing = await self._after(written, caller)
-        if arrived and standing.pending is None:
+        known = await self._after(written, caller)
+        if arrived and known.pending is None:
             if written.pending is not None:
-                refuse_superseded(written.pending.state, standing)
-            _refuse_rejected(standing)
-        return self.document(standing, caller, status=200 if arrived else 202)
+                refuse_superseded(written.pending.state, known)
+            _refuse_rejected(known)
+        return self.document(known, caller, status=200 if arrived else 202)
 
     async def _arrived(self, written: Accepted, timeout_s: float) -> bool:
         deadline = self._clock.monotonic() + timeout_s
@@ -78,7 +78,7 @@ class ImageAnswers:
         )
 
     async def _after(self, written: Accepted, caller: Caller) -> KnownImage:
-        """The standing after a write; the index may be down, what was acknowledged is told."""
+        """What is known after a write; the index may be down, what was acknowledged is told."""
         try:
             return await self._status.of(written.image_id, caller)
         except PartUnavailable:
@@ -86,13 +86,13 @@ class ImageAnswers:
                 raise
             return KnownImage(applied=None, pending=written.pending, decision=written.decision)
 
-    def document(self, standing: KnownImage, caller: Caller, *, status: int = 200) -> Response:
+    def document(self, known: KnownImage, caller: Caller, *, status: int = 200) -> Response:
         """The status document as the caller may know it, its version as the ETag."""
         headers = {
-            "ETag": etag(standing.version),
-            "Location": f"/v1/images/{standing.state.image_id}",
+            "ETag": etag(known.version),
+            "Location": f"/v1/images/{known.state.image_id}",
         }
-        return json_answer(standing.document(caller), status, headers)
+        return json_answer(known.document(caller), status, headers)
 
     async def content(self, image_id: str, caller: Caller, known: Sequence[str]) -> Response:
         """Answers with the image as a JPEG for a screen (`Rendition.CONTENT`)."""
@@ -123,10 +123,10 @@ def _caching(image: IndexedImage) -> str:
     return REVALIDATE if image.listed else NO_STORE
 
 
-def _refuse_rejected(standing: KnownImage) -> None:
-    image = standing.applied
+def _refuse_rejected(known: KnownImage) -> None:
+    image = known.applied
     if image is None or image.outcome is not Outcome.REJECTED:
         return
     facts = {"field": "image", "reason": image.reason, "image_id": image.image_id}
-    headers = {"ETag": etag(standing.version), "Location": f"/v1/images/{image.image_id}"}
+    headers = {"ETag": etag(known.version), "Location": f"/v1/images/{image.image_id}"}
     raise Problem("bad-image", image.message or "the image was rejected", facts, headers)

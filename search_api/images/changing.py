@@ -68,17 +68,17 @@ class Changing:
         changes = cast("ImageFacts", patch.changes())
         refuse_admin_fields(changes, caller)
         async with self._acknowledging.turn(image_id):
-            known = await self._acknowledging.known(image_id, caller)
-            standing = changeable(image_id, known, caller)
-            if isinstance(standing.state, ImageDeleted):
+            found = await self._acknowledging.known(image_id, caller)
+            known = changeable(image_id, found, caller)
+            if isinstance(known.state, ImageDeleted):
                 raise NotFound(f"image {image_id} is deleted; upload it again")
-            wanted.check(standing.version)
+            wanted.check(known.version)
             verdict = changes.get("moderation")
-            of_state = _of_state(changes, standing.state)
+            of_state = _of_state(changes, known.state)
             if not of_state and verdict is not None:
                 decision = await self._decided(image_id, verdict)
-                return Accepted(image_id, standing.version, decision=decision)
-            change = self._ready(standing, of_state, patch.version, caller, wanted)
+                return Accepted(image_id, known.version, decision=decision)
+            change = self._ready(known, of_state, patch.version, caller, wanted)
             if verdict is None:
                 return await change()
             decision = await self._decided(image_id, verdict)
@@ -86,19 +86,19 @@ class Changing:
 
     def _ready(
         self,
-        standing: KnownImage,
+        known: KnownImage,
         changes: ImageFacts,
         version: int | None,
         caller: Caller,
         wanted: IfMatch,
     ) -> Callable[[], Awaitable[Accepted]]:
         """The change, ready to be made, once nothing stands against it."""
-        refuse_other_authority(standing, version)
-        image_id = standing.state.image_id
-        if owner_counts(standing, version):
-            number = next_version(standing, version, wanted, caller, MAX_OWNER_VERSION)
+        refuse_other_authority(known, version)
+        image_id = known.state.image_id
+        if owner_counts(known, version):
+            number = next_version(known, version, wanted, caller, MAX_OWNER_VERSION)
             owned = Authority.OWNER
-            state = changed(standing.state, changes, version=number, authority=owned)
+            state = changed(known.state, changes, version=number, authority=owned)
             return partial(self._acknowledging.published, state)
         terms = Terms(permit=permit_of(image_id, caller, wanted))
         patch = partial(self._catalogued.patch, image_id, changes, terms=terms)

@@ -55,33 +55,33 @@ class Deleting:
         """
         operator = Scope.ADMIN in caller.scopes
         async with self._acknowledging.turn(image_id):
-            standing = await self._acknowledging.known(image_id, caller)
-            if standing is None and operator and await self._status.is_damaged(image_id):
+            found = await self._acknowledging.known(image_id, caller)
+            if found is None and operator and await self._status.is_damaged(image_id):
                 return await self._delete_counted(image_id, Terms(mend=True))
-            standing = changeable(image_id, standing, caller)
-            wanted.check(standing.version)
-            if isinstance(standing.state, ImageDeleted) and not standing.unreadable:
-                return Accepted(image_id, standing.version)
+            known = changeable(image_id, found, caller)
+            wanted.check(known.version)
+            if isinstance(known.state, ImageDeleted) and not known.unreadable:
+                return Accepted(image_id, known.version)
             permit = permit_of(image_id, caller, wanted)
             if operator:
-                return await self._operators_delete(standing, version, permit)
-            refuse_other_authority(standing, version, send="send `?version=N` with N")
-            if owner_counts(standing, version):
+                return await self._operators_delete(known, version, permit)
+            refuse_other_authority(known, version, send="send `?version=N` with N")
+            if owner_counts(known, version):
                 most = MAX_OWNER_VERSION + 1  # who has counted to the end may still delete
-                number = next_version(standing, version, wanted, caller, most)
-                state = deleted(standing.state, version=number)
+                number = next_version(known, version, wanted, caller, most)
+                state = deleted(known.state, version=number)
                 return await self._acknowledging.published(state)
             return await self._delete_counted(image_id, Terms(permit=permit))
 
     async def _operators_delete(
-        self, standing: KnownImage, version: int | None, permit: Permit
+        self, known: KnownImage, version: int | None, permit: Permit
     ) -> Accepted:
         """Whoever counts the versions, and wherever they are."""
-        if standing.state.authority is Authority.OWNER:
-            number = operators_version(standing, version)
-            return await self._acknowledging.published(deleted(standing.state, version=number))
+        if known.state.authority is Authority.OWNER:
+            number = operators_version(known, version)
+            return await self._acknowledging.published(deleted(known.state, version=number))
         terms = Terms(permit=permit, mend=True)
-        return await self._delete_counted(standing.state.image_id, terms)
+        return await self._delete_counted(known.state.image_id, terms)
 
     async def _delete_counted(self, image_id: str, terms: Terms) -> Accepted:
         delete = partial(self._catalogued.delete, image_id, terms=terms)

@@ -103,9 +103,9 @@ class KnownImage:
         return None if self.applied is None else self.applied.version
 
 
-def _applied(standing: KnownImage) -> IndexedImage:
-    assert standing.applied is not None  # noqa: S101 (neither applied nor pending is no standing)
-    return standing.applied
+def _applied(known: KnownImage) -> IndexedImage:
+    assert known.applied is not None  # noqa: S101 (one of the two is there)
+    return known.applied
 
 
 def _of_state(state: ImageState) -> dict[str, Any]:

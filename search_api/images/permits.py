@@ -22,14 +22,14 @@ def permit_of(image_id: str, caller: Caller, wanted: IfMatch) -> Permit:
     return partial(_permit, image_id, caller, wanted)
 
 
-def changeable(image_id: str, standing: KnownImage | None, caller: Caller) -> KnownImage:
+def changeable(image_id: str, known: KnownImage | None, caller: Caller) -> KnownImage:
     """The image, if the caller may change it; else NotFound, as if there were none."""
-    if standing is None or not caller.may_change(standing.state.owner_id):
+    if known is None or not caller.may_change(known.state.owner_id):
         raise NotFound(f"no image {image_id} that you may change")
-    return standing
+    return known
 
 
-def origin_of(caller: Caller) -> Origin | None:
+def noted_origin(caller: Caller) -> Origin | None:
     """Who brings an image into being, where that is to be noted: an admin."""
     return Origin.ADMIN if Scope.ADMIN in caller.scopes else None
 

@@ -157,8 +157,8 @@ def _add_reads(router: APIRouter, reads: ImageAnswers) -> None:
     )
     async def status(image_id: ImageIdPath, caller: CallerOf) -> Response:
         """What became of an image, with the time of every stage. Any scope."""
-        standing = await reads.standing(image_id, caller)
-        return reads.document(standing, caller)
+        known = await reads.known(image_id, caller)
+        return reads.document(known, caller)
 
     @router.get(
         "/{image_id}/content",

@@ -1,4 +1,4 @@
-"""What became of an image: index, pending publications and catalogue in, its standing out."""
+"""Index, pending publications and catalogue in, what became of an image out."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ImageStatus:
         self._catalogue_readers = threads.catalogue_reads
 
     async def of(self, image_id: str, caller: Caller) -> KnownImage:
-        """The image's standing, as far as the caller may know.
+        """What is known of the image, as far as the caller may know.
 
         What is on its way is told only to who may change the image; others see what is applied.
 
@@ -62,12 +62,12 @@ class ImageStatus:
             PartUnavailable: the index is down.
         """
         applied = await self._applied(image_id, caller)
-        standing = self._standing(image_id, applied, caller)
-        if standing is None and caller.scopes & {Scope.WRITE, Scope.ADMIN}:
-            standing = await self._published_elsewhere(image_id, None, caller)
-        if standing is None:
+        known = self._known_here(image_id, applied, caller)
+        if known is None and caller.scopes & {Scope.WRITE, Scope.ADMIN}:
+            known = await self._published_elsewhere(image_id, None, caller)
+        if known is None:
             raise _unseen(image_id)
-        return standing
+        return known
 
     async def visible(self, image_id: str, caller: Caller) -> IndexedImage:
         """The applied image, if the caller may see the picture itself.
@@ -82,7 +82,7 @@ class ImageStatus:
         return applied
 
     async def known(self, image_id: str, caller: Caller) -> KnownImage | None:
-        """The standing of an image that the caller may change; None: there is none such.
+        """What is known of an image that the caller may change; None: there is none such.
 
         The catalogue is asked too, as another process may have written there; but not for an
         image whose owner counts its versions, so that it can be hidden while the store is down.
@@ -91,7 +91,7 @@ class ImageStatus:
             PartUnavailable: the index or the store is down.
         """
         applied = await self._applied(image_id, caller)
-        here = self._standing(image_id, applied, caller)
+        here = self._known_here(image_id, applied, caller)
         if here is not None and here.state.authority is Authority.OWNER:
             return here
         elsewhere = await self._published_elsewhere(image_id, applied, caller)
@@ -148,7 +148,7 @@ class ImageStatus:
         except NotFound:
             return None
 
-    def _standing(
+    def _known_here(
         self, image_id: str, applied: IndexedImage | None, caller: Caller
     ) -> KnownImage | None:
         final = applied is not None and applied.stage is ImageStage.FINAL
@@ -202,8 +202,8 @@ class ImageStatus:
 
     async def _is_purged(self, image_id: str) -> bool:
         """Whether the index, which does not have the image, has forgotten its delete."""
-        standing = await self._published_elsewhere(image_id, None, EVERYTHING)
-        return standing is not None and standing.purged
+        known = await self._published_elsewhere(image_id, None, EVERYTHING)
+        return known is not None and known.purged
 
     def _is_past_retention(self, entry: CatalogueEntry) -> bool:
         """A delete as old as those that the reconciler purges from the index."""

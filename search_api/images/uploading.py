@@ -23,9 +23,9 @@ from sightline.search_api.http.request_fields import ImageFields
 from sightline.search_api.images.accepted import Accepted
 from sightline.search_api.images.acknowledging import Acknowledging
 from sightline.search_api.images.moderating import Moderating
-from sightline.search_api.images.permits import origin_of, permit_of
+from sightline.search_api.images.permits import noted_origin, permit_of
 from sightline.search_api.images.write_rules import (
-    allowed,
+    fields_of_caller,
     refuse_derived_id,
     refuse_known,
     refuse_other_authority,
@@ -76,12 +76,12 @@ class Uploading:
             PartUnavailable: store or broker; a repeat with the same id is safe.
             Overloaded: too many writes wait.
         """
-        said = allowed(fields, caller)
+        said = fields_of_caller(fields, caller)
         async with self._acknowledging.turn(image_id):
             data = await self._accepted_bytes(picture)
             original = await self._original(image_id, data, picture.content_type)
             decision = await self._decide(image_id, said, caller)
-            terms = Terms(origin=origin_of(caller))
+            terms = Terms(origin=noted_origin(caller))
             written = await self._upload(self._new_images, original, image_id, said, terms)
             return replace(written, decision=decision)
 
@@ -100,28 +100,28 @@ class Uploading:
             against it, 412 where `wanted` does.
         """
         refuse_derived_id(image_id)
-        said = allowed(fields, caller)
+        said = fields_of_caller(fields, caller)
         async with self._acknowledging.turn(image_id):
             data = await self._accepted_bytes(picture)
             # Whoever names a version speaks of an image of their own: another's is none, whoever
             # names none learns that an id is taken.
             asking = EVERYTHING if wanted.wanted is None else caller
-            standing = await self._acknowledging.known(image_id, asking)
+            known = await self._acknowledging.known(image_id, asking)
             permit = permit_of(image_id, caller, wanted)
-            permit(None if standing is None else standing.state)
+            permit(None if known is None else known.state)
             original = await self._original(image_id, data, picture.content_type)
-            if standing is not None:
-                refuse_other_authority(standing, said.version)
-                refuse_known(standing, said, original.reference)
+            if known is not None:
+                refuse_other_authority(known, said.version)
+                refuse_known(known, said, original.reference)
             terms = Terms(
                 permit=permit,
                 # The same bytes again after a rejection: the object may be whole this time.
-                again=standing is not None and standing.rejected,
-                origin=origin_of(caller),
+                again=known is not None and known.rejected,
+                origin=noted_origin(caller),
                 mend=Scope.ADMIN in caller.scopes,
             )
             decision = await self._decide(image_id, said, caller)
-            hides = standing is not None and standing.state.moderation is Moderation.BLOCKED
+            hides = known is not None and known.state.moderation is Moderation.BLOCKED
             written = await self._upload(
                 self._catalogued, original, image_id, said, terms, hides=hides
             )

@@ -16,7 +16,7 @@ from sightline.search_api.http.request_fields import ImageFields
 from sightline.search_api.images.known_image import KnownImage
 
 
-def allowed(fields: ImageFields, caller: Caller) -> ImageFields:
+def fields_of_caller(fields: ImageFields, caller: Caller) -> ImageFields:
     """The fields with the caller's own owner filled in; 403 for what only an admin may say."""
     if Scope.ADMIN in caller.scopes:
         return fields
@@ -37,59 +37,59 @@ def refuse_admin_fields(changes: Mapping[str, object], caller: Caller) -> None:
 
 
 def refuse_other_authority(
-    standing: KnownImage, version: int | None, *, send: str = "send `version`"
+    known: KnownImage, version: int | None, *, send: str = "send `version`"
 ) -> None:
     """409: one authority counts an image's versions; backfill (version 0) has fixed none.
 
     Args:
-        standing: the image.
+        known: the image.
         version: what the caller says.
         send: how this request would say it.
     """
-    authority = standing.state.authority
+    authority = known.state.authority
     if authority is Authority.OWNER and version is None:
-        detail = f"you count this image's versions: {send} above {standing.version}"
-        raise _conflict(detail, standing)
+        detail = f"you count this image's versions: {send} above {known.version}"
+        raise _conflict(detail, known)
     if authority is Authority.SIGHTLINE and version is not None:
-        raise _conflict("Sightline counts this image's versions: send none, use If-Match", standing)
+        raise _conflict("Sightline counts this image's versions: send none, use If-Match", known)
 
 
-def refuse_known(standing: KnownImage, said: ImageFields, new: ObjectReference) -> None:
+def refuse_known(known: KnownImage, said: ImageFields, new: ObjectReference) -> None:
     """409 for a version below the present one, and for the present one unless it is a repeat.
 
     Two contents of one version would end by the tie-break, so that the caller could not know
     which of them it had published.
     """
-    if said.version is None or said.version > standing.version:
+    if said.version is None or said.version > known.version:
         return
-    if said.version < standing.version:
-        raise _conflict(f"version {said.version} is below version {standing.version}", standing)
-    if not _repeats(standing.state, said, new):
+    if said.version < known.version:
+        raise _conflict(f"version {said.version} is below version {known.version}", known)
+    if not _repeats(known.state, said, new):
         detail = f"version {said.version} has other content: send one above {said.version}"
-        raise _conflict(detail, standing)
+        raise _conflict(detail, known)
 
 
-def refuse_superseded(published: ImageState, standing: KnownImage) -> None:
+def refuse_superseded(published: ImageState, known: KnownImage) -> None:
     """409 where another event of the version that was published here has won the tie.
 
     Our checks cannot see what another process, or the owner's own service, publishes meanwhile.
     """
-    applied = standing.applied
+    applied = known.applied
     if applied is None or published.authority is not Authority.OWNER:
         return
     won = applied.state
     if won.version == published.version and won.model_dump() != published.model_dump():
         detail = f"another write of version {won.version} came in between and won"
-        raise _conflict(detail, standing)
+        raise _conflict(detail, known)
 
 
-def owner_counts(standing: KnownImage, version: int | None) -> bool:
+def owner_counts(known: KnownImage, version: int | None) -> bool:
     """Also from now on, where a backfilled image's owner begins to count."""
-    return standing.state.authority is Authority.OWNER or version is not None
+    return known.state.authority is Authority.OWNER or version is not None
 
 
 def next_version(
-    standing: KnownImage, version: int | None, wanted: IfMatch, caller: Caller, most: int
+    known: KnownImage, version: int | None, wanted: IfMatch, caller: Caller, most: int
 ) -> int:
     """The owner's next version.
 
@@ -99,19 +99,19 @@ def next_version(
     """
     if wanted.wanted is None:
         raise Problem("precondition-required", "say with If-Match which version you change")
-    if version is None or version <= standing.version:
-        raise _conflict(f"version must be above {standing.version}", standing)
+    if version is None or version <= known.version:
+        raise _conflict(f"version must be above {known.version}", known)
     if version > most and Scope.ADMIN not in caller.scopes:
         raise invalid("version", f"version must be at most {most}")
     return version
 
 
-def operators_version(standing: KnownImage, version: int | None) -> int:
+def operators_version(known: KnownImage, version: int | None) -> int:
     """The version of an admin's delete, which always goes through.
 
     At the highest version there is, it is that: among equal versions a delete hides most.
     """
-    above = min(standing.version + 1, MAX_VERSION)
+    above = min(known.version + 1, MAX_VERSION)
     return above if version is None else max(version, above)
 
 
@@ -132,6 +132,6 @@ def _repeats(state: ImageState, said: ImageFields, new: ObjectReference) -> bool
     return all(getattr(state, name) == getattr(said, name) for name in names)
 
 
-def _conflict(detail: str, standing: KnownImage) -> Problem:
-    facts = {"field": "version", "version": standing.version}
-    return Problem("version-conflict", detail, facts, {"ETag": etag(standing.version)})
+def _conflict(detail: str, known: KnownImage) -> Problem:
+    facts = {"field": "version", "version": known.version}
+    return Problem("version-conflict", detail, facts, {"ETag": etag(known.version)})

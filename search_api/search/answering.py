@@ -19,7 +19,7 @@ from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.limits.concurrency import Gate
 from sightline.search_api.http.request_fields import ImageSearch, SearchFields
-from sightline.search_api.search.answers import Anchor, Answered, Asker, issue, to_millisecond
+from sightline.search_api.search.answers import Anchor, Answered, Asker, cut_to_millisecond, issue
 from sightline.search_api.search.impressions import Impressions, ShownAnswer
 from sightline.search_api.search.rankings import Rankings
 from sightline.search_api.search.recall_checks import RecallChecks, Sampled
@@ -92,7 +92,7 @@ class Answering:
 
         Sent, it lets the impression be recorded.
         """
-        now, asker, pair = to_millisecond(self._clock.now()), search.asker, search.pair
+        now, asker, pair = cut_to_millisecond(self._clock.now()), search.asker, search.pair
         variant = explored_variant(pair.variant) if rankings.own.explored else pair.variant
         search_id = issue(self._ids, now=now, asker=asker, anchor=anchor, variant=variant)
         page = rankings.page(fields.limit, search_id)

@@ -110,7 +110,7 @@ def asker_of(fields: SearchFields, ids: SearchIds, *, names_users: bool) -> Aske
     )
 
 
-def to_millisecond(instant: datetime) -> datetime:
+def cut_to_millisecond(instant: datetime) -> datetime:
     """Search ids carry no more, and the event must say the same."""
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 

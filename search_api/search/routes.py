@@ -16,7 +16,7 @@ from sightline.search_api.http.bodies.typed import (
     multipart_body,
 )
 from sightline.search_api.http.documents.searches import SearchAnswer
-from sightline.search_api.http.keys import allowed, require
+from sightline.search_api.http.keys import has_scope, require
 from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers, body, form_of, json_of
 from sightline.search_api.http.problems import Problem
@@ -58,7 +58,7 @@ def search_router(searching: Searching) -> APIRouter:
         asking = Asking(
             Stopwatch(),
             request.headers.get("traceparent"),
-            names_users=allowed(caller, Scope.USERS),
+            names_users=has_scope(caller, Scope.USERS),
         )
         kind = content_type(request)
         if kind == MULTIPART:

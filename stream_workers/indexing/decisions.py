@@ -24,7 +24,7 @@ class Next(StrEnum):
     """A verdict on its bytes is needed; what it hides must be hidden before they are read."""
 
 
-def decide(known: Judged, stored: IndexedImage | None) -> Next:
+def next_need(known: Judged, stored: IndexedImage | None) -> Next:
     """Return what the event needs, `stored` being what the index keeps of its image."""
     if stored is not None and stored.fence >= known.task.fence:
         return Next.NOTHING

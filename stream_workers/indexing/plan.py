@@ -10,7 +10,7 @@ from sightline.engine.records import IndexedImage
 from sightline.schemas.envelope import ContractError
 from sightline.stream_workers.delivery.retries import Patience
 from sightline.stream_workers.image_log.events import read_image_event
-from sightline.stream_workers.indexing.decisions import Next, decide, facts_of, reuses_vector
+from sightline.stream_workers.indexing.decisions import Next, facts_of, next_need, reuses_vector
 from sightline.stream_workers.indexing.moves import (
     Embed,
     End,
@@ -74,7 +74,7 @@ class Planner:
         equal = {
             known.task
             for known in ready
-            if decide(known, stored.get(known.task.image_id)) is Next.BYTES
+            if next_need(known, stored.get(known.task.image_id)) is Next.BYTES
             and reuses_vector(known, stored.get(known.task.image_id))
         }
         if not equal:
@@ -93,7 +93,7 @@ def _reused(known: Judged, whole: IndexedImage | None) -> Judged:
 
 
 def _needs(known: Judged, stored: IndexedImage | None) -> list[Move]:
-    match decide(known, stored):
+    match next_need(known, stored):
         case Next.NOTHING:
             return [Write(known, settled=True)]
         case Next.WRITE:

@@ -23,7 +23,7 @@ class ObservedFilling:
     """Whether its search graph covers what it holds."""
 
 
-def next_step(seen: ObservedFilling) -> FillingStep:
+def next_filling_step(seen: ObservedFilling) -> FillingStep:
     """What is to be done; the same for equal arguments, whoever asks."""
     progress = seen.progress
     if not seen.filling or progress is None or progress.refused:

@@ -96,7 +96,7 @@ class ProgressRecord:
             ReindexProgress,
             advice="remove it and ask for the re-index again",
         )
-        self._lease_key = lease_key(index, generation)
+        self._lease_key = filling_lease_key(index, generation)
 
     @classmethod
     def of(cls, settings: Settings, store: ObjectStore, generation: str) -> Self:
@@ -148,6 +148,6 @@ class ProgressRecord:
         self._store.delete(self._bucket, self._key)
 
 
-def lease_key(index: str, generation: str) -> str:
+def filling_lease_key(index: str, generation: str) -> str:
     """Names the object by which one process at a time fills a generation."""
     return f"{PREFIX}{index}/{generation}/lease.json"

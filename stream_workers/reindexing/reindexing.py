@@ -22,7 +22,7 @@ from sightline.engine.ports import Clock
 from sightline.engine.stopping import EitherStop
 from sightline.schemas.models import readable
 from sightline.stream_workers.reindexing.parity import Parity
-from sightline.stream_workers.reindexing.plan import ObservedFilling, next_step
+from sightline.stream_workers.reindexing.plan import ObservedFilling, next_filling_step
 from sightline.stream_workers.reindexing.progress import (
     FillingStep,
     ProgressRecord,
@@ -144,7 +144,7 @@ class Reindexing:
             caught_up=FillingStep.CATCH_UP in self._over,
             optimised=FillingStep.OPTIMISE in self._over,
         )
-        return asked, next_step(seen)
+        return asked, next_filling_step(seen)
 
     def _try(self, asked: ReindexProgress, step: FillingStep, stop: threading.Event) -> None:
         """Do a step; what it failed for is told to all who look."""

@@ -83,7 +83,7 @@ class RolloutNext:
 _WAIT = RolloutNext(RolloutStep.WAIT)
 
 
-def next_step(seen: RolloutObserved, settings: RolloutSettings) -> RolloutNext:
+def next_rollout_step(seen: RolloutObserved, settings: RolloutSettings) -> RolloutNext:
     """What is to be done; the same for equal arguments, whoever asks."""
     model = seen.under_way
     if model is None:

@@ -21,7 +21,7 @@ from sightline.stream_workers.rolling_out.plan import (
     RolloutNext,
     RolloutObserved,
     RolloutStep,
-    next_step,
+    next_rollout_step,
     serves,
 )
 from sightline.stream_workers.rolling_out.ports import RolloutSeen, RolloutWork
@@ -87,7 +87,7 @@ class RollingOut:
     def _next(self) -> tuple[StoredRollout, RolloutNext]:
         stored = self._record.read()
         seen = self._observed(stored.state)
-        return stored, RolloutNext(RolloutStep.WAIT) if seen is None else next_step(
+        return stored, RolloutNext(RolloutStep.WAIT) if seen is None else next_rollout_step(
             seen, self._settings
         )
 

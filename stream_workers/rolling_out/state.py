@@ -146,6 +146,6 @@ def report_lease_key(index: str) -> str:
     return f"{PREFIX}{index}/rollout-report-lease.json"
 
 
-def lease_key(index: str) -> str:
+def rollout_lease_key(index: str) -> str:
     """Names the object by which one process at a time rolls out."""
     return f"{PREFIX}{index}/rollout-lease.json"

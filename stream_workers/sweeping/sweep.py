@@ -118,7 +118,7 @@ class Sweeper:
     ) -> tuple[list[StoredObject], list[Placed]]:
         """Sorts out which objects to remove, and which are of images the index does not know."""
         old = [
-            (item, place_of(item.key))
+            (item, place_of_key(item.key))
             for item in chunk
             if item.modified is not None and item.modified < before.put
         ]
@@ -194,7 +194,7 @@ class Sweeper:
         return Swept(removed=removed, removed_bytes=removed_bytes)
 
 
-def place_of(key: str) -> ObjectPlace | None:
+def place_of_key(key: str) -> ObjectPlace | None:
     """The image and the bytes that a key names; None: it names none."""
     _, _, rest = key.partition("/")
     image_id, slash, name = rest.rpartition("/")

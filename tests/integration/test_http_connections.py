@@ -35,7 +35,7 @@ LONG_S = 20.0
 def app() -> FastAPI:
     """Says where a request comes from."""
     app = FastAPI()
-    problems.install(app)
+    problems.install_problems(app)
 
     @app.get("/client")
     async def client(request: Request) -> Response:

@@ -88,7 +88,7 @@ def test_images_are_pinned(compose: dict[str, Any]) -> None:
 
 def test_secrets_come_from_outside(text: str, compose: dict[str, Any]) -> None:
     """No secret has a value here, and `make compose-env` writes each that is asked for."""
-    assert set(VARIABLE.findall(text)) == set(compose_environment.environment("key"))
+    assert set(VARIABLE.findall(text)) == set(compose_environment.compose_variables("key"))
     for service in compose["services"].values():
         for name, value in service.get("environment", {}).items():
             if re.search(r"PASSWORD|SECRET|_KEY|KEYS|ROOT_USER", name):
@@ -101,7 +101,7 @@ def test_our_services_get_settings_that_load(
 ) -> None:
     """Every variable of ours is a setting that exists and accepts its value."""
     monkeypatch.chdir(tmp_path)
-    values = compose_environment.environment("key")
+    values = compose_environment.compose_variables("key")
     for variable, value in compose["services"][name]["environment"].items():
         monkeypatch.setenv(variable, VARIABLE.sub(lambda found: values[found[1]], value))
     settings = load_settings()

@@ -22,7 +22,7 @@ from sightline.training.models.default_projection import (
     photo_features,
     query_to_gallery,
     raw_quality,
-    read_manifest,
+    read_labelled_photos,
 )
 from tests.conftest import ROOT
 from tests.nasty_files import TURNED, oriented_scenes
@@ -69,7 +69,7 @@ def found(photos: Path, networks: Path) -> PhotoFeatures:
     settings = EmbedderSettings()
     source = model_source(settings)
     runtime = open_runtime(source, settings, cache=networks)
-    return photo_features(read_manifest(photos), runtime, source.framing)
+    return photo_features(read_labelled_photos(photos), runtime, source.framing)
 
 
 def test_quality_on_the_photos(found: PhotoFeatures) -> None:
@@ -108,7 +108,7 @@ def test_orientations_embed_alike(nasty: Path, networks: Path) -> None:
 def test_stored_sideways_or_upright_is_the_same_picture(photos: Path, networks: Path) -> None:
     """All eight orientations of one photo, stored without loss, give one vector."""
     embedder = open_embedder(EmbedderSettings(), cache=networks)
-    upright = Image.open(read_manifest(photos)[0].path)
+    upright = Image.open(read_labelled_photos(photos)[0].path)
     crops = []
     for orientation in range(1, 9):
         exif = Image.Exif()

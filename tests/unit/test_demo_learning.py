@@ -19,7 +19,7 @@ from sightline.infra.demo.lesson import FEWEST_LABELS, Lesson, draw_labelled, le
 from sightline.infra.demo.people import Feedback, true_labels
 from sightline.infra.sample_photos.synthetic_photos import KINDS
 from sightline.training.evaluation.gate import GateLimits
-from sightline.training.models.default_projection import read_manifest
+from sightline.training.models.default_projection import read_labelled_photos
 
 FEW = {"train": 2, "query": 1, "gallery": 1}
 
@@ -46,7 +46,7 @@ def test_what_judges_is_never_on_the_site(
     assert len(labels) == 8 * FEW["train"]
     assert set(labels.values()) == {*found.clicked, *found.silent}
     assert (len(found.clicked), len(found.silent)) == (6, 2)
-    names = {photo.path.name for photo in read_manifest(photos) if photo.split == "train"}
+    names = {photo.path.name for photo in read_labelled_photos(photos) if photo.split == "train"}
     assert {path.name for path in found.site.relative_files()} == names
 
 

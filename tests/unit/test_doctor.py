@@ -160,9 +160,9 @@ def test_the_report_prints_one_line_each_and_says_whether_all_is_well(
     """One bad finding makes the whole report bad; each is one line with its remedy."""
     out = io.StringIO()
     monkeypatch.setattr(report, "CHECKS", (lambda _: iter([fine("a", "good\nnews")]),))
-    assert report.report(embedded(tmp_path), out)
+    assert report.report_findings(embedded(tmp_path), out)
     monkeypatch.setattr(report, "CHECKS", (lambda _: iter([bad("b", "broken", "mend it")]),))
-    assert not report.report(embedded(tmp_path), out)
+    assert not report.report_findings(embedded(tmp_path), out)
     assert out.getvalue().splitlines() == [
         "ok   a: good news",
         "BAD  b: broken -> mend it",

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.experiment import CROWDS, Crowd, between_arms, false_alarms, within_pages
 from sightline.schemas.fields import Conclusion
-from sightline.training.experiments.deciding import MIN_EFFECTIVE, decide
+from sightline.training.experiments.deciding import MIN_EFFECTIVE, effect_verdict
 from sightline.training.experiments.interleaving import sign_test
 from sightline.training.experiments.rates import UNKNOWN, Effect, lift_of, rate_of
 from sightline.training.experiments.sample_ratio import sample_ratio
@@ -161,7 +161,7 @@ def effect(point: float, reach: float) -> Effect:
 )
 def test_the_interval_decides(found: Effect, finding: Conclusion) -> None:
     """Away from 0: better or worse; within what matters: equal; else more are needed."""
-    decided = decide(found, "", actors=1_000, effective=500.0, least=0.05)
+    decided = effect_verdict(found, "", actors=1_000, effective=500.0, least=0.05)
     assert decided.finding is finding
     assert (decided.needs > 0) == (finding is Conclusion.TOO_LITTLE)
 
@@ -169,17 +169,17 @@ def test_the_interval_decides(found: Effect, finding: Conclusion) -> None:
 def test_as_many_more_as_are_told_decide() -> None:
     """The variance falls with the number of actors; at the number that is told it suffices."""
     found = effect(0.04, 0.05)
-    needs = decide(found, "", actors=1_000, effective=500.0, least=0.05).needs
+    needs = effect_verdict(found, "", actors=1_000, effective=500.0, least=0.05).needs
     more = Effect(found.point, found.variance * 1_000 / (1_000 + needs))
-    assert decide(more, "", actors=1_000 + needs, effective=500.0, least=0.05).needs <= 1
+    assert effect_verdict(more, "", actors=1_000 + needs, effective=500.0, least=0.05).needs <= 1
     fewer = Effect(found.point, found.variance * 1_000 / (1_000 + needs * 0.9))
-    assert decide(fewer, "", actors=1_900, effective=500.0, least=0.05).needs > 1
+    assert effect_verdict(fewer, "", actors=1_900, effective=500.0, least=0.05).needs > 1
 
 
 def test_few_actors_decide_nothing() -> None:
     """Whatever they say: a variance over few is not known."""
     sure = Effect(0.5, 1e-6)
-    decided = decide(sure, "", actors=300, effective=MIN_EFFECTIVE / 2, least=0.05)
+    decided = effect_verdict(sure, "", actors=300, effective=MIN_EFFECTIVE / 2, least=0.05)
     assert (decided.finding, decided.needs) == (Conclusion.TOO_LITTLE, 300)
 
 

@@ -16,7 +16,12 @@ from sightline.training.evaluation.gate import (
     decide,
     harmless,
 )
-from sightline.training.evaluation.paired import NOTHING, Difference, compare, difference_of
+from sightline.training.evaluation.paired import (
+    NOTHING,
+    Difference,
+    difference_of,
+    paired_difference,
+)
 from sightline.training.evaluation.relevance import EqualLabels
 from sightline.training.evaluation.retrieval import QueryScores, score_queries
 from sightline.training.evaluation.served import ServedAsBuilt, compare_served
@@ -167,7 +172,7 @@ def test_a_difference_is_that_of_single_queries() -> None:
     gallery = np.eye(3)
     before = score_queries(gallery[[0, 2, 2, 1]], gallery, truth)
     after = score_queries(gallery[[0, 1, 1, 1]], gallery, truth)
-    found = compare(before, after, np.array(["a", "b", "b", "z"]), draws=50)
+    found = paired_difference(before, after, np.array(["a", "b", "b", "z"]), draws=50)
     gained = after.average_precision[:3] - before.average_precision[:3]
     assert found.point == pytest.approx(gained.mean())
     assert (found.clusters, found.queries) == (2, 3)
@@ -201,7 +206,7 @@ def test_scores_of_other_queries_are_refused() -> None:
         for labels in (["a", "b"], ["a", "z"])
     )
     with pytest.raises(ValueError, match="same queries"):
-        compare(one, other, np.arange(2))
+        paired_difference(one, other, np.arange(2))
 
 
 def study(

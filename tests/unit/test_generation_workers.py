@@ -35,7 +35,7 @@ from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION, INTERACTIONS
-from sightline.stream_workers.reindexing.progress import PREFIX, lease_key
+from sightline.stream_workers.reindexing.progress import PREFIX, filling_lease_key
 from tests.api_parts import picture
 from tests.generation_parts import BUCKET, INDEX, Deployment
 from tests.indexed_images import NOON
@@ -122,7 +122,7 @@ def test_nothing_is_kept_of_how_a_dropped_generation_was_filled() -> None:
     place = Deployment()
     place.make_second()
     progress, matrix = (f"{PREFIX}{INDEX}/g2/{name}" for name in ("progress.json", "matrix/abc"))
-    kept = progress, lease_key(INDEX, "g2"), matrix
+    kept = progress, filling_lease_key(INDEX, "g2"), matrix
     for key in kept:
         place.store.put(BUCKET, key, b"{}", content_type="application/json")
     place.record.change(lambda s: s.dropped("g2", place.clock.now(), timedelta()))

@@ -13,11 +13,11 @@ from jsonschema import Draft202012Validator, FormatChecker
 from sightline.infra.generating.generate import (
     CHECKOUT,
     breaks,
-    differences,
     freeze,
     generated,
     main,
-    write,
+    stale_files,
+    write_generated,
 )
 from sightline.schemas.documents.all_documents import FROZEN, GOLDEN
 from sightline.schemas.documents.asyncapi import asyncapi
@@ -42,7 +42,7 @@ def validator(folder: Path, document: Any) -> Draft202012Validator:
 
 def test_committed_files_are_what_the_code_generates() -> None:
     """A contract or a setting never changes without its golden file: run `make golden`."""
-    assert differences(CHECKOUT) == []
+    assert stale_files(CHECKOUT) == []
 
 
 def test_nothing_breaks_what_was_released() -> None:
@@ -131,14 +131,14 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
 
 def test_a_stale_checkout_is_told_and_mended(tmp_path: Path) -> None:
     """Missing, changed and leftover files are listed; writing once mends them all."""
-    assert set(differences(tmp_path)) == set(generated())
-    write(tmp_path)
+    assert set(stale_files(tmp_path)) == set(generated())
+    write_generated(tmp_path)
     (tmp_path / "docs/settings.md").write_text("old")
     leftover = tmp_path / GOLDEN / "events" / "gone.schema.json"
     leftover.write_text("{}")
-    assert differences(tmp_path) == ["docs/settings.md", f"{GOLDEN}/events/gone.schema.json"]
-    write(tmp_path)
-    assert differences(tmp_path) == []
+    assert stale_files(tmp_path) == ["docs/settings.md", f"{GOLDEN}/events/gone.schema.json"]
+    write_generated(tmp_path)
+    assert stale_files(tmp_path) == []
     assert not leftover.exists()
 
 

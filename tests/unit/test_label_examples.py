@@ -20,7 +20,7 @@ from sightline.stream_workers.labels.codecs.interactions import (
     Shown,
 )
 from sightline.stream_workers.labels.codecs.searches import Graded, Search
-from sightline.stream_workers.labels.codecs.searches import decode as decode_closed
+from sightline.stream_workers.labels.codecs.searches import decode_searches as decode_closed
 from sightline.stream_workers.labels.codecs.triples import Mined
 from sightline.stream_workers.labels.done_epochs import DoneEpochs, DoneRange
 from sightline.stream_workers.labels.effects import FinishedEpochs, SideRow

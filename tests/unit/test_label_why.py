@@ -15,7 +15,7 @@ from sightline.schemas.labels import RetractionCause, SearchClosed, TripleRetrac
 from sightline.schemas.late import InteractionsOmitted, Omission, OmissionReason, OmittedKind
 from sightline.schemas.searches import UploadQuery
 from sightline.schemas.topics import INTERACTIONS, INTERACTIONS_LATE, TRAINING_TRIPLES
-from sightline.stream_workers.labels.explain.evidence import find_triple, gather
+from sightline.stream_workers.labels.explain.evidence import find_triple, gather_evidence
 from sightline.stream_workers.labels.explain.why import Why, triple_story, why_image
 from sightline.stream_workers.labels.rules import LabelRules
 from tests.conftest import ROOT
@@ -67,7 +67,7 @@ def answer(
         closed_message(closed(0, EPOCH, *found), 1, 0),
         *(message(value, n) for n, value in enumerate(triples)),
     ]
-    return why_image(gather(reading(messages), "s1", rules), image_id, rules).why
+    return why_image(gather_evidence(reading(messages), "s1", rules), image_id, rules).why
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_triples_story_names_search_acts_and_rules() -> None:
     read = reading(messages)
     found = find_triple(read, "f" * 64)
     assert found is not None
-    story = "\n".join(triple_story("f" * 64, found, gather(read, found.search_id, RULES)))
+    story = "\n".join(triple_story("f" * 64, found, gather_evidence(read, found.search_id, RULES)))
     for part in ("positive   p3", "negative   p4", "verdict person", "examined place 5", "s1"):
         assert part in story
     assert "clicked    p3 since answer 42000 ms; counted" in story

@@ -17,7 +17,7 @@ from sightline.stream_workers.labels.codecs.interactions import (
     BeaconRecord,
     ShownRecord,
     _decode_quickly,
-    decode,
+    decode_interaction,
 )
 from tests.label_world import World
 from tests.oracle_labels import ms
@@ -68,15 +68,15 @@ def test_both_decoders_accept_the_same(value: bytes, where: int, odd: Any, drop:
         event = decode_slowly(changed)
     except ContractError:
         with pytest.raises(ContractError):
-            decode(changed)
+            decode_interaction(changed)
         return
     try:
-        record = decode(changed)
+        record = decode_interaction(changed)
     except ContractError as error:
         assert str(error).startswith("time: outside the years")  # noqa: PT017 - one known limit
         return
     if isinstance(record, (ShownRecord, BeaconRecord)):
-        assert instants.milliseconds(record.data.issued_at) == ms(event.data.issued_at)
+        assert instants.parsed_milliseconds(record.data.issued_at) == ms(event.data.issued_at)
 
 
 def test_usual_messages_take_the_fast_way() -> None:
@@ -93,4 +93,4 @@ def test_murmur2_is_kafkas(key: bytes) -> None:
 @given(st.integers(0, 4_102_444_800_000))
 def test_instants_survive_the_round_trip(instant_ms: int) -> None:
     """Text and back, to the millisecond."""
-    assert instants.milliseconds(instants.text(instant_ms)) == instant_ms
+    assert instants.parsed_milliseconds(instants.text(instant_ms)) == instant_ms

@@ -27,8 +27,8 @@ from sightline.infra.cli.main import app
 from sightline.infra.cli.model_options import CAREFUL
 from sightline.infra.commands import models, photo_set
 from sightline.infra.commands.evaluate import SERVING, Evaluation, candidate
-from sightline.infra.commands.models import differences
-from sightline.infra.reporting.evaluation_page import page
+from sightline.infra.commands.models import document_differences
+from sightline.infra.reporting.evaluation_page import evaluation_page
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import MODELS
 from sightline.training.evaluation import strength
@@ -157,7 +157,9 @@ def test_two_models_are_told_apart(broker: MemoryBroker, tmp_path: Path) -> None
 
 def test_differences_go_into_documents() -> None:
     """What only one of the two says is told, too."""
-    found = list(differences({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 1}, "e": None}))
+    found = list(
+        document_differences({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 1}, "e": None})
+    )
     assert found == [("a.c", 2, None), ("d", [1], None)]
 
 
@@ -300,14 +302,14 @@ def test_a_page_escapes_what_it_is_told() -> None:
     """Names of files and labels are text."""
     evil = "<script>alert(1)</script>"
     found = Evaluation(model=evil, against=evil, truth=evil, rows=(), metrics=HALF)
-    assert "<script" not in page(found, None, [], evil.encode())
+    assert "<script" not in evaluation_page(found, None, [], evil.encode())
 
 
 def test_the_page_of_a_run_has_its_learning_curve() -> None:
     """As an image, in which nothing could run."""
     found = Evaluation(model="m", against=None, truth="t", rows=(), metrics=HALF)
-    assert 'src="data:image/svg+xml;base64,PHN2Zz4="' in page(found, None, [], b"<svg>")
-    assert "<img" not in page(found, None, [])
+    assert 'src="data:image/svg+xml;base64,PHN2Zz4="' in evaluation_page(found, None, [], b"<svg>")
+    assert "<img" not in evaluation_page(found, None, [])
 
 
 def test_examples_are_those_that_moved_most() -> None:

@@ -16,10 +16,10 @@ def _here() -> owner.Owner:
 def test_a_living_owner_is_found_until_it_withdraws(tmp_path: Path) -> None:
     """Announced, found, withdrawn, gone; withdrawing twice is fine."""
     owner.announce(tmp_path, _here())
-    assert owner.find(tmp_path) == _here()
+    assert owner.find_owner(tmp_path) == _here()
     owner.withdraw(tmp_path)
     owner.withdraw(tmp_path)
-    assert owner.find(tmp_path) is None
+    assert owner.find_owner(tmp_path) is None
 
 
 def test_another_process_with_the_same_number_is_no_owner(tmp_path: Path) -> None:
@@ -27,10 +27,10 @@ def test_another_process_with_the_same_number_is_no_owner(tmp_path: Path) -> Non
     owner.announce(tmp_path, _here())
     file = tmp_path / "owner.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"birth": "1"}))
-    assert owner.find(tmp_path) is None
+    assert owner.find_owner(tmp_path) is None
 
 
 def test_a_damaged_address_is_none(tmp_path: Path) -> None:
     """Half a file is no address."""
     (tmp_path / "owner.json").write_text('{"pid": 1')
-    assert owner.find(tmp_path) is None
+    assert owner.find_owner(tmp_path) is None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sightline.infra.local import prepare_tools
-from sightline.infra.local.prepare_tools import ToolStep, prepare, prepare_while
+from sightline.infra.local.prepare_tools import ToolStep, prepare_all, prepare_while
 from sightline.infra.local.toolchain import ToolMissing
 from tests.patience import patient
 
@@ -29,7 +29,7 @@ def test_every_missing_tool_is_named_at_once(capsys: pytest.CaptureFixture[str])
         "B": ToolStep(lambda: Path("b"), ""),
         "C": ToolStep(missing, ""),
     }
-    assert prepare(steps) == 2
+    assert prepare_all(steps) == 2
     told = sorted(capsys.readouterr().err.splitlines())
     assert told[0] == "A: install it"
     assert told[1].startswith("B: b (")

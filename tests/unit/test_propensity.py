@@ -20,10 +20,10 @@ from sightline.engine.label_data.propensity import (
     store_curve,
 )
 from sightline.engine.object_store.directory import DirectoryObjectStore
-from sightline.infra.commands.propensity_lines import lines
+from sightline.infra.commands.propensity_lines import propensity_lines
 from sightline.schemas.labels import SearchesClosed, Verdict
 from sightline.training.propensity.fit import FitSettings, fit, harvest, log_bias
-from sightline.training.propensity.picture import picture
+from sightline.training.propensity.picture import propensity_picture
 from sightline.training.propensity.views import Views, views_of
 from tests.label_rows import closed, closed_message, graded, marker, search
 
@@ -104,7 +104,7 @@ def test_without_images_at_several_places_every_weight_is_one() -> None:
     assert not curve.fitted
     assert {place.weight for place in curve.positions} == {1.0}
     assert all(place.why for place in curve.positions)
-    assert b"too little is known" in picture(curve)
+    assert b"too little is known" in propensity_picture(curve)
 
 
 def test_too_few_clicks_and_too_wide_intervals_weigh_one() -> None:
@@ -130,7 +130,7 @@ def test_places_that_lack_the_same_share_a_line() -> None:
     whys += ["no images tie this place to the first", "9 clicks on such images, 30 are needed"]
     lacking = [PositionBias(position=n, fitted=False, why=why) for n, why in enumerate(whys, 2)]
     curve = fitted(Views()).model_copy(update={"positions": (known, *lacking)})
-    assert [line.strip() for line in lines(curve)] == [
+    assert [line.strip() for line in propensity_lines(curve)] == [
         "1  1.000 (0.900 to 1.100)",
         "2-4  weight 1: 2 to 30 images were also shown elsewhere, 50 are needed",
         "5  weight 1: no images tie this place to the first",
@@ -159,7 +159,7 @@ def test_nothing_at_all_is_an_empty_curve() -> None:
     """A deployment without searches."""
     curve = fitted(Views())
     assert not curve.fitted
-    assert ET.fromstring(picture(curve)).tag.endswith("svg")  # noqa: S314 - our own
+    assert ET.fromstring(propensity_picture(curve)).tag.endswith("svg")  # noqa: S314 - our own
 
 
 def test_only_people_in_closed_epochs_count_and_each_search_once() -> None:
@@ -183,7 +183,7 @@ def test_fits_are_versions_and_the_same_fit_is_stored_once(tmp_path: Path) -> No
     store = DirectoryObjectStore(tmp_path)
     store.ensure_bucket("b-b")
     curve = fitted(clicked_views(Random(1), searches=3_000, anchors=30))
-    drawn = picture(curve)
+    drawn = propensity_picture(curve)
     assert latest_curve(store, "b-b") is None
     first = store_curve(store, "b-b", curve, drawn)
     later = curve.model_copy(update={"fitted_at": datetime(2026, 4, 1, tzinfo=UTC)})

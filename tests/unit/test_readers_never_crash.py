@@ -146,7 +146,7 @@ SAMPLES = {
         ),
     ),
     "state.jsonl": Sample(finished, b'{"source": "/photos"}\n"a"\n', {"a"}),
-    "owner.json": Sample(lambda file: owner.find(file.parent), owner_file(), OWNER),
+    "owner.json": Sample(lambda file: owner.find_owner(file.parent), owner_file(), OWNER),
     "sightline.toml": Sample(
         some_settings,
         b'mode = "services"\n[kafka]\nbootstrap_servers = "a:1"\n[decode]\nmax_bytes = 5\n',

@@ -10,7 +10,7 @@ from sightline.engine.clock import ManualClock
 from sightline.engine.errors import IndexOwned
 from sightline.engine.object_store.lease import Lease
 from sightline.infra.processes.reindex_loop import ReindexLoop
-from sightline.stream_workers.reindexing.progress import ProgressRecord, lease_key
+from sightline.stream_workers.reindexing.progress import ProgressRecord, filling_lease_key
 from tests.generation_parts import BUCKET, INDEX, Deployment
 from tests.unit.test_reindexing import asked
 
@@ -53,7 +53,7 @@ def test_what_keeps_the_work_from_beginning_is_told(place: Deployment) -> None:
 
 def test_who_cannot_begin_says_nothing_of_another_s_work(place: Deployment) -> None:
     """Another process has what this one lacks, and is at it."""
-    other = Lease(place.store, BUCKET, lease_key(INDEX, "g2"), lasts_s=6, clock=place.clock)
+    other = Lease(place.store, BUCKET, filling_lease_key(INDEX, "g2"), lasts_s=6, clock=place.clock)
     assert other.take()
     with pytest.raises(IndexOwned):
         ReindexLoop(place.node()).look(threading.Event())

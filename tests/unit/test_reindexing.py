@@ -15,12 +15,12 @@ from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.pacing import Pace
 from sightline.infra.reporting import filling_lines
 from sightline.stream_workers.reindexing.parity import Compared, Parity, Reason, Reproduced
-from sightline.stream_workers.reindexing.plan import ObservedFilling, next_step
+from sightline.stream_workers.reindexing.plan import ObservedFilling, next_filling_step
 from sightline.stream_workers.reindexing.progress import (
     FillingStep,
     ProgressRecord,
     ReindexProgress,
-    lease_key,
+    filling_lease_key,
 )
 from sightline.stream_workers.reindexing.reindexing import Done, Reindexing
 from tests.indexed_images import NOON
@@ -110,7 +110,7 @@ BY_BYTES = asked("bytes")
 )
 def test_the_next_step_follows_from_what_is_known(seen: ObservedFilling, step: FillingStep) -> None:
     """The same for equal arguments, whatever happened before."""
-    assert next_step(seen) is step
+    assert next_filling_step(seen) is step
 
 
 class FakeWork:
@@ -196,7 +196,7 @@ class Process:
     ) -> None:
         self.record = ProgressRecord(store, "bucket", "index", "two")
         self.work = FakeWork(clock)
-        key = lease_key("index", "two")
+        key = filling_lease_key("index", "two")
         lease = Lease(store, "bucket", key, lasts_s=lasts_s, clock=clock)
         self.metrics = Metrics()
         self.job = Reindexing(
@@ -362,15 +362,15 @@ def test_status_says_how_far_it_is() -> None:
     """The step, its images and what it waits for; at the end why it may not serve."""
     now = NOON.replace(hour=13)
     told = asked(step="catch up", done=3, total=4, trouble="index: away")
-    assert filling_lines.told(told, now) == (
+    assert filling_lines.filling_line(told, now) == (
         "two by features: catch up 3 of 4, noted 3600 s ago, waits: index: away"
     )
     halfway = asked(step="catch up", done=3, total=9, step_began_at=NOON, noted_at=now)
-    assert filling_lines.told(halfway, now) == (
+    assert filling_lines.filling_line(halfway, now) == (
         "two by features: catch up 3 of 9, 7200 s left of this step, noted 0 s ago"
     )
     refused = asked(parity=parity(passed=False))
-    assert filling_lines.told(refused, now) == "two by features: refused: 1 images: missing"
+    assert filling_lines.filling_line(refused, now) == "two by features: refused: 1 images: missing"
 
 
 def test_progress_tells_how_far_the_step_is(process: Process) -> None:

@@ -26,11 +26,17 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.settings import RetrainingSettings
-from sightline.infra.reporting.retraining_lines import told
+from sightline.infra.reporting.retraining_lines import retraining_told
 from sightline.schemas.models import GateLine
 from sightline.training.models import registry
 from sightline.training.models.registry import NewModel
-from sightline.training.retraining.plan import MOST_STARTS, Come, Observed, Step, next_step
+from sightline.training.retraining.plan import (
+    MOST_STARTS,
+    Come,
+    Observed,
+    Step,
+    next_retraining_step,
+)
 from sightline.training.retraining.retraining import Retraining
 from sightline.training.retraining.state import (
     Attempt,
@@ -40,7 +46,7 @@ from sightline.training.retraining.state import (
     ReadUpTo,
     RetrainingRecord,
     RetrainingState,
-    lease_key,
+    retraining_lease_key,
 )
 from sightline.training.retraining.watch import RetrainingWatch
 from tests.label_rows import NOON
@@ -75,14 +81,14 @@ COMES = [
 @pytest.mark.parametrize(("come", "step"), COMES)
 def test_it_begins_when_enough_has_come(come: Come, step: Step) -> None:
     """Triples of enough anchors, or few that have waited long; whoever asks need not wait."""
-    assert next_step(Observed(come=come), SETTINGS) is step
-    assert next_step(Observed(come=come, asked=True), SETTINGS) is Step.BEGIN
+    assert next_retraining_step(Observed(come=come), SETTINGS) is step
+    assert next_retraining_step(Observed(come=come, asked=True), SETTINGS) is Step.BEGIN
 
 
 def test_age_alone_can_be_left_out() -> None:
     """Few triples then wait for more, however long."""
     come = Come(triples=1, waited_s=1e9)
-    assert next_step(Observed(come=come), replace_age(0)) is Step.WAIT
+    assert next_retraining_step(Observed(come=come), replace_age(0)) is Step.WAIT
 
 
 def replace_age(age_s: float) -> RetrainingSettings:
@@ -113,8 +119,8 @@ def test_it_goes_on_where_it_stopped(
 ) -> None:
     """By what is stored and what lies in the folder, whichever process it is now."""
     observed = replace(Observed(attempt=attempt(**so_far), taken_up=True), **seen)
-    assert next_step(observed, SETTINGS) is step
-    assert next_step(replace(observed, asked=True), SETTINGS) is step
+    assert next_retraining_step(observed, SETTINGS) is step
+    assert next_retraining_step(replace(observed, asked=True), SETTINGS) is step
 
 
 @dataclass(kw_only=True)
@@ -136,7 +142,7 @@ class Machine(Mortal):
     def process(self) -> Retraining:
         """A new one, on the same machine."""
         store: Any = DyingStore(self)
-        lease = Lease(store, BUCKET, lease_key(NAME), lasts_s=60, clock=self.clock)
+        lease = Lease(store, BUCKET, retraining_lease_key(NAME), lasts_s=60, clock=self.clock)
         return Retraining(
             RetrainingRecord(store, BUCKET, NAME),
             self,
@@ -159,7 +165,9 @@ class Machine(Mortal):
         return RetrainingWatch(
             RetrainingRecord(self.store, BUCKET, NAME),
             self,
-            lease=Lease(self.store, BUCKET, lease_key(NAME), lasts_s=60, clock=self.clock),
+            lease=Lease(
+                self.store, BUCKET, retraining_lease_key(NAME), lasts_s=60, clock=self.clock
+            ),
             work=work,
             settings=SETTINGS,
             metrics=metrics,
@@ -265,7 +273,7 @@ def test_what_the_gate_holds_back_is_told(verdict: AttemptOutcome) -> None:
     assert machine.look()
     assert releases(machine) == []
     assert machine.log == [f"{verdict}-1"]
-    lines = list(told(machine.state(), NAME, machine.clock.now() + timedelta(seconds=9)))
+    lines = list(retraining_told(machine.state(), NAME, machine.clock.now() + timedelta(seconds=9)))
     first = (
         f"clicks: attempt 1 {verdict}, 9 s ago: better where clicked: too_little: mAP +0.01; "
         "31 clusters more would decide"

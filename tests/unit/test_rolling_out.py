@@ -23,7 +23,7 @@ from sightline.stream_workers.rolling_out.plan import (
     RolloutObserved,
     RolloutStep,
     experiment_name,
-    next_step,
+    next_rollout_step,
     serves,
 )
 from sightline.stream_workers.rolling_out.rolling_out import RollingOut
@@ -34,7 +34,7 @@ from sightline.stream_workers.rolling_out.state import (
     RolloutRecord,
     RolloutState,
     RolloutUnderWay,
-    lease_key,
+    rollout_lease_key,
 )
 from tests.label_rows import NOON
 from tests.mortal import DyingStore, Killed, Mortal
@@ -114,7 +114,7 @@ BEGINNINGS = [
 @pytest.mark.parametrize(("observed", "step"), BEGINNINGS)
 def test_it_begins_with_the_newest_release(observed: RolloutObserved, step: RolloutStep) -> None:
     """Unless that serves, had its turn, or was left: what was taken back does not come again."""
-    assert next_step(observed, PLAIN).step is step
+    assert next_rollout_step(observed, PLAIN).step is step
 
 
 WAYS: list[tuple[RolloutObserved, RolloutSettings, RolloutStep]] = [
@@ -193,15 +193,15 @@ def test_a_matrix_serves_until_its_own_vectors_may(
     observed: RolloutObserved, settings: RolloutSettings, step: RolloutStep, to: Serves
 ) -> None:
     """It is compared and serves at once; of what may serve, its own vectors are better."""
-    following = next_step(observed, settings)
+    following = next_rollout_step(observed, settings)
     assert (following.step, following.to) == (step, to)
 
 
 def test_a_matrix_on_what_serves_no_more_is_none() -> None:
     """Somebody let other vectors serve: its own ones are waited for, and a refusal ends it."""
     elsewhere = linear(at_once=Serves(generation="g-0", query_model=NEW))
-    assert next_step(seen(FILLING, elsewhere), PLAIN).step is RolloutStep.WAIT
-    refused = next_step(seen(FILLING, elsewhere, differs="3 images"), PLAIN)
+    assert next_rollout_step(seen(FILLING, elsewhere), PLAIN).step is RolloutStep.WAIT
+    refused = next_rollout_step(seen(FILLING, elsewhere, differs="3 images"), PLAIN)
     assert refused.outcome is RolloutOutcome.REFUSED
 
 
@@ -210,8 +210,8 @@ def test_it_is_watched_anew_on_its_own_vectors() -> None:
     whole = PROVEN.switched(G2, LATER, "its own")
     model = linear(switched_at=NOON, proven=True)
     soon, late = (LATER + timedelta(seconds=after) for after in (599, 600))
-    assert next_step(seen(whole, model, now=soon), PLAIN).step is RolloutStep.WAIT
-    assert next_step(seen(whole, model, now=late), PLAIN).outcome is RolloutOutcome.SERVES
+    assert next_rollout_step(seen(whole, model, now=soon), PLAIN).step is RolloutStep.WAIT
+    assert next_rollout_step(seen(whole, model, now=late), PLAIN).outcome is RolloutOutcome.SERVES
     assert whole.before == (G1,), "one way back leads past both"
 
 
@@ -220,7 +220,7 @@ def test_it_goes_on_where_it_stopped(
     observed: RolloutObserved, settings: RolloutSettings, step: RolloutStep
 ) -> None:
     """By what is stored, whichever process it is now."""
-    assert next_step(observed, settings).step is step
+    assert next_rollout_step(observed, settings).step is step
 
 
 @pytest.mark.parametrize(
@@ -240,8 +240,8 @@ def test_an_experiment_lasts_until_it_decides(finding: str, days: float, step: R
     now = NOON + timedelta(days=days)
     told = ExperimentFinding(finding=finding, says="ctr")
     running = seen(OURS, on_its_way(experiment=trial()), now=now, finding=told)
-    assert next_step(running, TRIED).step is step
-    assert next_step(replace(running, finding=None), TRIED).step is RolloutStep.WAIT
+    assert next_rollout_step(running, TRIED).step is step
+    assert next_rollout_step(replace(running, finding=None), TRIED).step is RolloutStep.WAIT
 
 
 def over(finding: str) -> RolloutUnderWay:
@@ -287,7 +287,7 @@ ENDS = [
 @pytest.mark.parametrize(("observed", "outcome"), ENDS)
 def test_it_ends_and_says_why(observed: RolloutObserved, outcome: RolloutOutcome) -> None:
     """A person's decision always wins; what failed is not tried again."""
-    following = next_step(observed, TRIED)
+    following = next_rollout_step(observed, TRIED)
     assert (following.step, following.outcome) == (RolloutStep.END, outcome)
     assert following.says
 
@@ -318,7 +318,7 @@ class Machine(Mortal):
     def look(self) -> bool:
         """One look by a process of its own."""
         store: Any = DyingStore(self)
-        lease = Lease(store, BUCKET, lease_key(INDEX), lasts_s=6, clock=self.clock)
+        lease = Lease(store, BUCKET, rollout_lease_key(INDEX), lasts_s=6, clock=self.clock)
         work = Steps(self, ServingRecord(store, BUCKET, INDEX))
         process = RollingOut(
             RolloutRecord(store, BUCKET, INDEX),
@@ -658,7 +658,7 @@ def test_the_next_release_comes_after_it() -> None:
 def test_one_at_a_time() -> None:
     """Whoever finds the lease held looks away."""
     machine = Machine()
-    other = Lease(machine.store, BUCKET, lease_key(INDEX), lasts_s=6, clock=machine.clock)
+    other = Lease(machine.store, BUCKET, rollout_lease_key(INDEX), lasts_s=6, clock=machine.clock)
     assert other.take()
     assert not machine.look()
     other.give_back()

@@ -34,7 +34,7 @@ from sightline.infra.processes import node_rollout
 from sightline.infra.processes.node import beside_api
 from sightline.infra.processes.node_rollout import NodeRollout
 from sightline.infra.processes.rolling_out import RolloutLoop, rollout_loops
-from sightline.infra.reporting.rollout_lines import told
+from sightline.infra.reporting.rollout_lines import rollout_told
 from sightline.schemas.models import (
     ExperimentStarted,
     ExperimentStopped,
@@ -364,11 +364,11 @@ def test_a_person_reads_how_far_it_is(place: Place, changes: dict[str, Any], sta
     way: RolloutUnderWay = on_its_way(**changes)
     past = RolloutState().ended(OLD, RolloutOutcome.WORSE, "ctr -9%", NOON).past
     state = RolloutState(under_way=way, past=past)
-    assert list(told(state, NOON + timedelta(seconds=9))) == [
+    assert list(rollout_told(state, NOON + timedelta(seconds=9))) == [
         f"clicks@{'a' * 12}: {stage}, begun 9 s ago, generation g-2",
         f"clicks@{'b' * 12}: worse, 9 s ago: ctr -9%",
     ]
-    assert list(told(RolloutState(), NOON)) == ["no model came into service by itself yet"]
+    assert list(rollout_told(RolloutState(), NOON)) == ["no model came into service by itself yet"]
 
 
 def test_what_never_served_waits(place: Place) -> None:

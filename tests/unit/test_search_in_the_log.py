@@ -26,7 +26,7 @@ from sightline.schemas.topics import (
     SEARCHES_CLOSED,
     TRAINING_TRIPLES,
 )
-from sightline.stream_workers.labels.explain.evidence import SearchEvidence, gather
+from sightline.stream_workers.labels.explain.evidence import SearchEvidence, gather_evidence
 from sightline.stream_workers.labels.rules import LabelRules
 from tests.label_rows import closed, encoded, graded, mined, search, triple_id
 
@@ -112,8 +112,8 @@ def test_a_search_is_found_where_its_id_says(log: Log) -> None:
     """The same as by reading everything, of a part of the records."""
     for search_id in log.search_ids[1:6:2]:
         log.read_count = 0
-        found = gather(log.near, search_id, RULES, told=IDS.opened(search_id))
-        assert told_of(found) == told_of(gather(log.whole, search_id, RULES))
+        found = gather_evidence(log.near, search_id, RULES, told=IDS.opened(search_id))
+        assert told_of(found) == told_of(gather_evidence(log.whole, search_id, RULES))
         assert found.closed is not None
         assert len(found.mined) == len(found.retracted) == 1
         assert len(found.clicked) == SEARCHES // 10
@@ -123,20 +123,20 @@ def test_a_search_is_found_where_its_id_says(log: Log) -> None:
 def test_a_triple_says_where_its_search_is(log: Log) -> None:
     """Also one whose id is a site's own and tells nothing; so does its impression."""
     search_id = log.search_ids[2]
-    everything = told_of(gather(log.whole, search_id, RULES))
-    [triple] = gather(log.whole, search_id, RULES).mined.values()
+    everything = told_of(gather_evidence(log.whole, search_id, RULES))
+    [triple] = gather_evidence(log.whole, search_id, RULES).mined.values()
     assert isinstance(triple, TripleMined)
-    assert told_of(gather(log.near, search_id, RULES, told=triple)) == everything
+    assert told_of(gather_evidence(log.near, search_id, RULES, told=triple)) == everything
     assert log.read_count < 4 * SEARCHES * 2 / 3
-    assert told_of(gather(log.near, search_id, RULES)) == everything
-    assert told_of(gather(log.near, "nobody's", RULES)) == told_of(SearchEvidence())
+    assert told_of(gather_evidence(log.near, search_id, RULES)) == everything
+    assert told_of(gather_evidence(log.near, "nobody's", RULES)) == told_of(SearchEvidence())
 
 
 def test_an_earlier_log_is_not_read(log: Log) -> None:
     """What was appended an hour before the search cannot be about it."""
     issued = log.now + timedelta(days=1)
     later = IssuedSearch(issued_at=issued, actor_id="u1", anchor_id="a1", variant="default")
-    assert gather(log.near, IDS.issue(later), RULES, told=later).closed is None
+    assert gather_evidence(log.near, IDS.issue(later), RULES, told=later).closed is None
     assert log.read_count == 0
 
 

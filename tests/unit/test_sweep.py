@@ -21,7 +21,7 @@ from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState, ImageUploaded
 from sightline.schemas.indexed import Outcome
 from sightline.stream_workers.sweeping.loop import SWEPT_KEY, SweepLoop
-from sightline.stream_workers.sweeping.sweep import Sweeper, Swept, place_of
+from sightline.stream_workers.sweeping.sweep import Sweeper, Swept, place_of_key
 
 OURS, THEIRS = "sightline", "theirs"
 WEEK = timedelta(days=7)
@@ -216,7 +216,7 @@ def test_nothing_else_is_touched(world: World) -> None:
 )
 def test_a_key_names_its_image(key: str, image_id: str | None) -> None:
     """Or none, and then it is not an original."""
-    place = place_of(key)
+    place = place_of_key(key)
     assert (place and place.image_id) == image_id
 
 

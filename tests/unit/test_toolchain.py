@@ -32,7 +32,7 @@ def test_what_is_on_path_comes_first(tmp_path: Path, java: Tool) -> None:
     """A sufficient tool on PATH is taken before one in a usual place."""
     program(tmp_path / "jvm" / "a", "java", 'openjdk version "25.0.1"')
     first = program(tmp_path / "path", "java", 'openjdk version "17.0.15" 2025-04-15')
-    assert toolchain.find(java) == first
+    assert toolchain.find_executable(java) == first
 
 
 def test_an_old_tool_is_passed_over(tmp_path: Path, java: Tool) -> None:
@@ -40,13 +40,13 @@ def test_an_old_tool_is_passed_over(tmp_path: Path, java: Tool) -> None:
     program(tmp_path / "path", "java", 'openjdk version "11.0.2"')
     program(tmp_path / "jvm" / "java-17", "java", 'openjdk version "17"')
     newer = program(tmp_path / "jvm" / "java-21", "java", 'openjdk version "21"')
-    assert toolchain.find(java) == newer
+    assert toolchain.find_executable(java) == newer
 
 
 def test_a_broken_tool_is_passed_over(tmp_path: Path, java: Tool) -> None:
     """A program that fails or says no version is not taken."""
     program(tmp_path / "path", "java", "cannot be said\nexit 3")
-    assert toolchain.find(java) is None
+    assert toolchain.find_executable(java) is None
 
 
 def test_a_missing_tool_is_told_in_one_line(java: Tool) -> None:

@@ -22,7 +22,7 @@ from sightline.infra.commands.evaluate import candidate
 from sightline.infra.commands.measured_on import GroundTruth, TruthWishes
 from sightline.infra.commands.train import ends_of
 from sightline.infra.commands.truths import clicks_held_out, judged, learnt_until_ms
-from sightline.infra.reporting.evaluation_page import page
+from sightline.infra.reporting.evaluation_page import evaluation_page
 from sightline.schemas.searches import ImageQuery
 from sightline.training.datasets.judgements import JudgesVerdict
 from sightline.training.evaluation.gate import decide
@@ -134,7 +134,7 @@ def test_a_picture_that_can_be_read_no_more_is_passed_over_and_counted(
     gone = found.examples(other, first)
     assert [each.label for each in gone] == [each.label for each in shown]
     assert {each.query for each in gone} == {None}
-    told = page(evaluate.evaluate(found, first, other), None, gone)
+    told = evaluation_page(evaluate.evaluate(found, first, other), None, gone)
     places = sum(1 + sum(len(ranking.found) for ranking in each.rankings) for each in gone)
     assert f"<p>{places} pictures are gone, or cannot be read any more.</p>" in told
     assert "data:image/jpeg" not in told

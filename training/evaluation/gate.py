@@ -128,7 +128,7 @@ def _better(evidence: Evidence, limits: GateLimits) -> Line:
 
 
 def _gain(measure: str, found: Difference, limits: GateLimits) -> Line:
-    says = f"{measure} {shown(found)}, needed {limits.effect:+.3f} and surely above 0"
+    says = f"{measure} {difference_shown(found)}, needed {limits.effect:+.3f} and surely above 0"
     outcome, needs = _sure(found, floor=0.0, at_least=limits.min_slice_clusters)
     if outcome is RuleOutcome.PASSED and found.point < limits.effect:
         outcome = RuleOutcome.FAILED
@@ -137,7 +137,7 @@ def _gain(measure: str, found: Difference, limits: GateLimits) -> Line:
 
 def _not_worse(found: Difference, limits: GateLimits) -> Line:
     """Rule 2: no loss that matters on what nobody clicked."""
-    says = f"mAP {shown(found)}, needed surely above {-limits.margin:+.3f}"
+    says = f"mAP {difference_shown(found)}, needed surely above {-limits.margin:+.3f}"
     outcome, needs = _sure(found, floor=-limits.margin, at_least=limits.min_clusters)
     return Line(rule="not worse where not clicked", outcome=outcome, says=says, needs=needs)
 
@@ -146,10 +146,10 @@ def _slice(name: str, found: Difference, limits: GateLimits) -> Line:
     """Rule 3: no great loss in any slice that is large enough to tell."""
     rule = f"slice {name}"
     if found.clusters < limits.min_slice_clusters:
-        says = f"mAP {shown(found)}, fewer than {limits.min_slice_clusters} clusters"
+        says = f"mAP {difference_shown(found)}, fewer than {limits.min_slice_clusters} clusters"
         return Line(rule=rule, outcome=RuleOutcome.REPORTED, says=says)
     passed = found.lower > -limits.slice_margin
-    says = f"mAP {shown(found)}, needed surely above {-limits.slice_margin:+.3f}"
+    says = f"mAP {difference_shown(found)}, needed surely above {-limits.slice_margin:+.3f}"
     return Line(rule=rule, outcome=RuleOutcome.PASSED if passed else RuleOutcome.FAILED, says=says)
 
 
@@ -187,7 +187,7 @@ def _sure(found: Difference, *, floor: float, at_least: int) -> tuple[RuleOutcom
     return RuleOutcome.TOO_LITTLE, math.ceil(found.clusters * times) - found.clusters + 1
 
 
-def shown(found: Difference) -> str:
+def difference_shown(found: Difference) -> str:
     """A difference for a person: point, bounds, and how much it rests on."""
     bounds = f"[{found.lower:+.4f}, {found.upper:+.4f}]"
     rests = f"{found.queries} queries in {found.clusters} clusters"

@@ -46,7 +46,7 @@ NOTHING = Difference(
 """What no query at all tells."""
 
 
-def compare(
+def paired_difference(
     before: QueryScores,
     after: QueryScores,
     clusters: Clusters,

@@ -20,7 +20,7 @@ from sightline.training.evaluation.gate import (
     GateLimits,
     harmless,
 )
-from sightline.training.evaluation.paired import Clusters, Difference, compare
+from sightline.training.evaluation.paired import Clusters, Difference, paired_difference
 from sightline.training.evaluation.retrieval import QueryScores
 from sightline.training.evaluation.served import ServedAsBuilt
 
@@ -155,7 +155,7 @@ class _Differences:
         rows = where & self.among
         clusters = self.groups.clusters[rows]
         before, after = self.before.at(rows), self.after.at(rows)
-        return compare(before, after, clusters, measure=measure, seed=self.seed)
+        return paired_difference(before, after, clusters, measure=measure, seed=self.seed)
 
 
 def deciding_half(groups: Groups, *, seed: int) -> Mask:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.training.evaluation.paired import Clusters, Difference, compare
+from sightline.training.evaluation.paired import Clusters, Difference, paired_difference
 from sightline.training.evaluation.retrieval import QueryScores
 
 SHOWN = ("mAP", "MRR", "precision@1", "precision@10", "recall@24", "ndcg@24")
@@ -61,7 +61,7 @@ class Versus:
         if self.before is None:
             return alone
         before = self.before.at(mask)
-        difference = compare(before, after, self.clusters[mask], measure=measure)
+        difference = paired_difference(before, after, self.clusters[mask], measure=measure)
         return replace(alone, before=before.means()[measure], difference=difference)
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sightline.engine.serving.variants import Arm, Assignment, variant_of
 from sightline.training.experiments.actors import ExperimentSums, VariantSums
-from sightline.training.experiments.deciding import Concluded, decide, doubt_of
+from sightline.training.experiments.deciding import Concluded, doubt_of, effect_verdict
 from sightline.training.experiments.interleaving import Preference, preference_of
 from sightline.training.experiments.rates import Effect, Rate, lift_of, rate_of, relative
 from sightline.training.experiments.sample_ratio import SampleRatio, sample_ratio
@@ -145,7 +145,7 @@ def _compared(name: str, control: VariantSums, treatment: VariantSums) -> Compar
 
 
 def _decided(rate: ComparedRate, least: float) -> Concluded:
-    return decide(
+    return effect_verdict(
         rate.lift,
         str(rate),
         actors=rate.control.actors + rate.treatment.actors,

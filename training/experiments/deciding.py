@@ -71,7 +71,9 @@ def _misplaced(experiment: Assignment, sums: ExperimentSums) -> int:
     )
 
 
-def decide(effect: Effect, says: str, *, actors: int, effective: float, least: float) -> Concluded:
+def effect_verdict(
+    effect: Effect, says: str, *, actors: int, effective: float, least: float
+) -> Concluded:
     """What the interval of an effect says.
 
     Args:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sightline.training.experiments.actors import VariantSums
-from sightline.training.experiments.deciding import Concluded, decide
+from sightline.training.experiments.deciding import Concluded, effect_verdict
 from sightline.training.experiments.rates import Effect, Rate, rate_of
 from sightline.training.experiments.sequential import half_width, p_value
 
@@ -62,7 +62,7 @@ class Preference:
         says = f"margin {self.margin.value:+.3f} [{low:+.3f}, {high:+.3f}]"
         if not self.margin.actors:
             says = "no search was won"
-        return decide(
+        return effect_verdict(
             self.effect,
             says,
             actors=self.margin.actors,

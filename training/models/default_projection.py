@@ -88,7 +88,7 @@ class HeldOutQuality:
     projected: float
 
 
-def read_manifest(folder: Path) -> list[Photo]:
+def read_labelled_photos(folder: Path) -> list[Photo]:
     """The photos of a folder with a `manifest.csv` of image, label and split."""
     with (folder / "manifest.csv").open(newline="") as file:
         return [Photo(folder / r["image"], r["label"], r["split"]) for r in csv.DictReader(file)]
@@ -197,7 +197,7 @@ def main(
     if source.weights is None:
         raise SettingsInvalid("the default model has no weights here")
     runtime = open_runtime(source, settings)
-    found = photo_features(read_manifest(photos), runtime, source.framing)
+    found = photo_features(read_labelled_photos(photos), runtime, source.framing)
     axes = directions(read_lite0(source.weights)["_fc.weight"].numpy())
     mean, stored = found.train_mean(), axes.matrix().astype(np.float16)
     save_file({"mean": mean, "matrix": np.ascontiguousarray(stored)}, out)

@@ -13,7 +13,7 @@ INK, FAINT, LINE, BAND = "#1f2933", "#9aa5b1", "#0b6fbf", "#bcdcf5"
 LABELS = 12
 
 
-def picture(curve: PropensityCurve) -> bytes:
+def propensity_picture(curve: PropensityCurve) -> bytes:
     """The curve and its intervals, as a document that needs nothing else."""
     parts = [*_frame(curve), *_points(curve)]
     head = (

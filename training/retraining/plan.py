@@ -53,7 +53,7 @@ class Observed:
     """Whether a person wants an attempt now."""
 
 
-def next_step(seen: Observed, settings: RetrainingSettings) -> Step:
+def next_retraining_step(seen: Observed, settings: RetrainingSettings) -> Step:
     """What is to be done; the same for equal arguments, whoever asks."""
     if seen.attempt is None:
         return Step.BEGIN if _is_due(seen, settings) else Step.WAIT

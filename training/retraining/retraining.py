@@ -24,7 +24,7 @@ from sightline.engine.object_store.lease import Lease
 from sightline.engine.ports import Clock
 from sightline.engine.settings import RetrainingSettings
 from sightline.engine.stopping import EitherStop
-from sightline.training.retraining.plan import Come, Observed, Step, next_step
+from sightline.training.retraining.plan import Come, Observed, Step, next_retraining_step
 from sightline.training.retraining.state import (
     Attempt,
     AttemptOutcome,
@@ -142,7 +142,7 @@ class Retraining:
 
     def _next(self, *, asked: bool) -> tuple[StoredState, Step]:
         stored = self._record.read()
-        return stored, next_step(self._seen(stored.state, asked=asked), self._settings)
+        return stored, next_retraining_step(self._seen(stored.state, asked=asked), self._settings)
 
     def _seen(self, state: RetrainingState, *, asked: bool) -> Observed:
         attempt = state.under_way

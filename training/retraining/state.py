@@ -147,6 +147,6 @@ class RetrainingRecord(StateRecord[RetrainingState]):
         )
 
 
-def lease_key(model: str) -> str:
+def retraining_lease_key(model: str) -> str:
     """Names the object by which one process at a time trains a model."""
     return f"{PREFIX}{model}/lease.json"

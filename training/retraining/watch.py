@@ -14,7 +14,7 @@ from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.settings import RetrainingSettings
-from sightline.training.retraining.plan import Observed, Step, next_step
+from sightline.training.retraining.plan import Observed, Step, next_retraining_step
 from sightline.training.retraining.retraining import Triples
 from sightline.training.retraining.state import RetrainingRecord, RetrainingState
 
@@ -77,7 +77,7 @@ class RetrainingWatch:
             return True
         come = self._triples.come(state, self._settings)
         self._metrics.retraining_waiting.set(come.triples)
-        return next_step(Observed(come=come), self._settings) is not Step.WAIT
+        return next_retraining_step(Observed(come=come), self._settings) is not Step.WAIT
 
     def _count(self, before: RetrainingState, after: RetrainingState) -> None:
         """An attempt that ended meanwhile; one at most, as the next needs new triples."""

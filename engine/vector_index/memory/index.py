@@ -22,7 +22,12 @@ from sightline.engine.records import (
 )
 from sightline.engine.vector_index.generations import Generations, open_serving
 from sightline.engine.vector_index.memory.held import Decided, HeldGeneration, Images
-from sightline.engine.vector_index.memory.matching import asked_for, has_tags, page_order, shown
+from sightline.engine.vector_index.memory.matching import (
+    asked_for,
+    has_tags,
+    page_order,
+    without_unasked,
+)
 from sightline.engine.vector_index.payload import (
     check_vectors,
     checked_vector,
@@ -128,7 +133,9 @@ class MemoryVectorIndex:
         with self._open() as held:
             stored = [self._whole(held[image_id]) for image_id in image_ids if image_id in held]
         found = [image for image in stored if sight is None or sight.shows(image)]
-        return {one.image_id: shown(one, vectors=vectors, features=features) for one in found}
+        return {
+            one.image_id: without_unasked(one, vectors=vectors, features=features) for one in found
+        }
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """See `VectorIndex.search`; always exact."""
@@ -142,7 +149,7 @@ class MemoryVectorIndex:
             if image.vector is not None
         ]
         page = sorted(hits, key=page_order)[: request.limit]
-        return [Hit(image=shown(hit.image), score=hit.score) for hit in page]
+        return [Hit(image=without_unasked(hit.image), score=hit.score) for hit in page]
 
     def clusters_near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
         """See `VectorIndex.clusters_near`."""
@@ -166,7 +173,7 @@ class MemoryVectorIndex:
             and has_tags(set(image.state.tags), tags)
         ]
         first = sorted(found, key=lambda image: (image.since, image.image_id))[:limit]
-        return [shown(image) for image in first]
+        return [without_unasked(image) for image in first]
 
     def scan(
         self, *, vectors: bool = False, features: bool = False, batch: int = 1_000
@@ -176,7 +183,7 @@ class MemoryVectorIndex:
         with self._open() as held:
             images = list(map(self._whole, held.values()))
         for image in images:
-            yield shown(image, vectors=vectors, features=features)
+            yield without_unasked(image, vectors=vectors, features=features)
 
     def count(self, *, listed_only: bool = False) -> int:
         """See `VectorIndex.count`."""

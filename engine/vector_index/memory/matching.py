@@ -33,7 +33,9 @@ def page_order(hit: Hit) -> tuple[float, int, str]:
     return -hit.score, since, hit.image.image_id
 
 
-def shown(image: IndexedImage, *, vectors: bool = False, features: bool = False) -> IndexedImage:
+def without_unasked(
+    image: IndexedImage, *, vectors: bool = False, features: bool = False
+) -> IndexedImage:
     """The image without what was not asked for: its vector, its features."""
     return replace(
         image,

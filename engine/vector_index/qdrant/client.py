@@ -28,7 +28,7 @@ after two minutes once a server was down for long."""
 Answer = TypeVar("Answer")
 
 
-def connect(settings: IndexSettings) -> QdrantClient:
+def client_of(settings: IndexSettings) -> QdrantClient:
     """A client of the server in the settings; nothing is sent yet."""
     client = _client(settings)
     client.http.client.add_middleware(exact_numbers)

@@ -11,7 +11,7 @@ from sightline.engine.records import GenerationSpec
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.generations import open_serving
 from sightline.engine.vector_index.point_index import PointIndex
-from sightline.engine.vector_index.qdrant.client import QdrantCalls, connect
+from sightline.engine.vector_index.qdrant.client import QdrantCalls, client_of
 from sightline.engine.vector_index.qdrant.collections import QdrantCollections
 from sightline.engine.vector_index.qdrant.points import QdrantPoints
 
@@ -49,7 +49,7 @@ class QdrantGenerations(QdrantCollections):
     ) -> QdrantGenerations:
         """On the server of the settings, or on a client given instead."""
         serial = client is not None and client.init_options.get("location") == ":memory:"
-        return cls(QdrantCalls.through(client or connect(settings), serial=serial), settings)
+        return cls(QdrantCalls.through(client or client_of(settings), serial=serial), settings)
 
     def open(self, name: str) -> QdrantVectorIndex:
         """Open an existing one. Raises `NotFound`, `PartUnavailable`."""

@@ -110,7 +110,7 @@ async def read_form(request: Request, file: SpooledTemporaryFile[bytes]) -> Form
     return form
 
 
-def picture(form: Form) -> Uploaded:
+def picture_part(form: Form) -> Uploaded:
     """The part `image`.
 
     Raises:

@@ -16,7 +16,7 @@ from sightline.search_api.http.bodies.form_reading import (
     MAX_BYTES_IN_MEMORY,
     MAX_TOLD_CHARS,
     Uploaded,
-    picture,
+    picture_part,
     read_form,
 )
 from sightline.search_api.http.if_match import refuse_condition
@@ -73,7 +73,7 @@ async def multipart_body(request: Request, model: type[M]) -> AsyncIterator[tupl
     _refuse_unheeded(request)
     with SpooledTemporaryFile[bytes](MAX_BYTES_IN_MEMORY) as file:
         form = await read_form(request, file)
-        yield _validated(model, json_of_form(form, model)), picture(form)
+        yield _validated(model, json_of_form(form, model)), picture_part(form)
 
 
 async def _bounded(request: Request) -> bytes:

@@ -13,7 +13,7 @@ class UnusualTime(ValueError):
     """An instant in a form that only the slow decoder reads."""
 
 
-def milliseconds(text: str) -> int:
+def parsed_milliseconds(text: str) -> int:
     """Parses `2026-03-01T12:00:00[.123[456]]Z`, the form that every publisher of ours writes.
 
     Raises:

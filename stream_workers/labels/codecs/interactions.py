@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.registry import decode as decode_slowly
-from sightline.stream_workers.labels.codecs.instants import UnusualTime, milliseconds
+from sightline.stream_workers.labels.codecs.instants import UnusualTime, parsed_milliseconds
 
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Hex64 = Annotated[str, Meta(min_length=64, max_length=64)]
@@ -224,11 +224,11 @@ def _decode_quickly(value: bytes) -> Record | None:
 
 def _check_times(record: Record) -> None:
     if isinstance(record, (ShownRecord, BeaconRecord)):
-        milliseconds(record.data.issued_at)
+        parsed_milliseconds(record.data.issued_at)
     if isinstance(record, BeaconRecord):
-        milliseconds(record.data.received_at)
+        parsed_milliseconds(record.data.received_at)
     if isinstance(record, ErasureRecord):
-        milliseconds(record.data.erased_at)
+        parsed_milliseconds(record.data.erased_at)
 
 
 def _with_usual_times(value: bytes | None) -> bytes:
@@ -248,7 +248,7 @@ def _with_usual_times(value: bytes | None) -> bytes:
     return event.model_copy(update=usual).encode()
 
 
-def decode(value: bytes | None) -> Record:
+def decode_interaction(value: bytes | None) -> Record:
     """The record of a message of an interaction topic.
 
     Raises:

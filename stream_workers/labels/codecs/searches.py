@@ -188,7 +188,7 @@ def encode_omitted(omitted: Omitted, *, time: str) -> bytes:
     )
 
 
-def decode(value: bytes | None) -> ClosedTopicRecord:
+def decode_searches(value: bytes | None) -> ClosedTopicRecord:
     """The record of a message of a closed-searches topic, which only the join writes.
 
     Raises:

@@ -25,7 +25,7 @@ from sightline.schemas.topics import (
     TRAINING_TRIPLES,
 )
 from sightline.stream_workers.labels.codecs.searches import ClosedRecord, Search
-from sightline.stream_workers.labels.codecs.searches import decode as decode_closed
+from sightline.stream_workers.labels.codecs.searches import decode_searches as decode_closed
 from sightline.stream_workers.labels.mine.epoch import clicked_by_people, no_negatives
 from sightline.stream_workers.labels.mine.votes import Voters, voters_of
 from sightline.stream_workers.labels.rules import LabelRules
@@ -88,7 +88,7 @@ def find_triple(read: Read, triple_id: str) -> TripleMined | None:
     return None
 
 
-def gather(
+def gather_evidence(
     read: Read, search_id: str, rules: LabelRules, *, told: IssuedSearch | TripleMined | None = None
 ) -> SearchEvidence:
     """Everything that the topics still hold about a search.

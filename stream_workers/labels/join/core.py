@@ -16,7 +16,7 @@ from sightline.stream_workers.labels.codecs.interactions import (
     Erasure,
     ErasureRecord,
     ShownRecord,
-    decode,
+    decode_interaction,
 )
 from sightline.stream_workers.labels.codecs.searches import encode_omitted
 from sightline.stream_workers.labels.done_epochs import DoneEpochs, DoneRange
@@ -85,7 +85,7 @@ class JoinCore:
             self._stream_ms = timestamp_ms
             self._close_epochs(offset, effects)
         try:
-            record = decode(value)
+            record = decode_interaction(value)
         except ContractError as error:
             self._offsets.hold(offset)
             effects.append(Undecodable(offset, value, str(error)))
@@ -128,7 +128,7 @@ class JoinCore:
         self, offset: int, timestamp_ms: int, record: ShownRecord, effects: list[Effect]
     ) -> None:
         page = record.data
-        issued_ms = instants.milliseconds(page.issued_at)
+        issued_ms = instants.parsed_milliseconds(page.issued_at)
         impression = Impression(offset, record.id, issued_ms, page)
         reason = self._untimely(offset, timestamp_ms, issued_ms)
         if reason:
@@ -142,8 +142,8 @@ class JoinCore:
         self, offset: int, timestamp_ms: int, record: BeaconRecord, effects: list[Effect]
     ) -> None:
         beacon = record.data
-        issued_ms = instants.milliseconds(beacon.issued_at)
-        received_ms = instants.milliseconds(beacon.received_at)
+        issued_ms = instants.parsed_milliseconds(beacon.issued_at)
+        received_ms = instants.parsed_milliseconds(beacon.received_at)
         held_beacon = HeldBeacon(offset, issued_ms, received_ms, beacon)
         reason = self._untimely(offset, timestamp_ms, issued_ms)
         if reason:
@@ -156,7 +156,7 @@ class JoinCore:
 
     def _take_erasure(self, offset: int, timestamp_ms: int, erasure: Erasure) -> None:
         erased_ms = min(
-            instants.milliseconds(erasure.erased_at), timestamp_ms + self._rules.lateness_ms
+            instants.parsed_milliseconds(erasure.erased_at), timestamp_ms + self._rules.lateness_ms
         )
         if self._rules.epoch_of(erased_ms) >= (self._next_epoch or 0):
             self._erasures.setdefault((erasure.user_pseudonym, erased_ms), offset)

@@ -64,7 +64,7 @@ class MetricsFold:
             return
         start = self._start_of(closed.epoch)
         searches = (
-            (search.search_id, counted(search, self._actors.name(search.actor_id, start)))
+            (search.search_id, figures_of_search(search, self._actors.name(search.actor_id, start)))
             for search in closed.searches
         )
         self._epochs.hold(closed.source_partition, closed.epoch, searches)
@@ -111,7 +111,7 @@ class MetricsFold:
             )
 
 
-def counted(search: SearchClosed, actor: str) -> CountedSearch:
+def figures_of_search(search: SearchClosed, actor: str) -> CountedSearch:
     """What one closed search adds: an image that was clicked twice is one clicked image.
 
     Args:

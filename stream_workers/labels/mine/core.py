@@ -16,7 +16,7 @@ from sightline.stream_workers.labels.codecs.searches import (
     ClosedRecord,
     Marker,
     Search,
-    decode,
+    decode_searches,
 )
 from sightline.stream_workers.labels.codecs.triples import TripleWriter
 from sightline.stream_workers.labels.done_epochs import DoneEpochs, DoneRange
@@ -95,7 +95,7 @@ class MineCore:
         del timestamp_ms
         self._offsets.accept(offset)
         try:
-            record = decode(value)
+            record = decode_searches(value)
         except ContractError as error:
             self._offsets.hold(offset)
             return [Undecodable(offset, value, str(error))]
