@@ -9,8 +9,10 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
 
 
 class NotRegular(OSError):
@@ -38,9 +40,29 @@ def open_binary(file: Path) -> BinaryIO:
     return os.fdopen(opened, "rb")
 
 
-def open_text(file: Path, newline: str | None = None) -> TextIO:
-    """A regular file as UTF-8 text, with or without a byte-order mark. Raises as `open_binary`."""
-    return io.TextIOWrapper(open_binary(file), encoding="utf-8-sig", newline=newline)
+MAX_LINE = 1_048_576
+"""Characters of a line of a file of rows: a longer one is no row, and would be held whole."""
+
+
+@contextmanager
+def open_lines(file: Path, newline: str | None = None) -> Iterator[Iterator[str]]:
+    """The lines of a regular file of UTF-8 text, with or without a byte-order mark.
+
+    Raises:
+        OSError: as `open_binary`.
+        ValueError: as `open_binary`; on reading, not UTF-8 or a line over `MAX_LINE`.
+    """
+    with io.TextIOWrapper(open_binary(file), encoding="utf-8-sig", newline=newline) as text:
+        yield _lines(text)
+
+
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    number = 0
+    while line := text.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            raise ValueError(f"line {number} has more than {MAX_LINE:,} characters")
+        yield line
 
 
 def read_bounded(file: Path, max_bytes: int) -> bytes:

@@ -6,11 +6,12 @@ import json
 import os
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TextIO
+from typing import BinaryIO, Self, TextIO
 
-from sightline.engine.regular_files import open_binary
+from sightline.engine.regular_files import MAX_LINE, open_binary
 from sightline.producers.backfill.ends import FileEnd
 from sightline.producers.backfill.files import BackfillRefused
 from sightline.schemas import strict_json
@@ -114,7 +115,7 @@ class Resume:
 
     def _load(self, file: Path, what: dict[str, str]) -> None:
         with open_binary(file) as opened:
-            data = opened.read()
+            data = b"".join(_bounded_lines(opened, file))
         whole = data[: data.rfind(b"\n") + 1]  # a kill may have cut the last line
         lines = _lines_of(whole, file)
         if lines and lines[0] != what:
@@ -127,6 +128,13 @@ class Resume:
                 raise _no_state_file(file)
             os.truncate(file, len(whole))  # only now: it could have been any file of anybody's
         self.finished = {str(path) for path in lines[1:]}
+
+
+def _bounded_lines(opened: BinaryIO, file: Path) -> Iterator[bytes]:
+    while line := opened.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise _no_state_file(file)
+        yield line
 
 
 def _lines_of(whole: bytes, file: Path) -> list[object]:

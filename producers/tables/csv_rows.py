@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from sightline.engine.regular_files import open_text
+from sightline.engine.regular_files import open_lines
 from sightline.producers.tables.columns import Columns, ColumnsInvalid
 from sightline.producers.tables.row import TableInvalid, TableRow
 
@@ -16,9 +16,9 @@ def read_csv(file: Path, columns: Columns) -> Iterator[TableRow]:
 
     Raises:
         TableInvalid: no header, columns that cannot be placed, quotes that do not close.
-        OSError, UnicodeDecodeError: the file cannot be read, or is not UTF-8.
+        OSError, ValueError: the file cannot be read, is not UTF-8, or has an overlong line.
     """
-    with open_text(file, newline="") as lines:
+    with open_lines(file, newline="") as lines:
         reader = csv.reader(lines, strict=True)
         try:
             names = columns.headed(next(reader, []))

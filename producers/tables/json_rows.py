@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sightline.engine.regular_files import open_text
+from sightline.engine.regular_files import open_lines
 from sightline.producers.tables.columns import Columns
 from sightline.producers.tables.row import TableRow
 from sightline.schemas import strict_json
@@ -15,9 +15,9 @@ def read_jsonl(file: Path, columns: Columns) -> Iterator[TableRow]:
     """One row for each line that is not blank.
 
     Raises:
-        OSError, UnicodeDecodeError: the file cannot be read, or is not UTF-8.
+        OSError, ValueError: the file cannot be read, is not UTF-8, or has an overlong line.
     """
-    with open_text(file) as lines:
+    with open_lines(file) as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 yield _row(number, line, columns)

@@ -265,6 +265,22 @@ def test_an_odd_state_file_is_told_and_left_alone(
     assert state.read_bytes() == content
 
 
+def test_a_state_file_without_lines_is_not_read_whole(
+    publisher: ImagePublisher, folder: Path
+) -> None:
+    """A terabyte of nothing, also below the line that a state file begins with."""
+    state = folder.parent / "state.jsonl"
+    (folder / "empty.jpg").write_bytes(b"")  # fails, so that the job stays open
+    run_backfill(publisher, folder, visibility=PUBLIC, state_file=state)
+    head = state.read_bytes().splitlines(keepends=True)[0]
+    for before in (b"", head):
+        state.write_bytes(before)
+        os.truncate(state, 2**40)
+        with pytest.raises(BackfillRefused, match="no state file"):
+            run_backfill(publisher, folder, visibility=PUBLIC, state_file=state)
+        assert state.stat().st_size == 2**40
+
+
 def test_a_state_file_that_is_no_file_is_told(publisher: ImagePublisher, folder: Path) -> None:
     """A folder, a pipe, a device, a place below a file."""
     os.mkfifo(folder.parent / "pipe")

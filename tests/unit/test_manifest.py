@@ -89,6 +89,8 @@ def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("m.jsonl", '{"path": ' + "[" * 100_000 + "\n", "line 1 the JSON is nested too deep"),
         ("m.jsonl", '{"path": "a.jpg", "version": ' + "9" * 5_000 + "}", "line 1"),
         ("m.jsonl", '{"path": "a.jpg", "attributes": {"x": NaN}}', "line 1"),
+        ("m.csv", f"path\n{'x' * 2**20}\n", "line 2 has more than 1,048,576 characters"),
+        ("m.jsonl", '{"path": "a.jpg"}' + " " * 2**20, "line 1 has more than"),
         ("m.jsonl", "[1]\n", "line 1 is not a JSON object"),
         ("m.jsonl", '{"image_id": "x"}\n', "line 1: path"),
     ],
