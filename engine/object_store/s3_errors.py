@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio.error import MinioException, S3Error, ServerError
@@ -17,8 +18,9 @@ from sightline.engine.errors import (
     SightlineError,
 )
 
-VENDOR_ERRORS = (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError)
-"""`ValueError`: what minio says of a bucket or key that S3 could not hold, such as `a/../b`."""
+VENDOR_ERRORS = (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError, ParseError)
+"""`ValueError`: what minio says of a bucket or key that S3 could not hold, such as `a/../b`;
+`ParseError`: of an answer that is cut off."""
 
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NoSuchVersion"})
 _LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
@@ -35,6 +37,10 @@ _IMPOSSIBLE_NAMES = frozenset(
         "XMinioInvalidResourceName",
     }
 )
+_OF_OUR_KEYS = frozenset(
+    {"InvalidAccessKeyId", "InvalidSecurity", "NotSignedUp", "SignatureDoesNotMatch"}
+)
+"""Answers 403 that say nothing of the object, beside those below."""
 _OF_THE_STORE = frozenset(
     {
         "AccountProblem",
@@ -56,11 +62,13 @@ _ABOUT_THE_OBJECT = frozenset(
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.METHOD_NOT_ALLOWED,
         HTTPStatus.GONE,
+        HTTPStatus.PRECONDITION_FAILED,
         HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
         HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS,
     }
 )
-"""403 is not among them: it is about credentials, unless the code says that the object is archived.
+"""403 is not among them: it is about what we may do, unless its code says "archived".
 
 Keys of a key service (`KMS.…`) are not either: somebody will enable them again.
 """
@@ -80,6 +88,9 @@ def error_of(error: Exception, doing: str, *, own_bucket: str) -> SightlineError
         return ObjectRefused(f"{doing}: no object can have that name: {error}")
     if isinstance(error, ServerError):
         return PartUnavailable(Part.STORE, f"{doing}: HTTP {error.status_code}")
+    if isinstance(error, urllib3.exceptions.DecodeError):
+        # Whoever stores an object says its encoding, too.
+        return ObjectRefused(f"{doing}: its bytes are not packed as it says: {error}")
     return PartUnavailable(Part.STORE, f"{doing}: {type(error).__name__}")
 
 
@@ -95,13 +106,20 @@ def _answer(error: S3Error, doing: str, own_bucket: str) -> SightlineError:
     writes = doing.startswith(("put", "delete", "ensure"))
     if error.code in _MISSING and not writes:
         return ObjectMissing(f"{place}: {error.code}")
-    if error.code in _LOST:
+    if error.code in _LOST and writes:
         return Conflict(f"{place} is no longer what was read")
     if error.code in _IMPOSSIBLE_NAMES or (not writes and _is_refusal(error)):
         return ObjectRefused(f"{place}: {error.code}")
-    if error.code in _DENIED and not writes and error.bucket_name != own_bucket:
+    if _is_denial(error) and not writes and error.bucket_name != own_bucket:
         return ObjectDenied(f"{doing} {place}: {error.code}")
     return PartUnavailable(Part.STORE, f"{doing} {place}: {error.code}")
+
+
+def _is_denial(error: S3Error) -> bool:
+    """Whether it is about what our credentials may read, whatever the server calls it."""
+    code = error.code or ""
+    others = code in _OF_OUR_KEYS | _OF_THE_STORE or code.startswith("KMS")
+    return code in _DENIED or (error.response.status == HTTPStatus.FORBIDDEN and not others)
 
 
 def _is_refusal(error: S3Error) -> bool:

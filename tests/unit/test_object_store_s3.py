@@ -191,7 +191,12 @@ def complaint(code: str) -> Answer:
         (405, "MethodNotAllowed", ObjectRefused),
         (410, "Gone", ObjectRefused),
         (404, "NoSuchKey", ObjectMissing),
+        (412, "PreconditionFailed", ObjectRefused),
+        (451, "UnavailableForLegalReasons", ObjectRefused),
         (403, "AccessDenied", ObjectDenied),
+        (403, "ObjectQuarantined", ObjectDenied),
+        (403, "InvalidAccessKeyId", PartUnavailable),
+        (403, "RequestTimeTooSkewed", PartUnavailable),
         (400, "KMS.DisabledException", PartUnavailable),
         (403, "SignatureDoesNotMatch", PartUnavailable),
         (400, "ExpiredToken", PartUnavailable),
@@ -210,6 +215,43 @@ def test_an_answer_about_one_object_is_not_an_outage(
         with pytest.raises(SightlineError) as looked:
             store.stat("bucket", "key")
         assert isinstance(looked.value, PartUnavailable) == issubclass(meant, PartUnavailable)
+
+
+def test_an_object_that_is_not_packed_as_it_says_ends() -> None:
+    """Whoever stores it names its encoding; the store is up, whatever they name."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", "5")
+        handler.end_headers()
+        handler.wfile.write(b"plain")
+
+    with answering(answer) as store:
+        for max_bytes in (None, BOUND):
+            with pytest.raises(ObjectRefused, match="not packed"):
+                store.get("bucket", "key", max_bytes=max_bytes)
+
+
+def test_an_answer_that_is_cut_off_is_an_outage() -> None:
+    """Also an error document, from which no code can be read."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        document = b"<Error><Code>Access"
+        handler.send_header("Content-Type", "application/xml")
+        handler.send_header("Content-Length", str(len(document)))
+        handler.end_headers()
+        handler.wfile.write(document)
+
+    def lists(store: S3ObjectStore) -> object:
+        return list(store.list("bucket", ""))
+
+    for status in (200, 403):
+        with answering(answer, status) as store, pytest.raises(PartUnavailable):
+            lists(store)
+    with answering(answer, 403) as store:
+        for read in (store.get, store.stat):
+            with pytest.raises(PartUnavailable):
+                read("bucket", "key")
 
 
 @pytest.mark.parametrize("code", ["InvalidRequest", "MethodNotAllowed", "AccessDenied"])
