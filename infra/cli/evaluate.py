@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sightline.engine.private_files import write_private
 from sightline.engine.settings import load_settings
 from sightline.infra.cli.model_options import (
     CAREFUL,
@@ -95,6 +96,6 @@ def evaluate(
 
         curve = Path(model) / "curve.svg"
         drawn = curve.read_bytes() if curve.is_file() else None
-        report.write_text(evaluation_page(found, judged, examples, drawn))
+        write_private(report, evaluation_page(found, judged, examples, drawn))
     if metrics is not None:
         metrics.write_text(json.dumps(found.metrics, indent=1, sort_keys=True) + "\n")

@@ -29,6 +29,7 @@ from sightline.engine.label_data.triple_table import read_triples
 from sightline.engine.logs import configure_logs
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import ObjectStore
+from sightline.engine.private_files import open_private
 from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import Mode, Settings
@@ -166,7 +167,7 @@ class LabelCommands(OverStore):
             yield f"{row['triple_id_count']} of model {row['model_digest']}, {row['variant']}"
 
     def export(self, file: Path, *, certain: int = 0) -> int:
-        """The triples that hold as one file; how many.
+        """The triples that hold as one file, which only we can read if it is new; how many.
 
         Args:
             file: to be written.
@@ -179,12 +180,13 @@ class LabelCommands(OverStore):
         held = read_triples(self._store, self._bucket)
         if certain:
             held = held.filter(pa.array(certain_triples(held, far_searches=certain)))
-        if file.suffix == ".parquet":
-            parquet.write_table(held, file, compression="zstd")
-        elif file.suffix == ".csv":
-            csv.write_csv(held, file)
-        else:
+        if file.suffix not in {".parquet", ".csv"}:
             raise SettingsInvalid(f"{file}: give a name that ends in .parquet or .csv")
+        with open_private(file) as out:
+            if file.suffix == ".parquet":
+                parquet.write_table(held, out, compression="zstd")
+            else:
+                csv.write_csv(held, out)
         return int(held.num_rows)
 
     def why(self, name: str, image_id: str | None) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -68,12 +69,15 @@ def test_the_sink_alone_needs_real_services() -> None:
 
 
 def test_an_export_has_a_known_form(tmp_path: Path) -> None:
-    """Parquet or CSV, by name."""
+    """Parquet or CSV, by name; a new file names people and is its user's alone."""
     settings = Settings(store=StoreSettings(directory=tmp_path))
     DirectoryObjectStore(tmp_path).ensure_bucket(settings.store.bucket)
     with LabelCommands.open(settings) as opened:
         assert opened.export(tmp_path / "none.parquet") == 0
         assert opened.export(tmp_path / "none.parquet", certain=2) == 0
+        assert opened.export(tmp_path / "none.csv") == 0
+        for name in ("none.parquet", "none.csv"):
+            assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
         with pytest.raises(SettingsInvalid, match=r"\.parquet or \.csv"):
             opened.export(tmp_path / "none.xlsx")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,7 @@ def test_a_model_is_evaluated_by_clicks(place: Place, tmp_path: Path) -> None:
     assert told.splitlines()[-1].startswith("verdict: ")
     assert set(json.loads(figures.read_text())) > {"mAP", "ndcg@24"}
     assert "data:image/jpeg" in page.read_text()
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
 
 
 def test_a_picture_that_can_be_read_no_more_is_passed_over_and_counted(
