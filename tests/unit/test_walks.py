@@ -1,20 +1,32 @@
-"""The three walks of docs/walks.md name functions that are there, and stay short enough to read."""
+"""The three walks of docs/walks.md name what is there; they, and what runs, stay short enough."""
 
 from __future__ import annotations
 
 import ast
+import gc
 import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
+import httpx
 import pytest
 
+from sightline.schemas.indexed import Outcome
+from tests.api_parts import ApiWorld, part, run
 from tests.conftest import ROOT
+from tests.worker_world import World, public
 
 PAGE = (ROOT / "docs" / "walks.md").read_text(encoding="utf-8")
 _, UPLOAD, CLICK, MODEL = re.split(r"^## .*$", PAGE, flags=re.MULTILINE)
 PLACE = re.compile(r"`([a-z_]+/[\w/]+\.(?:py|js))(?::([\w.]+))?`")
 MOST_FILES = 40
 """What a newcomer reads to follow one thing from its beginning to its end."""
+MOST_RUN = 108
+"""Files that run for one upload where log, store and index are in memory, leaves included."""
 
 
 def places(walk: str) -> list[tuple[str, str]]:
@@ -52,3 +64,49 @@ def test_a_walk_is_short(walk: str) -> None:
     """And has every step: a walk of a few files would skip what it is about."""
     files = {path for path, _ in places(walk)}
     assert MOST_FILES // 2 <= len(files) <= MOST_FILES
+
+
+@contextmanager
+def files_run() -> Iterator[set[str]]:
+    """Collect the files of ours whose functions run, here and in threads that start meanwhile."""
+    found: set[str] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_name != "<module>":
+            found.add(code.co_filename)
+
+    gc.collect()
+    gc.disable()  # what others left may have finalizers
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        yield found
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+        gc.enable()
+        places = {Path(name).resolve() for name in found if not name.startswith("<")}
+        ours = {place.relative_to(ROOT).parts for place in places if place.is_relative_to(ROOT)}
+        found.clear()
+        found |= {"/".join(parts) for parts in ours if parts[0] not in {"tests", ".venv"}}
+
+
+def test_what_runs_for_an_upload_does_not_grow_unseen(tmp_path: Path) -> None:
+    """The walk names files that decide, this counts all that run: who adds one says so here."""
+    api, worker, run_for = ApiWorld.open(tmp_path), World(), set[str]()
+
+    async def upload(client: httpx.AsyncClient) -> None:
+        with files_run() as ran:
+            answer = await client.post("/v1/images", files=part(), data={"visibility": "public"})
+        assert answer.status_code == 202
+        run_for.update(ran)
+
+    run(api, upload)
+    api.index.close()
+    with files_run() as ran:
+        worker.publish(public("a", 1, b"one"), "e1")
+        worker.run_to_the_end()
+    assert worker.outcomes() == {("a", 1): {Outcome.INDEXED}}
+    run_for |= ran
+    assert MOST_RUN // 2 <= len(run_for) <= MOST_RUN, sorted(run_for)
