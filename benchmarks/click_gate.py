@@ -1,4 +1,4 @@
-"""What the gate says by clicks alone: on catalogues of several sizes, and of poisoned clicks.
+"""What the gate says by clicks alone: on small catalogues, of poisoned and of careless clicks.
 
     python -m benchmarks.click_gate [--photos FOLDER] [--write docs/evaluation.md]
 
@@ -18,8 +18,10 @@ import numpy as np
 
 from benchmarks.label_guards import uncapped
 from benchmarks.label_replay import put_between_marks, triples_by_anchor
-from benchmarks.photo_clicks import DEFAULT, Clicks, clicks_on, mined, triple_table
+from benchmarks.photo_clicks import DEFAULT, NOISY, Clicks, clicks_on, mined, triple_table
 from benchmarks.photo_models import PHOTOS, PhotoSite, pairs_in, photo_site
+from benchmarks.training import Outcome
+from benchmarks.training_unclicked import THIRDS
 from sightline.producers.click_simulator.attack import Sabotage
 from sightline.producers.click_simulator.user_model import Visitor
 from sightline.stream_workers.labels.rules import LabelRules
@@ -35,6 +37,7 @@ from sightline.training.evaluation.strength import (
     evidence,
 )
 from sightline.training.loop.learning import LearningSettings, Learnt, learn
+from sightline.training.models.default_projection import held_out_third
 
 RULES = LabelRules()
 LIMITS = GateLimits()
@@ -59,6 +62,8 @@ ATTACKS = (
 )
 """The part of all searches, from so many sessions."""
 SERVED = 200
+NOISY_RECORDS, NOISY_CLICKS = 6_000, (1_000, 2_000)
+"""A log of careless people with many bots, and so many of their first clicks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +182,28 @@ def by_attack(site: PhotoSite) -> Iterator[str]:
         )
 
 
-TABLES = {"clicks that decide": by_size, "poisoned clicks": by_attack}
+def truly(site: PhotoSite, made: Gated) -> str:
+    """The gain in mAP of clicked labels and of silent ones, at the strength decided on."""
+    outcome = Outcome.of(site, made.learnt.trained.head, (made.strength,))
+    pairs = zip(outcome.means(made.strength), outcome.means(), strict=True)
+    return " | ".join(f"{new - old:+.3f}" for new, old in pairs)
+
+
+def by_noise(site: PhotoSite) -> Iterator[str]:
+    """A line for each draw of the silent labels, and for each log of careless people there."""
+    yield "| silent third | clicks | the gate, by clicks | truly, clicked labels | silent labels |"
+    yield "|---:|---:|---|---:|---:|"
+    for draw in range(THIRDS):
+        shop = site.without(held_out_third(site.photos.labels.tolist(), draw))
+        log = shop.clicks(NOISY, NOISY_RECORDS, RULES, seed=SEED)
+        for count in NOISY_CLICKS:
+            pairs = pairs_in([log.first(count)], RULES)
+            made = gated(shop, pairs, LearningSettings())
+            told = f"{made.told()}, at strength {made.strength:g}"
+            yield f"| {draw} | {count:,} | {told} | {truly(shop, made)} |"
+
+
+TABLES = {"clicks that decide": by_size, "poisoned clicks": by_attack, "noisy clicks": by_noise}
 
 
 def main() -> None:

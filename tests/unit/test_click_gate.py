@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmarks import click_gate
-from benchmarks.click_gate import gated, of_attackers, poisoned, smaller
+from benchmarks.click_gate import by_noise, gated, of_attackers, poisoned, smaller
 from benchmarks.click_truths import judged, truths
-from benchmarks.photo_models import PhotoSite, labelled, pairs_in
+from benchmarks.gate_candidates import shuffled, told
+from benchmarks.photo_models import PhotoSite, labelled, pairs_by_label, pairs_in
 from sightline.engine.embedding.embedder import Projection
 from sightline.training.evaluation.click_truth import clicks_as_truth
 from sightline.training.evaluation.relevance import RELEVANT_GRADE
@@ -43,6 +46,38 @@ def test_few_photos_are_too_little(site: PhotoSite) -> None:
     assert made.told().startswith("`too_little`: ")
     assert made.told().endswith(f"by {made.found.unclicked.clusters} kinds")
     assert made.found.unclicked.clusters > 0
+
+
+def test_careless_clicks_are_judged_on_each_draw_of_silent_labels(
+    site: PhotoSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row a log: a handful of clicks releases nothing, at the careful strength."""
+    monkeypatch.setattr(click_gate, "THIRDS", 2)
+    monkeypatch.setattr(click_gate, "NOISY_RECORDS", 1_200)
+    monkeypatch.setattr(click_gate, "NOISY_CLICKS", (300,))
+    one_domain = np.char.add("a/", site.photos.labels)
+    rows = list(by_noise(replace(site, photos=replace(site.photos, labels=one_domain))))[2:]
+    assert [row.split(" | ")[:2] for row in rows] == [["| 0", "300"], ["| 1", "300"]]
+    assert all("`released`" not in row and "at strength 0.35" in row for row in rows)
+
+
+def test_a_head_is_judged_at_each_strength(site: PhotoSite) -> None:
+    """What learnt nothing gains nothing and is not released, two labels of eight being silent."""
+    silent = site.without(np.unique(site.photos.labels)[:2].tolist())
+    head = silent.trained(pairs_by_label(silent), HeadSettings(steps=0, whitening=False))
+    rows = list(told(silent, head))
+    assert [row[0] for row in rows] == ["0.2", "0.35", "0.6", "1"]
+    assert {gain.partition(" ")[0] for row in rows for gain in row[1:3]} == {"+0.0"}
+    assert "released" not in {row[3] for row in rows}
+
+
+def test_shuffled_positives_are_the_same_ones(site: PhotoSite) -> None:
+    """Each anchor keeps its place, and few keep what was preferred for them."""
+    pairs = pairs_by_label(site)
+    mixed = shuffled(pairs)
+    assert np.array_equal(mixed.anchor, pairs.anchor)
+    assert np.array_equal(np.sort(mixed.positive), np.sort(pairs.positive))
+    assert (mixed.positive == pairs.positive).mean() < 0.1
 
 
 def test_three_truths_judge_the_same_queries(site: PhotoSite) -> None:
