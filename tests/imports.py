@@ -1,4 +1,4 @@
-"""The import statements of modules, each file parsed once a process."""
+"""The statements of modules; the imports among them, each file parsed once a process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ Import = ast.Import | ast.ImportFrom
 @cache
 def imports_of(path: Path) -> tuple[Import, ...]:
     """Every import of a module, whether at its top or late in a function."""
-    return tuple(_imports_in(ast.parse(path.read_text(encoding="utf-8"))))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return tuple(node for node in statements(tree) if isinstance(node, Import))
 
 
-def _imports_in(tree: ast.AST) -> Iterator[Import]:
+def statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Every statement of a module, however deep; an expression, which most nodes are, has none."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, Import):
+        if isinstance(node, ast.stmt):
             yield node
-        elif isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
-            yield from _imports_in(node)  # an expression, which most nodes are, holds none
+        if isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from statements(node)

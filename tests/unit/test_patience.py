@@ -6,6 +6,7 @@ import ast
 import re
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,16 @@ def place(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=place)
-def test_a_long_wait_asks_how_patient_to_be(path: Path) -> None:
+@cache
+def tree(path: Path) -> ast.Module:
+    """A module of the tests, parsed once."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_a_long_wait_asks_how_patient_to_be() -> None:
     """`process.wait(60)`, `future.result(30)` and `timeout=120` say `patient(…)` instead."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert sorted(set(_impatient(tree, {}))) == []
+    found = {place(path): sorted(set(_impatient(tree(path), {}))) for path in MODULES}
+    assert {path: waits for path, waits in found.items() if waits} == {}
 
 
 @pytest.mark.parametrize(
@@ -81,21 +87,10 @@ def test_a_patient_bound_is_let_be(said: str) -> None:
     assert not list(_impatient(ast.parse(said), {}))
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if place(p) not in LASTING], ids=place)
-def test_nothing_is_dated_when_it_is_collected(path: Path) -> None:
+def test_nothing_is_dated_when_it_is_collected() -> None:
     """What is made at import and in decorators knows no time: the test may run much later."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    dated = {
-        node.name
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef) and any(map(_asks_a_clock, _calls(node)))
-    }
-    early = [call for part in _at_import(tree) for call in _eager(part)]
-    assert [
-        f"line {call.lineno}: {ast.unparse(call)}"
-        for call in early
-        if _asks_a_clock(call) or _name(call) in dated
-    ] == []
+    found = {place(path): _dated(tree(path)) for path in MODULES if place(path) not in LASTING}
+    assert {path: calls for path, calls in found.items() if calls} == {}
 
 
 def test_patience_stretches_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,6 +118,21 @@ def _eager(tree: ast.AST) -> Iterator[ast.Call]:
     if not isinstance(tree, ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef):
         for child in ast.iter_child_nodes(tree):
             yield from _eager(child)
+
+
+def _dated(tree: ast.Module) -> list[str]:
+    """Each call that asks a clock, itself or by a function of the module, while it is imported."""
+    dated = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and any(map(_asks_a_clock, _calls(node)))
+    }
+    return [
+        f"line {call.lineno}: {ast.unparse(call)}"
+        for part in _at_import(tree)
+        for call in _eager(part)
+        if _asks_a_clock(call) or _name(call) in dated
+    ]
 
 
 def _impatient(tree: ast.AST, around: dict[str, ast.expr]) -> Iterator[str]:

@@ -27,12 +27,12 @@ def every_setting() -> Iterator[tuple[str, str, Any]]:
 ALL = list(every_setting())
 
 
-@pytest.mark.parametrize(("section", "name", "field"), ALL, ids=lambda part: str(part)[:40])
-def test_every_setting_is_documented(section: str, name: str, field: Any) -> None:
+def test_every_setting_is_documented() -> None:
     """Its variable is on the page and its field has a docstring that says what it means."""
     page = (CHECKOUT / SETTINGS_PAGE).read_text()
-    assert f"| `{variable(section, name)}` |" in page
-    assert field.description, f"{section}.{name} has no docstring"
+    variables = [variable(section, name) for section, name, _ in ALL]
+    assert [name for name in variables if f"| `{name}` |" not in page] == []
+    assert [(section, name) for section, name, field in ALL if not field.description] == []
 
 
 @pytest.mark.parametrize("value", ["inf", "nan"])
