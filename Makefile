@@ -10,7 +10,8 @@ ROOMS := schemas engine producers stream_workers search_api training infra
 PYTEST_ARGS ?=
 # Most of the slow tests wait for servers, so a few run at once; a file's tests stay together.
 TEST_WORKERS ?= 4
-TEST_OPTIONS := --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --durations=15
+# The floor of coverage is looked at once: the table of `coverage report` would take as long again.
+TEST_OPTIONS := --dist loadfile --no-loadscope-reorder --cov --cov-report= --durations=15
 BENCH_ARGS ?=
 # What `demo` indexes: a folder; ../shared/photos where it exists, else the tests' 150 real photos.
 PHOTOS ?= $(firstword $(wildcard ../shared/photos tests/data/photos))

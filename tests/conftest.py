@@ -6,15 +6,12 @@ import fcntl
 import gc
 import os
 import uuid
-import warnings
-from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from hashlib import sha256
-from importlib import import_module
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, is_hypothesis_test, settings
+from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
 from sightline.engine.embedding.choice import open_embedder
@@ -28,7 +25,7 @@ from tests.nasty_files import add_nasty_files, make_nasty_files
 from tests.patience import patient
 from tests.shared_servers import SharedServer
 
-pytest_plugins = ["tests.measured", "tests.scratch"]
+pytest_plugins = ["tests.measured", "tests.scratch", "tests.tracing"]
 # Read by torch's compiler when it is imported, else it starts processes that import torch, too.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,33 +37,6 @@ SERVERS_LAST = ("unit", "contract", "chaos", "e2e", "integration")
 SELDOM_GARBAGE = (10_000, 10, 10)
 """Of a test: what most of them make is gone with its last name, and looking for cycles among it
 every 700 objects takes a tenth of their time."""
-TRACED_CASES = 2
-"""Of a parametrised test: others run the same lines with other values. Where adapters are the
-parameters, in the contract suites, each of them is traced."""
-IMPORTED_BY_TESTS = (
-    "duckdb",
-    "faust",
-    "openvino",
-    "pandas",
-    "playwright.sync_api",
-    "pyarrow.compute",
-    "pytorch_metric_learning.losses",
-    "qdrant_client",
-    "schemathesis",
-    "scipy.stats",
-    "sklearn.metrics",
-    "torchvision",
-)
-"""Large ones that are not ours: tracing nearly doubles the 7 CPU-seconds that it takes to import
-them, in each worker of a run."""
-READ_TEXT = (
-    "test_docs.py",
-    "test_docstrings.py",
-    "test_import_law.py",
-    "test_packaging.py",
-    "test_patience.py",
-    "test_public_names.py",
-)
 COMPACT_SOON = {
     # Compaction is part of what is tested; a session has no 15 s to wait for the cleaner.
     "log.cleaner.backoff.ms": "500",
@@ -91,32 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Look for garbage seldom while tests are collected: nearly all that is made then stays.
-
-    And where this process is traced, import what is not ours untraced.
-    """
+def pytest_sessionstart() -> None:
+    """Look for garbage seldom while tests are collected: nearly all that is made then stays."""
     look_for_garbage_seldom()
-    coverage = session.config.pluginmanager.getplugin("_cov")
-    tracing = coverage and coverage.cov_controller
-    if tracing and not session.config.getoption("numprocesses", None):
-        tracing.pause()
-        with warnings.catch_warnings(action="ignore"):
-            for name in _in_turn(IMPORTED_BY_TESTS):
-                import_module(name)
-        tracing.resume()
-
-
-def _in_turn(names: Sequence[str]) -> Sequence[str]:
-    """The same from another place on in each worker of a run.
-
-    In a fresh environment a worker compiles what it is the first to import, and keeps it: each
-    would compile all of it, 10 CPU-seconds, if all began at the same place.
-    """
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = number * len(names) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return (*names[first:], *names[:first])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -148,30 +95,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     first = SERVERS_LAST if config.getoption("--servers-last") else SLOWEST_FIRST
     items.sort(key=lambda item: first.index(_tier(item)))
-    cases: Counter[object] = Counter()
     for item in items:
-        function = getattr(item, "function", None)
-        cases[function] += 1
         limit = item.get_closest_marker("timeout")
         limit_s = limit.args[0] if limit else TIMEOUT_S
         item.add_marker(pytest.mark.timeout(patient(limit_s)), append=False)
         item.add_marker(_tier(item))
-        further = cases[function] > TRACED_CASES and _tier(item) != "contract"
-        if further or _reaches_little(item):
-            item.add_marker("no_cover")
-
-
-def _reaches_little(item: pytest.Item) -> bool:
-    """Whether tracing would add more than half to its time and tell nearly nothing.
-
-    What runs the same lines thousands of times, which other tests run once; what waits for other
-    processes; and what only reads the text of the checkout.
-    """
-    return (
-        _tier(item) in ("chaos", "e2e")
-        or item.path.name in READ_TEXT
-        or is_hypothesis_test(getattr(item, "function", None))
-    )
 
 
 def _tier(item: pytest.Item) -> str:
