@@ -13,6 +13,7 @@ from sightline.engine.errors import DeadLetterLimit
 from sightline.engine.health import Health
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.infra.supervision import label_children
+from sightline.infra.supervision.children import ChildProcess
 from sightline.infra.supervision.label_children import StageChild, supervised
 from sightline.infra.supervision.loops import begun_anew, run_together
 from sightline.schemas.labels import Stage
@@ -115,12 +116,12 @@ def test_a_stage_that_met_its_limit_is_not_started_again(
     """Each start would bury as many more."""
     starts: list[int] = []
 
-    def run(child: StageChild, stop: threading.Event) -> int:
+    def run(child: ChildProcess, stop: threading.Event) -> int:
         del child, stop
         starts.append(1)
         return EXIT_DEAD_LETTER_LIMIT
 
-    monkeypatch.setattr(label_children, "_run", run)
+    monkeypatch.setattr(label_children, "run_child", run)
     child = StageChild(
         stage=Stage.JOIN, kafka=KafkaSettings(), labels=LabelSettings(), data_directory=tmp_path
     )
