@@ -58,8 +58,8 @@ def stored(base: Base, pictures: Sequence[bytes]) -> list[ObjectReference]:
 
     def put(item: tuple[int, bytes]) -> ObjectReference:
         number, picture = item
-        original = base.publisher.original(f"picture-{number}", picture, "image/jpeg")
-        base.publisher.keep(original)
+        original = base.publishing.publisher.original(f"picture-{number}", picture, "image/jpeg")
+        base.publishing.publisher.keep(original)
         return original.reference
 
     with ThreadPoolExecutor(_STORERS) as pool:
@@ -71,7 +71,7 @@ def publish_arrivals(
 ) -> None:
     """Publish them all, each no earlier than it is due; returns when all are acknowledged."""
     with services_base(settings) as base:
-        publisher = base.publisher
+        publisher = base.publishing.publisher
         waiting: list[Future[Written]] = []
         started = time.perf_counter()
         for number, due_s in enumerate(arrivals.instants()):

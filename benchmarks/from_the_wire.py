@@ -142,7 +142,7 @@ def publish(base: Base, site: PhotoSite, folder: Path) -> None:
     files = [file for file in sorted(folder.rglob("*.jpg")) if file.stem in shown]
 
     def upload(file: Path) -> None:
-        base.publisher.upload(
+        base.publishing.publisher.upload(
             file.read_bytes(), image_id=file.stem, version=1, visibility=Visibility.PUBLIC
         )
 
@@ -170,7 +170,7 @@ def sunk(way: Way, base: Base) -> int:
 
 def by_processes(way: Way, base: Base, records: Sequence[SimulatedRecord]) -> int:
     """Everything from the broker to the store by the stages' own commands; how many triples."""
-    written(records, base.producer, way.partitions)
+    written(records, base.events.producer, way.partitions)
     last = RULES.oldest_open(records[-1].timestamp_ms) - 1
     corner = Corner(way.settings.kafka, way.folder)
     with ExitStack() as running:

@@ -38,7 +38,7 @@ def index_all(settings: Settings, count: int) -> tuple[float, float]:
     with services_node(settings) as node:
         worker = serving_worker(node)
         before = peak_memory_mib()
-        run_worker_until(node, worker, count)
+        run_worker_until(node.watch, worker, count)
     return before, peak_memory_mib()
 
 

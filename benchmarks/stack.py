@@ -21,7 +21,7 @@ from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.infra.sample_photos.photo_folder import DRAWN_PHOTOS, PhotoFolder, synthetic_folder
 from sightline.infra.wiring.generations import FedGeneration, index_worker
-from sightline.infra.wiring.node import Base, Node
+from sightline.infra.wiring.node import Node, Watch
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.fields import Visibility
 from sightline.schemas.indexed import Lane
@@ -170,8 +170,8 @@ def serving_worker(node: Node) -> IndexWorker:
     return index_worker(node, fed)
 
 
-def run_worker_until(base: Base, worker: IndexWorker, expected: int) -> None:
-    """Run a worker of these parts until so many image versions are settled, then stop it.
+def run_worker_until(watch: Watch, worker: IndexWorker, expected: int) -> None:
+    """Run a worker that is watched so until so many image versions are settled, then stop it.
 
     Raises:
         RuntimeError: it ended before.
@@ -179,20 +179,20 @@ def run_worker_until(base: Base, worker: IndexWorker, expected: int) -> None:
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
-    while outcome_count(base) < expected:
+    while outcome_count(watch) < expected:
         if not thread.is_alive():
-            raise RuntimeError(f"the worker ended after {outcome_count(base)} of {expected}")
+            raise RuntimeError(f"the worker ended after {outcome_count(watch)} of {expected}")
         time.sleep(_LOOK_EVERY_S)
     stop.set()
     thread.join()
 
 
-def outcome_count(base: Base) -> int:
+def outcome_count(watch: Watch) -> int:
     """How many image versions this process's worker has settled."""
     return int(
         sum(
             sample.value
-            for family in base.metrics.outcomes.collect()
+            for family in watch.metrics.outcomes.collect()
             for sample in family.samples
             if sample.name.endswith("_total")
         )

@@ -73,7 +73,7 @@ def _pair(own: Servers, size: Size, *, threads: int, directory_store: bool) -> P
     for _ in range(size.of(3, 1)):
         settings = own.settings(directory_store=directory_store, threads=threads)
         with services_node(settings) as node:
-            publish(node.publisher, pictures, prefix="p")
+            publish(node.publishing.publisher, pictures, prefix="p")
             before = _bare(node, pictures, threads)
             pair.worker.append(_worker(node, len(pictures)))
             # Before and after, so that a machine that gets busier favours neither side.
@@ -99,5 +99,5 @@ def _bare(node: Node, pictures: Sequence[bytes], threads: int) -> float:
 
 def _worker(node: Node, expected: int) -> float:
     """Images/s between the first image applied and the last."""
-    run_worker_until(node, serving_worker(node), expected)
-    return images_per_s([times.searchable for times in times_of(node.kafka, "p")])
+    run_worker_until(node.watch, serving_worker(node), expected)
+    return images_per_s([times.searchable for times in times_of(node.events.kafka, "p")])

@@ -34,6 +34,7 @@ from sightline.engine.serving.watch import RecordWatch
 from sightline.engine.settings import RolloutSettings, Settings, WorkerSettings
 from sightline.engine.vector_index.memory.generations import MemoryGenerations
 from sightline.infra.processes.generation_workers import GenerationWorkers
+from sightline.infra.wiring.node import Watch
 from sightline.infra.wiring.serving import Serving
 from sightline.producers.images.publisher import ImagePublisher
 from sightline.schemas.topics import IMAGES_INDEXED
@@ -175,16 +176,16 @@ class Deployment:
                 worker=WorkerSettings(commit_interval_s=0.05),
             ),
             "serving": self.serving,
-            "consumer": lambda group: MemoryEventConsumer(self.broker, group=group),
-            "worker_producer": self.producer,
-            "producer": self.producer,
+            "watch": Watch(clock=self.clock, metrics=self.metrics, health=self.health),
+            "events": SimpleNamespace(
+                consumer=lambda group: MemoryEventConsumer(self.broker, group=group),
+                worker_producer=self.producer,
+                producer=self.producer,
+                run_id=self.run_id,
+                log=MemoryEventLog(self.broker),
+                remembered_images=lambda: self.remembered,
+            ),
             "store": self.store,
-            "clock": self.clock,
-            "metrics": self.metrics,
-            "health": self.health,
-            "run_id": self.run_id,
-            "log": MemoryEventLog(self.broker),
-            "remembered_images": lambda: self.remembered,
         }
         return cast("Node", SimpleNamespace(**parts))
 

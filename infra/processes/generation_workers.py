@@ -123,7 +123,7 @@ class GenerationWorkers:
     def _count(self, state: ServingState) -> None:
         for stage in GenerationStage:
             many = sum(one.stage is stage for one in state.generations)
-            self._node.metrics.generations.labels(stage.value).set(many)
+            self._node.watch.metrics.generations.labels(stage.value).set(many)
 
     def _follow(self, state: ServingState) -> None:
         self._count(state)
@@ -132,7 +132,7 @@ class GenerationWorkers:
             if name in known:
                 feeding.voice.follow(state)
         if state.in_service != self._state.in_service:
-            forget_gauges(self._node.metrics)
+            forget_gauges(self._node.watch.metrics)
         self._state = state
         self._end([one for name, one in self._feeding.items() if name not in known])
         self._feeding = {name: one for name, one in self._feeding.items() if name in known}
@@ -161,7 +161,7 @@ class GenerationWorkers:
         _log.info("removed generation %s", name)
 
     def _begin(self) -> None:
-        now_s = self._node.clock.monotonic()
+        now_s = self._node.watch.clock.monotonic()
         for known in self._state.generations:
             feeding = self._feeding.get(known.name)
             if feeding is None:
@@ -200,8 +200,8 @@ class GenerationWorkers:
     def _stopped(self, feeding: _Feeding, fed: FedGeneration, loop: str, reason: str) -> None:
         feeding.stopped = True
         name = loop if fed.voice.serves else f"{loop} of {fed.known.name}"
-        self._node.health.stop(name, reason)
-        self._node.metrics.loops_stopped.labels(name).set(1)
+        self._node.watch.health.stop(name, reason)
+        self._node.watch.metrics.loops_stopped.labels(name).set(1)
 
     def _look_after(self) -> None:
         """Raise what ended the feeding of what serves; try the others again, later.
@@ -220,7 +220,7 @@ class GenerationWorkers:
             _log.error("generation %s is not fed for now: %s", name, feeding.failure)
             feeding.thread, feeding.failure = None, None
             feeding.stopped = feeding.noted = False
-            feeding.again_at_s = self._node.clock.monotonic() + AGAIN_S
+            feeding.again_at_s = self._node.watch.clock.monotonic() + AGAIN_S
 
     def _note_behind(self, name: str) -> bool:
         """Keep it from serving until it is fed again and lacks nothing; whether that is noted."""

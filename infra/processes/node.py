@@ -75,7 +75,7 @@ def run_node(
         closing(bind(settings.api.host, settings.api.port)) as listener,
         opened_node(settings) as node,
     ):
-        followers = label_followers(node)
+        followers = label_followers(node.events, node.watch)
         loops = _feeding(node) | _api_loops(node, followers, listener, announce)
         if settings.mode is Mode.SERVICES:
             loops["bridge"] = bucket_bridge(node).run
@@ -88,7 +88,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     _need_shared_index(settings, "worker")
     configure_logs()
     with services_node(settings) as node:
-        serve_metrics(node.metrics, settings.worker.metrics_port, setting="worker.metrics_port")
+        port = settings.worker.metrics_port
+        serve_metrics(node.watch.metrics, port, setting="worker.metrics_port")
         _run(_feeding(node), stop, node)
 
 
@@ -100,7 +101,11 @@ def run_api(settings: Settings, stop: threading.Event, *, announce: Announce) ->
         closing(bind(settings.api.host, settings.api.port)) as listener,
         services_node(settings) as node,
     ):
-        _run(_api_loops(node, label_followers(node), listener, announce), stop, node)
+        _run(
+            _api_loops(node, label_followers(node.events, node.watch), listener, announce),
+            stop,
+            node,
+        )
 
 
 def run_bridge(settings: Settings, stop: threading.Event) -> None:
@@ -114,25 +119,26 @@ def run_bridge(settings: Settings, stop: threading.Event) -> None:
 
 def _feeding(node: Node) -> dict[str, Loop]:
     """What applies the log to the index: image events and decisions, to every generation."""
-    telling = StepTelling(node.serving.watched, node.producer, node.clock)
+    telling = StepTelling(node.serving.watched, node.events.producer, node.watch.clock)
     return {
         "generations": GenerationWorkers(node).run,
         "reindex": ReindexLoop(node).run,
         "step telling": telling.run,
-        "group forgetting": GroupForgetting(node.serving.watched, node.log).run,
+        "group forgetting": GroupForgetting(node.serving.watched, node.events.log).run,
     }
 
 
 def _journal_loops(node: Node) -> dict[str, Loop]:
     """What keeps the embedded journal; nothing where the log keeps itself."""
-    journal, seal = node.journal, node.seal
-    if journal is None or seal is None:
+    events, images = node.events, node.publishing.unpublished_images
+    if events.journal is None or events.seal is None:
         return {}
-    left = (node.unpublished_decisions, node.unpublished_images)  # what hides comes first
+    left = (node.publishing.unpublished_decisions, images)  # what hides comes first
+    written = (events.journal, events.log, events.worker_producer, events.seal)
     indexes = node.serving.fed_indexes
     return {
-        "journal": partial(keep_journal, journal, indexes, node.producer, left),
-        "kept judgements": partial(keep_judgements, journal, node.log, node.worker_producer, seal),
+        "journal": partial(keep_journal, events.journal, indexes, events.producer, left),
+        "kept judgements": partial(keep_judgements, *written),
     }
 
 
@@ -144,9 +150,11 @@ def _api_loops(
 
 def beside_api(node: Node, followers: LabelFollowers) -> dict[str, Loop]:
     """What runs in each process that has an API, also where it is alone there."""
-    retention = QueryRetention(node.store, node.settings.store.bucket, node.clock)
+    retention = QueryRetention(node.store, node.settings.store.bucket, node.watch.clock)
     loops: dict[str, Loop] = {"query-retention": retention.run}
-    loops |= unpublished_loops(node) | sweep_loops(node) | followers.loops()
+    loops |= (
+        unpublished_loops(node.settings, node.publishing) | sweep_loops(node) | followers.loops()
+    )
     return loops | rollout_loops(node, followers.search_stats.stats)
 
 
@@ -155,7 +163,7 @@ def _api_loop(
 ) -> Loop:
     settings = node.settings
     app = create_app(api_dependencies(node, followers))
-    app.include_router(owner_router(node.producer, node.index, partial(reconcile, node)))
+    app.include_router(owner_router(node.events.producer, node.index, partial(reconcile, node)))
 
     def ready() -> None:
         owner.announce(
@@ -163,7 +171,7 @@ def _api_loop(
             owner.Owner(
                 pid=os.getpid(),
                 url=url_of(listener),
-                bootstrap_servers=node.kafka.bootstrap_servers,
+                bootstrap_servers=node.events.kafka.bootstrap_servers,
             ),
         )
         announce(url_of(listener))
@@ -180,15 +188,15 @@ def _api_loop(
 def _run(loops: dict[str, Loop], stop: threading.Event, node: Node) -> None:
     """Run them until `stop`; also what does not search looks into the index that serves."""
     collect_garbage_seldom()
-    follower = node.serving.follower(node.settings, node)
+    follower = node.serving.follower(node.settings, node.watch)
 
     def stopped(name: str, reason: str) -> None:
-        node.health.stop(name, reason)
-        node.metrics.loops_stopped.labels(name).set(1)
+        node.watch.health.stop(name, reason)
+        node.watch.metrics.loops_stopped.labels(name).set(1)
 
     def resumed(name: str) -> None:
-        node.health.resume(name)
-        node.metrics.loops_stopped.labels(name).set(0)
+        node.watch.health.resume(name)
+        node.watch.metrics.loops_stopped.labels(name).set(0)
 
     every = loops | {"serving": follower.follow}
     beside = {name: loop for name, loop in every.items() if name not in _NEEDED}

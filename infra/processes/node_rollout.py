@@ -61,16 +61,22 @@ class NodeRollout:
 
     def __init__(self, node: Node, stats: SearchStats) -> None:
         self._node = node
+        self._events = node.events
+        self._clock, self._metrics = node.watch.clock, node.watch.metrics
         self._stats = stats
         self._record = node.serving.record
         self._registry = ModelRegistry(node.store, node.settings.store.bucket)
         self._commands = ReindexCommands(
-            node.settings, node.store, log=node.log, clock=node.clock, models=node.serving.models
+            node.settings,
+            node.store,
+            log=self._events.log,
+            clock=self._clock,
+            models=node.serving.models,
         )
         bucket, index = node.settings.store.bucket, node.settings.index.collection_prefix
         lasts_s = node.settings.rollout.report_every_s + _REPORT_LEASE_S
         self._reports = Lease(
-            node.store, bucket, report_lease_key(index), lasts_s=lasts_s, clock=node.clock
+            node.store, bucket, report_lease_key(index), lasts_s=lasts_s, clock=self._clock
         )
         self._bases: dict[str, ServingFigures] = {}
         """What this process had counted when it first watched a model."""
@@ -97,7 +103,7 @@ class NodeRollout:
 
     def finding(self, experiment: Experiment) -> ExperimentFinding | None:
         """See `RolloutSeen.finding`."""
-        now_s = self._node.clock.monotonic()
+        now_s = self._clock.monotonic()
         at_s, known = self._reported.get(experiment.salt, (0.0, None))
         every_s = self._node.settings.rollout.report_every_s
         if known is not None and now_s - at_s < every_s:
@@ -106,19 +112,19 @@ class NodeRollout:
         if started is None or started.salt != experiment.salt or not self._reports.take():
             return None
         epoch_ms = LabelRules.of(self._node.settings.labels).epoch_ms
-        decided = read_report(self._node.log, started, epoch_ms=epoch_ms).decided
+        decided = read_report(self._events.log, started, epoch_ms=epoch_ms).decided
         found = ExperimentFinding(finding=decided.finding.value, says=reason_of(decided.says))
         self._reported = {experiment.salt: (now_s, found)}
         return found
 
     def fallen(self, model: RolloutUnderWay, serving: ServingState) -> str:
         """See `RolloutSeen.fallen`."""
-        now = counted(self._node.metrics)
+        now = counted(self._metrics)
         after = since(self._bases.setdefault(model.model, now), now)
-        switched_at = model.switched_at or self._node.clock.now()
+        switched_at = model.switched_at or self._clock.now()
         digests = {one.name: one.model_digest for one in serving.generations}
         digest = digests.get(model.generation or "", "")  # the same where a matrix ranks as it
-        made = clicks(self._stats, digest, switched_at, self._node.clock.now())
+        made = clicks(self._stats, digest, switched_at, self._clock.now())
         margin = self._node.settings.rollout.margin
         return fallen(model.before or ServingFigures(), with_clicks(after, made), margin)
 
@@ -141,7 +147,7 @@ class NodeRollout:
 
     def compare(self, model: RolloutUnderWay, to: Serves) -> Experiment:
         """See `RolloutWork.compare`."""
-        name, now = experiment_name(model), self._node.clock.now()
+        name, now = experiment_name(model), self._clock.now()
         wanted = Experiment(
             name=name,
             treatment=to,
@@ -162,7 +168,7 @@ class NodeRollout:
 
     def stop(self, experiment: Experiment, finding: ExperimentFinding) -> None:
         """See `RolloutWork.stop`."""
-        now = self._node.clock.now()
+        now = self._clock.now()
 
         def step(state: ServingState) -> ServingState:
             running = state.experiment is not None and state.experiment.salt == experiment.salt
@@ -174,21 +180,21 @@ class NodeRollout:
 
     def measure(self) -> ServingFigures:
         """See `RolloutWork.measure`."""
-        now = self._node.clock.now()
+        now = self._clock.now()
         span = max(timedelta(seconds=self._node.settings.rollout.watch_s), LEAST_BEFORE)
         served = self._node.serving.pairs.now().model_digest
         made = clicks(self._stats, served, now - span, now)
-        return with_clicks(counted(self._node.metrics), made)
+        return with_clicks(counted(self._metrics), made)
 
     def switch(self, to: Serves) -> None:
         """See `RolloutWork.switch`."""
-        now = self._node.clock.now()
+        now = self._clock.now()
         self._record.change(lambda state: state.switched(to, now, "rolled out by itself"))
         self._tell_step()
 
     def roll_back(self, model: RolloutUnderWay, reason: str) -> None:
         """See `RolloutWork.roll_back`."""
-        now = self._node.clock.now()
+        now = self._clock.now()
 
         def step(state: ServingState) -> ServingState:
             return state.rolled_back(now, reason) if serves(state, model) else state
@@ -199,11 +205,11 @@ class NodeRollout:
     def tell(self, noted: RolloutNoted) -> None:
         """See `RolloutWork.tell`."""
         event_id = f"rollout-{noted.name}-{noted.digest[:16]}-{noted.step}"
-        now, timeout_s = self._node.clock.now(), self._node.settings.kafka.delivery_timeout_s
+        now, timeout_s = self._clock.now(), self._node.settings.kafka.delivery_timeout_s
         event = Event[EventData].of(noted, event_id=event_id, source=SOURCE, time=now)
         record = ProducerRecord(MODELS.name, noted.subject, event.encode())
-        acknowledged(self._node.producer.append(record), timeout_s)
+        acknowledged(self._events.producer.append(record), timeout_s)
 
     def _tell_step(self) -> None:
         timeout_s = self._node.settings.kafka.delivery_timeout_s
-        tell(self._record, self._node.producer, timeout_s=timeout_s)
+        tell(self._record, self._events.producer, timeout_s=timeout_s)

@@ -80,7 +80,7 @@ class ReindexLoop:
                 continue
             if self._is_made(known.name):
                 self._fill(known, stop)
-            elif self._node.clock.now() - known.made_at < _NEW:
+            elif self._node.watch.clock.now() - known.made_at < _NEW:
                 self.is_soon = True
 
     def _fill(self, known: KnownGeneration, stop: threading.Event) -> None:
@@ -97,7 +97,7 @@ class ReindexLoop:
                 _note_trouble(progress, lease, str(error))
                 raise
             filling = Reindexing(
-                progress, work, lease=lease, clock=node.clock, metrics=node.metrics
+                progress, work, lease=lease, clock=node.watch.clock, metrics=node.watch.metrics
             )
             filling.look(stop)
 
@@ -106,7 +106,7 @@ class ReindexLoop:
 
         First what the log has, then what that may have forgotten.
         """
-        now = self._node.clock.now()
+        now = self._node.watch.clock.now()
         asked = ReindexProgress(
             generation=known.name,
             by="bytes",
@@ -118,7 +118,7 @@ class ReindexLoop:
         ends = EitherStop(stop, _NotFed(self._serving.fed, known.group))
         with ExitStack() as held:
             work = generation_work(self._node, known, asked, held)
-            pace = Pace(None, clock=self._node.clock, stop=ends)
+            pace = Pace(None, clock=self._node.watch.clock, stop=ends)
             for _ in chain(work.catch_up(ends), work.replay(pace, ends)):
                 pass
         if not ends.is_set():

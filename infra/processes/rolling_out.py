@@ -47,14 +47,14 @@ class RolloutLoop:
     def __init__(self, node: Node, stats: SearchStats) -> None:
         settings, bucket = node.settings, node.settings.store.bucket
         index = settings.index.collection_prefix
-        self._metrics = node.metrics
+        self._metrics = node.watch.metrics
         self._record = RolloutRecord(node.store, bucket, index)
         work = NodeRollout(node, stats)
         lease = Lease(
-            node.store, bucket, rollout_lease_key(index), lasts_s=_LEASE_S, clock=node.clock
+            node.store, bucket, rollout_lease_key(index), lasts_s=_LEASE_S, clock=node.watch.clock
         )
         self._rolling_out = RollingOut(
-            self._record, work, work, lease=lease, settings=settings.rollout, clock=node.clock
+            self._record, work, work, lease=lease, settings=settings.rollout, clock=node.watch.clock
         )
 
     def run(self, stop: threading.Event) -> None:

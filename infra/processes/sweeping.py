@@ -34,10 +34,10 @@ def sweep_loops(node: Node) -> dict[str, Loop]:
         node.store,
         settings.bucket,
         index=node.index,
-        catalogue=node.catalogue,
-        logged=lambda: merge(node.read_images()).keys(),
+        catalogue=node.publishing.catalogue,
+        logged=lambda: merge(node.events.read_images()).keys(),
         keep=timedelta(days=settings.keep_deleted_days),
-        clock=node.clock,
+        clock=node.watch.clock,
     )
     loop = SweepLoop(
         sweeper,
@@ -45,8 +45,8 @@ def sweep_loops(node: Node) -> dict[str, Loop]:
         store=node.store,
         bucket=settings.bucket,
         every_s=settings.sweep_every_s,
-        clock=node.clock,
-        metrics=node.metrics,
+        clock=node.watch.clock,
+        metrics=node.watch.metrics,
     )
     return {"sweep": loop.run}
 
@@ -68,7 +68,7 @@ def expire(node: Node) -> int:
 def _expire_in(node: Node, generation: str) -> int:
     try:
         with node.serving.indexes.held(generation) as index:
-            return purge_expired(index, node.clock.now())
+            return purge_expired(index, node.watch.clock.now())
     except (SightlineError, OSError) as error:
         _log.warning("tombstones stay in generation %s for now: %s", generation, error)
         return 0

@@ -29,7 +29,7 @@ def look_for_unread(node: Node, known: KnownGeneration) -> None:
     Raises:
         PartUnavailable: broker or store did not answer, and it serves nobody; a repeat is safe.
     """
-    if node.run_id is not None or not known.may_serve:
+    if node.events.run_id is not None or not known.may_serve:
         return  # an embedded log's journal forgets nothing; what is being filled is proven
     state = node.serving.record.read().state
     if known.name not in state.in_service:
@@ -49,7 +49,7 @@ def _fill_again(node: Node, known: KnownGeneration, serving: str) -> None:
     lost = _lost(node, known)
     if not lost:
         return
-    now = node.clock.now()
+    now = node.watch.clock.now()
     asked = ReindexProgress(
         generation=known.name,
         by="features",
@@ -61,12 +61,12 @@ def _fill_again(node: Node, known: KnownGeneration, serving: str) -> None:
     ProgressRecord.of(node.settings, node.store, known.name).ask(asked)
     node.serving.record.change(lambda state: state.to_fill_again(known.name, now, lost))
     groups = generation_groups(known.group)
-    begin_groups(node.log, groups, seeded_from=groups)
+    begin_groups(node.events.log, groups, seeded_from=groups)
     _log.error("generation %s is filled again: %s", known.name, lost)
 
 
 def _lost(node: Node, known: KnownGeneration) -> str:
     """Says what the log forgot before it was read; empty: nothing."""
-    places = forgotten(node.log, generation_groups(known.group), node.clock.now())
+    places = forgotten(node.events.log, generation_groups(known.group), node.watch.clock.now())
     told = ", ".join(f"{at.topic}/{at.partition}" for at in places)
     return f"the log forgot events that it had not read ({told})" if told else ""

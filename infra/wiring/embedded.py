@@ -33,7 +33,7 @@ from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.private_files import private_folder
 from sightline.engine.records import Message
 from sightline.engine.serving.current_index import CurrentIndex
-from sightline.infra.wiring.node import Node
+from sightline.infra.wiring.node import Events, Node
 from sightline.infra.wiring.publishing import known_in, publishing, watch
 from sightline.infra.wiring.serving import serving_of
 from sightline.producers.images.catalogued import CataloguedImages
@@ -83,27 +83,27 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
         journaled = JournaledEventProducer(bare, journal, clock=seen.clock)
         producer = _bounded(settings, kafka, journaled, serving.fed, opened)
         made = publishing(settings, producer, store, seen.clock, index)
-        catalogued = CataloguedImages(made.catalogue, made.publisher, known=known_in(index))
-        log = event_log_on(kafka, settings.mode)
         yield Node(
-            **vars(seen),
-            **vars(made),
             settings=settings,
-            kafka=kafka,
-            log=log,
+            watch=seen,
+            events=Events(
+                kafka=kafka,
+                log=event_log_on(kafka, settings.mode),
+                producer=producer,
+                worker_producer=bare,
+                run_id=uuid.uuid4().hex,
+                # The journal's: the broker keeps about 5 MiB a partition.
+                read_images=partial(_journaled, journal, IMAGE_TOPICS),
+                read_decisions=partial(_journaled, journal, DECISION_TOPICS),
+                remembered_images=partial(_journaled, journal, IMAGE_TOPICS | DECISION_TOPICS),
+                seal=seal,
+                journal=journal,
+            ),
             store=store,
-            producer=producer,
-            worker_producer=bare,
-            seal=seal,
-            run_id=uuid.uuid4().hex,
-            # The journal's: the broker keeps about 5 MiB a partition.
-            read_images=partial(_journaled, journal, IMAGE_TOPICS),
-            read_decisions=partial(_journaled, journal, DECISION_TOPICS),
-            remembered_images=partial(_journaled, journal, IMAGE_TOPICS | DECISION_TOPICS),
+            publishing=made,
             serving=serving,
             index=index,
-            catalogued=catalogued,
-            journal=journal,
+            catalogued=CataloguedImages(made.catalogue, made.publisher, known=known_in(index)),
         )
 
 

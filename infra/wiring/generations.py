@@ -32,11 +32,11 @@ class FedGeneration:
 def index_worker(node: Node, fed: FedGeneration) -> IndexWorker:
     """An index worker of a generation, around a node's parts."""
     settings, embedder = node.settings, fed.embedder
-    metrics = GenerationMetrics(node.metrics, fed.voice)
+    metrics = GenerationMetrics(node.watch.metrics, fed.voice)
     pipe = pipe_of(
         PipePorts(
-            consumers=lambda lane: node.consumer(lane_group(fed.known.group, lane)),
-            producer=node.worker_producer,
+            consumers=lambda lane: node.events.consumer(lane_group(fed.known.group, lane)),
+            producer=node.events.worker_producer,
             store=node.store,
             index=fed.index,
             embedder=embedder,
@@ -48,9 +48,9 @@ def index_worker(node: Node, fed: FedGeneration) -> IndexWorker:
             embed_threads=settings.embedder.threads,
         ),
         PipeWatch(
-            clock=node.clock,
+            clock=node.watch.clock,
             metrics=metrics,
-            health=GenerationHealth(node.health, fed.voice, node.clock),
+            health=GenerationHealth(node.watch.health, fed.voice, node.watch.clock),
             tells=fed.voice.tells,
         ),
     )
@@ -60,11 +60,11 @@ def index_worker(node: Node, fed: FedGeneration) -> IndexWorker:
 def moderation_loop(node: Node, fed: FedGeneration) -> ModerationLoop:
     """What applies the operator's decisions to a generation, around a node's parts."""
     return ModerationLoop(
-        consumer=node.consumer(moderation_group(fed.known.group)),
-        producer=node.worker_producer,
+        consumer=node.events.consumer(moderation_group(fed.known.group)),
+        producer=node.events.worker_producer,
         index=fed.index,
         settings=node.settings.worker,
-        metrics=GenerationMetrics(node.metrics, fed.voice),
-        health=GenerationHealth(node.health, fed.voice, node.clock),
+        metrics=GenerationMetrics(node.watch.metrics, fed.voice),
+        health=GenerationHealth(node.watch.health, fed.voice, node.watch.clock),
         tells=fed.voice.tells,
     )

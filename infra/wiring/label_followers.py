@@ -11,7 +11,7 @@ from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
 from sightline.engine.ports import EventLog, LogFollower
 from sightline.infra.supervision.loops import Loop
-from sightline.infra.wiring.node import Base
+from sightline.infra.wiring.node import Events, Watch
 from sightline.schemas.topics import JUDGEMENTS, SEARCH_METRICS, TRAINING_TRIPLES, Topic
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ class LabelFollowers:
         }
 
 
-def label_followers(base: Base) -> LabelFollowers:
+def label_followers(events: Events, watch: Watch) -> LabelFollowers:
     """The API's followers on a process's log."""
     return LabelFollowers(
-        search_stats=stats_follower(base.log, clock=base.clock, metrics=base.metrics),
-        recent_triples=triples_follower(base.log),
-        judgements=judgements_follower(base.log),
+        search_stats=stats_follower(events.log, clock=watch.clock, metrics=watch.metrics),
+        recent_triples=triples_follower(events.log),
+        judgements=judgements_follower(events.log),
     )
 
 

@@ -24,28 +24,28 @@ def stage_loops(node: Node) -> dict[str, Loop]:
     children = [_child(node, stage) for stage in Stage]
     data = LabelData(
         settings,
-        log=node.log,
+        log=node.events.log,
         store=node.store,
-        producer=node.producer,
-        clock=node.clock,
-        metrics=node.metrics,
-        health=node.health,
-        run_id=node.run_id,
-        remembered_images=node.remembered_images,
+        producer=node.events.producer,
+        clock=node.watch.clock,
+        metrics=node.watch.metrics,
+        health=node.watch.health,
+        run_id=node.events.run_id,
+        remembered_images=node.events.remembered_images,
     )
-    stages = {child.stage.value: supervised(child, node.clock) for child in children}
+    stages = {child.stage.value: supervised(child, node.watch.clock) for child in children}
     loops = stages | data.loops()
-    return loops if node.journal is None else loops | {"lost labels": say_what_is_lost}
+    return loops if node.events.journal is None else loops | {"lost labels": say_what_is_lost}
 
 
 def _child(node: Node, stage: Stage) -> StageChild:
     settings = node.settings
     return StageChild(
         stage=stage,
-        kafka=node.kafka,
+        kafka=node.events.kafka,
         labels=settings.labels,
         data_directory=settings.data_directory / FOLDER,
-        run_id=node.run_id,
+        run_id=node.events.run_id,
         metrics_host=settings.api.host,
         log_level=logging.getLevelName(logging.getLogger().level),
     )

@@ -65,16 +65,13 @@ class Publishing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Base(Watch, Publishing):
-    """Log and store and what is made of them: enough to publish, without a model or an index."""
+class Events:
+    """How a process reads the log and appends to it."""
 
-    settings: Settings
     kafka: KafkaSettings
     """How to reach the log."""
     log: EventLog
     """Reads the log outside of any group."""
-    store: ObjectStore
-    """Keeps bytes; our bucket exists."""
     producer: EventProducer
     """Appends to the log; embedded, journaled and bounded."""
     worker_producer: EventProducer
@@ -89,6 +86,8 @@ class Base(Watch, Publishing):
     """Image events and decisions that the log may have forgotten."""
     seal: Seal | None = None
     """Seals what this process appends; None: the broker knows who may append what."""
+    journal: Journal | None = None
+    """What the embedded log remembers; None: the log is not embedded."""
 
     def consumer(self, group: str) -> EventConsumer:
         """A new member of a group; its user closes it."""
@@ -104,14 +103,30 @@ class Base(Watch, Publishing):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Node(Base):
+class Base:
+    """Log and store and what is made of them: enough to publish, without a model or an index."""
+
+    settings: Settings
+    watch: Watch
+    events: Events
+    store: ObjectStore
+    """Keeps bytes; our bucket exists."""
+    publishing: Publishing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
     """All that worker, API and bridge are made of."""
 
+    settings: Settings
+    watch: Watch
+    events: Events
+    store: ObjectStore
+    """Keeps bytes; our bucket exists."""
+    publishing: Publishing
     serving: Serving
     """What serves, and what may: indexes, models and their pairs."""
     index: VectorIndex
     """The generation that serves, whichever that is at each call."""
     catalogued: CataloguedImages
     """Writes of images whose versions we count; backfilled ones are known from the index."""
-    journal: Journal | None = None
-    """What the embedded log remembers; None: the log is not embedded."""

@@ -11,8 +11,9 @@ from sightline.stream_workers.reconciling.differences import Report
 from sightline.stream_workers.reconciling.reconcile import Reconciler
 
 if TYPE_CHECKING:
+    from sightline.engine.settings import Settings
     from sightline.infra.supervision.loops import Loop
-    from sightline.infra.wiring.node import Base, Node
+    from sightline.infra.wiring.node import Node, Publishing
 
 _SETTLE_S = 2.0
 
@@ -32,36 +33,36 @@ def reconcile(node: Node, *, repair: bool) -> Report:
 def reconciler(node: Node) -> Reconciler:
     """What compares log, catalogue and index of a process."""
     return Reconciler(
-        read_images=node.read_images,
+        read_images=node.events.read_images,
         index=node.index,
-        producer=node.producer,
-        kept=node.catalogue.look_at_all,
+        producer=node.events.producer,
+        kept=node.publishing.catalogue.look_at_all,
         finish=node.catalogued.finish,
-        forget=node.catalogue.forget,
+        forget=node.publishing.catalogue.forget,
         settle=lambda: time.sleep(_SETTLE_S),
-        clock=node.clock,
+        clock=node.watch.clock,
     )
 
 
 def decision_reconciler(node: Node) -> DecisionReconciler:
     """What compares the operator's decisions with the index of a process."""
     return DecisionReconciler(
-        read_decisions=node.read_decisions,
-        kept=node.decisions.look_at_all,
+        read_decisions=node.events.read_decisions,
+        kept=node.publishing.decisions.look_at_all,
         index=node.index,
-        producer=node.producer,
+        producer=node.events.producer,
         settle=lambda: time.sleep(_SETTLE_S),
     )
 
 
-def unpublished_loops(base: Base) -> dict[str, Loop]:
+def unpublished_loops(settings: Settings, publishing: Publishing) -> dict[str, Loop]:
     """What publishes, at start and now and then, what a crash kept from the log; see `Unpublished`.
 
     None where `api.publish_unpublished_every_s` is 0.
     """
-    if not base.settings.api.publish_unpublished_every_s:
+    if not settings.api.publish_unpublished_every_s:
         return {}
     return {
-        "unpublished": base.unpublished_images.run,
-        "unpublished decisions": base.unpublished_decisions.run,
+        "unpublished": publishing.unpublished_images.run,
+        "unpublished decisions": publishing.unpublished_decisions.run,
     }

@@ -39,16 +39,16 @@ def generation_work(
     old = held.enter_context(indexes.held(asked.seeded_from))
     new = held.enter_context(indexes.held(known.name))
     embedder = node.serving.models.embedder(known.model)
-    noted = FillingRecord(node.serving.record, known.name, node.clock)
+    noted = FillingRecord(node.serving.record, known.name, node.watch.clock)
     return GenerationWork(
         old=old,
         new=new,
         images=partial(old.scan, features=True, batch=BATCH),
         reproject=reprojecting(old.spec, new.spec, embedder.features_digest, embedder.projection),
-        log=node.log,
+        log=node.events.log,
         groups=generation_groups(known.group),
-        remembered=node.remembered_images,
-        producer=node.worker_producer,
+        remembered=node.events.remembered_images,
+        producer=node.events.worker_producer,
         reproduce=partial(
             reproduce,
             read=partial(picture_of, node.store, max_bytes=settings.decode.max_bytes),
@@ -59,7 +59,7 @@ def generation_work(
         is_filling=noted.is_filling,
         make_ready=noted.make_ready,
         refuse=noted.refuse,
-        clock=node.clock,
+        clock=node.watch.clock,
     )
 
 
@@ -70,5 +70,5 @@ def generation_lease(node: Node, generation: str) -> Lease:
         node.settings.store.bucket,
         filling_lease_key(node.settings.index.collection_prefix, generation),
         lasts_s=_LEASE_S,
-        clock=node.clock,
+        clock=node.watch.clock,
     )

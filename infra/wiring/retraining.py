@@ -29,7 +29,7 @@ def retraining_loops(node: Node) -> dict[str, Loop]:
     """The watch beside a node; none where `retraining.supervised` is off."""
     if not node.settings.retraining.supervised:
         return {}
-    watch = watch_of(node.settings, node.store, clock=node.clock, metrics=node.metrics)
+    watch = watch_of(node.settings, node.store, clock=node.watch.clock, metrics=node.watch.metrics)
     return {"retraining": watch.run}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sightline.engine.connecting.connections import (
@@ -13,7 +14,7 @@ from sightline.engine.connecting.connections import (
     open_object_store,
 )
 from sightline.engine.serving.current_index import CurrentIndex
-from sightline.infra.wiring.node import Base, Node
+from sightline.infra.wiring.node import Base, Events, Node
 from sightline.infra.wiring.publishing import known_in, moderation_of, publishing, watch
 from sightline.infra.wiring.serving import serving_of
 from sightline.producers.images.catalogued import CataloguedImages
@@ -44,16 +45,18 @@ def services_base(settings: Settings, *, clock: Clock | None = None) -> Iterator
         producer = open_event_producer(settings)
         opened.callback(producer.close)
         yield Base(
-            **vars(seen),
-            **vars(publishing(settings, producer, store, seen.clock)),
             settings=settings,
-            kafka=settings.kafka,
-            log=log,
+            watch=seen,
+            events=Events(
+                kafka=settings.kafka,
+                log=log,
+                producer=producer,
+                worker_producer=producer,
+                read_images=lambda: log.read([IMAGES.name, IMAGES_BACKFILL.name]),
+                read_decisions=lambda: log.read([IMAGES_MODERATION.name]),
+            ),
             store=store,
-            producer=producer,
-            worker_producer=producer,
-            read_images=lambda: log.read([IMAGES.name, IMAGES_BACKFILL.name]),
-            read_decisions=lambda: log.read([IMAGES_MODERATION.name]),
+            publishing=publishing(settings, producer, store, seen.clock),
         )
 
 
@@ -69,17 +72,27 @@ def services_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
     """
     with ExitStack() as opened:
         base = opened.enter_context(services_base(settings, clock=clock))
-        serving = serving_of(settings, base.store, base, lambda: _log_identity(base), opened)
+        events, made = base.events, base.publishing
+        serving = serving_of(
+            settings, base.store, base.watch, lambda: _log_identity(events), opened
+        )
         index = CurrentIndex(serving.pairs)
-        catalogued = CataloguedImages(base.catalogue, base.publisher, known=known_in(index))
-        moderation = moderation_of(base.decisions, base.producer, base.clock, index)
-        parts = vars(base) | {"moderation": moderation}
-        yield Node(**parts, serving=serving, index=index, catalogued=catalogued)
+        moderation = moderation_of(made.decisions, events.producer, base.watch.clock, index)
+        yield Node(
+            settings=settings,
+            watch=base.watch,
+            events=events,
+            store=base.store,
+            publishing=replace(made, moderation=moderation),
+            serving=serving,
+            index=index,
+            catalogued=CataloguedImages(made.catalogue, made.publisher, known=known_in(index)),
+        )
 
 
-def _log_identity(base: Base) -> str:
-    answer = base.ask_broker(base.kafka.request_timeout_s)
-    prefix = base.kafka.topic_prefix
+def _log_identity(events: Events) -> str:
+    answer = events.ask_broker(events.kafka.request_timeout_s)
+    prefix = events.kafka.topic_prefix
     return f"Kafka cluster {answer.cluster_id or 'without id'}" + (
         f", topics {prefix}*" if prefix else ""
     )

@@ -41,7 +41,9 @@ def accepted(node: Node, actor: str, *, at_most: int) -> list[Future[Message]]:
     for _ in range(at_most):
         try:
             taken.append(
-                node.producer.append(ProducerRecord(INTERACTIONS.name, actor, b"x" * SIZE_BYTES))
+                node.events.producer.append(
+                    ProducerRecord(INTERACTIONS.name, actor, b"x" * SIZE_BYTES)
+                )
             )
         except Overloaded:
             break
@@ -62,7 +64,7 @@ def test_what_the_join_still_needs_is_never_pushed_out(node: Node) -> None:
     assert BROKER_HOLDS // 2 < len(taken) < BROKER_HOLDS
     number = partition_of(ACTOR, EMBEDDED_PARTITIONS)
     assert {future.result().partition for future in taken} == {number}
-    assert len(list(read_topics(node.kafka, [INTERACTIONS.name]))) == len(taken)
+    assert len(list(read_topics(node.events.kafka, [INTERACTIONS.name]))) == len(taken)
     other = somebody(lambda place: place != number)
     assert len(accepted(node, other, at_most=3)) == 3
 
@@ -71,13 +73,13 @@ def test_commits_of_the_join_make_room(node: Node) -> None:
     """What its closed epochs no longer need."""
     taken = accepted(node, ACTOR, at_most=2 * BROKER_HOLDS)
     group = join_group(node.settings.labels, INTERACTIONS.name)
-    consumer = KafkaEventConsumer(node.kafka, group=group)
+    consumer = KafkaEventConsumer(node.events.kafka, group=group)
     consumer.subscribe([INTERACTIONS.name], Listener())
     at = taken[0].result().topic_partition
     eventually(lambda: consumer.poll(10, 0.1), timeout_s=30)
     consumer.commit({at: len(taken)})
     consumer.close()
-    found = start_offsets(node.kafka, group, INTERACTIONS.name, [at.partition])
+    found = start_offsets(node.events.kafka, group, INTERACTIONS.name, [at.partition])
     assert found == {at.partition: len(taken)}
     eventually(lambda: accepted(node, ACTOR, at_most=1), timeout_s=30)
 

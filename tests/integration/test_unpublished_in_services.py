@@ -40,11 +40,13 @@ def test_it_is_published_without_being_asked_for(
     with services_base(services(kafka_settings, tmp_path, 0.1), clock=clock) as base:
         down = Log(clock)
         down.broker.down = True
-        crashed = authority(base.catalogue, (base.store, base.settings.store.bucket), down)
+        crashed = authority(
+            base.publishing.catalogue, (base.store, base.settings.store.bucket), down
+        )
         with pytest.raises(PartUnavailable):
             crashed.put("left", b"1")
         clock.advance(2 * GRACE.total_seconds())
-        loops = unpublished_loops(base)
+        loops = unpublished_loops(base.settings, base.publishing)
         assert set(loops) == {"unpublished", "unpublished decisions"}
 
         def published() -> list[str]:
@@ -58,4 +60,4 @@ def test_it_is_published_without_being_asked_for(
 def test_it_can_be_left_to_the_command(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
     """An interval of 0 starts nothing."""
     with services_base(services(kafka_settings, tmp_path, 0)) as base:
-        assert unpublished_loops(base) == {}
+        assert unpublished_loops(base.settings, base.publishing) == {}

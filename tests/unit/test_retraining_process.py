@@ -54,8 +54,8 @@ def test_a_node_retrains_only_where_it_is_wanted() -> None:
     """A training takes a core for a while; nobody gets one unasked."""
     for wanted in (False, True):
         settings = Settings(retraining=RetrainingSettings(supervised=wanted))
-        parts = {"clock": ManualClock(), "store": MemoryObjectStore(), "metrics": None}
-        node: Any = SimpleNamespace(settings=settings, **parts)
+        watch = SimpleNamespace(clock=ManualClock(), metrics=None)
+        node: Any = SimpleNamespace(settings=settings, watch=watch, store=MemoryObjectStore())
         assert list(retraining_loops(node)) == ["retraining"] * wanted
 
 

@@ -95,10 +95,11 @@ class Place:
         return SimpleNamespace(
             settings=self.settings,
             store=self.store,
-            clock=self.clock,
-            metrics=self.metrics,
-            log=MemoryEventLog(self.broker),
-            producer=MemoryEventProducer(self.broker),
+            publishing=None,
+            watch=SimpleNamespace(clock=self.clock, metrics=self.metrics),
+            events=SimpleNamespace(
+                log=MemoryEventLog(self.broker), producer=MemoryEventProducer(self.broker)
+            ),
             serving=SimpleNamespace(
                 record=self.record, watched=self.watched, models=None, matrices=None, pairs=self
             ),
@@ -145,7 +146,7 @@ def test_a_log_that_never_answers_is_a_part_that_is_away(place: Place) -> None:
     """Not a time-out of some library: the loop, and with it the node, would end by it."""
     place.settings = Settings(rollout=ROLLOUT, kafka=KafkaSettings(delivery_timeout_s=0.01))
     node = place.node
-    node.producer = SilentProducer(place.broker)
+    node.events.producer = SilentProducer(place.broker)
     noted = RolloutNoted(name="clicks", digest="a" * 64, step="begun", says="new", noted_at=NOON)
     with pytest.raises(PartUnavailable, match="not acknowledged"):
         NodeRollout(node, place.stats).tell(noted)
