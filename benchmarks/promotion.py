@@ -36,6 +36,7 @@ from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
 from sightline.engine.settings import ApiSettings, LabelSettings, Mode, Settings
+from sightline.infra.commands.opened_store import over_store
 from sightline.infra.commands.reindex import ReindexCommands, Wish
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.local.node_process import NodeProcess, environment_of
@@ -209,7 +210,7 @@ def _switching(node: Place, turns: int, searches: int) -> Figure:
     with _answering(node.process.url) as busy:
         for turn in range(turns):
             since_s = time.time()
-            with Rollout.open(node.settings) as rollout:
+            with over_store(Rollout.of, node.settings) as rollout:
                 if turn % 2:
                     rollout.rollback("by the benchmark")
                 else:

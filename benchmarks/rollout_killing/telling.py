@@ -33,6 +33,7 @@ from sightline.engine.serving.values import Serves
 from sightline.engine.settings import Settings
 from sightline.infra.commands.experiments import starting, stopping
 from sightline.infra.commands.experiments.place import ExperimentPlace
+from sightline.infra.commands.opened_store import over_store
 from sightline.infra.commands.reindex import By, ReindexCommands, Wish
 from sightline.infra.commands.rollout import Rollout
 from sightline.infra.local.node_process import environment_of
@@ -184,7 +185,7 @@ class Telling:
 
     def _ask(self, step: Step) -> None:
         """Ask for a step by the command's own code; a repeat changes nothing that is on its way."""
-        with Rollout.open(self.settings) as rollout:
+        with over_store(Rollout.of, self.settings) as rollout:
             if step.what == "reindex":
                 by: By = "features" if step.by == "features" else "bytes"
                 wish = Wish(model=self._models[step.model], by=by, rate_per_s=RATE_PER_S)
@@ -200,7 +201,7 @@ class Telling:
 
     def _experiment(self, step: Step, state: ServingState) -> None:
         """Let half of those who search be answered by a generation, or nobody any more."""
-        with ExperimentPlace.open(self.settings) as place:
+        with over_store(ExperimentPlace.of, self.settings) as place:
             if step.what == "stop":
                 stopping.stop(place, "by the story")
                 return

@@ -133,6 +133,7 @@ def _say_untold(untold: str | None) -> None:
 @contextmanager
 def _place() -> Iterator[ExperimentPlace]:
     from sightline.infra.commands.experiments.place import ExperimentPlace  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.opened_store import over_store  # noqa: PLC0415 - heavy
 
-    with ExperimentPlace.open(load_settings()) as place:
+    with over_store(ExperimentPlace.of, load_settings()) as place:
         yield place

@@ -201,6 +201,7 @@ def fit(
 @contextmanager
 def _commands() -> Iterator[LabelCommands]:
     from sightline.infra.commands.labels import LabelCommands  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.opened_store import over_store  # noqa: PLC0415 - heavy
 
-    with LabelCommands.open(load_settings()) as commands:
+    with over_store(LabelCommands.of, load_settings()) as commands:
         yield commands

@@ -90,6 +90,7 @@ def _by(was: Any, becomes: Any) -> str:
 @contextmanager
 def _commands() -> Iterator[ModelCommands]:
     from sightline.infra.commands.models import ModelCommands  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.opened_store import over_store  # noqa: PLC0415 - heavy
 
-    with ModelCommands.open(load_settings()) as commands:
+    with over_store(ModelCommands.of, load_settings()) as commands:
         yield commands

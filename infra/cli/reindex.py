@@ -55,7 +55,7 @@ def reindex(
     generation that does; what differs is listed. Ended with Ctrl-C the command stops looking, and
     the work goes on; called again it shows how far that is.
     """
-    from sightline.infra.commands.over_store import opened_store  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.opened_store import opened_store  # noqa: PLC0415 - heavy
     from sightline.infra.commands.reindex import ReindexCommands, Wish  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.reindex_lines import draw_progress, parity_lines  # noqa: PLC0415 - heavy
 

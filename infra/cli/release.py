@@ -53,6 +53,7 @@ def release(
     """
     from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
     from sightline.infra.commands.models import ModelCommands, Released  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.opened_store import over_store  # noqa: PLC0415 - heavy
 
     if (photos is None) != (clicked is None):
         raise typer.BadParameter("the gate needs both --photos and --clicked")
@@ -64,7 +65,7 @@ def release(
         run = None if truth in {None, LABELS} else place
         wishes = wishes_of(truth, photos=photos, clicked=clicked, run=run)
         model, told = _through_the_gate(settings, place, wishes)
-    with ModelCommands.open(settings) as commands:
+    with over_store(ModelCommands.of, settings) as commands:
         event = commands.release(name, model, told, None if card is None else card.read_text())
     typer.echo(release_line(event))
     typer.echo(f"`sightline reindex {event.data.name}@{event.data.digest} --switch` serves it")

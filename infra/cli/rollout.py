@@ -10,6 +10,8 @@ from sightline.engine.settings import load_settings
 from sightline.infra.cli.model_options import RateOption, ReferenceArgument
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from sightline.engine.serving.state import ServingState
     from sightline.infra.commands.rollout import Rollout
 
@@ -30,12 +32,11 @@ def list_generations() -> None:
     """List the generations, and which one serves. Each is fed until it is dropped."""
     from rich.console import Console  # noqa: PLC0415 - heavy
 
-    from sightline.infra.commands.rollout import Rollout  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.generations_table import (  # noqa: PLC0415 - heavy
         generation_lines,
     )
 
-    with Rollout.open(load_settings()) as rollout:
+    with _rollout() as rollout:
         state = rollout.state()
     for line in generation_lines(state):
         Console().print(line, markup=False, soft_wrap=True)
@@ -44,9 +45,7 @@ def list_generations() -> None:
 @generations.command()
 def drop(generation: GenerationArgument) -> None:
     """Remove a generation that serves nobody. One that served is kept for its grace time."""
-    from sightline.infra.commands.rollout import Rollout  # noqa: PLC0415 - heavy
-
-    with Rollout.open(load_settings()) as rollout:
+    with _rollout() as rollout:
         rollout.drop(generation)
         typer.echo(f"dropped {generation}: a process with the index removes it")
         _tell(rollout, f"sightline generations drop {generation}")
@@ -57,10 +56,9 @@ def switch(generation: GenerationArgument, reason: ReasonOption = "by command") 
     """Let a generation serve that is ready, in every process. Searches go on meanwhile."""
     from sightline.engine.serving.values import Serves  # noqa: PLC0415 - heavy
     from sightline.engine.vector_index.generations import check_name  # noqa: PLC0415 - heavy
-    from sightline.infra.commands.rollout import Rollout  # noqa: PLC0415 - heavy
 
     to = Serves(generation=check_name(generation))
-    with Rollout.open(load_settings()) as rollout:
+    with _rollout() as rollout:
         _done(rollout, rollout.switch(to, reason), f"sightline switch {generation}")
 
 
@@ -88,10 +86,11 @@ def promote(
     why, and fills the generation first. Ended with Ctrl-C it may be repeated.
     """
     from sightline.infra.cli.reindex import reindex  # noqa: PLC0415 - it imports this module
+    from sightline.infra.commands.opened_store import over_store  # noqa: PLC0415 - heavy
     from sightline.infra.commands.promote import Promotion  # noqa: PLC0415 - heavy
 
     command = f"sightline promote {model}"
-    with Promotion.open(load_settings()) as promotion:
+    with over_store(Promotion.of, load_settings()) as promotion:
         begun = promotion.begin(model, reason)
         if begun.obstacle is None:
             _done(promotion.rollout, begun.state, command)
@@ -108,10 +107,15 @@ def promote(
 @app.command()
 def rollback(reason: ReasonOption = "by command") -> None:
     """Let serve again what served before. An experiment that runs ends."""
+    with _rollout() as rollout:
+        _done(rollout, rollout.rollback(reason), "sightline rollback")
+
+
+def _rollout() -> AbstractContextManager[Rollout]:
+    from sightline.infra.commands.opened_store import over_store  # noqa: PLC0415 - heavy
     from sightline.infra.commands.rollout import Rollout  # noqa: PLC0415 - heavy
 
-    with Rollout.open(load_settings()) as rollout:
-        _done(rollout, rollout.rollback(reason), "sightline rollback")
+    return over_store(Rollout.of, load_settings())
 
 
 def _done(rollout: Rollout, state: ServingState, command: str) -> None:

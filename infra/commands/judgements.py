@@ -25,7 +25,7 @@ from sightline.engine.label_data.judgements import Pair, latest_of
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
 from sightline.infra.commands.evaluate import candidate
-from sightline.infra.commands.over_store import opened_store
+from sightline.infra.commands.opened_store import opened_store
 from sightline.infra.commands.stored_pictures import StoredPictures
 from sightline.infra.commands.training_data import (
     read_judgements,

@@ -33,7 +33,6 @@ from sightline.engine.private_files import open_private
 from sightline.engine.records import Message
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import Mode, Settings
-from sightline.infra.commands.over_store import OverStore
 from sightline.infra.supervision.loops import run_together
 from sightline.infra.supervision.metrics_port import serve_metrics
 from sightline.infra.wiring.label_data import LabelData
@@ -103,7 +102,7 @@ class Fitted:
     """It says the same as the newest version, which is `curve`; nothing was stored."""
 
 
-class LabelCommands(OverStore):
+class LabelCommands:
     """Carries out the commands on label data, over one object store."""
 
     def __init__(self, settings: Settings, store: ObjectStore) -> None:
@@ -114,7 +113,7 @@ class LabelCommands(OverStore):
 
     @classmethod
     def of(cls, settings: Settings, store: ObjectStore) -> Self:
-        """See `OverStore.of`; the log is opened by what needs it."""
+        """Over a store of these settings; the log is opened by what needs it."""
         return cls(settings, store)
 
     def retract(self) -> RetractionReport:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import Settings
-from sightline.infra.commands.over_store import opened_store
+from sightline.infra.commands.opened_store import opened_store
 from sightline.infra.commands.photo_set import PhotoSet
 from sightline.infra.commands.query_set import QuerySet
 from sightline.infra.commands.truths import clicks_held_out, judged

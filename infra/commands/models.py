@@ -23,7 +23,6 @@ from sightline.engine.embedding.model_registry import (
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import EmbedderSettings, Settings
-from sightline.infra.commands.over_store import OverStore
 from sightline.infra.commands.taken_back import taken_back_told
 from sightline.schemas.envelope import Event
 from sightline.schemas.models import GateLine, ModelReleased
@@ -73,7 +72,7 @@ class Released:
         return cls(metrics=_json_in(place / METRICS), lineage=lineage)
 
 
-class ModelCommands(OverStore):
+class ModelCommands:
     """Reads and writes the registry of one deployment.
 
     Args:
@@ -89,7 +88,7 @@ class ModelCommands(OverStore):
 
     @classmethod
     def of(cls, settings: Settings, store: ObjectStore) -> Self:
-        """See `OverStore.of`."""
+        """Over a store of these settings that is open already."""
         return cls(settings, store)
 
     def releases(self) -> Iterator[Event[ModelReleased]]:

@@ -17,7 +17,6 @@ from sightline.engine.errors import Conflict
 from sightline.engine.serving.kept_matrices import KeptMatrices
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
-from sightline.infra.commands.over_store import OverStore
 from sightline.infra.commands.rollout import Rollout
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Promoted:
         return self.state.serving.model == self.model and self.state.serves.query_model is None
 
 
-class Promotion(OverStore):
+class Promotion:
     """Lets models of the registry serve in one deployment.
 
     Args:
@@ -66,7 +65,7 @@ class Promotion(OverStore):
 
     @classmethod
     def of(cls, settings: Settings, store: ObjectStore) -> Self:
-        """See `OverStore.of`."""
+        """Over a store of these settings that is open already."""
         registry = ModelRegistry(store, settings.store.bucket)
         matrices = KeptMatrices.of(settings, store)
         return cls(Rollout.of(settings, store), registry, OpenModels(settings), matrices)

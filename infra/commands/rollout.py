@@ -16,14 +16,13 @@ from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
 from sightline.engine.serving.values import Serves
 from sightline.infra.commands.operator_act import operator_act
-from sightline.infra.commands.over_store import OverStore
 
 if TYPE_CHECKING:
     from sightline.engine.ports import Clock, ObjectStore
     from sightline.engine.settings import Settings
 
 
-class Rollout(OverStore):
+class Rollout:
     """Changes what serves in one deployment; its processes follow by themselves.
 
     Args:
@@ -39,7 +38,7 @@ class Rollout(OverStore):
 
     @classmethod
     def of(cls, settings: Settings, store: ObjectStore) -> Self:
-        """See `OverStore.of`."""
+        """Over a store of these settings that is open already."""
         return cls(settings, ServingRecord.of(settings, store), SystemClock())
 
     def state(self) -> ServingState:

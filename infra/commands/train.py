@@ -23,7 +23,7 @@ from sightline.infra.commands.networks import (
     network_source,
     start_of,
 )
-from sightline.infra.commands.over_store import opened_store
+from sightline.infra.commands.opened_store import opened_store
 from sightline.infra.commands.taken_back import PARQUET, TOPIC
 from sightline.infra.commands.training_data import Labels, read_labels, read_pictures, some_of
 from sightline.schemas.topics import TRAINING_TRIPLES

@@ -26,6 +26,7 @@ from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings, Mode, Settings, SinkSettings, StoreSettings
 from sightline.infra.commands.labels import LabelCommands
+from sightline.infra.commands.opened_store import over_store
 from sightline.infra.wiring.label_data import LabelData
 from sightline.infra.wiring.label_followers import stats_follower
 from sightline.schemas.envelope import EventData
@@ -218,7 +219,7 @@ def test_a_killed_sink_goes_on_where_the_manifest_ends(world: World, tmp_path: P
 
 def test_erased_and_retracted_by_command(world: World, tmp_path: Path) -> None:
     """`erase-user`, `retract` twice, then `triples` and `why` see nothing of them."""
-    with LabelCommands.open(world.settings) as commands:
+    with over_store(LabelCommands.of, world.settings) as commands:
         report = commands.erase("ann")
         pseudonym = report.user_pseudonym
         world.mine(range(30))
@@ -301,7 +302,7 @@ def test_closed_searches_become_metrics_over_restarts(world: World) -> None:
             timeout_s=30,
             reason="all epochs are read",
         )
-    with LabelCommands.open(world.settings) as commands:
+    with over_store(LabelCommands.of, world.settings) as commands:
         fitted = commands.fit(min_pairs=1, min_clicks=1, max_weight=10)
     assert fitted.curve.searches == 80
     assert not fitted.curve.fitted

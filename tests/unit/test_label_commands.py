@@ -26,6 +26,7 @@ from sightline.engine.settings import ApiSettings, Settings, StoreSettings
 from sightline.infra.cli import labels
 from sightline.infra.commands import labels as label_commands
 from sightline.infra.commands.labels import LabelCommands, run_sink
+from sightline.infra.commands.opened_store import over_store
 from sightline.schemas.topics import SEARCHES_CLOSED
 from sightline.search_api.app import create_app
 from tests.api_parts import BASE_URL, KEYS, ApiWorld
@@ -72,7 +73,7 @@ def test_an_export_has_a_known_form(tmp_path: Path) -> None:
     """Parquet or CSV, by name; a new file names people and is its user's alone."""
     settings = Settings(store=StoreSettings(directory=tmp_path))
     DirectoryObjectStore(tmp_path).ensure_bucket(settings.store.bucket)
-    with LabelCommands.open(settings) as opened:
+    with over_store(LabelCommands.of, settings) as opened:
         assert opened.export(tmp_path / "none.parquet") == 0
         assert opened.export(tmp_path / "none.parquet", certain=2) == 0
         assert opened.export(tmp_path / "none.csv") == 0

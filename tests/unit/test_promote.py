@@ -23,6 +23,7 @@ from sightline.engine.serving.values import Serves
 from sightline.engine.settings import Settings
 from sightline.infra.cli import reindex as cli_reindex
 from sightline.infra.cli.main import app
+from sightline.infra.commands import opened_store
 from sightline.infra.commands.promote import Promotion
 from sightline.infra.commands.rollout import Rollout
 from tests.indexed_images import NOON
@@ -134,7 +135,7 @@ def test_the_command_fills_its_generation_as_a_re_index_does(
     """At the rate, and without the images whose bytes are gone, where somebody agrees to that."""
     _, promotion = place(first(), ANEW)
     asked = dict[str, object]()
-    monkeypatch.setattr(Promotion, "open", lambda _: nullcontext(promotion))
+    monkeypatch.setattr(opened_store, "over_store", lambda *_: nullcontext(promotion))
     monkeypatch.setattr(cli_reindex, "reindex", lambda model, **how: asked.update(how, of=model))
     ended = CliRunner().invoke(app, ["promote", CLICKS, "--rate", "5", "--without-missing"])
     assert ended.exit_code == 0, ended.output

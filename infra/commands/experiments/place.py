@@ -10,12 +10,11 @@ from sightline.engine.connecting.connections import open_event_log
 from sightline.engine.ports import Clock, EventLog, ObjectStore
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.settings import Settings
-from sightline.infra.commands.over_store import OverStore
 from sightline.infra.commands.rollout import tell_steps
 
 
 @dataclass(frozen=True, slots=True)
-class ExperimentPlace(OverStore):
+class ExperimentPlace:
     """Where one deployment keeps its experiments, and what it tells of them."""
 
     settings: Settings
@@ -28,7 +27,7 @@ class ExperimentPlace(OverStore):
 
     @classmethod
     def of(cls, settings: Settings, store: ObjectStore) -> Self:
-        """See `OverStore.of`; the log is opened by what needs it."""
+        """Over a store of these settings; the log is opened by what needs it."""
         return cls(settings, store, ServingRecord.of(settings, store), SystemClock())
 
     def log(self) -> EventLog:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Self
+from typing import TypeVar
 
 from sightline.engine.connecting.connections import object_directory, open_object_store
 from sightline.engine.errors import RefusedToStart
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -30,19 +31,13 @@ def opened_store(settings: Settings) -> Iterator[ObjectStore]:
         yield store
 
 
-class OverStore(ABC):
-    """What a command works on, over the object store of one deployment."""
+@contextmanager
+def over_store(of: Callable[[Settings, ObjectStore], T], settings: Settings) -> Iterator[T]:
+    """What a command works on, over the store of the settings; raises as `opened_store`.
 
-    __slots__ = ()
-
-    @classmethod
-    @abstractmethod
-    def of(cls, settings: Settings, store: ObjectStore) -> Self:
-        """Over a store of these settings that is open already."""
-
-    @classmethod
-    @contextmanager
-    def open(cls, settings: Settings) -> Iterator[Self]:
-        """Over the store of the settings, which is closed afterwards; raises as `opened_store`."""
-        with opened_store(settings) as store:
-            yield cls.of(settings, store)
+    Args:
+        of: makes it, of the settings and the store that is open by then.
+        settings: of the deployment.
+    """
+    with opened_store(settings) as store:
+        yield of(settings, store)
