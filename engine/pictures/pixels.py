@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import pillow_heif
 import simplejpeg  # type: ignore[import-untyped]
-from PIL import Image, ImageChops
+from PIL import Image
 
 from sightline.engine.errors import BadImage, RejectReason
 from sightline.engine.pictures.colour import AS_STORED, ColourUse, Conversion, conversion_of
@@ -33,6 +33,7 @@ from sightline.engine.pictures.orientation import (
     swaps_sides,
 )
 from sightline.engine.pictures.to_rgb import rgb_on_white
+from sightline.engine.pictures.transparent_colour import clear_in_eight_bits
 from sightline.engine.settings import DecodeSettings
 
 # Pillow warns about odd metadata, and they are not the picture. Said once, here: the filters are
@@ -214,41 +215,11 @@ def _decode_with_pillow(
         else:  # a TIFF has been turned by now
             size, orientation = image.size, orientation_of_decoded(image)
             profile = image.info.get("icc_profile")
-        seen: Image.Image = image
         if header.format is ImageFormat.PNG:
-            seen = _in_eight_bits(image, data, header.bits)
+            clear_in_eight_bits(image, data, header.bits)
         conversion = conversion_of(profile, image.mode)
-        rgb, to_srgb = rgb_on_white(seen, detail=detail, conversion=conversion)
+        rgb, to_srgb = rgb_on_white(image, detail=detail, conversion=conversion)
         return Pixels(rgb, *size, orientation, conversion.use, to_srgb)
-
-
-def _in_eight_bits(image: Image.Image, data: bytes, bits: int) -> Image.Image:
-    """A PNG whose transparent colour is told in the levels that Pillow made of its samples."""
-    clear = image.info.get("transparency")
-    if bits == 16 and isinstance(clear, tuple):  # noqa: PLR2004 - bits of a sample
-        return _with_alpha(image, data, clear)
-    if bits in {2, 4} and image.mode == "L" and isinstance(clear, int):
-        image.info["transparency"] = clear * (255 // (2**bits - 1))
-    return image
-
-
-def _with_alpha(image: Image.Image, data: bytes, clear: tuple[int, ...]) -> Image.Image:
-    """Colours of 16 bits, of which Pillow keeps the upper halves, clear where both halves are.
-
-    The lower halves are the upper ones of the same file read in the other order of bytes.
-    """
-    with Image.open(io.BytesIO(data), formats=["PNG"]) as lower:
-        lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]
-        lower.load()
-        opaque = Image.new("L", image.size, 0)
-        for half, levels in ((image, [x >> 8 for x in clear]), (lower, [x & 255 for x in clear])):
-            for channel, level in zip(half.split(), levels, strict=True):
-                differs = channel.point([255 * (x != level) for x in range(256)])
-                opaque = ImageChops.lighter(opaque, differs)
-    seen = image.copy()
-    seen.info.pop("transparency")
-    seen.putalpha(opaque)
-    return seen
 
 
 def _decode_heif(data: bytes, limits: DecodeSettings, detail: float) -> Pixels:
