@@ -20,8 +20,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from sightline.infra.commands import backbone
-from sightline.infra.commands.backbone import run_backbone
+from sightline.infra.commands.learning import backbone
+from sightline.infra.commands.learning.backbone import run_backbone
 from sightline.infra.local.free_ports import LOOPBACK, free_port
 from sightline.training.loop.batches import Batches
 from tests.small_network import SETTINGS, backbone_wishes, of_backbone, trains_means

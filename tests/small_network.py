@@ -10,8 +10,8 @@ import torch
 
 from sightline.engine.embedding.networks import Normalised
 from sightline.engine.embedding.normalisation import IMAGENET
-from sightline.infra.commands import backbone
-from sightline.infra.commands.backbone import BackboneWishes, run_backbone
+from sightline.infra.commands.learning import backbone
+from sightline.infra.commands.learning.backbone import BackboneWishes, run_backbone
 from sightline.training.backbone.settings import BackboneSettings
 from tests.training_place import Place
 

@@ -17,8 +17,8 @@ from sightline.engine.label_data.triple_manifest import TripleManifest
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import Settings, SinkSettings, StoreSettings
-from sightline.infra.commands import networks, training_data
-from sightline.infra.commands.train import TrainWishes, run_training
+from sightline.infra.commands.learning import networks, training_data
+from sightline.infra.commands.learning.train import TrainWishes, run_training
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference
 from sightline.schemas.judgements import RelevanceJudged

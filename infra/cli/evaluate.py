@@ -69,8 +69,8 @@ def evaluate(
 
     The folder of a run alone means --truth clicks --against serving --gate.
     """
-    from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
-    from sightline.infra.commands.measured_on import measured_on  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.learning import evaluate as evaluating  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.learning.measured_on import measured_on  # noqa: PLC0415 - heavy
     from sightline.infra.reporting import evaluation_table as table  # noqa: PLC0415 - heavy
 
     if truth is None and photos is None and clicked is None and Path(model).is_dir():

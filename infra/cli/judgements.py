@@ -45,7 +45,7 @@ def pool(
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Chooses pictures and order.")] = 0,
 ) -> None:
     """Choose what is worth grading. Stores it for the page at /grade."""
-    from sightline.infra.commands.judgements import (  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.learning.judgements import (  # noqa: PLC0415 - heavy
         ChosenBy,
         PoolWishes,
         make_pool,
@@ -74,7 +74,7 @@ def agreement(
     ] = None,
 ) -> None:
     """Tell how far judges agree. By weighted kappa, two by two and in the mean."""
-    from sightline.infra.commands import judgements as commands  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.learning import judgements as commands  # noqa: PLC0415 - heavy
 
     found = commands.agreement(load_settings(), name)
     typer.echo(f"{found.graded} graded by {found.judges} judges, {found.shared} by several")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from sightline.infra.commands.measured_on import TruthWishes
+    from sightline.infra.commands.learning.measured_on import TruthWishes
 
 ReferenceArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="NAME for its newest release, or NAME@DIGEST.")
@@ -61,7 +61,7 @@ def wishes_of(
     truth: str | None, *, photos: Path | None, clicked: Path | None, run: Path | None
 ) -> TruthWishes:
     """What a model is to be measured by, in the words of the options; labels unless it is said."""
-    from sightline.infra.commands.measured_on import GroundTruth, TruthWishes  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.learning.measured_on import GroundTruth, TruthWishes  # noqa: PLC0415 - heavy
 
     chosen = truth or LABELS
     if chosen not in {each.value for each in GroundTruth}:

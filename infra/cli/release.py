@@ -22,7 +22,7 @@ from sightline.infra.cli.model_options import (
 from sightline.infra.reporting.release_line import release_line
 
 if TYPE_CHECKING:
-    from sightline.infra.commands.measured_on import TruthWishes
+    from sightline.infra.commands.learning.measured_on import TruthWishes
     from sightline.infra.commands.models import Released
     from sightline.training.models.candidates import Candidate
 
@@ -51,7 +51,7 @@ def release(
     With --photos and --clicked, or with another --truth, the gate compares it with the model that
     serves.
     """
-    from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.learning import evaluate as evaluating  # noqa: PLC0415 - heavy
     from sightline.infra.commands.models import ModelCommands, Released  # noqa: PLC0415 - heavy
     from sightline.infra.commands.opened_store import over_store  # noqa: PLC0415 - heavy
 
@@ -77,8 +77,8 @@ def _through_the_gate(
     """The model at the strength that the gate releases, and what was measured of it."""
     from sightline.engine.connecting.released_model import named_digest  # noqa: PLC0415 - heavy
     from sightline.engine.connecting.serving_model import as_serving  # noqa: PLC0415 - heavy
-    from sightline.infra.commands import evaluate as evaluating  # noqa: PLC0415 - heavy
-    from sightline.infra.commands.measured_on import measured_on  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.learning import evaluate as evaluating  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.learning.measured_on import measured_on  # noqa: PLC0415 - heavy
     from sightline.infra.commands.models import Released  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.evaluation_table import verdict  # noqa: PLC0415 - heavy
 

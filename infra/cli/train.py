@@ -90,7 +90,7 @@ def train(
     Next: `sightline evaluate FOLDER --against serving --photos PHOTOS --report page.html`, and
     `sightline models release NAME FOLDER`.
     """
-    from sightline.infra.commands.train import TrainWishes, run_training  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.learning.train import TrainWishes, run_training  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.progress import bar, loss_lines  # noqa: PLC0415 - heavy
     from sightline.training.loop.learning import LearningSettings  # noqa: PLC0415 - heavy
     from sightline.training.loop.settings import HeadSettings  # noqa: PLC0415 - heavy
@@ -142,7 +142,7 @@ def retrain(
 ) -> None:
     """Train, evaluate and release when clicks have come. Nothing serves it by that."""
     from sightline.infra.cli.stopping import stop_on_signals  # noqa: PLC0415 - heavy
-    from sightline.infra.commands.retraining import retrain_once, watch_retraining  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.learning.retraining import retrain_once, watch_retraining  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.retraining_lines import retraining_lines  # noqa: PLC0415 - heavy
 
     settings, stop = load_settings(), stop_on_signals()

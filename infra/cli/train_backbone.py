@@ -77,7 +77,7 @@ def train_backbone(
     Next: `sightline evaluate FOLDER --against serving --photos PHOTOS`, and `sightline models
     release NAME FOLDER`.
     """
-    from sightline.infra.commands.backbone import (  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.learning.backbone import (  # noqa: PLC0415 - heavy
         BackboneWishes,
         concrete,
         run_backbone,

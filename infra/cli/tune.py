@@ -43,7 +43,7 @@ def tune(
 
     Next: `sightline train RUN --settings FOLDER/settings.json`.
     """
-    from sightline.infra.commands.tune import BEST, TuneWishes, run_tuning  # noqa: PLC0415 - heavy
+    from sightline.infra.commands.learning.tune import BEST, TuneWishes, run_tuning  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.progress import bar  # noqa: PLC0415 - heavy
     from sightline.training.loop.learning import LearningSettings  # noqa: PLC0415 - heavy
     from sightline.training.loop.settings import HeadSettings  # noqa: PLC0415 - heavy

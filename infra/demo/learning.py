@@ -26,8 +26,8 @@ from sightline.engine.connecting.serving_model import as_serving
 from sightline.engine.errors import SightlineError
 from sightline.engine.label_data.triple_table import read_held
 from sightline.engine.settings import Settings
-from sightline.infra.commands.evaluate import SERVING, candidate
-from sightline.infra.commands.photo_set import PhotoSet
+from sightline.infra.commands.learning.evaluate import SERVING, candidate
+from sightline.infra.commands.learning.photo_set import PhotoSet
 from sightline.infra.demo.lesson import Lesson
 from sightline.infra.demo.people import Feedback, let_people_teach, true_labels
 from sightline.infra.local.node_process import environment_of

@@ -10,8 +10,8 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
-from sightline.infra.commands.evaluate import Evaluation, JudgedModel
-from sightline.infra.commands.query_set import Example
+from sightline.infra.commands.learning.evaluate import Evaluation, JudgedModel
+from sightline.infra.commands.learning.query_set import Example
 from sightline.infra.reporting.evaluation_table import verdict
 from sightline.training.evaluation.retrieval import CUTS
 from sightline.training.evaluation.versus import Row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sightline.infra.commands.evaluate import Evaluation, JudgedModel
+from sightline.infra.commands.learning.evaluate import Evaluation, JudgedModel
 from sightline.training.evaluation.versus import Row
 
 _NAME = 24

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sightline.infra.supervision.loops import Loop
     from sightline.infra.wiring.node import Node
 
-MODULE = "sightline.infra.commands.retraining"
+MODULE = "sightline.infra.commands.learning.retraining"
 
 
 def retraining_loops(node: Node) -> dict[str, Loop]:

@@ -33,7 +33,7 @@ from sightline.engine.settings import (
     StoreSettings,
 )
 from sightline.infra.cli import main
-from sightline.infra.commands import networks
+from sightline.infra.commands.learning import networks
 from sightline.infra.local.free_ports import free_port
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.infra.local.node_process import NodeProcess, environment_of

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.cli import main
-from sightline.infra.commands import backbone
-from sightline.infra.commands.backbone import BackboneWishes
+from sightline.infra.commands.learning import backbone
+from sightline.infra.commands.learning.backbone import BackboneWishes
 from sightline.training.backbone.settings import BackboneSettings
 from sightline.training.backbone.training import TrainedBackbone
 from sightline.training.loop.training import Curve

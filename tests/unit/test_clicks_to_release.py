@@ -49,9 +49,10 @@ from sightline.engine.settings import (
     load_settings,
 )
 from sightline.infra.cli import main
-from sightline.infra.commands import models, networks, retraining, training_data
-from sightline.infra.commands.retraining import retrain_once, retraining_of
-from sightline.infra.commands.retraining_work import TrainingWork
+from sightline.infra.commands import models
+from sightline.infra.commands.learning import networks, retraining, training_data
+from sightline.infra.commands.learning.retraining import retrain_once, retraining_of
+from sightline.infra.commands.learning.retraining_work import TrainingWork
 from sightline.producers.click_simulator.catalogue import SimulatedPicture
 from sightline.producers.click_simulator.ranked_catalogue import RankedCatalogue
 from sightline.producers.click_simulator.simulated_log import SimulatedLog

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sightline.engine.settings import EmbedderSettings
-from sightline.infra.commands.evaluate import gate_lines
-from sightline.infra.commands.photo_set import PhotoSet
+from sightline.infra.commands.learning.evaluate import gate_lines
+from sightline.infra.commands.learning.photo_set import PhotoSet
 from sightline.schemas.models import MAX_LINES
 from sightline.training.evaluation.gate import GateDecision, GateVerdict, Line, RuleOutcome
 

@@ -17,7 +17,7 @@ from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.label_data.judgements import judgements_of
 from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import Mode, Settings
-from sightline.infra.commands import training_data
+from sightline.infra.commands.learning import training_data
 from sightline.infra.processes.judgement_keeping import keep_judgements
 from sightline.schemas.interactions import UserErased
 from sightline.schemas.topics import JUDGEMENTS

@@ -25,8 +25,9 @@ from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.settings import load_settings
 from sightline.infra.cli.main import app
 from sightline.infra.cli.model_options import CAREFUL
-from sightline.infra.commands import models, photo_set
-from sightline.infra.commands.evaluate import SERVING, Evaluation, candidate
+from sightline.infra.commands import models
+from sightline.infra.commands.learning import photo_set
+from sightline.infra.commands.learning.evaluate import SERVING, Evaluation, candidate
 from sightline.infra.commands.models import document_differences
 from sightline.infra.reporting.evaluation_page import evaluation_page
 from sightline.schemas.registry import decode

@@ -23,8 +23,8 @@ from sightline.engine.label_data.grading_pools import (
 from sightline.engine.settings import Settings
 from sightline.infra.cli import judgements as cli
 from sightline.infra.cli.main import app
-from sightline.infra.commands import judgements, networks, training_data
-from sightline.infra.commands.judgements import ChosenBy, PoolWishes, make_pool
+from sightline.infra.commands.learning import judgements, networks, training_data
+from sightline.infra.commands.learning.judgements import ChosenBy, PoolWishes, make_pool
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.searches import UploadQuery
 from sightline.training.evaluation.pooling import FoundForAnchor, find_first, worth_grading

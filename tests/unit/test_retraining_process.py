@@ -25,8 +25,8 @@ from sightline.engine.settings import (
     load_settings,
 )
 from sightline.infra.cli import main
-from sightline.infra.commands import retraining_work
-from sightline.infra.commands.retraining_work import TrainingWork
+from sightline.infra.commands.learning import retraining_work
+from sightline.infra.commands.learning.retraining_work import TrainingWork
 from sightline.infra.wiring.retraining import orders, retraining_loops
 from sightline.schemas.registry import decode
 from sightline.training.retraining.state import AttemptOutcome, Ended, RetrainingState

@@ -18,9 +18,9 @@ from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration, Serves
 from sightline.engine.settings import EmbedderSettings, Settings, StoreSettings
-from sightline.infra.commands import backbone, evaluate, retraining_work, train, tune
 from sightline.infra.commands import models as model_commands
-from sightline.infra.commands.retraining_work import TrainingWork
+from sightline.infra.commands.learning import backbone, evaluate, retraining_work, train, tune
+from sightline.infra.commands.learning.retraining_work import TrainingWork
 from sightline.infra.doctor import embedder as doctor
 from sightline.training.evaluation.gate import GateLimits
 from sightline.training.loop.head import Head

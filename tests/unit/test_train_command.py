@@ -26,7 +26,7 @@ from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.cli import main
-from sightline.infra.commands import networks, train, training_data
+from sightline.infra.commands.learning import networks, train, training_data
 from sightline.infra.commands.taken_back import taken_back_since, taken_back_told
 from sightline.schemas.images import ImageDeleted
 from sightline.schemas.registry import decode

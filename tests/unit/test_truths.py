@@ -18,11 +18,11 @@ from sightline.engine.settings import EvaluationSettings
 from sightline.infra.cli import evaluate as evaluate_command
 from sightline.infra.cli import release as release_command
 from sightline.infra.cli.main import app
-from sightline.infra.commands import evaluate, networks, training_data
-from sightline.infra.commands.evaluate import candidate
-from sightline.infra.commands.measured_on import GroundTruth, TruthWishes
-from sightline.infra.commands.train import ends_of
-from sightline.infra.commands.truths import clicks_held_out, judged, learnt_until_ms
+from sightline.infra.commands.learning import evaluate, networks, training_data
+from sightline.infra.commands.learning.evaluate import candidate
+from sightline.infra.commands.learning.measured_on import GroundTruth, TruthWishes
+from sightline.infra.commands.learning.train import ends_of
+from sightline.infra.commands.learning.truths import clicks_held_out, judged, learnt_until_ms
 from sightline.infra.reporting.evaluation_page import evaluation_page
 from sightline.schemas.searches import ImageQuery
 from sightline.training.datasets.judgements import JudgesVerdict

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from sightline.engine.errors import SettingsInvalid
 from sightline.infra.cli import main
-from sightline.infra.commands import train, tune
-from sightline.infra.commands.train import TrainWishes
-from sightline.infra.commands.tune import TuneWishes, run_tuning
+from sightline.infra.commands.learning import train, tune
+from sightline.infra.commands.learning.train import TrainWishes
+from sightline.infra.commands.learning.tune import TuneWishes, run_tuning
 from sightline.training.loop.learning import LearningSettings, hold_back
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.settings_file import read_settings, write_settings

@@ -189,7 +189,7 @@ def test_records_are_read_in_one_place() -> None:
     readers = {str(file.relative_to(ROOT)) for file in files if _reads(file.read_text())}
     assert readers == {
         "engine/stored_records.py",
-        "infra/commands/stored_pictures.py",
+        "infra/commands/learning/stored_pictures.py",
         "infra/doctor/store.py",
         "search_api/images/renditions.py",
         "stream_workers/indexing/fetch.py",

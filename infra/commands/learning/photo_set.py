@@ -12,7 +12,7 @@ from sightline.engine.embedding.choice import open_runtime
 from sightline.engine.embedding.embedder import Runtime
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
-from sightline.infra.commands.query_set import (
+from sightline.infra.commands.learning.query_set import (
     EXAMPLES,
     SERVED_PICTURES,
     SHOWN_PICTURES,
@@ -20,7 +20,7 @@ from sightline.infra.commands.query_set import (
     Ranking,
     small_picture,
 )
-from sightline.infra.commands.stored_pictures import OpenRuntime
+from sightline.infra.commands.learning.stored_pictures import OpenRuntime
 from sightline.training.evaluation.examples import moved_most, nearest
 from sightline.training.evaluation.paired import Clusters
 from sightline.training.evaluation.relevance import EqualLabels

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.infra.commands.query_set import (
+from sightline.infra.commands.learning.query_set import (
     EXAMPLES,
     SERVED_PICTURES,
     SHOWN_PICTURES,
     Example,
     Ranking,
 )
-from sightline.infra.commands.stored_pictures import StoredPictures
+from sightline.infra.commands.learning.stored_pictures import StoredPictures
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.evaluation.click_truth import PictureQueries
 from sightline.training.evaluation.examples import moved_most, nearest

@@ -17,15 +17,20 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.label_data.triple_table import Ends
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
-from sightline.infra.commands.networks import (
+from sightline.infra.commands.learning.networks import (
     feature_maker,
     network_runtime,
     network_source,
     start_of,
 )
+from sightline.infra.commands.learning.training_data import (
+    Labels,
+    read_labels,
+    read_pictures,
+    some_of,
+)
 from sightline.infra.commands.opened_store import opened_store
 from sightline.infra.commands.taken_back import PARQUET, TOPIC
-from sightline.infra.commands.training_data import Labels, read_labels, read_pictures, some_of
 from sightline.schemas.topics import TRAINING_TRIPLES
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.picture_features import Made

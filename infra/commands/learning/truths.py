@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 from sightline.engine.label_data.triple_table import Ends
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
-from sightline.infra.commands.picture_set import PictureSet
-from sightline.infra.commands.stored_pictures import StoredPictures
+from sightline.infra.commands.learning.picture_set import PictureSet
+from sightline.infra.commands.learning.stored_pictures import StoredPictures
+from sightline.infra.commands.learning.training_data import (
+    Labels,
+    read_labels,
+    read_pictures,
+    some_of,
+)
 from sightline.infra.commands.taken_back import taken_back_told
-from sightline.infra.commands.training_data import Labels, read_labels, read_pictures, some_of
 from sightline.training.datasets.clusters import picture_clusters
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.judgements import verdicts_of

@@ -14,8 +14,8 @@ from sightline.engine.logs import configure_logs
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock, ObjectStore
 from sightline.engine.settings import Settings
+from sightline.infra.commands.learning.retraining_work import TrainingWork
 from sightline.infra.commands.opened_store import opened_store
-from sightline.infra.commands.retraining_work import TrainingWork
 from sightline.infra.supervision.child_process import end_with_parent, leave, read_line
 from sightline.infra.supervision.metrics_port import serve_metrics
 from sightline.infra.wiring.retraining import lease_of, record_of, triples_of, watch_of

@@ -11,9 +11,9 @@ from sightline.engine.connecting.serving_model import as_serving
 from sightline.engine.embedding.model_registry import ModelReference
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import Settings
-from sightline.infra.commands.measured_on import Measured
+from sightline.infra.commands.learning.measured_on import Measured
+from sightline.infra.commands.learning.query_set import QuerySet
 from sightline.infra.commands.models import network_of
-from sightline.infra.commands.query_set import QuerySet
 from sightline.schemas.models import MAX_LINES, GateLine, reason_of
 from sightline.training.evaluation.gate import (
     GateDecision,

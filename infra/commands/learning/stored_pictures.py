@@ -15,8 +15,8 @@ from sightline.engine.errors import OF_ONE_OBJECT, SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records.framing import Framing
 from sightline.engine.settings import EmbedderSettings, Settings
-from sightline.infra.commands.networks import feature_maker, network_runtime
-from sightline.infra.commands.query_set import small_picture
+from sightline.infra.commands.learning.networks import feature_maker, network_runtime
+from sightline.infra.commands.learning.query_set import small_picture
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.picture_features import FeatureMaker
 from sightline.training.datasets.pictures import Picture

@@ -24,15 +24,15 @@ from sightline.engine.label_data.grading_pools import (
 from sightline.engine.label_data.judgements import Pair, latest_of
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
-from sightline.infra.commands.evaluate import candidate
-from sightline.infra.commands.opened_store import opened_store
-from sightline.infra.commands.stored_pictures import StoredPictures
-from sightline.infra.commands.training_data import (
+from sightline.infra.commands.learning.evaluate import candidate
+from sightline.infra.commands.learning.stored_pictures import StoredPictures
+from sightline.infra.commands.learning.training_data import (
     read_judgements,
     read_labels,
     read_pictures,
     some_of,
 )
+from sightline.infra.commands.opened_store import opened_store
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.look_alikes import look_alike_groups
 from sightline.training.datasets.pictures import Picture, uploaded_pictures

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import Settings
+from sightline.infra.commands.learning.photo_set import PhotoSet
+from sightline.infra.commands.learning.query_set import QuerySet
+from sightline.infra.commands.learning.truths import clicks_held_out, judged
 from sightline.infra.commands.opened_store import opened_store
-from sightline.infra.commands.photo_set import PhotoSet
-from sightline.infra.commands.query_set import QuerySet
-from sightline.infra.commands.truths import clicks_held_out, judged
 from sightline.training.evaluation.strength import Groups
 from sightline.training.models.candidates import Candidate
 

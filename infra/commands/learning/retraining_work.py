@@ -18,7 +18,7 @@ from sightline.engine.errors import SightlineError
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import Settings
-from sightline.infra.commands.evaluate import (
+from sightline.infra.commands.learning.evaluate import (
     SERVING,
     JudgedModel,
     candidate,
@@ -26,12 +26,12 @@ from sightline.infra.commands.evaluate import (
     judge,
     must_fit,
 )
-from sightline.infra.commands.measured_on import Measured
+from sightline.infra.commands.learning.measured_on import Measured
+from sightline.infra.commands.learning.networks import network_source
+from sightline.infra.commands.learning.train import TrainWishes, run_training
+from sightline.infra.commands.learning.truths import clicks_held_out
 from sightline.infra.commands.models import Released
-from sightline.infra.commands.networks import network_source
 from sightline.infra.commands.taken_back import taken_back_since
-from sightline.infra.commands.train import TrainWishes, run_training
-from sightline.infra.commands.truths import clicks_held_out
 from sightline.schemas.envelope import Event
 from sightline.schemas.models import ModelNotReleased, reason_of
 from sightline.schemas.topics import MODELS

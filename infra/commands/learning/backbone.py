@@ -20,9 +20,15 @@ from sightline.engine.embedding.networks import Normalised, build_network
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
-from sightline.infra.commands.networks import network_source, start_of
+from sightline.infra.commands.learning.networks import network_source, start_of
+from sightline.infra.commands.learning.train import (
+    Gathered,
+    TrainWishes,
+    as_before,
+    gather,
+    training_record,
+)
 from sightline.infra.commands.opened_store import opened_store
-from sightline.infra.commands.train import Gathered, TrainWishes, as_before, gather, training_record
 from sightline.training.backbone.peers import Peers, device_here, peers_of, share_of_cores
 from sightline.training.backbone.run_files import end_backbone_run
 from sightline.training.backbone.settings import BackboneSettings

@@ -8,9 +8,9 @@ from pathlib import Path
 from sightline.engine.connecting.serving_model import as_serving
 from sightline.engine.private_files import make_private_folders
 from sightline.engine.settings import Settings
-from sightline.infra.commands.networks import start_of
+from sightline.infra.commands.learning.networks import start_of
+from sightline.infra.commands.learning.train import TrainWishes, gather
 from sightline.infra.commands.opened_store import opened_store
-from sightline.infra.commands.train import TrainWishes, gather
 from sightline.training.loop.checkpoint import inputs_digest
 from sightline.training.loop.learning import LearningSettings, hold_back
 from sightline.training.loop.run_folder import write_csv
