@@ -58,7 +58,7 @@ ALL = (WHITENED, *STRENGTHS)
 AS_IT_IS = "**as it is**"
 PAGES, LABELS = "all that is right on the pages clicked", "true labels in place of clicks"
 """What clicks lose of what pages show, and of what there is."""
-WALKLESS, MASKED = "without walks of three clicks", "with a mask of two clicks"
+WALKLESS, MASKED = "without walks", "with a mask of two clicks"
 EARLIER = "with that mask in place of walks"
 WEIGHTED = "weights 1 ÷ true position bias"
 EVERYWHERE: Mapping[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Walks of three clicks: against every way that there is, and by how many pairs join two images."""
+"""Walks on the click graph: against every way that there is, and by what searches agree on."""
 
 from __future__ import annotations
 
@@ -18,22 +18,41 @@ DRAWS = 4_000
 NODES = st.integers(0, len(IMAGES) - 1)
 
 
+Edges = list[tuple[int, int]]
+
+
+def led_on(edges: Edges, likely: dict[int, Fraction]) -> dict[int, Fraction]:
+    """How likely each image is two clicks further: every way, pair by pair."""
+    further: dict[int, Fraction] = defaultdict(Fraction)
+    for image, share in likely.items():
+        sharing = [anchor for anchor, positive in edges if positive == image]
+        for other in sharing:
+            preferred = [positive for anchor, positive in edges if anchor == other]
+            for end in preferred:
+                further[end] += share / (len(sharing) * len(preferred))
+    return further
+
+
 def slow_ends(pairs: ClickPairs, row: int) -> dict[int, Fraction]:
-    """How likely each end is: every way, pair by pair."""
-    edges = list(zip(pairs.anchor.tolist(), pairs.positive.tolist(), strict=True))
+    """How likely each end is: four times over pairs that there are twice, else once over all."""
+    edges: Edges = list(zip(pairs.anchor.tolist(), pairs.positive.tolist(), strict=True))
     anchor, own = edges[row]
+    twice = [edge for edge in edges if edges.count(edge) > 1]
+    walked = {own: Fraction(1)}
+    if any(positive == own for _, positive in twice):
+        for _ in range(4):
+            walked = led_on(twice, walked)
+    else:
+        walked = led_on(edges, walked)
     likely: dict[int, Fraction] = defaultdict(Fraction)
-    sharing = [a for a, p in edges if p == own]
-    for other in sharing:
-        preferred = [p for a, p in edges if a == other]
-        for end in preferred:
-            wrong = end == anchor or end in pairs.negatives[pairs.owners() == row]
-            likely[own if wrong else end] += Fraction(1, len(sharing) * len(preferred))
+    for end, share in walked.items():
+        wrong = end == anchor or end in pairs.negatives[pairs.owners() == row]
+        likely[own if wrong else end] += share
     return likely
 
 
 @given(
-    st.lists(st.tuples(NODES, NODES), min_size=1, max_size=12),
+    st.lists(st.tuples(NODES, NODES), min_size=1, max_size=16),
     st.lists(NODES, max_size=2, unique=True),
 )
 @settings(max_examples=25, deadline=None)
@@ -48,6 +67,14 @@ def test_every_way_is_as_likely_as_its_pairs(
         assert seen.keys() <= expected.keys()
         for end, share in expected.items():
             assert abs(seen[end] / DRAWS - share) < 0.05
+
+
+def test_a_wrong_click_leads_no_walk_astray() -> None:
+    """`a` and `c` agree on `b`, `c` and `e` on `d`: one click on `f` is not walked by."""
+    edges = np.array([[0, 1], [2, 1], [2, 3], [4, 3]])
+    pairs = clicked(IMAGES, np.concatenate([edges, edges, [[0, 5]]]))
+    ends = ClickWalks(pairs).ends(np.zeros(DRAWS, np.int64), np.random.default_rng(0))
+    assert set(ends.tolist()) == {1, 3}
 
 
 def test_what_was_passed_over_is_no_end() -> None:

@@ -59,6 +59,16 @@ def test_clicks_make_a_better_space(seen: World) -> None:
     assert start + 0.05 < base < half < whole
 
 
+@pytest.mark.parametrize(("balance", "same"), [(1.0, True), (0.0, False)])
+def test_a_pair_whitens_as_often_as_it_is_drawn(seen: World, balance: float, *, same: bool) -> None:
+    """Clicks that one anchor has three times over change nothing where each anchor counts alike."""
+    hot = np.flatnonzero(seen.pairs.anchor == seen.pairs.anchor[0])
+    rows = np.concatenate([np.arange(len(seen.pairs)), hot, hot])
+    more = replace(seen, pairs=seen.pairs.chosen(rows))
+    once, thrice = (trained(each, steps=0, balance=balance).head.base for each in (seen, more))
+    assert np.allclose(once, thrice, rtol=1e-4) == same
+
+
 def test_the_loss_falls(seen: World) -> None:
     """The curve has a point for each step, and says how many negatives were masked."""
     curve = trained(seen).curve

@@ -40,15 +40,15 @@ class HeadSettings:
     learning_rate: float = 1e-3
     """At the start; it falls to 0 along half a cosine."""
     balance: float = 0.5
-    """A pair is drawn by (its anchor's number of pairs)^-balance: 0 each pair alike, 1 each
-    anchor."""
+    """A pair is drawn, and counts in whitening, by (its anchor's number of pairs)^-balance: 0 each
+    pair alike, 1 each anchor."""
     near_duplicate_bits: int = LOOK_ALIKE_BITS
     """Pictures that differ in at most so many bits of the hash are never each other's negatives."""
     click_mask: bool = False
     """Whether what lies within two clicks of the anchor is no negative of it. Beside walks it costs
     more of what nobody clicked than it wins (docs/adr/0031-walks-on-the-click-graph.md)."""
     click_walk: bool = True
-    """Whether an anchor's positive is what a walk of three clicks ends at, not what was clicked."""
+    """Whether an anchor's positive is what a walk over clicks ends at, not what was clicked."""
     whitening: bool = True
     """Whether training starts from the whitened projection."""
     checkpoint_every: int = 50

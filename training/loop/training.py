@@ -18,7 +18,7 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.look_alikes import hash_words
 from sightline.training.datasets.pairs import ClickPairs
-from sightline.training.loop.batches import Batches
+from sightline.training.loop.batches import Batches, chances
 from sightline.training.loop.checkpoint import Checkpoint, inputs_digest
 from sightline.training.loop.head import Head
 from sightline.training.loop.settings import HeadSettings
@@ -118,5 +118,6 @@ def _base(
 ) -> Floats:
     if not settings.whitening:
         return start.matrix
-    vectors = projected(features, start)
-    return whitened(start, vectors, pairs.anchor, pairs.positive, pairs.weight)
+    vectors, often = projected(features, start), chances(pairs, balance=settings.balance)
+    weight = (pairs.weight * often).astype(np.float32)
+    return whitened(start, vectors, pairs.anchor, pairs.positive, weight)
