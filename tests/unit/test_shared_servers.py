@@ -23,8 +23,12 @@ class Tail(LocalServer):
         """See `LocalServer.start`."""
         self._directory.mkdir(exist_ok=True)
         words = ["tail", "-f", str(self.log_file)]
-        self._server.start(words, lambda: True, port=self.port, environment={}, timeout_s=5)
+        self._server.start(words, self._named, port=self.port, environment={}, timeout_s=5)
         return self
+
+    def _named(self) -> bool:
+        """It can be known by its command line, which a process lacks for an instant of `exec`."""
+        return bool(Path("/proc", str(self._server.pid), "cmdline").read_bytes())
 
 
 def running(folder: Path) -> int | None:
