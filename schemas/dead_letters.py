@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Contract
+from sightline.schemas.models import readable
 
 HEADER_PREFIX = "sightline-dlq-"
 MAX_FACT_CHARS = 1024
@@ -54,3 +55,8 @@ class DeadLetterFacts(Contract):
             return cls.model_validate(named)
         except ValidationError as error:
             raise ContractError.of(error) from error
+
+    def legible(self) -> Self:
+        """The facts as a person may be shown them, each in one line that no terminal obeys."""
+        texts = ("topic", "stage", "error", "message")
+        return self.model_copy(update={name: readable(getattr(self, name)) for name in texts})

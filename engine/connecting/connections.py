@@ -59,14 +59,21 @@ def open_event_log(settings: Settings) -> EventLog:
     Raises:
         RefusedToStart: embedded mode, and nothing runs.
     """
-    return event_log_on(reachable_kafka(settings), settings.mode)
+    return event_log_on(reachable_kafka(settings), settings)
 
 
-def event_log_on(kafka: KafkaSettings, mode: Mode) -> EventLog:
+def event_log_on(kafka: KafkaSettings, settings: Settings) -> EventLog:
     """Reads the log of a broker that is known already."""
+    if settings.mode is Mode.EMBEDDED:
+        from sightline.engine.event_log.embedded.journal import JOURNAL_FILE  # noqa: PLC0415 - one of two
+        from sightline.engine.event_log.embedded.journaled_log import (  # noqa: PLC0415 - one of two
+            JournaledEventLog,
+        )
+
+        return JournaledEventLog(kafka, settings.data_directory / JOURNAL_FILE)
     from sightline.engine.event_log.kafka.event_log import KafkaEventLog  # noqa: PLC0415 - light
 
-    return KafkaEventLog(kafka, finds_times=mode is Mode.SERVICES)
+    return KafkaEventLog(kafka)
 
 
 def ensure_topics(settings: Settings) -> None:

@@ -16,6 +16,8 @@ from sightline.engine.connecting.connections import open_event_log, open_event_p
 from sightline.engine.errors import NotFound, SightlineError
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import Mode, load_settings
+from sightline.infra.cli.plain_console import plain_console
+from sightline.schemas.models import readable
 from sightline.schemas.topics import TOPICS
 from sightline.stream_workers.delivery.dead_letter_replay import (
     DeadLetter,
@@ -46,8 +48,6 @@ def doctor() -> None:
 @app.command()
 def status() -> None:
     """Show how many events wait where. And for how long, and the dead letters."""
-    from rich.console import Console  # noqa: PLC0415 - heavy
-
     from sightline.infra.commands.experiments.running import (  # noqa: PLC0415 - heavy
         experiment_line,
     )
@@ -65,17 +65,17 @@ def status() -> None:
     settings, clock = load_settings(), SystemClock()
     known = recorded_generations(settings)
     found = read_status(settings, open_event_log(settings), clock=clock, generations=known)
-    console = Console()
+    console = plain_console()
     console.print(status_table(found))
     console.print(f"generation: {generation_of(settings)}")
     console.print(f"last retraction: {retraction_of(settings, clock.now())}")
-    console.print(f"experiment: {experiment_line(settings)}", markup=False)
+    console.print(f"experiment: {experiment_line(settings)}")
     for line in retraining_lines(settings):
-        console.print(f"retraining: {line}", markup=False)
+        console.print(f"retraining: {line}")
     for line in filling_lines(settings, known, clock.now()):
-        console.print(f"re-index: {line}", markup=False)
+        console.print(f"re-index: {line}")
     for line in rollout_lines(settings):
-        console.print(f"roll-out: {line}", markup=False)
+        console.print(f"roll-out: {line}")
     for topic, letters in found.dead_letters.items():
         causes = ", ".join(f"{count} {error}" for error, count in letters.latest.items())
         console.print(
@@ -155,9 +155,7 @@ def list_letters(topic: TopicOption = None, error: ErrorOption = None) -> None:
 
 
 def _show(letters: Sequence[DeadLetter]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - heavy
     from rich.table import Table  # noqa: PLC0415 - heavy
-    from rich.text import Text  # noqa: PLC0415 - heavy
 
     table = Table()
     for name in ("place", "when", "stage", "error", "message"):
@@ -165,10 +163,8 @@ def _show(letters: Sequence[DeadLetter]) -> None:
     for letter in letters:
         facts = letter.facts
         when = f"{letter.appended.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-        # Plain text, not markup: square brackets are the message's own.
-        message = Text(facts.message)
-        table.add_row(letter.place, when, facts.stage, facts.error, message)
-    Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS).print(table)
+        table.add_row(letter.place, when, facts.stage, facts.error, facts.message)
+    plain_console(None if sys.stdout.isatty() else _PIPED_COLUMNS).print(table)
 
 
 @dlq.command("show")
@@ -181,8 +177,10 @@ def show_letter(
         raise NotFound(f"no dead letter of {place}; `sightline dlq list` shows what there is")
     for name, value in letters[0].facts.model_dump().items():
         typer.echo(f"{name:>10}: {value}")
-    typer.echo(f"{'key':>10}: {letters[0].key}")
-    typer.echo((letters[0].value or b"")[:_SHOWN_BYTES].decode(errors="replace"))
+    typer.echo(f"{'key':>10}: {readable(letters[0].key)}")
+    value = (letters[0].value or b"")[:_SHOWN_BYTES].decode(errors="replace")
+    for line in value.splitlines():
+        typer.echo(readable(line))
 
 
 @dlq.command("replay")

@@ -8,6 +8,7 @@ import typer
 
 from sightline.engine.settings import load_settings
 from sightline.infra.cli.model_options import RateOption, ReferenceArgument
+from sightline.infra.cli.plain_console import plain_console
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -30,8 +31,6 @@ ReasonOption = Annotated[
 @generations.command("list")
 def list_generations() -> None:
     """List the generations, and which one serves. Each is fed until it is dropped."""
-    from rich.console import Console  # noqa: PLC0415 - heavy
-
     from sightline.infra.reporting.generations_table import (  # noqa: PLC0415 - heavy
         generation_lines,
     )
@@ -39,7 +38,7 @@ def list_generations() -> None:
     with _rollout() as rollout:
         state = rollout.state()
     for line in generation_lines(state):
-        Console().print(line, markup=False, soft_wrap=True)
+        plain_console().print(line, soft_wrap=True)
 
 
 @generations.command()

@@ -10,6 +10,7 @@ import typer
 from sightline.engine.connecting.connections import open_event_log, running_owner
 from sightline.engine.errors import SightlineError
 from sightline.engine.settings import load_settings
+from sightline.infra.cli.plain_console import plain_console
 from sightline.producers.connect import signing_ids
 
 app = typer.Typer()
@@ -39,13 +40,11 @@ def trace(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the uploaded picture.")] = False,
 ) -> None:
     """Time the way from an upload to its triple. Or that of an earlier search."""
-    from rich.console import Console  # noqa: PLC0415 - heavy
-
     from sightline.infra.reporting.trace import Traveller, wait_for_triple  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.trace_hops import hops, is_whole, unknown  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.trace_table import trace_table  # noqa: PLC0415 - heavy
 
-    settings, console = load_settings(), Console()
+    settings, console = load_settings(), plain_console()
     log = open_event_log(settings)
     if search_id is not None:
         issued = signing_ids(settings).opened(search_id)

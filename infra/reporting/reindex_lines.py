@@ -37,7 +37,7 @@ def draw_progress(progresses: Iterable[ReindexProgress]) -> ReindexProgress | No
     """
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -229,6 +229,6 @@ def _causes(log: EventLog, topic: str, lags: Sequence[PartitionLag]) -> dict[str
 
 def _error_of(letter: Message) -> str:
     try:
-        return DeadLetterFacts.parse(list(letter.headers)).error
+        return DeadLetterFacts.parse(list(letter.headers)).legible().error
     except ContractError:
         return "unknown"

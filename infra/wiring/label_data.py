@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from sightline.engine.connecting.connections import signing_secret
@@ -67,7 +66,6 @@ class LabelData:
         metrics: of the process.
         health: of the process; none: one of its own.
         run_id: embedded, where offsets begin at 0 again; else None.
-        remembered_images: image events that the log may have forgotten: the embedded journal's.
     """
 
     def __init__(
@@ -81,7 +79,6 @@ class LabelData:
         metrics: Metrics,
         health: Health | None = None,
         run_id: str | None = None,
-        remembered_images: Callable[[], Iterable[Message]] = tuple,
     ) -> None:
         self._settings = settings
         self._log = log
@@ -90,7 +87,6 @@ class LabelData:
         self._metrics = metrics
         self._health = health or Health(clock, changed=metrics.part)
         self._run_id = run_id
-        self._remembered_images = remembered_images
         bucket = settings.store.bucket
         self.manifest = TripleManifest(store, bucket, TRAINING_TRIPLES.name)
         # Nobody writes it any more, but who is erased is erased there, too.
@@ -182,8 +178,7 @@ class LabelData:
     def causes(self) -> Causes:
         """Every erasure and every hidden image that the log still knows."""
         lateness = timedelta(seconds=self._settings.labels.lateness_s)
-        told = chain(self._remembered_images(), self.read(CAUSES))
-        return causes_in(told, lateness=lateness)
+        return causes_in(self.read(CAUSES), lateness=lateness)
 
     def retract(self) -> RetractionReport:
         """One batch of retraction; the store then says that it was.

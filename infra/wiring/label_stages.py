@@ -31,7 +31,6 @@ def stage_loops(node: Node) -> dict[str, Loop]:
         metrics=node.watch.metrics,
         health=node.watch.health,
         run_id=node.events.run_id,
-        remembered_images=node.events.remembered_images,
     )
     stages = {child.stage.value: supervised(child, node.watch.clock) for child in children}
     loops = stages | data.loops()

@@ -38,7 +38,7 @@ def services_base(settings: Settings, *, clock: Clock | None = None) -> Iterator
         PartUnavailable: broker or store did not answer.
     """
     ensure_topics(settings)
-    seen, log = watch(clock), event_log_on(settings.kafka, settings.mode)
+    seen, log = watch(clock), event_log_on(settings.kafka, settings)
     with ExitStack() as opened:
         store = open_object_store(settings)
         opened.callback(store.close)

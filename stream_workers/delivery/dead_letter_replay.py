@@ -10,6 +10,7 @@ from sightline.engine.ports import EventProducer
 from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.dead_letters import HEADER_PREFIX, DeadLetterFacts
 from sightline.schemas.envelope import ContractError
+from sightline.schemas.topics import topic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +57,14 @@ def read_dead_letter(message: Message) -> DeadLetter:
     """The letter in a record of a dead-letter topic.
 
     Raises:
-        ContractError: its headers do not say where it came from.
+        ContractError: its headers do not say where it came from, or name a topic whose dead letters
+            lie elsewhere: a replay would write to whatever topic somebody named.
     """
+    facts = DeadLetterFacts.parse(list(message.headers)).legible()
+    if topic(message.topic).dead_letters_of != facts.topic:
+        raise ContractError("topic", f"{message.topic} holds no dead letters of it")
     return DeadLetter(
-        facts=DeadLetterFacts.parse(list(message.headers)),
+        facts=facts,
         key=message.key_text,
         value=message.value,
         headers=tuple(h for h in message.headers if not h[0].startswith(HEADER_PREFIX)),

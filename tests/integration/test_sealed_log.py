@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from sightline.engine.clock import SystemClock
 from sightline.engine.event_log.embedded.broker import InProcessBroker
 from sightline.engine.event_log.embedded.journal import Journal
+from sightline.engine.event_log.embedded.journaled_log import JournaledEventLog
 from sightline.engine.event_log.embedded.journaled_producer import JournaledEventProducer
 from sightline.engine.event_log.embedded.sealed import (
     HEADER,
@@ -20,10 +22,13 @@ from sightline.engine.event_log.embedded.sealed import (
     SealingProducer,
 )
 from sightline.engine.event_log.kafka import KafkaEventConsumer, KafkaEventProducer
+from sightline.engine.metrics import Metrics
 from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.documents.examples import example
-from sightline.schemas.topics import IMAGES, INTERACTIONS, TOPICS
+from sightline.schemas.topics import IMAGES, IMAGES_DLQ, INTERACTIONS, TOPICS
+from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetterDesk
+from sightline.stream_workers.delivery.letter_limit import LetterLimit, LetterRate
 from tests.listening import Listener
 from tests.patience import patient
 from tests.waiting import eventually
@@ -78,6 +83,47 @@ def test_what_a_stranger_appends_about_images_is_passed_over(tmp_path: Path) -> 
         }
         assert [record.image_id for record in journal.winners()] == ["lamp-4711"]
         consumer.close()
+        stranger.close()
+        ours.close()
+        journal.close()
+
+
+def letter_of(message: Message) -> ProducerRecord:
+    """A dead letter of it, as the worker sends one."""
+    limit = LetterLimit(LetterRate(limit=9, window_s=60.0, setting="s"))
+    cause = Cause(stage="embed", error="Odd", reason="odd")
+    return DeadLetterDesk(limit, Metrics()).letter(message, cause)
+
+
+def test_commands_training_and_retraction_read_of_images_what_is_journaled(tmp_path: Path) -> None:
+    """A stranger's delete takes no triple back, and no replay publishes it in our name.
+
+    What is about people is read from the broker, and what it says of our own events, too.
+    """
+    uploaded = example("sightline.image.uploaded.v1").encode()
+    evil = example("sightline.image.deleted.v1").encode()
+    with broker() as kafka:
+        journal = Journal(tmp_path / "journal.sqlite")
+        bare = SealingProducer(KafkaEventProducer(kafka), Seal())
+        ours = JournaledEventProducer(bare, journal, clock=SystemClock())
+        stranger = KafkaEventProducer(kafka)
+        sound = ours.append(ProducerRecord(IMAGES.name, "lamp-4711", uploaded)).result(patient(60))
+        forged = stranger.append(ProducerRecord(IMAGES.name, "lamp-4711", evil)).result(patient(60))
+        for record in (
+            letter_of(sound),
+            letter_of(forged),
+            ProducerRecord(INTERACTIONS.name, "anybody", b"{}"),
+        ):
+            stranger.append(record).result(patient(60))
+        log = JournaledEventLog(kafka, tmp_path / "journal.sqlite")
+        every = [IMAGES.name, IMAGES_DLQ.name, INTERACTIONS.name]
+        assert sorted((m.topic, m.value) for m in log.read(every)) == [
+            (IMAGES_DLQ.name, uploaded),
+            (IMAGES.name, uploaded),
+            (INTERACTIONS.name, b"{}"),
+        ]
+        assert [m.value for m in log.read([IMAGES.name], key="lamp-4711")] == [uploaded]
+        assert not list(log.read([IMAGES.name], since=SystemClock().now() + timedelta(minutes=1)))
         stranger.close()
         ours.close()
         journal.close()

@@ -12,6 +12,7 @@ from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import WorkerSettings
+from sightline.schemas.dead_letters import HEADER_PREFIX
 from sightline.schemas.topics import IMAGES, IMAGES_DLQ
 from sightline.stream_workers.delivery.dead_letter_replay import Wanted, dead_letters, replay
 from sightline.stream_workers.delivery.dead_letters import Cause, DeadLetters
@@ -87,6 +88,26 @@ def test_a_replay_sends_the_original_bytes_back(letters: Letters) -> None:
     original, copy = letters.log.records[IMAGES.name]
     assert (copy.key, copy.value, copy.headers) == (original.key, original.value, original.headers)
     assert (replayed.topic, replayed.offset) == (IMAGES.name, 1)
+
+
+@pytest.mark.parametrize("named", ["images.moderation.v1", "models.v1", "audit.v1", "nothing", ""])
+def test_a_letter_goes_to_the_topic_whose_letters_lie_there_and_to_no_other(
+    letters: Letters, named: str
+) -> None:
+    """Who may append to dead letters would write with a replay to whatever topic they name."""
+    letters.rubbish(b"x")
+    (sound,) = letters.log.records[IMAGES_DLQ.name]
+    forged = [(n, named.encode() if n == f"{HEADER_PREFIX}topic" else v) for n, v in sound.headers]
+    letters.log.append(ProducerRecord(IMAGES_DLQ.name, "a", b"forged", headers=forged))
+    found = dead_letters(letters.log.records[IMAGES_DLQ.name], Wanted())
+    assert [letter.value for letter in found] == [b"x"]
+
+
+def test_what_a_letter_says_obeys_no_terminal(letters: Letters) -> None:
+    """One line, without what clears a screen or fills a clipboard."""
+    letters.rubbish(b"x", error="\x1b]52;c;eA==\a[/]\n")
+    (found,) = dead_letters(letters.log.records[IMAGES_DLQ.name], Wanted())
+    assert found.facts.error == " ]52;c;eA== [/] "
 
 
 def test_too_many_letters_in_the_window_are_refused(letters: Letters) -> None:

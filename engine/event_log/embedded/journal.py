@@ -10,7 +10,7 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,6 +56,11 @@ SELECT {_COLUMNS} FROM events
 WHERE (:topics IS NULL OR topic IN (SELECT value FROM json_each(:topics))) AND NOT {_BEATEN}
 ORDER BY events.sequence
 """  # noqa: S608 - constants
+_ALL = f"""
+SELECT {_COLUMNS} FROM events WHERE topic IN (SELECT value FROM json_each(:topics))
+ORDER BY events.sequence
+"""  # noqa: S608 - constants
+_RECORDED = "SELECT EXISTS (SELECT 1 FROM events WHERE image_id = ? AND value = ?)"
 _LOSERS = f"DELETE FROM events WHERE {_BEATEN}"  # noqa: S608 - constants
 _LOWEST_DELETED_TIE = 3 * 2**32
 """A tie's rank says what an event hides (docs/adr/0003): from here on it is a delete."""
@@ -161,11 +166,28 @@ def winners_in(file: Path, topics: Collection[str] = ()) -> Iterator[JournalReco
     Raises:
         PartUnavailable: the journal cannot be read.
     """
+    wanted = _DECISIONS | {"topics": json.dumps([*topics]) if topics else None}
+    yield from _selected(file, _WINNERS, wanted)
+
+
+def records_in(file: Path, topics: Collection[str]) -> Iterator[JournalRecord]:
+    """All that came on these topics and was not compacted since; else as `winners_in`."""
+    yield from _selected(file, _ALL, {"topics": json.dumps([*topics])})
+
+
+def is_recorded(file: Path, image_id: str, value: bytes | None) -> bool:
+    """Whether the journal has these very bytes of an image. Raises `PartUnavailable`."""
+    if not file.exists():
+        return False
+    with _reported("reading the journal"), closing(_connected(file)) as reader:
+        return bool(reader.execute(_RECORDED, (image_id, value)).fetchone()[0])
+
+
+def _selected(file: Path, query: str, wanted: Mapping[str, str | None]) -> Iterator[JournalRecord]:
     if not file.exists():
         return
-    wanted = _DECISIONS | {"topics": json.dumps([*topics]) if topics else None}
     with _reported("reading the journal"), closing(_connected(file)) as reader:
-        for row in reader.execute(_WINNERS, wanted):
+        for row in reader.execute(query, wanted):
             try:
                 yield _of_row(row)
             except (ValueError, TypeError, OverflowError) as error:
