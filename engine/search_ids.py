@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SECRET_KEY = "secrets/signing"  # noqa: S105 (an object's name, not a secret)
 SECRET_BYTES = 32
+QUERY_PREFIX = "queries/"
+"""Before the SHA-256 of a picture that somebody asked by: its key in our bucket."""
 _MAX_SECRET_BYTES = 4_096
 BOX_STEPS = 1000
 """Boxes that agree to a thousandth of the picture are the same anchor."""

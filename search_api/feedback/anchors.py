@@ -6,12 +6,11 @@ import re
 
 from sightline.engine.errors import NotFound
 from sightline.engine.ports import ObjectStore
-from sightline.engine.search_ids import SearchIds
+from sightline.engine.search_ids import QUERY_PREFIX, SearchIds
 from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.searches import UploadQuery
 from sightline.search_api.http.request_fields import Judgement
-from sightline.search_api.search.impressions import QUERY_PREFIX
 
 _UPLOAD = re.compile(r"q-([0-9a-f]{32})")
 

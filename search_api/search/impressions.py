@@ -16,6 +16,7 @@ from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import EventProducer, ObjectStore
 from sightline.engine.records import Message, ProducerRecord
+from sightline.engine.search_ids import QUERY_PREFIX
 from sightline.engine.trace_context import child_traceparent, traceparent_header
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ObjectReference
@@ -24,7 +25,6 @@ from sightline.schemas.topics import INTERACTIONS
 from sightline.search_api.threads.work_room import WorkRoom
 
 _LOG = logging.getLogger(__name__)
-QUERY_PREFIX = "queries/"
 MAX_WAITING = 1_000
 """Impressions not yet acknowledged; more are dropped and counted, and their answers say
 `feedback: false`."""

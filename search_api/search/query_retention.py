@@ -9,7 +9,7 @@ from functools import partial
 
 from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.ports import Clock, ObjectStore
-from sightline.search_api.search.impressions import QUERY_PREFIX
+from sightline.engine.search_ids import QUERY_PREFIX
 
 RETENTION = timedelta(days=30)
 _EVERY_S = 3_600.0

@@ -356,6 +356,10 @@ def test_in_any_order_the_set_is_mined_less_hit(steps: list[str]) -> None:
         assert set(world.ids()) == wanted
 
 
+OURS = ("catalogue/a.json", "images/a/0", "secrets/signing", "serving/photos/state.json")
+"""Objects of our bucket that nobody asked by."""
+
+
 def shown(search_id: str, actor: str, *, key: str | None, when: datetime = THEN) -> Message:
     """A record of a page asked for by an upload."""
     data = example(ResultsShown.TYPE).data
@@ -382,8 +386,11 @@ def judged(judge_id: str) -> RelevanceJudged:
 
 
 def test_erasing_a_user_says_so_and_removes_what_only_they_asked_by(world: World) -> None:
-    """A picture that somebody else asked by, too, stays; a repeat does no harm."""
-    for key in ("queries/mine", "queries/shared", "queries/later", "queries/other"):
+    """A picture that somebody else asked by, too, stays; a repeat does no harm.
+
+    So does whatever else an impression names as its picture: who may append one would remove it.
+    """
+    for key in ("queries/mine", "queries/shared", "queries/later", "queries/other", *OURS):
         world.store.put(BUCKET, key, b"picture")
     pages = [
         shown("s1", "ann", key="queries/mine"),
@@ -392,6 +399,7 @@ def test_erasing_a_user_says_so_and_removes_what_only_they_asked_by(world: World
         shown("s4", "ann", key=None),
         shown("s5", "ann", key="queries/later", when=at(60)),
         shown("s6", "bob", key="queries/other"),
+        *(shown(f"forged-{key[:3]}", "ann", key=key) for key in OURS),
         message(b"nonsense", 9, topic=INTERACTIONS.name),
     ]
     imported = shown("s7", "ann", key=None)
@@ -410,12 +418,12 @@ def test_erasing_a_user_says_so_and_removes_what_only_they_asked_by(world: World
             judgements=grades,
             now=at(20),
         )
-    assert report.searches == {INTERACTIONS.name: 3, INTERACTIONS_IMPORTED.name: 1}
+    assert report.searches == {INTERACTIONS.name: 3 + len(OURS), INTERACTIONS_IMPORTED.name: 1}
     assert report.judgements == 2
     assert report.queries_removed == ["queries/mine"]
     assert report.queries_shared == ["queries/shared"]
-    left = [o.key for o in world.store.list(BUCKET, "queries/")]
-    assert left == ["queries/later", "queries/other", "queries/shared"]
+    left = [o.key for o in world.store.list(BUCKET, "")]
+    assert left == sorted([*OURS, "queries/later", "queries/other", "queries/shared"])
     said = [decode(record.value).data for record in world.log.records[INTERACTIONS.name]]
     assert said == [UserErased(user_pseudonym="ann", erased_at=at(20))] * 2
     assert {record.key for record in world.log.records[INTERACTIONS.name]} == {b"ann"}

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from sightline.engine.ports import EventProducer, ObjectStore
 from sightline.engine.records import Message, ProducerRecord
+from sightline.engine.search_ids import QUERY_PREFIX
 from sightline.schemas.envelope import ContractError, Event, EventData
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.interactions import UserErased
@@ -60,7 +61,7 @@ def erase_user(
         pseudonym: of the user (`SearchIds.pseudonym`), never the plain id.
         producer: acknowledges the event.
         store: where query pictures lie.
-        bucket: our own; pictures elsewhere are not ours to remove.
+        bucket: our own; what lies elsewhere, or is kept there for another use, stays.
         interactions: the interaction topics, from their beginning; names the stored queries.
         judgements: the topic of grades, from its beginning.
         now: searches issued before this instant are forgotten.
@@ -82,7 +83,7 @@ def erase_user(
         if theirs:
             report.searches[topic] += 1
         picture = _picture(shown)
-        if picture is not None and picture.bucket == bucket:
+        if picture is not None and _is_query(picture, bucket):
             askers[picture.key].add(theirs)
     for key, who in sorted(askers.items()):
         if who == {True}:
@@ -116,3 +117,8 @@ def _told(messages: Iterable[Message], kind: type[_D]) -> Iterator[tuple[str, _D
 
 def _picture(shown: ResultsShown) -> ObjectReference | None:
     return shown.query.object if isinstance(shown.query, UploadQuery) else None
+
+
+def _is_query(picture: ObjectReference, bucket: str) -> bool:
+    """Whether it is kept as a query: an impression may name any object of the bucket."""
+    return picture.bucket == bucket and picture.key.startswith(QUERY_PREFIX)
