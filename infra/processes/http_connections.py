@@ -10,6 +10,8 @@ is being read is the app's business (`search_api/http/limits/body_deadline.py`).
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from enum import Enum, auto
 from typing import Any
 
@@ -21,8 +23,15 @@ from sightline.search_api.http.problems import Problem, retry_after
 
 _MAX_HEAD_BYTES = 65_536
 """A request's head may have so many, as with uvicorn itself."""
+_ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*|)", re.IGNORECASE)
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::[0-9]*)?", re.ASCII)
 _LINGER_S = 1.0
 """A refused client may read why before its connection goes, for so long."""
+
+
+_LOG = logging.getLogger("uvicorn.error.connections")
+"""A warning for each odd request would let strangers fill the log."""
+_LOG.setLevel(logging.ERROR)
 
 
 class _Awaited(Enum):
@@ -32,16 +41,46 @@ class _Awaited(Enum):
     """The rest of a body that was answered already."""
 
 
+def _refuse_two_readings(request: h11.Request) -> None:
+    """Raises `h11.RemoteProtocolError`: a proxy may end it elsewhere, or take it to another host.
+
+    RFC 9112, 6.1 (two lengths, or chunks from who speaks HTTP/1.0) and 3.2 (`Host`).
+    """
+    named = dict(request.headers)
+    if {b"content-length", b"transfer-encoding"} <= named.keys():
+        raise h11.RemoteProtocolError("send Content-Length or Transfer-Encoding, not both")
+    if b"transfer-encoding" in named and request.http_version < b"1.1":
+        raise h11.RemoteProtocolError("HTTP/1.0 has no Transfer-Encoding")
+    if _HOST.fullmatch(named.get(b"host", b"")) is None:
+        raise h11.RemoteProtocolError("Host is a name or an address, and a port")
+
+
+def _in_origin_form(request: h11.Request) -> h11.Request:
+    """What asks for a whole address asks that host for its path (RFC 9112, 3.2.2 and 3.2.4)."""
+    if request.target.startswith(b"/") or b"://" not in request.target:
+        return request
+    found = _ABSOLUTE.fullmatch(request.target)
+    if found is None:
+        raise h11.RemoteProtocolError("a whole address is http://HOST/PATH")
+    host, rest = found.groups()
+    path = rest if rest.startswith(b"/") else b"/" + rest
+    if not rest and request.method == b"OPTIONS":
+        path = b"*"
+    headers = [(b"host", host), *(each for each in request.headers if each[0] != b"host")]
+    return h11.Request(
+        method=request.method, target=path, headers=headers, http_version=request.http_version
+    )
+
+
 class _OneReading(h11.Connection):
-    """Refuses a request of two lengths: a proxy before us may end it elsewhere (RFC 9112, 6.1)."""
+    """Reads each request as a proxy before us must have read it, or not at all."""
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
-        """Reads on, and refuses what has two lengths."""
+        """Reads on, and refuses what may end elsewhere, or be for another host."""
         event = super().next_event()
         if isinstance(event, h11.Request):
-            names = {name for name, _ in event.headers}
-            if {b"content-length", b"transfer-encoding"} <= names:
-                raise h11.RemoteProtocolError("send Content-Length or Transfer-Encoding, not both")
+            _refuse_two_readings(event)
+            return _in_origin_form(event)
         return event
 
 
@@ -56,6 +95,7 @@ class BoundedConnection(H11Protocol):
     def __init__(self, *args: Any, places: Places, head_timeout_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn = _OneReading(h11.SERVER, _MAX_HEAD_BYTES)
+        self.logger = _LOG
         self._places = places
         self._place_of: str | None = None
         self._head_timeout_s = head_timeout_s
@@ -83,8 +123,10 @@ class BoundedConnection(H11Protocol):
             self._place_of = None
 
     def data_received(self, data: bytes) -> None:
-        """Pass it on, and see what is awaited now."""
-        if not self._refused:
+        """Pass it on, and see what is awaited now; empty lines before a request are none."""
+        if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            data = data.lstrip(b"\r\n")
+        if data and not self._refused:
             super().data_received(data)
             self._watch()
 

@@ -11,9 +11,10 @@ _ASKED = ("GET", "POST", "PUT", "PATCH", "DELETE")
 def allowed_methods(request: Request) -> list[str]:
     """Every method of the address, of all routes together (RFC 9110, section 10.2.1).
 
-    Without OPTIONS, which every address answers.
+    Without OPTIONS, which every address answers; of `*`, which is no address, any route's.
     """
-    found = [method for method in _ASKED if _takes(request, method)]
+    everywhere = request.scope["path"] == "*"
+    found = [method for method in _ASKED if everywhere or _takes(request, method)]
     return [*found, "HEAD"] if "GET" in found else found
 
 

@@ -179,7 +179,8 @@ def install_problems(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        of_all = (request.method, request.scope["path"]) == ("OPTIONS", "*")
+        if of_all or error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             return _other_method(request)
         return _of_http(request, error).answer()
 

@@ -1,7 +1,7 @@
 """GET and HEAD as RFC 9110 says, for every route: HEAD is GET without its body, and 304.
 
-A route's ETag is compared here, weakly, once its answer has begun; a route whose answer is costly
-may look at `unchanged` before.
+A route's ETag is compared here once its answer has begun, weakly with `If-None-Match`, strongly
+with `If-Match`; a route whose answer is costly may look at `unchanged` before.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightline.search_api.http.entity_tags import ANY, Anything, EntityTags, entity_tags
+from sightline.search_api.http.problems import Problem
 
 _OK, _NOT_MODIFIED, _REFUSED = 200, 304, 400
 _OF_CONTENT = ("content-length", "content-type", "content-language", "content-encoding")
@@ -30,12 +32,17 @@ class Reads:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             return await self._app(scope, receive, send)
         inner = {**scope, "method": "GET"}
-        bodiless = False
+        bodiless = refused = False
 
         async def shortened(message: Message) -> None:
-            nonlocal bodiless
+            nonlocal bodiless, refused
+            if refused:
+                return
             if message["type"] == "http.response.start":
                 scope.update({name: inner[name] for name in _TOLD_OUTSIDE if name in inner})
+                if refused := _is_another(scope, message):
+                    await _stale(message)(scope, receive, send)
+                    return
                 # A refusal goes on whole: a server sends no body to HEAD, whatever it is handed.
                 bodiless = scope["method"] == "HEAD" and message["status"] < _REFUSED
                 if _is_unchanged(scope, message):
@@ -60,6 +67,24 @@ def unchanged(if_none_match: Iterable[str], tag: str) -> bool:
 
 def _names(wanted: EntityTags | Anything | None, tag: str) -> bool:
     return wanted is not None and (wanted is ANY or tag.removeprefix("W/") in wanted.weak)
+
+
+def _is_another(scope: Scope, message: Message) -> bool:
+    """Whether the answer has none of the ETags of `If-Match`, by which a part is asked again."""
+    given = Headers(raw=scope["headers"]).getlist("if-match")
+    if not given or message["status"] != _OK:
+        return False
+    wanted = entity_tags(given)
+    if wanted is ANY:
+        return False
+    return wanted is None or Headers(raw=message["headers"]).get("etag") not in wanted.strong
+
+
+def _stale(message: Message) -> Response:
+    tag = Headers(raw=message["headers"]).get("etag")
+    detail = "it is another one than If-Match names; read it without"
+    headers = {} if tag is None else {"ETag": tag}
+    return Problem("stale", detail, {"field": "If-Match"}, headers).answer()
 
 
 def _is_unchanged(scope: Scope, message: Message) -> bool:

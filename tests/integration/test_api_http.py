@@ -107,6 +107,65 @@ def test_what_the_caller_has_is_not_sent_again(world: ApiWorld, address: str) ->
     run(world, scenario)
 
 
+def test_what_is_another_one_by_now_is_not_read(world: ApiWorld) -> None:
+    """412 for `If-Match`, which compares strongly (RFC 9110, 13.1.1)."""
+    wanted = {"*": 200, "%s": 200, '"x", %s': 200, '"x"': 412, "W/%s": 412, "x": 412, "": 412}
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        for address in (f"{IMAGES}/i1/content", f"{IMAGES}/i1", "/"):
+            tag = (await client.get(address)).headers["etag"]
+            for given, status in wanted.items():
+                headers = {"If-Match": given.replace("%s", tag)}
+                for method in ("GET", "HEAD"):
+                    answer = await client.request(method, address, headers=headers)
+                    assert (answer.status_code, answer.headers["etag"]) == (status, tag), given
+            assert (await client.options(address, headers={"If-Match": '"x"'})).status_code == 204
+        untagged = await client.get("/healthz", headers={"If-Match": '"x"'})
+        assert (untagged.status_code, untagged.json()["field"]) == (412, "If-Match")
+        assert (await client.get("/healthz", headers={"If-Match": "*"})).status_code == 200
+        nobody = await client.get(f"{IMAGES}/nobody", headers={"If-Match": "*"})
+        assert nobody.status_code == 404
+
+    run(world, scenario)
+
+
+def test_a_part_of_a_picture_never_stands_for_the_whole(world: ApiWorld) -> None:
+    """`Content-Range` on a write is 400 (RFC 9110, 14.5), and nothing is stored."""
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        for method, address in (("PUT", f"{IMAGES}/part"), ("POST", IMAGES), ("POST", SEARCH)):
+            files = {"image": ("p.jpg", picture(5), "image/jpeg")}
+            headers = {"Content-Range": "bytes 0-99/1000"}
+            answer = await client.request(method, address, files=files, headers=headers)
+            assert answer.status_code == 400, address
+        assert (await client.get(f"{IMAGES}/part")).status_code == 404
+
+    run(world, scenario)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "values"),
+    [
+        ("content-type", 400, ["application/json", "text/plain"]),
+        ("content-type", 400, ["application/json", "application/json"]),
+        ("content-encoding", 415, ["identity", "gzip"]),
+        ("content-encoding", 200, ["identity"]),
+    ],
+)
+def test_a_body_is_of_one_type_and_packed_in_no_way(
+    world: ApiWorld, name: str, status: int, values: list[str]
+) -> None:
+    """Also where a header is there twice: readers differ in which of the two they believe."""
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        kind = [] if name == "content-type" else [("content-type", "application/json")]
+        headers = [*kind, *((name, value) for value in values)]
+        answer = await client.post(SEARCH, content=b'{"image_id":"i1"}', headers=headers)
+        assert answer.status_code == status
+
+    run(world, scenario)
+
+
 def test_a_status_is_told_anew_for_its_own_tag(world: ApiWorld) -> None:
     """It changes from pending to indexed within a version, which is its ETag; `*` is any status."""
 

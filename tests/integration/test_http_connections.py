@@ -28,6 +28,7 @@ TWO_LENGTHS = (
     b"1\r\na\r\n0\r\n\r\n" + GET
 )
 """By one of them what follows is the next request, by the other it is not."""
+NO_HOSTS = (b"a b", b"a/b", b"a@b", b"a:x", b"[::1", b"\xff")
 SOON_S = 0.2
 LONG_S = 20.0
 
@@ -159,6 +160,13 @@ def test_a_second_head_that_trickles_is_408() -> None:
         b"GET /client HTTP/1.1\r\n\r\n",  # names no host
         b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n",
         TWO_LENGTHS,
+        b"POST /read HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        *(
+            GET.replace(b"localhost", host)
+            for host in (b"a b", b"a/b", b"a@b", b"a:x", b"[::1", b"\xff")
+        ),
+        GET.replace(b"localhost", b"a\r\nHost: a"),
+        GET.replace(b"/client", b"http://a@shop.example/client"),
     ],
 )
 def test_what_is_no_http_is_400(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
@@ -167,7 +175,68 @@ def test_what_is_no_http_is_400(sent: bytes, caplog: pytest.LogCaptureFixture) -
         connection.sendall(sent)
         assert problem(answer_on(connection))[0] == 400
         assert is_answered(url)
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert not [record for record in caplog.records if record.levelname != "INFO"]
+
+
+@pytest.mark.parametrize("host", [b"", b"localhost:", b"[::1]:80", b"xn--a_b.example:65536"])
+def test_what_may_be_a_host_is_one(host: bytes) -> None:
+    """Nothing is said about names that nobody has."""
+    with serving(app()) as url, connected(url) as connection:
+        connection.sendall(GET.replace(b"localhost", host))
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+def test_strangers_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """With what they send before it is a request of anybody."""
+    with serving(app()) as url:
+        for odd in (b"what\r\n\r\n", GET.replace(b"Host", b"Upgrade: websocket\r\nHost")):
+            with connected(url) as connection:
+                connection.sendall(odd)
+                connection.recv(65_536)
+    assert not [record for record in caplog.records if record.levelname != "INFO"]
+
+
+def test_empty_lines_before_a_request_are_passed_over() -> None:
+    """Old clients send one behind a body (RFC 9112, 2.2)."""
+    with serving(app()) as url, connected(url) as connection:
+        for lines in (b"\r\n", b"\r\n\r\n", b"\n"):
+            connection.sendall(lines)
+            assert is_served(connection)
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"http://shop.example/client?a=/x", "shop.example /client a=/x"),
+        (b"HTTPS://shop.example:80/client", "shop.example:80 /client "),
+        (b"http://shop.example?a=1", "shop.example / a=1"),
+        (b"http://shop.example", "shop.example / "),
+        (b"//shop.example/client", "x //shop.example/client "),
+    ],
+)
+def test_a_whole_address_is_the_path_of_its_host(target: bytes, path: str) -> None:
+    """Every server takes that form, and what it names goes before `Host` (RFC 9112, 3.2.2)."""
+    app = FastAPI()
+
+    @app.put("/{path:path}")
+    async def asked_for(request: Request) -> Response:
+        url = request.url
+        return PlainTextResponse(f"{url.netloc} {request.scope['path']} {url.query}")
+
+    asked = b"PUT %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % target
+    with serving(app) as url, connected(url) as connection:
+        connection.sendall(asked)
+        assert answer_on(connection).partition(b"\r\n\r\n")[2].decode() == path
+
+
+@pytest.mark.parametrize("target", [b"*", b"http://shop.example"])
+def test_the_server_itself_may_be_asked_what_it_takes(target: bytes) -> None:
+    """`OPTIONS *`: of all its addresses together."""
+    with serving(app()) as url, connected(url) as connection:
+        connection.sendall(b"OPTIONS %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % target)
+        said = answer_on(connection)
+    assert said.startswith(b"HTTP/1.1 204")
+    assert b"allow: GET, POST, PUT, PATCH, DELETE, HEAD\r\n" in said
 
 
 def test_what_trickles_in_behind_an_answer_is_cut_off() -> None:

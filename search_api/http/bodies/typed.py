@@ -91,11 +91,16 @@ async def _bounded(request: Request) -> bytes:
 def _refuse_unheeded(request: Request) -> None:
     """What a header says and nobody would heed: 415 for a compressed body, 412 for a condition.
 
-    A body's bytes are read as they are; and what is posted to has no version of its own.
+    A body's bytes are read as they are; and what is posted to has no version of its own. Nor is a
+    part of a picture put in the place of the whole (RFC 9110, 14.5: 400), or a body read as the
+    first of two types.
     """
     if request.method == "POST":
         refuse_condition(request)
-    if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+    if "content-range" in request.headers or len(request.headers.getlist("content-type")) > 1:
+        raise Problem("malformed", "send the whole content, of one type")
+    encodings = ",".join(request.headers.getlist("content-encoding"))
+    if encodings.strip().lower() not in ("", "identity"):
         detail = "send the body as it is, without Content-Encoding"
         raise Problem("unsupported-media", detail, headers={"Accept-Encoding": "identity"})
 
