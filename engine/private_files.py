@@ -55,5 +55,12 @@ def write_private(file: Path, text: str) -> None:
 
 
 def open_private(file: Path) -> BinaryIO:
-    """A new or emptied file to write, which only we can read."""
-    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb")
+    """A new or emptied file to write, which only we can read.
+
+    Raises:
+        OSError: it cannot be written, or is a pipe that nobody reads.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK
+    opened = os.open(file, flags, FILE_MODE)
+    os.set_blocking(opened, True)
+    return os.fdopen(opened, "wb")

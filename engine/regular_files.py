@@ -19,7 +19,7 @@ class NotRegular(OSError):
     """The name is that of a pipe, a device or a directory."""
 
 
-class OverBound(Exception):
+class OverBound(ValueError):
     """The file has more bytes than are accepted; it was not read."""
 
     def __init__(self, size_bytes: int, max_bytes: int) -> None:
@@ -63,6 +63,21 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
         if len(line) > MAX_LINE:
             raise ValueError(f"line {number} has more than {MAX_LINE:,} characters")
         yield line
+
+
+def need_regular(file: Path) -> None:
+    """Refuse what a library would wait for, or never get to the end of. Raises as `open_binary`."""
+    open_binary(file).close()
+
+
+def read_text(file: Path, max_bytes: int) -> str:
+    """All of a regular file of UTF-8 text, with or without a byte-order mark.
+
+    Raises:
+        OverBound: as `read_bounded`.
+        OSError, ValueError: as `open_binary`; or it is not UTF-8.
+    """
+    return read_bounded(file, max_bytes).decode("utf-8-sig")
 
 
 def read_bounded(file: Path, max_bytes: int) -> bytes:

@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sightline.engine.private_files import make_private_folders, write_private
+from sightline.engine.regular_files import read_text
 from sightline.schemas import strict_json
 
 _FILE = "owner.json"
+_MAX_BYTES = 65_536
 _START_TIME = 19
 """Field 22 of proc_pid_stat(5), counted from what follows the command's name."""
 
@@ -44,7 +46,7 @@ def find_owner(data_directory: Path) -> Owner | None:
     Also when its number has been given to another process since.
     """
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, OverflowError):
-        written = dict(strict_json.loads((data_directory / _FILE).read_text()))
+        written = dict(strict_json.loads(read_text(data_directory / _FILE, _MAX_BYTES)))
         birth = written.pop("birth")
         owner = Owner(**written)
         os.kill(owner.pid, 0)

@@ -14,10 +14,20 @@ from safetensors.numpy import load_file
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.records.framing import Framing
+from sightline.engine.regular_files import need_regular
 
 Features = NDArray[np.float32]
-_UNREADABLE = (SafetensorError, KeyError, TypeError, AttributeError, ValueError)
-"""What numpy makes of a file: it has no types of 16 bits and fewer that networks are kept in."""
+UNREADABLE = (
+    OSError,
+    MemoryError,
+    SafetensorError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+)
+"""What reading a file of tensors may raise: numpy has no types of 16 bits and fewer, and a header
+may say anything of their length."""
 
 
 class Runtime(Protocol):
@@ -63,9 +73,10 @@ def load_projection(path: Path) -> Projection:
         SettingsInvalid: unreadable, of other shapes, or with numbers that are not finite.
     """
     try:
+        need_regular(path)
         tensors = load_file(path)
         mean, matrix = tensors["mean"], tensors["matrix"]
-    except (*_UNREADABLE, OSError) as error:
+    except UNREADABLE as error:
         raise SettingsInvalid(f"embedder.projection: cannot read {path}: {error}") from error
     if mean.ndim != 1 or matrix.ndim != 2 or len(matrix) != len(mean) or not matrix.size:  # noqa: PLR2004
         raise SettingsInvalid(

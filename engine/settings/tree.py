@@ -41,6 +41,7 @@ from sightline.engine.settings.variables import PREFIX, unknown_variable
 
 CONFIG_VARIABLE = "SIGHTLINE_CONFIG"
 DEFAULT_CONFIG = Path("sightline.toml")
+_MAX_BYTES = 1_048_576
 NONE_WORD = "null"
 """A variable with this value stands for nothing, where a setting may be nothing."""
 
@@ -121,6 +122,8 @@ def load_settings(**overrides: Any) -> Settings:
     file = _config_file()
     if file is not None and not file.is_file():
         raise SettingsInvalid(f"{CONFIG_VARIABLE} names {file}, which is not a file")
+    if file is not None and file.stat().st_size > _MAX_BYTES:
+        raise SettingsInvalid(f"{file} is no file of settings: it has over {_MAX_BYTES:,} bytes")
     try:
         return Settings(**overrides)
     except ValidationError as error:

@@ -10,6 +10,7 @@ import typer
 
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.settings import load_settings
+from sightline.infra.cli.finite import finite
 from sightline.infra.cli.publishing import VisibilityOption, publishing_here
 from sightline.infra.cli.stopping import stop_on_signals
 from sightline.producers.backfill.ends import FileEnd
@@ -43,7 +44,13 @@ def backfill(
         ),
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(metavar="N", help="Publish at most N images a second.")
+        float | None,
+        typer.Option(
+            metavar="N",
+            min=0.001,
+            callback=finite,
+            help="Publish at most N images a second.",
+        ),
     ] = None,
     lane: Annotated[Lane, typer.Option(help="Which queue; `live` goes first.")] = Lane.BACKFILL,
     state: Annotated[

@@ -98,4 +98,4 @@ def evaluate(
         drawn = curve.read_bytes() if curve.is_file() else None
         write_private(report, evaluation_page(found, judged, examples, drawn))
     if metrics is not None:
-        metrics.write_text(json.dumps(found.metrics, indent=1, sort_keys=True) + "\n")
+        write_private(metrics, json.dumps(found.metrics, indent=1, sort_keys=True) + "\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightline.engine.settings import load_settings
+from sightline.infra.cli.finite import finite
 
 if TYPE_CHECKING:
     from sightline.infra.commands.experiments.place import ExperimentPlace
@@ -45,6 +46,7 @@ def start(
         typer.Option(
             min=0,
             max=1,
+            callback=finite,
             metavar="S",
             help="Of the actors, who get it: half by default; with --interleave, all.",
         ),
@@ -90,7 +92,12 @@ def report(
     *,
     least: Annotated[
         float,
-        typer.Option(min=0.001, metavar="L", help="A smaller relative difference counts as none."),
+        typer.Option(
+            min=0.001,
+            callback=finite,
+            metavar="L",
+            help="A smaller relative difference counts as none.",
+        ),
     ] = 0.05,
 ) -> None:
     """Show the result of an experiment so far. Its intervals hold however often you look."""

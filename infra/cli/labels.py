@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightline.engine.settings import load_settings
+from sightline.infra.cli.finite import finite
 from sightline.schemas.topics import DAY_MS, FOREVER_MS
 from sightline.schemas.topics import topic as topic_named
 
@@ -178,7 +179,8 @@ def fit(
         ),
     ] = 30,
     max_weight: Annotated[
-        float, typer.Option(min=1, metavar="W", help="Reduce larger weights to W.")
+        float,
+        typer.Option(min=1, callback=finite, metavar="W", help="Reduce larger weights to W."),
     ] = 10.0,
 ) -> None:
     """Fit the position bias. Reads closed epochs; stores a new version and a picture."""

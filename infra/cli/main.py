@@ -34,6 +34,7 @@ from sightline.infra.cli import (
     tune,
     upload,
 )
+from sightline.producers.backfill.names import printable
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 PACKAGE = "sightline-search"
@@ -100,6 +101,11 @@ def main() -> None:
         sys.exit(REFUSED)
     except SightlineError as error:
         _say(error)
+        sys.exit(FAILED)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"sightline: {printable(str(error.filename))}: {error.strerror}", err=True)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sightline.infra.cli.finite import finite
+
 if TYPE_CHECKING:
     from sightline.infra.commands.learning.measured_on import TruthWishes
 
@@ -15,13 +17,19 @@ ReferenceArgument = Annotated[
 ]
 RateOption = Annotated[
     float | None,
-    typer.Option(metavar="N", min=0.1, help="Images a second at most, to spare searches."),
+    typer.Option(
+        metavar="N",
+        min=0.1,
+        callback=finite,
+        help="Images a second at most, to spare searches.",
+    ),
 ]
 StrengthOption = Annotated[
     float,
     typer.Option(
         min=0,
         max=1,
+        callback=finite,
         metavar="S",
         help="How far a trained head goes: 0 is the whitened start, 1 all that was learnt.",
     ),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightline.engine.errors import SightlineError
+from sightline.engine.errors import SettingsInvalid, SightlineError
+from sightline.engine.regular_files import read_text
 from sightline.engine.settings import Settings, load_settings
 from sightline.infra.cli.model_options import (
     CAREFUL,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from sightline.infra.commands.learning.measured_on import TruthWishes
     from sightline.infra.commands.models import Released
     from sightline.training.models.candidates import Candidate
+
+_MAX_CARD_BYTES = 1_048_576
 
 
 def release(
@@ -66,9 +69,16 @@ def release(
         wishes = wishes_of(truth, photos=photos, clicked=clicked, run=run)
         model, told = _through_the_gate(settings, place, wishes)
     with over_store(ModelCommands.of, settings) as commands:
-        event = commands.release(name, model, told, None if card is None else card.read_text())
+        event = commands.release(name, model, told, None if card is None else _card_in(card))
     typer.echo(release_line(event))
     typer.echo(f"`sightline reindex {event.data.name}@{event.data.digest} --switch` serves it")
+
+
+def _card_in(file: Path) -> str:
+    try:
+        return read_text(file, _MAX_CARD_BYTES)
+    except (OSError, ValueError) as error:
+        raise SettingsInvalid(f"--card: {file} cannot be read: {error}") from error
 
 
 def _through_the_gate(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sightline.engine.settings import load_settings
+from sightline.infra.cli.finite import finite
 
 app = typer.Typer()
 
@@ -27,7 +28,12 @@ def train(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Pairs in a step.")] = 128,
     temperature: Annotated[
-        float, typer.Option(metavar="T", help="Divides similarities; lower looks at the nearest.")
+        float,
+        typer.Option(
+            callback=finite,
+            metavar="T",
+            help="Divides similarities; lower looks at the nearest.",
+        ),
     ] = 0.1,
     skip_hardest: Annotated[
         int,
@@ -35,12 +41,19 @@ def train(
     ] = 0,
     balance: Annotated[
         float,
-        typer.Option(min=0, max=1, metavar="B", help="0: each pair alike; 1: each anchor alike."),
+        typer.Option(
+            min=0,
+            max=1,
+            callback=finite,
+            metavar="B",
+            help="0: each pair alike; 1: each anchor alike.",
+        ),
     ] = 0.5,
     held_out: Annotated[
         float | None,
         typer.Option(
             min=0,
+            callback=finite,
             metavar="S",
             help="Share of the kinds that is kept out; else a fifth, or 80 of 160 and more.",
         ),
@@ -48,11 +61,20 @@ def train(
     aside: Annotated[
         float,
         typer.Option(
-            min=0, metavar="S", help="Share of the other kinds' pictures that is kept out."
+            min=0,
+            callback=finite,
+            metavar="S",
+            help="Share of the other kinds' pictures that is kept out.",
         ),
     ] = 0.1,
     later: Annotated[
-        float, typer.Option(min=0, metavar="S", help="Share of the newest pairs that is kept out.")
+        float,
+        typer.Option(
+            min=0,
+            callback=finite,
+            metavar="S",
+            help="Share of the newest pairs that is kept out.",
+        ),
     ] = 0.1,
     corpus: Annotated[
         int, typer.Option(min=0, metavar="N", help="Further pictures, as random negatives.")

@@ -9,6 +9,7 @@ import typer
 
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import load_settings
+from sightline.infra.cli.finite import finite
 
 app = typer.Typer()
 
@@ -25,7 +26,14 @@ def train_backbone(
         bool, typer.Option("--without-clicks", help="Learn from views of public pictures alone.")
     ] = False,
     strength: Annotated[
-        float, typer.Option(min=0, max=1, metavar="S", help="How far the head goes to begin with.")
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            callback=finite,
+            metavar="S",
+            help="How far the head goes to begin with.",
+        ),
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Chooses batches and views.")] = 0,
     steps: Annotated[int, typer.Option(min=0, metavar="N", help="Steps.")] = 200,
@@ -34,16 +42,37 @@ def train_backbone(
         int, typer.Option(min=0, metavar="N", help="Train the last N blocks; 0: all of them.")
     ] = 1,
     learning_rate: Annotated[
-        float, typer.Option(metavar="R", help="At the start; falls to 0 along half a cosine.")
+        float,
+        typer.Option(
+            callback=finite,
+            metavar="R",
+            help="At the start; falls to 0 along half a cosine.",
+        ),
     ] = 1e-4,
     temperature: Annotated[
-        float, typer.Option(metavar="T", help="Divides similarities; lower looks at the nearest.")
+        float,
+        typer.Option(
+            callback=finite,
+            metavar="T",
+            help="Divides similarities; lower looks at the nearest.",
+        ),
     ] = 0.1,
     smallest: Annotated[
-        float, typer.Option(metavar="S", help="The least share of a picture that a view shows.")
+        float,
+        typer.Option(
+            callback=finite,
+            metavar="S",
+            help="The least share of a picture that a view shows.",
+        ),
     ] = 0.2,
     jitter: Annotated[
-        float, typer.Option(min=0, metavar="S", help="How much a view's colours change; 0: not.")
+        float,
+        typer.Option(
+            min=0,
+            callback=finite,
+            metavar="S",
+            help="How much a view's colours change; 0: not.",
+        ),
     ] = 0.5,
     rotation: Annotated[
         bool, typer.Option("--rotation", help="Turn each view by 0, 90, 180 or 270 degrees, too.")

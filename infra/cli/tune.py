@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from sightline.engine.settings import load_settings
+from sightline.infra.cli.finite import finite
 
 app = typer.Typer()
+_AS_TRAINED = "As `train` will have it."
 
 
 @app.command()
@@ -19,15 +21,15 @@ def tune(
     trials: Annotated[
         int, typer.Option(min=1, metavar="N", help="Trials in FOLDER in the end.")
     ] = 40,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="As `train` will have it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help=_AS_TRAINED)] = 0,
     held_out: Annotated[
-        float | None, typer.Option(min=0, metavar="S", help="As `train` will have it.")
+        float | None, typer.Option(min=0, callback=finite, metavar="S", help=_AS_TRAINED)
     ] = None,
     aside: Annotated[
-        float, typer.Option(min=0, metavar="S", help="As `train` will have it.")
+        float, typer.Option(min=0, callback=finite, metavar="S", help=_AS_TRAINED)
     ] = 0.1,
     later: Annotated[
-        float, typer.Option(min=0, metavar="S", help="As `train` will have it.")
+        float, typer.Option(min=0, callback=finite, metavar="S", help=_AS_TRAINED)
     ] = 0.1,
     corpus: Annotated[
         int, typer.Option(min=0, metavar="N", help="Further pictures, as random negatives.")

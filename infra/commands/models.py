@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_log_producer
@@ -20,8 +20,9 @@ from sightline.engine.embedding.model_registry import (
     ModelReference,
     ModelRegistry,
 )
-from sightline.engine.errors import SettingsInvalid
+from sightline.engine.errors import SettingsInvalid, Unreadable
 from sightline.engine.ports import ObjectStore
+from sightline.engine.regular_files import read_text
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.commands.taken_back import taken_back_told
 from sightline.schemas.envelope import Event
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from sightline.training.models.candidates import Candidate
 
 Facts = Mapping[str, Any]
+T = TypeVar("T")
+_MAX_FILE_BYTES = 16 * 1_048_576
 RUN_FILE = "run.json"
 """What a training run tells of itself, in its folder."""
 
@@ -107,20 +110,24 @@ class ModelCommands:
         digest = self._registry.digest(wanted)
         config = self._registry.config(wanted.name, digest)
 
-        def text(file: str) -> str:
-            return self._registry.file(wanted.name, digest, config, file).decode()
+        def read(file: str, of: Callable[[str], T]) -> T:
+            try:
+                return of(self._registry.file(wanted.name, digest, config, file).decode())
+            except ValueError as error:
+                raise Unreadable(f"{file} of model {wanted.name}@{digest}: {error}") from error
 
         releases = self._registry.releases(wanted.name)
-        lineage = json.loads(text(LINEAGE))
-        taken_back = taken_back_told(self._store, self._bucket, lineage.get("run") or {})
+        lineage = read(LINEAGE, _object_in)
+        run = lineage.get("run")
+        told = run if isinstance(run, Mapping) else {}
         return ShownModel(
             digest=digest,
             config=config,
             releases=tuple(each for each in releases if each.data.digest == digest),
-            metrics=json.loads(text(METRICS)),
+            metrics=read(METRICS, _object_in),
             lineage=lineage,
-            card=text(CARD),
-            taken_back=taken_back,
+            card=read(CARD, str),
+            taken_back=taken_back_told(self._store, self._bucket, told),
         )
 
     def release(
@@ -175,9 +182,17 @@ def _json_in(file: Path) -> Facts:
     if not file.is_file():
         return {}
     try:
-        found = json.loads(file.read_text())
-    except ValueError as error:
-        raise SettingsInvalid(f"{file} is not JSON: {error}") from error
+        return _object_in(read_text(file, _MAX_FILE_BYTES))
+    except (OSError, ValueError) as error:
+        raise SettingsInvalid(f"{file} cannot be read: {error}") from error
+
+
+def _object_in(text: str) -> Facts:
+    """Raises `ValueError`: it is no JSON object."""
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     if not isinstance(found, dict):
-        raise SettingsInvalid(f"{file} holds no JSON object")
+        raise ValueError("it is no JSON object")  # noqa: TRY004 - as of other text
     return found

@@ -34,7 +34,7 @@ def taken_back_since(store: ObjectStore, bucket: str, run: Mapping[str, Any]) ->
     try:
         ends = {(at["log"], int(at["partition"])): int(at["end"]) for at in run["offsets"]}
         counted = int(run["counted"]["triples"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return counted - count_held(store, bucket, ends)
 

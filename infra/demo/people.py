@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -13,6 +12,7 @@ from random import Random
 import httpx
 
 from sightline.engine.connecting.connections import open_event_log
+from sightline.engine.csv_columns import read_columns
 from sightline.engine.ports import EventLog
 from sightline.engine.settings import LabelSettings, Settings
 from sightline.infra.demo.patient_client import PatientClient
@@ -62,8 +62,9 @@ def true_labels(folder: PhotoFolder) -> dict[str, str]:
     folder count as alike.
     """
     for place in (folder.path, folder.path.parent):
-        if (place / MANIFEST).is_file():
-            return _of_manifest(folder, place)
+        labels = _of_manifest(folder, place)
+        if labels is not None:
+            return labels
     return {id_of_file(file.as_posix()): _of_name(file) for file in folder.relative_files()}
 
 
@@ -72,12 +73,16 @@ def _of_name(file: Path) -> str:
     return kind if kind in KINDS else file.parent.as_posix()
 
 
-def _of_manifest(folder: PhotoFolder, place: Path) -> dict[str, str]:
-    with (place / MANIFEST).open(newline="") as file:
-        rows = [(place / row["image"], row["label"]) for row in csv.DictReader(file)]
+def _of_manifest(folder: PhotoFolder, place: Path) -> dict[str, str] | None:
+    """The labels of a manifest; None: there is none that has any, such as one for a backfill."""
+    try:
+        rows = read_columns(place / MANIFEST, ("image", "label"))
+    except (OSError, ValueError):
+        return None
+    images = ((place / name, label) for name, label in rows)
     return {
         id_of_file(image.relative_to(folder.path).as_posix()): label
-        for image, label in rows
+        for image, label in images
         if image.is_relative_to(folder.path)
     }
 

@@ -139,7 +139,8 @@ def _counts(run: object) -> dict[str, int]:
 
 def _figures(document: Mapping[str, Any] | None) -> dict[str, float]:
     numbers = ((name, _number(value)) for name, value in (document or {}).items())
-    return {name: number for name, number in numbers if number is not None}
+    told = ((name, number) for name, number in numbers if name.isprintable())
+    return {name: number for name, number in told if number is not None}
 
 
 def _number(value: object) -> float | None:

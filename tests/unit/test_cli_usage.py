@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import gc
+import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.object_store.directory import DirectoryObjectStore
+from sightline.engine.private_files import write_private
 from sightline.infra.cli import main, moderate, operate, quick_start
 from sightline.infra.commands import reconcile as commands
 from sightline.producers.images.publisher import ImagePublisher
@@ -88,25 +93,78 @@ def test_help_is_whole_on_eighty_columns() -> None:
     assert "<bool>" not in said + demo
 
 
-def test_a_piped_list_of_dead_letters_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line a letter: time and message uncut, brackets as they were."""
+def letter_of(*, error: str = "ContractError", value: bytes = b"{}") -> DeadLetter:
+    """A dead letter whose message has brackets."""
     facts = DeadLetterFacts(
         topic="images.v1",
         partition=0,
         offset=17,
         stage="parse",
-        error="ContractError",
+        error=error,
         message=MESSAGE,
         attempts=1,
     )
-    letter = DeadLetter(
+    return DeadLetter(
         facts=facts,
         key="cat",
-        value=b"{}",
+        value=value,
         headers=(),
         appended=datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
     )
+
+
+def test_what_strangers_wrote_is_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of dead letters, whose headers say what failed: no tag ends the command, nor hides a word."""
+    letter = letter_of(error="[/x][conceal]Odd:smile:", value=b"\x1b[2Ja\nb\xff")
     monkeypatch.setattr(operate, "_letters", lambda _: [letter])
+    told = CliRunner().invoke(operate.app, ["dlq", "list"], catch_exceptions=False).output
+    assert "[/x][conceal]Odd:smile:" in told
+    shown = CliRunner().invoke(operate.app, ["dlq", "show", "images.v1/0/17"]).output
+    assert shown.splitlines()[-2:] == [" [2Ja", "b\ufffd"]
+
+
+def _numbers(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    """Every option of every command that takes a number with a point, behind the command."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _numbers(inner, *path, name)
+    for parameter in command.params:
+        if parameter.type_descriptor.annotation is float:
+            yield (*path, parameter.opts[0])
+
+
+@pytest.mark.parametrize("odd", ["nan", "inf", "-inf", "1e999"])
+def test_no_number_of_a_command_line_is_none(odd: str) -> None:
+    """No bound refuses `nan`, and what is computed of it is told nowhere."""
+    found = list(_numbers(typer.main.get_command(main.app)))
+    assert len(found) >= 15
+    for options in found:
+        ended = CliRunner().invoke(main.app, [*options, odd])
+        assert ended.exit_code == 2
+        assert options[-1] in ended.output, options
+
+
+def test_a_file_that_cannot_be_written_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its name, whichever command it was for; a pipe that nobody reads is waited for by none."""
+    os.mkfifo(tmp_path / "pipe")
+    for name, says in {
+        ".": "directory",
+        "no/file": "No such file",
+        "pipe": "No such device",
+    }.items():
+        monkeypatch.setattr(main, "app", partial(write_private, tmp_path / name, "x"))
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        told = capsys.readouterr().err
+        assert (ended.value.code, told.count("\n")) == (1, 1)
+        assert f"{tmp_path / name}: " in told
+        assert says in told
+
+
+def test_a_piped_list_of_dead_letters_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line a letter: time and message uncut, brackets as they were."""
+    monkeypatch.setattr(operate, "_letters", lambda _: [letter_of()])
     monkeypatch.setenv("COLUMNS", "80")
     ended = CliRunner().invoke(operate.app, ["dlq", "list"], catch_exceptions=False)
     (line,) = [line for line in ended.output.splitlines() if "images.v1/0/17" in line]

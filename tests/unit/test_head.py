@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,22 @@ def test_another_file_is_refused(head: Head, tmp_path: Path) -> None:
         save_file({"mean": head.mean, "base": head.base, "residual": wrong}, path)
         with pytest.raises(SettingsInvalid, match="residual"):
             Head.load(path)
+
+
+def test_a_head_of_odd_numbers_is_refused(head: Head, tmp_path: Path) -> None:
+    """What is learnt of it, or released at any strength, would be no vector."""
+    path = tmp_path / "odd.safetensors"
+    parts = {"mean": head.mean, "base": head.base, "residual": head.residual}
+    cube = np.stack([head.base] * 2, axis=2)
+    for name, odd in {
+        "base": cube,
+        "mean": head.mean * np.nan,
+        "residual": head.residual * np.inf,
+    }.items():
+        save_file(parts | {name: odd}, path)
+        with pytest.raises(SettingsInvalid, match="no head"):
+            Head.load(path)
+    huge = Head(mean=head.mean, base=head.base * np.float32(1e38), residual=head.residual)
+    assert np.isfinite(huge.projection(0).matrix).all()
+    with pytest.raises(SettingsInvalid, match="float32"):
+        replace(huge, residual=head.residual * np.float32(1e38)).projection(1)

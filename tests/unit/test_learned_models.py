@@ -93,3 +93,11 @@ def test_a_store_that_is_down_is_no_error(shelf: Shelf) -> None:
     assert shelf.of(shelf.second) == Learned()
     shelf.store.down = False
     assert shelf.of("0" * 64) == Learned()
+
+
+def test_names_of_figures_that_no_answer_can_hold_are_left_out() -> None:
+    """Half a character, or one that a terminal would obey."""
+    store = MemoryObjectStore(BUCKET)
+    odd = released(store, BUCKET, {"mAP": 0.6, "\ud800": 0.5, "a\x1b": 0.4})
+    models = LearnedModels(ModelRegistry(store, BUCKET), ManualClock())
+    assert models.of(ModelReference(NAME, odd)).metrics == {"mAP": 0.6}

@@ -13,12 +13,16 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from sightline.engine.embedding import choice
+from sightline.engine.embedding import choice, model_registry
 from sightline.engine.embedding.embedder import ProjectingEmbedder, Projection, load_projection
 from sightline.engine.embedding.encoder_card import read_card
 from sightline.engine.embedding.model_files import model_source
-from sightline.engine.errors import SettingsInvalid
-from sightline.engine.settings import EmbedderSettings
+from sightline.engine.embedding.model_registry import LINEAGE, METRICS
+from sightline.engine.errors import SettingsInvalid, Unreadable
+from sightline.engine.object_store.memory import MemoryObjectStore
+from sightline.engine.settings import EmbedderSettings, Settings
+from sightline.infra.commands.models import ModelCommands
+from sightline.training.models.registry import NewModel, store_model
 from tests.onnx_files import CARD, written
 
 FEATURES = 4
@@ -132,3 +136,46 @@ def test_a_pipe_is_no_model(tmp_path: Path) -> None:
     os.mkfifo(file)
     with pytest.raises(SettingsInvalid, match="not a regular file"):
         model_source(EmbedderSettings(model=f"onnx:{file}"))
+
+
+DOCUMENTS = {
+    "100,000 deep": b'{"a":' * 100_000,
+    "a list": b"[1]",
+    "nothing": b"",
+    "no UTF-8": b'{"\xff": 1}',
+    "no digits that are read": b'{"a": ' + b"9" * 5_000 + b"}",
+}
+LINEAGES = {
+    "a run that is a list": {"run": [1]},
+    "offsets that are none": {"run": {"offsets": 3, "counted": []}},
+    "more than counts": {"run": {"offsets": [], "counted": {"triples": 1e999}}},
+}
+
+
+def shown(metrics: bytes, lineage: bytes) -> str:
+    """What `models show` makes of these documents of a registered model."""
+    store = MemoryObjectStore("sightline")
+    new = NewModel(
+        name="shop",
+        network="n",
+        network_weights="w",
+        preprocess="p",
+        dimensions=8,
+        files={METRICS: metrics, LINEAGE: lineage, model_registry.CARD: b"# shop"},
+    )
+    digest = store_model(store, "sightline", new)
+    return ModelCommands(Settings(), store).show(f"shop@{digest}").card
+
+
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
+def test_a_document_of_the_registry_that_is_none_is_told(document: bytes) -> None:
+    """By its name, whichever of the two it is."""
+    for file, both in {METRICS: (document, b"{}"), LINEAGE: (b"{}", document)}.items():
+        with pytest.raises(Unreadable, match=file):
+            shown(*both)
+
+
+@pytest.mark.parametrize("lineage", LINEAGES.values(), ids=LINEAGES)
+def test_a_lineage_that_another_program_wrote_is_shown(lineage: dict[str, object]) -> None:
+    """What was taken back since cannot be told then."""
+    assert shown(b'{"mAP": NaN}', json.dumps(lineage).encode()) == "# shop"

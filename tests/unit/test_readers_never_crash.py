@@ -6,10 +6,8 @@ import contextlib
 import io
 import os
 import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
@@ -27,18 +25,11 @@ from sightline.producers.backfill.record import Resume
 from sightline.producers.interactions.history import rows
 from sightline.producers.interactions.history.rows import Numbered, read_log
 from sightline.schemas.fields import Visibility
+from tests.trained_files import TRAINED, Sample
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 JOB = {"source": "/photos"}
 OWNER = Owner(pid=os.getpid(), url="http://x", bootstrap_servers="127.0.0.1:9")
-
-
-class Sample(NamedTuple):
-    """A sound file: how it is read, its bytes, and what they say."""
-
-    read: Callable[[Path], object]
-    sound: bytes
-    value: object
 
 
 def table(**columns: object) -> bytes:
@@ -77,8 +68,8 @@ def parquet_row_read(said: dict[str, object]) -> object:
     return [Numbered(1, rows.HistoryRow.model_validate(said))], []
 
 
-SAMPLES = {
-    "manifest.csv": Sample(
+SAMPLES = TRAINED | {
+    "backfill.csv": Sample(
         read_manifest,
         b'path,visibility,version,attributes\na.jpg,private,1,"{""a"": [1]}"\nb.jpg,public,2,\n',
         [
@@ -88,7 +79,7 @@ SAMPLES = {
             manifest.ManifestRow(path="b.jpg", visibility=Visibility.PUBLIC, version=2),
         ],
     ),
-    "manifest.jsonl": Sample(
+    "backfill.jsonl": Sample(
         read_manifest,
         b'{"path": "a.jpg", "visibility": "private", "tags": ["x"], "attributes": {"a": [1.5]}}\n',
         [
@@ -100,7 +91,7 @@ SAMPLES = {
             )
         ],
     ),
-    "manifest.parquet": Sample(
+    "backfill.parquet": Sample(
         read_manifest,
         table(path=["a.jpg"], tags=[["x", "y"]]),
         [manifest.ManifestRow(path="a.jpg", tags=("x", "y"))],
@@ -192,6 +183,27 @@ def test_a_sound_file_says_what_is_in_it(
     file.write_bytes(sound)
     monkeypatch.setenv("SIGHTLINE_CONFIG", str(file) if name.endswith("toml") else "")
     assert read(file) == value
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("odd", ["a pipe", "a device", "a folder", "nothing", "a gap"])
+def test_what_is_no_file_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, odd: str
+) -> None:
+    """Nobody waits for a pipe's writer or a device's end, and a gap of 1 TB is not read."""
+    file = tmp_path / name
+    if odd == "a pipe":
+        os.mkfifo(file)
+    elif odd == "a device":
+        file.symlink_to("/dev/zero")
+    elif odd == "a folder":
+        file.mkdir()
+    elif odd == "a gap":
+        file.touch()
+        os.truncate(file, 2**40)
+    monkeypatch.setenv("SIGHTLINE_CONFIG", str(file) if name.endswith("toml") else "")
+    with contextlib.suppress(SightlineError):
+        SAMPLES[name].read(file)
 
 
 @settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,7 +56,7 @@ class BackboneSettings:
             if value is not None and value < bound:
                 raise SettingsInvalid(f"{name} must be at least {bound}, not {value}")
         for name in ("temperature", "learning_rate", "smallest"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise SettingsInvalid(f"{name} must be above 0, not {getattr(self, name)}")
         if self.smallest > 1:
             raise SettingsInvalid(f"smallest must be at most 1, not {self.smallest}")

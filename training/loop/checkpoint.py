@@ -11,11 +11,12 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.embedder import UNREADABLE, Projection
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.regular_files import need_regular
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.head import write_whole
@@ -76,6 +77,7 @@ class Checkpoint:
         if not path.exists():
             return None
         try:
+            need_regular(path)
             with safe_open(path, framework="numpy") as file:
                 if (file.metadata() or {}).get("inputs") != inputs:
                     raise StaleCheckpoint(
@@ -83,7 +85,7 @@ class Checkpoint:
                         "or name another folder"
                     )
                 return cls(**{name: file.get_tensor(name) for name in _TENSORS})
-        except (OSError, SafetensorError) as error:
+        except UNREADABLE as error:
             raise StaleCheckpoint(f"{path} cannot be read: {error}; remove it") from error
 
 

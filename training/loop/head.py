@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.embedder import UNREADABLE, Projection
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.private_files import open_private
+from sightline.engine.regular_files import need_regular
 
 Floats = NDArray[np.float32]
 
@@ -35,10 +35,18 @@ class Head:
     """(d, d) what was learnt, A."""
 
     def projection(self, strength: float) -> Projection:
-        """What an embedder takes: R (I + strength · A), computed in fp64, in fp32."""
+        """What an embedder takes: R (I + strength · A), computed in fp64, in fp32.
+
+        Raises:
+            SettingsInvalid: fp32 does not hold it.
+        """
         base, residual = self.base.astype(np.float64), self.residual.astype(np.float64)
         matrix = base + strength * (base @ residual)
-        return Projection(self.mean, np.ascontiguousarray(matrix, dtype=np.float32))
+        with np.errstate(over="ignore"):
+            single = np.ascontiguousarray(matrix, dtype=np.float32)
+        if not np.isfinite(single).all():
+            raise SettingsInvalid(f"at strength {strength:g} the head has numbers beyond float32")
+        return Projection(self.mean.astype(np.float32), single)
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, whole or not at all; equal heads give equal bytes."""
@@ -51,19 +59,23 @@ class Head:
         """Read what `save` wrote.
 
         Raises:
-            SettingsInvalid: unreadable, or of other shapes.
+            SettingsInvalid: unreadable, of other shapes, or with numbers that are not finite.
         """
         try:
+            need_regular(path)
             tensors = load_file(path)
             head = cls(**{name: tensors[name] for name in ("mean", "base", "residual")})
-        except (OSError, SafetensorError, KeyError) as error:
+        except UNREADABLE as error:
             raise SettingsInvalid(f"{path} is no head that was trained here: {error}") from error
+        shapes = (head.mean.shape, head.base.shape, head.residual.shape)
         width, dimensions = (*head.base.shape, 0, 0)[:2]
-        if head.mean.shape != (width,) or head.residual.shape != (dimensions, dimensions):
+        if shapes != ((width,), (width, dimensions), (dimensions, dimensions)) or not width:
             raise SettingsInvalid(
                 f"{path} is no head: mean {head.mean.shape}, base {head.base.shape}, "
                 f"residual {head.residual.shape}"
             )
+        if not all(np.isfinite(each).all() for each in (head.mean, head.base, head.residual)):
+            raise SettingsInvalid(f"{path} is no head: it holds numbers that are not finite")
         return head
 
 

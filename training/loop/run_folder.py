@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sightline.engine.csv_columns import read_columns
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.private_files import make_private_folders
+from sightline.engine.regular_files import read_text
+from sightline.schemas import strict_json
 from sightline.training.loop.curve_picture import curve_picture
 from sightline.training.loop.head import write_whole
 
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
 
 HEAD, RECORD, CHECKPOINT = "head.safetensors", "run.json", "checkpoint.safetensors"
 PICTURES = "pictures.csv"
+_KIND = ("image", "cluster", "held_out", "aside")
+_MAX_RECORD_BYTES = 16 * 1_048_576
 
 
 def begin_run(folder: Path) -> Path:
@@ -68,7 +74,7 @@ def write_kinds(folder: Path, images: Sequence[str], held_out: HeldOut | None) -
     if held_out is not None:
         kept = (held_out.clusters, held_out.held.astype(int), held_out.aside.astype(int))
     rows = zip(images, *kept, strict=True)
-    write_csv(folder / PICTURES, ("image", "cluster", "held_out", "aside"), rows)
+    write_csv(folder / PICTURES, _KIND, rows)
 
 
 def write_curve(folder: Path, curve: Curve) -> None:
@@ -85,12 +91,26 @@ def read_record(folder: Path) -> dict[str, Any]:
         SettingsInvalid: there is none that can be read.
     """
     try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_bytes())
-        if not isinstance(record, dict):
-            raise SettingsInvalid(f"{folder / RECORD} is no record of a training")
-    except (OSError, ValueError, RecursionError) as error:
+        record = strict_json.loads(read_text(folder / RECORD, _MAX_RECORD_BYTES))
+    except (OSError, ValueError) as error:
         raise SettingsInvalid(f"{folder} holds no training that ended: {error}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("start", {}), dict):
+        raise SettingsInvalid(f"{folder / RECORD} is no record of a training")
     return record
+
+
+def recorded(record: Mapping[str, Any], *path: str) -> int | float:
+    """A number in the record of a training.
+
+    Raises:
+        SettingsInvalid: it has none there: another program wrote it.
+    """
+    found: Any = record
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    if not isinstance(found, int | float) or not math.isfinite(found):
+        raise SettingsInvalid(f"the record of that training has no number {'.'.join(path)}")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +131,13 @@ def read_kinds(folder: Path) -> dict[str, PictureKind]:
         SettingsInvalid: there is none that can be read.
     """
     try:
-        rows = csv.DictReader((folder / PICTURES).read_text().splitlines())
-        return {row["image"]: _kind(row) for row in rows}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        rows = read_columns(folder / PICTURES, _KIND)
+        return {
+            image: PictureKind(int(cluster), held_out=held_out == "1", aside=aside == "1")
+            for image, cluster, held_out, aside in rows
+        }
+    except (OSError, ValueError) as error:
         raise SettingsInvalid(f"{folder} holds no training that ended: {error}") from error
-
-
-def _kind(row: Mapping[str, str]) -> PictureKind:
-    return PictureKind(
-        int(row["cluster"]), held_out=row["held_out"] == "1", aside=row["aside"] == "1"
-    )
 
 
 def _counts(learnt: Learnt) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -63,7 +64,7 @@ class HeadSettings:
             if value is not None and value < bound:
                 raise SettingsInvalid(f"{name} must be at least {bound}, not {value}")
         for name in ("temperature", "learning_rate"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise SettingsInvalid(f"{name} must be above 0, not {getattr(self, name)}")
         if not 0 <= self.balance <= 1:
             raise SettingsInvalid(f"balance must lie from 0 to 1, not {self.balance}")

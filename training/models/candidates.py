@@ -10,12 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from sightline.engine.embedding.embedder import Features, Projection, load_projection
+from sightline.engine.embedding.embedder import (
+    UNREADABLE,
+    Features,
+    Projection,
+    load_projection,
+)
 from sightline.engine.embedding.model_files import ModelSource, model_source
 from sightline.engine.embedding.model_registry import PROJECTION, WEIGHTS
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.regular_files import need_regular
 from sightline.engine.settings import EmbedderSettings
 from sightline.training.loop.head import Head
 from sightline.training.loop.run_folder import RECORD, read_record
@@ -116,7 +122,8 @@ def _file(place: Path) -> Path:
 
 def _tensors(file: Path) -> set[str]:
     try:
+        need_regular(file)
         with safe_open(file, framework="numpy") as opened:
             return set(opened.keys())
-    except (OSError, SafetensorError) as error:
+    except UNREADABLE as error:
         raise SettingsInvalid(f"{file} is no model: {error}") from error

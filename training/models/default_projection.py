@@ -11,7 +11,6 @@ and the centre is the mean feature of the train photos, which needs no labels.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ import typer
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from sightline.engine.csv_columns import read_columns
 from sightline.engine.embedding.choice import open_runtime
 from sightline.engine.embedding.embedder import Runtime
 from sightline.engine.embedding.lite0 import read_lite0
@@ -33,6 +33,7 @@ from sightline.engine.embedding.model_files import PACKAGED_PROJECTION, model_so
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records.framing import Framing
+from sightline.engine.regular_files import read_bounded
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
 from sightline.training.evaluation.relevance import EqualLabels
 from sightline.training.evaluation.retrieval import QueryScores, score_queries
@@ -89,16 +90,37 @@ class HeldOutQuality:
 
 
 def read_labelled_photos(folder: Path) -> list[Photo]:
-    """The photos of a folder with a `manifest.csv` of image, label and split."""
-    with (folder / "manifest.csv").open(newline="") as file:
-        return [Photo(folder / r["image"], r["label"], r["split"]) for r in csv.DictReader(file)]
+    """The photos of a folder with a `manifest.csv` of image, label and split.
+
+    Raises:
+        SettingsInvalid: there is none that can be read; says why.
+    """
+    try:
+        rows = read_columns(folder / "manifest.csv", ("image", "label", "split"))
+    except (OSError, ValueError) as error:
+        raise SettingsInvalid(
+            f"{folder} has no manifest.csv with the columns image, label and split: {error}"
+        ) from error
+    return [Photo(folder / image, label, split) for image, label, split in rows]
+
+
+def photo_bytes(photo: Photo) -> bytes:
+    """What is in a photo's file.
+
+    Raises:
+        SettingsInvalid: missing, unreadable, or larger than any picture that is decoded.
+    """
+    try:
+        return read_bounded(photo.path, DecodeSettings().max_bytes)
+    except (OSError, ValueError) as error:
+        raise SettingsInvalid(f"{photo.path} cannot be read: {error}") from error
 
 
 def photo_crops(photos: Sequence[Photo], framing: Framing) -> NDArray[np.uint8]:
     """What a network sees of at least one photo: uint8 (n, size, size, 3)."""
     limits = DecodeSettings()
     return np.stack(
-        [prepare(photo.path.read_bytes(), limits=limits, framing=framing).crop for photo in photos]
+        [prepare(photo_bytes(photo), limits=limits, framing=framing).crop for photo in photos]
     )
 
 

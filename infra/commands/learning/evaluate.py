@@ -105,7 +105,7 @@ def must_fit(place: Path, model: Candidate) -> None:
     if not (place / RECORD).is_file():
         return
     trained_on = read_record(place).get("start", {}).get("weights")
-    if trained_on not in {None, model.source.weights_id} and is_head(place):
+    if trained_on not in (None, model.source.weights_id) and is_head(place):
         raise SettingsInvalid(f"{place} was trained on another network: train anew")
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.regular_files import open_lines
 from sightline.engine.settings import Settings
 from sightline.infra.commands.learning.photo_set import PhotoSet
 from sightline.infra.commands.learning.query_set import QuerySet
@@ -96,6 +97,7 @@ def measured_on(settings: Settings, wishes: TruthWishes, first: Candidate) -> It
 
 def _lines(file: Path) -> list[str]:
     try:
-        return [line.strip() for line in file.read_text().splitlines() if line.strip()]
+        with open_lines(file) as lines:
+            return [line.strip() for line in lines if line.strip()]
     except (OSError, ValueError) as error:
         raise SettingsInvalid(f"cannot read the labels in {file}: {error}") from error

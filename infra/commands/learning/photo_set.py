@@ -31,6 +31,7 @@ from sightline.training.models.candidates import Candidate
 from sightline.training.models.default_projection import (
     Photo,
     PhotoFeatures,
+    photo_bytes,
     photo_crops,
     photo_features,
     read_labelled_photos,
@@ -57,12 +58,7 @@ class PhotoSet:
         self._embedder = embedder
         self._open = open_network or open_runtime
         self._seen: dict[tuple[str, ...], tuple[Runtime, PhotoFeatures]] = {}
-        try:
-            every = read_labelled_photos(folder)
-        except (OSError, KeyError) as error:
-            raise SettingsInvalid(
-                f"{folder} has no manifest.csv with the columns image, label and split: {error}"
-            ) from error
+        every = read_labelled_photos(folder)
         self._photos = [photo for photo in every if photo.split in {"query", "gallery"}]
         if len({photo.split for photo in self._photos}) < 2:  # noqa: PLR2004 - both
             raise SettingsInvalid(
@@ -158,4 +154,4 @@ class PhotoSet:
 
 
 def _shown(photo: Photo) -> bytes:
-    return small_picture(photo.path.read_bytes())
+    return small_picture(photo_bytes(photo))

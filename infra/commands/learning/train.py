@@ -175,7 +175,7 @@ def ends_of(record: Mapping[str, Any]) -> Ends:
     """
     try:
         return {(at["log"], int(at["partition"])): int(at["end"]) for at in record["offsets"]}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SettingsInvalid(f"the record of that training names no offsets: {error}") from error
 
 

@@ -33,7 +33,7 @@ from sightline.training.datasets.triple_rows import JUDGED
 from sightline.training.evaluation.click_truth import PictureQueries, clicks_as_truth
 from sightline.training.evaluation.judged_truth import judgements_as_truth
 from sightline.training.evaluation.query_sample import at_most
-from sightline.training.loop.run_folder import PictureKind, read_kinds, read_record
+from sightline.training.loop.run_folder import PictureKind, read_kinds, read_record, recorded
 from sightline.training.models.candidates import Candidate
 
 PICTURES = 2_000
@@ -83,7 +83,7 @@ def clicks_held_out(
 
     def queries_of(features: PictureFeatures) -> PictureQueries:
         queries = unseen_clicks(clicks.among(features.images), features, record, kinds)
-        seed = record["settings"]["head"]["seed"]
+        seed = int(recorded(record, "settings", "head", "seed"))
         return at_most(queries, settings.evaluation.queries, seed=seed)
 
     pictures = read_pictures(settings, labels.held)
@@ -119,7 +119,7 @@ def unseen_clicks(
     )
     if not len(pairs):
         return clicks_as_truth(pairs, kept, np.zeros(0, bool))
-    bits = record["settings"]["head"]["near_duplicate_bits"]
+    bits = int(recorded(record, "settings", "head", "near_duplicate_bits"))
     groups = look_alike_groups(features.hashes, bits=bits)
     time = cut_by_time(pairs, groups, cut_ms=learnt_until_ms(record))
     return clicks_as_truth(pairs, kept, time.later)
@@ -127,8 +127,8 @@ def unseen_clicks(
 
 def learnt_until_ms(record: Mapping[str, Any]) -> int:
     """The first instant whose clicks did not teach the training, in milliseconds since 1970."""
-    newest_taught = not record["settings"]["later"]
-    return int(record["counted"]["later_from_ms"]) + newest_taught
+    newest_taught = not recorded(record, "settings", "later")
+    return int(recorded(record, "counted", "later_from_ms")) + newest_taught
 
 
 def judged(
