@@ -16,6 +16,7 @@ from benchmarks.photo_clicks import DEFAULT, Clicks
 from benchmarks.photo_features import LabelledPhotos
 from benchmarks.photo_models import PhotoSite, pairs_by_label, pairs_in, pairs_on_pages
 from benchmarks.training import Outcome, in_rounds
+from benchmarks.tuning_worth import lines
 from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.networks import Normalised
 from sightline.engine.embedding.normalisation import LITE0_INPUT
@@ -159,6 +160,17 @@ def test_parts_are_taken_away_one_by_one(site: PhotoSite, clicks: Clicks) -> Non
     assert last.startswith("| true labels")
     curve = true_curve(DEFAULT)
     assert [curve.weight(place) for place in (1, 3, 24)] == pytest.approx([1, 1 / 0.81, 10])
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_tuned_settings_stand_beside_the_defaults(site: PhotoSite) -> None:
+    """Of the trials the best by clicks; both are told for the same third."""
+    quick = replace(site, head=HeadSettings(steps=2, batch=8, corpus=8))
+    *_, defaults, found = lines(quick, trials=2, count=300, draws=1)
+    assert defaults.startswith("| 0 | the defaults | ")
+    qualities = [float(line.split(" | ")[2]) for line in (defaults, found)]
+    assert qualities[1] >= qualities[0]
+    assert found.count(" / ") == 2
 
 
 def painted(site: PhotoSite) -> PixelSite:
