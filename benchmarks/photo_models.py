@@ -6,7 +6,7 @@ clicked. Labels may be kept out of the site altogether, to see what clicks on ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -91,13 +91,15 @@ class PhotoSite:
 
     def quality(self, model: Projection) -> QueryScores:
         """Every query photo searched among all gallery photos; equal label means relevant."""
+        return self.found_by(lambda features: _projected(model, features))
+
+    def found_by(self, vectors: Callable[[Features], Features]) -> QueryScores:
+        """The same by any vectors of the photos' features."""
         queries, gallery = (
             self.photos.where(self.photos.splits == s) for s in ("query", "gallery")
         )
         truth = EqualLabels.of(queries.labels.tolist(), gallery.labels.tolist())
-        return score_queries(
-            _projected(model, queries.features), _projected(model, gallery.features), truth
-        )
+        return score_queries(vectors(queries.features), vectors(gallery.features), truth)
 
     def query_labels(self) -> NDArray[np.str_]:
         """What the queries of `quality` show."""

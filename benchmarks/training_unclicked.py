@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.harness import Figure, Size, ratio
 from benchmarks.photo_clicks import DEFAULT, NOISY
-from benchmarks.photo_features import LabelledPhotos, labelled_photos
+from benchmarks.photo_features import labelled_photos
 from benchmarks.photo_models import PhotoSite, pairs_by_label, pairs_in, photo_site, photos_for
 from benchmarks.photo_slices import PARTS, beyond, sets_of
 from benchmarks.processes import fresh
@@ -103,8 +103,7 @@ def one_draw(site: PhotoSite, silent: Sequence[str], records: int, counts: Colle
     site = site.without(silent)
     log = site.clicks(DEFAULT, records, RULES, seed=SEED)
     heads = {count: site.trained(pairs_in([log.first(count)], RULES)) for count in counts}
-    others = other_photos()
-    away = others and replace(site, photos=others).without(others.labels.tolist())
+    away = elsewhere(site)
     return Draw(
         silent=site.silent,
         clicks={count: Outcome.of(site, head) for count, head in heads.items()},
@@ -113,10 +112,13 @@ def one_draw(site: PhotoSite, silent: Sequence[str], records: int, counts: Colle
     )
 
 
-def other_photos() -> LabelledPhotos | None:
-    """Those that the environment names."""
+def elsewhere(site: PhotoSite) -> PhotoSite | None:
+    """The same model on the photos that the environment names, nobody having clicked any."""
     folder = os.environ.get("OTHER_PHOTOS")
-    return labelled_photos(Path(folder), load_settings().embedder) if folder else None
+    if not folder:
+        return None
+    photos = labelled_photos(Path(folder), load_settings().embedder)
+    return replace(site, photos=photos).without(photos.labels.tolist())
 
 
 def _name(count: int, strength: float, *, clicked: bool) -> str:
@@ -161,12 +163,12 @@ def _beyond(made: Sequence[Draw], whole: Sequence[Draw], strength: float) -> Ite
         f"{sets_of(each.silent[:1])[0]} where no photo of it was clicked": [each.clicks[MANY]]
         for each in whole
     }
-    elsewhere = f"photos of other things, mean of {len(made)} thirds"
+    kind = f"photos of other things, mean of {len(made)} thirds"
     away = [each.others for each in made if each.others]
     if away:
-        others[elsewhere] = away
+        others[kind] = away
     thirds = [each.clicks[MANY] for each in made]
-    return beyond(thirds, others, strength, {elsewhere: BEYOND[1]})
+    return beyond(thirds, others, strength, {kind: BEYOND[1]})
 
 
 def _noise(site: PhotoSite, records: int) -> list[Figure]:

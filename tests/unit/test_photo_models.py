@@ -13,11 +13,8 @@ from benchmarks.head_ablations import EVERYWHERE, WEIGHTED, by_log, column, true
 from benchmarks.label_negatives import Negatives, guards
 from benchmarks.label_replay import images_of
 from benchmarks.photo_clicks import DEFAULT, Clicks
-from benchmarks.photo_features import LabelledPhotos
 from benchmarks.photo_models import PhotoSite, pairs_by_label, pairs_in, pairs_on_pages
 from benchmarks.training import Outcome, in_rounds
-from benchmarks.tuning_worth import lines
-from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.networks import Normalised
 from sightline.engine.embedding.normalisation import LITE0_INPUT
 from sightline.engine.event_log.partitions import partition_of
@@ -26,31 +23,15 @@ from sightline.stream_workers.labels.rules import LabelRules
 from sightline.training.backbone.settings import BackboneSettings
 from sightline.training.loop.head import Head
 from sightline.training.loop.settings import HeadSettings
+from tests.drawn_photos import EACH, LABELS, WIDTH, drawn_site
 
 RULES = LabelRules()
-LABELS, EACH, WIDTH = 4, 30, 16
 
 
 @pytest.fixture(scope="module")
 def site() -> PhotoSite:
-    """Labels differ in a quarter of the features, and photos of one label in the others.
-
-    A third of the photos each for the site, the gallery and the queries.
-    """
-    random = np.random.default_rng(3)
-    count = LABELS * EACH
-    centres = np.repeat(random.normal(size=(LABELS, WIDTH)), EACH, axis=0)
-    centres[:, WIDTH // 4 :] = 0
-    photos = LabelledPhotos(
-        images=np.array([f"photo-{n}" for n in range(count)]),
-        labels=np.repeat([f"kind/{n}" for n in range(LABELS)], EACH),
-        families=np.array(["all"] * count),
-        splits=np.resize(["train", "gallery", "query"], count),
-        hashes=np.array([random.bytes(32).hex() for _ in range(count)]),
-        features=(2 * centres + random.normal(size=(count, WIDTH))).astype(np.float32),
-    )
-    start = Projection(np.zeros(WIDTH, np.float32), np.eye(WIDTH, dtype=np.float32))
-    return PhotoSite(photos, start, start, "m1")
+    """Drawn photos, some of them shown."""
+    return drawn_site()
 
 
 @pytest.fixture(scope="module")
@@ -160,17 +141,6 @@ def test_parts_are_taken_away_one_by_one(site: PhotoSite, clicks: Clicks) -> Non
     assert last.startswith("| true labels")
     curve = true_curve(DEFAULT)
     assert [curve.weight(place) for place in (1, 3, 24)] == pytest.approx([1, 1 / 0.81, 10])
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_tuned_settings_stand_beside_the_defaults(site: PhotoSite) -> None:
-    """Of the trials the best by clicks; both are told for the same third."""
-    quick = replace(site, head=HeadSettings(steps=2, batch=8, corpus=8))
-    *_, defaults, found = lines(quick, trials=2, count=300, draws=1)
-    assert defaults.startswith("| 0 | the defaults | ")
-    qualities = [float(line.split(" | ")[2]) for line in (defaults, found)]
-    assert qualities[1] >= qualities[0]
-    assert found.count(" / ") == 2
 
 
 def painted(site: PhotoSite) -> PixelSite:
