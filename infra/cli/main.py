@@ -6,6 +6,7 @@ in the line), 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from importlib.metadata import version
@@ -94,24 +95,30 @@ def main() -> None:
     """Run the command named on the command line and exit."""
     # For whoever typed the command; what runs on as a service logs JSON instead.
     logging.basicConfig(level=logging.WARNING, format="sightline: %(message)s")
+    _print_anything()
     try:
         app()
-    except RefusedToStart as error:
-        _say(error)
-        sys.exit(REFUSED)
-    except SightlineError as error:
-        _say(error)
-        sys.exit(FAILED)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        typer.echo(f"sightline: {printable(str(error.filename))}: {error.strerror}", err=True)
-        sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except (SightlineError, OSError, UnicodeEncodeError) as error:
+        if isinstance(error, OSError) and error.errno is None:
+            raise  # a fault of ours, and not a file's
+        typer.echo(f"sightline: {_said(error)}", err=True)
+        sys.exit(REFUSED if isinstance(error, RefusedToStart) else FAILED)
 
 
-def _say(error: SightlineError) -> None:
+def _print_anything() -> None:
+    """File names may be any bytes, and a terminal may know no arrow."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _said(error: SightlineError | OSError | UnicodeEncodeError) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return f"{printable(error.object[:80])} is no text in UTF-8"
+    if isinstance(error, OSError):
+        place = "" if error.filename is None else f"{printable(str(error.filename))}: "
+        return f"{place}{error.strerror}"
     away = isinstance(error, PartUnavailable) and error.part is not Part.EMBEDDER
-    remedy = " (`sightline doctor` tells what is wrong)" if away else ""
-    typer.echo(f"sightline: {error}{remedy}", err=True)
+    return f"{error} (`sightline doctor` tells what is wrong)" if away else str(error)

@@ -10,7 +10,12 @@ from sightline.engine.regular_files import open_binary
 from sightline.producers.tables.columns import Columns, ColumnsInvalid
 from sightline.producers.tables.row import TableInvalid, TableRow
 
-_BATCH_ROWS = 10_000
+_BATCH_ROWS = 500
+_MAX_CELL_BYTES = 131_072
+"""A larger text is nobody's path, tag or note, and a file of 500 bytes may hold thousands of them,
+each of a gigabyte."""
+_MAX_ITEMS = 1_024
+"""A cell may hold a list of so many."""
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _MAX_NESTING = 32
 
@@ -32,8 +37,13 @@ def read_parquet(file: Path, columns: Columns) -> Iterator[TableRow]:
             f"{file}: Parquet needs pyarrow: install it, or give the file in another format"
         ) from error
     try:
-        with open_binary(file) as raw, parquet.ParquetFile(pa.PythonFile(raw)) as opened:
-            yield from _rows(pa, opened, columns)
+        # Texts as dictionaries: what stands there a thousand times is held once until then.
+        with open_binary(file) as raw, parquet.ParquetFile(pa.PythonFile(raw)) as looked_at:
+            texts = [one.name for one in looked_at.schema_arrow if pa.types.is_string(one.type)]
+            with parquet.ParquetFile(pa.PythonFile(raw), read_dictionary=texts) as opened:
+                yield from _rows(pa, opened, columns)
+    except MemoryError as error:
+        raise TableInvalid(f"{file}: its cells are larger than this machine's memory") from error
     # pyarrow raises ValueError, KeyError and its own errors for what cannot be a Python value.
     except (pa.ArrowException, ValueError, KeyError, NotImplementedError, RecursionError) as error:
         raise TableInvalid(f"{file}: {error}") from error
@@ -62,7 +72,26 @@ def _maker(pa: Any, name: str, kind: Any) -> Callable[[Any], list[Any]]:
         return lambda column: _milliseconds(pa, column, kind)
     if not _is_plain(pa, kind, _MAX_NESTING):
         raise ColumnsInvalid(f"column {name!r} has the type {kind}; write it as text or numbers")
-    return lambda column: column.to_pylist()
+    return lambda column: _bounded(pa, name, column).to_pylist()
+
+
+def _bounded(pa: Any, name: str, column: Any) -> Any:
+    """The column, if Python's memory surely holds each of its cells.
+
+    Raises:
+        ColumnsInvalid: a text or a list in it is longer than any that is meant.
+    """
+    import pyarrow.compute as pc  # type: ignore[import-untyped]  # noqa: PLC0415 - as pyarrow
+
+    texts = column.dictionary if pa.types.is_dictionary(column.type) else column
+    while pa.types.is_list(texts.type) or pa.types.is_large_list(texts.type):
+        if (pc.max(pc.list_value_length(texts)).as_py() or 0) > _MAX_ITEMS:
+            raise ColumnsInvalid(f"column {name!r} has a list of over {_MAX_ITEMS:,} items")
+        texts = texts.flatten()
+    is_text = pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)
+    if is_text and (pc.max(pc.binary_length(texts)).as_py() or 0) > _MAX_CELL_BYTES:
+        raise ColumnsInvalid(f"column {name!r} has a text of over {_MAX_CELL_BYTES:,} bytes")
+    return column
 
 
 def _milliseconds(pa: Any, column: Any, kind: Any) -> list[Any]:

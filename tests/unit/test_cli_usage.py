@@ -30,6 +30,20 @@ from sightline.stream_workers.reconciling.differences import DifferenceKind, Ima
 from tests.conftest import ROOT
 from tests.worker_parts import MemoryLog
 
+WRITTEN = {
+    ".": ".: Is a directory",
+    "no/file": "file: No such file or directory",
+    "pipe": "pipe: No such device or address",
+    "full": "No space left on device",
+}
+"""Files that cannot be, and what is said of each."""
+WRITTEN = {
+    ".": ".: Is a directory",
+    "no/file": "file: No such file or directory",
+    "pipe": "pipe: No such device or address",
+    "full": "sightline: No space left on device",
+}
+"""Files that cannot be written, and what is said of each."""
 PUBLIC = ("--visibility", "public")
 MESSAGE = "data.tags [0]: Input should be a valid string [type=string_type] " + "x" * 200
 
@@ -158,8 +172,11 @@ def test_a_file_that_cannot_be_written_is_told_in_one_line(
             main.main()
         told = capsys.readouterr().err
         assert (ended.value.code, told.count("\n")) == (1, 1)
-        assert f"{tmp_path / name}: " in told
         assert says in told
+    monkeypatch.setattr(main, "app", "\udcff\x1b".encode)
+    with pytest.raises(SystemExit):
+        main.main()
+    assert capsys.readouterr().err == "sightline: \\udcff\\x1b is no text in UTF-8\n"
 
 
 def test_a_piped_list_of_dead_letters_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:

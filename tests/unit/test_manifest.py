@@ -55,6 +55,21 @@ def test_parquet_says_it_all(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "m.parquet") == [FULL, BARE]
 
 
+@pytest.mark.parametrize("column", ["path", "attributes", "tags"])
+def test_a_small_file_of_huge_cells_is_refused(tmp_path: Path, column: str) -> None:
+    """A megabyte that stands there 100,000 times takes 500 bytes there, and 100 GB once read."""
+    file, rows = tmp_path / "m.parquet", 100_000
+    once = pa.array([0] * rows, pa.int32())
+    cells = pa.DictionaryArray.from_arrays(once, pa.array(["x" * 1_000_000]))
+    columns = {"path": pa.array(map(str, range(rows))), column: cells}
+    if column == "tags":
+        columns = {"path": pa.array(["a"]), "tags": pa.array([["x"] * 10_000])}
+    parquet.write_table(pa.table(columns), file)
+    assert file.stat().st_size < 2_000_000
+    with pytest.raises(ManifestInvalid, match=f"column '{column}' has a"):
+        read_manifest(file)
+
+
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it is not installed, the message says what to do."""
     (tmp_path / "m.parquet").write_bytes(b"")
