@@ -87,6 +87,10 @@ def train_backbone(
     corpus: Annotated[
         int, typer.Option(min=0, metavar="N", help="Further public pictures, as negatives.")
     ] = 2_000,
+    crops_mib: Annotated[
+        int,
+        typer.Option(min=0, metavar="MIB", help="Decoded crops kept in memory; 0: none."),
+    ] = 512,
     tensorboard: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Write the learning curve for TensorBoard, too."),
@@ -135,6 +139,7 @@ def train_backbone(
         strength=strength,
         settings=chosen,
         corpus=corpus,
+        crops_mib=crops_mib,
         tensorboard=tensorboard,
     )
     losses = run_backbone(load_settings(), wishes, typer.echo, bar).curve.losses

@@ -121,11 +121,11 @@ def test_every_option_reaches_the_training(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(backbone, "run_backbone", noted)
     command = f"train-backbone {tmp_path} --without-clicks --rotation --corpus=7 --precision=fp32"
-    options = "--seed=3 --steps=4 --batch=5 --blocks=2 --chunk=6 --learning-rate=0.5"
+    options = "--seed=3 --steps=4 --batch=5 --crops-mib=8 --blocks=2 --chunk=6 --learning-rate=0.5"
     others = "--strength=0.375 --temperature=0.25 --smallest=0.75 --jitter=0.125 --tensorboard=t"
     CliRunner().invoke(main.app, f"{command} {options} {others}")
     wishes = BackboneWishes(folder=tmp_path, head=None, strength=0.375, settings=wanted, corpus=7)
-    assert asked == [replace(wishes, tensorboard=Path("t"))]
+    assert asked == [replace(wishes, crops_mib=8, tensorboard=Path("t"))]
 
 
 def test_a_head_of_another_model_is_no_beginning(place: Place) -> None:

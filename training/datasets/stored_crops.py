@@ -1,4 +1,4 @@
-"""Pictures in the object store in, crops of any of them out, decoded each time they are wanted."""
+"""Pictures in the object store in, crops of any of them out, decoded unless they are kept."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings
+from sightline.training.datasets.crop_memory import CropMemory
 from sightline.training.datasets.pictures import Picture
 
 _SPARE = 256 / 224
@@ -40,7 +41,7 @@ def view_framing(framing: Framing) -> Framing:
 
 
 class StoredCrops:
-    """The `Crops` of a training on pixels; none is kept (docs/backbone.md says why).
+    """The `Crops` of a training on pixels; none is kept on disk (docs/backbone.md says why).
 
     Args:
         store: holds the pictures.
@@ -49,6 +50,7 @@ class StoredCrops:
         framing: of what the network sees in the end.
         limits: of what is decoded.
         threads: that decode at once.
+        kept_bytes: of decoded crops in memory, as long as this lives.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class StoredCrops:
         framing: Framing,
         limits: DecodeSettings,
         threads: int,
+        kept_bytes: int,
     ) -> None:
         self._store = store
         self._pictures = pictures
         self._framing = view_framing(framing)
         self._limits = limits
         self._threads = threads
+        self._kept = CropMemory(kept_bytes)
         self.hashes = hashes
         """See `Crops.hashes`."""
 
@@ -83,4 +87,8 @@ class StoredCrops:
         return np.stack(crops)[places]
 
     def _crop(self, row: int) -> NDArray[np.uint8]:
-        return stored_crop(self._store, self._pictures[row], self._limits, self._framing)
+        crop = self._kept.get(row)
+        if crop is None:
+            crop = stored_crop(self._store, self._pictures[row], self._limits, self._framing)
+            self._kept.put(row, crop)
+        return crop

@@ -60,6 +60,8 @@ class BackboneWishes:
     """Public pictures beside those in the pairs; without clicks, all there are to learn from."""
     cache: Path | None = None
     """Where features are kept; None: `~/.cache/sightline/features`."""
+    crops_mib: int = 512
+    """Of decoded crops that are kept in memory, in each process."""
     tensorboard: Path | None = None
     """A folder for TensorBoard's event files; None: none are written."""
 
@@ -106,7 +108,7 @@ def run_backbone(
             _network(found.source),
             lesson.start,
             lesson.pairs,
-            _crops(settings, store, found, lesson),
+            _crops(settings, store, found, lesson, kept_mib=wishes.crops_mib),
             wishes.settings,
             size=found.source.framing.size,
             checkpoint=checkpoint,
@@ -138,7 +140,9 @@ def _network(source: ModelSource) -> Normalised:
     return build_network(source.model, source.weights, source.normalisation)
 
 
-def _crops(settings: Settings, store: ObjectStore, found: Gathered, lesson: _Lesson) -> StoredCrops:
+def _crops(
+    settings: Settings, store: ObjectStore, found: Gathered, lesson: _Lesson, *, kept_mib: int
+) -> StoredCrops:
     looked = found.made.features
     return StoredCrops(
         store=store,
@@ -147,6 +151,7 @@ def _crops(settings: Settings, store: ObjectStore, found: Gathered, lesson: _Les
         framing=found.source.framing,
         limits=settings.decode,
         threads=settings.embedder.threads or len(os.sched_getaffinity(0)),
+        kept_bytes=kept_mib * 2**20,
     )
 
 
