@@ -10,8 +10,7 @@ ROOMS := schemas engine producers stream_workers search_api training infra
 PYTEST_ARGS ?=
 # Most of the slow tests wait for servers, so a few run at once; a file's tests stay together.
 TEST_WORKERS ?= 4
-# The floor of coverage is looked at once: the table of `coverage report` would take as long again.
-TEST_OPTIONS := --dist loadfile --no-loadscope-reorder --cov --cov-report= --durations=15
+TEST_OPTIONS := -p tests.covered --dist loadfile --no-loadscope-reorder --durations=15
 BENCH_ARGS ?=
 # What `demo` indexes: a folder; ../shared/photos where it exists, else the tests' 150 real photos.
 PHOTOS ?= $(firstword $(wildcard ../shared/photos tests/data/photos))
@@ -64,7 +63,7 @@ format: venv ## Format the code and repair what the linter can
 
 .PHONY: test
 test: venv ## Run every test, with the coverage floor (PYTEST_ARGS="-k name")
-	@exec $(BIN)/python -m sightline.infra.local.prepare_tools --while $(BIN)/pytest -n $(TEST_WORKERS) $(TEST_OPTIONS) $(PYTEST_ARGS)
+	@exec $(BIN)/python -m sightline.infra.local.prepare_tools --while $(BIN)/python -m pytest -n $(TEST_WORKERS) $(TEST_OPTIONS) $(PYTEST_ARGS)
 
 .PHONY: quick
 quick: venv ## Run the tiers unit and contract; the latter start Kafka and MinIO
@@ -112,7 +111,7 @@ requirements: $(VENV)/.dev ## Compile the pins anew (UPGRADE=1: newest versions)
 
 .PHONY: clean
 clean: ## Remove what can be made again; .venv and var/ stay
-	rm -rf build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it or say PYTHON=path" >&2; exit 2; }

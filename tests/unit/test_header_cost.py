@@ -3,54 +3,33 @@
 from __future__ import annotations
 
 import struct
-import sys
 import zlib
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sightline.engine.errors import BadImage, RejectReason
+from sightline.engine.errors import BadImage
 from sightline.engine.pictures.formats.budget import BASE_STEPS, HeaderBudget
 from sightline.engine.pictures.formats.signature import ImageFormat
 from sightline.engine.pictures.pixels import decode_stored
-from sightline.engine.settings import DecodeSettings
+from tests.decoded_lines import LIMITS, decode, lines_of_decoding
 from tests.pictures import encoded, png_chunk, scene
 
-LIMITS = DecodeSettings()
 MIB = 1024 * 1024
 LINES = 600_000
 """Of the first MiB, most of them the fixed part of the budget: some 50 ms. Without one the worst
 took 0.4 s."""
 
 
-def lines_of(action: Callable[[], object]) -> int:
-    """How many lines of Python an action runs, in whatever module."""
-    count = 0
-
-    def local(_frame: FrameType, event: str, _argument: Any) -> Any:
-        nonlocal count
-        count += event == "line"
-        return local
-
-    before = sys.gettrace()
-    sys.settrace(lambda *_: local)
-    try:
-        action()
-    finally:
-        sys.settrace(before)
-    return count
-
-
-def decode(data: bytes) -> None:
-    """To pixels or to a refusal."""
-    try:
-        decode_stored(data, limits=LIMITS, detail=64.0)
-    except BadImage as error:
-        assert error.reason is not RejectReason.EMPTY  # noqa: PT017 - any other will do
+@pytest.fixture(scope="module")
+def lines_of() -> Iterator[Callable[[bytes], int]]:
+    """Counts the lines that decoding runs, in a process in which coverage adds none."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        yield lambda data: fresh.submit(lines_of_decoding, data).result()
 
 
 def box(kind: bytes, body: bytes = b"") -> bytes:
@@ -147,10 +126,10 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_header_costs_little(case: str) -> None:
+def test_a_hostile_header_costs_little(case: str, lines_of: Callable[[bytes], int]) -> None:
     """However many parts a MiB claims to have."""
     data = HOSTILE[case]()
-    assert lines_of(lambda: decode(data)) < LINES * len(data) / MIB
+    assert lines_of(data) < LINES * len(data) / MIB
 
 
 def test_run_lengths_of_a_small_picture_are_read() -> None:
@@ -212,19 +191,23 @@ def test_a_head_alone_is_refused_or_read(head: bytes) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), image_format=st.sampled_from(sorted(HEADS)))
-def test_no_header_costs_more(data: st.DataObject, image_format: ImageFormat) -> None:
+def test_no_header_costs_more(
+    data: st.DataObject, image_format: ImageFormat, lines_of: Callable[[bytes], int]
+) -> None:
     """A sound beginning of any format, and then any few bytes over and over."""
     head = data.draw(st.sampled_from(HEADS[image_format]))
     piece = st.sampled_from(TOKENS) | st.binary(min_size=1, max_size=6)
     part = b"".join(data.draw(st.lists(piece, min_size=1, max_size=6)))
     hostile = head + part * (MIB // 4 // len(part))
-    assert lines_of(lambda: decode(hostile)) < LINES
+    assert lines_of(hostile) < LINES
 
 
-def test_a_larger_file_costs_no_more_where_pixels_are_one_part() -> None:
+def test_a_larger_file_costs_no_more_where_pixels_are_one_part(
+    lines_of: Callable[[bytes], int],
+) -> None:
     """A JPEG of 8 MiB of segments is given up on after as many as one of 1 MiB."""
     small = HOSTILE["jpeg: empty segments"]()
-    assert lines_of(lambda: decode(small * 8)) < LINES
+    assert lines_of(small * 8) < LINES
 
 
 def test_the_budget_grows_with_the_file_and_ends() -> None:
