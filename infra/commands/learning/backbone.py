@@ -61,7 +61,7 @@ class BackboneWishes:
     cache: Path | None = None
     """Where features are kept; None: `~/.cache/sightline/features`."""
     crops_mib: int = 512
-    """Of decoded crops that are kept in memory, in each process."""
+    """Mebibytes of decoded crops that each process keeps in memory."""
     tensorboard: Path | None = None
     """A folder for TensorBoard's event files; None: none are written."""
 
