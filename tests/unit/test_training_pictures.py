@@ -74,7 +74,10 @@ def test_an_image_that_is_allowed_again_is_back() -> None:
 
 
 def test_uploaded_queries_lie_where_their_triples_say() -> None:
-    """Crop included; queries whose picture was not kept, and images, are not among them."""
+    """Crop included; queries whose picture was not kept, and images, are not among them.
+
+    Nor is what a forged impression names: a private image's original.
+    """
     upload: dict[str, Any] = {
         "query_kind": "upload",
         "query_image_id": None,
@@ -82,16 +85,21 @@ def test_uploaded_queries_lie_where_their_triples_say() -> None:
     }
     box: dict[str, Any] = {"query_x": 0.1, "query_y": 0.2, "query_w": 0.3, "query_h": 0.4}
     rows = [
-        triple("s1", "q-1", "p", "n", query_key="one", query_sha256="a" * 64, **upload, **box),
-        triple("s1", "q-1", "p", "m", query_key="one", query_sha256="a" * 64, **upload, **box),
-        triple("s2", "q-2", "p", "n", query_key="two", **upload),
+        triple(
+            "s1", "q-1", "p", "n", query_key="queries/1", query_sha256="a" * 64, **upload, **box
+        ),
+        triple(
+            "s1", "q-1", "p", "m", query_key="queries/1", query_sha256="a" * 64, **upload, **box
+        ),
+        triple("s2", "q-2", "p", "n", query_key="queries/2", **upload),
         triple("s3", "q-3", "p", "n", **{**upload, "query_bucket": None}),
         triple("s4", "i", "p", "n"),
+        triple("s5", "q-5", "p", "n", query_key="images/private/0", **upload),
     ]
     crop = CropBox(x=0.1, y=0.2, w=0.3, h=0.4)
     assert uploaded_pictures(table(rows)) == {
-        "q-1": Picture(bucket="bucket", key="one", sha256="a" * 64, crop=crop),
-        "q-2": Picture(bucket="bucket", key="two"),
+        "q-1": Picture(bucket="bucket", key="queries/1", sha256="a" * 64, crop=crop),
+        "q-2": Picture(bucket="bucket", key="queries/2"),
     }
 
 

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from sightline.engine.regular_files import need_regular
 from sightline.training.backbone.settings import BackboneSettings
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.adamw import Adapted
@@ -79,6 +80,7 @@ class State:
         if not path.exists():
             return None
         try:
+            need_regular(path)
             with safe_open(path, framework="pt", device=str(device)) as file:
                 if (file.metadata() or {}).get("inputs") != inputs:
                     raise StaleCheckpoint(

@@ -9,6 +9,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from sightline.engine.records import Message
+from sightline.engine.search_ids import QUERY_PREFIX
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Moderation
 from sightline.schemas.images import ImageState, ObjectReference, hiding_rank, tie
@@ -72,10 +73,13 @@ def public_pictures(messages: Iterable[Message]) -> dict[str, Picture]:
 def uploaded_pictures(table: pa.Table) -> dict[str, Picture]:
     """Where the pictures of queries that were uploaded lie, by anchor id.
 
+    Whatever else an impression names as its picture, a private image's too, teaches nothing.
+
     Args:
         table: of `triple_columns.TRIPLES`.
     """
-    kept = pc.and_(pc.equal(table["query_kind"], "upload"), pc.is_valid(table["query_key"]))
+    queries = pc.fill_null(pc.starts_with(table["query_key"], QUERY_PREFIX), False)  # noqa: FBT003
+    kept = pc.and_(pc.equal(table["query_kind"], "upload"), queries)
     distinct = table.filter(kept).group_by(["anchor_id", *_UPLOAD]).aggregate([])
     rows = sorted(distinct.to_pylist(), key=str, reverse=True)
     return {row["anchor_id"]: _uploaded(*(row[name] for name in _UPLOAD)) for row in rows}

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -15,7 +16,8 @@ from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
-from sightline.engine.errors import Overloaded, Part, PartUnavailable
+from sightline.engine.errors import Overloaded, Part, PartUnavailable, SettingsInvalid
+from sightline.engine.regular_files import read_bounded
 from sightline.engine.settings import IndexSettings
 
 _TOO_MANY_REQUESTS = 429
@@ -25,11 +27,16 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|(?<![0-9.])([0-9]{15,})\.0(?=[,}\]])')
 _CHANNEL = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000}
 """gRPC refuses every call until it tries again to connect: by itself after a second at first, and
 after two minutes once a server was down for long."""
+_MAX_CA_BYTES = 4 * 1_048_576
 Answer = TypeVar("Answer")
 
 
 def client_of(settings: IndexSettings) -> QdrantClient:
-    """A client of the server in the settings; nothing is sent yet."""
+    """A client of the server in the settings; nothing is sent yet.
+
+    Raises:
+        SettingsInvalid: the authority's file cannot be read.
+    """
     client = _client(settings)
     client.http.client.add_middleware(exact_numbers)
     return client
@@ -38,7 +45,7 @@ def client_of(settings: IndexSettings) -> QdrantClient:
 def _client(settings: IndexSettings) -> QdrantClient:
     key = settings.api_key.get_secret_value() if settings.api_key else None
     rest: dict[str, Any] = {} if settings.ca_file is None else {"verify": str(settings.ca_file)}
-    roots = None if settings.ca_file is None else settings.ca_file.read_bytes()
+    roots = None if settings.ca_file is None else _roots(settings.ca_file)
     return QdrantClient(
         url=settings.url,
         api_key=key,
@@ -49,6 +56,13 @@ def _client(settings: IndexSettings) -> QdrantClient:
         check_compatibility=False,  # it would connect here; `doctor` compares the versions
         **rest,
     )
+
+
+def _roots(ca_file: Path) -> bytes:
+    try:
+        return read_bounded(ca_file, _MAX_CA_BYTES)
+    except (OSError, ValueError) as error:
+        raise SettingsInvalid(f"index.ca_file: {ca_file} cannot be read: {error}") from error
 
 
 def exact_numbers(
