@@ -9,6 +9,12 @@ from sightline.engine.linear_algebra import keep_products_to_one_thread
 
 keep_products_to_one_thread()
 
+import faust.app.router
+import faust.assignor.leader_assignor
+import faust.tables.manager
+import faust.topics
+import faust.web.cache.backends.memory
+import faust.web.drivers.aiohttp
 import pytest
 
 import sightline.infra.cli.main

@@ -20,6 +20,7 @@ PACKAGES = {
     "cyclonedx": "cyclonedx-python-lib",
     "faust": "faust-streaming",
     "grpc": "grpcio",
+    "mode": "faust-streaming",
     "pydantic_core": "pydantic",
     "qdrant_edge": "qdrant-edge-py",
     "sklearn": "scikit-learn",

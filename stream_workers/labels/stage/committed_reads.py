@@ -12,6 +12,8 @@ import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
+from sightline.stream_workers.labels.stage.eager_waits import EagerWaits
+
 READ_COMMITTED = "read_committed"
 
 
@@ -29,7 +31,7 @@ class _Thread(AIOKafkaConsumerThread):
         return stable
 
 
-class _Consumer(Consumer):
+class _Consumer(EagerWaits, Consumer):
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
