@@ -41,6 +41,7 @@ SMALL_RULES = LabelRules(
 )
 START_MS = 1_790_000_000_000
 SEED_TOPIC = "interactions.v1"
+_KINDS = tuple(Kind)
 
 
 def instant(at_ms: int) -> datetime:
@@ -57,6 +58,18 @@ def far_hash(number: int) -> str:
 def near_hash(number: int, bits: int) -> str:
     """A hash so many bits from `far_hash(number)`."""
     return f"{int(far_hash(number), 16) ^ ((1 << bits) - 1):064x}"
+
+
+@cache
+def _shown(number: int, position: int) -> ShownImage:
+    near = number % 4 == 3
+    return ShownImage(
+        image_id=f"image-{number}",
+        position=position,
+        score=round(1 - 0.1 * (position // 2) - 0.001 * (number % 3), 4),
+        perceptual_hash=near_hash(number - 1, 40 + number // 4) if near else far_hash(number),
+        team=(None, Team.CONTROL, Team.TREATMENT)[number % 3],
+    )
 
 
 @dataclass
@@ -125,7 +138,7 @@ class World:
             anchor_id=f"anchor-{anchor}",
             query=self._query(anchor),
             anchor_perceptual_hash=far_hash(1_000 + anchor),
-            shown=tuple(self._shown(n, p) for p, n in enumerate(chosen, 1)),
+            shown=tuple(_shown(n, p) for p, n in enumerate(chosen, 1)),
             model_digest="model",
             generation="g1",
             variant=self.random.choice(("default", "b")),
@@ -218,16 +231,6 @@ class World:
         kept = ObjectReference(bucket="sightline", key="queries/x", size_bytes=1)
         return UploadQuery(sha256="0" * 64, object=kept if self.random.random() < 0.8 else None)
 
-    def _shown(self, number: int, position: int) -> ShownImage:
-        near = number % 4 == 3
-        return ShownImage(
-            image_id=f"image-{number}",
-            position=position,
-            score=round(1 - 0.1 * (position // 2) - 0.001 * (number % 3), 4),
-            perceptual_hash=near_hash(number - 1, 40 + number // 4) if near else far_hash(number),
-            team=(None, Team.CONTROL, Team.TREATMENT)[number % 3],
-        )
-
     def _item(self, page: ResultsShown) -> Interaction:
         shown = self.random.choice(page.shown) if page.shown else None
         stray = shown is None or self.random.random() < 0.05
@@ -240,7 +243,7 @@ class World:
         reused = self.random.random() < 0.1
         return Interaction(
             event_id=f"e{self.random.randrange(4)}" if reused else self._name("e"),
-            kind=self.random.choices(list(Kind), (6, 1, 1, 1, 5))[0],
+            kind=self.random.choices(_KINDS, (6, 1, 1, 1, 5))[0],
             image_id="image-stray" if stray or shown is None else shown.image_id,
             position=position,
             since_answer_ms=since,
