@@ -31,7 +31,7 @@ def loads(text: str) -> Any:
             deep to read.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        return _decoder.decode(text)
     except RecursionError:
         raise ValueError("the JSON is nested too deep") from None
 
@@ -46,3 +46,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number in JSON")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
