@@ -22,16 +22,16 @@ LIVE_SHARE = 0.1
 
 def measure(size: Size) -> list[Figure]:
     """Both goals, on one node."""
-    with servers() as own, running_node(own, pictures=size.of(4_403, 30)) as node:
+    with servers() as own, running_node(own, pictures=size.of(4_403, 20)) as node:
         node.publish(Arrivals(prefix="warm", count=size.of(200, 5)))
-        capacity = node.capacity_per_s(size.of(2_500, 40))
+        capacity = node.capacity_per_s(size.of(2_500, 20))
         return [*_under_load(node, size, capacity), _beside_backfill(node, size, capacity)]
 
 
 def _under_load(node: Node, size: Size, capacity: float) -> list[Figure]:
     alone: list[float] = []
     loaded: list[float] = []
-    seconds = size.of(15.0, 1.0)
+    seconds = size.of(15.0, 0.5)
     for turn in range(size.of(3, 1)):
         node.publish(
             Arrivals(
@@ -77,11 +77,11 @@ def _under_load(node: Node, size: Size, capacity: float) -> list[Figure]:
 
 def _beside_backfill(node: Node, size: Size, capacity: float) -> Figure:
     rate = LIVE_SHARE * capacity
-    count = max(5, int(rate * size.of(40.0, 1.0)))
+    count = max(5, int(rate * size.of(40.0, 0.5)))
     live = Arrivals(prefix="without", count=count, rate_per_s=rate, poisson=True)
     node.publish(live)
     without = node.freshness_ms("without")
-    backfill = Arrivals(prefix="backfill", count=size.of(20_000, 60), lane=Lane.BACKFILL)
+    backfill = Arrivals(prefix="backfill", count=size.of(20_000, 20), lane=Lane.BACKFILL)
     before = node.settled(Lane.BACKFILL)
     beside = Arrivals(prefix="beside", count=count, rate_per_s=rate, poisson=True, first=2_000)
     with arriving(node.settings, node.references, backfill):

@@ -22,12 +22,12 @@ _DEADLINE_S = 30.0
 
 def measure(size: Size) -> list[Figure]:
     """Idle, and while images arrive at half the capacity."""
-    with servers() as own, running_node(own, pictures=size.of(2_000, 40)) as node:
+    with servers() as own, running_node(own, pictures=size.of(2_000, 20)) as node:
         node.publish(Arrivals(prefix=BASE, count=len(node.pictures), lane=Lane.BACKFILL))
         with Client(node.process.url) as client:
             idle = _figures(node, client, "idle", size.of(40, 2))
-            capacity = node.capacity_per_s(size.of(1_500, 40))
-            count = int(capacity * LOAD * size.of(60, 2))
+            capacity = node.capacity_per_s(size.of(1_500, 20))
+            count = int(capacity * LOAD * size.of(60, 1))
             live = Arrivals(prefix="beside", count=count, rate_per_s=capacity * LOAD, poisson=True)
             with arriving(node.settings, node.references, live):
                 busy = _figures(node, client, "while indexing at half capacity", size.of(40, 2))

@@ -27,8 +27,8 @@ PAGE = 24
 
 def measure(size: Size) -> list[Figure]:
     """All three, on one node."""
-    with servers() as own, running_node(own, pictures=size.of(4_403, 60)) as node:
-        node.publish(Arrivals(prefix=BASE, count=size.of(4_403, 60), lane=Lane.BACKFILL))
+    with servers() as own, running_node(own, pictures=size.of(4_403, 30)) as node:
+        node.publish(Arrivals(prefix=BASE, count=size.of(4_403, 30), lane=Lane.BACKFILL))
         with Client(node.process.url) as client:
             for number in range(size.of(100, 5)):  # warm
                 client.upload(node.pictures[number])
@@ -94,8 +94,8 @@ def _by_upload(node: Node, client: Client, size: Size) -> Figure:
 
 def _while_indexing(node: Node, client: Client, size: Size) -> list[Figure]:
     """Paced searches, idle and beside arrivals at half the capacity, in turn."""
-    capacity = node.capacity_per_s(size.of(2_500, 40))
-    seconds = size.of(15.0, 1.0)
+    capacity = node.capacity_per_s(size.of(2_500, 20))
+    seconds = size.of(15.0, 0.5)
     idle: list[Answer] = []
     busy: list[Answer] = []
     for turn in range(size.of(4, 1)):
