@@ -61,7 +61,7 @@ class PointStore(Protocol):
 
     def nearest(
         self, vector: NDArray[np.float32], where: Where, asked: Asked, *, exact: bool
-    ) -> list[ScoredPoint]:
+    ) -> Sequence[ScoredPoint]:
         """The best of the points that match, by cosine; `exact` scans, else the graph is used."""
 
     def count(self, where: Where) -> int:

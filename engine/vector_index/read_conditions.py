@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sightline.engine.records import SearchRequest, Sight, TagFilter
 from sightline.engine.vector_index.conditions import (
@@ -13,7 +14,6 @@ from sightline.engine.vector_index.conditions import (
     all_of,
     has_keyword,
     none_of,
-    one_of,
     points_of,
 )
 from sightline.engine.vector_index.payload import (
@@ -39,15 +39,15 @@ WAS_LISTED = Where(
 
 def seen(image_ids: Sequence[str], sight: Sight) -> Where:
     """Matches those of the images' points that a read with this sight may find."""
-    found: list[Condition] = [IS_LISTED] if sight.listed else []
+    found: list[Condition] = [*IS_LISTED.must] if sight.listed else []
     if sight.owner_id is not None:
         found += [has_keyword("owner", sight.owner_id), LacksField("owner")]
-    return all_of(points_of(image_ids), one_of(*found))
+    return Where(must=(points_of(image_ids),), should=tuple(found))
 
 
 def visible(tags: TagFilter, *, cluster: str | None = None) -> Where:
     """The filter of every read for callers: what is listed, has the tags, is in the cluster."""
-    must: list[Condition] = [IS_LISTED, *(has_keyword("tags", tag) for tag in tags.all_of)]
+    must = [*IS_LISTED.must, *(has_keyword("tags", tag) for tag in tags.all_of)]
     if tags.any_of:
         must.append(has_keyword("tags", *tags.any_of))
     if cluster is not None:
@@ -57,9 +57,10 @@ def visible(tags: TagFilter, *, cluster: str | None = None) -> Where:
 
 def visible_to(request: SearchRequest) -> Where:
     """The filter of a search: what is visible, less what the caller has seen already."""
-    barred: list[Condition] = []
+    seen = visible(request.tags)
+    barred = [*seen.must_not]
     if request.exclude_ids:
         barred.append(points_of(request.exclude_ids))
     if request.exclude_clusters:
         barred.append(has_keyword("cluster", *request.exclude_clusters))
-    return Where(must=(visible(request.tags),), must_not=tuple(barred))
+    return replace(seen, must_not=tuple(barred))

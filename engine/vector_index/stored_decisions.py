@@ -17,6 +17,7 @@ from sightline.schemas.moderation import ImageModerated
 _log = logging.getLogger(__name__)
 
 _DECISION = Event[ImageModerated]
+_HELD = frozenset(HELD)
 NOWHERE = WinnerLocation("", -1, -1)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
@@ -44,6 +45,8 @@ def decision_of(payload: Mapping[str, Any], image_id: str) -> IndexedDecision | 
 
 def is_decided(payload: Mapping[str, Any]) -> bool:
     """Whether a point holds a decision, readable or not; the stores' filters ask the same."""
+    if _HELD.isdisjoint(payload):
+        return False  # as most: every result of a search is read through here
     return any(payload.get(name) not in (None, []) for name in HELD)
 
 

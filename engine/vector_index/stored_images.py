@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from sightline.engine.errors import Unreadable
 from sightline.engine.records import UNREADABLE, Fence, ImageStage, IndexedImage, WinnerLocation
@@ -100,7 +101,7 @@ def _from_payload(
     vector: NDArray[np.float32] | None,
     features: NDArray[np.uint8] | None,
 ) -> IndexedImage:
-    entry = json.loads(payload["entry"])
+    entry = from_json(payload["entry"])
     winner = payload["winner"]
     state = _STATES[payload["type"]].model_validate_json(payload["state"])
     return IndexedImage(

@@ -69,21 +69,32 @@ def vectors_to_read(spec: GenerationSpec, *, vectors: bool, features: bool) -> l
 
 def images_of(points: Iterable[StoredPoint]) -> Iterator[IndexedImage]:
     """The images of points; one that cannot be read is logged and passed over."""
-    for point in points:
-        if point.payload.get("type") == NO_IMAGE_TYPE:
-            continue
-        try:
-            yield from_payload(point.payload, point.vector, point.features)
-        except Unreadable as error:
-            _log.error("an unreadable point of the index is left out: %s", error)
+    return (image for point in points if (image := _image_of(point)) is not None)
 
 
 def shown_images(points: Iterable[StoredPoint]) -> Iterator[IndexedImage]:
-    """The images of points that a search found, less what a decision hides all the same.
+    """The images of points that a search found, as `shown_image` tells them."""
+    return (image for point in points if (image := shown_image(point)) is not None)
 
-    `searchable` may be of a release that did not know of it, or damaged.
+
+def shown_image(point: StoredPoint) -> IndexedImage | None:
+    """The image of a point that a search found; None: a decision hides it all the same.
+
+    `searchable` may be of a release that did not know of it, or damaged. None, too, for what cannot
+    be read.
     """
-    return (image for image in images_of(points) if not image.blocked)
+    image = _image_of(point)
+    return None if image is None or image.blocked else image
+
+
+def _image_of(point: StoredPoint) -> IndexedImage | None:
+    if point.payload.get("type") == NO_IMAGE_TYPE:
+        return None
+    try:
+        return from_payload(point.payload, point.vector, point.features)
+    except Unreadable as error:
+        _log.error("an unreadable point of the index is left out: %s", error)
+        return None
 
 
 def known_images(

@@ -113,7 +113,7 @@ class EdgePoints:
 
     def nearest(
         self, vector: NDArray[np.float32], where: Where, asked: Asked, *, exact: bool
-    ) -> list[ScoredPoint]:
+    ) -> Sequence[ScoredPoint]:
         """See `PointStore.nearest`."""
         request = edge.QueryRequest(
             limit=asked.limit,
@@ -123,8 +123,7 @@ class EdgePoints:
             with_payload=True if asked.fields is None else list(asked.fields),
         )
         with self._store.reading("search") as shard:
-            found = shard.query(request)
-        return [ScoredPoint(str(p.id), p.score, p.payload or {}) for p in found]
+            return shard.query(request)
 
     def count(self, where: Where) -> int:
         """See `PointStore.count`."""

@@ -191,7 +191,7 @@ class QdrantPoints:
 
     def nearest(
         self, vector: NDArray[np.float32], where: Where, asked: Asked, *, exact: bool
-    ) -> list[ScoredPoint]:
+    ) -> Sequence[ScoredPoint]:
         """See `PointStore.nearest`."""
         alone = self._replication.alone
         fields = True if asked.fields is None else list(asked.fields)
@@ -207,24 +207,24 @@ class QdrantPoints:
                 with_payload=fields if alone else False,
             ),
         ).points
-        if alone:
-            return [ScoredPoint(str(p.id), p.score, p.payload or {}) for p in found]
-        return self._shown({str(p.id): p.score for p in found}, asked.fields)
+        return found if alone else self._shown(found, asked.fields)
 
-    def _shown(self, scores: dict[str, float], fields: Sequence[str] | None) -> list[ScoredPoint]:
+    def _shown(
+        self, found: list[models.ScoredPoint], fields: Sequence[str] | None
+    ) -> list[models.ScoredPoint]:
         """Those of one replica's results that a majority shows, as the majority has them.
 
         Several are not asked to search: their graphs find different images, and their scores differ
         between kinds of processors, so that they would agree on few.
         """
-        if not scores:
+        if not found:
             return []
         wanted = None if fields is None else [*fields, SEARCHABLE]
-        said = dict(self.retrieve([*scores], fields=wanted, vectors=False))
+        said = dict(self.retrieve([str(p.id) for p in found], fields=wanted, vectors=False))
         return [
-            ScoredPoint(point, score, said[point].payload)
-            for point, score in scores.items()
-            if point in said and said[point].payload.get(SEARCHABLE) == SHOWN
+            point.model_copy(update={"payload": told.payload})
+            for point in found
+            if (told := said.get(str(point.id))) and told.payload.get(SEARCHABLE) == SHOWN
         ]
 
     def count(self, where: Where) -> int:
