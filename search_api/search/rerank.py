@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import NamedTuple, Protocol
@@ -155,8 +155,10 @@ def page_of(fetch: Fetch, limit: int, policies: Sequence[Policy], first: First) 
             break
     if not are_all:
         picking.fill_up()
-    first_once = cache(first)
-    kept = (_first_published(hit, picking, first_once) for hit in picking.kept)
+    kept = picking.kept
+    if picking.crowded:
+        first_once = cache(first)
+        kept = [_first_published(hit, picking, first_once) for hit in kept]
     return RankedPage(hits=tuple(kept), removed=dict(+picking.removed))
 
 
@@ -165,10 +167,10 @@ def _first_published(hit: Hit, picking: _Picking, first: First) -> Hit:
     mine = hit.image
     if mine.cluster is None or mine.cluster not in picking.crowded:
         return hit
-    if mine.image_id in picking.firsts:
-        return replace(hit, image=picking.firsts[mine.image_id])
-    equal = (one for one in first(mine.cluster) if one.content_sha256 == mine.content_sha256)
-    return replace(hit, image=next(equal, mine))
+    if mine.image_id in picking.among:
+        near = (one.image for one in picking.among[mine.image_id])
+        return replace(hit, image=min(_equals(mine, near), key=_published))
+    return replace(hit, image=next(_equals(mine, first(mine.cluster)), mine))
 
 
 def _beyond(passed: LookedAt, hits: Sequence[Hit], crowded: Collection[str]) -> LookedAt:
@@ -177,10 +179,8 @@ def _beyond(passed: LookedAt, hits: Sequence[Hit], crowded: Collection[str]) -> 
     return LookedAt(frozenset(crowded), passed.image_ids | alone)
 
 
-def _first_of_equals(hits: Iterable[Hit]) -> dict[str | None, IndexedImage]:
-    """By content: of the hits with the same bytes, the one published first."""
-    in_order = sorted((hit.image for hit in hits), key=_published, reverse=True)
-    return {image.content_sha256: image for image in in_order}
+def _equals(mine: IndexedImage, images: Iterable[IndexedImage]) -> Iterator[IndexedImage]:
+    return (image for image in images if image.content_sha256 == mine.content_sha256)
 
 
 def _published(image: IndexedImage) -> tuple[float, str]:
@@ -198,8 +198,8 @@ class _Picking:
         self.removed: Counter[str] = Counter()
         self.crowded: set[str] = set()
         """Clusters of which something was left out."""
-        self.firsts: dict[str, IndexedImage] = {}
-        """The first published of a result's equals, where all of them were among the hits."""
+        self.among: dict[str, Sequence[Hit]] = {}
+        """The hits that a result was found with, where all of its equals were among them."""
         self._at_last: dict[str, tuple[Hit, str]] = {}
         """By cluster: the nearest that was left out and may be shown at last, and why it was."""
 
@@ -215,7 +215,6 @@ class _Picking:
             hits: the nearest that are left.
             are_all: whether none are left beyond them.
         """
-        firsts = _first_of_equals(hits)
         edge = -math.inf if are_all else hits[-1].score + _SAME_SCORE
         for hit in hits:
             if not self.missing:
@@ -228,7 +227,7 @@ class _Picking:
                 policy.keeps(hit.image)
             self.kept.append(hit)
             if hit.score > edge:
-                self.firsts[hit.image.image_id] = firsts[hit.image.content_sha256]
+                self.among[hit.image.image_id] = hits
 
     def fill_up(self) -> None:
         """Take what was left out of clusters of which nothing is on the page, the nearest first."""
