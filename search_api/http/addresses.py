@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 _IPV6_PREFIX_BITS = 64
 """A customer of IPv6 is given a network of this size at least, and all addresses in it are his."""
 
 
+@lru_cache(maxsize=256)
 def counted_as(host: str) -> str:
     """An IPv4 address, or the network that an IPv6 address lies in; what is neither, as it is."""
     address = address_of(host)

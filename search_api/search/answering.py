@@ -19,7 +19,13 @@ from sightline.engine.vector_index.visible import VisibleIndex
 from sightline.search_api.http.json_answers import json_answer
 from sightline.search_api.http.limits.concurrency import Gate
 from sightline.search_api.http.request_fields import ImageSearch, SearchFields
-from sightline.search_api.search.answers import Anchor, Answered, Asker, cut_to_millisecond, issue
+from sightline.search_api.search.answers import (
+    Anchor,
+    Answered,
+    asker_of,
+    cut_to_millisecond,
+    issue,
+)
 from sightline.search_api.search.impressions import Impressions, ShownAnswer
 from sightline.search_api.search.rankings import Rankings
 from sightline.search_api.search.recall_checks import RecallChecks, Sampled
@@ -40,10 +46,9 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class SearchUnderWay:
-    """One search under way: who asks, and the one pair that it is answered by."""
+    """One search under way, and the one pair that it is answered by."""
 
     request: Asking
-    asker: Asker
     pair: ServingPair
 
 
@@ -90,9 +95,11 @@ class Answering:
     ) -> Response:
         """The answer to a search that has found these; `kept`: the picture that it asked by.
 
-        Sent, it lets the impression be recorded.
+        Sent, it lets the impression be recorded. Runs in a thread: ids take random bytes of the
+        system, for which the event loop would have to give up the interpreter's lock.
         """
-        now, asker, pair = cut_to_millisecond(self._clock.now()), search.asker, search.pair
+        now, pair = cut_to_millisecond(self._clock.now()), search.pair
+        asker = asker_of(fields, self._ids, names_users=search.request.names_users)
         variant = explored_variant(pair.variant) if rankings.own.explored else pair.variant
         search_id = issue(self._ids, now=now, asker=asker, anchor=anchor, variant=variant)
         page = rankings.page(fields.limit, search_id)

@@ -38,8 +38,6 @@ class Asker:
 
     session_id: str
     pseudonym: str | None
-    is_named: bool
-    """Whether the caller named user or session; else the session was made for this search."""
 
     @property
     def actor_id(self) -> str:
@@ -102,12 +100,17 @@ class Answered:
 
 def asker_of(fields: SearchFields, ids: SearchIds, *, names_users: bool) -> Asker:
     """The session that the caller named or a new one, and, if it may name one, the user."""
-    user = fields.user_id if names_users else None
-    return Asker(
-        session_id=fields.session_id or new_session_id(),
-        pseudonym=None if user is None else ids.pseudonym(user),
-        is_named=user is not None or fields.session_id is not None,
-    )
+    pseudonym = _pseudonym(fields, ids, names_users=names_users)
+    return Asker(session_id=fields.session_id or new_session_id(), pseudonym=pseudonym)
+
+
+def named_actor(fields: SearchFields, ids: SearchIds, *, names_users: bool) -> str | None:
+    """The actor as far as the caller named user or session; None: it named neither."""
+    return _pseudonym(fields, ids, names_users=names_users) or fields.session_id
+
+
+def _pseudonym(fields: SearchFields, ids: SearchIds, *, names_users: bool) -> str | None:
+    return ids.pseudonym(fields.user_id) if names_users and fields.user_id is not None else None
 
 
 def cut_to_millisecond(instant: datetime) -> datetime:

@@ -26,7 +26,7 @@ from sightline.search_api.http.hashing import hashed
 from sightline.search_api.http.limits.concurrency import Gate
 from sightline.search_api.http.request_fields import ImageSearch, SearchFields, UploadSearch
 from sightline.search_api.search.answering import Answering, Asking, SearchUnderWay
-from sightline.search_api.search.answers import NO_HASH, Anchor, asker_of
+from sightline.search_api.search.answers import NO_HASH, Anchor, named_actor
 from sightline.search_api.search.exploring import Exploring
 from sightline.search_api.search.query_vectors import QueryVectors
 from sightline.search_api.search.rankings import Rankings, rankings_of
@@ -102,10 +102,10 @@ class Searching:
 
     @contextmanager
     def _begun(self, fields: SearchFields, request: Asking) -> Iterator[SearchUnderWay]:
-        asker = asker_of(fields, self._ids, names_users=request.names_users)
-        # A session that was made for this search alone is in no experiment (docs/adr/0027).
-        with self._pairs.taken(asker.actor_id if asker.is_named else None) as pair:
-            yield SearchUnderWay(request, asker, pair)
+        # A session that is made for this search alone is in no experiment (docs/adr/0027).
+        actor_id = named_actor(fields, self._ids, names_users=request.names_users)
+        with self._pairs.taken(actor_id) as pair:
+            yield SearchUnderWay(request, pair)
 
     async def _seen(
         self, data: bytes, fields: UploadSearch, search: SearchUnderWay
