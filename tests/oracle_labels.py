@@ -11,13 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from aiokafka.partitioner import murmur2
 
-from sightline.schemas.envelope import ContractError, Event
+from sightline.schemas.envelope import ContractError
 from sightline.schemas.interactions import Interaction, Kind, ResultsInteracted, UserErased
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown, ShownImage, UploadQuery
@@ -25,7 +24,6 @@ from sightline.stream_workers.labels.rules import LabelRules
 
 _ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_KEPT_EVENTS = 10_000
 
 
 class Recorded(NamedTuple):
@@ -68,12 +66,6 @@ class Row(NamedTuple):
 def ms(moment: datetime) -> int:
     """Whole milliseconds, cut."""
     return (moment - _ZERO) // _MILLISECOND
-
-
-@lru_cache(_KEPT_EVENTS)
-def _decoded(value: bytes | None) -> Event[Any]:
-    """A test asks about one log under many rules, and a log repeats itself."""
-    return decode(value)
 
 
 def expected(
@@ -137,7 +129,7 @@ class _Oracle:
 
     def _read(self, record: Recorded) -> None:
         try:
-            event = _decoded(record.value)
+            event = decode(record.value)
         except ContractError:
             self.answer.undecodable.add((record.partition, record.offset))
             return
