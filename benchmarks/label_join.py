@@ -160,7 +160,7 @@ def _throughput(rounds: list[Round]) -> list[Figure]:
 
 def measure(size: Size) -> list[Figure]:
     """Throughput of each stage and the whole, memory, restart, and what comes after the wait."""
-    records, rounds = size.of(40_000, 1_500), size.of(2, 1)
+    records, rounds = size.of(40_000, 600), size.of(2, 1)
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as scratch:
         directory = Path(scratch)
         with broker(directory / "kafka") as kafka:

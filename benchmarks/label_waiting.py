@@ -37,7 +37,7 @@ def open_searches(kafka: LocalKafka, directory: Path, count: int) -> list[Figure
         log = SimulatedLog(SimulatedCatalogue(CatalogueShape(), 1), Site(actors=1_000), seed=1)
         pages = [
             record
-            for record in log.records(3_000, end_ms=1)
+            for record in log.records(min(3_000, count), end_ms=1)
             if record.key and b'"sightline.results.shown.v1"' in record.value
         ]
         start = datetime.fromtimestamp(pages[0].timestamp_ms / 1_000, UTC)

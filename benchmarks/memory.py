@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.arrivals import Arrivals, publish_arrivals, stored
 from benchmarks.harness import Figure, Size, peak_memory_mib
 from benchmarks.node import Client, running_node
-from benchmarks.processes import fresh
+from benchmarks.processes import pool
 from benchmarks.search import BASE, by_id
 from benchmarks.stack import Servers, photo_bytes, run_worker_until, servers, serving_worker
 from sightline.engine.settings import Settings
@@ -25,8 +25,8 @@ def _worker(own: Servers, count: int) -> Figure:
     with services_base(settings) as base:
         references = stored(base, photo_bytes(count, own.scratch))
     publish_arrivals(settings, references, Arrivals(prefix=BASE, count=count))
-    with fresh().Pool(1) as pool:
-        before, after = pool.apply(index_all, (settings, count))
+    with pool(1) as processes:
+        before, after = processes.apply(index_all, (settings, count))
     return Figure(
         name=f"peak memory of a worker that indexes {count:,} photos", value=after, unit="MiB",
         detail=f"{before:.0f} MiB with model and index open, before the first image",

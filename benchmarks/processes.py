@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.pool import Pool, ThreadPool
 from pathlib import Path
 
 from sightline.engine.settings import Settings
 from sightline.infra.local.node_process import NodeProcess
 
 _forked: list[bool] = []
+_STARTED = ("benchmarks.arrivals", "benchmarks.bare_route", "benchmarks.label_side")
+"""Modules whose functions are processes."""
 
 
 def fork_from_now_on() -> None:
@@ -25,8 +28,18 @@ def fresh() -> SpawnContext | ForkServerContext:
     if not _forked:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.imported"])
+    context.set_forkserver_preload(["tests.imported", *_STARTED])
     return context
+
+
+def pool(processes: int) -> Pool:
+    """Fresh processes that take one task after the other.
+
+    Once they are forked: threads of this process, which has imported what the tasks need.
+    """
+    return (
+        ThreadPool(processes) if _forked else multiprocessing.get_context("spawn").Pool(processes)
+    )
 
 
 def node_process(settings: Settings, log: Path) -> NodeProcess:

@@ -24,7 +24,7 @@ from benchmarks.harness import Figure, Size, ratio
 from benchmarks.index_recall import BATCH, FILTERS, PAGE, SEED, Measured, ask, indexed
 from benchmarks.photo_clicks import DEFAULT
 from benchmarks.photo_models import PhotoSite, pairs_in, photo_site, photos_for
-from benchmarks.processes import fresh
+from benchmarks.processes import pool
 from benchmarks.training import CAREFUL, GREEDY, MANY, NORMAL, RECORDS, RULES
 from benchmarks.training import SEED as CLICKS_SEED
 from sightline.engine.embedding.embedder import Features, Projection
@@ -189,12 +189,12 @@ def measure(size: Size) -> list[Figure]:
         return []
     site, records = photo_site(folder, size), size.of(RECORDS, 2_000)
     seeds = range(size.of(THIRDS, 1))
-    with fresh().Pool(len(os.sched_getaffinity(0))) as pool:
-        thirds = pool.starmap(one_third, [(site, seed, records) for seed in seeds], 1)
+    with pool(len(os.sched_getaffinity(0))) as processes:
+        thirds = processes.starmap(one_third, [(site, seed, records) for seed in seeds], 1)
         log = site.clicks(DEFAULT, records, RULES, seed=CLICKS_SEED).first(MANY)
         head = site.trained(pairs_in([log], RULES))
         tasks = [(site, head, size, None), (site, head, size, size.of(DRAWN, 200))]
-        found = pool.starmap(recalls_of, tasks, 1)
+        found = processes.starmap(recalls_of, tasks, 1)
     return [
         *(_gain(thirds, clicked=clicked) for clicked in (True, False)),
         *(figure for each in found for figure in each),

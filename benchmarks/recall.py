@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks import index_recall
 from benchmarks.harness import Figure, Size, ratio
-from benchmarks.processes import fresh
+from benchmarks.processes import pool
 from benchmarks.stack import photo_bytes
 from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.pictures.prepare import prepare
@@ -35,8 +35,8 @@ def measure(size: Size) -> list[Figure]:
     queries = vectors[:: size.of(11, 6)]
     shipped = settings.index
     with_graph = shipped.model_copy(update={"optimise_after": _OPTIMISE_AFTER})
-    with fresh().Pool(1, maxtasksperchild=1) as pool:
-        scaled = pool.apply(index_recall.measure, (size.of(50_000, 300), size.of(200, 5)))
+    with pool(1) as processes:
+        scaled = processes.apply(index_recall.measure, (size.of(50_000, 300), size.of(200, 5)))
     return [
         *_on_photos("shipped settings", shipped, vectors, queries),
         *_on_photos("with a graph", with_graph, vectors, queries),

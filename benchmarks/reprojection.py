@@ -24,7 +24,7 @@ from benchmarks.harness import Figure, Size, median_ratio, peak_memory_mib, rati
 from benchmarks.index_recall import DIMENSIONS, SEED, indexed
 from benchmarks.photo_features import labelled_photos
 from benchmarks.photo_models import FEW_PHOTOS, photos_for
-from benchmarks.processes import fresh
+from benchmarks.processes import pool
 from benchmarks.stack import photo_bytes
 from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.embedding.embedder import (
@@ -79,8 +79,8 @@ class Reindexed:
 
 def measure(size: Size, *, images: int | None = None) -> list[Figure]:
     """The product, its bits, and a re-index of `images` pictures."""
-    with fresh().Pool(1) as pool:
-        done = pool.apply(reindex, (images or size.of(100_000, 300),))
+    with pool(1) as processes:
+        done = processes.apply(reindex, (images or size.of(100_000, 300),))
     return [*_speed(size), *_bits(size), *_whole(done)]
 
 

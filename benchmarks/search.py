@@ -102,7 +102,7 @@ def _while_indexing(node: Node, client: Client, size: Size) -> list[Figure]:
         idle += _paced(client, seconds)
         arrivals = Arrivals(
             prefix=f"beside{turn}",
-            count=max(10, int(capacity / 2 * (seconds + 4))),
+            count=max(10, int(capacity / 2 * (seconds + size.of(4, 1)))),
             rate_per_s=capacity / 2,
             poisson=True,
             first=1_000 * turn,

@@ -23,7 +23,7 @@ from benchmarks.photo_clicks import DEFAULT, NOISY
 from benchmarks.photo_features import labelled_photos
 from benchmarks.photo_models import PhotoSite, pairs_by_label, pairs_in, photo_site, photos_for
 from benchmarks.photo_slices import PARTS, beyond, sets_of
-from benchmarks.processes import fresh
+from benchmarks.processes import pool
 from benchmarks.training import (
     CAREFUL,
     GREEDY,
@@ -74,8 +74,8 @@ def measure(size: Size) -> list[Figure]:
         *((site, held_out_third(labels.tolist(), seed), records, COUNTS) for seed in range(thirds)),
         *((site, silent, records, (MANY,)) for silent in sets if len(silent) < len(labels)),
     ]
-    with fresh().Pool(len(os.sched_getaffinity(0))) as pool:
-        drawn = pool.starmap(one_draw, tasks, 1)
+    with pool(len(os.sched_getaffinity(0))) as processes:
+        drawn = processes.starmap(one_draw, tasks, 1)
     made, whole = drawn[:thirds], drawn[thirds:]
     worst = min(each.clicks[MANY].gained(CAREFUL, clicked=False).point for each in made)
     return [

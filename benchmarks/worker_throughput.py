@@ -68,7 +68,7 @@ def _figure(name: str, pair: Pair, *, at_least: float) -> Figure:
 
 
 def _pair(own: Servers, size: Size, *, threads: int, directory_store: bool) -> Pair:
-    pair = Pair([], [], size.of(2_000, 40))
+    pair = Pair([], [], size.of(2_000, 24))
     pictures = photo_bytes(pair.photos, own.scratch)
     for _ in range(size.of(3, 1)):
         settings = own.settings(directory_store=directory_store, threads=threads)
