@@ -25,7 +25,7 @@ from tests.nasty_files import add_nasty_files, make_nasty_files
 from tests.patience import patient
 from tests.shared_servers import SharedServer
 
-pytest_plugins = ["tests.measured", "tests.scratch", "tests.third_parties"]
+pytest_plugins = ["tests.measured", "tests.scratch"]
 # Read by torch's compiler when it is imported, else it starts processes that import torch, too.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 ROOT = Path(__file__).resolve().parent.parent
