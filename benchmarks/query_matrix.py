@@ -224,7 +224,7 @@ def recalls_of(site: PhotoSite, head: Head, size: Size, count: int | None) -> li
     vectors = raw[~asking] if count is None else drawn(raw[~asking], count)
     chosen = np.random.default_rng(SEED).permutation(np.flatnonzero(asking))[: size.of(QUERIES, 5)]
     queries = unit(raw[chosen])
-    models = {s: head.projection(s) for s in STRENGTHS}
+    models = {s: head.projection(s) for s in STRENGTHS[: size.of(len(STRENGTHS), 1)]}
     asked: dict[float | None, Features] = {None: queries}
     for strength, new in models.items():
         asked[strength] = unit(queries @ squared(site.start, new))

@@ -51,7 +51,7 @@ class Servers:
                 "kafka": KafkaSettings(
                     bootstrap_servers=self.kafka.bootstrap_servers,
                     topic_prefix=f"b{corner}.",
-                    partitions=4,
+                    partitions=1 if _sharing else 4,
                     session_timeout_s=6.0,
                 ),
                 "store": StoreSettings(
