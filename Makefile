@@ -10,7 +10,7 @@ ROOMS := schemas engine producers stream_workers search_api training infra
 PYTEST_ARGS ?=
 # Most of the slow tests wait for servers, so a few run at once; a file's tests stay together.
 TEST_WORKERS ?= 4
-TEST_OPTIONS := -p tests.covered --dist loadfile --no-loadscope-reorder --durations=15
+TEST_OPTIONS := -p tests.covered -p tests.forked_workers.plugin --dist loadfile --no-loadscope-reorder --durations=15
 BENCH_ARGS ?=
 # What `demo` indexes: a folder; ../shared/photos where it exists, else the tests' 150 real photos.
 PHOTOS ?= $(firstword $(wildcard ../shared/photos tests/data/photos))

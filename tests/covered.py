@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
-from slipcover import FileMatcher, ImportManager, Slipcover, merge_coverage
+from slipcover import Slipcover, merge_coverage
 
-ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("engine", "infra", "producers", "schemas", "search_api", "stream_workers", "training")
+from tests.probes import ROOT, put_probes
+
 REPORT = ROOT / "build" / "coverage.json"
 FLOOR_PERCENT = 90.0
 """Of all lines and branches, where all tests run. It only rises."""
@@ -31,12 +30,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     several = getattr(early_config.known_args_namespace, "numprocesses", None)
     if several and "PYTEST_XDIST_WORKER" not in os.environ:
         return
-    measured = Slipcover(branch=True, exclude_lines=[])
-    rooms = FileMatcher(sources=[str(ROOT / room) for room in ROOMS])
-    early_config.stash[_MEASURED] = measured
-    imports = ImportManager(measured, rooms)
-    imports.__enter__()
-    early_config.add_cleanup(imports.__exit__)
+    early_config.stash[_MEASURED] = put_probes()
 
 
 @pytest.hookimpl(tryfirst=True)
