@@ -119,6 +119,10 @@ def demo(
             envvar="SIGHTLINE_API__PORT", metavar="PORT", help="Port of page and API; 0: any free."
         ),
     ] = 8080,
+    draw: Annotated[
+        int | None,
+        typer.Option(metavar="COUNT", min=1, help="So many pictures where it draws some; 600."),
+    ] = None,
 ) -> None:
     """Try Sightline on a folder of photos. Everything is thrown away at the end."""
     from sightline.infra.demo.run import run_demo  # noqa: PLC0415 - heavy
@@ -130,6 +134,7 @@ def demo(
         exit_when_done=exit_when_done,
         port=port,
         learn=learn,
+        draw=draw,
     )
 
 

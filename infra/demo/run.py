@@ -28,7 +28,7 @@ from sightline.infra.demo.embedding import what_runs
 from sightline.infra.demo.figures import Figures, feedback_table, figures_table
 from sightline.infra.demo.node_thread import DemoFailed, NodeThread
 from sightline.infra.demo.people import Feedback, demo_labels, let_people_search, true_labels
-from sightline.infra.sample_photos.photo_folder import PhotoFolder, synthetic_folder
+from sightline.infra.sample_photos.photo_folder import DRAWN_PHOTOS, PhotoFolder, synthetic_folder
 from sightline.producers.backfill.run import run_backfill
 from sightline.producers.connect import connect
 from sightline.schemas.fields import Visibility
@@ -54,6 +54,7 @@ def run_demo(
     exit_when_done: bool,
     port: int,
     learn: bool = False,
+    draw: int | None = None,
 ) -> None:
     """Run the main job on real input until `stop`, or until it has proved itself.
 
@@ -64,6 +65,7 @@ def run_demo(
         exit_when_done: whether it ends once it has proved itself.
         port: of page and API; 0: any free.
         learn: whether clicks then make two models, each of which serves if the gate releases it.
+        draw: so many pictures where there are no photos; None: 600.
 
     Raises:
         DemoFailed: a just-uploaded image was not found first, a deleted one still was, or clicks
@@ -76,7 +78,7 @@ def run_demo(
     ) as scratch:
         place = Path(scratch)
         lesson = _lesson(photos, place) if learn else None
-        folder = lesson.site if lesson else _folder(photos, place / "drawn")
+        folder = lesson.site if lesson else _folder(photos, place / "drawn", draw)
         own = _throw_away(settings, place / "data", port)
         node = NodeThread(own, failed=stop.set)
         try:
@@ -131,8 +133,10 @@ def _loop(
     )
 
 
-def _folder(photos: Path | None, drawn: Path) -> PhotoFolder:
-    return synthetic_folder(drawn) if photos is None else PhotoFolder(photos)
+def _folder(photos: Path | None, drawn: Path, count: int | None) -> PhotoFolder:
+    if photos is not None:
+        return PhotoFolder(photos)
+    return synthetic_folder(drawn, count or DRAWN_PHOTOS)
 
 
 def _throw_away(settings: Settings, data: Path, port: int) -> Settings:

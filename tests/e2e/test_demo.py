@@ -21,6 +21,7 @@ from tests.patience import patient
 from tests.waiting import eventually
 
 PHOTOS = 60
+DRAWN = 150
 TIMEOUT_S = 280
 COMMAND = [sys.executable, "-m", "sightline.infra.cli", "demo", "--port", "0"]
 
@@ -37,9 +38,9 @@ def few_photos(photos: Path, tmp_path: Path) -> Path:
 
 def test_without_a_folder_the_demo_draws_its_own(tmp_path: Path) -> None:
     """A drawn catalogue, every picture counted, the figures told, and the proof at the end."""
-    ended = _demo("--exit", temporary=tmp_path)
+    ended = _demo("--exit", "--draw", str(DRAWN), temporary=tmp_path)
     assert ended.returncode == 0, ended.stderr + ended.stdout
-    assert "600/600" in ended.stdout
+    assert f"{DRAWN}/{DRAWN}" in ended.stdout
     assert re.search(r"efficientnet_lite0 on \w+ in (bf16|fp32)", ended.stdout)
     for figure in ("live upload, log to searchable", "search by id", "search by uploaded picture"):
         assert figure in ended.stdout
