@@ -27,6 +27,8 @@ from tests.asking import Asking, ok
 PHOTOS = PhotoFolder(Path(__file__).parent / "data" / "photos" / "images")
 COUNT = 40
 """The first photos are there before; people upload those that follow."""
+PAUSE_S = 0.2
+"""Between two rounds: people leave the cores to what they wait for."""
 SAME_MODEL = 0.999
 """A picture's own image scores 1 where one model made both vectors, .96 by the models of `release`
 where two did."""
@@ -59,7 +61,7 @@ class Traffic:
 
     def run(self) -> None:
         """Upload, search, hide and delete, round after round, until told to stop."""
-        while not self.stop.is_set():
+        while not self.stop.wait(PAUSE_S):
             try:
                 self._round()
             except Exception as error:  # noqa: BLE001 - told by the test
