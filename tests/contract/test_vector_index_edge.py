@@ -48,6 +48,8 @@ from tests.patience import patient
 from tests.waiting import eventually
 
 DIMENSIONS = 256
+PAUSE_S = 0.03
+"""Of who writes and who searches: without one they starve the optimiser that they wait for."""
 SETTINGS = IndexSettings(optimise_after=1_500)
 WIDE = GenerationSpec(
     name="wide", model_digest="model-1", preprocess_digest="prep-1", dimensions=DIMENSIONS
@@ -127,7 +129,7 @@ def test_the_index_optimises_itself_while_it_is_written_and_read(index: EdgeVect
     hidden: list[str] = []
 
     def read() -> None:
-        while not stop.wait(0.01):  # searches without a pause would starve what is waited for
+        while not stop.wait(PAUSE_S):
             known = set(hidden)
             for seed in range(3):
                 shown_after_hidden.extend(name for name, _ in page(index, seed) if name in known)
@@ -137,6 +139,7 @@ def test_the_index_optimises_itself_while_it_is_written_and_read(index: EdgeVect
     number = 0
     deadline = time.monotonic() + patient(150)
     while read_current(_generation(index)) == live or number < 200:
+        time.sleep(PAUSE_S)
         index.apply([wide_image(number % 1_000, 2, Kind.PRIVATE), wide_image(40_000 + number)])
         index.flush()
         hidden.append(f"i{number % 1_000:05}")
