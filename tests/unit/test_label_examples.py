@@ -31,7 +31,7 @@ from sightline.stream_workers.labels.join.counting import Counted, count
 from sightline.stream_workers.labels.join.grading import grade
 from sightline.stream_workers.labels.join.open_search import HeldBeacon, Impression, OpenSearch
 from sightline.stream_workers.labels.mine.caps import cap_hot_anchors, cap_popular_negatives
-from sightline.stream_workers.labels.mine.epoch import mine_search, no_negatives
+from sightline.stream_workers.labels.mine.epoch import mine_epoch, mine_search, no_negatives
 from sightline.stream_workers.labels.mine.negatives import negatives, positives
 from sightline.stream_workers.labels.mine.triple_ids import triple_id
 from sightline.stream_workers.labels.mine.votes import (
@@ -242,6 +242,14 @@ def test_forty_bits_are_near_and_forty_one_are_not() -> None:
         search = _search(_item("clicked", "p3"))
         search.shown[0].perceptual_hash = near_hash(3, bits)
         assert [n.image_id for n in negatives(search, positives(search), (), RULES)] == wanted
+
+
+def test_a_search_that_two_source_partitions_hold_teaches_once() -> None:
+    """Its triples have the ids that they had: the first stay, in their order."""
+    acts = _item("clicked", "p3"), _item("viewed", "p6", in_view_ms=1_000)
+    once = mine_epoch([(0, _search(*acts))], [], RULES)
+    assert [mined.negative_id for _, mined in once] == ["p1", "p2", "p4"]
+    assert mine_epoch([(0, _search(*acts)), (1, _search(*acts))], [], RULES) == once
 
 
 def _mined(negative: str) -> Mined:

@@ -44,7 +44,7 @@ def send(
             partition=ANY_PARTITION if record.partition is None else record.partition,
             on_delivery=on_delivery,
             timestamp=stamp_ms,
-            headers=list(record.headers),
+            headers=list(record.headers) or None,  # an empty list costs as much as a header
         )
     except BufferError as error:
         raise Overloaded(Part.BROKER, "too many messages wait in this process") from error

@@ -36,7 +36,5 @@ def smallest(triples: list[Named], most: int, whose: Callable[[Mined], str]) -> 
     held: defaultdict[str, list[str]] = defaultdict(list)
     for name, mined in triples:
         held[whose(mined)].append(name)
-    last = {one: sorted(names)[most - 1] for one, names in held.items() if len(names) > most}
-    if not last:
-        return triples
-    return [pair for pair in triples if pair[0] <= last.get(whose(pair[1]), pair[0])]
+    cut = {name for names in held.values() if len(names) > most for name in sorted(names)[most:]}
+    return [pair for pair in triples if pair[0] not in cut] if cut else triples

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
@@ -21,6 +22,7 @@ from sightline.stream_workers.labels.mine.votes import (
 )
 from sightline.stream_workers.labels.rules import LabelRules
 
+_PERSON = Verdict.PERSON.value
 Click = tuple[str, str]
 """An actor, and an image that it gave a grade of at least 1."""
 Clicked = dict[str, set[Click]]
@@ -31,7 +33,7 @@ def clicked_by_people(searches: Iterable[Search]) -> Clicked:
     """What one epoch adds to the history."""
     clicked: Clicked = {}
     for search in searches:
-        if search.verdict != Verdict.PERSON.value:
+        if search.verdict != _PERSON:
             continue
         graded = [(search.actor_id, image.image_id) for image in search.shown if image.grade]
         if graded:
@@ -53,20 +55,24 @@ def no_negatives(clicks: Collection[Click], rules: LabelRules) -> frozenset[str]
     return frozenset([image_id for actor_id, image_id in clicks if images[actor_id] <= most])
 
 
-def mine_search(search: Search, clicked: Collection[str], rules: LabelRules) -> Iterator[Named]:
+def mine_search(search: Search, clicked: Collection[str], rules: LabelRules) -> list[Named]:
     """Every positive with every negative of one search, by id; uncapped."""
     chosen = positives(search) if makes_triples(search) else []
     against = negatives(search, chosen, clicked, rules) if chosen else []
-    for positive in chosen:
-        for negative in against:
-            name = triple_id(
-                rules.version,
-                search.search_id,
-                search.anchor_id,
-                positive.image_id,
-                negative.image_id,
-            )
-            yield name, Mined(search, positive, negative)
+    name = partial(triple_id, rules.version, search.search_id, search.anchor_id)
+    return [
+        (name(positive.image_id, negative.image_id), Mined(search, positive, negative))
+        for positive in chosen
+        for negative in against
+    ]
+
+
+def each_once(triples: list[Named]) -> list[Named]:
+    """Keeps the first of those of one id: two source partitions may hold the same search."""
+    first = dict(reversed(triples))
+    if len(first) == len(triples):
+        return triples
+    return [(name, mined) for name, mined in triples if first[name] is mined]
 
 
 def bounded(triples: list[Named], voters: Collection[Voters], rules: LabelRules) -> list[Named]:
@@ -98,9 +104,6 @@ def mine_epoch(
     for anchor_id, group in groupby(ordered, key=attrgetter("anchor_id")):
         clicks = set[Click]().union(*(epoch.get(anchor_id, ()) for epoch in past))
         clicked = no_negatives(clicks, rules)
-        found: dict[str, Mined] = {}
-        for search in group:
-            for name, mined in mine_search(search, clicked, rules):
-                found.setdefault(name, mined)
-        kept += bounded(list(found.items()), voters, rules)
+        found = [named for search in group for named in mine_search(search, clicked, rules)]
+        kept += bounded(each_once(found), voters, rules)
     return cap_popular_negatives(kept, rules)

@@ -5,7 +5,7 @@ Pure functions of the triples of one anchor and epoch; what stays keeps its orde
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from operator import attrgetter
 
@@ -49,14 +49,21 @@ def with_enough_actors(
 
 def one_vote_each(triples: list[Named]) -> list[Named]:
     """Keeps one search's triples for each actor and positive: the highest grade, ties by id."""
-    searches = {mined.search.search_id: mined.search.actor_id for _, mined in triples}
-    if len(set(searches.values())) == len(searches):
+    searches = {(mined.search.actor_id, mined.search.search_id) for _, mined in triples}
+    counts = Counter([actor_id for actor_id, _ in searches])
+    again = {actor_id for actor_id, count in counts.items() if count > 1}
+    if not again:
         return triples  # as nearly always: nobody searched twice by this anchor
     best: dict[Pair, tuple[int, str]] = {}
     for _, mined in triples:
-        whose, rank = _whose(mined), _rank(mined)
-        best[whose] = min(rank, best.get(whose, rank))
-    return [pair for pair in triples if best[_whose(pair[1])] == _rank(pair[1])]
+        if mined.search.actor_id in again:
+            whose, rank = _whose(mined), _rank(mined)
+            best[whose] = min(rank, best.get(whose, rank))
+    return [
+        pair
+        for pair in triples
+        if pair[1].search.actor_id not in again or best[_whose(pair[1])] == _rank(pair[1])
+    ]
 
 
 def cap_actors(triples: list[Named], rules: LabelRules) -> list[Named]:
