@@ -1,9 +1,11 @@
-"""What a familiarity gate would add: less strength where a picture is unlike all that was clicked.
+"""What familiarity would add: less strength where a picture is unlike all that was clicked.
 
     OTHER_PHOTOS=FOLDER python -m benchmarks.familiarity [--write docs/training.md]
 
-As `training_unclicked.py` with the most clicks, six thirds of the labels being silent in turn. No
-product has this gate: it is measured beside the strengths that there are. Half an hour of one core.
+As `training_unclicked.py` with the most clicks, six thirds of the labels being silent in turn. A
+gate gives each picture a strength of its own; or a projection changes along familiar directions
+alone. The product has neither: they are measured beside the strengths that there are. Half an hour
+of one core.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +38,9 @@ KNOWN, NEAREST = 1_000, 5
 """Of so many clicked photos the nearest so many say how familiar a photo is."""
 STEEPNESS, UNFAMILIAR = 20.0, 0.05
 """Of the sigmoid, and the part of the clicked photos that lies below its middle."""
-GATED = 10.0
-"""Added to a strength, to name the same one behind the gate."""
+GATED, ALONG = 10.0, 20.0
+"""Added to a strength, to name the same one behind the gate, and along familiar directions."""
+NAMES = {0.0: "strength", GATED: "the gate,", ALONG: "along familiar directions,"}
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,8 @@ class Gate:
     @classmethod
     def of(cls, site: PhotoSite, pairs: ClickPairs) -> Gate:
         """By a part of what people asked by or preferred."""
-        features = site.features()
-        seen = pairs.among(features.images)
-        rows = np.random.default_rng(0).permutation(np.union1d(seen.anchor, seen.positive))
-        known = unit(projected(site.start, features.features[rows[:KNOWN]]))
+        rows = np.random.default_rng(0).permutation(clicked_features(site, pairs))
+        known = unit(projected(site.start, rows[:KNOWN]))
         others = known @ known.T
         np.fill_diagonal(others, -1)
         return cls(site.start, known, float(np.quantile(_nearness(others), UNFAMILIAR)))
@@ -68,38 +70,63 @@ class Gate:
         return np.asarray(turned, np.float32)
 
 
+def clicked_features(site: PhotoSite, pairs: ClickPairs) -> Features:
+    """(photos, features) of what people asked by or preferred, by name."""
+    features = site.features()
+    seen = pairs.among(features.images)
+    return features.features[np.union1d(seen.anchor, seen.positive)]
+
+
+def along_familiar(start: Projection, head: Head, strength: float, clicked: Features) -> Projection:
+    """The shipped projection, changed along directions in which clicked photos vary, and no other.
+
+    The least squares of two wishes: to be the head on clicked photos, of second moments C, and the
+    shipped projection on noise of as much variance in every direction: (C + I tr C / f)⁻¹ C times
+    the change.
+    """
+    centred = (clicked - start.mean).astype(np.float64)
+    moments = centred.T @ centred / len(centred)
+    noise = np.eye(len(moments)) * np.trace(moments) / len(moments)
+    change = head.projection(strength).matrix - start.matrix
+    kept = np.linalg.solve(moments + noise, moments @ change)
+    return Projection(start.mean, start.matrix + kept.astype(np.float32))
+
+
 def _nearness(cosines: Features) -> Features:
     return np.asarray(np.sort(cosines, axis=1)[:, -NEAREST:].mean(axis=1))
 
 
-def gated(site: PhotoSite, head: Head, gate: Gate) -> Outcome:
-    """At each strength, without the gate and with it."""
+def measured(site: PhotoSite, head: Head, gate: Gate, clicked: Features) -> Outcome:
+    """At each strength: as the head is, behind the gate, and along familiar directions."""
     behind = {GATED + s: site.found_by(partial(gate.vectors, head, s)) for s in STRENGTHS}
+    along = {
+        ALONG + s: site.quality(along_familiar(site.start, head, s, clicked)) for s in STRENGTHS
+    }
     plain = Outcome.of(site, head, STRENGTHS)
-    return replace(plain, after=plain.after | behind)
+    return replace(plain, after=plain.after | behind | along)
 
 
 def one_third(site: PhotoSite, silent: Sequence[str], records: int) -> tuple[Outcome, ...]:
     """What many clicks teach of the site's photos, and of photos of other things."""
     site = site.without(silent)
     pairs = pairs_in([site.clicks(DEFAULT, records, RULES, seed=SEED).first(MANY)], RULES)
-    head, gate = site.trained(pairs), Gate.of(site, pairs)
-    return tuple(gated(each, head, gate) for each in (site, elsewhere(site)) if each)
+    head, gate, clicked = site.trained(pairs), Gate.of(site, pairs), clicked_features(site, pairs)
+    return tuple(measured(each, head, gate, clicked) for each in (site, elsewhere(site)) if each)
 
 
 def lines(thirds: Sequence[tuple[Outcome, ...]]) -> Iterator[str]:
-    """A line for each strength, without the gate and with it."""
+    """A line for each strength of each way."""
     sites, *away = zip(*thirds, strict=True)
     columns = (*PARTS.values(), *(["photos of other things"] if away else []), "shown to be worse")
     yield f"| | {' | '.join(columns)} |"
     yield f"|---{'|---:' * (len(columns) - 1)}|---|"
-    for strength in (*STRENGTHS, *(GATED + s for s in STRENGTHS)):
+    for way, plain in product(NAMES, STRENGTHS):
+        strength = way + plain
         found = [pooled(sites, strength, [each.clicked for each in sites])]
         found += [pooled(all_, strength, [~o.clicked for o in all_]) for all_ in (sites, *away)]
         slices = [pair for all_ in (sites, *away) for pair in by_set(all_, strength).items()]
         worse = "; ".join(f"{name} {_points(by)}" for name, by in slices if by.upper < 0)
-        name = f"the gate, {strength - GATED:g}" if strength > GATED else f"strength {strength:g}"
-        yield f"| {name} | {' | '.join(map(_points, found))} | {worse} |"
+        yield f"| {NAMES[way]} {plain:g} | {' | '.join(map(_points, found))} | {worse} |"
 
 
 def _points(by: Difference) -> str:
