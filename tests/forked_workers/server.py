@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import select
+import signal
 import socket
 import sys
 import warnings
@@ -33,6 +34,7 @@ THIRD_PARTIES = (
 
 def main() -> None:
     """Serve until standard input is closed; in a worker, be it to its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started the run
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         listener.set_inheritable(False)
         _import_everything()
@@ -75,6 +77,7 @@ def _be_a_worker(asked: socket.socket) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["-c"]
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for as long as the process lives
     program = sys.modules["__main__"] = ModuleType("__main__")
