@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -10,36 +9,12 @@ from urllib.error import URLError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torchvision import models  # type: ignore[import-untyped]
 
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
 
 _POOLED_BY_CLASSIFIER = (models.SqueezeNet, models.VGG, models.AlexNet)
 _HEADS = ("heads", "head", "fc", "classifier")
-_DRAWS = frozenset(
-    {
-        *(Tensor.normal_, Tensor.uniform_, Tensor.erfinv_),
-        *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_),
-    }
-)
-
-
-class _Undrawn(TorchFunctionMode):
-    """Inside, weights stay as memory gives them: to draw those that are read next takes seconds."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """The tensor that would be drawn into; else what torch gives."""
-        given = kwargs or {}
-        if func in _DRAWS:
-            return args[0] if args else given["tensor"]
-        return func(*args, **given)
 
 
 def torchvision_weights_name(model: str) -> str:
@@ -71,9 +46,7 @@ def torchvision_network(model: str, weights: Path | None) -> nn.Module:
     _check_known(model)
     if weights is None:
         return _without_classifier(_downloaded(model))[0]
-    with _Undrawn():
-        whole = models.get_model(model, weights=None, **_quiet(model))
-    network, removed = _without_classifier(whole)
+    network, removed = _without_classifier(models.get_model(model, weights=None, **_quiet(model)))
     _load_local(network, weights, ignored=removed)
     return network
 

@@ -80,19 +80,14 @@ def test_local_weights_give_the_reference_vectors(
 def test_any_torchvision_network_ends_in_pooled_features(
     tmp_path: Path, model: str, features: int
 ) -> None:
-    """Saved by torchvision's names, classifier and all, it loads; what comes out is pooled.
-
-    No weights are drawn to be replaced by the file's, which takes up to seconds.
-    """
+    """Saved by torchvision's names, classifier and all, it loads; what comes out is pooled."""
     # RegNet reads numbers from its tensors while it is built.
     with torch.device("cpu" if "regnet" in model else "meta"):
         quiet = {"init_weights": False} if model == "googlenet" else {}
         state = models.get_model(model, weights=None, **quiet).state_dict()
     file = tmp_path / "weights.safetensors"
     save_tensors({name: torch.zeros_like(v, device="cpu") for name, v in state.items()}, file)
-    drawn = torch.get_rng_state()
     network = from_crops(build_network(model, file, PLAIN))
-    assert torch.equal(torch.get_rng_state(), drawn)
     with torch.inference_mode():
         assert network(torch.zeros(1, 224, 224, 3, dtype=torch.uint8)).shape == (1, features)
 
