@@ -44,7 +44,7 @@ from sightline.stream_workers.labels.join.closing import Source
 from sightline.stream_workers.labels.join.core import JoinCore
 from sightline.stream_workers.labels.mine.core import MineCore
 from sightline.stream_workers.labels.rules import LabelRules
-from sightline.stream_workers.labels.stage.faust_shell import driver
+from sightline.stream_workers.labels.stage.driver import driver
 from sightline.stream_workers.labels.stage.partition import Core, PartitionStage
 from sightline.stream_workers.labels.stage.process import StageProcess
 

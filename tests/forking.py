@@ -38,6 +38,7 @@ class Forked:
         errors: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        self.log = log
         log.touch()
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["tests.imported"])

@@ -218,10 +218,15 @@ class LabelPipeline:
         ]
 
     def start(
-        self, stage: Stage, *, dies_before: int | None = None, hangs_on: str | None = None
+        self,
+        stage: Stage,
+        *,
+        dies_before: int | None = None,
+        hangs_on: str | None = None,
+        commit_interval_s: float | None = None,
     ) -> Forked:
         """One worker of a stage."""
-        return self._start(stage, dies_before=dies_before, hangs_on=hangs_on).process
+        return self._start(stage, dies_before, hangs_on, commit_interval_s).process
 
     def dies(self, stage: Stage, *, before: int, timeout_s: float) -> int:
         """The exit code of a worker that kills itself before so many sends.
@@ -229,13 +234,17 @@ class LabelPipeline:
         One that stalls earlier does not get there: another is started.
         """
         while True:
-            worker = self._start(stage, dies_before=before)
+            worker = self._start(stage, before)
             ended = worker.process.wait(patient(timeout_s))
             if not worker.stalled():
                 return ended
 
     def _start(
-        self, stage: Stage, *, dies_before: int | None = None, hangs_on: str | None = None
+        self,
+        stage: Stage,
+        dies_before: int | None = None,
+        hangs_on: str | None = None,
+        commit_interval_s: float | None = None,
     ) -> LabelWorker:
         kafka = self.kafka.model_dump(mode="json", exclude_none=True)
         if self.kafka.sasl_password is not None:
@@ -250,6 +259,7 @@ class LabelPipeline:
             "data_directory": str(own),
             "dies_before": dies_before,
             "hangs_on": hangs_on,
+            "commit_interval_s": commit_interval_s,
         }
         log = own.with_suffix(".log")
         worker = LabelWorker(stage, Forked(work, json.dumps(told), log), log)

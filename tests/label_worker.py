@@ -17,6 +17,7 @@ from sightline.engine.ports import EventBatch
 from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import KafkaSettings, LabelSettings
 from sightline.schemas.topics import EPOCHS_DONE
+from sightline.stream_workers.labels.stage import faust_shell
 from sightline.stream_workers.labels.stage.process import StageProcess
 from tests.patience import patient
 
@@ -98,6 +99,8 @@ def work(argument: str) -> None:
     """
     collect_garbage_seldom()
     told = json.loads(argument)
+    if told["commit_interval_s"] is not None:
+        faust_shell.COMMIT_INTERVAL_S = told["commit_interval_s"]
     kafka = KafkaSettings(**told["kafka"])
     producer = DyingProducer(KafkaEventProducer(kafka), told["dies_before"], told["hangs_on"])
     process = StageProcess(

@@ -49,6 +49,14 @@ def instant(at_ms: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
 
 
+def ticked(at_ms: int) -> Recorded:
+    """The time, told to partition 0."""
+    event: Event[ClockTicked] = Event.of(
+        ClockTicked(ticker_id="test"), event_id=f"t{at_ms}", source="urn:t", time=instant(at_ms)
+    )
+    return Recorded(0, 0, at_ms, event.encode())
+
+
 @cache
 def far_hash(number: int) -> str:
     """Hashes of different numbers are about 128 bits apart."""

@@ -19,6 +19,9 @@ from sightline.infra.local.node_process import NodeProcess, environment_of
 from tests.forking import Forked
 from tests.patience import patient
 
+_SHOWN = 4_000
+"""Characters of a log, from its end."""
+
 
 def sightline(
     *arguments: str,
@@ -46,13 +49,20 @@ def started(*arguments: str, settings: Settings, log: Path) -> Forked:
 
 
 def stopped(process: Forked, *, timeout_s: float = 30.0) -> int:
-    """Ask it to end (SIGTERM) and wait: the exit code; killed, if it does not listen."""
+    """Ask it to end (SIGTERM) and wait: the exit code; killed, if it does not listen.
+
+    What it said is written out if it ends badly: pytest shows that where the test then fails.
+    """
     process.terminate()
+    ended: int | None = None
     try:
-        return process.wait(patient(timeout_s))
+        ended = process.wait(patient(timeout_s))
     finally:
         process.kill()
         process.wait()
+        if ended != 0:
+            sys.stdout.write(process.log.read_text(errors="replace")[-_SHOWN:])
+    return ended
 
 
 def command(arguments: str) -> None:

@@ -15,7 +15,7 @@ from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import KafkaSettings
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.envelope import Event, EventData
-from sightline.schemas.interactions import ClockTicked, Interaction, Kind, ResultsInteracted
+from sightline.schemas.interactions import Interaction, Kind, ResultsInteracted
 from sightline.schemas.labels import Stage
 from sightline.schemas.searches import ImageQuery, ResultsShown, ShownImage
 from sightline.schemas.topics import (
@@ -30,7 +30,7 @@ from sightline.schemas.topics import (
 from sightline.stream_workers.delivery.letter_limit import EXIT_DEAD_LETTER_LIMIT
 from sightline.stream_workers.labels.stage.process import EXIT_FAILED
 from tests.label_kafka import LabelPipeline
-from tests.label_world import SMALL_RULES, START_MS, far_hash, instant
+from tests.label_world import SMALL_RULES, START_MS, far_hash, ticked
 from tests.oracle_labels import Recorded
 from tests.patience import patient
 from tests.waiting import eventually
@@ -48,13 +48,6 @@ def pipeline(kafka_settings: KafkaSettings, tmp_path: Path) -> Iterator[LabelPip
     labels.stop()
 
 
-def _tick(at_ms: int) -> Recorded:
-    event: Event[EventData] = Event.of(
-        ClockTicked(ticker_id="test"), event_id=f"t{at_ms}", source="urn:t", time=instant(at_ms)
-    )
-    return Recorded(0, 0, at_ms, event.encode())
-
-
 def _log_of(pipeline: LabelPipeline) -> str:
     return pipeline.workers[0].log.read_text()
 
@@ -62,7 +55,7 @@ def _log_of(pipeline: LabelPipeline) -> str:
 def test_lag_that_nobody_works_on_ends_the_process(pipeline: LabelPipeline) -> None:
     """`EpochDone` is never acknowledged, so taking stops: the watchdog ends the process."""
     pipeline.faults = {"stalled_s": 2.0}
-    pipeline.write([_tick(START_MS + 10_000 * number) for number in range(60)])
+    pipeline.write([ticked(START_MS + 10_000 * number) for number in range(60)])
     ended = pipeline.start(Stage.JOIN, hangs_on=EPOCHS_DONE.name).wait(patient(ENDS_WITHIN_S))
     assert ended == EXIT_FAILED
     assert f"Stalled: {pipeline.kafka.topic_prefix}{INTERACTIONS_IMPORTED.name}/0: at" in _log_of(

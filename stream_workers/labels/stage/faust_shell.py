@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +21,13 @@ from faust.types import TP
 from sightline.engine.ports import Clock
 from sightline.engine.settings import KafkaSettings
 from sightline.stream_workers.labels.rules import MS_PER_S
-from sightline.stream_workers.labels.stage.committed_reads import CommittedReads
+from sightline.stream_workers.labels.stage.driver import driver
 from sightline.stream_workers.labels.stage.figures import StageFigures
 from sightline.stream_workers.labels.stage.partition import PartitionStage
 
-HEARTBEATS_PER_SESSION = 3
 COMMIT_INTERVAL_S = 1.0
+LAST_COMMIT_S = 5.0
+"""That a stop waits for the coordinator; what it does not commit is done again."""
 _log = logging.getLogger(__name__)
 
 PrepareAll = Callable[[list[int]], Mapping[int, Callable[[], PartitionStage]]]
@@ -64,46 +64,6 @@ def build_app(stage: FaustStage, settings: KafkaSettings) -> faust.App:
     return app
 
 
-def driver(name: str, settings: KafkaSettings, data_directory: Path) -> faust.App:
-    """The Faust app alone, with nothing that reads; `name` is the group, without prefix."""
-    data_directory.mkdir(parents=True, exist_ok=True)
-    return CommittedReads(
-        settings.topic_prefix + name,
-        broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
-        broker_credentials=_credentials(settings),
-        broker_session_timeout=settings.session_timeout_s,
-        broker_heartbeat_interval=settings.session_timeout_s / HEARTBEATS_PER_SESSION,
-        consumer_auto_offset_reset="earliest",
-        stream_wait_empty=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        web_enabled=False,
-        store="memory://",
-        datadir=data_directory,
-        key_serializer="raw",
-        value_serializer="raw",
-    )
-
-
-def _credentials(settings: KafkaSettings) -> Any:
-    if settings.security_protocol == "PLAINTEXT":
-        return None
-    context = None
-    if "SSL" in settings.security_protocol:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        if settings.certificate_file is not None:
-            context.load_cert_chain(settings.certificate_file, settings.key_file)
-    if "SASL" not in settings.security_protocol:
-        return faust.SSLCredentials(context=context)
-    password = settings.sasl_password
-    return faust.SASLCredentials(
-        mechanism=settings.sasl_mechanism,
-        username=settings.sasl_username,
-        password=None if password is None else password.get_secret_value(),
-        ssl_context=context,
-    )
-
-
 class _Shell:
     """Partitions of this process; lives on the app's event loop."""
 
@@ -117,6 +77,7 @@ class _Shell:
         self._committed: dict[int, int] = {}
         self._preparing = asyncio.Lock()
         self._behind: dict[int, tuple[int, float]] = {}
+        self._stopping = False
 
     def attach(self) -> None:
         """Register agent, signals and tasks with the app."""
@@ -126,6 +87,7 @@ class _Shell:
         self._app.agent(channel, name=f"{self._stage.name}-agent")(self._work)
         self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         self._app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        self._app.on_before_shutdown.connect(self._on_stopping, weak=False)
         self._app.task(self._commit_regularly)
         self._app.task(self._watch)
         if self._stage.tick is not None:
@@ -180,6 +142,14 @@ class _Shell:
             self._drop_all()
         self._ready.set()
 
+    async def _on_stopping(self, *_: Any, **__: Any) -> None:
+        """The consumer stops next, and tasks only after it: whatever they asked it would fail."""
+        self._stopping = True
+        try:
+            await asyncio.wait_for(self._commit(), LAST_COMMIT_S)
+        except Exception as error:  # noqa: BLE001 - it ends either way, and does this again
+            _log.warning("the last commit failed: %s: %s", type(error).__name__, error)
+
     def _drop_all(self) -> None:
         self._generation += 1
         for partition in self._partitions.values():
@@ -201,11 +171,14 @@ class _Shell:
         try:
             while True:
                 await asyncio.sleep(interval_s)
+                if self._stopping:
+                    return
                 await act()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, the process must end
-            self._stage.fail(error)
+            if not self._stopping:
+                self._stage.fail(error)
 
     async def _commit(self) -> None:
         safe = {number: stage.safe_offset() for number, stage in self._partitions.items()}
