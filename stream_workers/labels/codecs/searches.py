@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sightline.schemas.envelope import ContractError
+from sightline.schemas.labels import Verdict
 from sightline.schemas.registry import decode as decode_slowly
 from sightline.stream_workers.labels.codecs.interactions import (
     Envelope,
@@ -18,6 +19,8 @@ from sightline.stream_workers.labels.codecs.interactions import (
     Team,
 )
 
+PERSON = Verdict.PERSON.value
+"""The verdict on a search whose clicks teach."""
 Count = Annotated[int, Meta(ge=0)]
 JOIN_SOURCE = "urn:sightline:label-join"
 _JSON = "application/json"

@@ -8,8 +8,7 @@ from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
-from sightline.schemas.labels import Verdict
-from sightline.stream_workers.labels.codecs.searches import Search
+from sightline.stream_workers.labels.codecs.searches import PERSON, Search
 from sightline.stream_workers.labels.codecs.triples import Mined
 from sightline.stream_workers.labels.mine.caps import Named, cap_hot_anchors, cap_popular_negatives
 from sightline.stream_workers.labels.mine.negatives import makes_triples, negatives, positives
@@ -22,7 +21,6 @@ from sightline.stream_workers.labels.mine.votes import (
 )
 from sightline.stream_workers.labels.rules import LabelRules
 
-_PERSON = Verdict.PERSON.value
 Click = tuple[str, str]
 """An actor, and an image that it gave a grade of at least 1."""
 Clicked = dict[str, set[Click]]
@@ -33,7 +31,7 @@ def clicked_by_people(searches: Iterable[Search]) -> Clicked:
     """What one epoch adds to the history."""
     clicked: Clicked = {}
     for search in searches:
-        if search.verdict != _PERSON:
+        if search.verdict != PERSON:
             continue
         graded = [(search.actor_id, image.image_id) for image in search.shown if image.grade]
         if graded:

@@ -7,13 +7,11 @@ from enum import StrEnum
 from operator import attrgetter
 
 from sightline.engine.pictures.near_duplicates import near_any
-from sightline.schemas.labels import Verdict
 from sightline.stream_workers.labels.codecs.interactions import UploadQuery
-from sightline.stream_workers.labels.codecs.searches import Graded, Search
+from sightline.stream_workers.labels.codecs.searches import PERSON, Graded, Search
 from sightline.stream_workers.labels.grades import NOTHING, POSITIVE
 from sightline.stream_workers.labels.rules import LabelRules
 
-_PERSON = Verdict.PERSON.value
 _image_id = attrgetter("image_id")
 _score = attrgetter("score")
 
@@ -30,7 +28,7 @@ class NoNegative(StrEnum):
 def makes_triples(search: Search) -> bool:
     """Whether its actor is a person and its anchor's picture was kept."""
     kept = not isinstance(search.query, UploadQuery) or search.query.object is not None
-    return kept and search.verdict == _PERSON
+    return kept and search.verdict == PERSON
 
 
 def positives(search: Search) -> list[Graded]:

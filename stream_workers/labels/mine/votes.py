@@ -9,8 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from operator import attrgetter
 
-from sightline.schemas.labels import Verdict
-from sightline.stream_workers.labels.codecs.searches import Search
+from sightline.stream_workers.labels.codecs.searches import PERSON, Search
 from sightline.stream_workers.labels.codecs.triples import Mined
 from sightline.stream_workers.labels.mine.caps import Named, smallest
 from sightline.stream_workers.labels.mine.negatives import positives
@@ -27,7 +26,7 @@ def voters_of(searches: Iterable[Search]) -> dict[Pair, set[str]]:
     """Who of an epoch's people preferred what, for `min_actors`."""
     found: defaultdict[Pair, set[str]] = defaultdict(set)
     for search in searches:
-        if search.verdict == Verdict.PERSON.value:
+        if search.verdict == PERSON:
             for image in positives(search):
                 found[search.anchor_id, image.image_id].add(search.actor_id)
     return dict(found)
