@@ -1,11 +1,11 @@
-"""What familiarity would add: less strength where a picture is unlike all that was clicked.
+"""What familiarity adds: less change where a picture is unlike all that was clicked.
 
     OTHER_PHOTOS=FOLDER python -m benchmarks.familiarity [--write docs/training.md]
 
-As `training_unclicked.py` with the most clicks, six thirds of the labels being silent in turn. A
-gate gives each picture a strength of its own; or a projection changes along familiar directions
-alone. The product has neither: they are measured beside the strengths that there are. Half an hour
-of one core.
+As `training_unclicked.py` with the most clicks, six thirds of the labels being silent in turn, and
+with clicks on all labels. A head may change familiar directions alone (`HeadSettings.familiar`); or
+a gate gives each picture a strength of its own, which the product has not. Some 20 minutes of one
+core.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from benchmarks.training_unclicked import THIRDS, elsewhere
 from sightline.engine.embedding.embedder import Features, Projection
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.evaluation.paired import Difference
+from sightline.training.loop.familiar import kept_along_familiar
 from sightline.training.loop.head import Head
 from sightline.training.models.default_projection import held_out_third
 
@@ -38,9 +38,15 @@ KNOWN, NEAREST = 1_000, 5
 """Of so many clicked photos the nearest so many say how familiar a photo is."""
 STEEPNESS, UNFAMILIAR = 20.0, 0.05
 """Of the sigmoid, and the part of the clicked photos that lies below its middle."""
+SETTLED = 0.72
+"""A strength between, at which a head along familiar directions wins what was asked for."""
 GATED, ALONG = 10.0, 20.0
 """Added to a strength, to name the same one behind the gate, and along familiar directions."""
-NAMES = {0.0: "strength", GATED: "the gate,", ALONG: "along familiar directions,"}
+WAYS = {
+    0.0: ("strength", STRENGTHS),
+    GATED: ("the gate,", STRENGTHS),
+    ALONG: ("along familiar directions,", (CAREFUL, NORMAL, SETTLED, GREEDY)),
+}
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,8 @@ class Gate:
         """Each photo's by a strength of its own."""
         near = _nearness(unit(projected(self.start, features)) @ self.known.T)
         familiar = 1 / (1 + np.exp(-STEEPNESS * (near - self.middle)))
-        based = (features - head.mean) @ head.base
-        turned = based + strength * familiar[:, None] * (based @ head.residual)
+        centred = features - head.mean
+        turned = centred @ head.base + strength * familiar[:, None] * (centred @ head.change)
         return np.asarray(turned, np.float32)
 
 
@@ -77,21 +83,6 @@ def clicked_features(site: PhotoSite, pairs: ClickPairs) -> Features:
     return features.features[np.union1d(seen.anchor, seen.positive)]
 
 
-def along_familiar(start: Projection, head: Head, strength: float, clicked: Features) -> Projection:
-    """The shipped projection, changed along directions in which clicked photos vary, and no other.
-
-    The least squares of two wishes: to be the head on clicked photos, of second moments C, and the
-    shipped projection on noise of as much variance in every direction: (C + I tr C / f)⁻¹ C times
-    the change.
-    """
-    centred = (clicked - start.mean).astype(np.float64)
-    moments = centred.T @ centred / len(centred)
-    noise = np.eye(len(moments)) * np.trace(moments) / len(moments)
-    change = head.projection(strength).matrix - start.matrix
-    kept = np.linalg.solve(moments + noise, moments @ change)
-    return Projection(start.mean, start.matrix + kept.astype(np.float32))
-
-
 def _nearness(cosines: Features) -> Features:
     return np.asarray(np.sort(cosines, axis=1)[:, -NEAREST:].mean(axis=1))
 
@@ -99,34 +90,34 @@ def _nearness(cosines: Features) -> Features:
 def measured(site: PhotoSite, head: Head, gate: Gate, clicked: Features) -> Outcome:
     """At each strength: as the head is, behind the gate, and along familiar directions."""
     behind = {GATED + s: site.found_by(partial(gate.vectors, head, s)) for s in STRENGTHS}
-    along = {
-        ALONG + s: site.quality(along_familiar(site.start, head, s, clicked)) for s in STRENGTHS
-    }
+    kept = kept_along_familiar(site.start, head, clicked)
+    along = {ALONG + s: site.quality(kept.projection(s)) for s in WAYS[ALONG][1]}
     plain = Outcome.of(site, head, STRENGTHS)
     return replace(plain, after=plain.after | behind | along)
 
 
-def one_third(site: PhotoSite, silent: Sequence[str], records: int) -> tuple[Outcome, ...]:
+def taught(site: PhotoSite, records: int) -> tuple[Outcome, ...]:
     """What many clicks teach of the site's photos, and of photos of other things."""
-    site = site.without(silent)
     pairs = pairs_in([site.clicks(DEFAULT, records, RULES, seed=SEED).first(MANY)], RULES)
     head, gate, clicked = site.trained(pairs), Gate.of(site, pairs), clicked_features(site, pairs)
     return tuple(measured(each, head, gate, clicked) for each in (site, elsewhere(site)) if each)
 
 
-def lines(thirds: Sequence[tuple[Outcome, ...]]) -> Iterator[str]:
-    """A line for each strength of each way."""
-    sites, *away = zip(*thirds, strict=True)
-    columns = (*PARTS.values(), *(["photos of other things"] if away else []), "shown to be worse")
-    yield f"| | {' | '.join(columns)} |"
-    yield f"|---{'|---:' * (len(columns) - 1)}|---|"
-    for way, plain in product(NAMES, STRENGTHS):
-        strength = way + plain
-        found = [pooled(sites, strength, [each.clicked for each in sites])]
-        found += [pooled(all_, strength, [~o.clicked for o in all_]) for all_ in (sites, *away)]
-        slices = [pair for all_ in (sites, *away) for pair in by_set(all_, strength).items()]
-        worse = "; ".join(f"{name} {_points(by)}" for name, by in slices if by.upper < 0)
-        yield f"| {NAMES[way]} {plain:g} | {' | '.join(map(_points, found))} | {worse} |"
+def lines(draws: Sequence[tuple[Outcome, ...]]) -> Iterator[str]:
+    """A line for each strength of each way, of the means of some draws."""
+    sites, *away = zip(*draws, strict=True)
+    parts = [(PARTS[True], sites, True), (PARTS[False], sites, False)]
+    parts += [("photos of other things", others, False) for others in away]
+    parts = [(name, all_, c) for name, all_, c in parts if (all_[0].clicked == c).any()]
+    yield f"| | {' | '.join(name for name, _, _ in parts)} | shown to be worse |"
+    yield f"|---{'|---:' * len(parts)}|---|"
+    for way, (name, strengths) in WAYS.items():
+        for plain in strengths:
+            strength = way + plain
+            found = [pooled(all_, strength, [o.clicked == c for o in all_]) for _, all_, c in parts]
+            slices = [pair for all_ in (sites, *away) for pair in by_set(all_, strength).items()]
+            worse = "; ".join(f"{set_} {_points(by)}" for set_, by in slices if by.upper < 0)
+            yield f"| {name} {plain:g} | {' | '.join(map(_points, found))} | {worse} |"
 
 
 def _points(by: Difference) -> str:
@@ -134,11 +125,14 @@ def _points(by: Difference) -> str:
 
 
 def table(photos: Path, records: int) -> str:
-    """Six thirds, one after the other."""
+    """Six thirds, one after the other; then one draw of clicks on all labels."""
     site = photo_site(photos)
     labels = site.photos.labels.tolist()
-    thirds = [one_third(site, held_out_third(labels, seed), records) for seed in range(THIRDS)]
-    return "\n".join(lines(thirds))
+    silent = [held_out_third(labels, seed) for seed in range(THIRDS)]
+    thirds = [taught(site.without(some), records) for some in silent]
+    every = [taught(site, records)]
+    some, all_ = "\n".join(lines(thirds)), "\n".join(lines(every))
+    return f"A third of the labels is silent:\n\n{some}\n\nAll labels are clicked:\n\n{all_}"
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def gate_measured(triples: int, images: int) -> Iterator[str]:
     before = score_by_clicks(features, start, some)
     steps.done(f"the serving model: these queries among {images:,} pictures")
     residual = np.random.default_rng(SEED).normal(0, 0.02, (start.matrix.shape[1],) * 2)
-    head = Head(mean=start.mean, base=start.matrix, residual=residual.astype(np.float32))
+    head = Head.of(start.mean, start.matrix, residual.astype(np.float32))
     after = {s: score_by_clicks(features, head.projection(s), some) for s in STRENGTHS}
     steps.done(f"a head at {len(STRENGTHS)} strengths: the same")
     choose(before, after, some.groups, GateLimits())

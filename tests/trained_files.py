@@ -36,7 +36,7 @@ def _tensors(**named: object) -> bytes:
 
 
 RUN = {"start": {"weights": "w"}, "settings": {"head": {"seed": 5}}}
-HEAD = _tensors(mean=[0, 0], base=[[1, 0], [0, 1]], residual=[[5, 0], [0, 0]])
+HEAD = _tensors(mean=[0, 0], base=[[1, 0], [0, 1]], change=[[5, 0], [0, 0]])
 STATE = ("residual", "first_moment", "second_moment", "losses", "shares")
 CHECKPOINT = save({name: np.zeros(1, np.float32) for name in STATE}, metadata={"inputs": "x"})
 
@@ -58,7 +58,7 @@ TRAINED = {
         b"image,cluster,held_out,aside\na.jpg,1,0,1\n",
         {"a.jpg": PictureKind(1, held_out=False, aside=True)},
     ),
-    "head.safetensors": Sample(lambda file: Head.load(file).residual.sum().item(), HEAD, 5.0),
+    "head.safetensors": Sample(lambda file: Head.load(file).change.sum().item(), HEAD, 5.0),
     "any.safetensors": Sample(is_head, HEAD, value=True),
     "projection.safetensors": Sample(
         lambda file: load_projection(file).matrix.sum().item(),

@@ -120,6 +120,8 @@ class RetrainingSettings(Section):
     """… of so many different anchors …"""
     age_s: Seconds = 604_800.0
     """… or when the first of them has waited for so long; 0: however long it waits."""
+    familiar: bool = False
+    """Change familiar directions alone, as `sightline train --familiar` does."""
     look_every_s: PositiveSeconds = 60.0
     """Between two looks at what has come."""
     lease_s: PositiveSeconds = 60.0

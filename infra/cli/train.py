@@ -49,6 +49,13 @@ def train(
             help="0: each pair alike; 1: each anchor alike.",
         ),
     ] = 0.5,
+    familiar: Annotated[
+        bool,
+        typer.Option(
+            "--familiar",
+            help="Change familiar directions alone: kinder to unlike pictures, wins less.",
+        ),
+    ] = False,
     held_out: Annotated[
         float | None,
         typer.Option(
@@ -125,6 +132,7 @@ def train(
         "temperature": temperature,
         "skip_hardest": skip_hardest,
         "balance": balance,
+        "familiar": familiar,
     }
     if settings is None:
         head = HeadSettings(**given)

@@ -20,17 +20,24 @@ def head() -> Head:
     return Head(
         mean=drawn.normal(size=6).astype(np.float32),
         base=drawn.normal(size=(6, 3)).astype(np.float32),
-        residual=drawn.normal(size=(3, 3)).astype(np.float32),
+        change=drawn.normal(size=(6, 3)).astype(np.float32),
     )
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.35, 1.0])
 def test_a_strength_lies_between_the_base_and_what_was_learnt(head: Head, strength: float) -> None:
-    """As the sum is written: R (I + s A)."""
+    """As the sum is written: R + s D."""
     projection = head.projection(strength)
-    expected = head.base @ (np.eye(3) + strength * head.residual)
+    expected = head.base + strength * head.change
     assert np.allclose(projection.matrix, expected, atol=1e-6)
     assert np.array_equal(projection.mean, head.mean)
+
+
+def test_a_residual_changes_the_base_by_itself(head: Head) -> None:
+    """What training learns: R (I + s A)."""
+    residual = np.random.default_rng(1).normal(size=(3, 3)).astype(np.float32)
+    matrix = Head.of(head.mean, head.base, residual).projection(0.35).matrix
+    assert np.allclose(matrix, head.base @ (np.eye(3) + 0.35 * residual), atol=1e-6)
 
 
 def test_the_base_comes_back_bit_for_bit(head: Head) -> None:
@@ -60,26 +67,26 @@ def test_another_file_is_refused(head: Head, tmp_path: Path) -> None:
     save_file({"mean": head.mean, "matrix": head.base}, path)
     with pytest.raises(SettingsInvalid, match="no head"):
         Head.load(path)
-    for wrong in (head.residual[:2], head.base[0]):
-        save_file({"mean": head.mean, "base": head.base, "residual": wrong}, path)
-        with pytest.raises(SettingsInvalid, match="residual"):
+    for wrong in (head.change[:2], head.base[0]):
+        save_file({"mean": head.mean, "base": head.base, "change": wrong}, path)
+        with pytest.raises(SettingsInvalid, match="change"):
             Head.load(path)
 
 
 def test_a_head_of_odd_numbers_is_refused(head: Head, tmp_path: Path) -> None:
     """What is learnt of it, or released at any strength, would be no vector."""
     path = tmp_path / "odd.safetensors"
-    parts = {"mean": head.mean, "base": head.base, "residual": head.residual}
+    parts = {"mean": head.mean, "base": head.base, "change": head.change}
     cube = np.stack([head.base] * 2, axis=2)
     for name, odd in {
         "base": cube,
         "mean": head.mean * np.nan,
-        "residual": head.residual * np.inf,
+        "change": head.change * np.inf,
     }.items():
         save_file(parts | {name: odd}, path)
         with pytest.raises(SettingsInvalid, match="no head"):
             Head.load(path)
-    huge = Head(mean=head.mean, base=head.base * np.float32(1e38), residual=head.residual)
+    huge = Head(mean=head.mean, base=head.base * np.float32(1e38), change=head.change)
     assert np.isfinite(huge.projection(0).matrix).all()
     with pytest.raises(SettingsInvalid, match="float32"):
-        replace(huge, residual=head.residual * np.float32(1e38)).projection(1)
+        replace(huge, change=np.sign(huge.base) * np.float32(3e38)).projection(1)

@@ -59,7 +59,7 @@ def run_folder(place: Path, *, seed: int = 0, **told: object) -> Path:
     head = Head(
         mean=random.normal(size=WIDTH).astype(np.float32),
         base=random.normal(size=(WIDTH, 8)).astype(np.float32),
-        residual=random.normal(size=(8, 8)).astype(np.float32),
+        change=random.normal(size=(WIDTH, 8)).astype(np.float32),
     )
     head.save(place / "head.safetensors")
     (place / "run.json").write_text(json.dumps({"seed": seed, "topic": "training-triples.v2"}))
@@ -237,8 +237,8 @@ def head_at(place: Path, *, looks_at: slice) -> Path:
     place.mkdir()
     base = np.zeros((WIDTH, 32), np.float32)
     base[looks_at] = np.eye(32)
-    mean, nothing = np.zeros(WIDTH, np.float32), np.zeros((32, 32), np.float32)
-    Head(mean=mean, base=base, residual=nothing).save(place / "head.safetensors")
+    mean = np.zeros(WIDTH, np.float32)
+    Head(mean=mean, base=base, change=np.zeros_like(base)).save(place / "head.safetensors")
     return place
 
 

@@ -85,7 +85,7 @@ def test_labels_teach_what_they_say(site: PhotoSite) -> None:
     assert all(named[a] == named[p] for a, p in zip(pairs.anchor, pairs.positive, strict=True))
     assert (pairs.anchor != pairs.positive).all()
     head = site.trained(pairs, HeadSettings(steps=2, batch=8, corpus=8))
-    assert head.residual.shape == (WIDTH, WIDTH)
+    assert head.change.shape == (WIDTH, WIDTH)
 
 
 def test_pages_show_the_nearest_photos(site: PhotoSite) -> None:
@@ -105,7 +105,7 @@ def test_pages_show_the_nearest_photos(site: PhotoSite) -> None:
 def test_an_outcome_tells_clicked_labels_from_silent_ones(site: PhotoSite) -> None:
     """Here of a head that drops what is the same in all labels, the more the stronger."""
     drop = np.diag(np.where(np.arange(WIDTH) < WIDTH // 4, 0, -1)).astype(np.float32)
-    head = Head(mean=site.start.mean, base=site.start.matrix, residual=drop)
+    head = Head.of(site.start.mean, site.start.matrix, drop)
     outcome = Outcome.of(site.without(["kind/1"]), head)
     assert outcome.clicked.tolist() == [label != "kind/1" for label in site.query_labels()]
     assert outcome.gained(1.0).point > outcome.gained(0.35).point > 0.005

@@ -43,7 +43,7 @@ def head(file: Path, seed: int) -> str:
     Head(
         mean=random.normal(size=16).astype(np.float32),
         base=random.normal(size=(16, 3)).astype(np.float32),
-        residual=np.zeros((3, 3), np.float32),
+        change=np.zeros((16, 3), np.float32),
     ).save(file)
     return str(file)
 

@@ -27,8 +27,10 @@ from sightline.engine.settings import (
 from sightline.infra.cli import main
 from sightline.infra.commands.learning import retraining_work
 from sightline.infra.commands.learning.retraining_work import TrainingWork
+from sightline.infra.commands.learning.train import TrainWishes
 from sightline.infra.wiring.retraining import orders, retraining_loops
 from sightline.schemas.registry import decode
+from sightline.training.loop.settings import HeadSettings
 from sightline.training.retraining.state import AttemptOutcome, Ended, RetrainingState
 from tests.label_rows import NOON
 
@@ -104,6 +106,23 @@ def test_an_attempt_without_a_verdict_is_told_within_bounds(tmp_path: Path) -> N
     event = decode(sent[0].value)
     assert (event.data.outcome, event.data.attempt) == ("failed", 1)
     assert says.startswith(event.data.reason)
+
+
+@pytest.mark.parametrize("familiar", [False, True])
+def test_a_head_is_trained_as_the_settings_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, familiar: bool
+) -> None:
+    """Along familiar directions or not; each attempt by a seed of its own."""
+    asked: list[TrainWishes] = []
+    monkeypatch.setattr(retraining_work, "run_training", lambda _, wishes, __: asked.append(wishes))
+    store: Any = None
+    how = RetrainingSettings(familiar=familiar)
+    settings = Settings(data_directory=tmp_path, retraining=how)
+    work = TrainingWork(settings=settings, store=store, clock=ManualClock())
+    attempt = RetrainingState().begun({}, NOON).under_way
+    assert attempt is not None
+    work.train(attempt)
+    assert [wishes.learning.head for wishes in asked] == [HeadSettings(seed=1, familiar=familiar)]
 
 
 def test_old_runs_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

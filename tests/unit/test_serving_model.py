@@ -193,7 +193,7 @@ class NoHead:
 def test_a_head_of_another_network_is_no_model_over_what_serves_now(tmp_path: Path) -> None:
     """Where another network came to serve since the training, its features mean other things."""
     nothing = np.zeros((8, 8), np.float32)
-    head = Head(mean=nothing[0], base=nothing, residual=nothing)
+    head = Head(mean=nothing[0], base=nothing, change=nothing)
     head.save(tmp_path / "head.safetensors")
     (tmp_path / "run.json").write_text('{"start": {"weights": "other"}}')
     with pytest.raises(SettingsInvalid, match="another network"):

@@ -27,11 +27,13 @@ from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.cli import main
 from sightline.infra.commands.learning import networks, train, training_data
+from sightline.infra.commands.learning.train import TrainWishes
 from sightline.infra.commands.taken_back import taken_back_since, taken_back_told
 from sightline.schemas.images import ImageDeleted
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, TRAINING_TRIPLES
 from sightline.training.loop.head import Head
+from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.steps import Steps
 from sightline.training.models.candidates import of_file
 from sightline.training.models.registry import store_model
@@ -63,7 +65,7 @@ def test_a_run_says_what_it_follows_from(place: Place) -> None:
     assert counted["pictures"] == 24
     assert counted["pairs"] == counted["pairs_read"] == 61
     assert 0 < counted["pairs_trained"] < 61
-    assert Head.load(place.folder / "run/head.safetensors").residual.shape == (16, 16)
+    assert Head.load(place.folder / "run/head.safetensors").change.shape == (16, 16)
     assert len(files["curve.csv"].splitlines()) == 13
     assert files["curve.svg"].startswith(b"<svg")
     rows = list(csv.DictReader(files["pictures.csv"].decode().splitlines()))
@@ -232,6 +234,32 @@ def test_a_deployment_without_data_is_told_what_to_do(
     with pytest.raises(RefusedToStart, match="sightline up"):
         CliRunner().invoke(main.app, ["train", "run"], catch_exceptions=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_command_line_asks_for_reaches_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a file of settings, too: there only what was named."""
+    asked: list[TrainWishes] = []
+
+    def trained(_: object, wishes: TrainWishes, *__: object) -> None:
+        asked.append(wishes)
+        raise RefusedToStart("enough is known")
+
+    monkeypatch.setattr(train, "run_training", trained)
+    (tmp_path / "tuned.json").write_text('{"temperature": 0.5, "familiar": true}')
+    for options in (
+        ["--familiar", "--balance", "0.25"],
+        ["--settings", str(tmp_path / "tuned.json"), "--balance", "0.25"],
+    ):
+        with pytest.raises(RefusedToStart):
+            CliRunner().invoke(
+                main.app, ["train", str(tmp_path / "run"), *options], catch_exceptions=False
+            )
+    assert [wishes.learning.head for wishes in asked] == [
+        HeadSettings(familiar=True, balance=0.25),
+        HeadSettings(familiar=True, balance=0.25, temperature=0.5),
+    ]
 
 
 def test_an_onnx_file_is_trained_on_released_and_served(

@@ -1,6 +1,6 @@
 """A trained head: a linear map of frozen features, and the file that keeps it.
 
-A head is a base projection R and a residual A. At strength s it is the projection R (I + s A), so
+A head is a base projection R and a change D of it. At strength s it is the projection R + s D, so
 that a release can lie anywhere between the base (0) and what was trained (1) without training again
 (M. Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903).
 """
@@ -21,27 +21,34 @@ from sightline.engine.private_files import open_private
 from sightline.engine.regular_files import need_regular
 
 Floats = NDArray[np.float32]
+_TENSORS = ("mean", "base", "change")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Head:
-    """Maps f features to d dimensions: (features - mean) @ base @ (I + strength · residual)."""
+    """Maps f features to d dimensions: (features - mean) @ (base + strength · change)."""
 
     mean: Floats
     """(f,) the centre of the features."""
     base: Floats
-    """(f, d) the whitened projection R, where training began."""
-    residual: Floats
-    """(d, d) what was learnt, A."""
+    """(f, d) the projection R, as whitening left it."""
+    change: Floats
+    """(f, d) what was learnt, D."""
+
+    @classmethod
+    def of(cls, mean: Floats, base: Floats, residual: Floats) -> Head:
+        """What is learnt as a (d, d) residual A of the base: R (I + s A)."""
+        with np.errstate(over="ignore"):
+            change = (base.astype(np.float64) @ residual).astype(np.float32)
+        return cls(mean=mean, base=base, change=change)
 
     def projection(self, strength: float) -> Projection:
-        """What an embedder takes: R (I + strength · A), computed in fp64, in fp32.
+        """What an embedder takes: R + strength · D, computed in fp64, in fp32.
 
         Raises:
             SettingsInvalid: fp32 does not hold it.
         """
-        base, residual = self.base.astype(np.float64), self.residual.astype(np.float64)
-        matrix = base + strength * (base @ residual)
+        matrix = self.base.astype(np.float64) + strength * self.change.astype(np.float64)
         with np.errstate(over="ignore"):
             single = np.ascontiguousarray(matrix, dtype=np.float32)
         if not np.isfinite(single).all():
@@ -50,8 +57,7 @@ class Head:
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, whole or not at all; equal heads give equal bytes."""
-        names = ("mean", "base", "residual")
-        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in names}
+        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in _TENSORS}
         write_whole(path, save(tensors))
 
     @classmethod
@@ -64,17 +70,17 @@ class Head:
         try:
             need_regular(path)
             tensors = load_file(path)
-            head = cls(**{name: tensors[name] for name in ("mean", "base", "residual")})
+            head = cls(**{name: tensors[name] for name in _TENSORS})
         except UNREADABLE as error:
             raise SettingsInvalid(f"{path} is no head that was trained here: {error}") from error
-        shapes = (head.mean.shape, head.base.shape, head.residual.shape)
+        shapes = (head.mean.shape, head.base.shape, head.change.shape)
         width, dimensions = (*head.base.shape, 0, 0)[:2]
-        if shapes != ((width,), (width, dimensions), (dimensions, dimensions)) or not width:
+        if shapes != ((width,), (width, dimensions), (width, dimensions)) or not width:
             raise SettingsInvalid(
                 f"{path} is no head: mean {head.mean.shape}, base {head.base.shape}, "
-                f"residual {head.residual.shape}"
+                f"change {head.change.shape}"
             )
-        if not all(np.isfinite(each).all() for each in (head.mean, head.base, head.residual)):
+        if not all(np.isfinite(each).all() for each in (head.mean, head.base, head.change)):
             raise SettingsInvalid(f"{path} is no head: it holds numbers that are not finite")
         return head
 

@@ -2,7 +2,7 @@
 
 ::
 
-    head.safetensors   mean, base and residual (`Head`)
+    head.safetensors   mean, base and change (`Head`)
     run.json           what it follows from: topic, offsets, settings, code; and what was counted
     pictures.csv       each picture's kind, and whether that kind, or the picture, was kept out
     curve.csv          loss and share of masked candidates, step by step

@@ -52,6 +52,9 @@ class HeadSettings:
     """Whether an anchor's positive is what a walk over clicks ends at, not what was clicked."""
     whitening: bool = True
     """Whether training starts from the whitened projection."""
+    familiar: bool = False
+    """Whether the projection changes along those directions alone in which clicked pictures vary:
+    others keep more of their old places, and clicks win less at equal strength."""
     checkpoint_every: int = 50
     """Steps after which the state is written, where there is a file for it."""
 

@@ -2,7 +2,8 @@
 
 The recipe: whiten what clicked pairs differ in (`whitening`), then learn a linear residual of it by
 InfoNCE over in-batch, passed-over and random negatives, none of which the clicks speak for
-(`batches`). Features stay frozen, so that a step is a product of small matrices.
+(`batches`). Features stay frozen, so that a step is a product of small matrices. Where it is asked
+for, what came out changes familiar directions alone (`familiar`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sightline.training.datasets.look_alikes import hash_words
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.batches import Batches, chances
 from sightline.training.loop.checkpoint import Checkpoint, inputs_digest
+from sightline.training.loop.familiar import kept_along_familiar
 from sightline.training.loop.head import Head
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.steps import Steps
@@ -98,7 +100,10 @@ def train_head(
         state = steps.done(state, at_most=every)
         if checkpoint is not None:
             state.save(checkpoint, inputs=inputs)
-    head = Head(mean=start.mean, base=base, residual=state.residual)
+    head = Head.of(start.mean, base, state.residual)
+    if settings.familiar:
+        clicked = features.features[np.union1d(known.anchor, known.positive)]
+        head = kept_along_familiar(start, head, clicked)
     return Trained(
         head=head, curve=Curve(losses=state.losses, masked=state.shares), pairs=len(known)
     )

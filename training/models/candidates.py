@@ -102,7 +102,7 @@ def is_head(place: Path) -> bool:
     Raises:
         SettingsInvalid: it is no safetensors file, and no folder with one in it.
     """
-    return "residual" in _tensors(_file(place))
+    return "change" in _tensors(_file(place))
 
 
 def _same_network(place: Path, source: ModelSource) -> None:

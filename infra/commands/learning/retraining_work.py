@@ -97,15 +97,18 @@ class TrainingWork:
         folder = self.folder(attempt)
         for old in sorted(folder.parent.glob("[0-9]*"))[:-KEPT_RUNS]:
             shutil.rmtree(old, ignore_errors=True)
-        head = _seeded(self.learning.head, attempt.number)
         wishes = TrainWishes(
             folder=folder,
-            learning=replace(self.learning, head=head),
+            learning=replace(self.learning, head=self._head_of(attempt)),
             until=as_ends(attempt.ends),
             anew=True,
             cache=self.cache,
         )
         run_training(self.settings, wishes, _log.info)
+
+    def _head_of(self, attempt: Attempt) -> HeadSettings:
+        head, asked = self.learning.head, self.settings.retraining
+        return replace(head, seed=head.seed + attempt.number, familiar=asked.familiar)
 
     def evaluate(self, attempt: Attempt) -> JudgedHead:
         """See `Work.evaluate`."""
@@ -198,7 +201,3 @@ def _judged(attempt: Attempt) -> JudgedHead:
     if attempt.judged is None:
         raise SightlineError(f"attempt {attempt.number} was not judged yet")
     return attempt.judged
-
-
-def _seeded(head: HeadSettings, number: int) -> HeadSettings:
-    return replace(head, seed=head.seed + number)
