@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from sightline.engine.embedding.model_registry import ModelRegistry
@@ -79,20 +79,20 @@ def create_app(deps: ApiDependencies) -> FastAPI:
 
 
 def _add_routes(app: FastAPI, deps: ApiDependencies, graph: ApiGraph) -> None:
-    app.include_router(search_router(graph.searching))
+    _add(app, search_router(graph.searching))
     reads = ImageAnswers(graph.status, graph.renditions, graph.moderating, deps.clock)
-    app.include_router(image_router(graph.writes, reads))
-    app.include_router(moderation_router(graph.moderating))
-    app.include_router(interaction_router(graph.intake))
-    app.include_router(operations_router(graph.readiness, deps.metrics))
+    _add(app, image_router(graph.writes, reads))
+    _add(app, moderation_router(graph.moderating))
+    _add(app, interaction_router(graph.intake))
+    _add(app, operations_router(graph.readiness, deps.metrics))
     models = LearnedModels(ModelRegistry(deps.store, deps.bucket), deps.clock)
-    app.include_router(serving_router(deps.pairs, models, deps.fillings, deps.coming))
+    _add(app, serving_router(deps.pairs, models, deps.fillings, deps.coming))
     bits, reads_of_images = deps.api.near_duplicate_bits, graph.threads.image_reads
-    app.include_router(rankings_router(SideBySide(deps.pairs, bits=bits, threads=reads_of_images)))
+    _add(app, rankings_router(SideBySide(deps.pairs, bits=bits, threads=reads_of_images)))
     if deps.stats is not None:
-        app.include_router(stats_router(deps.stats))
+        _add(app, stats_router(deps.stats))
     if deps.triples is not None:
-        app.include_router(triples_router(deps.triples, graph.visible))
+        _add(app, triples_router(deps.triples, graph.visible))
     if deps.judgements is not None:
         grading = Grading(
             deps.store,
@@ -102,8 +102,13 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, graph: ApiGraph) -> None:
             SearchIds(deps.secret),
             threads=graph.threads.judgements,
         )
-        app.include_router(grading_router(grading))
-    app.include_router(page_router())
+        _add(app, grading_router(grading))
+    _add(app, page_router())
+
+
+def _add(app: FastAPI, router: APIRouter) -> None:
+    """As `include_router` does, which would analyse each route anew when it is first asked for."""
+    app.router.routes.extend(router.routes)
 
 
 def _add_middleware(app: FastAPI, deps: ApiDependencies, audit: AuditLog) -> None:

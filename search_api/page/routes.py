@@ -8,6 +8,7 @@ from importlib.resources import files
 from types import MappingProxyType
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import Response
 
 POLICY = (
@@ -66,7 +67,7 @@ def _serve(
         **more,
     }
 
-    async def serve() -> Response:
+    async def serve(_: Request) -> Response:
         return Response(content, headers=headers, media_type=content_type)
 
-    router.add_api_route(address, serve, methods=["GET"], response_class=Response)
+    router.add_route(address, serve, methods=["GET"])  # not analysed: it takes nothing
