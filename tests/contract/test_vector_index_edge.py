@@ -48,8 +48,10 @@ from tests.patience import patient
 from tests.waiting import eventually
 
 DIMENSIONS = 256
-PAUSE_S = 0.03
-"""Of who writes and who searches: without one they starve the optimiser that they wait for."""
+PAUSE_S, LONG_PAUSE_S = 0.03, 0.3
+"""Of who writes and who searches: without one they starve the optimiser that they wait for. Once
+they have done so much, they only keep going: its child is the last to get a busy core."""
+MEANWHILE = 200
 SETTINGS = IndexSettings(optimise_after=1_500)
 WIDE = GenerationSpec(
     name="wide", model_digest="model-1", preprocess_digest="prep-1", dimensions=DIMENSIONS
@@ -128,8 +130,11 @@ def test_the_index_optimises_itself_while_it_is_written_and_read(index: EdgeVect
     shown_after_hidden: list[str] = []
     hidden: list[str] = []
 
+    def pause_s() -> float:
+        return PAUSE_S if len(hidden) < MEANWHILE else LONG_PAUSE_S
+
     def read() -> None:
-        while not stop.wait(PAUSE_S):
+        while not stop.wait(pause_s()):
             known = set(hidden)
             for seed in range(3):
                 shown_after_hidden.extend(name for name, _ in page(index, seed) if name in known)
@@ -138,8 +143,8 @@ def test_the_index_optimises_itself_while_it_is_written_and_read(index: EdgeVect
     reader.start()
     number = 0
     deadline = time.monotonic() + patient(150)
-    while read_current(_generation(index)) == live or number < 200:
-        time.sleep(PAUSE_S)
+    while read_current(_generation(index)) == live or number < MEANWHILE:
+        time.sleep(pause_s())
         index.apply([wide_image(number % 1_000, 2, Kind.PRIVATE), wide_image(40_000 + number)])
         index.flush()
         hidden.append(f"i{number % 1_000:05}")
