@@ -42,7 +42,7 @@ def _stream(
     )
 
 
-@settings(max_examples=120)
+@settings(max_examples=50)  # those with kills stream undisturbed between two of them
 @given(seed=st.integers(0, 2**32), steps=st.integers(1, 250), rules=RULES)
 def test_streamed_labels_equal_the_oracles(seed: int, steps: int, rules: LabelRules) -> None:
     """Searches, triples and side rows of any log equal the oracle's, in id and content."""
