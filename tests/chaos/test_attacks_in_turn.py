@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +30,6 @@ from tests.pictures import encoded, scene
 from tests.processes import ForkedNode
 from tests.waiting import eventually
 
-PICTURES = drawn(40, seed=911)
 SMALL = encoded(Image.new("RGB", (64, 64), "navy"), "PNG")
 KEYS: dict[str, ApiKey] = {
     "shop": key_of("shop", Scope.SEARCH, Scope.WRITE, owner_id="shop"),
@@ -43,6 +43,12 @@ CONNECTIONS = 120
 INDEXED, HIDDEN, DELETED = "indexed", "hidden", "deleted"
 
 
+@cache
+def pictures() -> list[bytes]:
+    """Drawn when they are needed: each worker of a run imports this file."""
+    return drawn(40, seed=911)
+
+
 @dataclass
 class Site:
     """The node, who asks it, and what it has acknowledged."""
@@ -50,7 +56,7 @@ class Site:
     node: NodeProcess
     acknowledged: dict[str, str] = field(default_factory=dict)
     """The status that each image must have."""
-    _drawn: Iterator[bytes] = field(default_factory=lambda: iter(PICTURES))
+    _drawn: Iterator[bytes] = field(default_factory=lambda: iter(pictures()))
 
     @contextmanager
     def asking(self, key: str | None) -> Iterator[Asking]:
@@ -172,7 +178,7 @@ def knocking(site: Site) -> None:
 def forged_votes(site: Site) -> None:
     """A hundred conversions by one session, likes in another's name, grades without the right."""
     with site.asking("visitor") as visitor:
-        page = ok(visitor.search(PICTURES[0]))
+        page = ok(visitor.search(pictures()[0]))
         shown = page["results"][0]["image_id"]
         items = [
             {"event_id": f"e{n}", "kind": "converted", "image_id": shown, "since_answer_ms": 5}
@@ -206,7 +212,7 @@ def test_a_node_outlives_every_attack_in_turn(tmp_path: Path) -> None:
     admits = {"SIGHTLINE_API__KEYS": keys, "SIGHTLINE_API__COMMAND_KEY": "admin"}
     with ForkedNode(embedded(tmp_path / "data"), tmp_path / "log", environment=admits) as node:
         site = Site(node)
-        site.upload("shop", "first", PICTURES[0])
+        site.upload("shop", "first", pictures()[0])
         for attack in ATTACKS:
             attack(site)
             site.upload("shop", f"after-{attack.__name__}")
@@ -214,7 +220,7 @@ def test_a_node_outlives_every_attack_in_turn(tmp_path: Path) -> None:
             node.start()
         with site.asking("admin") as admin:
             eventually(lambda: not _wrong(admin, site), timeout_s=60, reason="all is as told")
-            found = set(admin.found(PICTURES[0], limit=100))
+            found = set(admin.found(pictures()[0], limit=100))
             assert not found & {i for i, status in site.acknowledged.items() if status != INDEXED}
             assert not ok(admin.post("/v1/reconcile"))["differences"]
             for image_id in site.acknowledged:
