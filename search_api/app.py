@@ -107,7 +107,7 @@ def _add_routes(app: FastAPI, deps: ApiDependencies, graph: ApiGraph) -> None:
 
 
 def _add(app: FastAPI, router: APIRouter) -> None:
-    """Takes over the routes; `include_router` would analyse each anew when it is first asked for."""
+    """Takes over the routes; `include_router` would analyse each anew when it is first asked."""
     app.router.routes.extend(router.routes)
 
 
