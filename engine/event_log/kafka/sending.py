@@ -12,7 +12,7 @@ from sightline.engine.errors import Overloaded, Part
 from sightline.engine.records import ProducerRecord
 
 ANY_PARTITION = -1
-_MS_PER_S = 1_000
+_MS_PER_S, _NS_PER_MS = 1_000, 1_000_000
 
 
 def send(
@@ -56,5 +56,6 @@ def stamp_ms_of(record: ProducerRecord) -> int:
     librdkafka takes 0 for the present instant, and one record of now among old ones would close
     what its partition still waits for.
     """
-    seconds = time.time() if record.timestamp is None else record.timestamp.timestamp()
-    return max(1, round(seconds * _MS_PER_S))
+    if record.timestamp is None:
+        return time.time_ns() // _NS_PER_MS
+    return max(1, round(record.timestamp.timestamp() * _MS_PER_S))
