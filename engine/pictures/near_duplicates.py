@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 HASH_BITS = 256
 _FLAT = "flat-"
@@ -32,9 +32,7 @@ def near_any(mine: int, others: Iterable[int], *, bits: int) -> bool:
     return False
 
 
-def cluster_of(
-    perceptual_hash: str, content_sha256: str, near: Callable[[], Iterable[str]], *, bits: int
-) -> str:
+def cluster_of(perceptual_hash: str, content_sha256: str, near: Iterable[str], *, bits: int) -> str:
     """The cluster of look-alikes that a picture belongs to, named by the picture that began it.
 
     A cluster is a star: each member is within `bits` of the hash that names it, so no chain of
@@ -44,14 +42,13 @@ def cluster_of(
     Args:
         perceptual_hash: hex dHash.
         content_sha256: names the cluster of a flat picture, whose hash says nothing.
-        near: finds the clusters of the pictures most like it, the most alike first; a flat
-            picture does not ask.
+        near: the clusters of the pictures most like it, the most alike first; none of a flat one.
         bits: distance up to which two pictures look the same.
     """
     mine = hash_bits(perceptual_hash)
     if not mine:
         return _FLAT + content_sha256
-    for cluster in near():
+    for cluster in near:
         if _LOOK.fullmatch(cluster) and near_any(mine, (hash_bits(cluster),), bits=bits):
             return cluster
     return perceptual_hash

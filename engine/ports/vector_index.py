@@ -108,14 +108,15 @@ class VectorIndex(Protocol):
         By descending score, ties by image id. Raises `PartUnavailable`, `Overloaded`.
         """
 
-    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
-        """The clusters of the `limit` nearest listed images, and how near the nearest one is.
+    def clusters_near(self, vectors: NDArray[np.float32], limit: int) -> list[Nearby]:
+        """For each vector the clusters of the `limit` nearest listed images, and how near they are.
 
         An image that is in none has none here; two of one cluster name it twice. What a search
-        tells of each image is not read: the worker asks for every image that it embeds.
+        tells of each image is not read: the worker asks for every image that it embeds, for those
+        that it embeds together at once.
 
         Args:
-            vector: (dimensions,), L2 norm 1.
+            vectors: (n, dimensions), each of L2 norm 1.
             limit: how many images are looked at.
 
         Raises:

@@ -87,10 +87,10 @@ class CurrentIndex:
         with self._taken() as pair:
             return pair.index.search(request)
 
-    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
+    def clusters_near(self, vectors: NDArray[np.float32], limit: int) -> list[Nearby]:
         """See `VectorIndex.clusters_near`."""
         with self._taken() as pair:
-            return pair.index.clusters_near(vector, limit)
+            return pair.index.clusters_near(vectors, limit)
 
     def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
         """See `VectorIndex.earliest`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightline.engine.records import (
@@ -18,7 +17,13 @@ from sightline.engine.records import (
 )
 from sightline.engine.vector_index.payload import FENCES, checked_vector, no_image, point_id
 from sightline.engine.vector_index.point_store import PointStore
-from sightline.engine.vector_index.ranking import CLUSTER, Asked, nearby, ranked_page
+from sightline.engine.vector_index.ranking import (
+    CLUSTER,
+    Asked,
+    ScoredPoint,
+    nearby,
+    ranked_page,
+)
 from sightline.engine.vector_index.read_conditions import (
     IS_DECIDED,
     IS_IMAGE,
@@ -132,18 +137,21 @@ class PointIndex:
 
     def search(self, request: SearchRequest) -> list[Hit]:
         """See `VectorIndex.search`."""
-        nearest = partial(
-            self._points.nearest,
-            self._checked(request.vector),
-            visible_to(request),
-            exact=request.exact,
-        )
+        query, wanted = self._checked(request.vector)[None], visible_to(request)
+
+        def nearest(asked: Asked) -> Sequence[ScoredPoint]:
+            return self._points.nearest(query, wanted, asked, exact=request.exact)[0]
+
         return ranked_page(nearest, request.limit, settle_ties=request.settle_ties)
 
-    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
+    def clusters_near(self, vectors: NDArray[np.float32], limit: int) -> list[Nearby]:
         """See `VectorIndex.clusters_near`."""
-        query = self._checked(vector)
-        return nearby(self._points.nearest(query, IS_LISTED, Asked(limit, CLUSTER), exact=False))
+        if not len(vectors):
+            return []
+        for vector in vectors:
+            self._checked(vector)
+        found = self._points.nearest(vectors, IS_LISTED, Asked(limit, CLUSTER), exact=False)
+        return [nearby(each) for each in found]
 
     def _checked(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         return checked_vector(vector, self._spec.dimensions, of="the query")

@@ -60,9 +60,16 @@ class PointStore(Protocol):
         """Every point that matches once, by id, read in batches; None: every point."""
 
     def nearest(
-        self, vector: NDArray[np.float32], where: Where, asked: Asked, *, exact: bool
-    ) -> Sequence[ScoredPoint]:
-        """The best of the points that match, by cosine; `exact` scans, else the graph is used."""
+        self, vectors: NDArray[np.float32], where: Where, asked: Asked, *, exact: bool
+    ) -> Sequence[Sequence[ScoredPoint]]:
+        """For each vector the best of the points that match, by cosine.
+
+        Args:
+            vectors: (n, dimensions).
+            where: which points match.
+            asked: how many, and what of them.
+            exact: scan, else the graph is used.
+        """
 
     def count(self, where: Where) -> int:
         """Counts the points that match; exact, not an estimate."""

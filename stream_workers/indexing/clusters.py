@@ -1,28 +1,43 @@
-"""A new vector in, the cluster of look-alikes that its picture joins out (docs/adr/0017).
+"""New vectors in, the clusters of look-alikes that their pictures join out (docs/adr/0017).
 
 The same look tells how far new pictures are from what is there (docs/metrics.md, drift).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from sightline.engine.errors import Part
-from sightline.engine.pictures.near_duplicates import cluster_of
+from sightline.engine.pictures.near_duplicates import cluster_of, hash_bits
 from sightline.engine.ports import VectorIndex
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.indexing.context import StageContext
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _NEIGHBOURS = 3
 """Look-alikes are the nearest of all; a few are enough to find the cluster that they are in."""
 
 
+class Look(NamedTuple):
+    """A picture as its look-alikes are looked for by."""
+
+    vector: NDArray[np.float32]
+    """(dimensions,), L2 norm 1."""
+    perceptual_hash: str
+    """64 hex digits."""
+    content_sha256: str
+    """The SHA-256 of the picture's bytes."""
+    lane: Lane
+    """The lane that the picture came on."""
+
+
 class Clusters:
-    """Looks for a picture's cluster among what is listed; safe from several threads.
+    """Looks for pictures' clusters among what is listed; safe from several threads.
 
     Two look-alikes that are embedded at the same moment may begin a cluster each. That costs a
     search nothing but a comparison: it compares the hashes of what it shows anyway.
@@ -39,30 +54,28 @@ class Clusters:
         self._metrics = context.metrics
         self._model = index.spec.model_digest
 
-    def of(
-        self,
-        vector: NDArray[np.float32],
-        perceptual_hash: str,
-        content_sha256: str,
-        *,
-        lane: Lane,
-    ) -> str:
-        """Return the name of the cluster that a picture joins, or begins.
+    def of(self, looks: Sequence[Look]) -> list[str]:
+        """Return of each picture the name of the cluster that it joins, or begins.
 
-        Args:
-            vector: (dimensions,), L2 norm 1.
-            perceptual_hash: 64 hex digits.
-            content_sha256: of the picture's bytes.
-            lane: that the picture came on.
+        Those that come together do not see each other. A flat one, whose hash says nothing, is not
+        looked for.
         """
+        asking = [n for n, look in enumerate(looks) if hash_bits(look.perceptual_hash)]
+        near = dict(zip(asking, self._near([looks[n] for n in asking]), strict=True))
+        return [
+            cluster_of(look.perceptual_hash, look.content_sha256, near.get(n, ()), bits=self._bits)
+            for n, look in enumerate(looks)
+        ]
 
-        def near() -> tuple[str, ...]:
-            found = self._patience.until_it_works(
-                Part.INDEX, lambda: self._index.clusters_near(vector, _NEIGHBOURS)
-            )
-            if found.similarity is not None:
-                similarity = self._metrics.nearest_similarity.labels(lane, self._model)
-                similarity.observe(found.similarity)
-            return found.clusters
-
-        return cluster_of(perceptual_hash, content_sha256, near, bits=self._bits)
+    def _near(self, looks: Sequence[Look]) -> list[tuple[str, ...]]:
+        if not looks:
+            return []
+        vectors = np.stack([look.vector for look in looks])
+        found = self._patience.until_it_works(
+            Part.INDEX, lambda: self._index.clusters_near(vectors, _NEIGHBOURS)
+        )
+        for look, nearby in zip(looks, found, strict=True):
+            if nearby.similarity is not None:
+                similarity = self._metrics.nearest_similarity.labels(look.lane, self._model)
+                similarity.observe(nearby.similarity)
+        return [nearby.clusters for nearby in found]

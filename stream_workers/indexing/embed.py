@@ -22,7 +22,7 @@ from sightline.engine.ports import Embedder
 from sightline.engine.vector_index.packed_features import Packing
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.retries import GaveUp
-from sightline.stream_workers.indexing.clusters import Clusters
+from sightline.stream_workers.indexing.clusters import Clusters, Look
 from sightline.stream_workers.indexing.context import StageContext
 from sightline.stream_workers.indexing.lane_room import LaneRoom
 from sightline.stream_workers.indexing.moves import End, Move, Share, Unforeseen
@@ -167,8 +167,8 @@ class Embedding:
             self._metrics.embed_seconds.labels("forward").observe(forward_s)
             now = self._clock.now()
             return [
-                Share(Judged(one.task, self._facts(one, prepared, each), one, embedded=now))
-                for (one, prepared), each in zip(batch, seen, strict=True)
+                Share(Judged(fetched.task, facts, fetched, embedded=now))
+                for (fetched, _), facts in zip(batch, self._facts(batch, seen), strict=True)
             ]
         except GaveUp:
             raise
@@ -194,17 +194,23 @@ class Embedding:
             return [End(batch[0][0].task, Unforeseen("embed", error))]
         return [move for one in batch for move in self._vectors([one])]
 
-    def _facts(self, fetched: Fetched, prepared: Prepared, seen: Forwarded) -> PictureFacts:
-        looks = prepared.perceptual_hash
-        return PictureFacts(
-            content_sha256=fetched.content_sha256,
-            perceptual_hash=looks,
-            width=prepared.width,
-            height=prepared.height,
-            cluster=self._clusters.of(
-                seen.vector, looks, fetched.content_sha256, lane=fetched.lane
-            ),
-            since=None,
-            vector=seen.vector,
-            features=seen.features,
+    def _facts(self, batch: Sequence[Decoded], seen: Sequence[Forwarded]) -> list[PictureFacts]:
+        clusters = self._clusters.of(
+            [
+                Look(each.vector, prepared.perceptual_hash, fetched.content_sha256, fetched.lane)
+                for (fetched, prepared), each in zip(batch, seen, strict=True)
+            ]
         )
+        return [
+            PictureFacts(
+                content_sha256=fetched.content_sha256,
+                perceptual_hash=prepared.perceptual_hash,
+                width=prepared.width,
+                height=prepared.height,
+                cluster=cluster,
+                since=None,
+                vector=each.vector,
+                features=each.features,
+            )
+            for (fetched, prepared), each, cluster in zip(batch, seen, clusters, strict=True)
+        ]

@@ -312,19 +312,30 @@ def test_the_clusters_of_the_nearest_are_told_nearest_first(index: VectorIndex) 
     ):
         placed = image(f"i{n}", kind=kind, vector=_towards(vector, 0.9 - n / 10))
         index.apply([replace(placed, cluster=cluster)])
-    assert index.clusters_near(vector, 9).clusters == ("near", "far", "near")
-    assert index.clusters_near(vector, 3).clusters == ("near", "far")
-    assert index.clusters_near(vector, 1).clusters == ("near",)
+    for limit, clusters in ((9, ("near", "far", "near")), (3, ("near", "far")), (1, ("near",))):
+        (found,) = index.clusters_near(vector[None], limit)
+        assert found.clusters == clusters
+
+
+def test_several_vectors_are_answered_each_for_itself(index: VectorIndex) -> None:
+    """In their order; of none nothing is told."""
+    first, second = unit_vector(7), unit_vector(8)
+    for name, vector in (("first", first), ("second", second)):
+        index.apply([replace(image(name, vector=vector), cluster=name)])
+    found = index.clusters_near(np.stack([second, first] * 5), 1)
+    assert [near.clusters for near in found] == [("second",), ("first",)] * 5
+    assert [near.similarity for near in found] == pytest.approx([1.0] * 10, abs=1e-5)
+    assert index.clusters_near(first[None][:0], 1) == []
 
 
 def test_how_near_the_nearest_listed_image_is_comes_with_its_cluster(index: VectorIndex) -> None:
     """One that is hidden is near nobody, one in no cluster is; nothing listed: nothing is said."""
     vector = unit_vector(7)
     index.apply([image("hidden", kind=Kind.PRIVATE, vector=vector)])
-    assert index.clusters_near(vector, 3) == Nearby(clusters=(), similarity=None)
+    assert index.clusters_near(vector[None], 3) == [Nearby(clusters=(), similarity=None)]
     for name, cosine, cluster in (("far", 0.5, "c"), ("near", 0.8, None)):
         index.apply([replace(image(name, vector=_towards(vector, cosine)), cluster=cluster)])
-    found = index.clusters_near(vector, 3)
+    (found,) = index.clusters_near(vector[None], 3)
     assert found.clusters == ("c",)
     assert found.similarity == pytest.approx(0.8, abs=1e-5)
 

@@ -124,10 +124,10 @@ class Replicated(QdrantClient):
         self.orderings.append(ordering)
         return super().delete(*place, **how)
 
-    def query_points(self, *place: Any, **how: Any) -> Any:
+    def query_batch_points(self, *place: Any, **how: Any) -> Any:
         """Fail as often as is said."""
         self._stumble()
-        return super().query_points(*place, **how)
+        return super().query_batch_points(*place, **how)
 
     def retrieve(self, *place: Any, consistency: Any = None, **how: Any) -> list[models.Record]:
         """As a majority says, where it is asked."""

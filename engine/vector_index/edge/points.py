@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_TOGETHER = 4
+"""Vectors that are looked for in one pass over the points. Of four each takes .6 of what one alone
+does, of eight .55 (6,000 points without a graph: .84, .5 and .45 ms, measured); and a search waits
+for the whole pass, since the engine holds the interpreter's lock meanwhile."""
+
 
 class EdgePoints:
     """See `PointStore`; every write raises `DiskFull` where there is too little room for it."""
@@ -112,18 +117,27 @@ class EdgePoints:
                 return
 
     def nearest(
-        self, vector: NDArray[np.float32], where: Where, asked: Asked, *, exact: bool
-    ) -> Sequence[ScoredPoint]:
+        self, vectors: NDArray[np.float32], where: Where, asked: Asked, *, exact: bool
+    ) -> Sequence[Sequence[ScoredPoint]]:
         """See `PointStore.nearest`."""
-        request = edge.QueryRequest(
-            limit=asked.limit,
-            query=edge.Query.Nearest(vector.tolist()),
-            filter=to_filter(among(where, asked.points)),
-            params=search_params(exact=exact),
-            with_payload=True if asked.fields is None else list(asked.fields),
-        )
-        with self._store.reading("search") as shard:
-            return shard.query(request)
+        wanted = to_filter(among(where, asked.points))
+        fields = True if asked.fields is None else list(asked.fields)
+        requests = [
+            edge.QueryRequest(
+                limit=asked.limit,
+                query=edge.Query.Nearest(vector),
+                filter=wanted,
+                params=search_params(exact=exact),
+                with_payload=fields,
+            )
+            for vector in vectors.tolist()
+        ]
+        found: list[Sequence[ScoredPoint]] = []
+        for start in range(0, len(requests), _TOGETHER):
+            batch = edge.QueryBatchRequest(requests[start : start + _TOGETHER])
+            with self._store.reading("search") as shard:
+                found += shard.query_batch(batch)
+        return found
 
     def count(self, where: Where) -> int:
         """See `PointStore.count`."""

@@ -151,8 +151,11 @@ class MemoryVectorIndex:
         page = sorted(hits, key=page_order)[: request.limit]
         return [Hit(image=without_unasked(hit.image), score=hit.score) for hit in page]
 
-    def clusters_near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
+    def clusters_near(self, vectors: NDArray[np.float32], limit: int) -> list[Nearby]:
         """See `VectorIndex.clusters_near`."""
+        return [self._near(vector, limit) for vector in vectors]
+
+    def _near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
         hits = self.search(SearchRequest(vector=vector, limit=limit))
         named = (hit.image.cluster for hit in hits)
         return Nearby(

@@ -190,24 +190,27 @@ class QdrantPoints:
         )
 
     def nearest(
-        self, vector: NDArray[np.float32], where: Where, asked: Asked, *, exact: bool
-    ) -> Sequence[ScoredPoint]:
+        self, vectors: NDArray[np.float32], where: Where, asked: Asked, *, exact: bool
+    ) -> Sequence[Sequence[ScoredPoint]]:
         """See `PointStore.nearest`."""
         alone = self._replication.alone
         fields = True if asked.fields is None else list(asked.fields)
-        query, wanted = vector.tolist(), to_filter(among(where, asked.points))
-        found = self._repeated(
-            "search",
-            lambda client: client.query_points(
-                self._collection,
-                query=query,
-                query_filter=wanted,
-                search_params=search_params(exact=exact),
+        wanted = to_filter(among(where, asked.points))
+        requests = [
+            models.QueryRequest(
+                query=vector,
+                filter=wanted,
+                params=search_params(exact=exact),
                 limit=asked.limit,
                 with_payload=fields if alone else False,
-            ),
-        ).points
-        return found if alone else self._shown(found, asked.fields)
+            )
+            for vector in vectors.tolist()
+        ]
+        answers = self._repeated(
+            "search", lambda client: client.query_batch_points(self._collection, requests)
+        )
+        found = [answer.points for answer in answers]
+        return found if alone else [self._shown(each, asked.fields) for each in found]
 
     def _shown(
         self, found: list[models.ScoredPoint], fields: Sequence[str] | None
