@@ -27,6 +27,7 @@ from sightline.stream_workers.indexing.lane_queue import LaneQueue
 from sightline.stream_workers.indexing.lane_room import LaneRoom
 from sightline.stream_workers.indexing.poll import LanePoller
 from tests.patience import patient
+from tests.waiting import eventually
 from tests.worker_parts import MemoryConsumer, MemoryLog
 
 PLACE = TopicPartition("images.v1", 0)
@@ -137,6 +138,20 @@ def test_backfill_enters_only_while_live_leaves_room() -> None:
     assert here.free(Lane.LIVE) == 2
     here.leave(Lane.LIVE)
     assert here.free(Lane.BACKFILL) == 4
+
+
+def test_who_waits_for_room_in_a_full_lane_is_woken_for_several_events() -> None:
+    """For an eighth of what the lane holds: woken for each, it would poll them one by one."""
+    here = LaneRoom({Lane.LIVE: 16}, parked_limit=2, live_share=2, clock=ManualClock())
+    here.enter(Lane.LIVE, 16)
+    with ThreadPoolExecutor(1) as pool:
+        free = pool.submit(here.free, Lane.LIVE, 60)
+        waiting = here._changed._waiters  # type: ignore[attr-defined]
+        eventually(lambda: bool(waiting))
+        here.leave(Lane.LIVE)
+        assert waiting
+        here.leave(Lane.LIVE)
+        assert free.result(patient(10)) == 2
 
 
 def test_what_waits_for_bytes_takes_no_room_until_too_much_waits() -> None:
