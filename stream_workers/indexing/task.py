@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from sightline.engine.records import Fence, ImageStage, Message, WinnerLocation
@@ -46,11 +47,12 @@ class Polled(NamedTuple):
         return location_of(self.message)
 
 
-@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
+@dataclass(frozen=True, eq=False)
 class ImageTask:
     """One delivery of an image event: the same object from its first planning to its end.
 
-    Told apart by identity, since two deliveries of one event are two tasks.
+    Told apart by identity, since two deliveries of one event are two tasks. Key and fence are asked
+    for some twenty times on the way, and made once.
     """
 
     polled: Polled
@@ -71,12 +73,12 @@ class ImageTask:
         """The id of the image that the event is about."""
         return self.state.image_id
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """The image and partition whose events the task takes turns with."""
         return self.polled.key
 
-    @property
+    @cached_property
     def fence(self) -> Fence:
         """The fence of the task's final write."""
         return Fence(self.state.version, tie(self.state, self.event.id), int(ImageStage.FINAL))
