@@ -28,5 +28,5 @@ def perceptual_hash(
     small = image.resize(
         (_COLUMNS + 1, _ROWS), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0
     )
-    grey = np.asarray(to_srgb.applied(small).convert("L"), dtype=np.int16)
+    grey = np.asarray(to_srgb.applied(small).convert("L"))
     return np.packbits(grey[:, :-1] > grey[:, 1:]).tobytes().hex()

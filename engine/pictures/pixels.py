@@ -193,7 +193,10 @@ def _decode_jpeg(data: bytes, header: ImageHeader, detail: float) -> Pixels | No
         return None
     conversion = conversion_of(header.icc_profile, "L" if header.channels == 1 else "RGB")
     size = (header.width, header.height, header.orientation)
-    return Pixels(Image.fromarray(pixels), *size, conversion.use, conversion)
+    height, width, _ = pixels.shape
+    image = Image.new("RGB", (width, height), None)  # not filled, as `fromarray` does first
+    image.frombytes(pixels)
+    return Pixels(image, *size, conversion.use, conversion)
 
 
 def _decode_with_pillow(

@@ -31,7 +31,7 @@ class PreparedImage:
     """What the pipeline needs of a picture."""
 
     crop: NDArray[np.uint8]
-    """(size, size, 3), RGB, contiguous."""
+    """(size, size, 3), RGB, contiguous, not to be written to."""
     perceptual_hash: str
     """64 hex digits: 256-bit dHash of the whole upright picture, or of the box."""
     width: int
@@ -62,7 +62,7 @@ def prepare(
     square = (framing.size, framing.size)
     crop = pixels.image.resize(square, _FILTERS[framing.interpolation], box=framing.seen(region))
     return PreparedImage(
-        crop=np.array(pixels.to_srgb.applied(crop), dtype=np.uint8),
+        crop=np.asarray(pixels.to_srgb.applied(crop)),
         perceptual_hash=perceptual_hash(pixels.image, region, pixels.to_srgb),
         width=pixels.width,
         height=pixels.height,
