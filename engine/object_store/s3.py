@@ -118,8 +118,8 @@ class S3ObjectStore:
                 data: bytes = answer.read()
             elif _announced_bytes(answer) > max_bytes:
                 raise TooLarge(f"{bucket}/{key} is over {max_bytes} bytes")
-            else:  # in chunks, or packed, it has another length than its header says
-                data = answer.read(max_bytes + 1)
+            else:
+                data = answer.read(None if _is_as_announced(answer) else max_bytes + 1)
                 if len(data) > max_bytes:
                     raise TooLarge(f"{bucket}/{key} is over {max_bytes} bytes")
             answer.release_conn()
@@ -218,6 +218,15 @@ def _announced_bytes(answer: urllib3.BaseHTTPResponse) -> int:
     """What the header says; 0 where it says nothing that is a length."""
     said = answer.headers.get("Content-Length", "")
     return int(said) if said.isascii() and said.isdecimal() else 0
+
+
+def _is_as_announced(answer: urllib3.BaseHTTPResponse) -> bool:
+    """Whether the body ends where the header says; in chunks, or packed, it has another length.
+
+    To read up to a bound costs two more copies, and a read that finds the end.
+    """
+    odd = "Transfer-Encoding" in answer.headers or "Content-Encoding" in answer.headers
+    return _announced_bytes(answer) > 0 and not odd
 
 
 def _stored(item: Any) -> StoredObject:
