@@ -59,11 +59,11 @@ class Projection:
     """(features, dimensions)."""
 
     def __call__(self, features: Features) -> Features:
-        """(n, features) to (n, dimensions); row by row, so that batching changes no bit."""
+        """(n, features) to (n, dimensions); one order of sums, so that batching changes no bit."""
         # Not `@`: OpenBLAS gives such a product to threads of its own, which spin for the next one.
         # On two cores that took 5.4 ms of CPU an image, this takes 0.2.
-        rows = [np.einsum("i,ij->j", row - self.mean, self.matrix) for row in features]
-        return np.stack(rows) if rows else np.empty((0, self.matrix.shape[1]), np.float32)
+        vectors: Features = np.einsum("ni,ij->nj", features - self.mean, self.matrix)
+        return vectors
 
 
 def load_projection(path: Path) -> Projection:
