@@ -54,7 +54,7 @@ MASKED = {
 }
 """Makes OpenVINO and torch see a processor of 2013, without bf16 and AVX-512, and no GPU."""
 WHEN_MASKED = "fp32-openvino or bf16- or precision or agree_in_fp32 or lacks or fastest"
-PHOTOS = 60
+PHOTOS = 24
 
 
 @pytest.fixture(scope="module")
