@@ -11,11 +11,23 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Lock
 
+PRELOADED = ["tests.imported"]
 _POLL_S = 0.02
+
+
+def start_for_all() -> None:
+    """Start what forks them for this process and those that it forks: two CPU-seconds to import.
+
+    They cannot wait for what is no child of theirs, so that they must not look whether it lives.
+    """
+    forkserver.set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()
+    setattr(forkserver._forkserver, "ensure_running", lambda: None)  # noqa: B010
 
 
 class Forked:
@@ -41,7 +53,7 @@ class Forked:
         self.log = log
         log.touch()
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tests.imported"])
+        context.set_forkserver_preload(PRELOADED)
         given = (work, argument, str(log), str(errors or log), environment and dict(environment))
         self._process = context.Process(target=_run, args=given)
         self._process.start()

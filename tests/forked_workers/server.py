@@ -14,6 +14,7 @@ from importlib import import_module
 from pkgutil import walk_packages
 from types import ModuleType
 
+from tests.forking import start_for_all
 from tests.probes import ROOMS, put_probes
 
 THIRD_PARTIES = (
@@ -34,6 +35,7 @@ THIRD_PARTIES = (
 
 def main() -> None:
     """Serve until standard input is closed; in a worker, be it to its end."""
+    start_for_all()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started the run
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         listener.set_inheritable(False)
