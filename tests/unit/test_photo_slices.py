@@ -7,23 +7,10 @@ import pytest
 
 from benchmarks.photo_slices import beyond, by_set, pooled, sets_of
 from benchmarks.training import Outcome
-from sightline.training.evaluation.retrieval import QueryScores
+from tests.drawn_scores import of_precisions
 
 LABELS = np.array([f"{name}/{n}" for name in ("far", "near") for n in range(20) for _ in range(2)])
 NEAR = sets_of(LABELS) == "near"
-
-
-def scores(found: np.ndarray[tuple[int], np.dtype[np.float64]]) -> QueryScores:
-    """Of queries with these average precisions, each with two pictures to find."""
-    relevant = np.full(len(found), 2)
-    return QueryScores(
-        relevant=relevant,
-        average_precision=found,
-        reciprocal_rank=found,
-        precision={},
-        recall={},
-        ndcg={},
-    )
 
 
 def outcome(gains: np.ndarray[tuple[int], np.dtype[np.float64]], *, odd: bool) -> Outcome:
@@ -33,8 +20,8 @@ def outcome(gains: np.ndarray[tuple[int], np.dtype[np.float64]], *, odd: bool) -
     return Outcome(
         labels=LABELS,
         clicked=(numbers % 2 == 1) == odd,
-        before=scores(before),
-        after={0.6: scores(before + gains)},
+        before=of_precisions(before),
+        after={0.6: of_precisions(before + gains)},
     )
 
 
