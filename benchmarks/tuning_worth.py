@@ -68,10 +68,15 @@ def lines(site: PhotoSite, trials: int, count: int = SOME, draws: int = DRAWS) -
         pairs = pairs_in([clicked(shop, DEFAULT.name, count)], RULES)
         tried = tuned(shop, pairs, trials)
         best = max(tried, key=lambda each: each.quality)
-        found = ", ".join(f"{name} {getattr(best.settings, name):.3g}" for name in TUNED)
+        found = ", ".join(f"{name} {_told(best.settings, name)}" for name in TUNED)
         for told, trial in {"the defaults": tried[0], f"tuned: {found}": best}.items():
             cells = " | ".join(gains(shop, pairs, trial.settings))
             yield f"| {draw} | {told} | {trial.quality:.4f} | {cells} |"
+
+
+def _told(settings: HeadSettings, name: str) -> str:
+    value = getattr(settings, name)
+    return value if isinstance(value, str) else f"{value:.3g}"
 
 
 def main() -> None:

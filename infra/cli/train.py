@@ -49,6 +49,13 @@ def train(
             help="0: each pair alike; 1: each anchor alike.",
         ),
     ] = 0.5,
+    depth: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Hidden layers to train by; the head stays linear."),
+    ] = 0,
+    activation: Annotated[
+        str, typer.Option(metavar="NAME", help="Of hidden layers: relu, gelu or tanh.")
+    ] = "gelu",
     familiar: Annotated[
         bool,
         typer.Option(
@@ -132,6 +139,8 @@ def train(
         "temperature": temperature,
         "skip_hardest": skip_hardest,
         "balance": balance,
+        "depth": depth,
+        "activation": activation,
         "familiar": familiar,
     }
     if settings is None:

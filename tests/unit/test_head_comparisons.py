@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from benchmarks import tuning_worth
+from benchmarks import head_depth, tuning_worth
 from benchmarks.familiarity import Gate, clicked_features, lines, measured
 from benchmarks.photo_clicks import DEFAULT
 from benchmarks.photo_models import pairs_in
@@ -36,6 +37,20 @@ def test_a_gate_leaves_what_is_unlike_all_that_was_clicked() -> None:
         *("| the gate, 0.35", "| the gate, 0.6", "| the gate, 1"),
         *(f"| along familiar directions, {strength}" for strength in ("0.35", "0.6", "0.72", "1")),
     ]
+
+
+def test_hidden_layers_stand_beside_a_linear_head() -> None:
+    """Each depth and activation, by the head and by what it was made of, for each log."""
+    site = replace(drawn_site(), head=HeadSettings(steps=2, batch=8, corpus=8)).without(["kind/1"])
+    pairs = pairs_in([site.clicks(DEFAULT, 300, RULES, seed=1)], RULES)
+    made = list(head_depth.lines(site, {"300": pairs}))[2:]
+    assert len(made) == 1 + 2 * 2 * 3
+    assert all(line.count(" / ") == 3 for line in made)
+    linear = made[0].split(" | ")[1]
+    settings = head_depth.ways(site.head)[head_depth.LINEAR]
+    both = head_depth.Learnt.of(site, pairs, settings)
+    assert both.head.means(1.0) == pytest.approx(both.deep.means(1.0))
+    assert linear in head_depth.line("", [(both.deep, "")])
 
 
 def test_tuned_settings_stand_beside_the_defaults() -> None:

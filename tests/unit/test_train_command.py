@@ -249,7 +249,7 @@ def test_what_the_command_line_asks_for_reaches_the_training(
     monkeypatch.setattr(train, "run_training", trained)
     (tmp_path / "tuned.json").write_text('{"temperature": 0.5, "familiar": true}')
     for options in (
-        ["--familiar", "--balance", "0.25"],
+        ["--familiar", "--balance", "0.25", "--depth", "2", "--activation", "tanh"],
         ["--settings", str(tmp_path / "tuned.json"), "--balance", "0.25"],
     ):
         with pytest.raises(RefusedToStart):
@@ -257,7 +257,7 @@ def test_what_the_command_line_asks_for_reaches_the_training(
                 main.app, ["train", str(tmp_path / "run"), *options], catch_exceptions=False
             )
     assert [wishes.learning.head for wishes in asked] == [
-        HeadSettings(familiar=True, balance=0.25),
+        HeadSettings(familiar=True, balance=0.25, depth=2, activation="tanh"),
         HeadSettings(familiar=True, balance=0.25, temperature=0.5),
     ]
 

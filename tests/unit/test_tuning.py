@@ -43,6 +43,8 @@ def test_a_search_finds_better_settings_than_the_given(tmp_path: Path) -> None:
     assert tried[0].settings == replace(BASE, steps=100)
     best = max(tried, key=lambda each: each.quality)
     assert best.quality > tried[0].quality / 2
+    assert {each.settings.depth for each in tried} == {0, 1, 2}
+    assert {each.settings.activation for each in tried} == {"relu", "gelu", "tanh"}
     assert {(each.settings.batch, each.settings.learning_rate) for each in tried} == {(8, 1e-2)}
 
 
@@ -126,7 +128,12 @@ def test_what_was_found_is_what_a_training_takes(
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [('{"temprature": 1}', "temprature"), ('{"temperature": 0}', "temperature"), ("[", "JSON")],
+    [
+        ('{"temprature": 1}', "temprature"),
+        ('{"temperature": 0}', "temperature"),
+        ('{"activation": "swish"}', "activation"),
+        ("[", "JSON"),
+    ],
 )
 def test_a_file_of_other_settings_is_refused(tmp_path: Path, content: str, says: str) -> None:
     """The message names the file and what is wrong with it."""

@@ -47,11 +47,11 @@ class Checkpoint:
     """What there is after so many steps; batches follow from the seed and the step's number."""
 
     residual: Floats
-    """(d, d)."""
+    """(layers, d, d) weights."""
     first_moment: Floats
-    """(d, d) AdamW's mean of gradients."""
+    """(layers, d, d) AdamW's mean of gradients."""
     second_moment: Floats
-    """(d, d) AdamW's mean of squared gradients."""
+    """(layers, d, d) AdamW's mean of squared gradients."""
     losses: Floats
     """(steps,) so far."""
     shares: Floats

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from pydantic import ConfigDict
 
 from sightline.engine.errors import SettingsInvalid
 from sightline.training.datasets.look_alikes import LOOK_ALIKE_BITS
 
+Activation = Literal["relu", "gelu", "tanh"]
 FEW_PAIRS, FEW_STEPS, STEPS = 2_000, 100, 200
 """Longer training wins little on what was clicked and loses much on what was not."""
 
@@ -50,6 +51,11 @@ class HeadSettings:
     more of what nobody clicked than it wins (docs/adr/0031-walks-on-the-click-graph.md)."""
     click_walk: bool = True
     """Whether an anchor's positive is what a walk over clicks ends at, not what was clicked."""
+    depth: int = 0
+    """Hidden layers of the residual that is trained; what is kept of a deep one is the linear map
+    nearest to it, which is no better than a linear one (docs/training.md)."""
+    activation: Activation = "gelu"
+    """What each hidden layer makes of its numbers; without hidden layers it has no part."""
     whitening: bool = True
     """Whether training starts from the whitened projection."""
     familiar: bool = False
@@ -61,7 +67,7 @@ class HeadSettings:
     def __post_init__(self) -> None:
         """Refuse what no training could be done with."""
         least = {"batch": 1, "corpus": 0, "mined": 0, "skip_hardest": 0, "near_duplicate_bits": 0}
-        least |= {"steps": 0, "seed": 0, "checkpoint_every": 1}
+        least |= {"steps": 0, "seed": 0, "checkpoint_every": 1, "depth": 0}
         for name, bound in least.items():
             value = getattr(self, name)
             if value is not None and value < bound:
@@ -69,6 +75,9 @@ class HeadSettings:
         for name in ("temperature", "learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingsInvalid(f"{name} must be above 0, not {getattr(self, name)}")
+        if self.activation not in get_args(Activation):
+            known = ", ".join(get_args(Activation))
+            raise SettingsInvalid(f"activation must be one of {known}, not {self.activation}")
         if not 0 <= self.balance <= 1:
             raise SettingsInvalid(f"balance must lie from 0 to 1, not {self.balance}")
 

@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 from sightline.training.loop.adamw import Adapted
 from sightline.training.loop.batches import Batch, Batches
 from sightline.training.loop.checkpoint import Checkpoint
+from sightline.training.loop.residual import moved, nearest_linear, untrained
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.losses.info_nce import info_nce, with_hardest
 
@@ -55,11 +56,16 @@ class Steps:
 
     def begin(self) -> Checkpoint:
         """The state before the first step: nothing is learnt yet."""
-        none = np.zeros((self._vectors.shape[1],) * 2, np.float32)
-        empty = np.empty(0, np.float32)
+        weights = untrained(self._settings, self._vectors.shape[1])
+        none, empty = np.zeros_like(weights), np.empty(0, np.float32)
         return Checkpoint(
-            residual=none, first_moment=none, second_moment=none, losses=empty, shares=empty
+            residual=weights, first_moment=none, second_moment=none, losses=empty, shares=empty
         )
+
+    def linear(self, state: Checkpoint) -> Floats:
+        """The residual as the (d, d) that a head keeps."""
+        with _one_thread():
+            return nearest_linear(self._vectors.numpy(), state.residual, self._settings.activation)
 
     def done(self, state: Checkpoint, *, at_most: int | None = None) -> Checkpoint:
         """Do the steps that are left, or the next few of them; `state` stays as it is."""
@@ -116,4 +122,4 @@ class Steps:
 
     def _embedded(self, rows: NDArray[np.int64], residual: torch.Tensor) -> torch.Tensor:
         vectors = self._vectors[torch.from_numpy(rows)]
-        return normalize(vectors + vectors @ residual)
+        return normalize(moved(vectors, residual, self._settings.activation))

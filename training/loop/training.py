@@ -3,7 +3,8 @@
 The recipe: whiten what clicked pairs differ in (`whitening`), then learn a linear residual of it by
 InfoNCE over in-batch, passed-over and random negatives, none of which the clicks speak for
 (`batches`). Features stay frozen, so that a step is a product of small matrices. Where it is asked
-for, what came out changes familiar directions alone (`familiar`).
+for, the residual is trained with hidden layers and then made linear (`residual`), and what came out
+changes familiar directions alone (`familiar`).
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def train_head(
         state = steps.done(state, at_most=every)
         if checkpoint is not None:
             state.save(checkpoint, inputs=inputs)
-    head = Head.of(start.mean, base, state.residual)
+    head = Head.of(start.mean, base, steps.linear(state))
     if settings.familiar:
         clicked = features.features[np.union1d(known.anchor, known.positive)]
         head = kept_along_familiar(start, head, clicked)

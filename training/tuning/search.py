@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from sightline.engine.errors import SettingsInvalid
-from sightline.training.loop.settings import HeadSettings
+from sightline.training.loop.settings import Activation, HeadSettings
 from sightline.training.tracking import Track, untracked
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ TRIALS = "trials.log"
 _STUDY, _INPUTS = "head", "inputs"
 _GUESSED_FIRST = 8
 """Trials that are drawn at random before the others are drawn by what those showed."""
-TUNED = ("temperature", "mined", "skip_hardest", "balance", "steps")
+TUNED = ("temperature", "mined", "skip_hardest", "balance", "steps", "depth", "activation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,8 @@ def _settings(trial: Trial, base: HeadSettings) -> HeadSettings:
         skip_hardest=trial.suggest_int("skip_hardest", 0, 10),
         balance=trial.suggest_float("balance", 0.0, 1.0),
         steps=trial.suggest_int("steps", 1, 400),
+        depth=trial.suggest_int("depth", 0, 2),
+        activation=trial.suggest_categorical("activation", get_args(Activation)),
     )
 
 
