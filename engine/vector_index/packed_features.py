@@ -64,7 +64,7 @@ class Packing:
         if not np.isfinite(features).all():
             raise ValueError("features are not all finite numbers")
         signed = features.min(axis=1, keepdims=True, initial=0) < 0
-        offset = np.where(signed, 1 << (self.bits - 1), 0)
+        offset = np.where(signed, np.float32(1 << (self.bits - 1)), np.float32(0))
         top = np.where(signed, (1 << (self.bits - 1)) - 1, (1 << self.bits) - 1)
         scale = (np.abs(features).max(axis=1, keepdims=True, initial=0) / top).astype(np.float32)
         codes = np.rint(features / np.maximum(scale, _TINY)) + offset
@@ -104,7 +104,7 @@ class Packing:
         whole = codes.astype(np.uint8)
         if self.bits == 8:  # noqa: PLR2004
             return whole
-        even = np.pad(whole, ((0, 0), (0, self.count % 2)))
+        even = np.pad(whole, ((0, 0), (0, 1))) if self.count % 2 else whole
         pairs: Rows = even[:, 0::2] | even[:, 1::2] << np.uint8(4)
         return pairs
 
