@@ -1,6 +1,7 @@
 """Clicks from the wire to a verdict: a real broker, a real store, and every step a command.
 
-    python -m benchmarks.from_the_wire [--photos FOLDER] [--records N] [--write docs/training.md]
+    python -m benchmarks.from_the_wire [--photos FOLDER] [--records N] [--silent DRAW]
+        [--write docs/training.md]
 
 Train photos are published, and simulated people click on pages of them, ranked by the shipped
 model. `sightline join`, `mine` and `sink` make Parquet of that in MinIO, `train` learns, `evaluate`
@@ -12,23 +13,19 @@ be equal. Then a second training of the same, and the gate, are timed, the featu
 from __future__ import annotations
 
 import argparse
-import hashlib
-import os
-import re
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa  # type: ignore[import-untyped]
 from pydantic import SecretStr
 
 from benchmarks.click_gate import smaller
+from benchmarks.command_way import RUN, Learnt, Way
 from benchmarks.label_corner import Corner, until
 from benchmarks.label_replay import closed_searches, closing_ms, put_between_marks
 from benchmarks.memory_stages import MemoryStages
@@ -41,10 +38,8 @@ from sightline.engine.event_log.kafka import read_topics
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
-from sightline.engine.label_data.triple_table import HeldTriples, read_held
-from sightline.engine.ports import EventProducer, ObjectStore
-from sightline.engine.settings import LabelSettings, Settings, SinkSettings
-from sightline.infra.local.node_process import environment_of
+from sightline.engine.ports import EventProducer
+from sightline.engine.settings import LabelSettings, SinkSettings
 from sightline.infra.wiring.node import Base
 from sightline.infra.wiring.services import services_base
 from sightline.producers.click_simulator.simulated_log import SimulatedLog, SimulatedRecord
@@ -54,95 +49,19 @@ from sightline.schemas.labels import Stage
 from sightline.schemas.topics import INTERACTIONS_IMPORTED, TRAINING_TRIPLES
 from sightline.training.loop.head import Head
 from sightline.training.loop.run_folder import HEAD, RECORD, read_record
+from sightline.training.models.default_projection import held_out_third
 
 RECORDS = 10_500
 """Some 10,000 clicks."""
 STRENGTHS = (CAREFUL, NORMAL)
 STAGES = (("join", "--imported"), ("mine", "--imported"), ("sink",))
-MODEL, RUN, AGAIN = "shop", "run", "again"
-"""The run's folder by its name alone, since a model's lineage tells where it lay."""
+MARK = "from the wire"
+AGAIN = "again"
+"""The folder of a second training."""
 PATIENT = {"request_timeout_s": 120.0, "session_timeout_s": 45.0, "delivery_timeout_s": 120.0}
 """On a machine that is busy with other things."""
 LOOK_S, DEADLINE_S = 1.0, 3_600.0
 SECRET = SecretStr("of thirty-two bytes, for a bench ..")
-_COMMAND = (sys.executable, "-m", "sightline.infra.cli")
-
-
-@dataclass(frozen=True)
-class Learnt:
-    """What was read and learnt, on one of the two ways."""
-
-    held: HeldTriples
-    run: Path
-    digest: str
-    """Of the model in the registry."""
-
-    def sha256(self, file: str) -> str:
-        """Of a file of the run."""
-        return hashlib.sha256((self.run / file).read_bytes()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Way:
-    """One deployment's settings, and where its commands run."""
-
-    settings: Settings
-    folder: Path
-
-    @property
-    def partitions(self) -> int:
-        """Of each of its topics."""
-        return self.settings.kafka.partitions or 1
-
-    def run(self, *arguments: str) -> str:
-        """A command to its end; what it says.
-
-        Raises:
-            RuntimeError: it failed.
-        """
-        ended = subprocess.run(  # noqa: S603 - our own commands
-            [*_COMMAND, *arguments],
-            env=self._environment(),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if ended.returncode:
-            raise RuntimeError(f"{arguments}: {ended.stdout}{ended.stderr}")
-        return ended.stdout
-
-    @contextmanager
-    def running(self, *arguments: str) -> Iterator[None]:
-        """A command that runs until the block ends."""
-        with (self.folder / f"{arguments[0]}.log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own commands
-                [*_COMMAND, *arguments], env=self._environment(), stdout=log, stderr=log
-            )
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait()
-
-    def timed(self, *arguments: str) -> tuple[str, str]:
-        """As `run`; what it says, and what it took."""
-        before, began = os.times(), time.monotonic()
-        said = self.run(*arguments)
-        after, took = os.times(), time.monotonic() - began
-        cpu = sum(after[2:4]) - sum(before[2:4])
-        return said, f"{took:.0f} s, {cpu:.0f} s of CPU"
-
-    def learnt(self, store: ObjectStore) -> Learnt:
-        """What `train` makes of the bucket, and the registry of that."""
-        self.run("train", RUN)
-        said = self.run("models", "release", MODEL, RUN)
-        (digest,) = re.findall(rf"{MODEL}@([0-9a-f]+)", said)[:1]
-        held = read_held(store, self.settings.store.bucket)
-        return Learnt(held, self.folder / RUN, digest)
-
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, **environment_of(self.settings), "COLUMNS": "160"}
 
 
 def publish(base: Base, site: PhotoSite, folder: Path) -> None:
@@ -237,16 +156,19 @@ def judged(site: PhotoSite, way: Way, made: Learnt) -> Iterator[str]:
     yield f"| `train` once more: data set, training | {same} in {training} | |"
     yield f"| `evaluate`, the gate by clicks | {verdict}, in {gate} | |"
     found = Outcome.of(site, Head.load(made.run / HEAD), STRENGTHS)
+    which = "clicked / silent labels" if site.silent else "by label"
     for strength in STRENGTHS:
-        before, after = found.means()[0], found.means(strength)[0]
-        mean = f"{before:.4f} → {after:.4f}"
-        yield f"| mAP of query photos, by label, strength {strength} | {mean} | |"
+        means = list(zip(found.means(), found.means(strength), strict=True))
+        told = " / ".join(f"{old:.4f} → {new:.4f}" for old, new in means[: 1 + bool(site.silent)])
+        yield f"| mAP of query photos, {which}, strength {strength} | {told} | |"
 
 
-def measured(photos: Path, pictures: int | None, records: int) -> Iterator[str]:
+def measured(photos: Path, pictures: int | None, records: int, silent: int | None) -> Iterator[str]:
     """Both ways, one after the other."""
     site = photo_site(photos)
     site = smaller(site, pictures) if pictures else site
+    if silent is not None:
+        site = site.without(held_out_third(site.photos.labels.tolist(), silent))
     log = SimulatedLog(site.catalogue(), DEFAULT.site(), DEFAULT.model, seed=SEED)
     made = list(log.records(records, end_ms=closing_ms(RULES)))
     with servers() as own, tempfile.TemporaryDirectory(prefix="sightline-wire-") as scratch:
@@ -285,12 +207,16 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=PHOTOS)
     parser.add_argument("--pictures", type=int, help="so many of the photos; else all of them")
     parser.add_argument("--records", type=int, default=RECORDS)
+    parser.add_argument("--silent", type=int, help="this third of the labels is not on the site")
     parser.add_argument("--write", type=Path, help="a page with the marks")
     arguments = parser.parse_args()
-    text = "\n".join(measured(arguments.photos, arguments.pictures, arguments.records))
+    text = "\n".join(
+        measured(arguments.photos, arguments.pictures, arguments.records, arguments.silent)
+    )
     print(text)
     if arguments.write:
-        put_between_marks(arguments.write, "from the wire", text)
+        name = MARK if arguments.silent is None else f"{MARK}, a third silent"
+        put_between_marks(arguments.write, name, text)
 
 
 if __name__ == "__main__":
