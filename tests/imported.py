@@ -15,8 +15,18 @@ import faust.tables.manager
 import faust.topics
 import faust.web.cache.backends.memory
 import faust.web.drivers.aiohttp
+import openvino  # type: ignore[import-untyped]
+import pydantic.v1
 import pytest
+import qdrant_edge
+import typer._click.termui
+import uvicorn.lifespan.on
+import uvicorn.loops.auto
 
+import sightline.engine.embedding.openvino_runtime
+import sightline.engine.event_log.embedded.journaled_log
+import sightline.engine.object_store.directory
+import sightline.engine.vector_index.edge.index
 import sightline.infra.cli.main
 import sightline.infra.processes.node
 import tests.label_worker
