@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import httpx
 
@@ -34,9 +36,33 @@ def embedded(data_directory: Path, *, learns: bool = False) -> Settings:
     )
 
 
-def drawn(count: int, *, seed: int) -> list[bytes]:
+class _Drawn(Sequence[bytes]):
+    """Draws all of them when the first one is taken: whoever only collects tests takes none."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count = count
+        self._seed = seed
+
+    @cached_property
+    def _pictures(self) -> list[bytes]:
+        return [photo.jpeg for photo in synthetic_photos(self._count, seed=self._seed)]
+
+    @overload
+    def __getitem__(self, place: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[bytes]: ...
+
+    def __getitem__(self, place: int | slice) -> bytes | list[bytes]:
+        return self._pictures[place]
+
+    def __len__(self) -> int:
+        return self._count
+
+
+def drawn(count: int, *, seed: int) -> Sequence[bytes]:
     """JPEG files, none like another; the same for the same seed."""
-    return [photo.jpeg for photo in synthetic_photos(count, seed=seed)]
+    return _Drawn(count, seed)
 
 
 class Asking(httpx.Client):

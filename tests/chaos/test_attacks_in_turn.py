@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -44,7 +44,7 @@ INDEXED, HIDDEN, DELETED = "indexed", "hidden", "deleted"
 
 
 @cache
-def pictures() -> list[bytes]:
+def pictures() -> Sequence[bytes]:
     """Drawn when they are needed: each worker of a run imports this file."""
     return drawn(40, seed=911)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def _node(shared: Settings, directory: Path) -> NodeProcess:
     return ForkedNode(settings, directory.with_suffix(".log"))
 
 
-def _publish(publisher: ImagePublisher, pictures: list[bytes], phase: int) -> None:
+def _publish(publisher: ImagePublisher, pictures: Sequence[bytes], phase: int) -> None:
     for number in range(phase * PHASE, (phase + 1) * PHASE):
         publisher.upload(
             pictures[number], image_id=f"i{number}", version=1, visibility=Visibility.PUBLIC
