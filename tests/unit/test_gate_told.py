@@ -38,4 +38,22 @@ def test_labels_without_a_domain_make_no_slices(tmp_path: Path) -> None:
     assert domains("shop/ball", "zoo/cat/black", "ring") == ["shop", "zoo"]
 
 
+def test_labels_that_were_clicked_and_others_have_rows_and_the_gate_slices_by_domain(
+    tmp_path: Path,
+) -> None:
+    """What people clicked and what nobody did are told apart; harm is looked for by domain."""
+    labels = ("shop/ball", "shop/ring", "zoo/cat")
+    rows = [f"{at}.jpg,{label},{split}" for at, label in enumerate(labels) for split in SPLITS]
+    (tmp_path / "manifest.csv").write_text("\n".join(["image,label,split", *rows]) + "\n")
+    photos = PhotoSet(tmp_path, EmbedderSettings(), clicked=["shop/ring"])
+    domains = photos.domains()
+    assert list(domains) == ["labels clicked", "labels not clicked", "shop", "zoo"]
+    assert domains["labels clicked"].tolist() == [False, True, False]
+    assert domains["labels not clicked"].tolist() == [True, False, True]
+    assert photos.groups is not None
+    assert list(photos.groups.slices) == ["shop", "zoo"]
+    every = PhotoSet(tmp_path, EmbedderSettings(), clicked=labels)
+    assert list(every.domains()) == ["shop", "zoo"]
+
+
 SPLITS = ("query", "gallery")

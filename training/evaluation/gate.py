@@ -65,7 +65,7 @@ class Evidence:
     clicked_gain: Difference
     """The same queries by nDCG of their grades; either of the two may show the gain."""
     unclicked: Difference
-    """Average precision on clusters that were held out of training, and on judgements."""
+    """Average precision on clusters that were held out of training."""
     slices: Mapping[str, Difference]
     """Average precision per slice, by its name: domains of labels, or hot and cold anchors."""
     served: ServedAsBuilt

@@ -81,9 +81,9 @@ def measured_on(settings: Settings, wishes: TruthWishes, first: Candidate) -> It
         RefusedToStart: the store is a directory that no process has made yet.
     """
     if wishes.photos is not None:
-        photos = PhotoSet(wishes.photos, settings.embedder)
-        clicked = None if wishes.clicked is None else photos.groups(_lines(wishes.clicked))
-        yield Measured(photos, clicked)
+        clicked = None if wishes.clicked is None else _lines(wishes.clicked)
+        photos = PhotoSet(wishes.photos, settings.embedder, clicked=clicked)
+        yield Measured(photos, photos.groups)
         return
     with opened_store(settings) as store:
         if wishes.truth is GroundTruth.CLICKS and wishes.run is not None:

@@ -45,6 +45,7 @@ class PhotoSet:
     Args:
         folder: with `manifest.csv`, its columns image, label and split (`query`, `gallery`).
         embedder: what runs the networks.
+        clicked: labels that training saw clicks of; None: nobody knows.
         open_network: runs the network of a source; none: `open_runtime`.
 
     Raises:
@@ -52,7 +53,12 @@ class PhotoSet:
     """
 
     def __init__(
-        self, folder: Path, embedder: EmbedderSettings, open_network: OpenRuntime | None = None
+        self,
+        folder: Path,
+        embedder: EmbedderSettings,
+        open_network: OpenRuntime | None = None,
+        *,
+        clicked: Sequence[str] | None = None,
     ) -> None:
         self._folder = folder
         self._embedder = embedder
@@ -67,6 +73,7 @@ class PhotoSet:
         queries = [photo.label for photo in self._photos if photo.split == "query"]
         self.labels: NDArray[np.str_] = np.asarray(queries)
         """(q,) of the query photos: photos of one label rise and fall together."""
+        self._clicked = None if clicked is None else np.isin(self.labels, clicked)
 
     drawn_by = "label"
     """See `QuerySet`."""
@@ -76,11 +83,12 @@ class PhotoSet:
         """The labels of the query photos; see `QuerySet.clusters`."""
         return self.labels
 
-    def groups(self, clicked: Sequence[str]) -> Groups:
-        """What the queries are about; `clicked`: labels that training saw clicks of."""
-        return Groups(
-            clusters=self.labels, clicked=np.isin(self.labels, clicked), slices=self.domains()
-        )
+    @property
+    def groups(self) -> Groups | None:
+        """What the queries are about, for the gate; None: nobody knows what was clicked."""
+        if self._clicked is None:
+            return None
+        return Groups(clusters=self.labels, clicked=self._clicked, slices=self._by_domain())
 
     def truth(self) -> str:
         """Where the relevance comes from, and how much there is of it."""
@@ -91,7 +99,16 @@ class PhotoSet:
         )
 
     def domains(self) -> dict[str, NDArray[np.bool_]]:
-        """The queries of each domain, the part of a label before its slash; none of one alone."""
+        """Labels that training saw clicks of and others, where there are both; the gate's slices.
+
+        Those are the domains, the part of a label before its slash; none of one alone.
+        """
+        domains, clicked = self._by_domain(), self._clicked
+        if clicked is None or clicked.all() or not clicked.any():
+            return domains
+        return {"labels clicked": clicked, "labels not clicked": ~clicked, **domains}
+
+    def _by_domain(self) -> dict[str, NDArray[np.bool_]]:
         domains = np.asarray([label.rpartition("/")[0].partition("/")[0] for label in self.labels])
         names = np.unique(domains[domains != ""])
         return {str(name): domains == name for name in names} if len(names) > 1 else {}
