@@ -45,6 +45,10 @@ full message whatever the client's limit, so dead-letter topics allow 1 MiB more
 DEFAULT_PARTITIONS = 12
 DELETE_RETENTION_MS = 30 * DAY_MS
 """How long a delete stays in the log: longer than dead letters, so that no replay outlives it."""
+MAX_COMPACTION_LAG_MS = 7 * DAY_MS
+"""How long a partition may keep what a later record of the same key replaced: past it the broker
+rolls the segment with the partition's next record, and compacts. Kafka's own bound is never, and a
+quiet topic would keep title and tags of a deleted image. Above `min.compaction.lag.ms`."""
 DEAD_LETTER_RETENTION_MS = 14 * DAY_MS
 FOREVER_MS = -1
 
@@ -95,6 +99,7 @@ class Topic:
         } | (
             {
                 "min.compaction.lag.ms": str(self.min_compaction_lag_ms),
+                "max.compaction.lag.ms": str(MAX_COMPACTION_LAG_MS),
                 "delete.retention.ms": str(self.delete_retention_ms),
             }
             if compacted

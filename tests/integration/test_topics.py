@@ -57,7 +57,7 @@ def test_missing_topics_are_told_where_they_must_not_be_created(
 
 
 def test_drift_names_topic_setting_and_both_values(kafka_settings: KafkaSettings) -> None:
-    """A topic with another partition count and one whose policy was changed are both told."""
+    """Another partition count, a changed policy, and a setting that an older topic lacks."""
     prefix = kafka_settings.topic_prefix
     admin = AdminClient({"bootstrap.servers": kafka_settings.bootstrap_servers})
     narrow = f"{prefix}images.v1"
@@ -76,6 +76,7 @@ def test_drift_names_topic_setting_and_both_values(kafka_settings: KafkaSettings
     wanted = {
         f"topic {narrow} has 1 partitions, the code says 3",
         f"topic {narrow} has cleanup.policy=delete, the code says compact",
+        f"topic {narrow} has max.compaction.lag.ms={2**63 - 1}, the code says 604800000",
         f"topic {prefix}images.indexed.v1 has retention.ms=1000, the code says 2592000000",
     }
-    eventually(lambda: wanted <= set(topics.drift(TOPICS)), reason="all three told")
+    eventually(lambda: wanted <= set(topics.drift(TOPICS)), reason="all four told")

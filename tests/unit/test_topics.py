@@ -8,6 +8,7 @@ import pytest
 
 from sightline.schemas.registry import EVENT_TYPES
 from sightline.schemas.topics import (
+    ALL_TOPICS,
     DAY_MS,
     IMAGES,
     IMAGES_BACKFILL,
@@ -87,6 +88,15 @@ def test_image_topics_are_compacted_for_ever(known: Topic) -> None:
     assert known.config["cleanup.policy"] == "compact"
     assert known.config["retention.ms"] == "-1"
     assert known.config["min.compaction.lag.ms"] == str(DAY_MS)
+
+
+@pytest.mark.parametrize(
+    "known", [t for t in ALL_TOPICS if t.cleanup is not Cleanup.DELETE], ids=lambda t: t.name
+)
+def test_what_was_replaced_leaves_a_compacted_topic_within_a_week(known: Topic) -> None:
+    """However quiet it is; not before the grace, which Kafka would refuse."""
+    lag_ms = int(known.config["max.compaction.lag.ms"])
+    assert known.min_compaction_lag_ms < lag_ms == 7 * DAY_MS
 
 
 def test_both_image_lanes_are_alike() -> None:
