@@ -6,6 +6,7 @@ Why this client, and a presigned URL beside it: docs/adr/0015.
 from __future__ import annotations
 
 import functools
+import inspect
 import io
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -49,7 +50,9 @@ def _mapped(
         try:
             return call(store, *args, **kwargs)
         except VENDOR_ERRORS as error:
-            raise error_of(error, call.__name__, own_bucket=store.own_bucket) from error
+            asked = inspect.signature(call).bind(store, *args, **kwargs).arguments
+            place = (asked["bucket"], asked.get("key", ""))
+            raise error_of(error, call.__name__, place, own_bucket=store.own_bucket) from error
 
     return mapped
 
@@ -150,7 +153,8 @@ class S3ObjectStore:
             ):
                 yield _stored(item)
         except VENDOR_ERRORS as error:
-            raise error_of(error, "list", own_bucket=self.own_bucket) from error
+            place = (bucket, prefix)
+            raise error_of(error, "list", place, own_bucket=self.own_bucket) from error
 
     @_mapped
     def ensure_bucket(self, bucket: str) -> None:

@@ -68,22 +68,26 @@ _ABOUT_THE_OBJECT = frozenset(
         HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS,
     }
 )
-"""403 is not among them: it is about what we may do, unless its code says "archived".
+"""403 is not among them: it is about what we may do, unless its code says "archived"."""
+_OF_A_KEY_SERVICE = "KMS."
+"""What the object is sealed with: whoever stores an object names the key, and may disable it."""
+_PASSING = ("Throttling", "LimitExceeded", "Internal", "Timeout", "Unavailable")
+"""What a key service says of itself, not of a key."""
 
-Keys of a key service (`KMS.…`) are not either: somebody will enable them again.
-"""
 
-
-def error_of(error: Exception, doing: str, *, own_bucket: str) -> SightlineError:
+def error_of(
+    error: Exception, doing: str, asked: tuple[str, str], *, own_bucket: str
+) -> SightlineError:
     """The one place where the vendor's errors become ours.
 
     Args:
         error: one of `VENDOR_ERRORS`.
         doing: the name of the call; only a read can be refused because of the object's own state.
+        asked: bucket and key (or prefix); an answer does not always name them.
         own_bucket: ours; if even that is closed to us, the store as a whole is.
     """
     if isinstance(error, S3Error):
-        return _answer(error, doing, own_bucket)
+        return _answer(error, doing, asked, own_bucket)
     if isinstance(error, ValueError) and not isinstance(error, MinioException):
         return ObjectRefused(f"{doing}: no object can have that name: {error}")
     if isinstance(error, ServerError):
@@ -101,8 +105,8 @@ def is_vague(error: S3Error | ServerError) -> bool:
     return error.code in _VAGUE
 
 
-def _answer(error: S3Error, doing: str, own_bucket: str) -> SightlineError:
-    place = f"{error.bucket_name}/{error.object_name or ''}"
+def _answer(error: S3Error, doing: str, asked: tuple[str, str], own_bucket: str) -> SightlineError:
+    place = "/".join(asked)
     writes = doing.startswith(("put", "delete", "ensure"))
     if error.code in _MISSING and not writes:
         return ObjectMissing(f"{place}: {error.code}")
@@ -110,15 +114,21 @@ def _answer(error: S3Error, doing: str, own_bucket: str) -> SightlineError:
         return Conflict(f"{place} is no longer what was read")
     if error.code in _IMPOSSIBLE_NAMES or (not writes and _is_refusal(error)):
         return ObjectRefused(f"{place}: {error.code}")
-    if _is_denial(error) and not writes and error.bucket_name != own_bucket:
+    if _is_denial(error) and not writes and asked[0] != own_bucket:
         return ObjectDenied(f"{doing} {place}: {error.code}")
     return PartUnavailable(Part.STORE, f"{doing} {place}: {error.code}")
 
 
 def _is_denial(error: S3Error) -> bool:
-    """Whether it is about what our credentials may read, whatever the server calls it."""
+    """Whether it is about what our credentials may read, whatever the server calls it.
+
+    A key of encryption that is closed to us is such a door too: somebody may enable it again.
+    """
     code = error.code or ""
-    others = code in _OF_OUR_KEYS | _OF_THE_STORE or code.startswith("KMS")
+    if code.startswith(_OF_A_KEY_SERVICE):
+        passing = any(word in code for word in _PASSING)
+        return error.response.status < HTTPStatus.INTERNAL_SERVER_ERROR and not passing
+    others = code in _OF_OUR_KEYS | _OF_THE_STORE
     return code in _DENIED or (error.response.status == HTTPStatus.FORBIDDEN and not others)
 
 
@@ -126,6 +136,6 @@ def _is_refusal(error: S3Error) -> bool:
     """Whether a read can never work, although the store does."""
     if error.code == _ARCHIVED:
         return True
-    if error.code in _OF_THE_STORE or (error.code or "").startswith("KMS"):
+    if error.code in _OF_THE_STORE or (error.code or "").startswith(_OF_A_KEY_SERVICE):
         return False
     return error.response.status in _ABOUT_THE_OBJECT

@@ -144,7 +144,7 @@ class BucketBridge:
             return None
         except ObjectDenied as error:
             # Who may not list a bucket is told 403 of what is not there, too.
-            if notice.removed:
+            if notice.removed and not self._is_listed(notice):
                 return None
             raise PermanentError(
                 f"{error}; let the bridge read and list the bucket {notice.bucket}"
@@ -171,6 +171,13 @@ class BucketBridge:
             found = listed
             visibility = Visibility.PRIVATE  # what its uploader said is not listed
         return seen_object(found, visibility, hidden=self._settings.hidden)
+
+    def _is_listed(self, notice: ObjectNotice) -> bool:
+        """Whether a list, if we may have one, shows the object."""
+        try:
+            return self._listed(notice) is not None
+        except ObjectDenied:
+            return False
 
     def _listed(self, notice: ObjectNotice) -> StoredObject | None:
         found = self._store.list(notice.bucket, notice.key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ class Doors(DirectoryObjectStore):
         super().__init__(root)
         self.denied: set[str] = set()
         self.refused: set[str] = set()
+        self.lists = True
         for bucket in (OURS, WATCHED, "My_Photos"):
             self.ensure_bucket(bucket)
 
@@ -72,6 +74,12 @@ class Doors(DirectoryObjectStore):
         if key in self.refused:
             raise ObjectRefused(f"{bucket}/{key}: InvalidRequest")
         return super().stat(bucket, key)
+
+    def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[StoredObject]:
+        """Refuse as S3 does whoever may not list."""
+        if not self.lists:
+            raise ObjectDenied(f"list {bucket}: AccessDenied")
+        yield from super().list(bucket, prefix, start_after=start_after)
 
 
 class Bridged:
@@ -254,9 +262,22 @@ def test_a_bucket_that_may_not_be_read_is_a_dead_letter_and_no_outage(bridged: B
     """Whoever lets the bridge in replays it; a removal is believed, since 403 may mean gone."""
     bridged.hear(told(CREATED, "a.jpg"))
     bridged.store.denied.add(WATCHED)
+    bridged.store.lists = False
     bridged.hear(told(CREATED, "b.jpg"), told(REMOVED, "a.jpg"))
     assert bridged.letters() == 1
     assert isinstance(bridged.states("a.jpg")[-1], ImageDeleted)
+
+
+def test_a_removal_is_not_believed_of_what_is_listed(bridged: Bridged) -> None:
+    """An old version went; the present one may not be read, its key of encryption is disabled."""
+    bridged.store.put(WATCHED, "b.jpg", b"goes")
+    bridged.hear(told(CREATED, "a.jpg", "b.jpg"))
+    bridged.store.delete(WATCHED, "b.jpg")
+    bridged.store.denied.add(WATCHED)
+    bridged.hear(told(REMOVED, "a.jpg", "b.jpg"))
+    assert isinstance(bridged.states("a.jpg")[-1], ImageUploaded)
+    assert isinstance(bridged.states("b.jpg")[-1], ImageDeleted)
+    assert bridged.letters() == 1
 
 
 def test_strangers_objects_never_stop_the_bridge(bridged: Bridged) -> None:

@@ -197,7 +197,14 @@ def complaint(code: str) -> Answer:
         (403, "ObjectQuarantined", ObjectDenied),
         (403, "InvalidAccessKeyId", PartUnavailable),
         (403, "RequestTimeTooSkewed", PartUnavailable),
-        (400, "KMS.DisabledException", PartUnavailable),
+        (400, "KMS.DisabledException", ObjectDenied),
+        (400, "KMS.NotFoundException", ObjectDenied),
+        (409, "KMS.KMSInvalidStateException", ObjectDenied),
+        (403, "KMS.AccessDeniedException", ObjectDenied),
+        (400, "KMS.ThrottlingException", PartUnavailable),
+        (400, "KMS.KMSInternalException", PartUnavailable),
+        (500, "KMS.KeyUnavailableException", PartUnavailable),
+        (503, "KMS.DisabledException", PartUnavailable),
         (403, "SignatureDoesNotMatch", PartUnavailable),
         (400, "ExpiredToken", PartUnavailable),
         (429, "SlowDown", PartUnavailable),
@@ -207,7 +214,10 @@ def complaint(code: str) -> Answer:
 def test_an_answer_about_one_object_is_not_an_outage(
     status: int, code: str, meant: type[SightlineError]
 ) -> None:
-    """Archived or impossible objects end; wrong keys, clocks and tokens are waited out."""
+    """Archived or impossible objects end; wrong keys, clocks and tokens are waited out.
+
+    Who may not read, or lacks the key that an object is sealed with, waits alone.
+    """
     with answering(complaint(code), status) as store:
         with pytest.raises(SightlineError) as read:
             store.get("bucket", "key")
@@ -215,6 +225,15 @@ def test_an_answer_about_one_object_is_not_an_outage(
         with pytest.raises(SightlineError) as looked:
             store.stat("bucket", "key")
         assert isinstance(looked.value, PartUnavailable) == issubclass(meant, PartUnavailable)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(403, "AccessDenied"), (400, "KMS.DisabledException")]
+)
+def test_our_own_bucket_that_is_closed_to_us_is_an_outage(status: int, code: str) -> None:
+    """Nothing works without it, so all wait; an answer need not name the bucket."""
+    with answering(complaint(code), status) as store, pytest.raises(PartUnavailable):
+        store.get(store.own_bucket, "key")
 
 
 def test_an_object_that_is_not_packed_as_it_says_ends() -> None:
