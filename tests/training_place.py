@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from sightline.engine.label_data.triple_manifest import TripleManifest
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import Settings, SinkSettings, StoreSettings
-from sightline.infra.commands.learning import networks, training_data
+from sightline.infra.commands import kept_messages
+from sightline.infra.commands.learning import networks
 from sightline.infra.commands.learning.train import TrainWishes, run_training
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference
@@ -27,6 +30,7 @@ from sightline.schemas.topics import IMAGES, JUDGEMENTS, TRAINING_TRIPLES
 from sightline.stream_workers.labels.sink.partition import PartitionSink
 from sightline.training.loop.learning import LearningSettings
 from sightline.training.loop.settings import HeadSettings
+from sightline.training.loop.steps import Steps
 from tests.label_rows import at, encoded, message, triple
 from tests.learning import Colours
 from tests.pictures import encoded as picture_bytes
@@ -48,13 +52,15 @@ class Place:
     broker: MemoryBroker
     producer: MemoryEventProducer
     folder: Path
+    said: list[str] = field(default_factory=list)
+    """What trainings told of themselves."""
 
     def train(self, name: str, **changes: Any) -> dict[str, bytes]:
         """Train into a folder; its files' bytes by name."""
         wishes = TrainWishes(
             folder=self.folder / name, learning=LEARNING, corpus=4, cache=self.folder / "cache"
         )
-        run_training(self.settings, replace(wishes, **changes), lambda _: None)
+        run_training(self.settings, replace(wishes, **changes), self.said.append)
         return {path.name: path.read_bytes() for path in (self.folder / name).iterdir()}
 
     @property
@@ -101,6 +107,21 @@ def made_place(folder: Path) -> Place:
     return place
 
 
+@contextmanager
+def dying(monkeypatch: pytest.MonkeyPatch, *, after: int) -> Iterator[None]:
+    """Within it a training dies after so many checkpoints."""
+    done, calls = Steps.done, iter(range(after))
+
+    def counted(self: Steps, *arguments: Any, **options: Any) -> Any:
+        next(calls)
+        return done(self, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Steps, "done", counted)
+        with pytest.raises(StopIteration):
+            yield
+
+
 def clicked(number: int, **changes: object) -> bytes:
     """A triple of a search a minute after the one before."""
     anchor, positive, negative = (NAMES[(number * step) % 20] for step in (1, 7, 11))
@@ -118,7 +139,7 @@ def clicked(number: int, **changes: object) -> bytes:
 def seen_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A deployment whose pictures a network of sixteen features sees."""
     place = made_place(folder)
-    monkeypatch.setattr(training_data, "open_event_log", lambda _: place.log)
+    monkeypatch.setattr(kept_messages, "open_event_log", lambda _: place.log)
     monkeypatch.setattr(networks, "open_runtime", lambda *_: Colours())
     source = replace(model_source(place.settings.embedder), projection=None, projection_id=None)
     monkeypatch.setattr(networks, "model_source", lambda _: source)

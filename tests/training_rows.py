@@ -64,5 +64,6 @@ def judgement(
         grade=grade,
         judge=judge,
         judged_at_ms=60_000 * minute,
+        appended_ms=60_000 * minute,
         event_id=event or f"{judge}/{minute}",
     )

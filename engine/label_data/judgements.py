@@ -31,6 +31,8 @@ class Grade:
     """0 unrelated … 5 the same thing."""
     judge: str
     judged_at_ms: int
+    appended_ms: int
+    """When the log took it, in milliseconds since 1970."""
     event_id: str
     """Settles which of two grades at one instant is the later."""
 
@@ -62,7 +64,7 @@ def judgements_of(messages: Iterable[Message]) -> tuple[Grade, ...]:
         except ContractError:
             continue
         if isinstance(event.data, RelevanceJudged):
-            found.append(_judgement(event.data, event.id))
+            found.append(_judgement(event.data, event.id, message))
         elif isinstance(event.data, UserErased):
             who, at_ms = event.data.user_pseudonym, milliseconds(event.data.erased_at)
             erased[who] = max(at_ms, erased.get(who, at_ms))
@@ -94,7 +96,7 @@ class HeldJudgements:
             return
         with self._lock:
             if isinstance(event.data, RelevanceJudged):
-                judgement = _judgement(event.data, event.id)
+                judgement = _judgement(event.data, event.id, message)
                 if judgement.judged_at_ms >= self._erased.get(_person(judgement.judge), 0):
                     _keep_latest(self._held, judgement)
             elif isinstance(event.data, UserErased):
@@ -122,13 +124,14 @@ def _keep_latest(latest: dict[Pair, dict[str, Grade]], judgement: Grade) -> None
         by_judge[judgement.judge] = judgement
 
 
-def _judgement(data: RelevanceJudged, event_id: str) -> Grade:
+def _judgement(data: RelevanceJudged, event_id: str, message: Message) -> Grade:
     return Grade(
         anchor=data.anchor_id,
         image=data.image_id,
         grade=data.grade,
         judge=data.judge_id,
         judged_at_ms=milliseconds(data.judged_at),
+        appended_ms=milliseconds(message.timestamp),
         event_id=event_id,
     )
 

@@ -104,18 +104,20 @@ def store_curve(
 
 def latest_curve(store: ObjectStore, bucket: str) -> PropensityCurve | None:
     """The newest fit; None before the first. Raises `PartUnavailable`."""
-    keys = [found.key for found in store.list(bucket, PREFIX) if found.key.endswith(".json")]
-    if not keys:
-        return None
-    return _read_curve(store, bucket, keys[-1])
+    version = latest_version(store, bucket)
+    return load_curve(store, bucket, version) if version else None
+
+
+def latest_version(store: ObjectStore, bucket: str) -> int:
+    """The version of the newest fit; 0 before the first. Raises `PartUnavailable`."""
+    keys = (found.key for found in store.list(bucket, PREFIX))
+    names = (key.removeprefix(PREFIX).removesuffix(".json") for key in keys)
+    return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def load_curve(store: ObjectStore, bucket: str, version: int) -> PropensityCurve:
-    """Reads the curve of one version. Raises `ObjectMissing`, `PartUnavailable`."""
-    return _read_curve(store, bucket, curve_key(version))
-
-
-def _read_curve(store: ObjectStore, bucket: str, key: str) -> PropensityCurve:
+    """Reads the curve of one version. Raises `ObjectMissing`, `PartUnavailable`, `Unreadable`."""
+    key = curve_key(version)
     try:
         return PropensityCurve.model_validate_json(
             stored_bytes(store, bucket, key, max_bytes=_MAX_BYTES)

@@ -102,7 +102,9 @@ def train(
     ] = None,
     like: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Read triples only as far as that training did."),
+        typer.Option(
+            metavar="FOLDER", help="Read triples and judgements only as far as that training did."
+        ),
     ] = None,
     from_topic: Annotated[
         bool,

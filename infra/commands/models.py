@@ -50,7 +50,7 @@ class ShownModel:
     lineage: Facts
     card: str
     taken_back: str | None
-    """What was taken back since of the triples that taught it; None: nothing is known to be."""
+    """What was taken back since of what taught it; None: nothing is known to be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ class ModelCommands:
             metrics=read(METRICS, _object_in),
             lineage=lineage,
             card=read(CARD, str),
-            taken_back=taken_back_told(self._store, self._bucket, told),
+            taken_back=taken_back_told(self._settings, self._store, told),
         )
 
     def release(

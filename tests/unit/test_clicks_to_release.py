@@ -49,8 +49,8 @@ from sightline.engine.settings import (
     load_settings,
 )
 from sightline.infra.cli import main
-from sightline.infra.commands import models
-from sightline.infra.commands.learning import networks, retraining, training_data
+from sightline.infra.commands import kept_messages, models
+from sightline.infra.commands.learning import networks, retraining
 from sightline.infra.commands.learning.retraining import retrain_once, retraining_of
 from sightline.infra.commands.learning.retraining_work import TrainingWork
 from sightline.producers.click_simulator.catalogue import SimulatedPicture
@@ -202,7 +202,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     broker = MemoryBroker(partitions=PARTITIONS)
     made = Deployment(settings, store, broker)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(training_data, "open_event_log", lambda _: MemoryEventLog(broker))
+        patched.setattr(kept_messages, "open_event_log", lambda _: MemoryEventLog(broker))
         patched.setattr(networks, "open_runtime", lambda *_: Colours())
         patched.setattr(models, "open_log_producer", lambda _: made.producer)
         made.simulate(*made.published())

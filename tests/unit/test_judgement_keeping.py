@@ -17,7 +17,7 @@ from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.label_data.judgements import judgements_of
 from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import Mode, Settings
-from sightline.infra.commands.learning import training_data
+from sightline.infra.commands import kept_messages
 from sightline.infra.processes.judgement_keeping import keep_judgements
 from sightline.schemas.interactions import UserErased
 from sightline.schemas.topics import JUDGEMENTS
@@ -76,8 +76,8 @@ def test_grades_outlive_the_broker(journal: Journal, monkeypatch: pytest.MonkeyP
     assert [j.grade for j in judgements_of(told(second))] == [3]
     keys = {message.key for message in told(second)}
     assert keys == {data.subject.encode() for data in said.values()}
-    monkeypatch.setattr(training_data, "open_event_log", lambda _: MemoryEventLog(second))
+    monkeypatch.setattr(kept_messages, "open_event_log", lambda _: MemoryEventLog(second))
     settings = Settings(mode=Mode.EMBEDDED, data_directory=journal._file.parent)
-    assert [j.grade for j in training_data.read_judgements(settings)] == [3]
-    monkeypatch.setattr(training_data, "open_event_log", lambda _: MemoryEventLog(MemoryBroker()))
-    assert [j.grade for j in training_data.read_judgements(settings)] == [3]
+    assert [j.grade for j in kept_messages.read_judgements(settings)] == [3]
+    monkeypatch.setattr(kept_messages, "open_event_log", lambda _: MemoryEventLog(MemoryBroker()))
+    assert [j.grade for j in kept_messages.read_judgements(settings)] == [3]

@@ -23,7 +23,8 @@ from sightline.engine.label_data.grading_pools import (
 from sightline.engine.settings import Settings
 from sightline.infra.cli import judgements as cli
 from sightline.infra.cli.main import app
-from sightline.infra.commands.learning import judgements, networks, training_data
+from sightline.infra.commands import kept_messages
+from sightline.infra.commands.learning import judgements, networks
 from sightline.infra.commands.learning.judgements import ChosenBy, PoolWishes, make_pool
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.searches import UploadQuery
@@ -53,7 +54,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Pictures and clicks, and a log that commands read."""
     place = made_place(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(training_data, "open_event_log", lambda _: place.log)
+    monkeypatch.setattr(kept_messages, "open_event_log", lambda _: place.log)
     monkeypatch.setattr(networks, "open_runtime", lambda *_: Colours())
     monkeypatch.setattr(cli, "load_settings", lambda: place.settings)
     return place

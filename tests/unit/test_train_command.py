@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +25,8 @@ from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import EmbedderSettings, Settings
 from sightline.infra.cli import main
-from sightline.infra.commands.learning import networks, train, training_data
+from sightline.infra.commands import kept_messages
+from sightline.infra.commands.learning import networks, train
 from sightline.infra.commands.learning.train import TrainWishes
 from sightline.infra.commands.taken_back import taken_back_since, taken_back_told
 from sightline.schemas.images import ImageDeleted
@@ -34,13 +34,12 @@ from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES, TRAINING_TRIPLES
 from sightline.training.loop.head import Head
 from sightline.training.loop.settings import HeadSettings
-from sightline.training.loop.steps import Steps
 from sightline.training.models.candidates import of_file
 from sightline.training.models.registry import store_model
 from sightline.training.models.released_head import registered
 from tests.label_rows import encoded, retracted
 from tests.onnx_files import CARD, written
-from tests.training_place import BUCKET, LEARNING, NAMES, Place, clicked, seen_place
+from tests.training_place import BUCKET, LEARNING, NAMES, Place, clicked, dying, seen_place
 
 
 @pytest.fixture
@@ -97,16 +96,8 @@ def test_equal_runs_are_equal_files(place: Place) -> None:
 
 def kill(place: Place, name: str, monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
     """Train into a folder, and die after so many checkpoints."""
-    done, calls = Steps.done, iter(range(after))
-
-    def dying(self: Steps, *arguments: Any, **options: Any) -> Any:
-        next(calls)
-        return done(self, *arguments, **options)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Steps, "done", dying)
-        with pytest.raises(StopIteration):
-            place.train(name)
+    with dying(monkeypatch, after=after):
+        place.train(name)
     assert [path.name for path in (place.folder / name).iterdir()] == ["checkpoint.safetensors"]
 
 
@@ -191,9 +182,9 @@ def test_embedded_pictures_are_known_after_a_restart(
     def refuses(_: Settings) -> None:
         raise RefusedToStart("nothing runs")
 
-    monkeypatch.setattr(training_data, "open_event_log", lambda _: MemoryEventLog(MemoryBroker()))
+    monkeypatch.setattr(kept_messages, "open_event_log", lambda _: MemoryEventLog(MemoryBroker()))
     assert json.loads(place.train("after")["run.json"])["counted"]["pictures"] == len(NAMES)
-    monkeypatch.setattr(training_data, "open_event_log", refuses)
+    monkeypatch.setattr(kept_messages, "open_event_log", refuses)
     assert place.train("alone") == place.train("alone-again")
     counted = json.loads((place.folder / "alone/run.json").read_bytes())["counted"]
     assert (counted["pictures"], counted["judgements"]) == (len(NAMES), 0)
@@ -207,13 +198,13 @@ def test_what_was_taken_back_since_is_counted(place: Place) -> None:
     assert taken_back_since(place.store, BUCKET, run) == 0
     place.sink([retracted(3), retracted(3), retracted(8), clicked(60)], 60)
     assert taken_back_since(place.store, BUCKET, run) == 2
-    assert taken_back_told(place.store, BUCKET, run) == (
-        "2 triples that taught it were taken back since"
+    assert taken_back_told(place.settings, place.store, run) == (
+        "2 triples that taught it were taken back since: it is no longer reproducible"
     )
     elsewhere = run | {"read_from": "topic"}
     assert taken_back_since(place.store, BUCKET, elsewhere) is None
-    assert "nobody counts" in (taken_back_told(place.store, BUCKET, elsewhere) or "")
-    assert taken_back_told(place.store, BUCKET, {}) is None
+    assert "nobody counts" in (taken_back_told(place.settings, place.store, elsewhere) or "")
+    assert taken_back_told(place.settings, place.store, {}) is None
     assert taken_back_since(place.store, BUCKET, {}) is None
 
 

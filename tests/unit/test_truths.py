@@ -18,10 +18,11 @@ from sightline.engine.settings import EvaluationSettings
 from sightline.infra.cli import evaluate as evaluate_command
 from sightline.infra.cli import release as release_command
 from sightline.infra.cli.main import app
-from sightline.infra.commands.learning import evaluate, networks, training_data
+from sightline.infra.commands import kept_messages
+from sightline.infra.commands.extent import extent_of
+from sightline.infra.commands.learning import evaluate, networks
 from sightline.infra.commands.learning.evaluate import candidate
 from sightline.infra.commands.learning.measured_on import GroundTruth, TruthWishes
-from sightline.infra.commands.learning.train import ends_of
 from sightline.infra.commands.learning.truths import clicks_held_out, judged, learnt_until_ms
 from sightline.infra.reporting.evaluation_page import evaluation_page
 from sightline.schemas.searches import ImageQuery
@@ -42,7 +43,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Pictures and clicks, a log that commands read, and `run`, a training that ended."""
     place = made_place(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(training_data, "open_event_log", lambda _: place.log)
+    monkeypatch.setattr(kept_messages, "open_event_log", lambda _: place.log)
     monkeypatch.setattr(networks, "open_runtime", lambda *_: Colours())
     source = replace(model_source(place.settings.embedder), projection=None, projection_id=None)
     monkeypatch.setattr(networks, "model_source", lambda _: source)
@@ -174,11 +175,11 @@ def test_a_run_alone_is_judged_by_clicks_against_what_serves(place: Place) -> No
 def test_clicks_up_to_an_offset_are_the_same_whenever_they_are_read(place: Place) -> None:
     """A retraining that is judged again after a kill is judged by what it read."""
     first = candidate(place.settings, str(place.folder / "run"), strength=1)
-    ends = ends_of(read_record(place.folder / "run"))
+    until = extent_of(read_record(place.folder / "run"))
 
     def asked() -> list[str]:
         found = clicks_held_out(
-            place.settings, place.store, place.folder / "run", first, until=ends
+            place.settings, place.store, place.folder / "run", first, until=until
         )
         return [NAMES[row] for row in found._queries.anchors]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sightline.engine.label_data.propensity import latest_version
 from sightline.engine.label_data.triple_manifest import TripleManifest
 from sightline.engine.label_data.waiting_triples import waiting_anchors, waiting_triples
 from sightline.engine.ports import Clock
@@ -35,4 +36,5 @@ class SinkTriples:
     def begun(self, state: RetrainingState) -> RetrainingState:
         """See `Triples.begun`."""
         ends = waiting_triples(self.manifest, state.since()).ends
-        return state.begun(ends, self.clock.now())
+        curve = latest_version(self.manifest.store, self.manifest.bucket)
+        return state.begun(ends, self.clock.now(), propensity_version=curve)

@@ -70,7 +70,11 @@ class Attempt(StoredValue):
     number: Annotated[int, Field(ge=1)]
     began_at: StoredTime
     ends: tuple[ReadUpTo, ...]
-    """Up to where triples are read, whoever goes on with it."""
+    """Up to where triples are read, whoever goes on with it; judgements: those that the log had
+    when it began."""
+    propensity_version: int | None = None
+    """Names the position-bias curve that weighs clicks; 0: none does. None: an earlier release
+    began it, which took the newest."""
     starts: int = 1
     """How many processes took it up: all but the last died of it, or with it."""
     judged: JudgedHead | None = None
@@ -98,14 +102,16 @@ class RetrainingState(StoredValue):
         """Up to where the last attempt read, whatever became of it."""
         return {} if self.last is None else as_ends(self.last.attempt.ends)
 
-    def begun(self, ends: Ends, now: datetime) -> RetrainingState:
-        """A new attempt on what was written up to these offsets."""
+    def begun(self, ends: Ends, now: datetime, *, propensity_version: int = 0) -> RetrainingState:
+        """A new attempt on what was written up to these offsets, weighed by a curve."""
         number = 1 if self.last is None else self.last.attempt.number + 1
         read = tuple(
             ReadUpTo(log=log, partition=partition, end=end)
             for (log, partition), end in sorted(ends.items())
         )
-        attempt = Attempt(number=number, began_at=now, ends=read)
+        attempt = Attempt(
+            number=number, began_at=now, ends=read, propensity_version=propensity_version
+        )
         return self.model_copy(update={"under_way": attempt})
 
     def ended(self, outcome: AttemptOutcome, says: str, now: datetime) -> RetrainingState:

@@ -24,10 +24,10 @@ from sightline.engine.label_data.grading_pools import (
 from sightline.engine.label_data.judgements import Pair, latest_of
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
+from sightline.infra.commands.kept_messages import read_judgements
 from sightline.infra.commands.learning.evaluate import candidate
 from sightline.infra.commands.learning.stored_pictures import StoredPictures
 from sightline.infra.commands.learning.training_data import (
-    read_judgements,
     read_labels,
     read_pictures,
     some_of,
@@ -130,7 +130,7 @@ class _Known:
 
 
 def _known(settings: Settings, store: ObjectStore) -> _Known:
-    labels = read_labels(settings, store, None)
+    labels = read_labels(settings, store)
     pairs, table = labels.pairs, labels.held.table
     judged = latest_of(labels.judgements).keys()
     uploads = uploaded_pictures(table).keys()

@@ -15,9 +15,11 @@ from sightline.engine.connecting.released_model import embedder_settings, named_
 from sightline.engine.connecting.serving_model import as_serving
 from sightline.engine.embedding.model_registry import ModelRegistry
 from sightline.engine.errors import SightlineError
+from sightline.engine.label_data.judgements import milliseconds
 from sightline.engine.ports import Clock, EventProducer, ObjectStore
 from sightline.engine.records import ProducerRecord
 from sightline.engine.settings import Settings
+from sightline.infra.commands.extent import Extent
 from sightline.infra.commands.learning.evaluate import (
     SERVING,
     JudgedModel,
@@ -64,7 +66,7 @@ class TrainingWork:
     """Trains into the data directory, and releases to the registry of one bucket.
 
     The head of an attempt lies in its folder on this machine: another machine that goes on with it
-    trains it again, from the same triples.
+    trains it again, from the same labels.
     """
 
     settings: Settings
@@ -94,13 +96,15 @@ class TrainingWork:
 
     def train(self, attempt: Attempt) -> None:
         """See `Work.train`; each attempt holds out kinds of its own."""
+        if attempt.propensity_version is None:
+            _log.info("an earlier release began it: the newest position-bias curve weighs clicks")
         folder = self.folder(attempt)
         for old in sorted(folder.parent.glob("[0-9]*"))[:-KEPT_RUNS]:
             shutil.rmtree(old, ignore_errors=True)
         wishes = TrainWishes(
             folder=folder,
             learning=replace(self.learning, head=self._head_of(attempt)),
-            until=as_ends(attempt.ends),
+            until=_extent(attempt),
             anew=True,
             cache=self.cache,
         )
@@ -132,9 +136,8 @@ class TrainingWork:
         """By the clicks that the attempt read and that did not teach."""
         folder = self.folder(attempt)
         serving = candidate(settings, SERVING, strength=1)
-        ends = as_ends(attempt.ends)
         clicks = clicks_held_out(
-            settings, self.store, folder, serving, until=ends, cache=self.cache
+            settings, self.store, folder, serving, until=_extent(attempt), cache=self.cache
         )
         on = Measured(clicks, clicks.groups)
         return judge(settings, on, str(folder), serving, limits=self.limits)
@@ -195,6 +198,15 @@ class TrainingWork:
     @property
     def _timeout_s(self) -> float:
         return self.settings.kafka.delivery_timeout_s
+
+
+def _extent(attempt: Attempt) -> Extent:
+    """What an attempt reads, whenever and wherever it is gone on with."""
+    return Extent(
+        ends=as_ends(attempt.ends),
+        judged_ms=milliseconds(attempt.began_at),
+        propensity=attempt.propensity_version,
+    )
 
 
 def _judged(attempt: Attempt) -> JudgedHead:

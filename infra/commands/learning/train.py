@@ -13,10 +13,14 @@ from sightline.engine.connecting.released_model import embedder_settings
 from sightline.engine.connecting.serving_model import as_serving
 from sightline.engine.embedding.embedder import Runtime
 from sightline.engine.embedding.model_files import ModelSource
-from sightline.engine.errors import SettingsInvalid
-from sightline.engine.label_data.triple_table import Ends
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
+from sightline.infra.commands.extent import (
+    Extent,
+    extent_of,
+    judgements_record,
+    unlike,
+)
 from sightline.infra.commands.learning.networks import (
     feature_maker,
     network_runtime,
@@ -24,6 +28,7 @@ from sightline.infra.commands.learning.networks import (
     start_of,
 )
 from sightline.infra.commands.learning.training_data import (
+    EVERYTHING,
     Labels,
     read_labels,
     read_pictures,
@@ -55,9 +60,9 @@ class TrainWishes:
     corpus: int = 2_000
     """Public pictures beside those in the pairs, as random negatives."""
     like: Path | None = None
-    """The folder of an earlier run: read the labelled topic no further than it did."""
-    until: Ends | None = None
-    """Read the labelled topic up to these offsets; None: as far as it goes, or as `like` says."""
+    """The folder of an earlier run: read no further than it did."""
+    until: Extent = EVERYTHING
+    """How far to read triples and judgements, by which curve; where it is all, as `like` says."""
     from_topic: bool = False
     """Read the labelled topic itself, where no sink has written it to Parquet."""
     anew: bool = False
@@ -125,7 +130,7 @@ def run_training(
 def gather(
     settings: Settings, store: ObjectStore, wishes: TrainWishes, say: Say, track: Track
 ) -> Gathered:
-    """Read labels and pictures up to the wishes' offsets, and look at the pictures.
+    """Read labels as far as the wishes say, and pictures, and look at these.
 
     Args:
         settings: of the deployment, naming the model that serves (`as_serving`).
@@ -143,6 +148,10 @@ def gather(
     runtime = network_runtime(source, serving)
     labels = read_labels(settings, store, wishes.until, from_topic=wishes.from_topic)
     say(f"{labels.held.table.num_rows} triples, {len(labels.pairs)} pairs")
+    if wishes.like is not None:
+        before = read_record(wishes.like)
+        for told in unlike(before, labels.held.table.num_rows, labels.judgements):
+            say(f"{wishes.like}: {told}")
     pictures = read_pictures(settings, labels.held)
     maker = feature_maker(settings, store, wishes.cache, source, runtime)
     made = maker.features_of(_wanted(wishes, labels.pairs, pictures), pictures, track=track)
@@ -154,11 +163,11 @@ def gather(
 
 def as_before(wishes: TrainWishes) -> TrainWishes:
     """Where `like` names a run: the same, reading what that run read."""
-    if wishes.until is not None or wishes.like is None:
+    if wishes.until != EVERYTHING or wishes.like is None:
         return wishes
     record = read_record(wishes.like)
     read_topic = record.get("read_from") == TOPIC
-    return replace(wishes, until=ends_of(record), from_topic=wishes.from_topic or read_topic)
+    return replace(wishes, until=extent_of(record), from_topic=wishes.from_topic or read_topic)
 
 
 def _wanted(wishes: TrainWishes, pairs: ClickPairs, pictures: Mapping[str, Picture]) -> list[str]:
@@ -167,20 +176,8 @@ def _wanted(wishes: TrainWishes, pairs: ClickPairs, pictures: Mapping[str, Pictu
     return [*pairs.images, *some_of(others, wishes.corpus, seed=wishes.learning.head.seed)]
 
 
-def ends_of(record: Mapping[str, Any]) -> Ends:
-    """Up to where a training read the labelled topic, as its record tells.
-
-    Raises:
-        SettingsInvalid: the record names no offsets.
-    """
-    try:
-        return {(at["log"], int(at["partition"])): int(at["end"]) for at in record["offsets"]}
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise SettingsInvalid(f"the record of that training names no offsets: {error}") from error
-
-
 def training_record(wishes: TrainWishes, found: Gathered) -> dict[str, Any]:
-    """What the head follows from: equal records mean equal heads on one machine."""
+    """What the head follows from: equal records and pictures mean equal heads on one machine."""
     labels, made, source, runtime = found.labels, found.made, found.source, found.runtime
     table = labels.held.table
     offsets = sorted(labels.held.ends.items())
@@ -190,6 +187,7 @@ def training_record(wishes: TrainWishes, found: Gathered) -> dict[str, Any]:
         "offsets": [{"log": log, "partition": at, "end": end} for (log, at), end in offsets],
         "rules_versions": sorted(table["rules_version"].unique().to_pylist()),
         "ranked_by": sorted(table["model_digest"].unique().to_pylist()),
+        "judgements": judgements_record(labels.judgements),
         "propensity_version": None if labels.propensity is None else labels.propensity.version,
         "start": {
             "model": source.model,

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.label_data.triple_table import Ends
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
+from sightline.infra.commands.extent import Extent
 from sightline.infra.commands.learning.picture_set import PictureSet
 from sightline.infra.commands.learning.stored_pictures import StoredPictures
 from sightline.infra.commands.learning.training_data import (
+    EVERYTHING,
     Labels,
     read_labels,
     read_pictures,
@@ -58,7 +59,7 @@ def clicks_held_out(
     folder: Path,
     first: Candidate,
     *,
-    until: Ends | None = None,
+    until: Extent = EVERYTHING,
     cache: Path | None = None,
 ) -> PictureSet:
     """The clicks that a training did not see: on what it kept out, and later ones.
@@ -70,7 +71,7 @@ def clicks_held_out(
         store: of these settings, open.
         folder: of the training.
         first: any of the models that are measured.
-        until: count clicks up to these offsets; None: those since the training ended, too.
+        until: count clicks up to there; where it is all, those since the training ended, too.
         cache: of features; None: `~/.cache/sightline/features`.
 
     Raises:
@@ -88,7 +89,7 @@ def clicks_held_out(
 
     pictures = read_pictures(settings, labels.held)
     seen = StoredPictures(settings, store, pictures, sorted(kinds), cache=cache)
-    gone = taken_back_told(store, settings.store.bucket, record)
+    gone = taken_back_told(settings, store, record)
     named = "; ".join([f"clicks that {folder} did not see", *filter(None, [gone])])
     return PictureSet(seen, first, named, queries_of)
 
@@ -148,7 +149,7 @@ def judged(
         SettingsInvalid: the folder holds no training.
         PartUnavailable: the log or the store did not answer.
     """
-    labels = read_labels(settings, store, None)
+    labels = read_labels(settings, store)
     verdicts = verdicts_of(labels.judgements)
     pictures = read_pictures(settings, labels.held)
     if folder is None:
