@@ -49,4 +49,7 @@ def _ended(last: Ended, model: str, now: datetime) -> Iterator[str]:
     for line in () if judged is None else judged.lines:
         yield f"  {line.outcome}: {line.rule}: {line.says}"
     if judged is not None and judged.taken_back:
-        yield f"  {judged.taken_back} triples that taught it were taken back before it was judged"
+        yield (
+            f"  {judged.taken_back} triples that taught it were taken back before it was judged: "
+            "it is no longer reproducible"
+        )

@@ -282,6 +282,19 @@ def test_what_the_gate_holds_back_is_told(verdict: AttemptOutcome) -> None:
     assert not machine.look()
 
 
+def test_what_taught_and_was_taken_back_is_told() -> None:
+    """Nobody can make that model again, and whoever asks is told so."""
+    taught = judged(AttemptOutcome.REFUSED).model_copy(update={"taken_back": 2})
+    ended = Ended(
+        attempt=attempt(judged=taught), outcome=AttemptOutcome.REFUSED, says="", ended_at=NOON
+    )
+    *_, told = retraining_told(RetrainingState(last=ended), NAME, NOON)
+    assert told == (
+        "  2 triples that taught it were taken back before it was judged: "
+        "it is no longer reproducible"
+    )
+
+
 @pytest.mark.parametrize("lives", range(16))
 @pytest.mark.parametrize("verdict", [AttemptOutcome.RELEASED, AttemptOutcome.REFUSED])
 def test_killed_anywhere_it_ends_the_same(verdict: AttemptOutcome, lives: int) -> None:
