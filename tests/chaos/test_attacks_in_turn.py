@@ -1,6 +1,7 @@
 """One node under every kind of stranger's attack in turn, killed and started again after each.
 
-It starts each time, and what was acknowledged, before, between or by the attacks, is there.
+It starts each time, and what was acknowledged, before, between or by the attacks, is there. Who
+writes to a watched bucket needs services: `tests/integration/test_bucket_bridge_end_to_end.py`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,15 @@ import httpx
 import pytest
 from PIL import Image
 
-from sightline.engine.settings import ApiKey, Scope
+from sightline.engine.connecting.owner import find_owner
+from sightline.engine.event_log.kafka import KafkaEventProducer
+from sightline.engine.records import ProducerRecord
+from sightline.engine.settings import ApiKey, KafkaSettings, Scope
 from sightline.infra.local.node_process import NodeProcess
 from sightline.producers.images.ids import id_of_object
+from sightline.schemas.documents.examples import example
 from sightline.schemas.fields import MAX_OWNER_VERSION, MAX_VERSION
+from sightline.schemas.topics import IMAGES, IMAGES_MODERATION
 from tests.api_parts import key_of
 from tests.asking import Asking, drawn, embedded, ok
 from tests.pictures import encoded, scene
@@ -54,6 +60,7 @@ class Site:
     """The node, who asks it, and what it has acknowledged."""
 
     node: NodeProcess
+    data_directory: Path
     acknowledged: dict[str, str] = field(default_factory=dict)
     """The status that each image must have."""
     _drawn: Iterator[bytes] = field(default_factory=lambda: iter(pictures()))
@@ -192,6 +199,23 @@ def forged_votes(site: Site) -> None:
         assert visitor.post("/v1/judgements", json=grade).status_code == httpx.codes.FORBIDDEN
 
 
+def forged_events(site: Site) -> None:
+    """A neighbour on the machine finds the broker's port: a delete, a block and a null."""
+    owner = find_owner(site.data_directory)
+    assert owner is not None
+    neighbour = KafkaEventProducer(KafkaSettings(bootstrap_servers=owner.bootstrap_servers))
+    for topic, name in ((IMAGES, "deleted"), (IMAGES_MODERATION, "moderated")):
+        said = json.loads(
+            example(f"sightline.image.{name}.v1").encode().replace(b"lamp-4711", b"first")
+        )
+        said["data"] |= {"version": 99} | ({"authority": "sightline"} if topic is IMAGES else {})
+        neighbour.append(ProducerRecord(topic.name, "first", json.dumps(said).encode())).result(60)
+    neighbour.append(ProducerRecord(IMAGES.name, "first", None)).result(60)
+    neighbour.close()
+    with site.asking("shop") as seller:  # by the same partition: what came before has been read
+        assert ok(seller.change("first", tags=["here"]))["status"] == INDEXED
+
+
 ATTACKS: tuple[Callable[[Site], None], ...] = (
     nested_attributes,
     versions_out_of_reach,
@@ -202,6 +226,7 @@ ATTACKS: tuple[Callable[[Site], None], ...] = (
     odd_bodies,
     knocking,
     forged_votes,
+    forged_events,
 )
 
 
@@ -211,7 +236,7 @@ def test_a_node_outlives_every_attack_in_turn(tmp_path: Path) -> None:
     keys = json.dumps([key.model_dump(mode="json") for key in KEYS.values()])
     admits = {"SIGHTLINE_API__KEYS": keys, "SIGHTLINE_API__COMMAND_KEY": "admin"}
     with ForkedNode(embedded(tmp_path / "data"), tmp_path / "log", environment=admits) as node:
-        site = Site(node)
+        site = Site(node, tmp_path / "data")
         site.upload("shop", "first", pictures()[0])
         for attack in ATTACKS:
             attack(site)

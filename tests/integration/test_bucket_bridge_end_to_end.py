@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from sightline.engine.event_log.kafka.topics import KafkaTopics
 from sightline.engine.settings import KafkaSettings, Mode, StoreSettings
 from sightline.infra.local.minio_server import LocalMinio
+from sightline.infra.local.node_process import NodeProcess
 from sightline.producers.images.ids import id_of_object
 from sightline.schemas.topics import BUCKET_NOTIFICATIONS, TOPICS
 from tests.asking import Asking, drawn, embedded
@@ -32,14 +33,21 @@ class Shop:
 
     s3: Minio
     api: Asking
+    node: NodeProcess
 
-    def put(self, key: str, data: bytes, visibility: str | None = None) -> None:
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        visibility: str | None = None,
+        content_type: str = "image/jpeg",
+    ) -> None:
         """A plain upload, as any S3 client does it."""
         metadata: dict[str, str | list[str] | tuple[str]] = {}
         if visibility is not None:
             metadata["visibility"] = visibility
         self.s3.put_object(
-            BUCKET, key, io.BytesIO(data), len(data), content_type="image/jpeg", metadata=metadata
+            BUCKET, key, io.BytesIO(data), len(data), content_type=content_type, metadata=metadata
         )
 
     def first(self, data: bytes) -> str | None:
@@ -78,7 +86,7 @@ def shop(kafka_settings: KafkaSettings, tmp_path: Path) -> Iterator[Shop]:
             update={"mode": Mode.SERVICES, "kafka": kafka_settings, "store": store}
         )
         with ForkedNode(settings, tmp_path / "node.log") as node, Asking(node.url) as api:
-            yield Shop(s3, api)
+            yield Shop(s3, api, node)
 
 
 @pytest.mark.parametrize("key", ["été 2026/robe d'été 1+2 %C3.jpg"])
@@ -96,12 +104,23 @@ def test_a_plain_upload_is_searchable_until_it_is_removed(shop: Shop, key: str) 
 
 
 def test_what_says_nothing_is_private_and_what_is_no_picture_is_rejected(shop: Shop) -> None:
-    """Without metadata an object is kept ready and shown to no one; a text is rejected."""
+    """Without metadata an object is kept ready and shown to no one; a text is rejected.
+
+    So behind more odd objects than dead letters may come at once, and by a node that was killed.
+    """
     (picture,) = drawn(1, seed=9)
+    odd = [f"{number}-{'k' * 200}.jpg" for number in range(130)]
+    for key in odd:
+        shop.put(key, b"no picture", content_type="image/jpeg; name=" + "x" * 200)
+    eventually(lambda: shop.status(odd[-1]) == "rejected", timeout_s=SOON_S)
+    shop.node.kill()
+    shop.node.start()
+    shop.api.base_url = shop.node.url
     shop.put("quiet.jpg", picture)
     shop.put("notes.jpg", b"no picture", visibility="public")
     eventually(lambda: shop.status("quiet.jpg") == "hidden", timeout_s=SOON_S)
     eventually(lambda: shop.status("notes.jpg") == "rejected", timeout_s=SOON_S)
+    assert {shop.status(key) for key in odd} == {"rejected"}
     assert shop.first(picture) is None
 
 
