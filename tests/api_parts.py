@@ -338,9 +338,13 @@ def app_of(world: ApiWorld, **settings: object) -> FastAPI:
 
 def run(world: ApiWorld, scenario: Scenario, *, key: str | None = None, **settings: object) -> None:
     """Run a scenario with a client of a fresh app; then what was shown is in the log."""
+    run_with(app_of(world, **settings), scenario, key=key)
+
+
+def run_with(app: FastAPI, scenario: Scenario, *, key: str | None = None) -> None:
+    """Run a scenario with a client of this app; then what was shown is in the log."""
 
     async def main() -> None:
-        app = app_of(world, **settings)
         async with client_of(app, key=key) as client:
             await scenario(client)
             await app.state.impressions.drain()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from hypothesis import example, given, settings
@@ -26,6 +28,7 @@ from sightline.schemas.envelope import Event
 from sightline.schemas.fields import MAX_ATTRIBUTES_DEPTH
 from sightline.schemas.images import ImageState, ImageUploaded, ObjectReference
 from sightline.schemas.registry import decode
+from tests.api_parts import ApiWorld, part, run
 from tests.indexed_images import image
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -107,6 +110,44 @@ def test_what_a_manifest_accepts_is_what_it_says(
     for file in _manifests(folder, text):
         [row] = read_manifest(file)
         assert exact(row.attributes) == exact(json.loads(text))
+
+
+@settings(max_examples=25, deadline=None)
+@given(documents)
+@example({"a": "\ud800"})
+@example({"a": float("nan")})
+@example({"a": -0.0, "b": 5e-324, "c": 1e22, "d": 10**300})
+@example(json.loads('{"a":' + "[" * 31 + "]" * 31 + "}"))
+def test_what_a_form_accepts_is_told_as_its_status(
+    forms: ApiWorld, attributes: dict[str, Any]
+) -> None:
+    """On its way and indexed; a form refuses exactly what the contract does."""
+    try:
+        wanted = exact(uploaded(attributes).attributes)
+    except ValidationError:
+        wanted = None
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        sent = {"attributes": json.dumps(attributes), "visibility": "public"}
+        answer = await client.post("/v1/images", files=part(), data=sent)
+        if wanted is None:
+            assert answer.status_code in (400, 422), answer.text
+            return
+        assert answer.status_code == 202, answer.text
+        for _ in ("pending", "indexed"):
+            told = await client.get(answer.headers["location"])
+            assert exact(json.loads(told.content)["attributes"]) == wanted
+            forms.work()
+
+    run(forms, scenario)
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
+    """An API that takes uploads, and its index."""
+    world = ApiWorld.open(tmp_path_factory.mktemp("forms"))
+    yield world
+    world.index.close()
 
 
 def _manifests(folder: Path, text: str) -> list[Path]:
