@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.errors import ObjectDenied, ObjectMissing, ObjectRefused, SightlineError
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.records import StoredObject
+from sightline.infra.cli import backfill, main
 from sightline.producers.backfill.ends import FileEnd
 from sightline.producers.backfill.files import BackfillRefused
 from sightline.producers.backfill.names import printable
@@ -52,6 +55,35 @@ def write(name: bytes) -> None:
     os.makedirs(os.path.dirname(name), exist_ok=True)  # noqa: PTH103, PTH120 - bytes
     with open(name, "wb") as file:  # noqa: PTH123
         file.write(b"\xff\xd8\xff")
+
+
+def test_a_file_that_fails_is_told_by_the_exit_code(
+    publisher: ImagePublisher,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The others are published: 1 where one has failed, 0 once it is gone."""
+
+    @contextmanager
+    def here(*_: object, **__: object) -> Iterator[tuple[object, ...]]:
+        yield publisher, CataloguedImages(Catalogue(publisher.store, "b"), publisher), None
+
+    monkeypatch.setattr(backfill, "publishing_here", here)
+    monkeypatch.setattr(backfill, "stop_on_signals", threading.Event)
+    monkeypatch.setattr(sys, "argv", ["sightline", "backfill", str(folder), "--visibility=public"])
+    (folder / "empty.jpg").touch()
+    with pytest.raises(SystemExit) as failed:
+        main.main()
+    assert failed.value.code == 1
+    said = capsys.readouterr()
+    assert "published 1" in said.out
+    assert "failed: empty.jpg" in said.err
+    assert "1 of 2 files failed" in said.err
+    (folder / "empty.jpg").unlink()
+    with pytest.raises(SystemExit) as done:
+        main.main()
+    assert done.value.code == 0
 
 
 def test_names_that_are_not_utf_8_are_published(publisher: ImagePublisher, folder: Path) -> None:
