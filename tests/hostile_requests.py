@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sightline.engine.search_ids import IssuedSearch, SearchIds
 from tests.api_parts import SECRET, picture
+from tests.generated_requests import POOL
 from tests.raw_requests import RawRequest
 
 SMALL = picture(1, size=(8, 8))
@@ -55,6 +56,7 @@ WANTED = {
     "/v1/interactions": (b"search_id", b"items"),
     "/v1/judgements": (b"anchor_id", b"image_id", b"grade", b"judge"),
     "/v1/images/{image_id}": (b"tags", b"version", b"attributes"),
+    "/v1/pools/{pool}/sheet": (b"judge",),
 }
 NAMES = st.sampled_from([*GOOD, b"image", b"", b"\xff", b"limt"])
 NASTY = st.sampled_from(NASTY_JSON)
@@ -223,7 +225,9 @@ def requests(draw: st.DrawFn, operations: list[tuple[str, str]]) -> RawRequest:
     cut = draw(st.integers(0, len(body)))
     return RawRequest(
         method=draw(st.sampled_from(METHODS)) if _seldom(draw, 20) else method,
-        path=path.replace("{image_id}", draw(ANY_ID if _seldom(draw) else IDS)),
+        path=path.replace("{image_id}", draw(ANY_ID if _seldom(draw) else IDS)).replace(
+            "{pool}", draw(st.sampled_from([POOL, "none"]))
+        ),
         query=draw(QUERY) if _seldom(draw, 3) else b"timeout_s=0",
         headers=tuple(headers),
         body=(body[:cut], body[cut:]),

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 
 HIDDEN = ("private-1", "blocked-1", "deleted-1", "counted-1", "waiting-1")
 NOBODY = "neverwas1"
-STRANGERS = ("searcher", "rival", "stranger")
+STRANGERS = ("searcher", "rival", "stranger", "judge")
 
 
 class Counting:

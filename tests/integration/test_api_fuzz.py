@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.search_api.http.problems import MEDIA_TYPE, PROBLEM_TYPES, URN
-from sightline.stream_workers.reconciling.differences import Report
 from tests.api_parts import KEYS, ApiWorld
 from tests.generated_requests import app_of_every_route
 from tests.hostile_requests import SMALL, WANTED, requests
@@ -85,9 +84,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def _app(world: ApiWorld) -> FastAPI:
-    report = Report(catalogued=0, indexed=0, differences=())
-    origins = ("https://a.example",)
-    return app_of_every_route(world, lambda **_: report, keys=KEYS, cors_origins=origins)
+    return app_of_every_route(world, keys=KEYS, cors_origins=("https://a.example",))
 
 
 def _paths(app: FastAPI) -> list[tuple[str, str]]:

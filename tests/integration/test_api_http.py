@@ -20,7 +20,8 @@ from sightline.search_api.http.bodies.form_reading import (
 from sightline.search_api.operations import readiness
 from sightline.search_api.operations.readiness import Readiness
 from sightline.search_api.threads.pools import ApiThreads
-from tests.api_parts import KEYS, ApiWorld, picture, run, serving
+from tests.api_parts import KEYS, ApiWorld, picture, run, run_with, serving
+from tests.generated_requests import POOL, app_of_every_route, documented_routes
 
 pytestmark = pytest.mark.integration
 
@@ -44,11 +45,8 @@ def test_head_is_get_without_its_body(world: ApiWorld) -> None:
     """Same status and headers, by every address that takes GET."""
 
     async def scenario(client: httpx.AsyncClient) -> None:
-        document = (await client.get("/openapi.json")).json()
-        got = [path for path, told in document["paths"].items() if "get" in told]
-        assert len(got) >= 6
-        for path in [*got, "/", "/page/app.js", "/openapi.json", "/sightline.js"]:
-            address = path.replace("{image_id}", "i1")
+        got = [filled(route) for route in documented_routes() if route.startswith("GET ")]
+        for address in [*got, "/", "/page/app.js", "/openapi.json", "/sightline.js"]:
             head, whole = await client.head(address), await client.get(address)
             assert head.status_code == whole.status_code, address
             assert head.content == b""
@@ -57,7 +55,12 @@ def test_head_is_get_without_its_body(world: ApiWorld) -> None:
                 assert head.headers["content-length"] == whole.headers["content-length"]
         assert (await client.head(f"{IMAGES}/nobody")).status_code == 404
 
-    run(world, scenario)
+    run_with(app_of_every_route(world), scenario)
+
+
+def filled(route: str) -> str:
+    """The path of a route about an image, or a pool, that is there."""
+    return route.split()[1].replace("{image_id}", "i1").replace("{pool}", POOL)
 
 
 def test_every_address_says_which_methods_it_takes(world: ApiWorld) -> None:
@@ -77,9 +80,13 @@ def test_every_address_says_which_methods_it_takes(world: ApiWorld) -> None:
             assert (told.status_code, told.headers["allow"]) == (204, methods), address
             refused = await client.request("TRACE", address)
             assert (refused.status_code, refused.headers["allow"]) == (405, methods), address
+        for route in documented_routes():
+            told = await client.options(filled(route))
+            assert told.status_code == 204, route
+            assert route.split()[0] in told.headers["allow"].split(", "), route
         assert (await client.options("/nope")).status_code == 404
 
-    run(world, scenario, keys=KEYS)
+    run_with(app_of_every_route(world, keys=KEYS), scenario)
 
 
 @pytest.mark.parametrize("address", [f"{IMAGES}/i1/content", f"{IMAGES}/i1/thumbnail", "/"])

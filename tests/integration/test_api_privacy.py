@@ -12,7 +12,8 @@ import pytest
 
 from sightline.engine.errors import Part, PartUnavailable
 from sightline.schemas.fields import Moderation, Visibility
-from tests.api_parts import KEYS, ApiWorld, app_of, client_of, picture
+from tests.api_parts import KEYS, ApiWorld, client_of, picture
+from tests.generated_requests import POOL, app_of_every_route
 
 HIDDEN = ("private-1", "blocked-1", "deleted-1")
 SEEDS = dict(zip(HIDDEN, (101, 102, 103), strict=True))
@@ -39,7 +40,7 @@ def walk(world: ApiWorld, scenario: Any) -> None:
     """Run a scenario with the app and a client without a key of its own."""
 
     async def main() -> None:
-        app = app_of(world, keys=KEYS)
+        app = app_of_every_route(world, keys=KEYS)
         async with client_of(app) as client:
             await scenario(client, app.openapi())
             await app.state.impressions.drain()
@@ -97,13 +98,17 @@ def test_no_route_tells_a_hidden_image_from_one_that_never_was(
     walk(world, scenario)
 
 
-def test_no_other_route_names_a_hidden_image(world: ApiWorld) -> None:
-    """Readiness, metrics, the page, OpenAPI: none has an id of a hidden image, or its tag."""
+@pytest.mark.parametrize("key", ["searcher", "judge"])
+def test_no_other_route_names_a_hidden_image(world: ApiWorld, key: str) -> None:
+    """Readiness, metrics, the page, OpenAPI, pools: none has a hidden image's id, or its tag."""
 
     async def scenario(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
-        addresses = [path for path in document["paths"] if "{" not in path]
-        for address in [*addresses, "/", "/openapi.json", "/page/app.js"]:
-            answer = await client.get(address, headers={"X-API-Key": "searcher"})
+        addresses = [path for path in document["paths"] if "{image_id}" not in path]
+        for path in [*addresses, "/", "/openapi.json", "/page/app.js"]:
+            address = path.replace("{pool}", POOL)
+            posted: dict[str, Any] = {"method": "POST", "json": {"judge": "anna", "limit": 20}}
+            asked = posted if path.endswith("/sheet") else {"method": "GET"}
+            answer = await client.request(url=address, headers={"X-API-Key": key}, **asked)
             said = answer.text + str(answer.headers)
             assert not any(name in said for name in (*HIDDEN, "secret")), address
 
