@@ -30,6 +30,23 @@ def profile(primaries: Primaries, *, gamma: float | None = 2.2) -> bytes:
     return _file(tags, b"GRAY" if is_grey else b"RGB ")
 
 
+def in_gif(data: bytes, icc: bytes) -> bytes:
+    """The GIF with a profile in an extension before its picture."""
+    at = 13 + (3 << (data[10] & 7) + 1)
+    parts = (icc[start : start + 255] for start in range(0, len(icc), 255))
+    blocks = b"".join(bytes([len(part)]) + part for part in parts)
+    return data[:at] + b"!\xff\x0bICCRGBG1012" + blocks + b"\0" + data[at:]
+
+
+def in_bmp(data: bytes, icc: bytes, *, space: bytes = b"DEBM") -> bytes:
+    """The BMP of 24 bits under a BITMAPV5HEADER, with a profile behind its pixels."""
+    pixels = data[54:]
+    end = 14 + 124 + len(pixels)
+    head = struct.pack("<2sI4xII", b"BM", end + len(icc), 138, 124) + data[18:54] + bytes(16)
+    head += space + bytes(48) + struct.pack("<IIII", 4, 124 + len(pixels), len(icc), 0)
+    return head + pixels + icc
+
+
 def _file(tags: dict[bytes, bytes], space: bytes) -> bytes:
     at, table, body = 128 + 4 + 12 * len(tags), b"", b""
     for name, value in tags.items():

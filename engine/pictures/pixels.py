@@ -213,11 +213,12 @@ def _decode_with_pillow(
         ratio = max(1.0, min(size) / detail)
         image.draft(None, (int(size[0] / ratio), int(size[1] / ratio)))
         image.load()  # once: a second load of a broken PNG would succeed
+        profile = header.icc_profile
         if header.format is ImageFormat.JPEG:
-            orientation, profile = header.orientation, header.icc_profile
+            orientation = header.orientation
         else:  # a TIFF has been turned by now
             size, orientation = image.size, orientation_of_decoded(image)
-            profile = image.info.get("icc_profile")
+            profile = image.info.get("icc_profile", profile)
         if header.format is ImageFormat.PNG:
             clear_in_eight_bits(image, data, header.bits)
         conversion = conversion_of(profile, image.mode)

@@ -19,7 +19,7 @@ from sightline.engine.pictures.colour import MAX_PROFILE_BYTES, ColourUse, conve
 from sightline.engine.pictures.prepare import prepare, render
 from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings
-from tests.icc import GREY, PRIMARIES, profile
+from tests.icc import GREY, PRIMARIES, in_bmp, in_gif, profile
 from tests.pictures import decoded_to_srgb, encoded, scene
 
 LIMITS = DecodeSettings()
@@ -30,7 +30,11 @@ FORMATS: dict[str, dict[str, Any]] = {
     "TIFF": {},
     "AVIF": {"quality": 98, "subsampling": "4:4:4"},
     "HEIF": {"quality": 98, "chroma": 444},
+    "GIF": {},
+    "BMP": {},
 }
+BY_HAND = {"GIF": in_gif, "BMP": in_bmp}
+"""Pillow writes no profile into these."""
 
 
 @cache
@@ -60,6 +64,8 @@ def stored(picture: Image.Image, image_format: str, icc: bytes | None) -> bytes:
     """A file with that profile."""
     if image_format == "HEIF":
         pillow_heif.register_heif_opener()
+    if icc is not None and image_format in BY_HAND:
+        return BY_HAND[image_format](encoded(picture, image_format), icc)
     more: dict[str, Any] = {} if icc is None else {"icc_profile": icc}
     return encoded(picture, image_format, **FORMATS.get(image_format, {}), **more)
 
@@ -188,6 +194,22 @@ def test_a_broken_profile_costs_no_picture() -> None:
         decoded = decoded_to_srgb(data)
         assert off(np.asarray(decoded.image), np.asarray(scene())) < 5
         assert decoded.colours is not ColourUse.CONVERTED
+
+
+@pytest.mark.parametrize("space", [b"KNIL", b"BGRs", b" niW"])
+def test_a_bmp_names_files_and_spaces_in_vain(space: bytes) -> None:
+    """A linked profile is a path of the writer's machine: it is not opened; others are sRGB."""
+    data = in_bmp(encoded(scene(), "BMP"), b"C:\\profile.icc\0", space=space)
+    assert decoded_to_srgb(data).colours is ColourUse.NONE
+
+
+def test_a_profile_that_its_file_cuts_is_ignored() -> None:
+    """In a GIF and in a BMP, whatever they claim of its length."""
+    icc = profile(PRIMARIES["wide"])
+    cut = in_bmp(encoded(scene(), "BMP"), icc)[:-200]
+    assert decoded_to_srgb(cut).colours is ColourUse.IGNORED
+    short = in_gif(encoded(scene(), "GIF"), icc[:-200])
+    assert decoded_to_srgb(short).colours is ColourUse.IGNORED
 
 
 @given(data=st.data())

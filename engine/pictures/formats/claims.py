@@ -23,7 +23,7 @@ class ImageHeader:
     bits: int = 8
     """Bits of each sample, where a PNG says so."""
     icc_profile: bytes | None = None
-    """The colour profile of a JPEG, empty where its parts do not fit together; other formats tell
-    theirs after decoding."""
+    """The colour profile of a JPEG, GIF or BMP, empty where its parts do not fit together; other
+    formats tell theirs after decoding."""
     picture_at: tuple[tuple[int, int], ...] = ()
     """The spans of a JPEG's bytes, start and end, that its pixels depend on: no metadata."""
