@@ -17,7 +17,7 @@ from sightline.stream_workers.bucket_bridge.notifications import (
 )
 from sightline.stream_workers.bucket_bridge.seen import said_visibility, seen_object
 
-AWS = {
+AWS: dict[str, Any] = {
     "eventVersion": "2.3",
     "eventSource": "aws:s3",
     "awsRegion": "eu-central-1",
@@ -29,7 +29,7 @@ AWS = {
         "object": {"key": "sommer/caf%C3%A9+1.jpg", "sequencer": "0055AED6DCD90281E5"},
     },
 }
-MINIO = {
+MINIO: dict[str, Any] = {
     "eventVersion": "2.0",
     "eventSource": "minio:s3",
     "eventName": "s3:ObjectCreated:Put",
@@ -46,7 +46,7 @@ MINIO = {
     },
     "source": {"host": "127.0.0.1", "port": "", "userAgent": "client"},
 }
-CEPH = {
+CEPH: dict[str, Any] = {
     "eventVersion": "2.2",
     "eventSource": "ceph:s3",
     "eventName": "ObjectLifecycle:Expiration:Current",
@@ -60,6 +60,44 @@ CEPH = {
         },
     },
 }
+
+
+def other(store: dict[str, Any], name: str, **stored: Any) -> dict[str, Any]:
+    """The store's record of another event, about this object."""
+    return store | {"eventName": name, "s3": store["s3"] | {"object": stored}}
+
+
+AWS_CREATED = other(
+    AWS,
+    "ObjectCreated:CompleteMultipartUpload",
+    key="sommer/%C3%A9t%C3%A9+2.jpg",
+    size=1024,
+    eTag="d41d8cd98f00b204e9800998ecf8427e-2",
+    versionId="096fKKXTRTtl3on89fVO.nfljtsv6qko",
+    sequencer="0055AED6DCD90281E6",
+)
+MINIO_REMOVED = other(
+    MINIO,
+    "s3:ObjectRemoved:DeleteMarkerCreated",
+    key="sommer%2F%C3%A9t%C3%A9+2.jpg",
+    versionId="3e100e90-ae87-4f5f-ac14-f146ef9d1e31",
+    sequencer="187A1B2C3D4E5F61",
+)
+CEPH_CREATED = other(
+    CEPH,
+    "ObjectCreated:Put",
+    key="sommer/\u00e9t\u00e9+2.jpg",
+    size="1024",
+    eTag="37b51d194a7513e45b56f6524f2d51f2",
+    versionId="",
+    sequencer="F7E6D75DC742D109",
+    metadata=[{"key": "x-amz-meta-visibility", "val": "public"}],
+    tags=[],
+)
+"""One creation and one removal of each store, in the form of its documentation:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html,
+https://github.com/minio/minio/tree/master/docs/bucket/notifications,
+https://docs.ceph.com/en/latest/radosgw/notifications/#events."""
 
 
 def record(name: str = "s3:ObjectCreated:Put", bucket: str = "photos", **item: Any) -> Any:
@@ -85,8 +123,11 @@ def one(value: bytes) -> ObjectNotice:
         (AWS, True, "sommer/caf\u00e9 1.jpg"),
         (MINIO, False, "sommer/caf\u00e9+1 2%20.jpg"),
         (CEPH, True, "sommer/caf\u00e9+1%20.jpg"),
+        (AWS_CREATED, False, "sommer/\u00e9t\u00e9 2.jpg"),
+        (MINIO_REMOVED, True, "sommer/\u00e9t\u00e9 2.jpg"),
+        (CEPH_CREATED, False, "sommer/\u00e9t\u00e9+2.jpg"),
     ],
-    ids=["aws", "minio", "ceph"],
+    ids=["aws", "minio", "ceph", "aws created", "minio removed", "ceph created"],
 )
 def test_each_store_tells_of_its_objects(
     sent: Any,
