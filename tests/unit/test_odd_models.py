@@ -13,17 +13,15 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from sightline.engine.embedding import choice, model_registry
+from sightline.engine.embedding import choice
 from sightline.engine.embedding.embedder import ProjectingEmbedder, Projection, load_projection
 from sightline.engine.embedding.encoder_card import read_card
 from sightline.engine.embedding.model_files import model_source
 from sightline.engine.embedding.model_registry import LINEAGE, METRICS
 from sightline.engine.errors import SettingsInvalid, Unreadable
-from sightline.engine.object_store.memory import MemoryObjectStore
-from sightline.engine.settings import EmbedderSettings, Settings
-from sightline.infra.commands.models import ModelCommands
-from sightline.training.models.registry import NewModel, store_model
+from sightline.engine.settings import EmbedderSettings
 from tests.onnx_files import CARD, written
+from tests.trained_files import shown
 
 FEATURES = 4
 
@@ -152,21 +150,6 @@ LINEAGES = {
 }
 
 
-def shown(metrics: bytes, lineage: bytes) -> str:
-    """What `models show` makes of these documents of a registered model."""
-    store = MemoryObjectStore("sightline")
-    new = NewModel(
-        name="shop",
-        network="n",
-        network_weights="w",
-        preprocess="p",
-        dimensions=8,
-        files={METRICS: metrics, LINEAGE: lineage, model_registry.CARD: b"# shop"},
-    )
-    digest = store_model(store, "sightline", new)
-    return ModelCommands(Settings(), store).show(f"shop@{digest}").card
-
-
 @pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
 def test_a_document_of_the_registry_that_is_none_is_told(document: bytes) -> None:
     """By its name, whichever of the two it is."""
@@ -178,4 +161,4 @@ def test_a_document_of_the_registry_that_is_none_is_told(document: bytes) -> Non
 @pytest.mark.parametrize("lineage", LINEAGES.values(), ids=LINEAGES)
 def test_a_lineage_that_another_program_wrote_is_shown(lineage: dict[str, object]) -> None:
     """What was taken back since cannot be told then."""
-    assert shown(b'{"mAP": NaN}', json.dumps(lineage).encode()) == "# shop"
+    assert shown(b'{"mAP": NaN}', json.dumps(lineage).encode()).card == "# shop"
