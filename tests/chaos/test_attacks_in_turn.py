@@ -32,6 +32,7 @@ from sightline.schemas.fields import MAX_OWNER_VERSION, MAX_VERSION
 from sightline.schemas.topics import IMAGES, IMAGES_MODERATION
 from tests.api_parts import key_of
 from tests.asking import Asking, drawn, embedded, ok
+from tests.patience import patient
 from tests.pictures import encoded, scene
 from tests.processes import ForkedNode
 from tests.waiting import eventually
@@ -209,8 +210,10 @@ def forged_events(site: Site) -> None:
             example(f"sightline.image.{name}.v1").encode().replace(b"lamp-4711", b"first")
         )
         said["data"] |= {"version": 99} | ({"authority": "sightline"} if topic is IMAGES else {})
-        neighbour.append(ProducerRecord(topic.name, "first", json.dumps(said).encode())).result(60)
-    neighbour.append(ProducerRecord(IMAGES.name, "first", None)).result(60)
+        neighbour.append(ProducerRecord(topic.name, "first", json.dumps(said).encode())).result(
+            patient(60)
+        )
+    neighbour.append(ProducerRecord(IMAGES.name, "first", None)).result(patient(60))
     neighbour.close()
     with site.asking("shop") as seller:  # by the same partition: what came before has been read
         assert ok(seller.change("first", tags=["here"]))["status"] == INDEXED
