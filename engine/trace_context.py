@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections.abc import Iterable
@@ -10,6 +11,8 @@ HEADER = "traceparent"
 _PATTERN = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
+_random = random.Random()  # noqa: S311 - names, no secrets
+os.register_at_fork(after_in_child=_random.seed)  # else two processes name their spans alike
 
 
 def new_traceparent() -> str:
@@ -53,4 +56,4 @@ def _unlike_others(count: int) -> str:
     They name and keep nothing secret, so the system need not make them: a thread that asks it lets
     go of the interpreter's lock, and waits for it among all that are busy.
     """
-    return f"{random.getrandbits(8 * count) or 1:0{2 * count}x}"
+    return f"{_random.getrandbits(8 * count) or 1:0{2 * count}x}"

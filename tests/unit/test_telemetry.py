@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import multiprocessing
 from datetime import timedelta
+from multiprocessing.queues import SimpleQueue
 
 import pytest
 from prometheus_client import generate_latest
@@ -132,3 +134,20 @@ def test_a_child_stays_in_its_trace() -> None:
     assert parse_traceparent(child) != parse_traceparent(parent)
     assert child.split("-")[1] == parent.split("-")[1]
     assert traceparent_of([traceparent_header(child)]) == child
+
+
+def test_forked_processes_name_their_spans_apart() -> None:
+    """A process that is forked begins with all that its parent knew, chance included."""
+    context = multiprocessing.get_context("fork")
+    made = context.SimpleQueue()
+    children = [context.Process(target=_tell_new, args=(made,)) for _ in range(2)]
+    for child in children:
+        child.start()
+    told = {made.get() for _ in children}
+    for child in children:
+        child.join()
+    assert len(told | {new_traceparent()}) == len(children) + 1
+
+
+def _tell_new(made: SimpleQueue[str]) -> None:
+    made.put(new_traceparent())
