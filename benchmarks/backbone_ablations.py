@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.head_ablations import SOME, clicked
-from benchmarks.label_replay import put_between_marks
+from benchmarks.label_replay import print_lines
 from benchmarks.photo_clicks import DEFAULT
 from benchmarks.photo_models import PHOTOS, PhotoSite, pairs_in, photo_site
 from benchmarks.training import CAREFUL, GREEDY, NORMAL, RULES, Outcome
@@ -186,12 +186,8 @@ def main() -> None:
     settings = BackboneSettings(
         steps=arguments.steps, learning_rate=arguments.rate, chunk=arguments.batch, **batch
     )
-    lines = []
-    for line in measured(pixels, pairs.among(pixels.site.features().images), settings):
-        lines.append(line)
-        print(line, flush=True)
-    if arguments.write:
-        put_between_marks(arguments.write, "training on pixels", "\n".join(lines))
+    lines = measured(pixels, pairs.among(pixels.site.features().images), settings)
+    print_lines(lines, "training on pixels", arguments.write)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.label_guards import uncapped
-from benchmarks.label_replay import put_between_marks, triples_by_anchor
+from benchmarks.label_replay import print_lines, triples_by_anchor
 from benchmarks.photo_clicks import DEFAULT, NOISY, Clicks, clicks_on, mined, triple_table
 from benchmarks.photo_models import PHOTOS, PhotoSite, pairs_in, photo_site
 from benchmarks.training import Outcome
@@ -215,12 +215,7 @@ def main() -> None:
     arguments = parser.parse_args()
     site = photo_site(arguments.photos)
     for name in [arguments.only] if arguments.only else TABLES:
-        lines = []
-        for line in TABLES[name](site):
-            lines.append(line)
-            print(line, flush=True)
-        if arguments.write:
-            put_between_marks(arguments.write, name, "\n".join(lines))
+        print_lines(TABLES[name](site), name, arguments.write)
 
 
 if __name__ == "__main__":

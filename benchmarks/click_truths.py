@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.head_ablations import FEW, SOME, clicked
-from benchmarks.label_replay import put_between_marks
+from benchmarks.label_replay import print_lines
 from benchmarks.photo_clicks import Clicks
 from benchmarks.photo_models import PHOTOS, PhotoSite, labelled, pairs_in, photo_site
 from benchmarks.training import CAREFUL, MANY, RULES
@@ -117,12 +117,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="a page with the marks")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    lines = []
-    for each in measured(photo_site(arguments.photos)):
-        lines.append(each)
-        print(each, flush=True)
-    if arguments.write:
-        put_between_marks(arguments.write, MARK, "\n".join(lines))
+    print_lines(measured(photo_site(arguments.photos)), MARK, arguments.write)
 
 
 if __name__ == "__main__":

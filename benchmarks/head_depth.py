@@ -21,7 +21,7 @@ from typing import get_args
 import torch
 
 from benchmarks.head_ablations import SOME, clicked
-from benchmarks.label_replay import put_between_marks
+from benchmarks.label_replay import print_lines
 from benchmarks.photo_clicks import DEFAULT
 from benchmarks.photo_models import PHOTOS, PhotoSite, pairs_in, photo_site
 from benchmarks.query_matrix import projected, unit
@@ -131,12 +131,7 @@ def main() -> None:
         f"{count:,} clicks": pairs_in([clicked(site, DEFAULT.name, count)], RULES)
         for count in (SOME, MANY)
     }
-    made = []
-    for line in lines(site, logs):
-        made.append(line)
-        print(line, flush=True)
-    if arguments.write:
-        put_between_marks(arguments.write, MARK, "\n".join(made))
+    print_lines(lines(site, logs), MARK, arguments.write)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,16 @@ def put_between_marks(page: Path, name: str, text: str) -> None:
     page.write_text(marked.sub(lambda _: f"{begin}\n{text}\n{end}", page.read_text()))
 
 
+def print_lines(lines: Iterable[str], mark: str, page: Path | None) -> None:
+    """Print each line as it is made; put all between their marks in a page, if one is named."""
+    made = []
+    for line in lines:
+        made.append(line)
+        print(line, flush=True)
+    if page:
+        put_between_marks(page, mark, "\n".join(made))
+
+
 def print_table(
     doc: str | None, mark: str, table: Callable[[Path, int], str], *, photos: Path, records: int
 ) -> None:

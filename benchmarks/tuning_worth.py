@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.head_ablations import SOME, clicked
-from benchmarks.label_replay import put_between_marks
+from benchmarks.label_replay import print_lines
 from benchmarks.photo_clicks import DEFAULT
 from benchmarks.photo_models import PHOTOS, PhotoSite, pairs_in, photo_site
 from benchmarks.training import CAREFUL, NORMAL, RULES, Outcome
@@ -87,12 +87,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="a page with the marks")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    made = []
-    for line in lines(photo_site(arguments.photos), arguments.trials):
-        made.append(line)
-        print(line, flush=True)
-    if arguments.write:
-        put_between_marks(arguments.write, MARK, "\n".join(made))
+    print_lines(lines(photo_site(arguments.photos), arguments.trials), MARK, arguments.write)
 
 
 if __name__ == "__main__":
