@@ -60,11 +60,13 @@ from sightline.producers.click_simulator.topic_driver import TopicDriver
 from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Visibility
 from sightline.schemas.images import ImageUploaded, ObjectReference
+from sightline.schemas.judgements import RelevanceJudged
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown
 from sightline.schemas.topics import (
     IMAGES,
     INTERACTIONS_IMPORTED,
+    JUDGEMENTS,
     MODELS,
 )
 from sightline.stream_workers.labels.rules import LabelRules
@@ -157,6 +159,15 @@ class Deployment:
             wait=lambda _: None,
         )
         driver.run(SimulatedLog(catalogue, seed=3).records(RECORDS, end_ms=closing_ms(RULES)))
+
+    def judge(self, anchor: str, image: str, grade: int) -> None:
+        """Append a person's grade to the log, as of now."""
+        now = datetime.now(UTC)
+        said = RelevanceJudged(
+            anchor_id=anchor, image_id=image, grade=grade, judge_id="key~ann", judged_at=now
+        )
+        event = encoded(said, f"{anchor}.{image}")
+        self.producer.append(ProducerRecord(JUDGEMENTS.name, anchor, event))
 
     def join_mine_and_sink(self) -> None:
         """What the label stages do, with their topics and without their processes."""
@@ -327,3 +338,28 @@ def test_ten_lines_lead_from_clicks_to_a_model(
     assert served.projection is not None
     head = Head.load(tmp_path / "runs/today/head.safetensors")
     assert np.array_equal(load_projection(served.projection).matrix, head.projection(0.35).matrix)
+
+
+def test_people_whose_grades_show_harm_stop_what_clicks_would_release(
+    deployment: Deployment,
+) -> None:
+    """Grades by what clicks teach to look away from; the last test here, since they stay."""
+    cells = greys(np.random.default_rng(0)).reshape(-1, 16)[:, 6:]
+    noise = cells - cells.mean(axis=0)
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    for kind in range(KINDS):
+        alike = np.argsort(-noise @ noise[kind * EACH])
+        others = [row for row in alike if row // EACH != kind][:3]
+        for row in others:
+            deployment.judge(f"i{kind * EACH:03}", f"i{row:03}", 5)
+    # Whoever was killed above may hold its lease.
+    later = ManualClock(datetime.now(UTC) + timedelta(minutes=10))
+    assert deployment.look(asked=True, clock=later)
+    last = RetrainingRecord(deployment.store, BUCKET, "clicks").read().state.last
+    assert last is not None
+    assert last.attempt.judged is not None
+    lines = {line.rule: line.outcome for line in last.attempt.judged.lines}
+    assert last.outcome is AttemptOutcome.REFUSED
+    assert lines.pop("not worse where judged") == "failed"
+    assert set(lines.values()) <= {"passed", "reported"}
+    assert "not worse where judged" in last.says

@@ -27,6 +27,7 @@ from sightline.training.evaluation.retrieval import QueryScores, score_queries
 from sightline.training.evaluation.served import ServedAsBuilt, compare_served
 from sightline.training.evaluation.strength import (
     CAREFUL,
+    GradedQueries,
     Groups,
     choose,
     deciding_half,
@@ -119,6 +120,38 @@ def test_a_large_slice_may_refuse_and_a_small_one_only_tells() -> None:
     small = decide(replace(FINE, slices={"a": replace(lost, clusters=19)}), LIMITS)
     assert (large.verdict, small.verdict) == (GateVerdict.REFUSED, GateVerdict.RELEASED)
     assert line(small, "slice a") is RuleOutcome.REPORTED
+
+
+@pytest.mark.parametrize(
+    ("judged", "outcome", "verdict"),
+    [
+        (None, None, GateVerdict.RELEASED),
+        (NOTHING, RuleOutcome.REPORTED, GateVerdict.RELEASED),
+        (replace(EQUAL, clusters=20), RuleOutcome.PASSED, GateVerdict.RELEASED),
+        (replace(EQUAL, clusters=19), RuleOutcome.REPORTED, GateVerdict.RELEASED),
+        (replace(EQUAL, lower=-0.02), RuleOutcome.REPORTED, GateVerdict.RELEASED),
+        (replace(EQUAL, point=-0.03, p_value=0.03), RuleOutcome.PASSED, GateVerdict.RELEASED),
+        (replace(EQUAL, point=-0.009, p_value=0.001), RuleOutcome.PASSED, GateVerdict.RELEASED),
+        (
+            replace(EQUAL, point=-0.03, p_value=0.02, clusters=7),
+            RuleOutcome.FAILED,
+            GateVerdict.REFUSED,
+        ),
+        (replace(EQUAL, point=np.nan, p_value=np.nan), RuleOutcome.FAILED, GateVerdict.REFUSED),
+    ],
+    ids=["no grades", "no news", "equal", "few", "wide", "chance", "small", "worse", "no numbers"],
+)
+def test_grades_that_show_a_loss_refuse_and_few_grades_block_nothing(
+    judged: Difference | None, outcome: RuleOutcome | None, verdict: GateVerdict
+) -> None:
+    """A loss that matters and that chance hardly makes is harm, by however few kinds it shows."""
+    decision = decide(replace(FINE, judged=judged), LIMITS)
+    lines = [each for each in decision.lines if each.rule == "not worse where judged"]
+    assert [each.outcome for each in lines] == ([] if outcome is None else [outcome])
+    assert [each.says.endswith("too few to tell") for each in lines] == (
+        [] if outcome is None else [outcome is RuleOutcome.REPORTED]
+    )
+    assert (decision.verdict, decision.needs) == (verdict, 0)
 
 
 @pytest.mark.parametrize(
@@ -252,6 +285,29 @@ def test_drawing_queries_would_let_many_harmful_models_pass() -> None:
     assert passes(-0.01, clusters=84, by_query=True, studies=40) > 0.15
 
 
+def judged_harm(truth: float, *, clusters: int, studies: int = 200) -> float:
+    """How often grades on so many kinds refuse a model that is truly so much better there."""
+    random = np.random.default_rng(clusters)
+    refused = 0
+    for seed in range(studies):
+        gained, groups = study(random, truth, clusters=clusters)
+        found = difference_of(gained, groups, draws=200, seed=seed)
+        decision = decide(replace(FINE, judged=found), LIMITS)
+        refused += decision.verdict is GateVerdict.REFUSED
+    return refused / studies
+
+
+@pytest.mark.parametrize(
+    ("clusters", "harm", "seen"), [(8, 0.05, 0.7), (20, 0.03, 0.9), (84, 0.02, 0.9)]
+)
+def test_grades_refuse_harm_and_hardly_ever_an_equal_model(
+    clusters: int, harm: float, seen: float
+) -> None:
+    """One equal model in a hundred, so that both rules together refuse one in ten at most."""
+    assert judged_harm(0.0, clusters=clusters) <= 0.03
+    assert judged_harm(-harm, clusters=clusters) >= seen
+
+
 # --- choosing a strength
 
 
@@ -315,6 +371,42 @@ def test_a_candidate_that_harms_at_every_strength_is_refused() -> None:
     chosen, decision = decided(groups, worse, before)
     assert chosen == 0.2
     assert decision.verdict is GateVerdict.REFUSED
+
+
+def judged_world(groups: Groups, after: dict[float, QueryScores], harm: float) -> GradedQueries:
+    """The same queries as people grade them: each loses by strength."""
+    base = np.full(len(groups.clusters), 0.5)
+    made = {s: scores(base - harm * s) for s in after}
+    return GradedQueries(before=scores(base), after=made, clusters=groups.clusters)
+
+
+def test_a_strength_that_harms_what_is_judged_is_not_chosen() -> None:
+    """Kinds by whose clicks it is chosen are not those by whose grades it is decided."""
+    groups, after, before = world(200)
+    graded = judged_world(groups, after, harm=0.02)
+    chosen = choose(before, after, groups, LIMITS, graded=graded)
+    assert chosen.strength == 0.35
+    decided_by = graded.deciding(groups, chosen)
+    assert decided_by.point == pytest.approx(-0.007)
+    assert decided_by.clusters == len(np.unique(groups.clusters[chosen.deciding])) == 150
+
+
+def test_where_nothing_was_chosen_all_grades_decide() -> None:
+    """Each kind of them, those without a click among what judges, too."""
+    groups, after, before = world(100)
+    graded = judged_world(groups, after, harm=0.1)
+    chosen = choose(before, after, groups, LIMITS, graded=graded)
+    assert chosen.strength == CAREFUL
+    assert graded.deciding(groups, chosen).clusters == 200
+    found = evidence(
+        before,
+        after[CAREFUL],
+        groups,
+        WHOLE,
+        among=chosen.deciding,
+        judged=graded.deciding(groups, chosen),
+    )
+    assert decide(found, LIMITS).verdict is GateVerdict.REFUSED
 
 
 def test_a_slice_that_loses_is_harm() -> None:

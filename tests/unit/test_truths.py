@@ -22,7 +22,7 @@ from sightline.infra.commands import kept_messages
 from sightline.infra.commands.extent import extent_of
 from sightline.infra.commands.learning import evaluate, networks
 from sightline.infra.commands.learning.evaluate import candidate
-from sightline.infra.commands.learning.measured_on import GroundTruth, TruthWishes
+from sightline.infra.commands.learning.measured_on import GroundTruth, Measured, TruthWishes
 from sightline.infra.commands.learning.truths import clicks_held_out, judged, learnt_until_ms
 from sightline.infra.reporting.evaluation_page import evaluation_page
 from sightline.schemas.searches import ImageQuery
@@ -98,6 +98,43 @@ def test_clicks_that_the_training_did_not_see_are_the_truth(place: Place) -> Non
     assert [NAMES[row] for row in queries.anchors[domains["hot"]]] == ["i21"]
     assert found.truth().endswith("among 24 pictures")
     assert len(found.scores(first)) == len(asked)
+
+
+def test_grades_that_the_training_did_not_see_stand_beside_the_clicks(place: Place) -> None:
+    """The same that judge alone, by the same kinds, among the pictures of the training."""
+    run = place.folder / "run"
+    out, other = min(kept_out(place, "held_out")), min(kept_out(place, "aside"))
+    place.judge(out, "i00", 5)
+    place.judge(other, "i00", 5)
+    first = candidate(place.settings, str(run), strength=1)
+    alone = judged(place.settings, place.store, run, first)
+    beside = clicks_held_out(place.settings, place.store, run, first).judged
+    assert beside is not None
+    assert [NAMES[row] for row in beside._queries.anchors] == sorted(
+        NAMES[row] for row in alone._queries.anchors
+    )
+    assert beside.clusters.tolist() == alone.clusters.tolist()
+    assert alone.judged is None
+
+
+def test_grades_are_read_as_far_as_the_attempt_reads(place: Place) -> None:
+    """What is graded after it began judges nothing; where nobody graded there is no line."""
+    run = place.folder / "run"
+    first = candidate(place.settings, str(run), strength=1)
+    until = replace(extent_of(read_record(run)), judged_ms=0)
+    found = clicks_held_out(place.settings, place.store, run, first, until=until)
+    assert found.judged is None
+    place.judge(min(kept_out(place, "held_out")), "i00", 5)
+    now = clicks_held_out(place.settings, place.store, run, first)
+    graded, alone = (
+        evaluate.judge(
+            place.settings, Measured(found, found.groups, judged=judged), str(run), first
+        ).decision.lines
+        for judged in (now.judged, None)
+    )
+    (line,) = (each for each in graded if each not in alone)
+    assert line.rule == "not worse where judged"
+    assert [each for each in graded if each is not line] == list(alone)
 
 
 def test_a_model_is_evaluated_by_clicks(place: Place, tmp_path: Path) -> None:

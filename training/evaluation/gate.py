@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sightline.training.evaluation.paired import Difference
+from sightline.training.evaluation.paired import NOTHING, Difference
 from sightline.training.evaluation.served import ServedAsBuilt
 
 _MOST_TIMES = 10
@@ -50,6 +50,9 @@ class GateLimits:
     """What may be lost in a single slice."""
     min_slice_clusters: int = 20
     """A bootstrap over fewer clusters is not honest: such a slice is only reported."""
+    harm_p: float = 0.02
+    """A loss where people judged is shown if one so large, up or down, is as rare as that among
+    equal models: one such loss in a hundred."""
     min_pictures: int = 200
     """Pictures on which the model as served is compared with the model as trained."""
     min_cosine: float = 0.9999
@@ -70,6 +73,8 @@ class Evidence:
     """Average precision per slice, by its name: domains of labels, or hot and cold anchors."""
     served: ServedAsBuilt
     """The converted model beside the trained one."""
+    judged: Difference | None = None
+    """Average precision on what people graded, where clicks decide; None: nobody graded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,7 @@ def decide(evidence: Evidence, limits: GateLimits) -> GateDecision:
     lines = (
         _better(evidence, limits),
         _not_worse(evidence.unclicked, limits),
+        *([] if evidence.judged is None else [_not_worse_judged(evidence.judged, limits)]),
         *(_slice(name, found, limits) for name, found in sorted(evidence.slices.items())),
         _as_built(evidence.served, limits),
     )
@@ -113,9 +119,15 @@ def decide(evidence: Evidence, limits: GateLimits) -> GateDecision:
     return GateDecision(GateVerdict.TOO_LITTLE if short else GateVerdict.RELEASED, lines)
 
 
-def harmless(unclicked: Difference, slices: Mapping[str, Difference], limits: GateLimits) -> bool:
+def harmless(
+    unclicked: Difference,
+    slices: Mapping[str, Difference],
+    limits: GateLimits,
+    judged: Difference = NOTHING,
+) -> bool:
     """Whether rules 2 and 3 hold, however many clusters there are: enough to choose by."""
-    outcomes = (_slice(name, each, limits).outcome for name, each in slices.items())
+    outcomes = {_slice(name, each, limits).outcome for name, each in slices.items()}
+    outcomes.add(_not_worse_judged(judged, limits).outcome)
     return unclicked.lower > -limits.margin and RuleOutcome.FAILED not in outcomes
 
 
@@ -140,6 +152,18 @@ def _not_worse(found: Difference, limits: GateLimits) -> Line:
     says = f"mAP {difference_shown(found)}, needed surely above {-limits.margin:+.3f}"
     outcome, needs = _sure(found, floor=-limits.margin, at_least=limits.min_clusters)
     return Line(rule="not worse where not clicked", outcome=outcome, says=says, needs=needs)
+
+
+def _not_worse_judged(found: Difference, limits: GateLimits) -> Line:
+    """Rule 2 by people's grades: a loss that shows refuses, and what cannot be told blocks not."""
+    rule = "not worse where judged"
+    says = f"mAP {difference_shown(found)}, needed surely above {-limits.margin:+.3f}"
+    # Written so that what is no number fails.
+    if found.clusters and not (found.point > -limits.margin or found.p_value > limits.harm_p):
+        return Line(rule=rule, outcome=RuleOutcome.FAILED, says=says)
+    if found.clusters >= limits.min_slice_clusters and found.lower > -limits.margin:
+        return Line(rule=rule, outcome=RuleOutcome.PASSED, says=says)
+    return Line(rule=rule, outcome=RuleOutcome.REPORTED, says=f"{says}: too few to tell")
 
 
 def _slice(name: str, found: Difference, limits: GateLimits) -> Line:

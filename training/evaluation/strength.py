@@ -20,7 +20,12 @@ from sightline.training.evaluation.gate import (
     GateLimits,
     harmless,
 )
-from sightline.training.evaluation.paired import Clusters, Difference, paired_difference
+from sightline.training.evaluation.paired import (
+    NOTHING,
+    Clusters,
+    Difference,
+    paired_difference,
+)
 from sightline.training.evaluation.retrieval import QueryScores
 from sightline.training.evaluation.served import ServedAsBuilt
 
@@ -64,12 +69,41 @@ class Chosen:
     """(q,) the queries that had no part in the choice."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradedQueries:
+    """What people graded, j queries beside those of the clicks that decide."""
+
+    before: QueryScores
+    """Under the serving model."""
+    after: Mapping[float, QueryScores]
+    """Under the candidate, per strength."""
+    clusters: Clusters
+    """(j,) by the same numbers as those of the clicks."""
+
+    def choosing(self, groups: Groups, deciding: Mask, *, seed: int = 0) -> dict[float, Difference]:
+        """The differences on kinds by whose clicks a strength is chosen, per strength."""
+        chosen_by = self._chosen_by(groups, deciding)
+        return {each: self._of(each, chosen_by, seed) for each in self.after}
+
+    def deciding(self, groups: Groups, chosen: Chosen, *, seed: int = 0) -> Difference:
+        """The difference at the strength that was chosen, on the kinds that had no part in it."""
+        return self._of(chosen.strength, ~self._chosen_by(groups, chosen.deciding), seed)
+
+    def _chosen_by(self, groups: Groups, deciding: Mask) -> Mask:
+        return np.isin(self.clusters, groups.clusters[~deciding])
+
+    def _of(self, strength: float, among: Mask, seed: int) -> Difference:
+        scores = self.before.at(among), self.after[strength].at(among)
+        return paired_difference(*scores, self.clusters[among], seed=seed)
+
+
 def choose(
     before: QueryScores,
     after: Mapping[float, QueryScores],
     groups: Groups,
     limits: GateLimits,
     *,
+    graded: GradedQueries | None = None,
     seed: int = 0,
 ) -> Chosen:
     """The strongest that does no harm on one half of the clusters; the other half is to decide.
@@ -82,6 +116,7 @@ def choose(
         after: the same under the candidate, per strength.
         groups: what the queries are about.
         limits: of the gate.
+        graded: what people graded, which must not get worse either.
         seed: of the halves and the bootstrap.
     """
     if not can_choose(groups, limits):
@@ -92,8 +127,11 @@ def choose(
         strength: _Differences(before, scores, groups, ~deciding, seed)
         for strength, scores in after.items()
     }
+    judged = {} if graded is None else graded.choosing(groups, deciding, seed=seed)
     passing = [
-        s for s, found in differences.items() if harmless(found.unclicked, found.slices, limits)
+        s
+        for s, found in differences.items()
+        if harmless(found.unclicked, found.slices, limits, judged.get(s, NOTHING))
     ]
     return Chosen(max(passing, default=min(after)), deciding)
 
@@ -110,6 +148,7 @@ def evidence(
     served: ServedAsBuilt,
     *,
     among: Mask | None = None,
+    judged: Difference | None = None,
     seed: int = 0,
 ) -> Evidence:
     """What the gate decides by.
@@ -120,6 +159,7 @@ def evidence(
         groups: what the queries are about.
         served: the candidate as converted.
         among: (q,) only these queries; none: all.
+        judged: by what people graded, where clicks decide; none: nobody graded.
         seed: of the bootstrap.
     """
     mask = np.ones(len(before), bool) if among is None else among
@@ -130,6 +170,7 @@ def evidence(
         unclicked=found.unclicked,
         slices=found.slices,
         served=served,
+        judged=judged,
     )
 
 

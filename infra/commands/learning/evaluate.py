@@ -25,6 +25,7 @@ from sightline.training.evaluation.gate import (
 from sightline.training.evaluation.strength import (
     CAREFUL,
     STRENGTHS,
+    GradedQueries,
     can_choose,
     choose,
     evidence,
@@ -160,14 +161,30 @@ def judge(
     models = {each: candidate(settings, text, strength=each) for each in strengths}
     before = queries.scores(against)
     after = {each: queries.scores(model) for each, model in models.items()}
-    chosen = choose(before, after, groups, limits)
+    graded = None if on.judged is None else _graded(on.judged, models, against)
+    chosen = choose(before, after, groups, limits, graded=graded)
     model, scores = models[chosen.strength], after[chosen.strength]
-    found = evidence(before, scores, groups, queries.as_served(model), among=chosen.deciding)
+    found = evidence(
+        before,
+        scores,
+        groups,
+        queries.as_served(model),
+        among=chosen.deciding,
+        judged=None if graded is None else graded.deciding(groups, chosen),
+    )
     return JudgedModel(
         model=model,
         strength=chosen.strength if head else None,
         decision=decide(found, limits),
         metrics=scores.means(),
+    )
+
+
+def _graded(on: QuerySet, models: Mapping[float, Candidate], against: Candidate) -> GradedQueries:
+    return GradedQueries(
+        before=on.scores(against),
+        after={each: on.scores(model) for each, model in models.items()},
+        clusters=on.clusters,
     )
 
 

@@ -64,6 +64,8 @@ class Measured:
     queries: QuerySet
     groups: Groups | None
     """None: nobody knows what was clicked in training, so the gate cannot decide."""
+    judged: QuerySet | None = None
+    """What people graded, beside clicks that decide; None: nobody did, or another truth decides."""
 
 
 @contextmanager
@@ -92,7 +94,8 @@ def measured_on(settings: Settings, wishes: TruthWishes, first: Candidate) -> It
             found = judged(settings, store, wishes.run, first)
         if not len(found):
             raise SettingsInvalid(f"{found.truth()}: there is nothing to measure on")
-        yield Measured(found, None if wishes.run is None else found.groups)
+        groups = None if wishes.run is None else found.groups
+        yield Measured(found, groups, judged=found.judged)
 
 
 def _lines(file: Path) -> list[str]:

@@ -39,6 +39,7 @@ class PictureSet:
         first: the model by whose network it is found out which of them can be read.
         named: what the truth is, for a person.
         queries_of: makes the queries, once that is known.
+        judged: the same pictures asked by what people graded, where clicks are the truth.
 
     Raises:
         PartUnavailable: the store did not answer.
@@ -48,12 +49,19 @@ class PictureSet:
     """See `QuerySet`."""
 
     def __init__(
-        self, seen: StoredPictures, first: Candidate, named: str, queries_of: MakeQueries
+        self,
+        seen: StoredPictures,
+        first: Candidate,
+        named: str,
+        queries_of: MakeQueries,
+        judged: PictureSet | None = None,
     ) -> None:
         self._seen = seen
         self._named = named
         self._images = seen.features(first).images
         self._queries = queries_of(seen.features(first))
+        self.judged = judged
+        """What people graded among the same pictures; None: nobody did, or it is this truth."""
 
     def __len__(self) -> int:
         """Counts the queries that there are, in all slices together."""

@@ -133,13 +133,13 @@ class TrainingWork:
         )
 
     def _judged(self, settings: Settings, attempt: Attempt) -> JudgedModel:
-        """By the clicks that the attempt read and that did not teach."""
+        """By the clicks and grades that the attempt read and that did not teach."""
         folder = self.folder(attempt)
         serving = candidate(settings, SERVING, strength=1)
         clicks = clicks_held_out(
             settings, self.store, folder, serving, until=_extent(attempt), cache=self.cache
         )
-        on = Measured(clicks, clicks.groups)
+        on = Measured(clicks, clicks.groups, judged=clicks.judged)
         return judge(settings, on, str(folder), serving, limits=self.limits)
 
     def register(self, attempt: Attempt) -> str:

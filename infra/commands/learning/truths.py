@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline.engine.label_data.judgements import Pair
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
 from sightline.infra.commands.extent import Extent
@@ -25,7 +26,7 @@ from sightline.infra.commands.learning.training_data import (
 from sightline.infra.commands.taken_back import taken_back_told
 from sightline.training.datasets.clusters import picture_clusters
 from sightline.training.datasets.features import PictureFeatures
-from sightline.training.datasets.judgements import verdicts_of
+from sightline.training.datasets.judgements import JudgesVerdict, verdicts_of
 from sightline.training.datasets.look_alikes import look_alike_groups
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.pictures import Picture, uploaded_pictures
@@ -39,6 +40,7 @@ from sightline.training.models.candidates import Candidate
 
 PICTURES = 2_000
 """So many public pictures are ranked beside the judged ones, where no training names its own."""
+Verdicts = Mapping[Pair, JudgesVerdict]
 _UNKNOWN = PictureKind(-1, held_out=False, aside=False)
 
 
@@ -64,7 +66,8 @@ def clicks_held_out(
 ) -> PictureSet:
     """The clicks that a training did not see: on what it kept out, and later ones.
 
-    Only the pictures of the training are ranked.
+    Only the pictures of the training are ranked. Where people graded anything, their grades that
+    the training did not see stand beside the clicks.
 
     Args:
         settings: the process's.
@@ -87,11 +90,16 @@ def clicks_held_out(
         seed = int(recorded(record, "settings", "head", "seed"))
         return at_most(queries, settings.evaluation.queries, seed=seed)
 
-    pictures = read_pictures(settings, labels.held)
+    def graded_of(features: PictureFeatures) -> PictureQueries:
+        sides = _sides(features, labels, record, kinds)
+        return _graded(verdicts, features, labels, sides, most=settings.evaluation.queries)
+
+    pictures, verdicts = read_pictures(settings, labels.held), verdicts_of(labels.judgements)
     seen = StoredPictures(settings, store, pictures, sorted(kinds), cache=cache)
+    graded = PictureSet(seen, first, _told(verdicts), graded_of) if verdicts else None
     gone = taken_back_told(settings, store, record)
     named = "; ".join([f"clicks that {folder} did not see", *filter(None, [gone])])
-    return PictureSet(seen, first, named, queries_of)
+    return PictureSet(seen, first, named, queries_of, graded)
 
 
 def unseen_clicks(
@@ -164,21 +172,30 @@ def judged(
             sides = _all_usable(first, features, pictures)
         else:
             sides = _sides(features, labels, record, kinds)
-        queries = judgements_as_truth(
-            verdicts,
-            features.images,
-            clusters=sides.clusters,
-            clicked=sides.clicked,
-            usable=sides.usable,
-            asked=np.bincount(
-                _clicked(labels).among(features.images).anchor, minlength=len(features)
-            ),
-        )
-        return at_most(queries, settings.evaluation.queries, seed=0)
+        return _graded(verdicts, features, labels, sides, most=settings.evaluation.queries)
 
     images = sorted({*others, *(image for pair in verdicts for image in pair)} & pictures.keys())
     seen = StoredPictures(settings, store, pictures, images)
-    return PictureSet(seen, first, f"{len(verdicts)} judgements of people", queries_of)
+    return PictureSet(seen, first, _told(verdicts), queries_of)
+
+
+def _told(verdicts: Verdicts) -> str:
+    return f"{len(verdicts)} judgements of people"
+
+
+def _graded(
+    verdicts: Verdicts, features: PictureFeatures, labels: Labels, sides: _Sides, *, most: int
+) -> PictureQueries:
+    clicked = _clicked(labels).among(features.images)
+    queries = judgements_as_truth(
+        verdicts,
+        features.images,
+        clusters=sides.clusters,
+        clicked=sides.clicked,
+        usable=sides.usable,
+        asked=np.bincount(clicked.anchor, minlength=len(features)),
+    )
+    return at_most(queries, most, seed=0)
 
 
 def _clicked(labels: Labels) -> ClickPairs:
