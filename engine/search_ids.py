@@ -17,6 +17,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from random import Random
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
@@ -82,10 +83,15 @@ class SearchIds:
         if len(secret) < SECRET_BYTES // 2:
             raise ValueError("the signing secret needs at least 16 bytes")
         self._seal = AESGCM(hmac.digest(secret, b"sightline sealed search id", "sha256"))
+        self._chance_key = hmac.digest(secret, b"sightline chance of a search", "sha256")
         self._user_key = hmac.digest(secret, b"sightline user pseudonym", "sha256")
 
-    def issue(self, search: IssuedSearch) -> str:
+    def issue(self, search: IssuedSearch, nonce: bytes | None = None) -> str:
         """A new id; two calls never give the same one (96 random bits).
+
+        Args:
+            search: what is sealed.
+            nonce: of `new_nonce`, and of no other id; None: a new one.
 
         Raises:
             ValueError: actor, anchor or variant is no id.
@@ -93,7 +99,7 @@ class SearchIds:
         issued_ms = round(search.issued_at.timestamp() * 1000)
         fields = (search.actor_id, search.anchor_id, search.variant)
         plain = issued_ms.to_bytes(_TIME_BYTES, "big") + _packed(fields)
-        nonce = secrets.token_bytes(_NONCE_BYTES)
+        nonce = nonce or new_nonce()
         sealed = nonce + self._seal.encrypt(nonce, plain, None)
         return _FORM + urlsafe_b64encode(sealed).decode().rstrip("=")
 
@@ -128,6 +134,22 @@ class SearchIds:
             variant=variant,
         )
 
+    def chance(self, nonce: bytes) -> Random:
+        """What chance does in the search whose id has this nonce: the same again in any process.
+
+        Nobody but who has the secret can tell it from the id, and the nonce is drawn afresh for
+        each search.
+        """
+        seed = hmac.digest(self._chance_key, nonce, "sha256")
+        return Random(int.from_bytes(seed, "big"))  # noqa: S311 - the seed is a secret
+
+    def chance_of(self, search_id: str) -> Random | None:
+        """The same by the id itself; None: it is none of ours."""
+        sealed = _decoded(search_id)
+        if sealed is None or self.opened(search_id) is None:
+            return None
+        return self.chance(sealed[:_NONCE_BYTES])
+
     def pseudonym(self, user_id: str) -> str:
         """The same for the same user under the same secret; says nothing about who it is."""
         return _USER + hmac.digest(self._user_key, user_id.encode(), "sha256").hex()[:32]
@@ -140,6 +162,11 @@ class SearchIds:
 def is_pseudonym(actor_id: str) -> bool:
     """Whether an id reads like a user's pseudonym."""
     return _PSEUDONYM.fullmatch(actor_id) is not None
+
+
+def new_nonce() -> bytes:
+    """Random bytes of the system for one search id alone; takes the interpreter's lock away."""
+    return secrets.token_bytes(_NONCE_BYTES)
 
 
 def new_session_id() -> str:

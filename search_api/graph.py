@@ -137,7 +137,7 @@ def _searching(
     return Searching(
         pairs=deps.pairs,
         vectors=vectors,
-        exploring=Exploring(deps.api, deps.clock),
+        exploring=Exploring(deps.api, deps.clock, ids),
         answering=answering,
         gate=gate,
         ids=ids,

@@ -101,7 +101,14 @@ class Answering:
         now, pair = cut_to_millisecond(self._clock.now()), search.pair
         asker = asker_of(fields, self._ids, names_users=search.request.names_users)
         variant = explored_variant(pair.variant) if rankings.own.explored else pair.variant
-        search_id = issue(self._ids, now=now, asker=asker, anchor=anchor, variant=variant)
+        search_id = issue(
+            self._ids,
+            now=now,
+            asker=asker,
+            anchor=anchor,
+            variant=variant,
+            nonce=rankings.nonce,
+        )
         page = rankings.page(fields.limit, search_id)
         answered = Answered(
             search_id=search_id,

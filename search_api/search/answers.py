@@ -118,13 +118,20 @@ def cut_to_millisecond(instant: datetime) -> datetime:
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
-def issue(ids: SearchIds, *, now: datetime, asker: Asker, anchor: Anchor, variant: str) -> str:
+def issue(
+    ids: SearchIds,
+    *,
+    now: datetime,
+    asker: Asker,
+    anchor: Anchor,
+    variant: str,
+    nonce: bytes | None = None,
+) -> str:
     """Seals a new id for this search, which later authorises interactions."""
-    return ids.issue(
-        IssuedSearch(
-            issued_at=now, actor_id=asker.actor_id, anchor_id=anchor.anchor_id, variant=variant
-        )
+    search = IssuedSearch(
+        issued_at=now, actor_id=asker.actor_id, anchor_id=anchor.anchor_id, variant=variant
     )
+    return ids.issue(search, nonce)
 
 
 def image_urls(image_id: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from random import Random
 
 from sightline.engine.exploration import swapped, with_newcomer
 from sightline.engine.ports import Clock
+from sightline.engine.search_ids import SearchIds, new_nonce
 from sightline.engine.serving.pair import DEFAULT_VARIANT
 from sightline.engine.settings import ApiSettings
 from sightline.search_api.http.request_fields import SearchFields
@@ -26,27 +27,34 @@ class Exploring:
     Args:
         settings: which share, and what is new.
         clock: tells how long an image has been listed.
-        random: one chance for all threads; None: seeded by the machine.
+        ids: seed chance by each search's id and the secret behind it.
     """
 
-    def __init__(self, settings: ApiSettings, clock: Clock, random: Random | None = None) -> None:
+    def __init__(self, settings: ApiSettings, clock: Clock, ids: SearchIds) -> None:
         self._share = settings.explore_share
         self._new = timedelta(seconds=settings.explore_new_s)
         self._clock = clock
-        self._random = random or Random()  # noqa: S311 - which page is varied is no secret
+        self._ids = ids
 
-    def chance(self, fields: SearchFields, variant: str) -> Random | None:
-        """What varies this search's page; None: it stays as it is.
+    def nonce(self, fields: SearchFields, variant: str) -> bytes | None:
+        """What seeds the chance of a search, and goes into its id; None: no chance varies it.
 
-        So do `exact` ones always, and those of an experiment, whose arms it would thin out.
+        None varies `exact` ones, nor those of an experiment, whose arms it would thin out.
 
         Args:
             fields: of the search.
             variant: the arm that answers it.
         """
-        if fields.exact or variant != DEFAULT_VARIANT or self._random.random() >= self._share:
+        if not self._share or fields.exact or variant != DEFAULT_VARIANT:
             return None
-        return Random(self._random.getrandbits(64))  # noqa: S311 - the same
+        return new_nonce()
+
+    def chance(self, nonce: bytes | None) -> Random | None:
+        """What varies the page of the search whose id has this nonce; None: it stays as it is."""
+        if nonce is None:
+            return None
+        random = self._ids.chance(nonce)
+        return random if random.random() < self._share else None
 
     @property
     def below(self) -> int:

@@ -47,6 +47,8 @@ class Rankings:
     beside: RankedPage | None
     """Another ranking, where both fill the page."""
     policies: Policies
+    nonce: bytes | None = None
+    """Begins the search's id, where it seeded chance; None: any will do."""
 
     def page(self, limit: int, search_id: str) -> RankedPage:
         """The page of the search of this id."""

@@ -168,7 +168,8 @@ class Searching:
         anchor: IndexedImage | None,
         search: SearchUnderWay,
     ) -> Rankings:
-        chance = self._exploring.chance(fields, search.pair.variant)
+        nonce = self._exploring.nonce(fields, search.pair.variant)
+        chance = self._exploring.chance(nonce)
         found = rankings_of(
             fields,
             search.pair,
@@ -179,5 +180,6 @@ class Searching:
             watch=search.request.watch,
         )
         if chance is None:
-            return found
-        return replace(found, own=self._exploring.varied(found.own, fields.limit, chance))
+            return replace(found, nonce=nonce)
+        own = self._exploring.varied(found.own, fields.limit, chance)
+        return replace(found, own=own, nonce=nonce)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from sightline.engine.clock import ManualClock
+from sightline.engine.exploration import swapped
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.settings import ApiSettings
 from sightline.schemas.registry import decode
@@ -273,5 +274,10 @@ def test_pages_that_chance_varies_are_marked(world: ApiWorld, share: float, vari
     assert (varied.variant, exact.variant) == (variant, "default")
     assert SearchIds(SECRET).read(varied.search_id).variant == variant
     assert [image.image_id for image in varied.shown] == answers[0]
+    chance = SearchIds(SECRET).chance_of(varied.search_id)
+    assert chance is not None
+    ranked = sorted(varied.shown, key=lambda image: -image.score)
+    again = swapped(ranked, chance) if chance.random() < share else tuple(ranked)
+    assert again == varied.shown
     assert sorted(answers[0]) == sorted(answers[1])
     assert share or answers[0] == answers[1]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sightline.engine.clock import ManualClock
 from sightline.engine.exploration import explored_variant, is_explored, swapped, with_newcomer
 from sightline.engine.records import Hit
+from sightline.engine.search_ids import IssuedSearch, SearchIds
 from sightline.engine.settings import ApiSettings
 from sightline.producers.click_simulator.catalogue import CatalogueShape, SimulatedCatalogue
 from sightline.producers.click_simulator.simulated_log import SimulatedLog, Site
@@ -29,6 +30,8 @@ from tests.unit.test_rerank import hit
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 FIELDS = ImageSearch(image_id="anchor")
+SECRET = b"the secret of us all"
+IDS = SearchIds(SECRET)
 LOOKED = [1.0, 0.8, 0.6, 0.45, 0.35, 0.28]
 
 
@@ -62,27 +65,54 @@ def test_a_newcomer_takes_one_place(length: int, newcomers: int, seed: int) -> N
     assert (*page[:place], *page[place + 1 :]) == tuple(range(length - 1))
 
 
-def exploring(share: float, **settings: float) -> Exploring:
-    """By a chance that is the same each time."""
+def exploring(share: float, secret: bytes = SECRET, **settings: float) -> Exploring:
+    """By a chance that a secret seeds."""
     asked = ApiSettings(explore_share=share, **settings)
-    return Exploring(asked, ManualClock(NOW), Random(3))
+    return Exploring(asked, ManualClock(NOW), SearchIds(secret))
 
 
 def test_it_is_off_unless_somebody_wants_it() -> None:
     """No page is varied by default, and no `exact` one ever, nor one of an experiment."""
-    assert Exploring(ApiSettings(), ManualClock(NOW)).chance(FIELDS, "default") is None
+    assert exploring(ApiSettings().explore_share).nonce(FIELDS, "default") is None
     every = exploring(1)
-    assert every.chance(FIELDS, "default") is not None
-    assert every.chance(FIELDS, "clicks-in-may.control") is None
-    assert every.chance(FIELDS.model_copy(update={"exact": True}), "default") is None
+    assert every.chance(every.nonce(FIELDS, "default")) is not None
+    assert every.nonce(FIELDS, "clicks-in-may.control") is None
+    assert every.nonce(FIELDS.model_copy(update={"exact": True}), "default") is None
+    assert every.chance(None) is None
 
 
 def test_so_large_a_share_of_the_searches_is_varied() -> None:
     """Each by a chance of its own."""
     some = exploring(0.2)
-    drawn = [chance for chance in (some.chance(FIELDS, "default") for _ in range(2_000)) if chance]
+    every = (some.chance(some.nonce(FIELDS, "default")) for _ in range(2_000))
+    drawn = [chance for chance in every if chance]
     assert len(drawn) / 2_000 == pytest.approx(0.2, abs=0.03)
     assert len({chance.random() for chance in drawn}) == len(drawn)
+
+
+def test_a_search_is_varied_the_same_again_by_whoever_has_the_secret() -> None:
+    """In any process, from its id; with another secret, as for who searches, it tells nothing."""
+    found = RankedPage(hits=tuple(listed(f"old{n}", 30) for n in range(24)), removed={})
+    one, again, other = exploring(1), exploring(1), exploring(1, b"what a searcher tries")
+    issued = IssuedSearch(issued_at=NOW, actor_id="a", anchor_id="b", variant="default.explored")
+    pages = set()
+    for _ in range(20):
+        nonce = one.nonce(FIELDS, "default")
+        assert nonce is not None
+        page, same, guess = (
+            each.varied(found, 24, chance).hits
+            for each in (one, again, other)
+            if (chance := each.chance(nonce))
+        )
+        assert page == same != guess
+        told = IDS.chance_of(IDS.issue(issued, nonce))
+        assert told is not None
+        told.random()
+        assert one.varied(found, 24, told).hits == page
+        pages.add(tuple(each.image.image_id for each in page))
+    assert len(pages) == 20
+    assert IDS.chance_of(SearchIds(b"what a searcher tries").issue(issued)) is None
+    assert IDS.chance_of("nonsense") is None
 
 
 def listed(name: str, days: float | None) -> Hit:
