@@ -324,7 +324,7 @@ class Metrics:
     def _drift_metrics(self) -> None:
         self.nearest_similarity = self._histogram(
             "nearest_similarity",
-            "Cosine of an image that was embedded to the nearest listed one, before it was there.",
+            "Cosine of an image, of a sample, to the nearest one listed before it was embedded.",
             ("lane", "model"),
             SIMILARITY_BUCKETS,
         )

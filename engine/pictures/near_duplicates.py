@@ -11,6 +11,11 @@ _LOOK = re.compile("[0-9a-f]{64}")
 """What names a cluster that a picture with a gradient began."""
 
 
+def is_founding_hash(cluster: str) -> bool:
+    """Whether a cluster is named by a hash; one of flat pictures is not."""
+    return _LOOK.fullmatch(cluster) is not None
+
+
 def hash_bits(hex_hash: str | None) -> int:
     """A hex dHash as a number; 0 for none and for the all-zero one, which say nothing.
 
@@ -49,6 +54,6 @@ def cluster_of(perceptual_hash: str, content_sha256: str, near: Iterable[str], *
     if not mine:
         return _FLAT + content_sha256
     for cluster in near:
-        if _LOOK.fullmatch(cluster) and near_any(mine, (hash_bits(cluster),), bits=bits):
+        if is_founding_hash(cluster) and near_any(mine, (hash_bits(cluster),), bits=bits):
             return cluster
     return perceptual_hash

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from sightline.engine.records import (
     GenerationSpec,
     Hit,
     IndexedDecision,
     IndexedImage,
-    Nearby,
+    Likeness,
     SearchRequest,
     Sight,
     TagFilter,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class VectorIndex(Protocol):
@@ -108,15 +104,18 @@ class VectorIndex(Protocol):
         By descending score, ties by image id. Raises `PartUnavailable`, `Overloaded`.
         """
 
-    def clusters_near(self, vectors: NDArray[np.float32], limit: int) -> list[Nearby]:
-        """For each vector the clusters of the `limit` nearest listed images, and how near they are.
+    def clusters_near(
+        self, pictures: Sequence[Likeness], *, bits: int, limit: int
+    ) -> list[tuple[str, ...]]:
+        """For each picture the clusters of the `limit` nearest listed images, the nearest's first.
 
-        An image that is in none has none here; two of one cluster name it twice. What a search
-        tells of each image is not read: the worker asks for every image that it embeds, for those
-        that it embeds together at once.
+        An engine that knows that no cluster's name is within `bits` of the hash may name none. An
+        image that is in no cluster names none. What a search tells of each image is not read: the
+        worker asks for every image that it embeds, for those that it embeds together at once.
 
         Args:
-            vectors: (n, dimensions), each of L2 norm 1.
+            pictures: each with a vector of L2 norm 1 and a hash that says something.
+            bits: of 256; who joins a cluster is that near to its name (docs/adr/0017).
             limit: how many images are looked at.
 
         Raises:

@@ -14,7 +14,7 @@ from sightline.engine.records.objects import StoredObject
 from sightline.engine.records.searches import (
     GenerationSpec,
     Hit,
-    Nearby,
+    Likeness,
     SearchRequest,
     Sight,
     TagFilter,
@@ -29,8 +29,8 @@ __all__ = [
     "ImageStage",
     "IndexedDecision",
     "IndexedImage",
+    "Likeness",
     "Message",
-    "Nearby",
     "PartitionLag",
     "ProducerRecord",
     "SearchRequest",

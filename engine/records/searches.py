@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sightline.engine.records.indexed import IndexedImage
 
@@ -70,14 +70,13 @@ class SearchRequest:
     """False: equal scores may come in any order, which is cheaper where there are many."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nearby:
-    """What of the listed images lies nearest to a vector."""
+class Likeness(NamedTuple):
+    """What a picture's look-alikes are looked for by; each engine uses what it is quick at."""
 
-    clusters: tuple[str, ...]
-    """The clusters of the nearest images, the nearest image's first."""
-    similarity: float | None
-    """The cosine similarity of the nearest image; None: nothing is listed."""
+    vector: NDArray[np.float32]
+    """(dimensions,), L2 norm 1."""
+    perceptual_hash: str
+    """64 hex digits, not all zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sightline.engine.records import (
     GenerationSpec,
     Hit,
     IndexedDecision,
     IndexedImage,
-    Nearby,
+    Likeness,
     SearchRequest,
     Sight,
     TagFilter,
 )
 from sightline.engine.serving.pair import ServingPair
 from sightline.engine.serving.pairs import ServingPairs
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class CurrentIndex:
@@ -87,10 +82,12 @@ class CurrentIndex:
         with self._taken() as pair:
             return pair.index.search(request)
 
-    def clusters_near(self, vectors: NDArray[np.float32], limit: int) -> list[Nearby]:
+    def clusters_near(
+        self, pictures: Sequence[Likeness], *, bits: int, limit: int
+    ) -> list[tuple[str, ...]]:
         """See `VectorIndex.clusters_near`."""
         with self._taken() as pair:
-            return pair.index.clusters_near(vectors, limit)
+            return pair.index.clusters_near(pictures, bits=bits, limit=limit)
 
     def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
         """See `VectorIndex.earliest`."""

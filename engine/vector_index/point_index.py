@@ -10,7 +10,7 @@ from sightline.engine.records import (
     Hit,
     IndexedDecision,
     IndexedImage,
-    Nearby,
+    Likeness,
     SearchRequest,
     Sight,
     TagFilter,
@@ -18,10 +18,8 @@ from sightline.engine.records import (
 from sightline.engine.vector_index.payload import FENCES, checked_vector, no_image, point_id
 from sightline.engine.vector_index.point_store import PointStore
 from sightline.engine.vector_index.ranking import (
-    CLUSTER,
     Asked,
     ScoredPoint,
-    nearby,
     ranked_page,
 )
 from sightline.engine.vector_index.read_conditions import (
@@ -144,14 +142,13 @@ class PointIndex:
 
         return ranked_page(nearest, request.limit, settle_ties=request.settle_ties)
 
-    def clusters_near(self, vectors: NDArray[np.float32], limit: int) -> list[Nearby]:
+    def clusters_near(
+        self, pictures: Sequence[Likeness], *, bits: int, limit: int
+    ) -> list[tuple[str, ...]]:
         """See `VectorIndex.clusters_near`."""
-        if not len(vectors):
-            return []
-        for vector in vectors:
-            self._checked(vector)
-        found = self._points.nearest(vectors, IS_LISTED, Asked(limit, CLUSTER), exact=False)
-        return [nearby(each) for each in found]
+        for picture in pictures:
+            self._checked(picture.vector)
+        return self._points.clusters_near(pictures, bits=bits, limit=limit)
 
     def _checked(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         return checked_vector(vector, self._spec.dimensions, of="the query")

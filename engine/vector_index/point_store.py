@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sightline.engine.records import IndexedImage
+from sightline.engine.records import IndexedImage, Likeness
 from sightline.engine.vector_index.conditions import Where
 from sightline.engine.vector_index.ranking import Asked, ScoredPoint
 from sightline.engine.vector_index.stored_points import StoredPoint
@@ -70,6 +70,11 @@ class PointStore(Protocol):
             asked: how many, and what of them.
             exact: scan, else the graph is used.
         """
+
+    def clusters_near(
+        self, pictures: Sequence[Likeness], *, bits: int, limit: int
+    ) -> list[tuple[str, ...]]:
+        """See `VectorIndex.clusters_near`; the vectors were checked."""
 
     def count(self, where: Where) -> int:
         """Counts the points that match; exact, not an estimate."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from sightline.engine.records import Hit, Nearby
+from sightline.engine.records import Hit
 from sightline.engine.vector_index.stored_points import StoredPoint, shown_image
 
 SLACK = 8
@@ -70,17 +70,11 @@ def ranked_page(
     ]
 
 
-def nearby(found: Sequence[ScoredPoint]) -> Nearby:
-    """The clusters of points, the best first, and the best one's score.
-
-    A point that has no cluster, or a damaged one, has none here, but it has its score.
-    """
+def clusters_of(found: Sequence[ScoredPoint]) -> tuple[str, ...]:
+    """The clusters of points, the best point's first; a point may have none, or a damaged one."""
     best = sorted(found, key=lambda point: -point.score)
     named = ((point.payload or {}).get("cluster") for point in best)
-    return Nearby(
-        clusters=tuple(cluster for cluster in named if isinstance(cluster, str)),
-        similarity=best[0].score if best else None,
-    )
+    return tuple(dict.fromkeys(cluster for cluster in named if isinstance(cluster, str)))
 
 
 def _first_of_the_tied(

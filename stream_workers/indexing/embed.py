@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sightline.engine.errors import BadImage, Part
 from sightline.engine.ports import Embedder
+from sightline.engine.records import Likeness
 from sightline.engine.vector_index.packed_features import Packing
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.retries import GaveUp
@@ -197,7 +198,11 @@ class Embedding:
     def _facts(self, batch: Sequence[Decoded], seen: Sequence[Forwarded]) -> list[PictureFacts]:
         clusters = self._clusters.of(
             [
-                Look(each.vector, prepared.perceptual_hash, fetched.content_sha256, fetched.lane)
+                Look(
+                    Likeness(each.vector, prepared.perceptual_hash),
+                    fetched.content_sha256,
+                    fetched.lane,
+                )
                 for (fetched, prepared), each in zip(batch, seen, strict=True)
             ]
         )

@@ -18,7 +18,7 @@ from sightline.engine.ports import VectorIndex
 from sightline.engine.records import (
     ImageStage,
     IndexedImage,
-    Nearby,
+    Likeness,
     Sight,
     TagFilter,
     WinnerLocation,
@@ -298,46 +298,60 @@ def test_the_earliest_of_a_cluster_are_found(index: VectorIndex) -> None:
     assert found(tags=TagFilter(none_of=("old",))) == ["i2", "i3"]
 
 
+NEAR, FAR, HIDDEN, UNLIKE = (f"{start:016x}" * 4 for start in (1, 3, 7, 2**64 - 1))
+"""Names of clusters, of which the last differs in 252 bits from the first."""
+
+
+def _near(index: VectorIndex, *vectors: Any, limit: int = 3) -> list[tuple[str, ...]]:
+    pictures = [Likeness(vector, NEAR) for vector in vectors]
+    return index.clusters_near(pictures, bits=40, limit=limit)
+
+
 def test_the_clusters_of_the_nearest_are_told_nearest_first(index: VectorIndex) -> None:
-    """Of listed images that have one; two of a cluster name it twice."""
+    """Of listed images that have one."""
     vector = unit_vector(7)
     for n, (kind, cluster) in enumerate(
         [
-            (Kind.PRIVATE, "private"),
-            (Kind.PUBLIC, "near"),
+            (Kind.PRIVATE, HIDDEN),
+            (Kind.PUBLIC, NEAR),
             (Kind.PUBLIC, None),
-            (Kind.PUBLIC, "far"),
-            (Kind.PUBLIC, "near"),
+            (Kind.PUBLIC, FAR),
+            (Kind.PUBLIC, NEAR),
         ]
     ):
         placed = image(f"i{n}", kind=kind, vector=_towards(vector, 0.9 - n / 10))
         index.apply([replace(placed, cluster=cluster)])
-    for limit, clusters in ((9, ("near", "far", "near")), (3, ("near", "far")), (1, ("near",))):
-        (found,) = index.clusters_near(vector[None], limit)
-        assert found.clusters == clusters
+    for limit, clusters in ((9, (NEAR, FAR)), (3, (NEAR, FAR)), (1, (NEAR,))):
+        assert _near(index, vector, limit=limit) == [clusters]
 
 
-def test_several_vectors_are_answered_each_for_itself(index: VectorIndex) -> None:
+def test_several_pictures_are_answered_each_for_itself(index: VectorIndex) -> None:
     """In their order; of none nothing is told."""
     first, second = unit_vector(7), unit_vector(8)
-    for name, vector in (("first", first), ("second", second)):
-        index.apply([replace(image(name, vector=vector), cluster=name)])
-    found = index.clusters_near(np.stack([second, first] * 5), 1)
-    assert [near.clusters for near in found] == [("second",), ("first",)] * 5
-    assert [near.similarity for near in found] == pytest.approx([1.0] * 10, abs=1e-5)
-    assert index.clusters_near(first[None][:0], 1) == []
+    for name, vector, cluster in (("first", first, NEAR), ("second", second, FAR)):
+        index.apply([replace(image(name, vector=vector), cluster=cluster)])
+    assert _near(index, *([second, first] * 5), limit=1) == [(FAR,), (NEAR,)] * 5
+    assert _near(index) == []
 
 
-def test_how_near_the_nearest_listed_image_is_comes_with_its_cluster(index: VectorIndex) -> None:
-    """One that is hidden is near nobody, one in no cluster is; nothing listed: nothing is said."""
+def test_a_picture_is_asked_for_by_its_own_hash(index: VectorIndex) -> None:
+    """One that no cluster's name is like may get none, and does not shift the others' answers."""
     vector = unit_vector(7)
-    index.apply([image("hidden", kind=Kind.PRIVATE, vector=vector)])
-    assert index.clusters_near(vector[None], 3) == [Nearby(clusters=(), similarity=None)]
-    for name, cosine, cluster in (("far", 0.5, "c"), ("near", 0.8, None)):
-        index.apply([replace(image(name, vector=_towards(vector, cosine)), cluster=cluster)])
-    (found,) = index.clusters_near(vector[None], 3)
-    assert found.clusters == ("c",)
-    assert found.similarity == pytest.approx(0.8, abs=1e-5)
+    index.apply([replace(image("one", vector=vector), cluster=NEAR)])
+    asked = [Likeness(vector, UNLIKE), Likeness(vector, FAR), Likeness(vector, UNLIKE)]
+    unlike, like, again = index.clusters_near(asked, bits=40, limit=3)
+    assert like == (NEAR,)
+    assert unlike == again
+    assert unlike in {(), (NEAR,)}
+
+
+def test_hidden_images_are_near_nobody(index: VectorIndex) -> None:
+    """Whoever lists a copy of a private picture begins a cluster of his own."""
+    vector = unit_vector(7)
+    index.apply([replace(image("it", kind=Kind.PRIVATE, vector=vector), cluster=NEAR)])
+    assert _near(index, vector) == [()]
+    index.apply([replace(image("it", version=2, vector=vector), cluster=NEAR)])
+    assert _near(index, vector) == [(NEAR,)]
 
 
 def test_excluded_clusters_are_left_out(index: VectorIndex) -> None:

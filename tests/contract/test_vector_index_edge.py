@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,11 +25,12 @@ from sightline.engine.records import (
     GenerationSpec,
     IndexedDecision,
     IndexedImage,
+    Likeness,
     WinnerLocation,
 )
 from sightline.engine.settings import IndexSettings
+from sightline.engine.vector_index.edge import cluster_names, clusters, live_shard
 from sightline.engine.vector_index.edge import index as edge_index
-from sightline.engine.vector_index.edge import live_shard
 from sightline.engine.vector_index.edge.directory import OwnedDirectory, read_current
 from sightline.engine.vector_index.edge.index import EdgeGenerations, EdgeVectorIndex
 from sightline.engine.vector_index.edge.live_shard import EdgeStore
@@ -210,6 +212,35 @@ def _forget_what_is_shown(path: Path) -> None:
         shard.update(operation)
     shard.flush()
     shard.close()
+
+
+def test_clusters_of_before_are_known_after_a_restart(tmp_path: Path) -> None:
+    """Those of a hidden image, too, since it may be listed at any time; and those written since."""
+    vector, names = unit_vector(7), [f"{n:064x}" for n in (1, 2**255)]
+    with closing(EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)) as index:
+        index.apply([replace(image("old", kind=Kind.PRIVATE, vector=vector), cluster=names[0])])
+    with closing(EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)) as index:
+        index.apply([replace(image("new", vector=vector), cluster=names[1])])
+        asked = [Likeness(vector, name) for name in (*names, "f" * 64)]
+        assert index.clusters_near(asked, bits=0, limit=3) == [(names[1],), (names[1],), ()]
+        index.apply([replace(image("old", version=2, vector=vector), cluster=names[0])])
+        found = index.clusters_near(asked, bits=0, limit=3)
+    assert [sorted(each) for each in found] == [names, names, []]
+
+
+def test_with_very_many_clusters_each_picture_is_searched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they are hashes or names of flat pictures, of which no hash tells anything."""
+    for module in (clusters, cluster_names):
+        monkeypatch.setattr(module, "MOST", 3)
+    vector = unit_vector(7)
+    with closing(EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)) as index:
+        index.apply([replace(image(f"i{n}"), cluster=f"flat-{n}") for n in range(3)])
+        index.apply([replace(image("near", vector=vector), cluster="0" * 63 + "1")])
+        assert index.clusters_near([Likeness(vector, "f" * 64)], bits=0, limit=1) == [
+            ("0" * 63 + "1",)
+        ]
 
 
 def test_order_is_the_same_after_a_restart_of_an_optimised_index(tmp_path: Path) -> None:

@@ -23,13 +23,13 @@ from sightline.engine.embedding.lite0 import EfficientNetLite0
 from sightline.engine.embedding.networks import Normalised, build_network
 from sightline.engine.embedding.normalisation import IMAGENET
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.pictures.hash_words import hash_words
 from sightline.training.backbone.blocks import blocks_of, trained_names
 from sightline.training.backbone.gradients import MATRIX, Encoder, loss_and_gradients
 from sightline.training.backbone.peers import Alone, Peers, ProcessGroup
 from sightline.training.backbone.settings import BackboneSettings
 from sightline.training.backbone.training import TrainedBackbone, own_positives, train_backbone
 from sightline.training.backbone.views import ViewDrawer
-from sightline.training.datasets.look_alikes import hash_words
 from sightline.training.loop.batches import Batches
 from sightline.training.loop.checkpoint import StaleCheckpoint
 from sightline.training.losses.info_nce import info_nce

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sightline.engine.pictures.hash_words import hash_words
 from sightline.engine.pictures.near_duplicates import hash_bits, near_any
 from sightline.training.datasets.click_graph import ClickGraph
-from sightline.training.datasets.look_alikes import alike, hash_words, look_alike_groups
+from sightline.training.datasets.look_alikes import alike, look_alike_groups
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.batches import Batch, Batches
 from sightline.training.loop.settings import HeadSettings

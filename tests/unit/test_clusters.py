@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
-from sightline.engine.records import Nearby
+from sightline.engine.records import Likeness
 from sightline.engine.settings import WorkerSettings
 from sightline.engine.vector_index.memory.index import MemoryVectorIndex
 from sightline.schemas.indexed import Lane
@@ -24,16 +23,18 @@ FLAT, ONE, OTHER = "0" * 64, "0f" * 32, "f0" * 32
 
 
 class CountingIndex(MemoryVectorIndex):
-    """Counts how many vectors it is asked for at a time."""
+    """Counts how many pictures it is asked for at a time."""
 
     def __init__(self) -> None:
         super().__init__(SPEC)
         self.asked: list[int] = []
 
-    def clusters_near(self, vectors: NDArray[np.float32], limit: int) -> list[Nearby]:
+    def clusters_near(
+        self, pictures: Sequence[Likeness], *, bits: int, limit: int
+    ) -> list[tuple[str, ...]]:
         """See `VectorIndex.clusters_near`."""
-        self.asked.append(len(vectors))
-        return super().clusters_near(vectors, limit)
+        self.asked.append(len(pictures))
+        return super().clusters_near(pictures, bits=bits, limit=limit)
 
 
 def test_what_comes_together_is_looked_for_at_once_and_a_flat_picture_not_at_all() -> None:
@@ -46,10 +47,10 @@ def test_what_comes_together_is_looked_for_at_once_and_a_flat_picture_not_at_all
         index.apply([replace(image(f"i{n}", vector=unit_vector(n)), cluster=cluster)])
     near_one = ONE[:-1] + "e"
     looks = [
-        Look(unit_vector(0), near_one, "sha-a", Lane.LIVE),
-        Look(unit_vector(2), FLAT, "sha-b", Lane.LIVE),
-        Look(unit_vector(1), OTHER, "sha-c", Lane.BACKFILL),
-        Look(unit_vector(3), "3c" * 32, "sha-d", Lane.LIVE),
+        Look(Likeness(unit_vector(0), near_one), "sha-a", Lane.LIVE),
+        Look(Likeness(unit_vector(2), FLAT), "sha-b", Lane.LIVE),
+        Look(Likeness(unit_vector(1), OTHER), "sha-c", Lane.BACKFILL),
+        Look(Likeness(unit_vector(3), "3c" * 32), "sha-d", Lane.LIVE),
     ]
     assert clusters.of(looks) == [ONE, "flat-sha-b", OTHER, "3c" * 32]
     assert clusters.of(looks[1:2]) == ["flat-sha-b"]

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.networks import Normalised
+from sightline.engine.pictures.hash_words import hash_words
 from sightline.training.backbone.blocks import trained_names
 from sightline.training.backbone.gradients import MATRIX, Encoder, Weights, loss_and_gradients
 from sightline.training.backbone.peers import Alone, Peers
 from sightline.training.backbone.settings import BackboneSettings
 from sightline.training.backbone.state import State, inputs_digest
 from sightline.training.backbone.views import ViewDrawer
-from sightline.training.datasets.look_alikes import hash_words
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.adamw import Adapted
 from sightline.training.loop.batches import Batch, Batches

@@ -10,28 +10,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline.engine.pictures.hash_words import Words, bits_apart, hash_words
 from sightline.engine.pictures.near_duplicates import HASH_BITS
 
-Words = NDArray[np.uint64]
 LOOK_ALIKE_BITS = 40
 """Pictures whose hashes differ in at most so many bits look alike, where nobody says otherwise."""
-_BYTES = HASH_BITS // 8
 _BLOCK = 1_024
 """Pictures that are compared with all others at once."""
 
 
-def hash_words(hashes: Sequence[str]) -> Words:
-    """Turn n hex hashes, or empty texts, into (n, 4) words; what says nothing is all zero."""
-    texts = (bytes.fromhex(text) if text else bytes(_BYTES) for text in hashes)
-    return np.frombuffer(b"".join(texts), np.uint64).reshape(-1, _BYTES // 8)
-
-
 def alike(left: Words, right: Words, *, bits: int) -> NDArray[np.bool_]:
     """Whether left[i] and right[j] differ in at most `bits` bits, (l, r)."""
-    apart = np.zeros((len(left), len(right)), np.uint16)
-    for word in range(left.shape[1]):
-        apart += np.bitwise_count(left[:, None, word] ^ right[None, :, word])
-    near: NDArray[np.bool_] = apart <= bits
+    near: NDArray[np.bool_] = bits_apart(left[:, None], right[None]) <= bits
     return near & _says(left)[:, None] & _says(right)[None, :]
 
 

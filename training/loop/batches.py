@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline.engine.pictures.hash_words import Words
 from sightline.training.datasets.click_graph import ClickGraph
 from sightline.training.datasets.click_walks import ClickWalks
-from sightline.training.datasets.look_alikes import Words, alike
+from sightline.training.datasets.look_alikes import alike
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.settings import HeadSettings
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from sightline.engine.embedding.embedder import Projection
 from sightline.engine.errors import SettingsInvalid
+from sightline.engine.pictures.hash_words import hash_words
 from sightline.training.datasets.features import PictureFeatures
-from sightline.training.datasets.look_alikes import hash_words
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.batches import Batches, chances
 from sightline.training.loop.checkpoint import Checkpoint, inputs_digest

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import qdrant_edge as edge
 
-from sightline.engine.records import GenerationSpec, IndexedImage
+from sightline.engine.records import GenerationSpec, IndexedImage, Likeness
 from sightline.engine.vector_index.conditions import Where, among
+from sightline.engine.vector_index.edge.clusters import EdgeClusters
 from sightline.engine.vector_index.edge.live_shard import EdgeStore
 from sightline.engine.vector_index.edge.optimiser import Optimiser
 from sightline.engine.vector_index.edge.translation import search_params, to_filter
 from sightline.engine.vector_index.edge.upserts import insert, upsert
+from sightline.engine.vector_index.nearest_clusters import clusters_by_vector
 from sightline.engine.vector_index.payload import point_id
 from sightline.engine.vector_index.point_store import Points, Vectors
 from sightline.engine.vector_index.ranking import Asked, ScoredPoint
@@ -39,11 +41,13 @@ class EdgePoints:
     def __init__(self, store: EdgeStore, spec: GenerationSpec, *, optimise_after: int) -> None:
         self._store = store
         self._spec = spec
+        self._clusters = EdgeClusters(store)
         self._optimiser = Optimiser(store, optimise_after=optimise_after)
         self._optimiser.wrote(store.unindexed())
 
     def upsert(self, images: Sequence[IndexedImage]) -> None:
         """Insert or replace; an insertion that another writer forestalled changes nothing."""
+        self._clusters.writes(images)
         known = self._known([point_id(image.image_id) for image in images])
         for write, there in ((insert, False), (upsert, True)):
             batch = [i for i in images if (point_id(i.image_id) in known) is there]
@@ -138,6 +142,15 @@ class EdgePoints:
             with self._store.reading("search") as shard:
                 found += shard.query_batch(batch)
         return found
+
+    def clusters_near(
+        self, pictures: Sequence[Likeness], *, bits: int, limit: int
+    ) -> list[tuple[str, ...]]:
+        """See `PointStore.clusters_near`."""
+        may_have = self._clusters.may_have(pictures, bits=bits)
+        asked = [picture for picture, may in zip(pictures, may_have, strict=True) if may]
+        found = iter(clusters_by_vector(self, asked, limit))
+        return [next(found) if may else () for may in may_have]
 
     def count(self, where: Where) -> int:
         """See `PointStore.count`."""

@@ -15,7 +15,7 @@ from sightline.engine.records import (
     Hit,
     IndexedDecision,
     IndexedImage,
-    Nearby,
+    Likeness,
     SearchRequest,
     Sight,
     TagFilter,
@@ -151,17 +151,17 @@ class MemoryVectorIndex:
         page = sorted(hits, key=page_order)[: request.limit]
         return [Hit(image=without_unasked(hit.image), score=hit.score) for hit in page]
 
-    def clusters_near(self, vectors: NDArray[np.float32], limit: int) -> list[Nearby]:
+    def clusters_near(
+        self, pictures: Sequence[Likeness], *, bits: int, limit: int
+    ) -> list[tuple[str, ...]]:
         """See `VectorIndex.clusters_near`."""
-        return [self._near(vector, limit) for vector in vectors]
+        del bits
+        return [self._near(picture.vector, limit) for picture in pictures]
 
-    def _near(self, vector: NDArray[np.float32], limit: int) -> Nearby:
+    def _near(self, vector: NDArray[np.float32], limit: int) -> tuple[str, ...]:
         hits = self.search(SearchRequest(vector=vector, limit=limit))
         named = (hit.image.cluster for hit in hits)
-        return Nearby(
-            clusters=tuple(cluster for cluster in named if cluster is not None),
-            similarity=hits[0].score if hits else None,
-        )
+        return tuple(dict.fromkeys(cluster for cluster in named if cluster is not None))
 
     def earliest(self, cluster: str, tags: TagFilter, limit: int) -> list[IndexedImage]:
         """See `VectorIndex.earliest`."""

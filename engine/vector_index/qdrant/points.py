@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from sightline.engine.records import GenerationSpec, IndexedImage
+from sightline.engine.records import GenerationSpec, IndexedImage, Likeness
 from sightline.engine.vector_index.conditions import Where, among
+from sightline.engine.vector_index.nearest_clusters import clusters_by_vector
 from sightline.engine.vector_index.payload import (
     SEARCHABLE,
     SHOWN,
@@ -229,6 +230,13 @@ class QdrantPoints:
             for point in found
             if (told := said.get(str(point.id))) and told.payload.get(SEARCHABLE) == SHOWN
         ]
+
+    def clusters_near(
+        self, pictures: Sequence[Likeness], *, bits: int, limit: int
+    ) -> list[tuple[str, ...]]:
+        """See `PointStore.clusters_near`: by vector, since other workers write here, too."""
+        del bits
+        return clusters_by_vector(self, pictures, limit)
 
     def count(self, where: Where) -> int:
         """See `PointStore.count`."""
