@@ -122,6 +122,11 @@ class DirectoryObjectStore:
         with _reported(f"ensure_bucket {bucket}"):
             _make_folders(self._root / _escape(bucket))
 
+    def keeps_versions(self, bucket: str) -> bool:
+        """See `ObjectStore.keeps_versions`: what is removed is gone."""
+        del bucket
+        return False
+
     def close(self) -> None:
         """See `ObjectStore.close`: nothing is held open."""
 

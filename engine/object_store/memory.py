@@ -93,6 +93,11 @@ class MemoryObjectStore:
             self._refuse_if_down()
             self._buckets.setdefault(bucket, {})
 
+    def keeps_versions(self, bucket: str) -> bool:
+        """See `ObjectStore.keeps_versions`: what is removed is gone."""
+        del bucket
+        return False
+
     def close(self) -> None:
         """See `ObjectStore.close`; the objects stay for who holds this store."""
 

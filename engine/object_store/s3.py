@@ -16,6 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import urllib3
 from minio import Minio
+from minio.commonconfig import ENABLED
 from minio.credentials import Credentials
 from minio.credentials.providers import (
     AWSConfigProvider,
@@ -26,6 +27,7 @@ from minio.credentials.providers import (
     StaticProvider,
 )
 from minio.error import S3Error, ServerError
+from minio.lifecycleconfig import Rule
 
 from sightline.engine.errors import Conflict, Part, PartUnavailable, TooLarge
 from sightline.engine.object_store.s3_errors import VENDOR_ERRORS, error_of, is_vague
@@ -167,6 +169,14 @@ class S3ObjectStore:
             if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                 raise
 
+    @_mapped
+    def keeps_versions(self, bucket: str) -> bool:
+        """See `ObjectStore.keeps_versions`."""
+        if self._client.get_bucket_versioning(bucket).status is None:  # it never was on
+            return False
+        rules = self._client.get_bucket_lifecycle(bucket)
+        return rules is None or not any(map(_ends_old_versions, rules.rules))
+
     def close(self) -> None:
         """See `ObjectStore.close`."""
         self._pool.clear()
@@ -211,6 +221,13 @@ class _MachineRole(ChainedProvider):
             raise PartUnavailable(
                 Part.STORE, f"set store.access_key, or give this machine a role: {error}"
             ) from error
+
+
+def _ends_old_versions(rule: Rule) -> bool:
+    """Whether the rule is on, and about every object of the bucket."""
+    about = rule.rule_filter
+    of_some = about is not None and (about.prefix or about.tag or about.and_operator)
+    return rule.status == ENABLED and not of_some and bool(rule.noncurrent_version_expiration)
 
 
 def _vanished(answer: urllib3.BaseHTTPResponse, expected_etag: str | None) -> bool:

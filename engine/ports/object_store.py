@@ -55,5 +55,11 @@ class ObjectStore(Protocol):
     def ensure_bucket(self, bucket: str) -> None:
         """Create the bucket if it is not there. Raises `PartUnavailable`."""
 
+    def keeps_versions(self, bucket: str) -> bool:
+        """Whether what is removed or replaced stays, as an old version that no rule ends.
+
+        Raises `ObjectDenied` where the credentials may not ask, `PartUnavailable`.
+        """
+
     def close(self) -> None:
         """Let go of connections; repeated calls do nothing."""

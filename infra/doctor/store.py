@@ -59,6 +59,18 @@ def _probe(store: ObjectStore, bucket: str) -> Iterator[Finding]:
                 yield _failed(f"{doing} bucket {bucket}", error)
             return
     yield fine("store", f"bucket {bucket}: written, read, listed and deleted a probe")
+    yield from _versions(store, bucket)
+
+
+def _versions(store: ObjectStore, bucket: str) -> Iterator[Finding]:
+    try:
+        kept = store.keeps_versions(bucket)
+    except SightlineError as error:
+        yield fine("store", f"may not be asked whether bucket {bucket} keeps old versions: {error}")
+        return
+    if kept:
+        told = f"bucket {bucket} keeps what is deleted, as old versions that no rule ends"
+        yield bad("store", told, "let them expire (docs/privacy.md#a-bucket-with-versions)")
 
 
 def _failed(doing: str, error: SightlineError) -> Finding:

@@ -6,8 +6,20 @@ import functools
 import io
 import threading
 from collections.abc import Callable
+from contextlib import closing
+from typing import Any
 
 import pytest
+from minio import Minio
+from minio.commonconfig import DISABLED, ENABLED, Filter
+from minio.lifecycleconfig import (
+    Expiration,
+    LifecycleConfig,
+    NoncurrentVersionExpiration,
+    Rule,
+)
+from minio.versioningconfig import VersioningConfig
+from pydantic import SecretStr
 
 from sightline.engine.errors import (
     Conflict,
@@ -267,3 +279,42 @@ def _together(actions: list[Callable[[], None]]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_whether_what_is_removed_stays_is_told(store: ObjectStore, bucket: str) -> None:
+    """As long as nobody switches versions on, it does not."""
+    assert not store.keeps_versions(bucket)
+
+
+ENDED: dict[str, Any] = {
+    "noncurrent_version_expiration": NoncurrentVersionExpiration(noncurrent_days=1)
+}
+RULES = {
+    "none": (None, True),
+    "of the whole bucket": (Rule(ENABLED, Filter(prefix=""), rule_id="a", **ENDED), False),
+    "switched off": (Rule(DISABLED, Filter(prefix=""), rule_id="a", **ENDED), True),
+    "of a folder": (Rule(ENABLED, Filter(prefix="images/"), rule_id="a", **ENDED), True),
+    "of what is there": (
+        Rule(ENABLED, Filter(prefix=""), rule_id="a", expiration=Expiration(days=1)),
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "kept"), RULES.values(), ids=RULES)
+def test_versions_are_kept_where_no_rule_ends_them(
+    store_settings: StoreSettings, rule: Rule | None, *, kept: bool
+) -> None:
+    """On S3, whose buckets keep none until somebody says so."""
+    bucket = store_settings.bucket
+    client = Minio(
+        store_settings.endpoint,
+        access_key=store_settings.access_key,
+        secret_key=(store_settings.secret_key or SecretStr("")).get_secret_value(),
+        secure=False,
+    )
+    client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+    if rule is not None:
+        client.set_bucket_lifecycle(bucket, LifecycleConfig([rule]))
+    with closing(S3ObjectStore(store_settings)) as store:
+        assert store.keeps_versions(bucket) is kept

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from sightline.engine.errors import ObjectDenied
 from sightline.engine.event_log.kafka.topics import KafkaTopics
+from sightline.engine.object_store.s3 import S3ObjectStore
 from sightline.engine.settings import (
     IndexSettings,
     KafkaSettings,
@@ -99,6 +101,25 @@ def test_a_store_in_order_is_told_as_such(store_settings: StoreSettings) -> None
     """A probe object is written, read, listed and deleted."""
     finding = by_part(check_store(services(store=store_settings)))["store"]
     assert finding.ok, finding
+
+
+def test_a_bucket_that_keeps_what_is_deleted_is_a_fault(
+    store_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a rule ends old versions; who may not ask is told that."""
+    settings = services(store=store_settings)
+    monkeypatch.setattr(S3ObjectStore, "keeps_versions", lambda *_: True)
+    finding = by_part(check_store(settings))["store"]
+    assert not finding.ok
+    assert "#a-bucket-with-versions" in finding.remedy
+    monkeypatch.setattr(S3ObjectStore, "keeps_versions", _denied)
+    finding = by_part(check_store(settings))["store"]
+    assert finding.ok
+    assert "may not be asked" in finding.message
+
+
+def _denied(*_: object) -> bool:
+    raise ObjectDenied("keeps_versions: AccessDenied")
 
 
 def test_a_bucket_that_the_first_start_creates_is_no_fault(
