@@ -27,7 +27,7 @@ from sightline.engine.embedding.model_registry import (
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.regular_files import OverBound, read_bounded
 from sightline.engine.settings import EmbedderSettings, Settings
-from sightline.infra.commands.learning.measured_on import _lines
+from sightline.infra.commands.learning.measured_on import clicked_labels
 from sightline.infra.commands.learning.photo_set import PhotoSet
 from sightline.infra.commands.models import ModelCommands, Released, ShownModel
 from sightline.schemas.documents.examples import example
@@ -124,7 +124,9 @@ TRAINED = {
         5.0,
     ),
     "checkpoint.safetensors": Sample(_steps, CHECKPOINT, 1),
-    "clicked.txt": Sample(_lines, b"\xef\xbb\xbfdogs\r\n\r\n cats\n", ["dogs", "cats"]),
+    "clicked.txt": Sample(
+        clicked_labels, b"\xef\xbb\xbfdogs\r\n\r\n cats\t30\n", {"dogs": 0, "cats": 30}
+    ),
     "manifest.csv": Sample(
         lambda file: PhotoSet(file.parent, EmbedderSettings()).labels.tolist(),
         b"\xef\xbb\xbfimage,label,split\r\na.jpg,private,query\r\nb.jpg,x,gallery\r\n",

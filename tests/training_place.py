@@ -68,6 +68,16 @@ class Place:
         """What commands read."""
         return MemoryEventLog(self.broker)
 
+    def tag(self, name: str, *tags: str, version: int = 2) -> None:
+        """Append to the log what an image is now, with these tags."""
+        size = self.store.stat(BUCKET, name).size_bytes
+        stored = ObjectReference(bucket=BUCKET, key=name, size_bytes=size)
+        event = ImageUploaded(
+            image_id=name, version=version, object=stored, visibility=Visibility.PUBLIC, tags=tags
+        )
+        told = encoded(event, f"{name}.{version}" if version > 1 else name)
+        self.producer.append(ProducerRecord(IMAGES.name, name, told))
+
     def judge(self, anchor: str, image: str, grade: int, judge: str = "key~ann") -> None:
         """Append a person's grade to the log."""
         said = RelevanceJudged(
@@ -95,13 +105,10 @@ def made_place(folder: Path) -> Place:
     store.ensure_bucket(BUCKET)
     broker = MemoryBroker()
     producer = MemoryEventProducer(broker)
-    for number, name in enumerate(NAMES):
-        data = picture_bytes(scene(seed=number), "PNG")
-        store.put(BUCKET, name, data)
-        stored = ObjectReference(bucket=BUCKET, key=name, size_bytes=len(data))
-        event = ImageUploaded(image_id=name, version=1, object=stored, visibility=Visibility.PUBLIC)
-        producer.append(ProducerRecord(IMAGES.name, name, encoded(event, name)))
     place = Place(settings, store, broker, producer, folder)
+    for number, name in enumerate(NAMES):
+        store.put(BUCKET, name, picture_bytes(scene(seed=number), "PNG"))
+        place.tag(name, version=1)
     place.judge("i00", "i05", 5)
     place.sink([clicked(number) for number in range(60)], 0)
     return place

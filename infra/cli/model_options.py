@@ -50,7 +50,7 @@ ClickedOption = Annotated[
         dir_okay=False,
         metavar="FILE",
         help="Let the gate decide, and choose the strength of a head. FILE: one a line, the "
-        "labels that training saw clicks of.",
+        "labels that training saw clicks of; after a tab, of how many.",
     ),
 ]
 TruthOption = Annotated[

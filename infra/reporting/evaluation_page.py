@@ -49,6 +49,7 @@ def evaluation_page(
     parts = (
         f"<h1>{escape(title)}</h1><p>{escape(found.truth)}</p>",
         _table(found.rows),
+        f"<p>{escape(found.untold)}</p>" if found.untold else "",
         _bars(found),
         *(_drawn(measure, found) for measure in ("precision", "recall", "ndcg")),
         *_learnt(learning_curve),

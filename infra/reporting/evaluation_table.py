@@ -20,6 +20,8 @@ def evaluation_lines(found: Evaluation) -> Iterator[str]:
         yield f"against: {found.against}; bounds hold at 95 % each, drawn by {found.drawn_by}"
         yield f"{'':{_NAME}} {'against':>7} {'model':>7} {'gain':>8}"
     yield from (_line(row, found.drawn_by) for row in found.rows)
+    if found.untold:
+        yield found.untold
 
 
 def verdict(judged: JudgedModel) -> Iterator[str]:

@@ -152,6 +152,19 @@ def test_a_model_is_evaluated_by_clicks(place: Place, tmp_path: Path) -> None:
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
 
 
+def test_the_tags_of_what_is_asked_by_are_told(place: Place, tmp_path: Path) -> None:
+    """A slice where they are on kinds enough, else by name with how many."""
+    run, other = place.folder / "run", head(tmp_path / "h.safetensors", 1)
+    for name in NAMES:
+        place.tag(name, "shoes")
+    words = ("evaluate", run, "--truth", "clicks", "--against", other, "--gate")
+    found = clicks_held_out(
+        place.settings, place.store, run, candidate(place.settings, str(run), strength=1)
+    )
+    assert found.tags().small == (("shoes", len(np.unique(found.clusters))),)
+    assert found.tags().untold() in sightline(*words)[1].splitlines()
+
+
 def test_a_picture_that_can_be_read_no_more_is_passed_over_and_counted(
     place: Place, tmp_path: Path
 ) -> None:

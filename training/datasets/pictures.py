@@ -35,6 +35,8 @@ class Picture:
     """None: the whole picture."""
     group: str | None = None
     """Several photos of one thing share it."""
+    tags: tuple[str, ...] = ()
+    """What its owner says of it."""
 
 
 def public_pictures(messages: Iterable[Message]) -> dict[str, Picture]:
@@ -64,7 +66,7 @@ def public_pictures(messages: Iterable[Message]) -> dict[str, Picture]:
                 decided[data.image_id] = data
     blocked = {i for i, data in decided.items() if data.moderation is Moderation.BLOCKED}
     return {
-        image: _picture(state.object, state.group_id)
+        image: _picture(state.object, state)
         for image, (_, state) in newest.items()
         if hiding_rank(state) == 0 and image not in blocked and state.object is not None
     }
@@ -85,8 +87,14 @@ def uploaded_pictures(table: pa.Table) -> dict[str, Picture]:
     return {row["anchor_id"]: _uploaded(*(row[name] for name in _UPLOAD)) for row in rows}
 
 
-def _picture(stored: ObjectReference, group: str | None) -> Picture:
-    return Picture(bucket=stored.bucket, key=stored.key, sha256=stored.sha256, group=group)
+def _picture(stored: ObjectReference, state: ImageState) -> Picture:
+    return Picture(
+        bucket=stored.bucket,
+        key=stored.key,
+        sha256=stored.sha256,
+        group=state.group_id,
+        tags=state.tags,
+    )
 
 
 def _uploaded(bucket: str, key: str, sha256: str | None, *box: float | None) -> Picture:

@@ -55,6 +55,7 @@ class Photo:
     path: Path
     label: str
     split: str
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +91,21 @@ class HeldOutQuality:
 
 
 def read_labelled_photos(folder: Path) -> list[Photo]:
-    """The photos of a folder with a `manifest.csv` of image, label and split.
+    """The photos of a folder with a `manifest.csv` of image, label and split, and tags or none.
 
     Raises:
         SettingsInvalid: there is none that can be read; says why.
     """
     try:
-        rows = read_columns(folder / "manifest.csv", ("image", "label", "split"))
+        rows = read_columns(folder / "manifest.csv", ("image", "label", "split"), ("tags",))
     except (OSError, ValueError) as error:
         raise SettingsInvalid(
             f"{folder} has no manifest.csv with the columns image, label and split: {error}"
         ) from error
-    return [Photo(folder / image, label, split) for image, label, split in rows]
+    return [
+        Photo(folder / image, label, split, tuple(filter(None, map(str.strip, tags.split("|")))))
+        for image, label, split, tags in rows
+    ]
 
 
 def photo_bytes(photo: Photo) -> bytes:

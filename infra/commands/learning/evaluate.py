@@ -51,6 +51,8 @@ class Evaluation:
     """What is drawn together for the bounds: `label` or `kind`."""
     rows: tuple[Row, ...]
     """The measures over all queries, then mean average precision by slice."""
+    untold: str = ""
+    """Which tags are no slices, since they are on too few kinds."""
     metrics: Mapping[str, float]
     """Every measure of the model, for `metrics.json`."""
     metrics_against: Mapping[str, float] | None = None
@@ -121,12 +123,14 @@ def evaluate(queries: QuerySet, model: Candidate, against: Candidate | None) -> 
         before=None if against is None else queries.scores(against),
         clusters=queries.clusters,
     )
+    tags = queries.tags()
     return Evaluation(
         model=model.name,
         against=None if against is None else against.name,
         truth=queries.truth(),
         drawn_by=queries.drawn_by,
-        rows=(*versus.measures(), *versus.slices(queries.domains())),
+        rows=(*versus.measures(), *versus.slices({**queries.domains(), **tags.masks})),
+        untold=tags.untold(),
         metrics=versus.after.means(),
         metrics_against=None if versus.before is None else versus.before.means(),
     )

@@ -42,7 +42,8 @@ class TruthWishes:
     photos: Path | None = None
     """A folder with a manifest: for labels."""
     clicked: Path | None = None
-    """A file with the labels that training saw clicks of: then the gate can decide by labels."""
+    """A file with the labels that training saw clicks of, or of how many: then the gate can decide
+    by labels."""
     run: Path | None = None
     """The folder of a training; by judgements it may be missing, then there is no gate."""
 
@@ -83,7 +84,7 @@ def measured_on(settings: Settings, wishes: TruthWishes, first: Candidate) -> It
         RefusedToStart: the store is a directory that no process has made yet.
     """
     if wishes.photos is not None:
-        clicked = None if wishes.clicked is None else _lines(wishes.clicked)
+        clicked = None if wishes.clicked is None else clicked_labels(wishes.clicked)
         photos = PhotoSet(wishes.photos, settings.embedder, clicked=clicked)
         yield Measured(photos, photos.groups)
         return
@@ -98,9 +99,15 @@ def measured_on(settings: Settings, wishes: TruthWishes, first: Candidate) -> It
         yield Measured(found, groups, judged=found.judged)
 
 
-def _lines(file: Path) -> list[str]:
+def clicked_labels(file: Path) -> dict[str, int]:
+    """The labels of a file, one a line, with the number after a tab, or 0.
+
+    Raises:
+        SettingsInvalid: it cannot be read, or what follows a tab is no number of clicks.
+    """
     try:
         with open_lines(file) as lines:
-            return [line.strip() for line in lines if line.strip()]
+            told = [line.strip().partition("\t") for line in lines if line.strip()]
+        return {label.strip(): int(clicks or 0) for label, _, clicks in told}
     except (OSError, ValueError) as error:
         raise SettingsInvalid(f"cannot read the labels in {file}: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
 from sightline.infra.commands.learning.query_set import (
     EXAMPLES,
+    LEAST_KINDS,
     SERVED_PICTURES,
     SHOWN_PICTURES,
     Example,
@@ -21,12 +22,14 @@ from sightline.infra.commands.learning.query_set import (
     small_picture,
 )
 from sightline.infra.commands.learning.stored_pictures import OpenRuntime
+from sightline.training.evaluation.click_truth import hot_and_cold
 from sightline.training.evaluation.examples import moved_most, nearest
 from sightline.training.evaluation.paired import Clusters
 from sightline.training.evaluation.relevance import EqualLabels
 from sightline.training.evaluation.retrieval import QueryScores, score_queries
 from sightline.training.evaluation.served import ServedAsBuilt, compare_served
 from sightline.training.evaluation.strength import Groups
+from sightline.training.evaluation.tag_slices import TagSlices, tag_slices
 from sightline.training.models.candidates import Candidate
 from sightline.training.models.default_projection import (
     Photo,
@@ -43,9 +46,11 @@ class PhotoSet:
     """Photos of a manifest; each network looks at them once.
 
     Args:
-        folder: with `manifest.csv`, its columns image, label and split (`query`, `gallery`).
+        folder: with `manifest.csv`, its columns image, label and split (`query`, `gallery`), and
+            tags or none.
         embedder: what runs the networks.
-        clicked: labels that training saw clicks of; None: nobody knows.
+        clicked: labels that training saw clicks of, with how many, 0 where nobody says; None:
+            nobody knows.
         open_network: runs the network of a source; none: `open_runtime`.
 
     Raises:
@@ -58,7 +63,7 @@ class PhotoSet:
         embedder: EmbedderSettings,
         open_network: OpenRuntime | None = None,
         *,
-        clicked: Sequence[str] | None = None,
+        clicked: Mapping[str, int] | None = None,
     ) -> None:
         self._folder = folder
         self._embedder = embedder
@@ -70,10 +75,11 @@ class PhotoSet:
             raise SettingsInvalid(
                 f"{folder}: evaluation needs photos of the splits query and gallery"
             )
-        queries = [photo.label for photo in self._photos if photo.split == "query"]
-        self.labels: NDArray[np.str_] = np.asarray(queries)
+        self._queries = [photo for photo in self._photos if photo.split == "query"]
+        self.labels: NDArray[np.str_] = np.asarray([photo.label for photo in self._queries])
         """(q,) of the query photos: photos of one label rise and fall together."""
-        self._clicked = None if clicked is None else np.isin(self.labels, clicked)
+        self._clicked = None if clicked is None else np.isin(self.labels, [*clicked])
+        self._clicks = np.asarray([(clicked or {}).get(label, 0) for label in self.labels])
 
     drawn_by = "label"
     """See `QuerySet`."""
@@ -88,7 +94,7 @@ class PhotoSet:
         """What the queries are about, for the gate; None: nobody knows what was clicked."""
         if self._clicked is None:
             return None
-        return Groups(clusters=self.labels, clicked=self._clicked, slices=self._by_domain())
+        return Groups(clusters=self.labels, clicked=self._clicked, slices=self._slices())
 
     def truth(self) -> str:
         """Where the relevance comes from, and how much there is of it."""
@@ -101,12 +107,21 @@ class PhotoSet:
     def domains(self) -> dict[str, NDArray[np.bool_]]:
         """Labels that training saw clicks of and others, where there are both; the gate's slices.
 
-        Those are the domains, the part of a label before its slash; none of one alone.
+        Those are the domains, the part of a label before its slash, none of one alone; and labels
+        that were clicked more often than that of the median query, and the others.
         """
-        domains, clicked = self._by_domain(), self._clicked
+        slices, clicked = self._slices(), self._clicked
         if clicked is None or clicked.all() or not clicked.any():
-            return domains
-        return {"labels clicked": clicked, "labels not clicked": ~clicked, **domains}
+            return slices
+        return {"labels clicked": clicked, "labels not clicked": ~clicked, **slices}
+
+    def tags(self) -> TagSlices:
+        """See `QuerySet.tags`."""
+        tags = [photo.tags for photo in self._queries]
+        return tag_slices(tags, self.labels, least=LEAST_KINDS)
+
+    def _slices(self) -> dict[str, NDArray[np.bool_]]:
+        return {**self._by_domain(), **hot_and_cold(self._clicks)}
 
     def _by_domain(self) -> dict[str, NDArray[np.bool_]]:
         domains = np.asarray([label.rpartition("/")[0].partition("/")[0] for label in self.labels])
@@ -128,10 +143,9 @@ class PhotoSet:
         """The query photos that moved most from one model to the other, up and down."""
         both = [(each, self.scores(each)) for each in (against, model)]
         chosen = moved_most(both[0][1], both[1][1], EXAMPLES)
-        queries = [photo for photo in self._photos if photo.split == "query"]
         rankings = [self._rankings(each, chosen, found) for each, found in both]
         return [
-            Example(_shown(queries[at]), queries[at].label, (before, after))
+            Example(_shown(self._queries[at]), self._queries[at].label, (before, after))
             for at, before, after in zip(chosen, *rankings, strict=True)
         ]
 

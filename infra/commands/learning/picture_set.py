@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sightline.infra.commands.learning.query_set import (
     EXAMPLES,
+    LEAST_KINDS,
     SERVED_PICTURES,
     SHOWN_PICTURES,
     Example,
@@ -23,6 +24,7 @@ from sightline.training.evaluation.relevance import RELEVANT_GRADE
 from sightline.training.evaluation.retrieval import QueryScores, score_queries
 from sightline.training.evaluation.served import ServedAsBuilt, compare_served
 from sightline.training.evaluation.strength import Groups
+from sightline.training.evaluation.tag_slices import TagSlices, tag_slices
 from sightline.training.models.candidates import Candidate
 from sightline.training.models.released_head import vectors_as_served
 
@@ -89,6 +91,11 @@ class PictureSet:
         if clicked.all() or not clicked.any():
             return groups.slices
         return {"kinds clicked": clicked, "kinds not clicked": ~clicked, **groups.slices}
+
+    def tags(self) -> TagSlices:
+        """See `QuerySet.tags`."""
+        tags = [self._seen.tags(self._images[row]) for row in self._queries.anchors]
+        return tag_slices(tags, self.clusters, least=LEAST_KINDS)
 
     def scores(self, model: Candidate) -> QueryScores:
         """See `QuerySet.scores`."""

@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 
 from sightline.engine.pictures.prepare import render
 from sightline.engine.settings import DecodeSettings
+from sightline.training.evaluation.gate import GateLimits
 from sightline.training.evaluation.paired import Clusters
 from sightline.training.evaluation.retrieval import QueryScores
 from sightline.training.evaluation.served import ServedAsBuilt
+from sightline.training.evaluation.tag_slices import TagSlices
 from sightline.training.models.candidates import Candidate
 
 EXAMPLES, SHOWN_PICTURES = 8, 10
 """So many queries that rose, and that fell, are shown with so many of their first pictures."""
 SERVED_PICTURES = 200
 """On so many pictures the model as served is compared with the model as trained."""
+LEAST_KINDS = GateLimits().min_slice_clusters
+"""A tag on fewer kinds is no slice: a bootstrap over them is not honest."""
 _SIDE = 96
 
 
@@ -59,6 +63,9 @@ class QuerySet(Protocol):
 
     def domains(self) -> Mapping[str, NDArray[np.bool_]]:
         """(q,) per name of a slice that is worth a line of its own."""
+
+    def tags(self) -> TagSlices:
+        """The slices by tag, and which tags are on too few kinds to be one."""
 
     def scores(self, model: Candidate) -> QueryScores:
         """Measures every query under a model, once each call."""

@@ -71,6 +71,10 @@ class StoredPictures:
             self._seen[model.network] = made
         return self._seen[model.network]
 
+    def tags(self, image: str) -> tuple[str, ...]:
+        """What the owner of one of the pictures says of it; nothing of an uploaded query."""
+        return self._pictures[image].tags
+
     def small(self, image: str) -> bytes | None:
         """A small JPEG of one of the pictures; None: its features are known, and it is gone.
 
