@@ -74,7 +74,8 @@ LINES = (AS_IT_IS, MASKED, EARLIER)
 """What is told at every strength, to compare the lines that they walk along."""
 ONCE: Mapping[str, dict[str, Any]] = {
     "without random pictures": {"corpus": 0},
-    "without the mask of look-alikes": {"near_duplicate_bits": 0},
+    "without the mask of look-alikes": {"near_duplicate_bits": -1},
+    "without that and the mask of identity": {"near_duplicate_bits": -1, "identity_mask": False},
     "`--skip-hardest 3`": {"skip_hardest": 3},
     "`--balance 0`": {"balance": 0.0},
     "`--balance 1`": {"balance": 1.0},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def look_alike(left: str, right: str, *, bits: int) -> bool:
     return mine != 0 and other != 0 and near_any(mine, [other], bits=bits)
 
 
-def wrong_to_repel(batch: Batch, row: int, column: int, *, click_mask: bool) -> bool:
+def wrong_to_repel(batch: Batch, row: int, column: int, settings: HeadSettings) -> bool:
     """Whether a candidate is no negative of an anchor, by the rules one by one."""
     anchor, other = int(batch.anchor[row]), int(batch.candidates[column])
     positive = int(batch.candidates[row])
@@ -58,24 +59,37 @@ def wrong_to_repel(batch: Batch, row: int, column: int, *, click_mask: bool) -> 
     clicks = {int(p) for a, p in edges if a == anchor}
     sharing = {int(a) for a, p in edges if int(p) in clicks}
     near = clicks | sharing | {int(p) for a, p in edges if int(a) in sharing}
-    looks = any(look_alike(told[mine], told[other], bits=8) for mine in (anchor, positive))
-    return other in {anchor, positive} or looks or (click_mask and other in near)
+    bits = settings.near_duplicate_bits
+    looks = any(look_alike(told[mine], told[other], bits=bits) for mine in (anchor, positive))
+    same = settings.identity_mask and other in {anchor, positive}
+    return same or looks or (settings.click_mask and other in near)
 
 
-@pytest.mark.parametrize("click_mask", [True, False])
-def test_what_is_masked(*, click_mask: bool) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"click_mask": True}, {"identity_mask": False}, {"near_duplicate_bits": -1}],
+    ids=str,
+)
+def test_what_is_masked(changes: dict[str, Any]) -> None:
     """For every anchor and candidate of a few batches; its own positive never is."""
-    drawn = [batches(replace(SETTINGS, click_mask=click_mask)).draw(step) for step in range(2)]
+    settings = replace(SETTINGS, **changes)
+    drawn = [batches(settings).draw(step) for step in range(2)]
     for batch in drawn:
         expected = [
             [
-                column != row and wrong_to_repel(batch, row, column, click_mask=click_mask)
+                column != row and wrong_to_repel(batch, row, column, settings)
                 for column in range(len(batch.candidates))
             ]
             for row in range(len(batch.anchor))
         ]
         assert batch.masked.tolist() == expected
     assert any(batch.masked.any() for batch in drawn)
+
+
+def test_nothing_is_masked_where_nothing_masks() -> None:
+    """Without identity, hashes and clicks an anchor may repel itself."""
+    none = replace(SETTINGS, identity_mask=False, near_duplicate_bits=-1)
+    assert not batches(none).draw(0).masked.any()
 
 
 def test_a_batch_has_positives_then_passed_over_then_random_pictures() -> None:

@@ -94,10 +94,10 @@ class Batches:
         self, anchor: Ints, positive: NDArray[np.int32], candidates: Ints
     ) -> NDArray[np.bool_]:
         """Itself, its positive, what looks like either; what lies within two clicks, if wanted."""
-        masked: NDArray[np.bool_] = (candidates == anchor[:, None]) | (
-            candidates == positive[:, None]
-        )
+        masked = np.zeros((len(anchor), len(candidates)), np.bool_)
         for shown in (anchor, positive):
+            if self._settings.identity_mask:
+                masked |= candidates == shown[:, None]
             masked |= alike(
                 self._hashes[shown],
                 self._hashes[candidates],

@@ -45,7 +45,11 @@ class HeadSettings:
     """A pair is drawn, and counts in whitening, by (its anchor's number of pairs)^-balance: 0 each
     pair alike, 1 each anchor."""
     near_duplicate_bits: int = LOOK_ALIKE_BITS
-    """Pictures that differ in at most so many bits of the hash are never each other's negatives."""
+    """Pictures that differ in at most so many bits of the hash are never each other's negatives;
+    -1: hashes mask nothing."""
+    identity_mask: bool = True
+    """Whether the anchor itself and what it prefers are no negatives of it. Equal hashes mask them,
+    too."""
     click_mask: bool = False
     """Whether what lies within two clicks of the anchor is no negative of it. Beside walks it costs
     more of what nobody clicked than it wins (docs/adr/0031-walks-on-the-click-graph.md)."""
@@ -66,7 +70,7 @@ class HeadSettings:
 
     def __post_init__(self) -> None:
         """Refuse what no training could be done with."""
-        least = {"batch": 1, "corpus": 0, "mined": 0, "skip_hardest": 0, "near_duplicate_bits": 0}
+        least = {"batch": 1, "corpus": 0, "mined": 0, "skip_hardest": 0, "near_duplicate_bits": -1}
         least |= {"steps": 0, "seed": 0, "checkpoint_every": 1, "depth": 0}
         for name, bound in least.items():
             value = getattr(self, name)
