@@ -61,6 +61,7 @@ PAGES, LABELS = "all that is right on the pages clicked", "true labels in place 
 WALKLESS, MASKED = "without walks", "with a mask of two clicks"
 EARLIER = "with that mask in place of walks"
 WEIGHTED = "weights 1 ÷ true position bias"
+GRADED = "clicks where a photo of the family is half an answer"
 EVERYWHERE: Mapping[str, dict[str, Any]] = {
     AS_IT_IS: {},
     "without whitening": {"whitening": False},
@@ -161,7 +162,14 @@ def clicked(site: PhotoSite, people: str, count: int) -> Clicks:
 def of_people(site: PhotoSite, people: str, count: int) -> Column:
     """What so many clicks of some people teach."""
     full = (people, count) == (DEFAULT.name, MANY)
-    return column(site, people, [clicked(site, people, count)], PEOPLE[people], full=full)
+    made = column(site, people, [clicked(site, people, count)], PEOPLE[people], full=full)
+    return replace(made, rows={**made.rows, GRADED: graded(site, people, count)}) if full else made
+
+
+def graded(site: PhotoSite, people: str, count: int) -> Outcome:
+    """What so many clicks teach where a photo of the same coarse label is half an answer."""
+    log = clicked(replace(site, families=True), people, count)
+    return taught(site, pairs_of(triples_in([log], RULES)), site.head)
 
 
 def of_rounds(site: PhotoSite, rounds: int) -> Column:

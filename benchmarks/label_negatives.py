@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +170,8 @@ def logs(site: PhotoSite, records: int, rules: LabelRules) -> Iterator[tuple[str
     yield "first 1k", default.first(1_000)
     yield "clean", site.clicks(CLEAN, records, rules, seed=SEED)
     yield "noisy", site.clicks(NOISY, records, rules, seed=SEED)
+    graded = replace(site, families=True)
+    yield "a family is half an answer", graded.clicks(DEFAULT, records, rules, seed=SEED)
     learnt = site.trained(pairs_in([default], rules)).projection(STRENGTH)
     better = site.ranked_by(learnt, "second round")
     yield "second round", better.clicks(DEFAULT, records // 2, rules, seed=SEED + 1)

@@ -52,6 +52,8 @@ class PhotoSite:
     """Labels whose photos are not on the site, so that nobody clicks them."""
     head: HeadSettings = field(default_factory=HeadSettings)
     """Of its trainings, unless they say otherwise."""
+    families: bool = False
+    """Whether to its people a photo of the same coarse label is half an answer."""
 
     def ranked_by(self, serving: Projection, name: str) -> PhotoSite:
         """The same site when it serves another model."""
@@ -73,7 +75,8 @@ class PhotoSite:
     def catalogue(self) -> RankedCatalogue:
         """Its photos and pages, as the simulator asks for them."""
         shown = self.shown()
-        return catalogue_of(shown, _projected(self.serving, shown.features), self.name)
+        vectors = _projected(self.serving, shown.features)
+        return catalogue_of(shown, vectors, self.name, families=self.families)
 
     def features(self) -> PictureFeatures:
         """Its photos as a training takes them."""

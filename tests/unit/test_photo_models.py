@@ -9,7 +9,14 @@ import torch
 
 from benchmarks.backbone_ablations import PhotoCrops, PixelSite, features_of, measured
 from benchmarks.backbone_without_clicks import Learner, rows
-from benchmarks.head_ablations import EVERYWHERE, WEIGHTED, by_log, column, true_curve
+from benchmarks.head_ablations import (
+    EVERYWHERE,
+    WEIGHTED,
+    by_log,
+    column,
+    graded,
+    true_curve,
+)
 from benchmarks.label_negatives import Negatives, guards
 from benchmarks.label_replay import images_of
 from benchmarks.photo_clicks import DEFAULT, Clicks
@@ -49,6 +56,13 @@ def test_a_site_shows_its_train_photos(site: PhotoSite, clicks: Clicks) -> None:
     searches = [search for each in clicks.epochs.values() for _, search in each]
     assert {image.image_id for s in searches for image in s.shown} <= set(site.shown().images)
     assert {search.model_digest for search in searches} == {"m1"}
+
+
+def test_families_are_half_answers_where_the_site_says_so(site: PhotoSite) -> None:
+    """Else no photo has one."""
+    for families, named in ((False, {""}), (True, {"all"})):
+        pictures = replace(site, families=families).catalogue().pictures
+        assert {picture.family for picture in pictures} == named
 
 
 def test_another_model_ranks_other_pages(site: PhotoSite, clicks: Clicks) -> None:
@@ -130,6 +144,21 @@ def test_each_round_is_on_the_pages_of_what_those_before_it_taught(
     digests = [{s.model_digest for each in log.epochs.values() for _, s in each} for log in logs]
     assert digests == [{"m1"}, {"round 2"}, {"round 3"}]
     assert all(log.count >= 40 for log in logs)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_graded_log_is_of_other_clicks(site: PhotoSite) -> None:
+    """Where all are of one family people click more of other labels, and that teaches a head."""
+    quick = replace(site, head=HeadSettings(steps=2, batch=8, corpus=8))
+    label = dict(zip(site.photos.images.tolist(), site.photos.labels.tolist(), strict=True))
+    wrong = []
+    for families in (False, True):
+        log = replace(quick, families=families).clicks(DEFAULT, 300, RULES, seed=1)
+        pairs = pairs_in([log], RULES)
+        named = np.array([label[image] for image in pairs.images])
+        wrong.append((named[pairs.anchor] != named[pairs.positive]).mean())
+    assert wrong[1] > 2 * wrong[0]
+    assert graded(quick, DEFAULT.name, 100).after.keys() == {0.0, 0.35, 0.6, 1.0}
 
 
 def test_parts_are_taken_away_one_by_one(site: PhotoSite, clicks: Clicks) -> None:
