@@ -62,6 +62,41 @@ def test_compiled_modules_are_kept(checkout: Path) -> None:
     assert told == "kept: yes\n"
 
 
+MYPY = """#!/bin/sh
+ls .mypy_cache >> told 2> /dev/null
+mkdir -p .mypy_cache
+touch .mypy_cache/torch
+"""
+"""Tells what it finds in its cache, and knows torch afterwards."""
+
+
+def test_a_first_check_begins_with_what_an_earlier_checkout_learned(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """Its types of the libraries; an archive that is broken is as good as none, and made anew."""
+    programs = checkout / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name, script in (("python", "#!/bin/sh\n"), ("ruff", "#!/bin/sh\n"), ("mypy", MYPY)):
+        (programs / name).write_text(script)
+        (programs / name).chmod(0o755)
+    (checkout / ".venv" / ".dev").touch()
+    cache = tmp_path / "cache"
+    for told in ("", "torch\n"):
+        assert _told_by_a_check(checkout, cache) == told
+    (cache / "types.tar").write_bytes(b"no archive")
+    os.utime(cache / "types.tar", (0, 0))
+    for told in ("", "torch\n"):
+        assert _told_by_a_check(checkout, cache) == told
+
+
+def _told_by_a_check(checkout: Path, cache: Path) -> str:
+    """What mypy tells when nothing is checked yet."""
+    shutil.rmtree(checkout / ".mypy_cache", ignore_errors=True)
+    (checkout / "told").write_text("")
+    make(checkout, "check", SIGHTLINE_CACHE=str(cache))
+    return (checkout / "told").read_text()
+
+
 def test_the_demo_needs_python_alone(checkout: Path) -> None:
     """A fresh clone's demo installs the runtime's pins, not development's, and no tools."""
     planned = make(checkout, "-n", "demo", "PHOTOS=my photos", "DEMO_EXIT=1")
