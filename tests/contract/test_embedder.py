@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -89,13 +90,30 @@ def opened(networks: Path) -> Opened:
 
 
 def _find_compiled_again() -> None:
-    """Name the headers by a path that the next run will have, too: 70 CPU-seconds.
+    """Name headers and torch by paths that the next run has, too, one in another clone included.
 
-    Torch looks for a compiled network by all that it was compiled with, this path included.
+    Torch looks for a compiled network by all that it was compiled with, these paths included:
+    80 CPU-seconds.
     """
     from torch._inductor import codecache  # noqa: PLC0415 - seconds
+    from torch.utils import cpp_extension  # noqa: PLC0415 - seconds
 
-    codecache._HEADER_DIR = str(Path(codecache._HEADER_DIR).resolve())
+    headers = Path(codecache._HEADER_DIR).resolve()
+    lasting = headers.with_name(f"torch-{version('torch')}")
+    _point(lasting, Path(cpp_extension._TORCH_PATH))
+    codecache._HEADER_DIR = str(headers)
+    cpp_extension._TORCH_PATH = str(lasting)
+    cpp_extension.TORCH_LIB_PATH = str(lasting / "lib")
+
+
+def _point(link: Path, folder: Path) -> None:
+    """Make a link to a folder, at once whole, unless it leads to one: several runs may share it."""
+    if link.is_dir():
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    draft = link.with_name(f"{link.name}.{os.getpid()}")
+    draft.symlink_to(folder)
+    draft.replace(link)
 
 
 @pytest.fixture(scope="module", params=RUNNABLE)
