@@ -30,13 +30,13 @@ from sightline.training.evaluation.click_truth import clicks_as_truth, score_by_
 from sightline.training.evaluation.gate import Evidence, GateLimits, decide
 from sightline.training.evaluation.served import compare_served
 from sightline.training.evaluation.strength import (
+    BY_CLICKS,
     CAREFUL,
-    STRENGTHS,
     can_choose,
     choose,
     evidence,
 )
-from sightline.training.loop.learning import LearningSettings, Learnt, learn
+from sightline.training.loop.learning import LearningSettings, Learnt, hold_back, learn
 from sightline.training.models.default_projection import held_out_third
 
 RULES = LabelRules()
@@ -62,6 +62,9 @@ ATTACKS = (
 )
 """The part of all searches, from so many sessions."""
 SERVED = 200
+CHOICE_RECORDS, CHOICE_CLICKS = 102_000, (1_000, 10_000, 100_000)
+HELD = (80, 120, 160)
+"""So many kinds held out: enough to decide, to choose by half as many, and by as many."""
 NOISY_RECORDS, NOISY_CLICKS = 6_000, (1_000, 2_000)
 """A log of careless people with many bots, and so many of their first clicks."""
 
@@ -80,7 +83,7 @@ class Gated:
         clicked, others = self.found.clicked, self.found.unclicked
         return (
             f"`{verdict}`: {clicked.point:+.3f} by {clicked.queries} queries, "
-            f"{others.point:+.3f} by {others.clusters} kinds"
+            f"{others.point:+.3f} by {others.clusters} kinds, at strength {self.strength:g}"
         )
 
 
@@ -90,7 +93,7 @@ def gated(site: PhotoSite, pairs: ClickPairs, learning: LearningSettings) -> Gat
     learnt = learn(pairs, features, site.start, replace(learning, head=site.head))
     queries = clicks_as_truth(learnt.pairs, learnt.held_out, learnt.time.later)
     head, groups = learnt.trained.head, queries.groups
-    strengths = STRENGTHS if can_choose(groups, LIMITS) else (CAREFUL,)
+    strengths = BY_CLICKS if can_choose(groups, LIMITS) else (CAREFUL,)
     before = score_by_clicks(features, site.serving, queries)
     after = {s: score_by_clicks(features, head.projection(s), queries) for s in strengths}
     chosen = choose(before, after, groups, LIMITS)
@@ -182,6 +185,27 @@ def by_attack(site: PhotoSite) -> Iterator[str]:
         )
 
 
+def by_choice(site: PhotoSite) -> Iterator[str]:
+    """A line for each number of clicks, and of kinds that are held out of what they teach."""
+    yield "| clicks | kinds asked by | held out | the gate, by clicks | truly at .35 | .6 | 1 |"
+    yield "|---:|---:|---:|---|---|---|---|"
+    shop = replace(site, head=replace(site.head, seed=SEED))
+    log = shop.clicks(DEFAULT, CHOICE_RECORDS, RULES, seed=SEED)
+    for count in CHOICE_CLICKS:
+        pairs = pairs_in([log.first(count)], RULES)
+        kept = hold_back(pairs, shop.features(), shop.start, LearningSettings(head=shop.head))
+        asked = len(np.unique(kept.held_out.clusters[kept.pairs.anchor]))
+        for out in [each for each in HELD if 2 * each <= asked] or [round(asked / 5)]:
+            made = gated(shop, pairs, LearningSettings(held_out=out / asked))
+            outcome = Outcome.of(shop, made.learnt.trained.head)
+            gains = " | ".join(
+                f"{outcome.gained(s).point:+.3f}, {after.means()['precision@1']:.3f}"
+                for s, after in outcome.after.items()
+            )
+            verdict = f"`{decide(made.found, LIMITS).verdict.value}` at {made.strength:g}"
+            yield f"| {count:,} | {asked} | {out} | {verdict} | {gains} |"
+
+
 def truly(site: PhotoSite, made: Gated) -> str:
     """The gain in mAP of clicked labels and of silent ones, at the strength decided on."""
     outcome = Outcome.of(site, made.learnt.trained.head, (made.strength,))
@@ -199,11 +223,15 @@ def by_noise(site: PhotoSite) -> Iterator[str]:
         for count in NOISY_CLICKS:
             pairs = pairs_in([log.first(count)], RULES)
             made = gated(shop, pairs, LearningSettings())
-            told = f"{made.told()}, at strength {made.strength:g}"
-            yield f"| {draw} | {count:,} | {told} | {truly(shop, made)} |"
+            yield f"| {draw} | {count:,} | {made.told()} | {truly(shop, made)} |"
 
 
-TABLES = {"clicks that decide": by_size, "poisoned clicks": by_attack, "noisy clicks": by_noise}
+TABLES = {
+    "clicks that decide": by_size,
+    "a strength that clicks choose": by_choice,
+    "poisoned clicks": by_attack,
+    "noisy clicks": by_noise,
+}
 
 
 def main() -> None:

@@ -69,7 +69,8 @@ def train(
             min=0,
             callback=finite,
             metavar="S",
-            help="Share of the kinds that is kept out; else a fifth, or 80 of 160 and more.",
+            help="Share of the kinds that is kept out; else a fifth, or 80 of 160 and more, "
+            "or 120 of 300 and more.",
         ),
     ] = None,
     aside: Annotated[

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from benchmarks import click_gate
-from benchmarks.click_gate import by_noise, gated, of_attackers, poisoned, smaller
+from benchmarks.click_gate import by_choice, by_noise, gated, of_attackers, poisoned, smaller
 from benchmarks.click_truths import judged, truths
-from benchmarks.gate_candidates import shuffled, told
+from benchmarks.gate_candidates import judged_elsewhere, rows, shuffled, told
 from benchmarks.photo_models import PhotoSite, labelled, pairs_by_label, pairs_in
 from sightline.engine.embedding.embedder import Projection
 from sightline.training.evaluation.click_truth import clicks_as_truth
@@ -44,8 +45,34 @@ def test_few_photos_are_too_little(site: PhotoSite) -> None:
     made = gated(shop, pairs_in([poisoned(shop, 0.0, sessions=1)], click_gate.RULES),
                  LearningSettings(held_out=0.5))  # fmt: skip
     assert made.told().startswith("`too_little`: ")
-    assert made.told().endswith(f"by {made.found.unclicked.clusters} kinds")
+    assert made.told().endswith(f"by {made.found.unclicked.clusters} kinds, at strength 0.35")
     assert made.found.unclicked.clusters > 0
+
+
+def test_a_choice_is_told_by_how_many_kinds_it_takes(
+    site: PhotoSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row for each number of kinds that leaves half to teach; too few hold out a fifth."""
+    monkeypatch.setattr(click_gate, "CHOICE_RECORDS", 1_200)
+    monkeypatch.setattr(click_gate, "CHOICE_CLICKS", (300,))
+    for held, kept in (((2, 4, 40), ["2", "4"]), ((40,), ["3"])):
+        monkeypatch.setattr(click_gate, "HELD", held)
+        rows = [row.strip("| ").split(" | ") for row in by_choice(site)][2:]
+        assert [(row[0], row[2]) for row in rows] == [("300", out) for out in kept]
+        assert all(row[3].endswith("` at 0.35") for row in rows)
+        assert {len(row) for row in rows} == {7}
+
+
+def test_known_bad_heads_are_judged_by_other_things(site: PhotoSite) -> None:
+    """What learnt nothing is too little to tell, and what is no head is refused before."""
+    away = site.without(site.photos.labels.tolist())
+    nothing = site.trained(pairs_by_label(site), HeadSettings(steps=0, whitening=False))
+    judged = list(judged_elsewhere(site, away, nothing))
+    assert [row[0] for row in judged] == ["0.2", "0.35", "0.6", "1"]
+    assert {row[3] for row in judged} == {"too little"}
+    broken = replace(nothing, change=np.full_like(nothing.change, np.nan))
+    told = [*rows([("NaN", lambda: broken)], partial(judged_elsewhere, site, away))][2:]
+    assert [row.startswith("| NaN |  |  |  | refused before the gate: ") for row in told] == [True]
 
 
 def test_careless_clicks_are_judged_on_each_draw_of_silent_labels(

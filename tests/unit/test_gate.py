@@ -26,11 +26,12 @@ from sightline.training.evaluation.relevance import EqualLabels
 from sightline.training.evaluation.retrieval import QueryScores, score_queries
 from sightline.training.evaluation.served import ServedAsBuilt, compare_served
 from sightline.training.evaluation.strength import (
+    BY_CLICKS,
     CAREFUL,
     GradedQueries,
     Groups,
     choose,
-    deciding_half,
+    deciding_part,
     evidence,
 )
 
@@ -356,11 +357,19 @@ def test_the_strongest_harmless_strength_is_chosen_and_released() -> None:
 
 
 def test_where_clusters_are_few_the_careful_strength_is_decided_on_all() -> None:
-    """Half of 100 could decide nothing, all of them can."""
-    chosen, decision = decided(*world(100))
+    """Of 119 too few would be left to choose by; all of them can decide."""
+    chosen, decision = decided(*world(119))
     assert chosen == CAREFUL
     assert decision.verdict is GateVerdict.RELEASED
-    assert "(600 queries in 100 clusters)" in decision.lines[1].says
+    assert "(714 queries in 119 clusters)" in decision.lines[1].says
+
+
+def test_a_third_of_them_chooses_where_half_could_not_decide() -> None:
+    """The deciding ones are as many as it takes."""
+    chosen, decision = decided(*world(120))
+    assert chosen == 0.6
+    assert decision.verdict is GateVerdict.RELEASED
+    assert "(480 queries in 80 clusters)" in decision.lines[1].says
 
 
 def test_a_candidate_that_harms_at_every_strength_is_refused() -> None:
@@ -371,6 +380,34 @@ def test_a_candidate_that_harms_at_every_strength_is_refused() -> None:
     chosen, decision = decided(groups, worse, before)
     assert chosen == 0.2
     assert decision.verdict is GateVerdict.REFUSED
+
+
+def released_share(truth: float, *, studies: int = 100) -> float:
+    """How often a model is released that is truly so much better at each strength to choose of."""
+    released = 0
+    for seed in range(studies):
+        random = np.random.default_rng(seed)
+        gained, groups = study(random, truth, clusters=120)
+        clusters = np.concatenate([groups, 120 + np.arange(120) // 3])
+        clicked = clusters >= 120
+        base = np.full(len(clusters), 0.5)
+        change = np.concatenate([gained, np.full(120, 0.1)])
+        noise = {s: random.normal(0, 0.01, len(base)) for s in BY_CLICKS}
+        after = {s: scores(base + change + noise[s]) for s in BY_CLICKS}
+        world_of = Groups(clusters=clusters, clicked=clicked, slices={})
+        decision = decided(world_of, after, scores(base))[1]
+        released += decision.verdict is GateVerdict.RELEASED
+    return released / studies
+
+
+def test_a_choice_lets_no_more_harm_pass() -> None:
+    """What decides had no part in it: of models at the margin as few are released as of one."""
+    assert released_share(-0.01) <= 0.07
+
+
+def test_a_choice_refuses_hardly_more_equal_models() -> None:
+    """Nine in ten of those that are close are released by 80 deciding clusters."""
+    assert released_share(0.0) >= 0.85
 
 
 def judged_world(groups: Groups, after: dict[float, QueryScores], harm: float) -> GradedQueries:
@@ -421,11 +458,12 @@ def test_a_slice_that_loses_is_harm() -> None:
 def test_halves_split_clusters_and_not_queries() -> None:
     """All queries of a cluster are on one side, and each side has clicked and unclicked ones."""
     groups, _, _ = world(41)
-    half = deciding_half(groups, seed=1)
-    for where, total in ((groups.clicked, 100), (~groups.clicked, 41)):
-        one, other = (set(groups.clusters[where & side]) for side in (half, ~half))
-        assert not one & other
-        assert (len(one), len(other)) == (total - total // 2, total // 2)
+    for least, choosing in ((0, 20), (21, 20), (30, 11), (50, 0)):
+        part = deciding_part(groups, at_least=least, seed=1)
+        for where, total, fewer in ((groups.clicked, 100, 50), (~groups.clicked, 41, choosing)):
+            one, other = (set(groups.clusters[where & side]) for side in (part, ~part))
+            assert not one & other
+            assert (len(one), len(other)) == (total - fewer, fewer)
 
 
 # --- known bad candidates, as vectors

@@ -108,7 +108,8 @@ def test_nobody_asked_by_what_is_not_set_aside() -> None:
     assert not out.aside[4:].any()
 
 
-KINDS = [(10, 0.2), (159, 0.2), (160, 0.5), (200, 0.4), (400, 0.2), (1_000, 0.2)]
+KINDS = [(10, 0.2), (159, 0.2), (160, 0.5), (200, 0.4), (299, 80 / 299)]
+KINDS += [(300, 0.4), (400, 0.3), (1_000, 0.2)]
 
 
 @pytest.mark.parametrize(("kinds", "share"), KINDS)

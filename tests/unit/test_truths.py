@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from sightline.engine.embedding.model_files import model_source
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.settings import EvaluationSettings
+from sightline.engine.settings import EvaluationSettings, Settings
 from sightline.infra.cli import evaluate as evaluate_command
 from sightline.infra.cli import release as release_command
 from sightline.infra.cli.main import app
@@ -22,7 +22,12 @@ from sightline.infra.commands import kept_messages
 from sightline.infra.commands.extent import extent_of
 from sightline.infra.commands.learning import evaluate, networks
 from sightline.infra.commands.learning.evaluate import candidate
-from sightline.infra.commands.learning.measured_on import GroundTruth, Measured, TruthWishes
+from sightline.infra.commands.learning.measured_on import (
+    GroundTruth,
+    Measured,
+    TruthWishes,
+    measured_on,
+)
 from sightline.infra.commands.learning.truths import clicks_held_out, judged, learnt_until_ms
 from sightline.infra.reporting.evaluation_page import evaluation_page
 from sightline.schemas.searches import ImageQuery
@@ -30,7 +35,9 @@ from sightline.training.datasets.judgements import JudgesVerdict
 from sightline.training.evaluation.gate import decide
 from sightline.training.evaluation.judged_truth import judgements_as_truth
 from sightline.training.evaluation.served import ServedAsBuilt
+from sightline.training.evaluation.strength import BY_CLICKS, STRENGTHS
 from sightline.training.loop.run_folder import read_record
+from sightline.training.models.candidates import Candidate
 from tests.label_rows import at, retracted, triple
 from tests.learning import Colours
 from tests.training_place import BUCKET, NAMES, Place, clicked, made_place
@@ -220,6 +227,28 @@ def test_a_run_alone_is_judged_by_clicks_against_what_serves(place: Place) -> No
     assert "taken back" not in short[1]
     place.sink([retracted(3)], 60)
     assert "1 triples that taught it were taken back since" in sightline("evaluate", run)[1]
+
+
+@pytest.mark.usefixtures("serving")
+def test_clicks_choose_no_strength_that_they_cannot_judge(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held-out kinds are like clicked ones: nothing stronger than .6 is measured by them."""
+    run, named = place.folder / "run", evaluate.candidate
+    tried: list[float] = []
+
+    def measured(settings: Settings, text: str, *, strength: float) -> Candidate:
+        tried.append(strength)
+        return named(settings, text, strength=strength)
+
+    monkeypatch.setattr(evaluate, "can_choose", lambda *_: True)
+    monkeypatch.setattr(evaluate, "candidate", measured)
+    serving = named(place.settings, "serving", strength=1)
+    for truth, expected in ((GroundTruth.CLICKS, BY_CLICKS), (GroundTruth.JUDGEMENTS, STRENGTHS)):
+        tried.clear()
+        with measured_on(place.settings, TruthWishes(truth=truth, run=run), serving) as on:
+            evaluate.judge(place.settings, on, str(run), serving)
+        assert tuple(tried) == expected
 
 
 def test_clicks_up_to_an_offset_are_the_same_whenever_they_are_read(place: Place) -> None:

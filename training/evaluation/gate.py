@@ -46,6 +46,9 @@ class GateLimits:
     """What may be lost on things that nobody clicked."""
     min_clusters: int = 80
     """Clusters without clicks that are needed to tell such a loss."""
+    min_choosing: int = 40
+    """So many more are needed to choose a strength by: it is the strongest that does no harm on
+    them, and the fewer they are, the more of it chance makes seem harmful."""
     slice_margin: float = 0.05
     """What may be lost in a single slice."""
     min_slice_clusters: int = 20

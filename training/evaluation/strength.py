@@ -2,7 +2,7 @@
 
 A head is released at a strength between the old space (0) and what was trained (1), as weights are
 interpolated in M. Wortsman and others, "Robust fine-tuning of zero-shot models" (CVPR 2022). The
-strength is chosen on one half of the clusters and decided on the other, since whoever decides
+strength is chosen on one part of the clusters and decided on the other, since whoever decides
 on what they chose by finds the luckiest model, not the best.
 """
 
@@ -31,6 +31,9 @@ from sightline.training.evaluation.served import ServedAsBuilt
 
 STRENGTHS = (0.2, 0.35, 0.6, 0.8, 1.0)
 """What is tried, weakest first."""
+BY_CLICKS = (0.2, 0.35, 0.6)
+"""What is tried where clicks decide: the like of kinds that are held out is clicked, so that they
+hardly show what a stronger head costs where nothing is (docs/evaluation.md)."""
 CAREFUL = 0.35
 """What is decided on where there are too few clusters to choose by some and decide by others."""
 GAIN = "ndcg@24"
@@ -106,10 +109,11 @@ def choose(
     graded: GradedQueries | None = None,
     seed: int = 0,
 ) -> Chosen:
-    """The strongest that does no harm on one half of the clusters; the other half is to decide.
+    """The strongest that does no harm on some of the clusters; the others are to decide.
 
-    Where a half would have too few unclicked clusters to decide by, nothing is chosen: the careful
-    strength (or the weakest that was measured) is to be decided on all of them.
+    Half of them decide, or as many as it takes where that is more. Where too few would be left to
+    choose by, nothing is chosen: the careful strength (or the weakest that was measured) is to be
+    decided on all of them.
 
     Args:
         before: q queries under the serving model.
@@ -117,12 +121,12 @@ def choose(
         groups: what the queries are about.
         limits: of the gate.
         graded: what people graded, which must not get worse either.
-        seed: of the halves and the bootstrap.
+        seed: of the draw and the bootstrap.
     """
     if not can_choose(groups, limits):
         strength = CAREFUL if CAREFUL in after else min(after)
         return Chosen(strength, np.ones(len(before), bool))
-    deciding = deciding_half(groups, seed=seed)
+    deciding = deciding_part(groups, at_least=limits.min_clusters, seed=seed)
     differences = {
         strength: _Differences(before, scores, groups, ~deciding, seed)
         for strength, scores in after.items()
@@ -137,8 +141,8 @@ def choose(
 
 
 def can_choose(groups: Groups, limits: GateLimits) -> bool:
-    """Whether half of the unclicked clusters is enough to decide by."""
-    return groups.unclicked_clusters() // 2 >= limits.min_clusters
+    """Whether the unclicked clusters are enough to choose by some and to decide by others."""
+    return groups.unclicked_clusters() >= limits.min_clusters + limits.min_choosing
 
 
 def evidence(
@@ -199,12 +203,12 @@ class _Differences:
         return paired_difference(before, after, clusters, measure=measure, seed=self.seed)
 
 
-def deciding_half(groups: Groups, *, seed: int) -> Mask:
-    """The queries (q,) of half of the clusters, of clicked and unclicked ones each."""
+def deciding_part(groups: Groups, *, at_least: int, seed: int) -> Mask:
+    """The queries (q,) of half of the clusters, and of so many unclicked ones at least."""
     random = np.random.default_rng(seed)
-    half = np.zeros(len(groups.clusters), bool)
-    for where in (groups.clicked, ~groups.clicked):
+    part = np.zeros(len(groups.clusters), bool)
+    for where, least in ((groups.clicked, 0), (~groups.clicked, at_least)):
         names = np.unique(groups.clusters[where])
-        chosen = random.permutation(names)[len(names) // 2 :]
-        half |= where & np.isin(groups.clusters, chosen)
-    return half
+        choosing = max(0, min(len(names) // 2, len(names) - least))
+        part |= where & np.isin(groups.clusters, random.permutation(names)[choosing:])
+    return part

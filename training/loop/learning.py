@@ -28,6 +28,9 @@ from sightline.training.tracking import Track, untracked
 
 _FIFTH = 0.2
 _DECIDE = GateLimits().min_clusters
+_CHOOSE = _DECIDE + GateLimits().min_choosing
+_CHOOSE_FROM, _DECIDE_FROM = _CHOOSE * 5 // 2, _DECIDE * 2
+"""From so many kinds on two fifths of them are enough to choose a strength, or half to decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,8 @@ class LearningSettings:
     head: HeadSettings = field(default_factory=HeadSettings)
     held_out: float | None = None
     """Share of the kinds of things that are kept out: is the model worse on what nobody clicked?
-    None: a fifth, or as many as decide that where these are at most half of the kinds."""
+    None: a fifth, or as many as decide that where these are at most half of the kinds, and those
+    that choose a strength besides where both are at most two fifths."""
     aside: float = 0.1
     """Share of the pictures of the other kinds that are kept out: is it better on kinds that
     people clicked, but by pictures that it does not know?"""
@@ -58,7 +62,9 @@ class LearningSettings:
         """Which share is kept out of so many kinds that anything was asked by."""
         if self.held_out is not None:
             return self.held_out
-        return max(_FIFTH, _DECIDE / kinds) if kinds >= 2 * _DECIDE else _FIFTH
+        if kinds < _DECIDE_FROM:
+            return _FIFTH
+        return max(_FIFTH, (_CHOOSE if kinds >= _CHOOSE_FROM else _DECIDE) / kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

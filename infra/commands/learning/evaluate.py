@@ -24,7 +24,6 @@ from sightline.training.evaluation.gate import (
 )
 from sightline.training.evaluation.strength import (
     CAREFUL,
-    STRENGTHS,
     GradedQueries,
     can_choose,
     choose,
@@ -161,7 +160,7 @@ def judge(
         raise SettingsInvalid("the gate must know what training saw clicks of: --clicked or --run")
     queries, groups = on.queries, on.groups
     head = Path(text).exists() and is_head(Path(text))
-    strengths = (CAREFUL,) if not head or not can_choose(groups, limits) else STRENGTHS
+    strengths = on.strengths if head and can_choose(groups, limits) else (CAREFUL,)
     models = {each: candidate(settings, text, strength=each) for each in strengths}
     before = queries.scores(against)
     after = {each: queries.scores(model) for each, model in models.items()}

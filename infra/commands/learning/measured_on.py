@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,10 +12,11 @@ from sightline.engine.errors import SettingsInvalid
 from sightline.engine.regular_files import open_lines
 from sightline.engine.settings import Settings
 from sightline.infra.commands.learning.photo_set import PhotoSet
+from sightline.infra.commands.learning.picture_set import PictureSet
 from sightline.infra.commands.learning.query_set import QuerySet
 from sightline.infra.commands.learning.truths import clicks_held_out, judged
 from sightline.infra.commands.opened_store import opened_store
-from sightline.training.evaluation.strength import Groups
+from sightline.training.evaluation.strength import BY_CLICKS, STRENGTHS, Groups
 from sightline.training.models.candidates import Candidate
 
 
@@ -65,6 +66,8 @@ class Measured:
     queries: QuerySet
     groups: Groups | None
     """None: nobody knows what was clicked in training, so the gate cannot decide."""
+    strengths: Sequence[float] = STRENGTHS
+    """What the gate may choose of, weakest first."""
     judged: QuerySet | None = None
     """What people graded, beside clicks that decide; None: nobody did, or another truth decides."""
 
@@ -96,7 +99,15 @@ def measured_on(settings: Settings, wishes: TruthWishes, first: Candidate) -> It
         if not len(found):
             raise SettingsInvalid(f"{found.truth()}: there is nothing to measure on")
         groups = None if wishes.run is None else found.groups
-        yield Measured(found, groups, judged=found.judged)
+        if wishes.truth is GroundTruth.CLICKS:
+            yield measured_by_clicks(found, groups)
+        else:
+            yield Measured(found, groups)
+
+
+def measured_by_clicks(clicks: PictureSet, groups: Groups | None) -> Measured:
+    """What a training did not see of the clicks, and of the grades beside them."""
+    return Measured(clicks, groups, strengths=BY_CLICKS, judged=clicks.judged)
 
 
 def clicked_labels(file: Path) -> dict[str, int]:

@@ -28,7 +28,7 @@ from sightline.infra.commands.learning.evaluate import (
     judge,
     must_fit,
 )
-from sightline.infra.commands.learning.measured_on import Measured
+from sightline.infra.commands.learning.measured_on import measured_by_clicks
 from sightline.infra.commands.learning.networks import network_source
 from sightline.infra.commands.learning.train import TrainWishes, run_training
 from sightline.infra.commands.learning.truths import clicks_held_out
@@ -139,7 +139,7 @@ class TrainingWork:
         clicks = clicks_held_out(
             settings, self.store, folder, serving, until=_extent(attempt), cache=self.cache
         )
-        on = Measured(clicks, clicks.groups, judged=clicks.judged)
+        on = measured_by_clicks(clicks, clicks.groups)
         return judge(settings, on, str(folder), serving, limits=self.limits)
 
     def register(self, attempt: Attempt) -> str:
