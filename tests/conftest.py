@@ -37,13 +37,6 @@ SERVERS_LAST = ("unit", "contract", "chaos", "e2e", "integration")
 SELDOM_GARBAGE = (10_000, 10, 10)
 """Of a test: what most of them make is gone with its last name, and looking for cycles among it
 every 700 objects takes a tenth of their time."""
-COMPACT_SOON = {
-    # Compaction is part of what is tested; a session has no 15 s to wait for the cleaner.
-    "log.cleaner.backoff.ms": "500",
-    "log.initial.task.delay.ms": "500",
-    "log.retention.check.interval.ms": "1000",
-}
-
 # Wall-clock deadlines of single examples say nothing on a shared machine.
 settings.register_profile(
     "sightline",
@@ -128,9 +121,7 @@ def kafka(run_folder: Path) -> Iterator[str]:
 
     Tests that stop, kill or configure a broker start one of their own.
     """
-    shared = SharedServer(
-        run_folder / "kafka", lambda data, port: LocalKafka(data, port, overrides=COMPACT_SOON)
-    )
+    shared = SharedServer(run_folder / "kafka", LocalKafka)
     shared.use()
     _servers.append(shared)
     yield shared.server.bootstrap_servers
