@@ -14,6 +14,10 @@ from importlib import import_module
 from pkgutil import walk_packages
 from types import ModuleType
 
+from hypothesis.configuration import notice_initialization_restarted
+from hypothesis.internal.charmap import intervals_from_codec
+from hypothesis.internal.conjecture.providers import _get_local_constants
+
 from tests.forking import start_for_all
 from tests.probes import ROOMS, put_probes
 
@@ -61,8 +65,16 @@ def _import_everything() -> None:
                     import_module(module.name)
         for name in THIRD_PARTIES:
             import_module(name)
+        _prepare_hypothesis()
     gc.freeze()  # a collection in a worker would copy the pages that all share
     gc.enable()
+
+
+def _prepare_hypothesis() -> None:
+    """Find which characters and constants it draws: 4 CPU-seconds in a fresh clone."""
+    intervals_from_codec("utf-8")
+    _get_local_constants()
+    notice_initialization_restarted(warn=False)  # to a worker it has yet to begin
 
 
 def _asked(listener: socket.socket) -> Iterator[socket.socket]:
