@@ -17,6 +17,7 @@ from sightline.engine.label_data.triple_table import HeldTriples, read_held
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
 from sightline.infra.local.node_process import environment_of
+from sightline.training.loop.run_folder import HEAD, RECORD, read_record
 
 MODEL, RUN = "shop", "run"
 """The run's folder by its name alone, since a model's lineage tells where it lay."""
@@ -35,6 +36,17 @@ class Learnt:
     def sha256(self, file: str) -> str:
         """Of a file of the run."""
         return hashlib.sha256((self.run / file).read_bytes()).hexdigest()
+
+    def differing(self, other: Learnt) -> list[str]:
+        """Names what the two ways do not have in common."""
+        same = {
+            "triples": self.held.table.equals(other.held.table),
+            "ends of partitions": self.held.ends == other.held.ends,
+            HEAD: self.sha256(HEAD) == other.sha256(HEAD),
+            RECORD: read_record(self.run) == read_record(other.run),
+            "digest": self.digest == other.digest,
+        }
+        return [name for name, alike in same.items() if not alike]
 
 
 @dataclass(frozen=True)

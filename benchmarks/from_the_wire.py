@@ -1,35 +1,35 @@
 """Clicks from the wire to a verdict: a real broker, a real store, and every step a command.
 
-    python -m benchmarks.from_the_wire [--photos FOLDER] [--records N] [--silent DRAW]
-        [--write docs/training.md]
+    python -m benchmarks.from_the_wire [--photos FOLDER] [--only LOG] [--write docs/training.md]
 
 Train photos are published, and simulated people click on pages of them, ranked by the shipped
 model. `sightline join`, `mine` and `sink` make Parquet of that in MinIO, `train` learns, `evaluate`
 judges by what the training did not see, `models release` registers. Beside it the same records go
 through the same stages in this process, into another bucket: triples, offsets, head and digest must
 be equal. Then a second training of the same, and the gate, are timed, the features being known.
+In further rounds pages are ranked by what the clicks so far taught, and all clicks teach.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pyarrow as pa  # type: ignore[import-untyped]
 from pydantic import SecretStr
 
 from benchmarks.click_gate import smaller
 from benchmarks.command_way import RUN, Learnt, Way
 from benchmarks.label_corner import Corner, until
-from benchmarks.label_replay import closed_searches, closing_ms, put_between_marks
+from benchmarks.label_replay import closed_searches, closing_ms, print_lines
 from benchmarks.memory_stages import MemoryStages
-from benchmarks.photo_clicks import DEFAULT, Clicks
+from benchmarks.photo_clicks import DEFAULT, NOISY, Clicks, Habits
 from benchmarks.photo_models import PHOTOS, PhotoSite, photo_site
 from benchmarks.stack import servers
 from benchmarks.training import CAREFUL, NORMAL, RULES, SEED, Outcome
@@ -39,29 +39,54 @@ from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
 from sightline.engine.ports import EventProducer
-from sightline.engine.settings import LabelSettings, SinkSettings
+from sightline.engine.settings import LabelSettings, Settings, SinkSettings
 from sightline.infra.wiring.node import Base
 from sightline.infra.wiring.services import services_base
 from sightline.producers.click_simulator.simulated_log import SimulatedLog, SimulatedRecord
 from sightline.producers.click_simulator.topic_driver import TopicDriver
+from sightline.producers.click_simulator.truth import Truth
 from sightline.schemas.fields import Visibility
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import INTERACTIONS_IMPORTED, TRAINING_TRIPLES
 from sightline.training.loop.head import Head
-from sightline.training.loop.run_folder import HEAD, RECORD, read_record
+from sightline.training.loop.run_folder import HEAD, RECORD
 from sightline.training.models.default_projection import held_out_third
 
-RECORDS = 10_500
-"""Some 10,000 clicks."""
 STRENGTHS = (CAREFUL, NORMAL)
 STAGES = (("join", "--imported"), ("mine", "--imported"), ("sink",))
 MARK = "from the wire"
+COLUMNS = ("log", "clicks", "triples", "in one process", "trained again", "the gate, by clicks")
+VERDICT, AT_STRENGTH = "verdict: ", r"the gate, at strength (\S+):"
 AGAIN = "again"
 """The folder of a second training."""
 PATIENT = {"request_timeout_s": 120.0, "session_timeout_s": 45.0, "delivery_timeout_s": 120.0}
 """On a machine that is busy with other things."""
 LOOK_S, DEADLINE_S = 1.0, 3_600.0
 SECRET = SecretStr("of thirty-two bytes, for a bench ..")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """Whose clicks go all the way, and how often what they teach is served next."""
+
+    name: str
+    records: int
+    """Of each round."""
+    people: Habits = DEFAULT
+    silent: int | None = None
+    """This third of the labels is not on the site."""
+    rounds: int = 1
+
+
+LOGS = (
+    Log(name="all labels", records=96_000),
+    Log(name="100,000 clicks", records=96_000, silent=0),
+    Log(name="10,000 clicks", records=10_000, silent=0),
+    Log(name="1,000 clicks", records=880, silent=0),
+    Log(name="1,000 clicks, noisy", records=1_900, silent=0, people=NOISY),
+    Log(name="all labels in rounds", records=48_000, rounds=3),
+    Log(name="all labels, as many as in two rounds", records=108_880),
+)
 
 
 def publish(base: Base, site: PhotoSite, folder: Path) -> None:
@@ -121,84 +146,88 @@ def in_process(way: Way, base: Base, records: Sequence[SimulatedRecord]) -> None
     stages.sink(base.store, way.settings.store.bucket)
 
 
-def equal(one: pa.Table, other: pa.Table) -> bool:
-    """Whether two tables of triples hold the same rows, with the same places in the log."""
-    by_id = [("triple_id", "ascending")]
-    return bool(one.sort_by(by_id).equals(other.sort_by(by_id)))
-
-
-def told(wire: Learnt, here: Learnt) -> Iterator[str]:
-    """What came from the wire, and whether the other way says the same."""
-    triples = equal(wire.held.table, here.held.table)
-    same = {True: "equal", False: "**differs**"}
-    yield "| | from the wire | the same records in one process |"
-    yield "|---|---|---|"
-    yield f"| triples, each with its offset | {wire.held.table.num_rows:,} | {same[triples]} |"
-    offsets = " ".join(str(end) for _, end in sorted(wire.held.ends.items()))
-    yield f"| ends of the partitions | {offsets} | {same[wire.held.ends == here.held.ends]} |"
-    digest = wire.sha256(HEAD)
-    yield f"| SHA-256 of `{HEAD}` | {digest[:12]}… | {same[digest == here.sha256(HEAD)]} |"
-    records = [read_record(way.run) for way in (wire, here)]
-    differing = [name for name in records[0] if records[0][name] != records[1].get(name)]
-    yield f"| `{RECORD}`, what it follows from | | {', '.join(differing) or same[True]} |"
-    yield f"| digest in the registry | {wire.digest[:12]}… | {same[wire.digest == here.digest]} |"
+def in_round(
+    site: PhotoSite, log: Log, number: int, before: Sequence[SimulatedRecord]
+) -> list[SimulatedRecord]:
+    """What people do in one round on pages of what the site serves now, after all before it."""
+    place = log.people.site()
+    if before:
+        place = replace(place, start_ms=before[-1].timestamp_ms + 1)
+    made = SimulatedLog(site.catalogue(), place, log.people.model, seed=SEED + number - 1)
+    return list(made.records(log.records, end_ms=closing_ms(RULES)))
 
 
 def judged(site: PhotoSite, way: Way, made: Learnt) -> Iterator[str]:
-    """What the gate says by clicks, labels say, and a second training of the same comes to."""
+    """Yields what a second training of the same comes to, what the gate and then labels say."""
     _, training = way.timed("train", AGAIN)
     again = replace(made, run=way.folder / AGAIN)
-    differing = [name for name in (HEAD, RECORD) if again.sha256(name) != made.sha256(name)]
+    yield _same([name for name in (HEAD, RECORD) if again.sha256(name) != made.sha256(name)])
     said, gate = way.timed("evaluate", RUN)
-    print(said)
-    verdict = said[said.index("verdict: ") :].splitlines()[0]
-    same = f"**differs**: {', '.join(differing)}" if differing else "equal bytes"
-    yield f"| `train` once more: data set, training | {same} in {training} | |"
-    yield f"| `evaluate`, the gate by clicks | {verdict}, in {gate} | |"
+    verdict = said[said.index(VERDICT) + len(VERDICT) :].splitlines()[0]
+    yield f"{verdict}, at strength {re.findall(AT_STRENGTH, said)[0]}"
     found = Outcome.of(site, Head.load(made.run / HEAD), STRENGTHS)
-    which = "clicked / silent labels" if site.silent else "by label"
     for strength in STRENGTHS:
         means = list(zip(found.means(), found.means(strength), strict=True))
-        told = " / ".join(f"{old:.4f} → {new:.4f}" for old, new in means[: 1 + bool(site.silent)])
-        yield f"| mAP of query photos, {which}, strength {strength} | {told} | |"
+        yield " / ".join(f"{new - old:+.4f}" for old, new in means[: 1 + bool(site.silent)])
+    yield f"{training} + {gate}"
 
 
-def measured(photos: Path, pictures: int | None, records: int, silent: int | None) -> Iterator[str]:
-    """Both ways, one after the other."""
-    site = photo_site(photos)
-    site = smaller(site, pictures) if pictures else site
-    if silent is not None:
-        site = site.without(held_out_third(site.photos.labels.tolist(), silent))
-    log = SimulatedLog(site.catalogue(), DEFAULT.site(), DEFAULT.model, seed=SEED)
-    made = list(log.records(records, end_ms=closing_ms(RULES)))
-    with servers() as own, tempfile.TemporaryDirectory(prefix="sightline-wire-") as scratch:
-        given = own.settings()
-        settings = given.model_copy(
-            update={
-                "kafka": given.kafka.model_copy(update=PATIENT),
-                "api": given.api.model_copy(update={"signing_secret": SECRET}),
-                "labels": LabelSettings(join_metrics_port=None, mine_metrics_port=None),
-                "sink": SinkSettings(max_age_s=1.0, metrics_port=None),
-            }
-        )
-        store = settings.store.model_copy(update={"bucket": f"{settings.store.bucket}-memory"})
-        wire = Way(settings, Path(scratch) / "wire")
-        here = Way(settings.model_copy(update={"store": store}), Path(scratch) / "here")
-        for way in (wire, here):
-            way.folder.mkdir()
-        with services_base(settings) as base:
-            publish(base, site, photos)
-            by_processes(wire, base, made)
-            in_process(here, base, made)
+def _same(names: Sequence[str]) -> str:
+    return f"**differs**: {', '.join(names)}" if names else "equal"
+
+
+def both_ways(settings: Settings, folder: Path) -> Iterator[Way]:
+    """Yields the one from the wire, then the one in this process: its bucket is its own."""
+    bucket = f"{settings.store.bucket}-{folder.name}"
+    store = settings.store.model_copy(update={"bucket": bucket})
+    for name, update in (("wire", {}), ("here", {"store": store})):
+        way = Way(settings.model_copy(update=update), folder / name)
+        way.folder.mkdir(parents=True)
+        yield way
+
+
+def measured(log: Log, site: PhotoSite, photos: Path, settings: Settings) -> Iterator[str]:
+    """A line for each round, of all clicks so far: both ways, one after the other."""
+    if log.silent is not None:
+        site = site.without(held_out_third(site.photos.labels.tolist(), log.silent))
+    records: list[SimulatedRecord] = []
+    with services_base(settings) as base, tempfile.TemporaryDirectory() as scratch:
+        publish(base, site, photos)
+        for number in range(1, log.rounds + 1):
+            new = in_round(site, log, number, records)
+            records += new
+            wire, here = both_ways(settings, Path(scratch) / str(number))
+            by_processes(wire, base, new)
+            in_process(here, base, records)
             one, other = (way.learnt(base.store) for way in (wire, here))
-        shown, clicks = len(site.shown().images), Clicks(closed_searches(made, RULES), log.truth)
-        yield (
-            f"{clicks.count:,} clicks in {len(made):,} simulated records, {shown:,} photos, "
-            f"{wire.partitions} partitions."
-        )
-        yield ""
-        yield from told(one, other)
-        yield from judged(site, wire, one)
+            clicks = Clicks(closed_searches(records, RULES), Truth()).count
+            told = [f"{clicks:,}", f"{one.held.table.num_rows:,}", _same(one.differing(other))]
+            name = log.name + (f", round {number}" if log.rounds > 1 else "")
+            yield f"| {' | '.join([name, *told, *judged(site, wire, one)])} |"
+            served = Head.load(one.run / HEAD).projection(NORMAL)
+            site = site.ranked_by(served, f"round {number + 1}")
+
+
+def patient(given: Settings) -> Settings:
+    """The same deployment, for a busy machine; no metrics, and what comes is sunk at once."""
+    return given.model_copy(
+        update={
+            "kafka": given.kafka.model_copy(update=PATIENT),
+            "api": given.api.model_copy(update={"signing_secret": SECRET}),
+            "labels": LabelSettings(join_metrics_port=None, mine_metrics_port=None),
+            "sink": SinkSettings(max_age_s=1.0, metrics_port=None),
+        }
+    )
+
+
+def lines(logs: Iterable[Log], site: PhotoSite, photos: Path) -> Iterator[str]:
+    """The table, each log in a deployment of its own."""
+    gains = (f"mAP at {strength:g}" for strength in STRENGTHS)
+    yield f"| {' | '.join([*COLUMNS, *gains, 'train + evaluate'])} |"
+    yield f"|---|---:|---:|---|---|---|{'---:|' * len(STRENGTHS)}---|"
+    with servers() as own:
+        for log in logs:
+            yield from measured(log, site, photos, patient(own.settings()))
 
 
 def main() -> None:
@@ -206,17 +235,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, default=PHOTOS)
     parser.add_argument("--pictures", type=int, help="so many of the photos; else all of them")
-    parser.add_argument("--records", type=int, default=RECORDS)
-    parser.add_argument("--silent", type=int, help="this third of the labels is not on the site")
+    parser.add_argument("--only", choices=[log.name for log in LOGS], help="one of the logs")
     parser.add_argument("--write", type=Path, help="a page with the marks")
     arguments = parser.parse_args()
-    text = "\n".join(
-        measured(arguments.photos, arguments.pictures, arguments.records, arguments.silent)
-    )
-    print(text)
-    if arguments.write:
-        name = MARK if arguments.silent is None else f"{MARK}, a third silent"
-        put_between_marks(arguments.write, name, text)
+    site = photo_site(arguments.photos)
+    site = smaller(site, arguments.pictures) if arguments.pictures else site
+    logs = [log for log in LOGS if arguments.only in (None, log.name)]
+    print_lines(lines(logs, site, arguments.photos), MARK, arguments.write)
 
 
 if __name__ == "__main__":
