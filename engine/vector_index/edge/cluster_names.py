@@ -12,12 +12,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from sightline.engine.pictures.hash_words import bits_apart, hash_words
+from sightline.engine.pictures.hash_words import Words, bits_apart, hash_words
 from sightline.engine.pictures.near_duplicates import is_founding_hash
 
-MOST = 100_000
-"""Names up to which they are looked through: .02 ms for 10,000, .4 for 100,000, 3.5 for a million
-(measured). Long before that a graph covers the vectors, and nearly every hash is near some name."""
+MOST = 32_768
+"""Names up to which they are looked through. Long before that a graph covers the vectors, and many
+hashes are near some name."""
+_BLOCK = 448
+"""Names that are compared at once. With 500 and more numpy gives the interpreter's lock away at
+each step, and gets it back after whoever took it."""
 _ROOM = 1_024
 
 
@@ -51,9 +54,9 @@ class ClusterNames:
             if self._too_many:
                 return True
             held = self._words.T[: len(self._known)]
-        mine = hash_words([perceptual_hash])
-        half = bits_apart(held[:, :2], mine[:, :2])
-        return bool((bits_apart(held[half <= bits], mine) <= bits).any())
+        mine = hash_words([perceptual_hash])[0]
+        blocks = (held[start : start + _BLOCK] for start in range(0, len(held), _BLOCK))
+        return any(_any_near(block, mine, bits=bits) for block in blocks)
 
     def _give_up(self) -> None:
         self._too_many = True
@@ -68,3 +71,9 @@ class ClusterNames:
             self._words = grown
         self._words[:, held:end] = hash_words(names).T
         self._known.update(names)
+
+
+def _any_near(names: Words, mine: Words, *, bits: int) -> bool:
+    """Whether any of (n, 4) names is within `bits`; two words tell that nearly none is."""
+    half = np.bitwise_count(names[:, 0] ^ mine[0]) + np.bitwise_count(names[:, 1] ^ mine[1])
+    return half.min() <= bits and bool(bits_apart(names[half <= bits], mine).min() <= bits)
