@@ -146,8 +146,6 @@ class PointIndex:
         self, pictures: Sequence[Likeness], *, bits: int, limit: int
     ) -> list[tuple[str, ...]]:
         """See `VectorIndex.clusters_near`."""
-        for picture in pictures:
-            self._checked(picture.vector)
         return self._points.clusters_near(pictures, bits=bits, limit=limit)
 
     def _checked(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -74,7 +74,7 @@ class PointStore(Protocol):
     def clusters_near(
         self, pictures: Sequence[Likeness], *, bits: int, limit: int
     ) -> list[tuple[str, ...]]:
-        """See `VectorIndex.clusters_near`; the vectors were checked."""
+        """See `VectorIndex.clusters_near`."""
 
     def count(self, where: Where) -> int:
         """Counts the points that match; exact, not an estimate."""
