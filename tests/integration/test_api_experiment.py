@@ -24,6 +24,7 @@ from sightline.search_api.app import create_app
 from tests.api_parts import KEYS, SECRET, client_of, picture
 from tests.generation_parts import Deployment
 from tests.integration.test_api_switch import G2, IMAGES, filled, scores_of
+from tests.unit.test_team_draft import drawn, ranked
 
 GENERATION = {Arm.CONTROL: "g1", Arm.TREATMENT: "g2", Arm.INTERLEAVED: "g1"}
 TEAMS = {Team.CONTROL: "g1", Team.TREATMENT: "g2"}
@@ -109,7 +110,10 @@ def test_each_actor_is_answered_by_its_arm(place: Deployment, tmp_path: Path) ->
 
 
 def test_a_page_of_both_tells_whose_each_result_is(place: Deployment, tmp_path: Path) -> None:
-    """By image and by upload: full pages, nothing twice, each result's score its own model's."""
+    """By image and by upload: full pages, nothing twice, each result's score its own model's.
+
+    Who chooses first in a round, the coins of the search's id say.
+    """
     experiment = experiment_of(place).model_copy(update={"share": 1.0, "interleave": True})
 
     async def scenario(client: httpx.AsyncClient) -> list[dict[str, Any]]:
@@ -122,13 +126,12 @@ def test_a_page_of_both_tells_whose_each_result_is(place: Deployment, tmp_path: 
 
     told = run(place, tmp_path, experiment, scenario)
     scores = scores_of(place)
-    firsts = set()
+    full = ranked(*range(9))
     for answer, shown in told:
         assert (shown.variant, shown.generation) == ("may.interleaved", "g1")
         assert len({image.image_id for image in shown.shown}) == len(shown.shown) >= 4
         teams = [image.team for image in shown.shown]
-        assert abs(teams.count(Team.CONTROL) - teams.count(Team.TREATMENT)) <= 1
-        firsts.add(teams[0])
+        assert tuple(teams) == drawn(full, full, len(teams), shown.search_id).teams
         for image in shown.shown:
             assert image.team is not None
             known = scores[TEAMS[image.team]]["image-0", image.image_id]
@@ -137,7 +140,6 @@ def test_a_page_of_both_tells_whose_each_result_is(place: Deployment, tmp_path: 
             image.image_id for image in shown.shown
         ]
         assert "team" not in answer["results"][0]
-    assert firsts == {Team.CONTROL, Team.TREATMENT}
 
 
 def test_a_query_that_the_other_index_lacks_is_answered_by_one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -32,6 +33,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 FIELDS = ImageSearch(image_id="anchor")
 SECRET = b"the secret of us all"
 IDS = SearchIds(SECRET)
+NONCE_BYTES = 12
 LOOKED = [1.0, 0.8, 0.6, 0.45, 0.35, 0.28]
 
 
@@ -81,11 +83,23 @@ def test_it_is_off_unless_somebody_wants_it() -> None:
     assert every.chance(None) is None
 
 
+def nonces(count: int) -> Iterator[bytes]:
+    """As the system might draw them, and the same in every run."""
+    random = Random(1)
+    return (random.randbytes(NONCE_BYTES) for _ in range(count))
+
+
+def test_each_search_has_a_chance_of_its_own() -> None:
+    """Two that ask the same thing never share what seeds it."""
+    every = exploring(1)
+    drawn = {every.nonce(FIELDS, "default") for _ in range(20)}
+    assert [len(nonce) for nonce in drawn if nonce] == [NONCE_BYTES] * 20
+
+
 def test_so_large_a_share_of_the_searches_is_varied() -> None:
-    """Each by a chance of its own."""
+    """Each in a way of its own."""
     some = exploring(0.2)
-    every = (some.chance(some.nonce(FIELDS, "default")) for _ in range(2_000))
-    drawn = [chance for chance in every if chance]
+    drawn = [chance for chance in map(some.chance, nonces(2_000)) if chance]
     assert len(drawn) / 2_000 == pytest.approx(0.2, abs=0.03)
     assert len({chance.random() for chance in drawn}) == len(drawn)
 
@@ -96,9 +110,7 @@ def test_a_search_is_varied_the_same_again_by_whoever_has_the_secret() -> None:
     one, again, other = exploring(1), exploring(1), exploring(1, b"what a searcher tries")
     issued = IssuedSearch(issued_at=NOW, actor_id="a", anchor_id="b", variant="default.explored")
     pages = set()
-    for _ in range(20):
-        nonce = one.nonce(FIELDS, "default")
-        assert nonce is not None
+    for nonce in nonces(20):
         page, same, guess = (
             each.varied(found, 24, chance).hits
             for each in (one, again, other)
