@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sightline.infra.local import free_ports
 from sightline.infra.local.daemon import Daemon
 from sightline.infra.local.free_ports import HIGHEST, LOOPBACK, LOWEST, free_port, is_free
 from tests.waiting import eventually
@@ -69,4 +70,14 @@ def test_free_ports_are_free_and_below_the_ephemeral_range() -> None:
         listener.bind((LOOPBACK, port))
         listener.listen()
         assert not is_free(port)
+    assert is_free(port)
+
+
+def test_a_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To one process, for as long as it lives: what it starts there may be down for a moment."""
+    port = free_port()
+    monkeypatch.setattr(free_ports, "LOWEST", port)
+    monkeypatch.setattr(free_ports, "HIGHEST", port + 1)
+    with pytest.raises(OSError, match="no free port"):
+        free_port()
     assert is_free(port)
