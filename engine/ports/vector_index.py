@@ -111,7 +111,7 @@ class VectorIndex(Protocol):
 
         An engine that knows that no cluster's name is within `bits` of the hash may name none. An
         image that is in no cluster names none. What a search tells of each image is not read: the
-        worker asks for every image that it embeds, for those that it embeds together at once.
+        worker asks for every picture that it writes, for those that it writes together at once.
 
         Args:
             pictures: each with a vector of L2 norm 1 and a hash that says something.

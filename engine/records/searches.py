@@ -71,7 +71,7 @@ class SearchRequest:
 
 
 class Likeness(NamedTuple):
-    """What a picture's look-alikes are looked for by; each engine uses what it is quick at."""
+    """What a picture's look-alikes are looked for by; an engine may need only one of the two."""
 
     vector: NDArray[np.float32]
     """(dimensions,), L2 norm 1."""

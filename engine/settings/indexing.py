@@ -68,7 +68,7 @@ class WorkerSettings(Section):
     """Longest wait after a transient error."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=256)] = 40
     """How many bits of a 256-bit dHash a picture may differ from the one that began a cluster of
-    look-alikes to join it, decided when it is embedded; searches compare with
+    look-alikes to join it, decided when it is written; searches compare with
     `api.near_duplicate_bits`."""
     dead_letter_limit: PositiveInt = 100
     """More dead letters of one partition within `dead_letter_window_s` stop the worker, not the

@@ -11,6 +11,7 @@ from sightline.engine.ports import VectorIndex
 from sightline.engine.records import ImageStage, IndexedImage
 from sightline.schemas.images import ImageDeleted
 from sightline.schemas.indexed import Outcome, StageTimes
+from sightline.stream_workers.indexing.clusters import Clusters
 from sightline.stream_workers.indexing.context import StageContext
 from sightline.stream_workers.indexing.decisions import Standing, final_outcome, standing
 from sightline.stream_workers.indexing.moves import Again, Applied, End, Hide, Move, Write
@@ -21,11 +22,15 @@ class Applier:
     """Writes what hides and what is final in one batch; run it in one thread.
 
     Args:
+        clusters: says which look-alikes a picture that is written belongs to.
         again_s: seconds until an event is planned again that another write overtook.
     """
 
-    def __init__(self, index: VectorIndex, *, again_s: float, context: StageContext) -> None:
+    def __init__(
+        self, index: VectorIndex, *, clusters: Clusters, again_s: float, context: StageContext
+    ) -> None:
         self._index = index
+        self._clusters = clusters
         self._again_s = again_s
         self._patience = context.patience
         self._clock = context.clock
@@ -47,9 +52,13 @@ class Applier:
 
     def _write(self, writes: Sequence[Hide | Write]) -> None:
         now = self._clock.now()
-        images = [image for write in writes if (image := _image(write, now)) is not None]
-        if not images:
+        wanted = [each for write in writes if (each := _wanted(write)) is not None]
+        if not wanted:
             return
+        decided = self._clusters.decide([known for known, _ in wanted])
+        images = [
+            _indexed(known, stage, now) for known, (_, stage) in zip(decided, wanted, strict=True)
+        ]
         started_s = self._clock.monotonic()
         self._patience.until_it_works(Part.INDEX, lambda: self._index.apply(images))
         self._metrics.apply_seconds.observe(self._clock.monotonic() - started_s)
@@ -81,18 +90,16 @@ class Applier:
         return End(known.task, applied)
 
 
-def _image(write: Hide | Write, now: datetime) -> IndexedImage | None:
+def _wanted(write: Hide | Write) -> tuple[Judged, ImageStage] | None:
     """Return what to write; None: nothing, as the index is past it or its verdict is not known."""
     if isinstance(write, Hide):
-        return _indexed(Judged(write.task), Outcome.HIDDEN, ImageStage.PROVISIONAL, now)
+        return Judged(write.task), ImageStage.PROVISIONAL
     known = write.judged
     decided = known.verdict is not None or isinstance(known.task.state, ImageDeleted)
-    if write.settled or not decided:
-        return None
-    return _indexed(known, final_outcome(known), ImageStage.FINAL, now)
+    return None if write.settled or not decided else (known, ImageStage.FINAL)
 
 
-def _indexed(known: Judged, outcome: Outcome, stage: ImageStage, applied: datetime) -> IndexedImage:
+def _indexed(known: Judged, stage: ImageStage, applied: datetime) -> IndexedImage:
     task = known.task
     facts = known.verdict if isinstance(known.verdict, PictureFacts) else None
     no = known.verdict if isinstance(known.verdict, Rejection) else None
@@ -102,7 +109,7 @@ def _indexed(known: Judged, outcome: Outcome, stage: ImageStage, applied: dateti
         event_source=task.event.source,
         tie=task.fence.tie,
         stage=stage,
-        outcome=outcome,
+        outcome=Outcome.HIDDEN if stage is ImageStage.PROVISIONAL else final_outcome(known),
         occurred=task.event.time,
         appended=task.polled.message.timestamp,
         applied=applied,

@@ -1,4 +1,4 @@
-"""New pictures in, the clusters of look-alikes that they join out (docs/adr/0017).
+"""Pictures that are about to be written in, each in its cluster of look-alikes out (docs/adr/0017).
 
 Of a sample it tells how far they are from what is listed (docs/metrics.md, drift).
 """
@@ -6,8 +6,7 @@ Of a sample it tells how far they are from what is listed (docs/metrics.md, drif
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 from sightline.engine.errors import Part
 from sightline.engine.pictures.near_duplicates import cluster_of, hash_bits
@@ -15,6 +14,7 @@ from sightline.engine.ports import VectorIndex
 from sightline.engine.records import Likeness, SearchRequest
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.indexing.context import StageContext
+from sightline.stream_workers.indexing.task import Judged, PictureFacts
 
 _NEIGHBOURS = 3
 """Look-alikes are the nearest of all; a few are enough to find the cluster that they are in."""
@@ -23,21 +23,12 @@ _SAMPLED = 16
 .9 ms where there are 6,000 (measured)."""
 
 
-class Look(NamedTuple):
-    """A picture as its look-alikes are looked for by."""
-
-    likeness: Likeness
-    content_sha256: str
-    """The SHA-256 of the picture's bytes."""
-    lane: Lane
-    """The lane that the picture came on."""
-
-
 class Clusters:
-    """Looks for pictures' clusters among what is listed; safe from several threads.
+    """Decides clusters right before pictures are written; run it in the thread that writes.
 
-    Two look-alikes that are embedded at the same moment may begin a cluster each. That costs a
-    search nothing but a comparison: it compares the hashes of what it shows anyway.
+    So a worker never begins two clusters for two look-alikes: the second finds the first in the
+    index, or in its own batch. Two workers that write at the same moment may. That costs a search
+    nothing but a comparison: it compares the hashes of what it shows anyway.
 
     Args:
         bits: of 256, up to which two pictures look the same.
@@ -51,42 +42,61 @@ class Clusters:
         self._metrics = context.metrics
         self._model = index.spec.model_digest
         self._looked: Counter[Lane] = Counter()
-        """Looks by lane; a sample may be one off where two threads count at once."""
+        """Pictures that were embedded and looked for, by lane."""
 
-    def of(self, looks: Sequence[Look]) -> list[str]:
-        """Return of each picture the name of the cluster that it joins, or begins.
+    def decide(self, batch: Sequence[Judged]) -> list[Judged]:
+        """Return each with its picture in the cluster that it joins, or begins.
 
-        Those that come together do not see each other. A flat one, whose hash says nothing, is not
-        looked for.
+        Unchanged: what has no picture, or one whose cluster was decided before.
         """
-        asking = [n for n, look in enumerate(looks) if hash_bits(look.likeness.perceptual_hash)]
-        near = dict(zip(asking, self._near([looks[n] for n in asking]), strict=True))
-        return [
-            cluster_of(
-                look.likeness.perceptual_hash,
-                look.content_sha256,
-                near.get(n, ()),
+        facts = {n: facts for n, known in enumerate(batch) if (facts := _undecided(known))}
+        near = self._near(batch, facts)
+        begun: list[str] = []
+        decided = list(batch)
+        for n, undecided in facts.items():
+            cluster = cluster_of(
+                undecided.perceptual_hash,
+                undecided.content_sha256,
+                (*near.get(n, ()), *begun),
                 bits=self._bits,
             )
-            for n, look in enumerate(looks)
-        ]
+            decided[n] = batch[n]._replace(verdict=undecided._replace(cluster=cluster))
+            if not batch[n].task.hides:  # what is not listed draws no others to it
+                begun.append(cluster)
+        return decided
 
-    def _near(self, looks: Sequence[Look]) -> list[tuple[str, ...]]:
-        if not looks:
-            return []
-        for look in looks:
-            self._looked[look.lane] += 1
-            if self._looked[look.lane] % _SAMPLED == 1:
-                self._tell_similarity(look)
-        return self._patience.until_it_works(
+    def _near(
+        self, batch: Sequence[Judged], facts: Mapping[int, PictureFacts]
+    ) -> dict[int, tuple[str, ...]]:
+        """Return the clusters near each; a flat one, whose hash says nothing, is not looked for."""
+        asked = {n: _likeness(one) for n, one in facts.items() if hash_bits(one.perceptual_hash)}
+        if not asked:
+            return {}
+        for n, likeness in asked.items():
+            if batch[n].embedded is not None:  # equal bytes, which are not embedded, tell nothing
+                self._sample(batch[n].lane, likeness)
+        found = self._patience.until_it_works(
             Part.INDEX,
             lambda: self._index.clusters_near(
-                [look.likeness for look in looks], bits=self._bits, limit=_NEIGHBOURS
+                list(asked.values()), bits=self._bits, limit=_NEIGHBOURS
             ),
         )
+        return dict(zip(asked, found, strict=True))
 
-    def _tell_similarity(self, look: Look) -> None:
-        nearest = SearchRequest(vector=look.likeness.vector, limit=1, settle_ties=False)
+    def _sample(self, lane: Lane, likeness: Likeness) -> None:
+        self._looked[lane] += 1
+        if self._looked[lane] % _SAMPLED != 1:
+            return
+        nearest = SearchRequest(vector=likeness.vector, limit=1, settle_ties=False)
         hits = self._patience.until_it_works(Part.INDEX, lambda: self._index.search(nearest))
         for hit in hits:
-            self._metrics.nearest_similarity.labels(look.lane, self._model).observe(hit.score)
+            self._metrics.nearest_similarity.labels(lane, self._model).observe(hit.score)
+
+
+def _undecided(known: Judged) -> PictureFacts | None:
+    facts = known.verdict
+    return facts if isinstance(facts, PictureFacts) and facts.cluster is None else None
+
+
+def _likeness(facts: PictureFacts) -> Likeness:
+    return Likeness(facts.vector, facts.perceptual_hash)

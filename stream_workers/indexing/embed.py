@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from sightline.engine.errors import BadImage, Part
 from sightline.engine.ports import Embedder
-from sightline.engine.records import Likeness
 from sightline.engine.vector_index.packed_features import Packing
+from sightline.engine.vector_index.payload import checked_vector
 from sightline.schemas.indexed import Lane
 from sightline.stream_workers.delivery.retries import GaveUp
-from sightline.stream_workers.indexing.clusters import Clusters, Look
 from sightline.stream_workers.indexing.context import StageContext
 from sightline.stream_workers.indexing.lane_room import LaneRoom
 from sightline.stream_workers.indexing.moves import End, Move, Share, Unforeseen
@@ -107,7 +106,6 @@ class Embedding:
 
     Args:
         packing: how features are kept; None: they are not.
-        clusters: says which look-alikes a picture belongs to.
         backfill: is told which threads work on backfill.
         decode: encoded bytes to the network's crop and the picture's facts.
     """
@@ -118,14 +116,12 @@ class Embedding:
         decode: Callable[[bytes], Prepared],
         *,
         packing: Packing | None,
-        clusters: Clusters,
         backfill: BackfillThreads,
         context: StageContext,
     ) -> None:
         self._embedder = embedder
         self._decode = decode
         self._packing = packing
-        self._clusters = clusters
         self._backfill = backfill
         self._patience = context.patience
         self._clock = context.clock
@@ -168,8 +164,8 @@ class Embedding:
             self._metrics.embed_seconds.labels("forward").observe(forward_s)
             now = self._clock.now()
             return [
-                Share(Judged(fetched.task, facts, fetched, embedded=now))
-                for (fetched, _), facts in zip(batch, self._facts(batch, seen), strict=True)
+                Share(Judged(fetched.task, _facts(fetched, prepared, each), fetched, embedded=now))
+                for (fetched, prepared), each in zip(batch, seen, strict=True)
             ]
         except GaveUp:
             raise
@@ -182,8 +178,8 @@ class Embedding:
             Part.EMBEDDER, lambda: self._embedder.features(crops)
         )
         vectors = self._embedder.project(features)
-        if not np.isfinite(vectors).all():
-            raise ValueError("the embedder gave numbers that are not finite")
+        for vector in vectors:
+            checked_vector(vector, self._embedder.dimensions, of="a picture")
         if self._packing is None:
             return [Forwarded(vector, None) for vector in vectors]
         return list(map(Forwarded, vectors, self._packing.pack(features)))
@@ -195,27 +191,15 @@ class Embedding:
             return [End(batch[0][0].task, Unforeseen("embed", error))]
         return [move for one in batch for move in self._vectors([one])]
 
-    def _facts(self, batch: Sequence[Decoded], seen: Sequence[Forwarded]) -> list[PictureFacts]:
-        clusters = self._clusters.of(
-            [
-                Look(
-                    Likeness(each.vector, prepared.perceptual_hash),
-                    fetched.content_sha256,
-                    fetched.lane,
-                )
-                for (fetched, prepared), each in zip(batch, seen, strict=True)
-            ]
-        )
-        return [
-            PictureFacts(
-                content_sha256=fetched.content_sha256,
-                perceptual_hash=prepared.perceptual_hash,
-                width=prepared.width,
-                height=prepared.height,
-                cluster=cluster,
-                since=None,
-                vector=each.vector,
-                features=each.features,
-            )
-            for (fetched, prepared), each, cluster in zip(batch, seen, clusters, strict=True)
-        ]
+
+def _facts(fetched: Fetched, prepared: Prepared, seen: Forwarded) -> PictureFacts:
+    return PictureFacts(
+        content_sha256=fetched.content_sha256,
+        perceptual_hash=prepared.perceptual_hash,
+        width=prepared.width,
+        height=prepared.height,
+        cluster=None,
+        since=None,
+        vector=seen.vector,
+        features=seen.features,
+    )

@@ -236,11 +236,15 @@ def _stage_loops(
         ports.embedder,
         ports.decode,
         packing=Packing.of(ports.index.spec),
-        clusters=Clusters(ports.index, bits=worker.near_duplicate_bits, context=context),
         backfill=backfill,
         context=context,
     )
-    applier = Applier(ports.index, again_s=worker.backoff_initial_s, context=context)
+    applier = Applier(
+        ports.index,
+        clusters=Clusters(ports.index, bits=worker.near_duplicate_bits, context=context),
+        again_s=worker.backoff_initial_s,
+        context=context,
+    )
     return (
         StageLoop("apply", turn(partial(router.to_write.take, _AT_ONCE), applier.apply)),
         StageLoop(

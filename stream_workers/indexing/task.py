@@ -111,7 +111,7 @@ class PictureFacts(NamedTuple):
     width: int
     height: int
     cluster: str | None
-    """Look-alikes share it; None: a release that knew no clusters looked at them."""
+    """Look-alikes share it; None: it is decided when the picture is written."""
     since: datetime | None
     """From when on the image has had these bytes; None: from this event on."""
     vector: NDArray[np.float32]

@@ -40,6 +40,7 @@ from sightline.stream_workers.indexing.byte_budget import ByteBudget, HeldBytes
 from sightline.stream_workers.indexing.clusters import Clusters
 from sightline.stream_workers.indexing.commit import Durability
 from sightline.stream_workers.indexing.context import StageContext
+from sightline.stream_workers.indexing.decisions import facts_of
 from sightline.stream_workers.indexing.embed import BackfillThreads, Embedding
 from sightline.stream_workers.indexing.fetch import Fetcher
 from sightline.stream_workers.indexing.lane_queue import LaneQueue
@@ -132,11 +133,11 @@ class Bench:
             TinyEmbedder(),
             tiny_decode,
             packing=Packing.of(SPEC),
-            clusters=Clusters(self.index, bits=40, context=context),
             backfill=BackfillThreads(self.room, threads=2, max_batch=8),
             context=context,
         )
-        self.applier = Applier(self.index, again_s=0.1, context=context)
+        clusters = Clusters(self.index, bits=40, context=context)
+        self.applier = Applier(self.index, clusters=clusters, again_s=0.1, context=context)
         outbox = Outbox(self.log, patience)
         awaited = threading.Event()
         rate = LetterRate(limit=9, window_s=60.0, setting="worker.dead_letter_limit")
@@ -184,9 +185,9 @@ class Bench:
         assert digest is not None
         return Fetched(task, digest, held, self.clock.now())
 
-    def indexed(self, state: ImageState, data: bytes) -> ImageTask:
+    def indexed(self, state: ImageState, data: bytes, *, lane: Lane = Lane.LIVE) -> ImageTask:
         """Bring a state into the index."""
-        task = self.task(state)
+        task = self.task(state, lane=lane)
         moves = self.embedding.embed([self.fetched(task, data)])
         self.applier.apply([Write(share.judged) for share in moves if isinstance(share, Share)])
         return task
@@ -427,13 +428,17 @@ def test_how_near_new_pictures_are_to_what_is_listed_is_told_by_lane(bench: Benc
     bench.indexed(private("hidden", 1, b"one"), b"one")
     bench.indexed(public("a", 1, b"one"), b"one")
     assert told(Lane.LIVE, "count") is None
-    copy = bench.task(public("b", 1, b"one"), lane=Lane.BACKFILL)
-    bench.embedding.embed([bench.fetched(copy, b"one")])
+    bench.indexed(public("b", 1, b"one"), b"one", lane=Lane.BACKFILL)
     assert (told(Lane.LIVE, "count"), told(Lane.BACKFILL, "count")) == (None, 1)
     assert told(Lane.BACKFILL, "sum") == pytest.approx(1, abs=1e-6)
-    for n in range(17):
-        more = bench.task(public(f"m{n}", 1, b"one"), lane=Lane.BACKFILL)
-        bench.embedding.embed([bench.fetched(more, b"one")])
+    equal = bench.index.get(["b"], vectors=True)["b"]
+    verdict = facts_of(equal)
+    assert verdict is not None
+    task = bench.task(public("equal", 1, b"one"), lane=Lane.BACKFILL)
+    bench.applier.apply([Write(Judged(task, verdict._replace(cluster=None)))])
+    for n in range(16):
+        assert told(Lane.BACKFILL, "count") == 1
+        bench.indexed(public(f"m{n}", 1, b"one"), b"one", lane=Lane.BACKFILL)
     assert told(Lane.BACKFILL, "count") == 2
 
 
@@ -499,7 +504,7 @@ def test_a_batch_gives_each_its_own_verdict(bench: Bench) -> None:
     assert bench.budget.held == 0
 
 
-def test_a_vector_that_finds_no_cluster_fails_for_its_picture_alone(bench: Bench) -> None:
+def test_a_vector_that_no_index_takes_fails_for_its_picture_alone(bench: Bench) -> None:
     """As any other fault of one item: the thread goes on, and the rest of the batch is embedded."""
     datas = (b"one", b"odd", b"two")
     tasks = [bench.task(public(f"i{n}", 1, data)) for n, data in enumerate(datas)]
