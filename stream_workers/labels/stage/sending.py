@@ -48,7 +48,7 @@ class Sending:
             topic = self._topics[record.destination]
             try:
                 self._batch.append(
-                    ProducerRecord(topic, record.key, record.value, (), None, record.partition)
+                    ProducerRecord(topic, record.key, record.value, partition=record.partition)
                 )
             except Overloaded:
                 self._left = chain((record,), self._left)
