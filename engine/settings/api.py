@@ -75,7 +75,8 @@ class ApiSettings(Section):
     max_body_bytes: PositiveInt = 33 * 1024 * 1024
     """Most bytes in the body of any request; more are answered 413."""
     body_timeout_s: PositiveSeconds = 120.0
-    """For a request's whole body to arrive; 408 then."""
+    """For a request's whole body to arrive, 408 then; and for an answer to be taken by who asked
+    for it: the connection is closed then."""
     head_timeout_s: PositiveSeconds = 10.0
     """For a request's head, be it a connection's first or next; the connection is closed then."""
     max_connections: PositiveInt = 500

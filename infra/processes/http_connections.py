@@ -1,7 +1,8 @@
-"""Connections to the API: so many at once, and none that keeps us waiting for its request.
+"""Connections to the API: so many at once, none that keeps us waiting for request or answer's end.
 
-uvicorn bounds neither how long a request's head may take nor what trickles in behind an answer, and
-refuses connections over its limit only once they have sent a request. It has no public way to add
+uvicorn bounds neither how long a request's head may take, nor what trickles in behind an answer,
+nor how long an answer may lie here untaken, and refuses connections over its limit only once they
+have sent a request. It has no public way to add
 this, so what is used of its inside is held by `tests/contract/test_uvicorn.py`, and its version is
 pinned (docs/adr/0014-connections.md). How long a body may take that
 is being read is the app's business (`search_api/http/limits/body_deadline.py`).
@@ -90,15 +91,25 @@ class BoundedConnection(H11Protocol):
     Args:
         places: shared by all connections of a server.
         head_timeout_s: for a whole head, and for what follows an answer.
+        answer_timeout_s: for the client to take what the system has no more room for.
     """
 
-    def __init__(self, *args: Any, places: Places, head_timeout_s: float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        places: Places,
+        head_timeout_s: float,
+        answer_timeout_s: float,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.conn = _OneReading(h11.SERVER, _MAX_HEAD_BYTES)
         self.logger = _LOG
         self._places = places
         self._place_of: str | None = None
         self._head_timeout_s = head_timeout_s
+        self._answer_timeout_s = answer_timeout_s
+        self._untaken: asyncio.TimerHandle | None = None
         self._awaited: _Awaited | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._refused = False
@@ -106,6 +117,7 @@ class BoundedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes a place for the new connection, or answers 503 if there is none."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # told of every byte that lies here, and of the last
         host = _host_of(transport)
         refused = self._places.take(host)
         if refused is not None:
@@ -118,9 +130,20 @@ class BoundedConnection(H11Protocol):
         """Gives the place of the closed connection back."""
         super().connection_lost(exc)
         self._disarm()
+        self._taken()
         if self._place_of is not None:
             self._places.give(self._place_of)
             self._place_of = None
+
+    def pause_writing(self) -> None:
+        """The client takes no more for now; whoever never does is cut off, also while it closes."""
+        super().pause_writing()
+        self._untaken = self.loop.call_later(self._answer_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """All has been handed to the system."""
+        super().resume_writing()
+        self._taken()
 
     def data_received(self, data: bytes) -> None:
         """Pass it on, and see what is awaited now; empty lines before a request are none."""
@@ -185,6 +208,11 @@ class BoundedConnection(H11Protocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._timer = self.loop.call_later(_LINGER_S, self.transport.close)
+
+    def _taken(self) -> None:
+        if self._untaken is not None:
+            self._untaken.cancel()
+            self._untaken = None
 
     def _disarm(self) -> None:
         if self._timer is not None:

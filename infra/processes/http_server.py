@@ -98,6 +98,7 @@ def _config(app: FastAPI, settings: ApiSettings) -> uvicorn.Config:
             [ip_network(proxy) for proxy in settings.forwarded_allow_ips],
         ),
         head_timeout_s=settings.head_timeout_s,
+        answer_timeout_s=settings.body_timeout_s,
     )
     return uvicorn.Config(
         app,

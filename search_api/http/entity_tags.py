@@ -9,7 +9,10 @@ from enum import Enum
 from typing import Final
 
 _TAG = r'"[\x21\x23-\x7e\x80-\xff]*"'
-_TAGS = re.compile(rf"(?:W/)?{_TAG}(?:[ \t]*,[ \t]*(?:W/)?{_TAG})*")
+# An element may be empty, and is then ignored (RFC 9110, 5.6.1). Blanks are never given back: else
+# a header of blanks alone would cost their square.
+_ELEMENT = rf"[ \t]*+(?:(?:W/)?{_TAG}[ \t]*+)?"
+_TAGS = re.compile(rf"{_ELEMENT}(?:,{_ELEMENT})*")
 _ONE = re.compile(rf"(W/)?({_TAG})")
 
 
@@ -37,9 +40,9 @@ def entity_tags(lines: Iterable[str]) -> EntityTags | Anything | None:
     text = ", ".join(lines).strip(" \t")
     if text == "*":
         return ANY
-    if _TAGS.fullmatch(text) is None:
+    found = _ONE.findall(text) if _TAGS.fullmatch(text) else ()
+    if not found:
         return None
-    found = _ONE.findall(text)
     return EntityTags(
         strong=frozenset(tag for weak, tag in found if not weak),
         weak=frozenset(tag for _, tag in found),

@@ -26,6 +26,8 @@ PARAMETERS = {
     "connection_made": ["self", "transport"],
     "connection_lost": ["self", "exc"],
     "data_received": ["self", "data"],
+    "pause_writing": ["self"],
+    "resume_writing": ["self"],
     "on_response_complete": ["self"],
     "send_400_response": ["self", "msg"],
     "timeout_keep_alive_handler": ["self"],

@@ -531,7 +531,7 @@ def test_if_match_may_name_several_versions(world: ApiWorld) -> None:
         await client.put("/v1/images/mine", files=part(), data=PUBLIC)
         for n, (headers, status) in enumerate(
             (
-                ([("If-Match", '"7", "1"')], 202),
+                ([("If-Match", '"7",, "1",')], 202),
                 ([("If-Match", '"1"'), ("If-Match", '"2"')], 202),
                 ([("If-Match", '"1", W/"3", "2"')], 412),
             )

@@ -30,6 +30,8 @@ TWO_LENGTHS = (
 """By one of them what follows is the next request, by the other it is not."""
 NO_HOSTS = (b"a b", b"a/b", b"a@b", b"a:x", b"[::1", b"\xff")
 SOON_S = 0.2
+LARGE_BYTES = 16 * 1024 * 1024
+"""More than two systems hold of one connection before it is read from."""
 LONG_S = 20.0
 
 
@@ -42,6 +44,10 @@ def app() -> FastAPI:
     async def client(request: Request) -> Response:
         assert request.client is not None
         return PlainTextResponse(request.client.host)
+
+    @app.get("/large")
+    async def large() -> Response:
+        return PlainTextResponse(bytes(LARGE_BYTES))
 
     @app.post("/read")
     async def read(request: Request) -> Response:
@@ -259,6 +265,23 @@ def test_what_trickles_in_behind_an_answer_is_cut_off() -> None:
                 return True
 
         eventually(ended, timeout_s=LONG_S)
+
+
+def test_an_answer_that_nobody_takes_gives_its_place_back() -> None:
+    """However many are asked for, and also where the connection is being closed already."""
+    limits = ApiSettings(body_timeout_s=SOON_S, max_connections=1)
+    with serving(app(), limits) as url, connected(url) as deaf:
+        deaf.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        eventually(lambda: is_answered(url), timeout_s=LONG_S)
+    with serving(app(), limits) as url, connected(url) as deaf:
+        deaf.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        eventually(lambda: is_answered(url), timeout_s=LONG_S)
+
+
+def test_a_large_answer_that_is_taken_arrives_whole() -> None:
+    """In pieces, as the client takes them."""
+    with serving(app()) as url:
+        assert len(httpx.get(f"{url}/large").content) == LARGE_BYTES
 
 
 def test_a_body_that_trickles_is_408_and_its_connection_closed(tmp_path: Path) -> None:

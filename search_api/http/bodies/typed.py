@@ -99,8 +99,8 @@ def _refuse_unheeded(request: Request) -> None:
         refuse_condition(request)
     if "content-range" in request.headers or len(request.headers.getlist("content-type")) > 1:
         raise Problem("malformed", "send the whole content, of one type")
-    encodings = ",".join(request.headers.getlist("content-encoding"))
-    if encodings.strip().lower() not in ("", "identity"):
+    encodings = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
+    if not {each.strip() for each in encodings} <= {"", "identity"}:
         detail = "send the body as it is, without Content-Encoding"
         raise Problem("unsupported-media", detail, headers={"Accept-Encoding": "identity"})
 
