@@ -60,7 +60,8 @@ check: venv ## Format, lint and types, without changing anything
 	@[ -e .mypy_cache ] || tar -xf "$(KNOWN_TYPES)" 2>/dev/null || rm -rf .mypy_cache
 	$(BIN)/mypy $(ROOMS:%=build/rooms/sightline/%) tests benchmarks
 	@[ "$(KNOWN_TYPES)" -nt infra/requirements/dev.txt ] || { mkdir -p "$(dir $(KNOWN_TYPES))" \
-		&& tar -cf "$(KNOWN_TYPES).$$$$" .mypy_cache && mv "$(KNOWN_TYPES).$$$$" "$(KNOWN_TYPES)"; }
+		&& tar -cf "$(KNOWN_TYPES).$$$$" .mypy_cache && mv "$(KNOWN_TYPES).$$$$" "$(KNOWN_TYPES)"; } \
+		|| { echo "what mypy learned is not kept for other checkouts" >&2; rm -f "$(KNOWN_TYPES).$$$$"; }
 
 .PHONY: format
 format: venv ## Format the code and repair what the linter can

@@ -74,12 +74,7 @@ def test_a_first_check_begins_with_what_an_earlier_checkout_learned(
     checkout: Path, tmp_path: Path
 ) -> None:
     """Its types of the libraries; an archive that is broken is as good as none, and made anew."""
-    programs = checkout / ".venv" / "bin"
-    programs.mkdir(parents=True)
-    for name, script in (("python", "#!/bin/sh\n"), ("ruff", "#!/bin/sh\n"), ("mypy", MYPY)):
-        (programs / name).write_text(script)
-        (programs / name).chmod(0o755)
-    (checkout / ".venv" / ".dev").touch()
+    _make_programs(checkout)
     cache = tmp_path / "cache"
     for told in ("", "torch\n"):
         assert _told_by_a_check(checkout, cache) == told
@@ -87,6 +82,24 @@ def test_a_first_check_begins_with_what_an_earlier_checkout_learned(
     os.utime(cache / "types.tar", (0, 0))
     for told in ("", "torch\n"):
         assert _told_by_a_check(checkout, cache) == told
+
+
+def test_a_check_goes_on_where_nothing_can_be_kept(checkout: Path, tmp_path: Path) -> None:
+    """What is kept saves time and nothing else."""
+    _make_programs(checkout)
+    (tmp_path / "file").touch()
+    for _ in range(2):
+        assert _told_by_a_check(checkout, tmp_path / "file" / "cache") == ""
+
+
+def _make_programs(checkout: Path) -> None:
+    """What a check runs, in a virtual environment that is up to date."""
+    programs = checkout / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name, script in (("python", "#!/bin/sh\n"), ("ruff", "#!/bin/sh\n"), ("mypy", MYPY)):
+        (programs / name).write_text(script)
+        (programs / name).chmod(0o755)
+    (checkout / ".venv" / ".dev").touch()
 
 
 def _told_by_a_check(checkout: Path, cache: Path) -> str:
