@@ -22,6 +22,7 @@ from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.infra.local.toolchain import CHROMIUM, locate
 from tests.nasty_files import add_nasty_files, make_nasty_files
+from tests.order import mixed, servers_last, tier_of
 from tests.patience import patient
 from tests.shared_servers import SharedServer
 
@@ -32,8 +33,6 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA_VARIABLE = "SIGHTLINE_TEST_DATA"
 TIMEOUT_S = 300
 """Of a test that names no other, on a quiet machine."""
-SLOWEST_FIRST = ("chaos", "e2e", "integration", "contract", "unit")
-SERVERS_LAST = ("unit", "contract", "chaos", "e2e", "integration")
 SELDOM_GARBAGE = (10_000, 10, 10)
 """Of a test: what most of them make is gone with its last name, and looking for cycles among it
 every 700 objects takes a tenth of their time."""
@@ -82,32 +81,33 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order by tier; mark each test with its own, and stretch its time limit.
-
-    The slowest tiers go first: a file that takes minutes must not be the last one of a run.
-    """
-    first = SERVERS_LAST if config.getoption("--servers-last") else SLOWEST_FIRST
-    items.sort(key=lambda item: first.index(_tier(item)))
+    """Order by file; mark each test with its tier, and stretch its time limit."""
+    in_order = servers_last if config.getoption("--servers-last") else mixed
+    places = {path: at for at, path in enumerate(in_order(item.path for item in items))}
+    items.sort(key=lambda item: places[item.path])
+    rests = True
+    for item in reversed(items):
+        rests = item.stash[_RESTS] = rests and tier_of(item.path) == "unit"
     for item in items:
         limit = item.get_closest_marker("timeout")
         limit_s = limit.args[0] if limit else TIMEOUT_S
         item.add_marker(pytest.mark.timeout(patient(limit_s)), append=False)
-        item.add_marker(_tier(item))
+        item.add_marker(tier_of(item.path))
 
 
-def _tier(item: pytest.Item) -> str:
-    return item.path.relative_to(ROOT / "tests").parts[0]
+_RESTS = pytest.StashKey[bool]()
+"""Of a test: whether it and all that come after it need no server."""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let the run's servers rest while the unit tests run, which need none.
+    """Let the run's servers rest once only unit tests are left.
 
     Each takes as much CPU for the minutes in which nobody asks it as it takes to start.
     """
     for server in _servers:
-        if _tier(item) == "unit":
+        if item.stash[_RESTS]:
             server.leave()
-        else:
+        elif tier_of(item.path) != "unit":
             server.use()
 
 
