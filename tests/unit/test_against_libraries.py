@@ -1,7 +1,10 @@
 """Our loss and our measures against other people's: pytorch-metric-learning and scikit-learn.
 
-Their imports take most of the time here, two seconds each; they are no dependency of what we ship.
+Their imports take most of the time here, two seconds each, so that they wait for the tests; they
+are no dependency of what we ship.
 """
+
+# ruff: noqa: PLC0415 - each worker of a run would import them, to collect its tests
 
 from __future__ import annotations
 
@@ -9,15 +12,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from pytorch_metric_learning.losses import NTXentLoss
-from pytorch_metric_learning.reducers import DoNothingReducer
-from sklearn.metrics import (
-    average_precision_score,
-    label_ranking_average_precision_score,
-    ndcg_score,
-    precision_score,
-    recall_score,
-)
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -35,6 +29,9 @@ def test_the_loss_and_its_gradients_are_nt_xent_s(temperature: float) -> None:
     NT-Xent (SimCLR) over given pairs is InfoNCE: -log of e^(s+ / t) over itself plus the sum of
     e^(s / t) over the anchor's negatives; theirs comes one number a positive pair.
     """
+    from pytorch_metric_learning.losses import NTXentLoss
+    from pytorch_metric_learning.reducers import DoNothingReducer
+
     drawn = torch.Generator().manual_seed(4)
     raw = torch.randn(ANCHORS + CANDIDATES, 5, generator=drawn, dtype=torch.float64)
     masked = torch.rand(ANCHORS, CANDIDATES, generator=drawn) < 0.3
@@ -99,6 +96,8 @@ def ours() -> QueryScores:
 
 def test_average_precision_and_reciprocal_rank(ours: QueryScores) -> None:
     """AP is the step-wise area under precision; MRR the label ranking precision of the best one."""
+    from sklearn.metrics import average_precision_score, label_ranking_average_precision_score
+
     precision = [average_precision_score(r, s) for r, s in zip(RELEVANT, SIMILAR, strict=True)]
     assert ours.average_precision == pytest.approx(precision, abs=1e-12)
     best = np.eye(GALLERY, dtype=int)[np.where(RELEVANT, SIMILAR, -np.inf).argmax(axis=1)]
@@ -111,6 +110,8 @@ def test_average_precision_and_reciprocal_rank(ours: QueryScores) -> None:
 @pytest.mark.parametrize("cut", CUTS)
 def test_measures_at_a_cut(ours: QueryScores, cut: int) -> None:
     """The nDCG of graded relevance, and precision and recall of the pictures above the cut."""
+    from sklearn.metrics import ndcg_score, precision_score, recall_score
+
     for query, (similar, relevant) in enumerate(zip(SIMILAR, RELEVANT, strict=True)):
         graded = ndcg_score(GRADES[[query]], similar[None], k=cut, ignore_ties=True)
         assert ours.ndcg[cut][query] == pytest.approx(graded, abs=1e-12)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import duckdb
-import pandas as pd  # type: ignore[import-untyped]
 import pytest
 import torch
 
@@ -263,6 +261,10 @@ def test_pandas_duckdb_and_torch_read_the_files_as_they_are(
     store: DirectoryObjectStore, tmp_path: Path
 ) -> None:
     """Plain columns of plain types; an uploaded query with its box, too."""
+    # A second, which each worker of a run would take to collect its tests.
+    import duckdb  # noqa: PLC0415
+    import pandas as pd  # type: ignore[import-untyped] # noqa: PLC0415
+
     kept = ObjectReference(bucket=BUCKET, key="queries/x", size_bytes=1)
     box = CropBox(x=0.1, y=0.2, w=0.5, h=0.5)
     asked = UploadQuery(sha256="0" * 64, object=kept, crop=box)
