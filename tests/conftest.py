@@ -7,30 +7,28 @@ import gc
 import os
 import uuid
 from collections.abc import Generator, Iterator
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
-from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.garbage_collection import look_for_garbage_seldom
 from sightline.engine.object_store.s3 import S3ObjectStore
-from sightline.engine.settings import EmbedderSettings, KafkaSettings, StoreSettings
+from sightline.engine.settings import KafkaSettings, StoreSettings
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.infra.local.toolchain import CHROMIUM, locate
-from tests.nasty_files import add_nasty_files, make_nasty_files
+from tests.given import given
 from tests.order import mixed, servers_last, tier_of
 from tests.patience import patient
+from tests.run_parts import kafka_of, minio_of, nasty_of, networks_of
 from tests.shared_servers import SharedServer
 
 pytest_plugins = ["tests.measured", "tests.scratch"]
 # Read by torch's compiler when it is imported, else it starts processes that import torch, too.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 ROOT = Path(__file__).resolve().parent.parent
-DATA_VARIABLE = "SIGHTLINE_TEST_DATA"
 TIMEOUT_S = 300
 """Of a test that names no other, on a quiet machine."""
 SELDOM_GARBAGE = (10_000, 10, 10)
@@ -121,7 +119,7 @@ def kafka(run_folder: Path) -> Iterator[str]:
 
     Tests that stop, kill or configure a broker start one of their own.
     """
-    shared = SharedServer(run_folder / "kafka", LocalKafka)
+    shared = kafka_of(run_folder)
     shared.use()
     _servers.append(shared)
     yield shared.server.bootstrap_servers
@@ -142,11 +140,7 @@ def kafka_settings(kafka: str) -> KafkaSettings:
 @pytest.fixture(scope="session")
 def minio(run_folder: Path) -> Iterator[LocalMinio]:
     """The run's object store; tests that stop or kill a store start one of their own."""
-    secret = sha256(bytes(run_folder)).hexdigest()
-    shared = SharedServer(
-        run_folder / "minio",
-        lambda data, port: LocalMinio(data, port, access_key="tests", secret_key=secret),
-    )
+    shared = minio_of(run_folder)
     shared.use()
     _servers.append(shared)
     yield shared.server
@@ -187,62 +181,32 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def networks(run_folder: Path) -> Path:
     """A cache of converted networks that begins empty: the user's own would hide a broken one.
 
-    The workers of a run share it, with the default model in it: 6 CPU-seconds to convert.
+    The workers of a run share it, with the default model in it.
     """
-    folder = run_folder / "networks"
-    folder.mkdir(exist_ok=True)
-    with (run_folder / "networks.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        open_embedder(EmbedderSettings(runtime="openvino", threads=1), cache=folder)
-    return folder
+    return networks_of(run_folder)
 
 
 @pytest.fixture(scope="session")
 def photos() -> Path:
     """A folder of labelled photos (`manifest.csv`, `images/`): 4,403, or the checkout's own 150."""
-    return _given("photos") or ROOT / "tests" / "data" / "photos"
+    return given("photos") or ROOT / "tests" / "data" / "photos"
 
 
 @pytest.fixture(scope="session")
 def nasty(run_folder: Path) -> Path:
-    """A folder of hostile and broken files with the verdict that each must get.
-
-    The workers of a run share it: 4 CPU-seconds to make.
-    """
-    folder, draft = run_folder / "nasty", run_folder / "nasty.draft"
-    with (run_folder / "nasty.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            make_nasty_files(draft)
-            given = _given("nasty")
-            if given is not None:
-                add_nasty_files(given, draft)
-            draft.rename(folder)
-    return folder
+    """A folder of hostile and broken files with the verdict that each must get; the run's."""
+    return nasty_of(run_folder)
 
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of reference networks and the embeddings that they must reproduce."""
-    given = _given("weights")
-    if given is not None:
-        return given
+    large = given("weights")
+    if large is not None:
+        return large
     # torch and torchvision take seconds to import
     from tests.reference_networks import make_reference_networks  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("weights")
     make_reference_networks(folder)
     return folder
-
-
-def _given(name: str) -> Path | None:
-    """A folder of the larger test data, where this machine has it.
-
-    Raises:
-        pytest.UsageError: `SIGHTLINE_TEST_DATA` names no folder.
-    """
-    root = Path(os.environ.get(DATA_VARIABLE) or ROOT.parent / "shared").resolve()
-    if os.environ.get(DATA_VARIABLE) and not root.is_dir():
-        raise pytest.UsageError(f"{DATA_VARIABLE}: {root} is no folder")
-    folder = root / name
-    return folder if folder.is_dir() else None
