@@ -12,10 +12,11 @@ import random
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
 
-import httpx
 import pytest
+import urllib3
 from PIL import Image
 from pydantic import SecretStr
 
@@ -46,6 +47,7 @@ from tests.processes import ForkedNode
 from tests.waiting import eventually
 
 WORKER_KILLS = 10
+SEARCHING = 4
 FEWER_VARIABLE = "SIGHTLINE_TEST_PHOTOS"
 MEMORY_LIMIT_KIB = 2 * 1024 * 1024
 SEED = 20_261_121
@@ -110,8 +112,7 @@ def test_every_photo_is_found_as_its_own_nearest_neighbour_whatever_is_killed(
             reason="an outcome for every photo",
         )
         assert counts(outcomes_by_version(kafka)) == {Outcome.INDEXED: len(names)}
-        with httpx.Client(base_url=node.url, timeout=patient(30)) as client:
-            assert _strangers_first(client, names) == []
+        assert _strangers_first(node.url, names) == []
         peak = _peak_memory_kib(node.pid)
         tell("peak memory of worker and API since the last kill", f"{peak // 1024} MiB")
         assert peak < MEMORY_LIMIT_KIB
@@ -194,18 +195,21 @@ def _peak_memory_kib(pid: int) -> int:
     return int(status.split("VmHWM:")[1].split()[0])
 
 
-def _strangers_first(client: httpx.Client, names: dict[str, Path]) -> list[str]:
-    """Photos that do not find themselves first."""
+def _strangers_first(url: str, names: dict[str, Path]) -> list[str]:
+    """Photos that do not find themselves first.
+
+    By urllib3, which takes half as much CPU for a request as httpx.
+    """
+    fields = {"limit": "1", "store_query": "false", "near_duplicates": "keep"}
+    client = urllib3.PoolManager(maxsize=SEARCHING, timeout=patient(30), retries=False)
 
     def finds_itself(item: tuple[str, Path]) -> bool:
-        answer = client.post(
-            "/v1/search",
-            files={"image": item[1].read_bytes()},
-            data={"limit": "1", "store_query": "false", "near_duplicates": "keep"},
-        )
-        answer.raise_for_status()
+        form = fields | {"image": (item[0], item[1].read_bytes())}
+        answer = client.request("POST", f"{url}/v1/search", fields=form)
+        assert answer.status == HTTPStatus.OK, answer.data
         return bool(answer.json()["results"][0]["image_id"] == item[0])
 
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(SEARCHING) as pool:
         found = list(pool.map(finds_itself, names.items()))
+    client.clear()
     return [name for name, itself in zip(names, found, strict=True) if not itself]
