@@ -106,12 +106,12 @@ class MemoryIndex(MemoryVectorIndex):
         return self._generation.images
 
 
-_WHITE = 256
-"""Each feature of a white picture."""
+_ODD = np.resize(np.frombuffer(b"odd", np.uint8), (SIZE, SIZE, 3))
+"""A picture that no file of the tests has, white and black ones included."""
 
 
 class TinyEmbedder:
-    """A vector from the crop's own bytes, too long a one of white; counts what it was asked for."""
+    """A vector from the crop's own bytes, too long of an odd one; counts what it was asked for."""
 
     digest = SPEC.model_digest
     features_digest = "tiny features"
@@ -127,17 +127,21 @@ class TinyEmbedder:
     def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Embedder.features`."""
         self.embedded += len(crops)
-        return crops.reshape(len(crops), -1)[:, :DIMENSIONS].astype(np.float32) + np.float32(1)
+        return _features(crops)
 
     def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Embedder.project`."""
         unit: NDArray[np.float32] = features / np.linalg.norm(features, axis=1, keepdims=True)
-        unit[(features == _WHITE).all(axis=1)] *= 2
+        unit[(features == _features(_ODD[None])).all(axis=1)] *= 2
         return unit
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Embedder.embed`."""
         return self.project(self.features(crops))
+
+
+def _features(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return crops.reshape(len(crops), -1)[:, :DIMENSIONS].astype(np.float32) + np.float32(1)
 
 
 class SecondEmbedder(TinyEmbedder):
@@ -162,7 +166,7 @@ class TinyPicture:
 
 
 def tiny_decode(data: bytes) -> TinyPicture:
-    """A crop from the bytes' hash; `bad` bytes are no picture, `odd` ones a white one."""
+    """A crop from the bytes' hash; `bad` bytes are no picture, `odd` ones an odd one."""
     if data.startswith(b"bad"):
         raise BadImage(RejectReason.CORRUPT, "the picture's data is damaged: send it again")
     if data.startswith(b"poison"):
@@ -170,5 +174,5 @@ def tiny_decode(data: bytes) -> TinyPicture:
     digest = hashlib.sha512(data).digest()[: SIZE * SIZE * 3]
     pixels = np.frombuffer(digest, np.uint8).reshape(SIZE, SIZE, 3)
     if data.startswith(b"odd"):
-        pixels = np.full_like(pixels, 255)
+        pixels = _ODD
     return TinyPicture(pixels, hashlib.sha256(data).hexdigest())
