@@ -27,9 +27,9 @@ from benchmarks.label_replay import print_lines
 from benchmarks.photo_clicks import DEFAULT
 from benchmarks.photo_models import PHOTOS, PhotoSite, pairs_in, photo_site
 from benchmarks.training import CAREFUL, GREEDY, NORMAL, RULES, Outcome
-from sightline.engine.embedding.embedder import Features, Projection
 from sightline.engine.embedding.model_files import model_source
 from sightline.engine.embedding.networks import Normalised, build_network
+from sightline.engine.embedding.projections import Features, Projection
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
@@ -79,7 +79,7 @@ class PixelSite:
 
     def taught(self, pairs: ClickPairs, settings: BackboneSettings) -> tuple[float, float]:
         """Train from the head that the pairs teach; mAP on clicked labels and on the others."""
-        start = self.site.trained(pairs).projection(NORMAL)
+        start = self.site.trained(pairs).ungated(NORMAL)
         size = self.squares.shape[1]
         trained = train_backbone(self.network, start, pairs, self.crops, settings, size=size)
         site = self.seen_by(trained.network) if settings.blocks else self.site

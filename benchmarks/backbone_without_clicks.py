@@ -23,7 +23,7 @@ import torch
 from benchmarks.backbone_ablations import SIZE, PixelSite, pixel_site
 from benchmarks.label_replay import put_between_marks
 from benchmarks.photo_models import PHOTOS, photo_site
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 from sightline.training.backbone.settings import BackboneSettings
 from sightline.training.backbone.training import own_positives, train_backbone
 from sightline.training.evaluation.paired import paired_difference

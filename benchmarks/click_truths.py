@@ -22,7 +22,7 @@ from benchmarks.label_replay import print_lines
 from benchmarks.photo_clicks import Clicks
 from benchmarks.photo_models import PHOTOS, PhotoSite, labelled, pairs_in, photo_site
 from benchmarks.training import CAREFUL, MANY, RULES
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import AnyProjection, project_all
 from sightline.training.evaluation.click_truth import PictureQueries, clicks_as_truth
 from sightline.training.evaluation.paired import paired_difference
 from sightline.training.evaluation.relevance import (
@@ -58,7 +58,7 @@ def truths(site: PhotoSite, learnt: Learnt, queries: PictureQueries) -> dict[str
 
 
 def judged(
-    site: PhotoSite, name: str, log: Clicks, broken: Mapping[str, Projection]
+    site: PhotoSite, name: str, log: Clicks, broken: Mapping[str, AnyProjection]
 ) -> Iterator[str]:
     """What a log's head gains by each truth where clicked / where held out; then other models.
 
@@ -78,7 +78,7 @@ def judged(
         yield f"| {told} | {' | '.join(cells)} |"
 
 
-def _gains(site: PhotoSite, queries: PictureQueries, truth: Relevance, model: Projection) -> str:
+def _gains(site: PhotoSite, queries: PictureQueries, truth: Relevance, model: AnyProjection) -> str:
     before, after = (_scores(site, queries, truth, each) for each in (site.start, model))
     groups = queries.groups
     points = (
@@ -89,9 +89,9 @@ def _gains(site: PhotoSite, queries: PictureQueries, truth: Relevance, model: Pr
 
 
 def _scores(
-    site: PhotoSite, queries: PictureQueries, truth: Relevance, model: Projection
+    site: PhotoSite, queries: PictureQueries, truth: Relevance, model: AnyProjection
 ) -> QueryScores:
-    vectors = (site.features().features - model.mean) @ model.matrix
+    vectors = project_all(model, site.features().features)
     return score_queries(vectors[queries.anchors], vectors, truth)
 
 

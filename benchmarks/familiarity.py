@@ -3,16 +3,15 @@
     OTHER_PHOTOS=FOLDER python -m benchmarks.familiarity [--write docs/training.md]
 
 As `training_unclicked.py` with the most clicks, six thirds of the labels being silent in turn, and
-with clicks on all labels. A head may change familiar directions alone (`HeadSettings.familiar`); or
-a gate gives each picture a strength of its own, which the product has not. Some 20 minutes of one
-core.
+with clicks on all labels. A head may change familiar directions alone (`HeadSettings.familiar`),
+let each picture take a share of the change by how familiar it is (`HeadSettings.familiarity_gate`),
+or both. Some 20 minutes of one core.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,61 +22,31 @@ from benchmarks.label_replay import print_table
 from benchmarks.photo_clicks import DEFAULT
 from benchmarks.photo_models import PHOTOS, PhotoSite, pairs_in, photo_site
 from benchmarks.photo_slices import PARTS, by_set, pooled
-from benchmarks.query_matrix import projected, unit
 from benchmarks.training import CAREFUL, GREEDY, MANY, NORMAL, RECORDS, RULES, SEED, Outcome
 from benchmarks.training_unclicked import THIRDS, elsewhere
-from sightline.engine.embedding.embedder import Features, Projection
+from sightline.engine.embedding.projections import Features
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.evaluation.paired import Difference
 from sightline.training.loop.familiar import kept_along_familiar
+from sightline.training.loop.gating import gate_of
 from sightline.training.loop.head import Head
 from sightline.training.models.default_projection import held_out_third
 
 MARK = "a familiarity gate"
 STRENGTHS = (CAREFUL, NORMAL, GREEDY)
-KNOWN, NEAREST = 1_000, 5
-"""Of so many clicked photos the nearest so many say how familiar a photo is."""
-STEEPNESS, UNFAMILIAR = 20.0, 0.05
-"""Of the sigmoid, and the part of the clicked photos that lies below its middle."""
 SETTLED = 0.72
 """A strength between, at which a head along familiar directions wins what was asked for."""
-GATED, ALONG = 10.0, 20.0
-"""Added to a strength, to name the same one behind the gate, and along familiar directions."""
+GATED, ALONG, BOTH = 10.0, 20.0, 30.0
+"""Added to a strength, to name the same one by another way."""
 WAYS = {
     0.0: ("strength", STRENGTHS),
-    GATED: ("the gate,", STRENGTHS),
+    GATED: ("the gate,", (CAREFUL, NORMAL, SETTLED, GREEDY)),
     ALONG: ("along familiar directions,", (CAREFUL, NORMAL, SETTLED, GREEDY)),
+    BOTH: ("both,", (NORMAL, SETTLED, GREEDY)),
 }
 NAMED = {f"{name} {s:g}": way + s for way, (name, all_) in WAYS.items() for s in all_}
-MOST = ("the gate, 0.6", "along familiar directions, 0.72")
+MOST = ("the gate, 0.6", "the gate, 0.72", "along familiar directions, 0.72")
 """By which most draws win all that was asked for; they are told draw by draw."""
-
-
-@dataclass(frozen=True)
-class Gate:
-    """How familiar photos are, by the shipped model."""
-
-    start: Projection
-    known: Features
-    """Unit vectors of clicked photos."""
-    middle: float
-
-    @classmethod
-    def of(cls, site: PhotoSite, pairs: ClickPairs) -> Gate:
-        """By a part of what people asked by or preferred."""
-        rows = np.random.default_rng(0).permutation(clicked_features(site, pairs))
-        known = unit(projected(site.start, rows[:KNOWN]))
-        others = known @ known.T
-        np.fill_diagonal(others, -1)
-        return cls(site.start, known, float(np.quantile(_nearness(others), UNFAMILIAR)))
-
-    def vectors(self, head: Head, strength: float, features: Features) -> Features:
-        """Each photo's by a strength of its own."""
-        near = _nearness(unit(projected(self.start, features)) @ self.known.T)
-        familiar = 1 / (1 + np.exp(-STEEPNESS * (near - self.middle)))
-        centred = features - head.mean
-        turned = centred @ head.base + strength * familiar[:, None] * (centred @ head.change)
-        return np.asarray(turned, np.float32)
 
 
 def clicked_features(site: PhotoSite, pairs: ClickPairs) -> Features:
@@ -87,24 +56,33 @@ def clicked_features(site: PhotoSite, pairs: ClickPairs) -> Features:
     return features.features[np.union1d(seen.anchor, seen.positive)]
 
 
-def _nearness(cosines: Features) -> Features:
-    return np.asarray(np.sort(cosines, axis=1)[:, -NEAREST:].mean(axis=1))
+@dataclass(frozen=True)
+class Heads:
+    """What the same clicks make of one head, each way, as a training does."""
 
+    made: Mapping[float, Head]
+    """By what is added to a strength to name it."""
 
-def measured(site: PhotoSite, head: Head, gate: Gate, clicked: Features) -> Outcome:
-    """At each strength: as the head is, behind the gate, and along familiar directions."""
-    behind = {GATED + s: site.found_by(partial(gate.vectors, head, s)) for s in STRENGTHS}
-    kept = kept_along_familiar(site.start, head, clicked)
-    along = {ALONG + s: site.quality(kept.projection(s)) for s in WAYS[ALONG][1]}
-    plain = Outcome.of(site, head, STRENGTHS)
-    return replace(plain, after=plain.after | behind | along)
+    @classmethod
+    def of(cls, site: PhotoSite, head: Head, clicked: Features) -> Heads:
+        """A head as it is, behind the gate, along familiar directions, and both."""
+        gate = gate_of(site.start, clicked, seed=site.head.seed)
+        along = kept_along_familiar(site.start, head, clicked)
+        gated, both = (replace(each, gate=gate) for each in (head, along))
+        return cls({0.0: head, GATED: gated, ALONG: along, BOTH: both})
+
+    def measured(self, site: PhotoSite) -> Outcome:
+        """At every strength of every way."""
+        ways = [(way, s) for way, (_, strengths) in WAYS.items() for s in strengths]
+        after = {way + s: site.quality(self.made[way].projection(s)) for way, s in ways}
+        return replace(Outcome.of(site, self.made[0.0], ()), after=after)
 
 
 def taught(site: PhotoSite, records: int) -> tuple[Outcome, ...]:
     """What many clicks teach of the site's photos, and of photos of other things."""
     pairs = pairs_in([site.clicks(DEFAULT, records, RULES, seed=SEED).first(MANY)], RULES)
-    head, gate, clicked = site.trained(pairs), Gate.of(site, pairs), clicked_features(site, pairs)
-    return tuple(measured(each, head, gate, clicked) for each in (site, elsewhere(site)) if each)
+    heads = Heads.of(site, site.trained(pairs), clicked_features(site, pairs))
+    return tuple(heads.measured(each) for each in (site, elsewhere(site)) if each)
 
 
 def lines(draws: Sequence[tuple[Outcome, ...]]) -> Iterator[str]:

@@ -24,9 +24,9 @@ from benchmarks.head_ablations import SOME, clicked
 from benchmarks.label_replay import print_lines
 from benchmarks.photo_clicks import DEFAULT
 from benchmarks.photo_models import PHOTOS, PhotoSite, pairs_in, photo_site
-from benchmarks.query_matrix import projected, unit
+from benchmarks.query_matrix import unit
 from benchmarks.training import CAREFUL, GREEDY, MANY, NORMAL, RULES, Outcome
-from sightline.engine.embedding.embedder import Features, Projection
+from sightline.engine.embedding.projections import Features, Projection, project_all
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.checkpoint import Checkpoint, inputs_digest
 from sightline.training.loop.residual import moved
@@ -50,7 +50,7 @@ class Deep:
 
     def vectors(self, strength: float, features: Features) -> Features:
         """Unit vectors, and so much of their residual."""
-        known = unit(projected(self.base, features))
+        known = unit(project_all(self.base, features))
         with torch.no_grad():
             far = moved(torch.from_numpy(known), torch.from_numpy(self.weights), self.activation)
         return known + strength * (far.numpy() - known)
@@ -77,7 +77,7 @@ class Learnt:
                 file, inputs=inputs_digest(known, features, site.start, settings)
             )
         assert kept is not None
-        deep = Deep(head.projection(0), kept.residual, settings.activation)
+        deep = Deep(head.ungated(0), kept.residual, settings.activation)
         outcome = Outcome.of(site, head, STRENGTHS)
         after = {s: site.found_by(partial(deep.vectors, s)) for s in STRENGTHS}
         return cls(outcome, replace(outcome, after=after), cpu_s)

@@ -14,7 +14,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from benchmarks.label_replay import Epochs, closed_searches, closing_ms
 from benchmarks.photo_features import LabelledPhotos
-from sightline.engine.embedding.embedder import Features
+from sightline.engine.embedding.projections import Features
 from sightline.engine.label_data.triple_columns import Row, triple_row, triples_table
 from sightline.engine.records import Message
 from sightline.producers.click_simulator.catalogue import SimulatedPicture

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.engine.embedding.choice import open_runtime
-from sightline.engine.embedding.embedder import Features, Runtime
+from sightline.engine.embedding.embedder import Runtime
 from sightline.engine.embedding.model_files import model_source
+from sightline.engine.embedding.projections import Features
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings, EmbedderSettings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,14 @@ from benchmarks.harness import Size
 from benchmarks.photo_clicks import Clicks, Habits, catalogue_of, clicks_on, mined, triple_table
 from benchmarks.photo_features import LabelledPhotos, labelled_photos
 from benchmarks.stack import SHARED_PHOTOS
-from sightline.engine.embedding.embedder import Features, Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
+from sightline.engine.embedding.projections import (
+    AnyProjection,
+    Features,
+    Projection,
+    load_linear,
+    project_all,
+)
 from sightline.engine.settings import load_settings
 from sightline.producers.click_simulator.ranked_catalogue import RankedCatalogue
 from sightline.stream_workers.labels.rules import LabelRules
@@ -44,7 +51,7 @@ class PhotoSite:
     """All splits; the features are those of the frozen network."""
     start: Projection
     """The shipped model, from which every training begins."""
-    serving: Projection
+    serving: AnyProjection
     """What ranks the pages."""
     name: str
     """Of the model that ranks."""
@@ -55,7 +62,7 @@ class PhotoSite:
     families: bool = False
     """Whether to its people a photo of the same coarse label is half an answer."""
 
-    def ranked_by(self, serving: Projection, name: str) -> PhotoSite:
+    def ranked_by(self, serving: AnyProjection, name: str) -> PhotoSite:
         """The same site when it serves another model."""
         return replace(self, serving=serving, name=name)
 
@@ -75,7 +82,7 @@ class PhotoSite:
     def catalogue(self) -> RankedCatalogue:
         """Its photos and pages, as the simulator asks for them."""
         shown = self.shown()
-        vectors = _projected(self.serving, shown.features)
+        vectors = project_all(self.serving, shown.features)
         return catalogue_of(shown, vectors, self.name, families=self.families)
 
     def features(self) -> PictureFeatures:
@@ -92,9 +99,9 @@ class PhotoSite:
         """The head that pairs teach, from the shipped model on."""
         return train_head(pairs, self.features(), self.start, settings or self.head).head
 
-    def quality(self, model: Projection) -> QueryScores:
+    def quality(self, model: AnyProjection) -> QueryScores:
         """Every query photo searched among all gallery photos; equal label means relevant."""
-        return self.found_by(lambda features: _projected(model, features))
+        return self.found_by(partial(project_all, model))
 
     def found_by(self, vectors: Callable[[Features], Features]) -> QueryScores:
         """The same by any vectors of the photos' features."""
@@ -122,7 +129,7 @@ def photo_site(folder: Path, size: Size = Size.FULL) -> PhotoSite:
 
     The network sees them in the precision of the settings: `SIGHTLINE_EMBEDDER__PRECISION=fp32`.
     """
-    start = load_projection(PACKAGED_PROJECTION)
+    start = load_linear(PACKAGED_PROJECTION)
     photos = labelled_photos(folder, load_settings().embedder)
     head = HeadSettings(steps=5) if size is Size.TINY else HeadSettings()
     return PhotoSite(photos, start, start, "shipped", head=head)
@@ -152,7 +159,7 @@ def pairs_by_label(site: PhotoSite, *, each: int = 20, seed: int = 0) -> ClickPa
 def pairs_on_pages(site: PhotoSite, *, places: int = 24) -> ClickPairs:
     """What would be learnt if people clicked all that is right on the first page of every photo."""
     images, labels = labelled(site)
-    vectors = _projected(site.serving, site.features().features)
+    vectors = project_all(site.serving, site.features().features)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     likeness = vectors @ vectors.T
     np.fill_diagonal(likeness, -np.inf)
@@ -185,8 +192,3 @@ def _preferred(
         issued_at_ms=np.zeros(count, np.int64),
         search=("",) * count,
     )
-
-
-def _projected(model: Projection, features: Features) -> Features:
-    """In one product; a worker's goes row by row, and differs in the last bits."""
-    return ((features - model.mean) @ model.matrix).astype(np.float32)

@@ -30,8 +30,8 @@ from benchmarks.harness import Figure, Size, percentile, report
 from benchmarks.node import Client
 from benchmarks.stack import photo_bytes
 from sightline.engine.connecting.connections import open_object_store
-from sightline.engine.embedding.embedder import Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
+from sightline.engine.embedding.projections import Projection, load_linear
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
@@ -107,7 +107,7 @@ class Place:
 
 def linear_model(settings: Settings, name: str, number: int) -> NewModel:
     """A model that is linear over the shipped one, near it, and another for each number."""
-    shipped = load_projection(PACKAGED_PROJECTION)
+    shipped = load_linear(PACKAGED_PROJECTION)
     size = shipped.matrix.shape[1]
     turn = np.eye(size) + np.random.default_rng(number).normal(0, 0.2 / size**0.5, (size, size))
     drawn = Projection(shipped.mean, (shipped.matrix @ turn).astype(np.float32))

@@ -27,7 +27,7 @@ from benchmarks.photo_models import PhotoSite, pairs_in, photo_site, photos_for
 from benchmarks.processes import pool
 from benchmarks.training import CAREFUL, GREEDY, MANY, NORMAL, RECORDS, RULES
 from benchmarks.training import SEED as CLICKS_SEED
-from sightline.engine.embedding.embedder import Features, Projection
+from sightline.engine.embedding.projections import Features, Projection, project_all
 from sightline.engine.records import GenerationSpec
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
@@ -48,11 +48,6 @@ _WAIT_S = 1_800.0
 def unit(vectors: NDArray[np.floating]) -> Features:
     """Rows of norm 1, as an index takes them."""
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
-
-
-def projected(model: Projection, features: Features) -> Features:
-    """(n, dimensions), not of norm 1 yet."""
-    return np.asarray((features - model.mean) @ model.matrix, np.float32)
 
 
 def drawn(vectors: Features, count: int) -> Features:
@@ -133,7 +128,7 @@ class Pages:
             site.photos.where(site.photos.splits == s) for s in ("query", "gallery")
         )
         queries = queries.where(np.isin(queries.labels, site.silent) != clicked)
-        asked, shown = (unit(projected(site.start, each.features)) for each in (queries, gallery))
+        asked, shown = (unit(project_all(site.start, each.features)) for each in (queries, gallery))
         matrix = squared(site.start, new)
         bilinear = asked @ matrix @ shown.T
         cosines = bilinear / np.sqrt(np.einsum("ni,ni->n", shown @ matrix, shown))
@@ -178,7 +173,7 @@ def one_third(site: PhotoSite, seed: int, records: int) -> dict[bool, Pages]:
     torch.set_num_threads(1)
     site = site.without(held_out_third(site.photos.labels.tolist(), seed))
     log = site.clicks(DEFAULT, records, RULES, seed=CLICKS_SEED).first(MANY)
-    new = site.trained(pairs_in([log], RULES)).projection(CAREFUL)
+    new = site.trained(pairs_in([log], RULES)).ungated(CAREFUL)
     return {clicked: Pages.of(site, new, clicked=clicked) for clicked in (True, False)}
 
 
@@ -220,11 +215,11 @@ def _gain(thirds: list[dict[bool, Pages]], *, clicked: bool) -> Figure:
 def recalls_of(site: PhotoSite, head: Head, size: Size, count: int | None) -> list[Figure]:
     """Of an index of the photos that nobody asks by, or of so many drawn between them."""
     photos = site.photos
-    raw, asking = projected(site.start, photos.features), photos.splits == "query"
+    raw, asking = project_all(site.start, photos.features), photos.splits == "query"
     vectors = raw[~asking] if count is None else drawn(raw[~asking], count)
     chosen = np.random.default_rng(SEED).permutation(np.flatnonzero(asking))[: size.of(QUERIES, 5)]
     queries = unit(raw[chosen])
-    models = {s: head.projection(s) for s in STRENGTHS[: size.of(len(STRENGTHS), 1)]}
+    models = {s: head.ungated(s) for s in STRENGTHS[: size.of(len(STRENGTHS), 1)]}
     asked: dict[float | None, Features] = {None: queries}
     for strength, new in models.items():
         asked[strength] = unit(queries @ squared(site.start, new))

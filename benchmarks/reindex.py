@@ -28,8 +28,8 @@ from benchmarks.node import Answer, Client, Node, running_node
 from benchmarks.search import BASE, PACE_PER_S, by_id
 from benchmarks.stack import servers
 from sightline.engine.connecting.connections import open_object_store
-from sightline.engine.embedding.embedder import Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
+from sightline.engine.embedding.projections import Projection, load_linear
 from sightline.engine.settings import EmbedderSettings
 from sightline.infra.commands.reindex import By, ReindexCommands, Wish
 from sightline.schemas.indexed import Lane
@@ -252,7 +252,7 @@ def _cpu_s(pid: int) -> float:
 
 def _model(embedder: EmbedderSettings, name: str) -> NewModel:
     """The serving network with another projection, which the name draws."""
-    shipped = load_projection(PACKAGED_PROJECTION)
+    shipped = load_linear(PACKAGED_PROJECTION)
     random = np.random.default_rng(crc32(name.encode()))
     weights = random.uniform(0.5, 1.5, shipped.matrix.shape[1:]).astype(np.float32)
     candidate = of_settings(name, embedder)

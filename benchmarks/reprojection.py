@@ -27,14 +27,9 @@ from benchmarks.photo_models import FEW_PHOTOS, photos_for
 from benchmarks.processes import pool
 from benchmarks.stack import photo_bytes
 from sightline.engine.embedding.choice import open_embedder
-from sightline.engine.embedding.embedder import (
-    Features,
-    ProjectingEmbedder,
-    Projection,
-    load_projection,
-    unit_rows,
-)
+from sightline.engine.embedding.embedder import ProjectingEmbedder
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
+from sightline.engine.embedding.projections import Features, Projection, load_linear, unit_rows
 from sightline.engine.embedding.reprojection import reproject
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records import GenerationSpec, IndexedImage
@@ -213,7 +208,7 @@ def drawn_rows(count: int, random: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _projection() -> Projection:
-    return load_projection(PACKAGED_PROJECTION)
+    return load_linear(PACKAGED_PROJECTION)
 
 
 def _disk_mib(directory: Path) -> float:

@@ -20,8 +20,8 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from benchmarks.harness import peak_memory_mib
 from benchmarks.label_replay import put_between_marks
-from sightline.engine.embedding.embedder import load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
+from sightline.engine.embedding.projections import load_linear
 from sightline.engine.settings import EvaluationSettings
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.pairs import pairs_of
@@ -106,7 +106,7 @@ def drawn_features(images: int, width: int) -> PictureFeatures:
 
 def measured(triples: int, images: int) -> Iterator[str]:
     """The lines of the table."""
-    start = load_projection(PACKAGED_PROJECTION)
+    start = load_linear(PACKAGED_PROJECTION)
     steps = Steps()
     table, features = drawn_triples(triples, images), drawn_features(images, len(start.mean))
     steps.done(f"*draw {triples:,} triples, {images:,} pictures of {len(start.mean):,} features*")
@@ -128,7 +128,7 @@ def gate_measured(triples: int, images: int) -> Iterator[str]:
 
     Kinds are given, nothing is trained: scoring takes as long, whatever the head.
     """
-    start = load_projection(PACKAGED_PROJECTION)
+    start = load_linear(PACKAGED_PROJECTION)
     table, features = drawn_triples(triples, images), drawn_features(images, len(start.mean))
     pairs = pairs_of(table).among(features.images)
     kinds = np.arange(images) % KINDS

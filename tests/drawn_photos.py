@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.photo_features import LabelledPhotos
 from benchmarks.photo_models import PhotoSite
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 
 LABELS, EACH, WIDTH = 4, 30, 16
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.pairs import ClickPairs
 

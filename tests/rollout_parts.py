@@ -14,8 +14,8 @@ import numpy as np
 from typer.testing import CliRunner
 
 from sightline.engine.connecting.connections import open_object_store
-from sightline.engine.embedding.embedder import Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
+from sightline.engine.embedding.projections import Projection, load_linear
 from sightline.engine.settings import Settings
 from sightline.infra.cli.main import app
 from sightline.infra.sample_photos.photo_folder import PhotoFolder
@@ -133,7 +133,7 @@ def named_in(told: str) -> str:
 
 def release(settings: Settings, name: str, seed: int) -> str:
     """`NAME@DIGEST` of a model with the serving network and a projection of its own."""
-    shipped = load_projection(PACKAGED_PROJECTION)
+    shipped = load_linear(PACKAGED_PROJECTION)
     weights = np.random.default_rng(seed).uniform(0.5, 1.5, shipped.matrix.shape[1])
     drawn = Projection(shipped.mean, (shipped.matrix * weights).astype(np.float32))
     candidate = replace(of_settings(name, settings.embedder), projection=drawn)

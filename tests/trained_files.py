@@ -12,7 +12,6 @@ import numpy as np
 from safetensors.numpy import save
 
 from sightline.engine.embedding import model_registry
-from sightline.engine.embedding.embedder import load_projection
 from sightline.engine.embedding.encoder_card import EncoderCard, read_card
 from sightline.engine.embedding.model_registry import (
     LINEAGE,
@@ -24,6 +23,7 @@ from sightline.engine.embedding.model_registry import (
     encoded,
     release_key,
 )
+from sightline.engine.embedding.projections import load_linear
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.regular_files import OverBound, read_bounded
 from sightline.engine.settings import EmbedderSettings, Settings
@@ -119,7 +119,7 @@ TRAINED = {
     "head.safetensors": Sample(lambda file: Head.load(file).change.sum().item(), HEAD, 5.0),
     "any.safetensors": Sample(is_head, HEAD, value=True),
     "projection.safetensors": Sample(
-        lambda file: load_projection(file).matrix.sum().item(),
+        lambda file: load_linear(file).matrix.sum().item(),
         _tensors(mean=[0, 0], matrix=[[1, 0], [0, 4]]),
         5.0,
     ),

@@ -25,8 +25,8 @@ from benchmarks.rollout_killing.story import COMMAND, STORY, Kill, Step
 from sightline.engine.connecting.connections import open_object_store
 from sightline.engine.connecting.generations import index_generations
 from sightline.engine.connecting.open_models import OpenModels
-from sightline.engine.embedding.embedder import Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
+from sightline.engine.embedding.projections import Projection, load_linear
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
@@ -241,7 +241,7 @@ class Telling:
 
     def _stored(self, name: str, seed: int) -> str:
         """`NAME@DIGEST` of a model with the serving network and a projection of its own."""
-        shipped = load_projection(PACKAGED_PROJECTION)
+        shipped = load_linear(PACKAGED_PROJECTION)
         weights = np.random.default_rng(seed).uniform(0.2, 1.8, shipped.matrix.shape[1])
         drawn = Projection(shipped.mean, (shipped.matrix * weights).astype(np.float32))
         candidate = replace(of_settings(name, self.settings.embedder), projection=drawn)

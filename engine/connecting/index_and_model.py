@@ -77,7 +77,7 @@ def matrix_of(
     """
     made_by = models.head(known.model)
     kept = matrices.find(known.name, made_by.digest, model)
-    size = None if made_by.projection is None else made_by.projection.matrix.shape[1]
+    size = None if made_by.projection is None else made_by.projection.dimensions
     if kept is not None and len(kept.matrix) == size:
         return kept
     ranked_by = models.head(model)

@@ -14,13 +14,9 @@ from sightline.engine.embedding.capabilities import (
     fastest_runtime,
     need_runtime,
 )
-from sightline.engine.embedding.embedder import (
-    ProjectingEmbedder,
-    Projection,
-    Runtime,
-    load_projection,
-)
+from sightline.engine.embedding.embedder import ProjectingEmbedder, Runtime
 from sightline.engine.embedding.model_files import ModelSource, model_source
+from sightline.engine.embedding.projections import AnyProjection, load_projection
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.settings import EmbedderSettings
 
@@ -35,7 +31,7 @@ class ModelHead:
 
     digest: str
     features_digest: str
-    projection: Projection | None
+    projection: AnyProjection | None
 
 
 def read_head(settings: EmbedderSettings) -> ModelHead:

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from sightline.engine.embedding.model_files import ModelSource
+from sightline.engine.embedding.projections import AnyProjection, Features, unit_rows
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.records.framing import Framing
-from sightline.engine.regular_files import need_regular
-
-Features = NDArray[np.float32]
-UNREADABLE = (
-    OSError,
-    MemoryError,
-    SafetensorError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ValueError,
-)
-"""What reading a file of tensors may raise: numpy has no types of 16 bits and fewer, and a header
-may say anything of their length."""
 
 
 class Runtime(Protocol):
@@ -49,46 +32,6 @@ class Runtime(Protocol):
         """uint8 (n, size, size, 3) RGB to float32 (n, features); a row never depends on others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
-    """Centre, then rotate and cut: (features - mean) @ matrix, in fp32."""
-
-    mean: Features
-    """(features,)."""
-    matrix: Features
-    """(features, dimensions)."""
-
-    def __call__(self, features: Features) -> Features:
-        """(n, features) to (n, dimensions); one order of sums, so that batching changes no bit."""
-        # Not `@`: OpenBLAS gives such a product to threads of its own, which spin for the next one.
-        # On two cores that took 5.4 ms of CPU an image, this takes 0.2.
-        vectors: Features = np.einsum("ni,ij->nj", features - self.mean, self.matrix)
-        return vectors
-
-
-def load_projection(path: Path) -> Projection:
-    """Read `mean` and `matrix` of a safetensors file.
-
-    Raises:
-        SettingsInvalid: unreadable, of other shapes, or with numbers that are not finite.
-    """
-    try:
-        need_regular(path)
-        tensors = load_file(path)
-        mean, matrix = tensors["mean"], tensors["matrix"]
-    except UNREADABLE as error:
-        raise SettingsInvalid(f"embedder.projection: cannot read {path}: {error}") from error
-    if mean.ndim != 1 or matrix.ndim != 2 or len(matrix) != len(mean) or not matrix.size:  # noqa: PLR2004
-        raise SettingsInvalid(
-            f"embedder.projection: {path} holds mean {mean.shape} and matrix {matrix.shape}"
-        )
-    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
-        read = Projection(mean.astype(np.float32), np.ascontiguousarray(matrix, dtype=np.float32))
-    if not (np.isfinite(read.mean).all() and np.isfinite(read.matrix).all()):
-        raise SettingsInvalid(f"embedder.projection: {path} holds numbers that are not finite")
-    return read
-
-
 class ProjectingEmbedder:
     """The `Embedder` of every runtime: features, projection, L2 norm 1 in fp32.
 
@@ -97,7 +40,7 @@ class ProjectingEmbedder:
     """
 
     def __init__(
-        self, source: ModelSource, runtime: Runtime, projection: Projection | None
+        self, source: ModelSource, runtime: Runtime, projection: AnyProjection | None
     ) -> None:
         self._source = source
         self._runtime = runtime
@@ -151,8 +94,8 @@ class ProjectingEmbedder:
         return self._runtime.name
 
     @property
-    def projection(self) -> Projection | None:
-        """What `project` multiplies by before it makes rows unit; None: by nothing."""
+    def projection(self) -> AnyProjection | None:
+        """What `project` does before it makes rows unit; None: nothing."""
         return self._projection
 
     @property
@@ -187,10 +130,3 @@ class ProjectingEmbedder:
             ValueError: crops of another shape or type.
         """
         return self.project(self.features(crops))
-
-
-def unit_rows(rows: Features) -> Features:
-    """Each row divided by its L2 norm; a row of zeros stays one."""
-    norms = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
-    unit: Features = rows / np.maximum(norms, np.finfo(np.float32).tiny)
-    return unit

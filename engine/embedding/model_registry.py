@@ -61,8 +61,8 @@ class StoredFile(Contract):
 class ModelConfig(Contract):
     """What a model is made of: enough to make the same vectors on any machine."""
 
-    format: Literal[1] = 1
-    """Counts up when the meaning of these fields changes."""
+    format: Literal[1, 2] = 1
+    """Counts up when a reader must know more than before; 2: there is a familiarity gate."""
     name: ModelName
     """The model."""
     network: Annotated[str, Field(min_length=1, max_length=64)]

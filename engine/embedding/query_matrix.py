@@ -19,7 +19,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.embedding.embedder import Features, Projection
+from sightline.engine.embedding.projections import (
+    AnyProjection,
+    Features,
+    GatedProjection,
+    Projection,
+)
 
 Doubles = NDArray[np.float64]
 MAX_RESIDUAL = 1e-5
@@ -60,8 +65,8 @@ class LinearModel(Protocol):
         """Names the features: network, weights, crops and arithmetic."""
 
     @property
-    def projection(self) -> Projection | None:
-        """What multiplies them; None: they are the vectors."""
+    def projection(self) -> AnyProjection | None:
+        """What is made of them; None: they are the vectors."""
 
 
 def matrix_between(old: LinearModel, new: LinearModel) -> QueryMatrix | NotLinear:
@@ -70,6 +75,13 @@ def matrix_between(old: LinearModel, new: LinearModel) -> QueryMatrix | NotLinea
         return NotLinear("it looks at pictures with another network, or at other crops of them")
     if old.projection is None or new.projection is None:
         return NotLinear("one of both has no projection")
+    if isinstance(new.projection, GatedProjection):
+        return NotLinear("behind its familiarity gate each picture has a strength of its own")
+    if isinstance(old.projection, GatedProjection):
+        return NotLinear(
+            "the vectors that are indexed lie behind a familiarity gate, each at a strength of "
+            "its own"
+        )
     return query_matrix(old.projection, new.projection)
 
 

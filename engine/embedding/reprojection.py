@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.embedding.embedder import Features, Projection, unit_rows
+from sightline.engine.embedding.projections import AnyProjection, Features, unit_rows
 from sightline.engine.vector_index.packed_features import Codes, Packing
 
 _BLOCK = 4_096
@@ -19,7 +19,9 @@ costs more than the product (measured: 5,000 images a CPU second at 64, 48,000 f
 one thread, as in all that runs long (`linear_algebra`), it is 57,000 at 64 already."""
 
 
-def reproject(rows: NDArray[np.uint8], packing: Packing, projection: Projection | None) -> Features:
+def reproject(
+    rows: NDArray[np.uint8], packing: Packing, projection: AnyProjection | None
+) -> Features:
     """Packed features to vectors.
 
     Args:
@@ -38,19 +40,17 @@ def reproject(rows: NDArray[np.uint8], packing: Packing, projection: Projection 
     blocks = [rows[start : start + _BLOCK] for start in range(0, max(1, len(rows)), _BLOCK)]
     if projection is None:
         return np.concatenate([unit_rows(packing.unpack(block)) for block in blocks])
-    shift, columns = projection.mean @ projection.matrix, projection.matrix.sum(axis=0)
-    parts = [
-        _projected(packing.taken_apart(block), projection.matrix, shift, columns)
-        for block in blocks
-    ]
-    return np.concatenate(parts)
+    matrix = projection.columns
+    shift, sums = projection.mean @ matrix, matrix.sum(axis=0)
+    products = (_product(packing.taken_apart(block), matrix, shift, sums) for block in blocks)
+    return np.concatenate([unit_rows(projection.vectors(each)) for each in products])
 
 
-def _projected(codes: Codes, matrix: Features, shift: Features, columns: Features) -> Features:
+def _product(codes: Codes, matrix: Features, shift: Features, sums: Features) -> Features:
     """((codes - offset) · scale - mean) @ matrix, with one pass over the wide side only."""
-    vectors: Features = codes.codes.astype(np.float32) @ matrix
+    product: Features = codes.codes.astype(np.float32) @ matrix
     if codes.offset.any():
-        vectors -= codes.offset * columns
-    vectors *= codes.scale
-    vectors -= shift
-    return unit_rows(vectors)
+        product -= codes.offset * sums
+    product *= codes.scale
+    product -= shift
+    return product

@@ -21,7 +21,8 @@ class EmbedderSettings(Section):
     weights: Path | None = None
     """A local safetensors file; none: the package's or torchvision's own weights."""
     projection: Path | None = None
-    """A local safetensors file with `mean` and `matrix`; none: the model's own, if it has one."""
+    """A local safetensors file with `mean` and `matrix`, or that of a release; none: the model's
+    own, if it has one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Belongs to the model digest: another precision is another vector space. `auto`: bf16 where
     the machine computes in it, else fp32; a fleet of unlike machines should name one."""

@@ -122,6 +122,9 @@ class RetrainingSettings(Section):
     """… or when the first of them has waited for so long; 0: however long it waits."""
     familiar: bool = False
     """Change familiar directions alone, as `sightline train --familiar` does."""
+    familiarity_gate: bool = False
+    """Leave pictures unlike all that was clicked where they were, as `sightline train
+    --familiarity-gate` does."""
     look_every_s: PositiveSeconds = 60.0
     """Between two looks at what has come."""
     lease_s: PositiveSeconds = 60.0

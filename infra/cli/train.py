@@ -63,6 +63,14 @@ def train(
             help="Change familiar directions alone: kinder to unlike pictures, wins less.",
         ),
     ] = False,
+    familiarity_gate: Annotated[
+        bool,
+        typer.Option(
+            "--familiarity-gate",
+            help="Leave pictures unlike all that was clicked in their old places; it serves once "
+            "its own index is filled.",
+        ),
+    ] = False,
     held_out: Annotated[
         float | None,
         typer.Option(
@@ -145,6 +153,7 @@ def train(
         "depth": depth,
         "activation": activation,
         "familiar": familiar,
+        "familiarity_gate": familiarity_gate,
     }
     if settings is None:
         head = HeadSettings(**given)

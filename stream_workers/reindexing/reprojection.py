@@ -15,7 +15,7 @@ from sightline.stream_workers.reindexing.seed import Projected, Reproject
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sightline.engine.embedding.embedder import Projection
+    from sightline.engine.embedding.projections import AnyProjection
 
 
 def can_reproject(old: GenerationSpec, features_digest: str) -> bool:
@@ -24,7 +24,7 @@ def can_reproject(old: GenerationSpec, features_digest: str) -> bool:
 
 
 def reprojecting(
-    old: GenerationSpec, new: GenerationSpec, features_digest: str, projection: Projection | None
+    old: GenerationSpec, new: GenerationSpec, features_digest: str, projection: AnyProjection | None
 ) -> Reproject:
     """What makes the new generation's vectors, and its features, from the old one's features.
 

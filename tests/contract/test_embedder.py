@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sightline.engine.embedding.capabilities import can_run, computes_in_bf16, fastest_runtime
 from sightline.engine.embedding.choice import open_embedder
 from sightline.engine.embedding.model_files import model_source
+from sightline.engine.embedding.projections import projection_bytes
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import Embedder
@@ -25,6 +26,7 @@ from sightline.engine.settings import DecodeSettings, EmbedderSettings
 from tests.conftest import ROOT
 from tests.onnx_files import CARD, map_encoder, written
 from tests.patience import patient
+from tests.unit.test_familiarity_gate import drawn
 
 Name = Literal["torch-eager", "torch-compiled", "openvino", "cuda"]
 Precision = Literal["fp32", "bf16"]
@@ -40,7 +42,8 @@ RUNNABLE = [
     *(pytest.param((name, "fp32"), id=f"fp32-{name}") for name in HERE),
     *(pytest.param((name, "bf16"), id=f"bf16-{name}") for name in IN_BF16),
     *([] if "cuda" in HERE else [pytest.param(("cuda", "fp32"), id="cuda", marks=NO_CUDA)]),
-    pytest.param(None, id="onnx-file"),
+    pytest.param("gated", id="familiarity-gate"),
+    pytest.param("onnx", id="onnx-file"),
 ]
 EVERY = [
     pytest.param(name, precision, id=f"{precision}-{name}")
@@ -118,12 +121,19 @@ def _point(link: Path, folder: Path) -> None:
 
 @pytest.fixture(scope="module", params=RUNNABLE)
 def embedder(
-    opened: Opened, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    opened: Opened,
+    networks: Path,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Embedder:
-    """The default model on one runtime in one precision that this machine can run; an ONNX file."""
-    if request.param is not None:
+    """The default model on each runtime and precision of this machine, or gated; an ONNX file."""
+    if isinstance(request.param, tuple):
         return opened(*request.param)
-    folder = tmp_path_factory.mktemp("onnx")
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "gated":
+        file = folder / "projection.safetensors"
+        file.write_bytes(projection_bytes(drawn(1280, 512)[0]))
+        return open_embedder(EmbedderSettings(projection=file, threads=2), cache=networks)
     weights = np.random.default_rng(7).normal(size=(512, 3, 32, 32)).astype(np.float32)
     card = CARD.replace("= 16", "= 224").replace("= 5", "= 512")
     file = written(folder, map_encoder(size=224, weights=weights), card)

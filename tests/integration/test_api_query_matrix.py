@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.serving.values import Serves

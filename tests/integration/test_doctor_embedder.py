@@ -14,8 +14,8 @@ import pytest
 from sightline.engine.connecting.connections import open_object_store
 from sightline.engine.connecting.released_model import embedder_settings, naming
 from sightline.engine.embedding.choice import open_embedder
-from sightline.engine.embedding.embedder import Projection, load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION
+from sightline.engine.embedding.projections import Projection, load_linear
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
@@ -46,7 +46,7 @@ def an_index_made_by(digest: str, directory: Path) -> None:
 
 def a_released_model(settings: Settings) -> tuple[str, str]:
     """`NAME@DIGEST` and the embedder's digest of a head of its own over the shipped network."""
-    shipped = load_projection(PACKAGED_PROJECTION)
+    shipped = load_linear(PACKAGED_PROJECTION)
     turned = Projection(shipped.mean, np.ascontiguousarray(shipped.matrix[:, ::-1]))
     candidate = replace(of_settings("turned", settings.embedder), projection=turned)
     with closing(open_object_store(settings)) as store:

@@ -18,10 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor, distributed, nn
 from torchvision import models  # type: ignore[import-untyped]
 
-from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.lite0 import EfficientNetLite0
 from sightline.engine.embedding.networks import Normalised, build_network
 from sightline.engine.embedding.normalisation import IMAGENET
+from sightline.engine.embedding.projections import Projection
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.pictures.hash_words import hash_words
 from sightline.training.backbone.blocks import blocks_of, trained_names

@@ -24,7 +24,7 @@ from sightline.training.backbone.training import TrainedBackbone
 from sightline.training.loop.training import Curve
 from sightline.training.models.candidates import of_file
 from tests.small_network import Means, of_backbone, trains_means
-from tests.training_place import BUCKET, NAMES, Place, clicked, seen_place
+from tests.training_place import BUCKET, LEARNING, NAMES, Place, clicked, seen_place
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_network_is_trained_from_a_head_s_run(place: Place) -> None:
     model = of_file(place.folder / "run", EmbedderSettings(), strength=0.5)
     assert model.source.weights == place.folder / "run/weights.safetensors"
     assert model.projection is not None
-    assert model.projection.matrix.shape == (16, 16)
+    assert model.projection.columns.shape == (16, 16)
 
 
 @pytest.mark.usefixtures("network")
@@ -126,6 +126,15 @@ def test_every_option_reaches_the_training(tmp_path: Path, monkeypatch: pytest.M
     CliRunner().invoke(main.app, f"{command} {options} {others}")
     wishes = BackboneWishes(folder=tmp_path, head=None, strength=0.375, settings=wanted, corpus=7)
     assert asked == [replace(wishes, crops_mib=8, tensorboard=Path("t"))]
+
+
+@pytest.mark.usefixtures("network")
+def test_a_head_behind_a_gate_is_no_beginning(place: Place) -> None:
+    """A network ends in one matrix."""
+    gated = replace(LEARNING, head=replace(LEARNING.head, familiarity_gate=True))
+    place.train("head", learning=gated)
+    with pytest.raises(SettingsInvalid, match="without --familiarity-gate"):
+        of_backbone(place, "run")
 
 
 def test_a_head_of_another_model_is_no_beginning(place: Place) -> None:

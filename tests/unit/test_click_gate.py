@@ -13,7 +13,7 @@ from benchmarks.click_gate import by_choice, by_noise, gated, of_attackers, pois
 from benchmarks.click_truths import judged, truths
 from benchmarks.gate_candidates import judged_elsewhere, rows, shuffled, told
 from benchmarks.photo_models import PhotoSite, labelled, pairs_by_label, pairs_in
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 from sightline.training.evaluation.click_truth import clicks_as_truth
 from sightline.training.evaluation.relevance import RELEVANT_GRADE
 from sightline.training.loop.learning import LearningSettings, learn

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.datasets.splits import HeldOut, held_out, held_out_clusters
 from sightline.training.evaluation.click_truth import clicks_as_truth, hot_and_cold, score_by_clicks

@@ -31,8 +31,8 @@ from benchmarks.memory_stages import MemoryStages
 from benchmarks.photo_clicks import NearestPhotos
 from sightline.engine.clock import ManualClock, SystemClock
 from sightline.engine.connecting.released_model import embedder_settings
-from sightline.engine.embedding.embedder import load_projection
 from sightline.engine.embedding.model_registry import ModelRegistry
+from sightline.engine.embedding.projections import load_linear
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
@@ -337,7 +337,7 @@ def test_ten_lines_lead_from_clicks_to_a_model(
     served = embedder_settings(load_settings().model_copy(update={"embedder": asked}))
     assert served.projection is not None
     head = Head.load(tmp_path / "runs/today/head.safetensors")
-    assert np.array_equal(load_projection(served.projection).matrix, head.projection(0.35).matrix)
+    assert np.array_equal(load_linear(served.projection).matrix, head.ungated(0.35).matrix)
 
 
 def test_people_whose_grades_show_harm_stop_what_clicks_would_release(

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from sightline.engine.embedding.choice import open_embedder, open_runtime, read_head
-from sightline.engine.embedding.embedder import load_projection
 from sightline.engine.embedding.lite0 import read_lite0
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION, model_source
+from sightline.engine.embedding.projections import load_linear
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
 from sightline.training.models.default_projection import (
@@ -57,7 +57,7 @@ def axes() -> Directions:
 
 def test_the_shipped_matrix_is_that_of_the_classifier(axes: Directions) -> None:
     """The directions in the package are made from the weights by the documented command."""
-    shipped = load_projection(PACKAGED_PROJECTION)
+    shipped = load_linear(PACKAGED_PROJECTION)
     assert shipped.matrix.shape == (1280, DIMENSIONS)
     assert np.abs(shipped.matrix - axes.matrix()).max() < 1e-3
     assert PACKAGED_PROJECTION.stat().st_size < 3_000_000
@@ -74,7 +74,7 @@ def found(photos: Path, networks: Path) -> PhotoFeatures:
 
 def test_quality_on_the_photos(found: PhotoFeatures) -> None:
     """Query photos searched among gallery photos: mAP as measured before, and above raw."""
-    shipped = load_projection(PACKAGED_PROJECTION)
+    shipped = load_linear(PACKAGED_PROJECTION)
     quality = query_to_gallery(found, shipped.mean, shipped.matrix)
     mean = quality.means()["mAP"]
     assert mean >= QUALITY[int(quality.able.sum())].goal

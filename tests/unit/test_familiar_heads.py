@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 from sightline.training.loop.familiar import familiarity, kept_along_familiar
 from sightline.training.loop.head import Head
 from sightline.training.loop.settings import HeadSettings
@@ -34,8 +34,8 @@ def test_nothing_changes_along_directions_in_which_no_clicked_picture_varies() -
     head = Head(mean=start.mean, base=base, change=change)
     kept = kept_along_familiar(start, head, start.mean + varied({1: 1.0, 2: 10.0}))
     for strength in (0.0, 1.0):
-        asked = head.projection(strength).matrix - start.matrix
-        made = kept.projection(strength).matrix - start.matrix
+        asked = head.ungated(strength).matrix - start.matrix
+        made = kept.ungated(strength).matrix - start.matrix
         moved = np.linalg.norm(made, axis=1) / np.linalg.norm(asked, axis=1)
         assert moved[2] > 0.9
         assert 0.05 < moved[1] < 0.3

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from sightline.engine.embedding.projections import Projection
 from sightline.engine.errors import SettingsInvalid
 from sightline.training.loop.head import Head
 
@@ -28,6 +29,7 @@ def head() -> Head:
 def test_a_strength_lies_between_the_base_and_what_was_learnt(head: Head, strength: float) -> None:
     """As the sum is written: R + s D."""
     projection = head.projection(strength)
+    assert isinstance(projection, Projection)
     expected = head.base + strength * head.change
     assert np.allclose(projection.matrix, expected, atol=1e-6)
     assert np.array_equal(projection.mean, head.mean)
@@ -36,13 +38,13 @@ def test_a_strength_lies_between_the_base_and_what_was_learnt(head: Head, streng
 def test_a_residual_changes_the_base_by_itself(head: Head) -> None:
     """What training learns: R (I + s A)."""
     residual = np.random.default_rng(1).normal(size=(3, 3)).astype(np.float32)
-    matrix = Head.of(head.mean, head.base, residual).projection(0.35).matrix
+    matrix = Head.of(head.mean, head.base, residual).ungated(0.35).matrix
     assert np.allclose(matrix, head.base @ (np.eye(3) + 0.35 * residual), atol=1e-6)
 
 
 def test_the_base_comes_back_bit_for_bit(head: Head) -> None:
     """Nothing learnt is nothing changed."""
-    assert np.array_equal(head.projection(0).matrix, head.base)
+    assert np.array_equal(head.ungated(0).matrix, head.base)
 
 
 def test_a_file_keeps_a_head_and_its_bytes(head: Head, tmp_path: Path) -> None:
@@ -67,6 +69,11 @@ def test_another_file_is_refused(head: Head, tmp_path: Path) -> None:
     save_file({"mean": head.mean, "matrix": head.base}, path)
     with pytest.raises(SettingsInvalid, match="no head"):
         Head.load(path)
+    save_file(
+        {"mean": head.mean, "base": head.base, "change": head.change, "gate": head.mean}, path
+    )
+    with pytest.raises(SettingsInvalid, match="no head"):
+        Head.load(path)
     for wrong in (head.change[:2], head.base[0]):
         save_file({"mean": head.mean, "base": head.base, "change": wrong}, path)
         with pytest.raises(SettingsInvalid, match="change"):
@@ -87,6 +94,6 @@ def test_a_head_of_odd_numbers_is_refused(head: Head, tmp_path: Path) -> None:
         with pytest.raises(SettingsInvalid, match="no head"):
             Head.load(path)
     huge = Head(mean=head.mean, base=head.base * np.float32(1e38), change=head.change)
-    assert np.isfinite(huge.projection(0).matrix).all()
+    assert np.isfinite(huge.ungated(0).matrix).all()
     with pytest.raises(SettingsInvalid, match="float32"):
         replace(huge, change=np.sign(huge.base) * np.float32(3e38)).projection(1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import head_depth, tuning_worth
-from benchmarks.familiarity import Gate, clicked_features, lines, measured
+from benchmarks.familiarity import ALONG, BOTH, GATED, Heads, clicked_features, lines
 from benchmarks.photo_clicks import DEFAULT
 from benchmarks.photo_models import pairs_in
 from sightline.stream_workers.labels.rules import LabelRules
@@ -19,23 +19,22 @@ from tests.drawn_photos import WIDTH, drawn_site
 RULES = LabelRules()
 
 
-def test_a_gate_leaves_what_is_unlike_all_that_was_clicked() -> None:
-    """Here a head that doubles what is familiar; the table tells it beside the same head alone."""
+def test_familiar_heads_stand_beside_the_same_head_alone() -> None:
+    """Behind the product's gate, along familiar directions, and both, each at its strengths."""
     site = drawn_site()
     pairs = pairs_in([site.clicks(DEFAULT, 300, RULES, seed=1)], RULES)
-    gate = Gate.of(site, pairs)
     one = np.eye(WIDTH, dtype=np.float32)
     head = Head.of(site.start.mean, site.start.matrix, one)
-    shown = site.features().features
-    strange = np.roll(shown, WIDTH // 2, axis=1)
-    often, seldom = (np.median(gate.vectors(head, 1.0, f) / f - 1) for f in (shown, strange))
-    assert often > 0.8
-    assert seldom < 0.3
-    outcome = measured(site.without(["kind/1"]), head, gate, clicked_features(site, pairs))
+    heads = Heads.of(site, head, clicked_features(site, pairs))
+    assert [each.gate is not None for each in heads.made.values()] == [False, True, False, True]
+    assert heads.made[GATED].change is heads.made[0.0].change
+    assert heads.made[BOTH].change is heads.made[ALONG].change is not head.change
+    outcome = heads.measured(site.without(["kind/1"]))
     assert [line.split(" | ")[0] for line in lines([(outcome,)])][2:] == [
         *("| strength 0.35", "| strength 0.6", "| strength 1"),
-        *("| the gate, 0.35", "| the gate, 0.6", "| the gate, 1"),
+        *(f"| the gate, {strength}" for strength in ("0.35", "0.6", "0.72", "1")),
         *(f"| along familiar directions, {strength}" for strength in ("0.35", "0.6", "0.72", "1")),
+        *("| both, 0.6", "| both, 0.72", "| both, 1"),
     ]
 
 

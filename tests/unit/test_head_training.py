@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 from sightline.engine.errors import SettingsInvalid
 from sightline.training.evaluation.relevance import EqualLabels
 from sightline.training.evaluation.retrieval import score_queries
@@ -54,7 +54,7 @@ def test_clicks_make_a_better_space(seen: World) -> None:
     head = trained(seen).head
     start, base, half, whole = (
         quality(seen, projection)
-        for projection in (seen.start, *(head.projection(s) for s in (0.0, 0.5, 1.0)))
+        for projection in (seen.start, *(head.ungated(s) for s in (0.0, 0.5, 1.0)))
     )
     assert start + 0.05 < base < half < whole
 
@@ -64,7 +64,7 @@ def test_clicks_make_a_better_space(seen: World) -> None:
 def test_hidden_layers_teach_a_linear_head(seen: World, depth: int, name: Activation) -> None:
     """It is better than whitening, and another than each other depth and activation teaches."""
     head = trained(seen, depth=depth, activation=name).head
-    base, whole = (quality(seen, head.projection(strength)) for strength in (0.0, 1.0))
+    base, whole = (quality(seen, head.ungated(strength)) for strength in (0.0, 1.0))
     assert base + 0.02 < whole
     other = trained(seen, depth=depth, activation="tanh" if name == "relu" else "relu").head
     assert not np.allclose(head.change, other.change, atol=1e-3)
@@ -198,7 +198,7 @@ def test_nothing_learnt_is_the_start() -> None:
     seen = world(clicks=5)
     head = trained(replace(seen, pairs=clicked(seen.features.images, np.array([[0, 1]]))),
                    steps=0, whitening=False).head  # fmt: skip
-    assert np.array_equal(head.projection(1.0).matrix, seen.start.matrix)
+    assert np.array_equal(head.ungated(1.0).matrix, seen.start.matrix)
 
 
 def test_a_step_is_that_of_the_paper() -> None:

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from sightline.engine.connecting.connections import open_object_store
 from sightline.engine.connecting.released_model import embedder_settings, naming
-from sightline.engine.embedding.embedder import load_projection
 from sightline.engine.embedding.model_registry import ModelReference
+from sightline.engine.embedding.projections import load_linear
 from sightline.engine.errors import NotFound, SettingsInvalid, SightlineError
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
@@ -90,8 +90,8 @@ def test_a_run_becomes_a_model_that_settings_can_name(broker: MemoryBroker, tmp_
     reference = ModelReference.parse(model)
     chosen = embedder_settings(naming(load_settings(), reference), cache=tmp_path / "cache")
     assert chosen.projection is not None
-    expected = Head.load(place / "head.safetensors").projection(0.6)
-    assert np.array_equal(load_projection(chosen.projection).matrix, expected.matrix)
+    expected = Head.load(place / "head.safetensors").ungated(0.6)
+    assert np.array_equal(load_linear(chosen.projection).matrix, expected.matrix)
 
 
 def test_weights_that_no_package_brings_are_registered(
@@ -433,7 +433,7 @@ def test_models_are_named_in_four_ways(broker: MemoryBroker, tmp_path: Path) -> 
     names = (SERVING, str(place), str(place / "head.safetensors"), "shop", model)
     found = [candidate(settings, name, strength=0.35) for name in names]
     assert len({each.network for each in found}) == 1
-    matrices = [each.projection.matrix for each in found if each.projection is not None]
+    matrices = [each.projection.columns for each in found if each.projection is not None]
     assert all(np.array_equal(matrices[1], matrix) for matrix in matrices[2:])
     with pytest.raises(SettingsInvalid):
         candidate(settings, "no/such.file", strength=1)

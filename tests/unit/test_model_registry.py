@@ -11,7 +11,6 @@ import pytest
 from safetensors.numpy import save
 
 from sightline.engine.connecting.released_model import embedder_settings
-from sightline.engine.embedding.embedder import load_projection
 from sightline.engine.embedding.model_files import PACKAGED_PROJECTION, model_source
 from sightline.engine.embedding.model_registry import (
     CONFIG,
@@ -21,6 +20,7 @@ from sightline.engine.embedding.model_registry import (
     model_key,
     release_key,
 )
+from sightline.engine.embedding.projections import load_linear
 from sightline.engine.embedding.registered_models import ModelCache
 from sightline.engine.errors import NotFound, SettingsInvalid, Unreadable
 from sightline.engine.event_log.memory.broker import MemoryBroker
@@ -267,7 +267,7 @@ def test_a_registered_model_is_run_from_its_files(
     assert (found.model, found.weights, found.precision) == ("efficientnet_lite0", None, "fp32")
     assert found.projection is not None
     assert found.projection.read_bytes() == model.files[PROJECTION]
-    assert load_projection(found.projection).matrix.shape == (1280, 8)
+    assert load_linear(found.projection).matrix.shape == (1280, 8)
 
 
 def test_a_kept_model_needs_no_store(

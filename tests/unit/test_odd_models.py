@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from sightline.engine.embedding import choice
-from sightline.engine.embedding.embedder import ProjectingEmbedder, Projection, load_projection
+from sightline.engine.embedding.embedder import ProjectingEmbedder
 from sightline.engine.embedding.encoder_card import read_card
 from sightline.engine.embedding.model_files import model_source
 from sightline.engine.embedding.model_registry import LINEAGE, METRICS
+from sightline.engine.embedding.projections import Projection, load_projection
 from sightline.engine.errors import SettingsInvalid, Unreadable
 from sightline.engine.settings import EmbedderSettings
 from tests.onnx_files import CARD, written
@@ -55,6 +56,7 @@ PROJECTIONS = {
     "2^62 features": declared("F32", 0, [2**62, 4], [2**62, 4]),
     "a header of 2^63 bytes": struct.pack("<Q", 2**63) + b"{}",
     "a header 100,000 deep": struct.pack("<Q", 100_000) + b"[" * 100_000,
+    "one tensor more": save({"mean": ZEROS, "matrix": ONES, "gate": ZEROS}),
     "no UTF-8": struct.pack("<Q", 9) + b'{"a\xff":1}',
     "nothing": b"",
 }

@@ -5,12 +5,12 @@ import sys
 
 import numpy as np
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 
 _OTHER_THREADS_CPU = """
 import time
 import numpy as np
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 drawn = np.random.default_rng(1)
 projection = Projection(
     drawn.normal(size=1280).astype(np.float32), drawn.normal(size=(1280, 512)).astype(np.float32)

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.connecting.open_models import OpenModels
-from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.model_registry import ModelRegistry
+from sightline.engine.embedding.projections import Projection
 from sightline.engine.errors import Conflict, NotFound
 from sightline.engine.object_store.json_record import JsonRecord
 from sightline.engine.object_store.memory import MemoryObjectStore
@@ -27,6 +27,7 @@ from sightline.infra.commands import opened_store
 from sightline.infra.commands.promote import Promotion
 from sightline.infra.commands.rollout import Rollout
 from tests.indexed_images import NOON
+from tests.unit.test_familiarity_gate import drawn
 from tests.unit.test_query_matrix import Model
 from tests.unit.test_serving_record import CLICKS, experiment, first, known, with_ready
 
@@ -92,11 +93,15 @@ def test_its_own_generation_takes_over_and_back_means_the_model_before() -> None
         promotion.finish(begun, "better")
 
 
-def test_another_model_is_told_why_it_needs_a_generation_first() -> None:
+@pytest.mark.parametrize(
+    ("new", "why"),
+    [(ANEW, "outside the space"), (Model(drawn()[0]), "behind its familiarity gate")],
+)
+def test_another_model_is_told_why_it_needs_a_generation_first(new: Model, why: str) -> None:
     """What serves stays."""
-    rollout, promotion = place(first(), ANEW)
+    rollout, promotion = place(first(), new)
     begun = promotion.begin(CLICKS, "better")
-    assert "outside the space" in (begun.obstacle or "")
+    assert why in (begun.obstacle or "")
     assert not begun.is_whole
     assert rollout.state() == first()
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sightline.engine.embedding.embedder import Features, Projection
+from sightline.engine.embedding.projections import AnyProjection, Features, Projection
 from sightline.engine.embedding.query_matrix import (
     MAX_SPREAD,
     NotLinear,
@@ -17,8 +17,10 @@ from sightline.engine.embedding.query_matrix import (
     query_matrix,
 )
 from sightline.engine.serving.pair import ServingPair
+from tests.unit.test_familiarity_gate import drawn
 
 WIDTH, DIMENSIONS, PICTURES = 40, 12, 60
+GATED, _ = drawn()
 
 
 def unit(vectors: Features) -> Features:
@@ -129,6 +131,9 @@ def test_a_model_that_needs_other_vectors_says_why(
         found = query_matrix(old, new)
         assert isinstance(found, NotLinear)
         assert reason in found.reason
+    indexed = matrix_between(Model(GATED), Model(old))
+    assert isinstance(indexed, NotLinear)
+    assert "that are indexed lie behind a familiarity gate" in indexed.reason
 
 
 def test_a_pair_tells_the_new_models_own_cosines(
@@ -153,7 +158,7 @@ def test_a_pair_tells_the_new_models_own_cosines(
 class Model:
     """What is asked of a model."""
 
-    projection: Projection | None
+    projection: AnyProjection | None
     features_digest: str = "lite0"
     digest: str = "lite0 and a head"
 
@@ -164,7 +169,11 @@ def test_models_of_one_network_are_compared(old: Projection) -> None:
     for new, reason in (
         (Model(old, "other"), "another network"),
         (Model(None), "no projection"),
+        (Model(GATED), "behind its familiarity gate"),
     ):
         found = matrix_between(Model(old), new)
         assert isinstance(found, NotLinear)
         assert reason in found.reason
+    indexed = matrix_between(Model(GATED), Model(old))
+    assert isinstance(indexed, NotLinear)
+    assert "that are indexed lie behind a familiarity gate" in indexed.reason

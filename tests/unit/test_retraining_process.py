@@ -108,21 +108,31 @@ def test_an_attempt_without_a_verdict_is_told_within_bounds(tmp_path: Path) -> N
     assert says.startswith(event.data.reason)
 
 
-@pytest.mark.parametrize("familiar", [False, True])
+@pytest.mark.parametrize(
+    ("asked_for", "wanted"),
+    [
+        ({}, HeadSettings(seed=1)),
+        ({"familiar": True}, HeadSettings(seed=1, familiar=True)),
+        ({"familiarity_gate": True}, HeadSettings(seed=1, familiarity_gate=True)),
+    ],
+)
 def test_a_head_is_trained_as_the_settings_ask(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, familiar: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked_for: dict[str, bool],
+    wanted: HeadSettings,
 ) -> None:
-    """Along familiar directions or not; each attempt by a seed of its own."""
+    """Along familiar directions, behind a gate or neither; each attempt by a seed of its own."""
     asked: list[TrainWishes] = []
     monkeypatch.setattr(retraining_work, "run_training", lambda _, wishes, __: asked.append(wishes))
     store: Any = None
-    how = RetrainingSettings(familiar=familiar)
+    how = RetrainingSettings.model_validate(asked_for)
     settings = Settings(data_directory=tmp_path, retraining=how)
     work = TrainingWork(settings=settings, store=store, clock=ManualClock())
     attempt = RetrainingState().begun({}, NOON).under_way
     assert attempt is not None
     work.train(attempt)
-    assert [wishes.learning.head for wishes in asked] == [HeadSettings(seed=1, familiar=familiar)]
+    assert [wishes.learning.head for wishes in asked] == [wanted]
 
 
 def test_old_runs_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from sightline.engine.embedding import openvino_runtime
 from sightline.engine.embedding.choice import open_embedder, open_runtime
 from sightline.engine.embedding.conversion import convert
 from sightline.engine.embedding.model_files import model_source
+from sightline.engine.embedding.projections import GatedProjection
 from sightline.engine.errors import RefusedToStart, SettingsInvalid
 from sightline.engine.event_log.embedded.journal import JOURNAL_FILE, Journal, JournalRecord
 from sightline.engine.event_log.memory.broker import MemoryBroker
@@ -36,7 +37,7 @@ from sightline.training.loop.head import Head
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.models.candidates import of_file
 from sightline.training.models.registry import store_model
-from sightline.training.models.released_head import registered
+from sightline.training.models.released_head import registered, vectors_as_served
 from tests.label_rows import encoded, retracted
 from tests.onnx_files import CARD, written
 from tests.training_place import BUCKET, LEARNING, NAMES, Place, clicked, dying, seen_place
@@ -242,6 +243,7 @@ def test_what_the_command_line_asks_for_reaches_the_training(
     for options in (
         ["--familiar", "--balance", "0.25", "--depth", "2", "--activation", "tanh"],
         ["--settings", str(tmp_path / "tuned.json"), "--balance", "0.25"],
+        ["--familiarity-gate"],
     ):
         with pytest.raises(RefusedToStart):
             CliRunner().invoke(
@@ -250,11 +252,13 @@ def test_what_the_command_line_asks_for_reaches_the_training(
     assert [wishes.learning.head for wishes in asked] == [
         HeadSettings(familiar=True, balance=0.25, depth=2, activation="tanh"),
         HeadSettings(familiar=True, balance=0.25, temperature=0.5),
+        HeadSettings(familiarity_gate=True),
     ]
 
 
+@pytest.mark.parametrize("gate", [False, True])
 def test_an_onnx_file_is_trained_on_released_and_served(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch, *, gate: bool
 ) -> None:
     """File, card and head come back from the registry as one model, where the next round begins."""
     monkeypatch.setattr(
@@ -265,9 +269,14 @@ def test_an_onnx_file_is_trained_on_released_and_served(
     file = written(place.folder / "mine", card=CARD.replace("= 16", "= 16\nshort_side = 16"))
     asked = EmbedderSettings(model=f"onnx:{file}", precision="fp32", threads=1)
     over = replace(place, settings=place.settings.model_copy(update={"embedder": asked}))
-    assert json.loads(over.train("run")["run.json"])["start"]["model"] == "onnx"
+    how = replace(LEARNING, head=replace(LEARNING.head, familiarity_gate=gate))
+    run = over.train("run", learning=how)
+    assert json.loads(run["run.json"])["start"]["model"] == "onnx"
     made = of_file(place.folder / "run", asked, strength=0.6)
-    digest = store_model(place.store, BUCKET, registered(made, "shop", metrics={}, lineage={}))
+    assert isinstance(made.projection, GatedProjection) == gate
+    new = registered(made, "shop", metrics={}, lineage={})
+    assert new.config().format == (2 if gate else 1)
+    digest = store_model(place.store, BUCKET, new)
     named = asked.model_copy(update={"model": f"registry:shop@{digest}"})
     settings = place.settings.model_copy(update={"embedder": named})
     served = embedder_settings(settings, cache=place.folder / "models")
@@ -278,6 +287,7 @@ def test_an_onnx_file_is_trained_on_released_and_served(
     expected = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     embedder = open_embedder(served, cache=place.folder / "nets")
     assert np.abs(embedder.embed(crops) - expected).max() < 1e-6
+    assert np.array_equal(vectors_as_served(made, runtime, crops), embedder.embed(crops))
     monkeypatch.setattr(train, "embedder_settings", lambda _: served)
     begun = json.loads(replace(place, settings=settings).train("next")["run.json"])["start"]
     assert begun["digest"] == embedder.digest

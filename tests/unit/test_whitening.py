@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 from sightline.training.loop import whitening
 from sightline.training.loop.whitening import scatter, whitened
 

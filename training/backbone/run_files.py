@@ -19,10 +19,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors.numpy import save
 from safetensors.torch import save as save_tensors
 
+from sightline.engine.embedding.projections import projection_bytes
 from sightline.training.backbone.training import TrainedBackbone
 from sightline.training.datasets.splits import HeldOut
 from sightline.training.loop.head import write_whole
@@ -49,9 +48,7 @@ def end_backbone_run(
     """
     tensors = {name: value.contiguous() for name, value in trained.network.items()}
     write_whole(folder / WEIGHTS, save_tensors(tensors))
-    projection = trained.projection
-    mapped = {"mean": projection.mean, "matrix": np.ascontiguousarray(projection.matrix)}
-    write_whole(folder / PROJECTION, save(mapped))
+    write_whole(folder / PROJECTION, projection_bytes(trained.projection))
     write_kinds(folder, images, held_out)
     write_curve(folder, trained.curve)
     write_whole(folder / RECORD, json.dumps(record, indent=1, sort_keys=True).encode() + b"\n")

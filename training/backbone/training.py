@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.networks import Normalised
+from sightline.engine.embedding.projections import Projection
 from sightline.engine.pictures.hash_words import hash_words
 from sightline.training.backbone.blocks import trained_names
 from sightline.training.backbone.gradients import MATRIX, Encoder, Weights, loss_and_gradients

@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import AnyProjection, project_all
 from sightline.training.datasets.click_graph import ClickGraph
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.datasets.pairs import ClickPairs
@@ -112,8 +112,8 @@ def _near(pairs: ClickPairs, anchors: NDArray[np.int32]) -> Iterator[tuple[int, 
 
 
 def score_by_clicks(
-    features: PictureFeatures, projection: Projection, queries: PictureQueries
+    features: PictureFeatures, projection: AnyProjection, queries: PictureQueries
 ) -> QueryScores:
     """Rank all pictures for every query under a projection of their features."""
-    vectors = (features.features - projection.mean) @ projection.matrix
+    vectors = project_all(projection, features.features)
     return score_queries(vectors[queries.anchors], vectors, queries.truth, block=_BLOCK)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from sightline.engine.embedding.embedder import UNREADABLE, Projection
+from sightline.engine.embedding.projections import UNREADABLE, Projection
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.regular_files import need_regular
 from sightline.training.datasets.features import PictureFeatures

@@ -1,7 +1,6 @@
 """A head in, one that leaves what is unlike all that was clicked nearly where it was.
 
-A strength of each picture's own, lower where it is unfamiliar, would do the same and be no
-projection any more (docs/adr/0032-familiar-directions.md).
+It stays one matrix, as no head does behind a gate (`gating`, docs/adr/0032-familiarity.md).
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 from sightline.training.loop.head import Head
 
 Floats = NDArray[np.float32]

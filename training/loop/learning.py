@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection, project_all
 from sightline.engine.errors import SettingsInvalid
 from sightline.training.datasets.clusters import picture_clusters
 from sightline.training.datasets.features import PictureFeatures
@@ -23,7 +23,7 @@ from sightline.training.datasets.splits import (
 )
 from sightline.training.evaluation.gate import GateLimits
 from sightline.training.loop.settings import HeadSettings
-from sightline.training.loop.training import Trained, projected, train_head
+from sightline.training.loop.training import Trained, train_head
 from sightline.training.tracking import Track, untracked
 
 _FIFTH = 0.2
@@ -106,7 +106,8 @@ def hold_back(
     known = pairs.among(features.images)
     groups = look_alike_groups(features.hashes, bits=settings.head.near_duplicate_bits)
     seed = settings.head.seed
-    clusters = picture_clusters(projected(features, start), groups, labels=labels, seed=seed)
+    vectors = project_all(start, features.features)
+    clusters = picture_clusters(vectors, groups, labels=labels, seed=seed)
     share = settings.share_of(len(np.unique(clusters[known.anchor])))
     held = held_out_clusters(
         known, clusters, share=share, aside=settings.aside, groups=groups, seed=seed

@@ -65,6 +65,9 @@ class HeadSettings:
     familiar: bool = False
     """Whether the projection changes along those directions alone in which clicked pictures vary:
     others keep more of their old places, and clicks win less at equal strength."""
+    familiarity_gate: bool = False
+    """Whether pictures take the less of the change the more unlike they are to all that was
+    clicked. No matrix on the query promotes such a head (docs/adr/0032-familiarity.md)."""
     checkpoint_every: int = 50
     """Steps after which the state is written, where there is a file for it."""
 

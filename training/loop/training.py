@@ -3,19 +3,20 @@
 The recipe: whiten what clicked pairs differ in (`whitening`), then learn a linear residual of it by
 InfoNCE over in-batch, passed-over and random negatives, none of which the clicks speak for
 (`batches`). Features stay frozen, so that a step is a product of small matrices. Where it is asked
-for, the residual is trained with hidden layers and then made linear (`residual`), and what came out
-changes familiar directions alone (`familiar`).
+for, the residual is trained with hidden layers and then made linear (`residual`), what came out
+changes familiar directions alone (`familiar`), and a gate lets familiar pictures alone take it
+(`gating`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection, project_all
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.pictures.hash_words import hash_words
 from sightline.training.datasets.features import PictureFeatures
@@ -23,6 +24,7 @@ from sightline.training.datasets.pairs import ClickPairs
 from sightline.training.loop.batches import Batches, chances
 from sightline.training.loop.checkpoint import Checkpoint, inputs_digest
 from sightline.training.loop.familiar import kept_along_familiar
+from sightline.training.loop.gating import gate_of
 from sightline.training.loop.head import Head
 from sightline.training.loop.settings import HeadSettings
 from sightline.training.loop.steps import Steps
@@ -30,8 +32,6 @@ from sightline.training.loop.whitening import whitened
 from sightline.training.tracking import Track, untracked
 
 Floats = NDArray[np.float32]
-_BLOCK = 8_192
-"""Pictures that are projected at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,7 +88,7 @@ def train_head(
         )
     base = _base(known, features, start, settings)
     steps = Steps(
-        base_vectors=projected(features, Projection(start.mean, base)),
+        base_vectors=project_all(Projection(start.mean, base), features.features),
         batches=Batches(known, hash_words(features.hashes), settings),
         settings=settings,
         count=settings.steps_for(len(known)),
@@ -102,21 +102,14 @@ def train_head(
         if checkpoint is not None:
             state.save(checkpoint, inputs=inputs)
     head = Head.of(start.mean, base, steps.linear(state))
+    clicked = features.features[np.union1d(known.anchor, known.positive)]
     if settings.familiar:
-        clicked = features.features[np.union1d(known.anchor, known.positive)]
         head = kept_along_familiar(start, head, clicked)
+    if settings.familiarity_gate:
+        head = replace(head, gate=gate_of(start, clicked, seed=settings.seed))
     return Trained(
         head=head, curve=Curve(losses=state.losses, masked=state.shares), pairs=len(known)
     )
-
-
-def projected(features: PictureFeatures, projection: Projection) -> Floats:
-    """Vectors of all pictures, (n, d), not normalised."""
-    parts = [
-        (features.features[first : first + _BLOCK] - projection.mean) @ projection.matrix
-        for first in range(0, len(features), _BLOCK)
-    ]
-    return np.concatenate(parts) if parts else np.empty((0, projection.matrix.shape[1]), np.float32)
 
 
 def _base(
@@ -124,6 +117,6 @@ def _base(
 ) -> Floats:
     if not settings.whitening:
         return start.matrix
-    vectors, often = projected(features, start), chances(pairs, balance=settings.balance)
+    vectors, often = project_all(start, features.features), chances(pairs, balance=settings.balance)
     weight = (pairs.weight * often).astype(np.float32)
     return whitened(start, vectors, pairs.anchor, pairs.positive, weight)

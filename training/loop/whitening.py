@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import Projection
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from safetensors import safe_open
 
-from sightline.engine.embedding.embedder import (
-    UNREADABLE,
-    Features,
-    Projection,
-    load_projection,
-)
 from sightline.engine.embedding.model_files import ModelSource, model_source
 from sightline.engine.embedding.model_registry import PROJECTION, WEIGHTS
+from sightline.engine.embedding.projections import (
+    UNREADABLE,
+    AnyProjection,
+    Features,
+    load_projection,
+    project_all,
+)
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.regular_files import need_regular
 from sightline.engine.settings import EmbedderSettings
@@ -28,7 +28,6 @@ from sightline.training.loop.run_folder import RECORD, read_record
 
 HEAD_FILE = "head.safetensors"
 """The head in the folder of a run."""
-_BLOCK = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Candidate:
     """What it is called in tables and pages."""
     source: ModelSource
     """The network that gives its features; the projection of it is the next field's."""
-    projection: Projection | None
+    projection: AnyProjection | None
     """None: the features are the vectors."""
 
     @property
@@ -53,10 +52,7 @@ class Candidate:
         """(n, features) to (n, dimensions), not normalised."""
         if self.projection is None:
             return features
-        mean, matrix = self.projection.mean, self.projection.matrix
-        starts = range(0, len(features), _BLOCK)
-        parts = [(features[at : at + _BLOCK] - mean) @ matrix for at in starts]
-        return np.concatenate(parts) if parts else np.empty((0, matrix.shape[1]), np.float32)
+        return project_all(self.projection, features)
 
 
 def of_settings(name: str, settings: EmbedderSettings) -> Candidate:
@@ -102,7 +98,7 @@ def is_head(place: Path) -> bool:
     Raises:
         SettingsInvalid: it is no safetensors file, and no folder with one in it.
     """
-    return "change" in _tensors(_file(place))
+    return "base" in _tensors(_file(place))
 
 
 def _same_network(place: Path, source: ModelSource) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from sightline.engine.embedding.model_registry import (
     CARD,
@@ -47,6 +48,7 @@ class NewModel:
     network_weights: str
     preprocess: str
     dimensions: int
+    format: Literal[1, 2] = 1
     files: Mapping[str, bytes]
     """By name: the projection, own weights if there are any, card, metrics and lineage."""
 
@@ -60,6 +62,7 @@ class NewModel:
         if missing:
             raise ValueError(f"a model is registered with its {', '.join(missing)}")
         return ModelConfig(
+            format=self.format,
             name=self.name,
             network=self.network,
             network_weights=self.network_weights,

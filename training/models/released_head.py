@@ -10,15 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
-from sightline.engine.embedding.embedder import (
-    Features,
-    ProjectingEmbedder,
-    Projection,
-    Runtime,
-    load_projection,
-)
+from sightline.engine.embedding.embedder import ProjectingEmbedder, Runtime
 from sightline.engine.embedding.encoder_card import card_file, read_card
 from sightline.engine.embedding.model_files import ModelSource, model_source
 from sightline.engine.embedding.model_registry import (
@@ -30,6 +23,12 @@ from sightline.engine.embedding.model_registry import (
     PROJECTION,
     WEIGHTS,
     digest_of,
+)
+from sightline.engine.embedding.projections import (
+    Features,
+    GatedProjection,
+    load_projection,
+    projection_bytes,
 )
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import EmbedderSettings
@@ -64,10 +63,11 @@ def registered(
         network=source.model,
         network_weights=source.weights_id,
         preprocess=source.framing.digest,
-        dimensions=projection.matrix.shape[1],
+        dimensions=projection.dimensions,
+        format=2 if isinstance(projection, GatedProjection) else 1,
         files={
             **_own_network(source),
-            PROJECTION: _written(projection),
+            PROJECTION: projection_bytes(projection),
             CARD: written.encode(),
             METRICS: _json(metrics),
             LINEAGE: _json(lineage),
@@ -109,13 +109,9 @@ def vectors_as_served(candidate: Candidate, runtime: Runtime, crops: Crops) -> F
     if loaded is not None:
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / PROJECTION
-            file.write_bytes(_written(loaded))
+            file.write_bytes(projection_bytes(loaded))
             loaded = load_projection(file)
     return ProjectingEmbedder(candidate.source, runtime, loaded).embed(crops)
-
-
-def _written(projection: Projection) -> bytes:
-    return save({"mean": projection.mean, "matrix": np.ascontiguousarray(projection.matrix)})
 
 
 def _json(facts: Facts) -> bytes:
@@ -125,7 +121,9 @@ def _json(facts: Facts) -> bytes:
 def _card(candidate: Candidate, name: str, metrics: Facts) -> str:
     source = candidate.source
     told = [f"- {key}: {value}" for key, value in sorted(metrics.items())] or ["- nothing yet"]
-    over = f"A projection over `{source.model}` (weights {source.weights_id})"
+    gated = isinstance(candidate.projection, GatedProjection)
+    what = "A projection behind a familiarity gate," if gated else "A projection"
+    over = f"{what} over `{source.model}` (weights {source.weights_id})"
     lines = (
         f"# Model card: `{name}`",
         "",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sightline.engine.embedding.embedder import Projection
+from sightline.engine.embedding.projections import AnyProjection, Projection
 from sightline.engine.errors import SettingsInvalid
 from sightline.training.datasets.features import PictureFeatures
 from sightline.training.evaluation.click_truth import (
@@ -86,7 +86,7 @@ class Judging:
         )
         return self.quality(trained.head.projection(STRENGTH))
 
-    def quality(self, projection: Projection) -> float:
+    def quality(self, projection: AnyProjection) -> float:
         """The mean of two means: over kinds that taught, and over kinds that did not."""
         scores = score_by_clicks(self.features, projection, self.queries)
         clicked = self.queries.groups.clicked

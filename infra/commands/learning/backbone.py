@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from sightline.engine.connecting.released_model import embedder_settings
 from sightline.engine.connecting.serving_model import as_serving
 from sightline.engine.embedding.capabilities import concrete_precision
-from sightline.engine.embedding.embedder import Projection
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.embedding.networks import Normalised, build_network
+from sightline.engine.embedding.projections import Projection
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import Settings
@@ -89,8 +89,8 @@ def run_backbone(
     Under `torchrun` every process does so, and the first one writes.
 
     Raises:
-        SettingsInvalid: the model is an ONNX file, the folder holds a run already, or there is
-            nothing to train on.
+        SettingsInvalid: the model is an ONNX file, the head has a familiarity gate, the folder
+            holds a run already, or there is nothing to train on.
         PartUnavailable: the log or the store did not answer; repeat it.
     """
     if wishes.tensorboard is not None:
@@ -176,6 +176,11 @@ def _asked(settings: Settings, wishes: BackboneWishes) -> TrainWishes:
     if wishes.head is None:
         return asked
     record = read_record(wishes.head)
+    if Head.load(wishes.head / HEAD).gate is not None:
+        raise SettingsInvalid(
+            f"{wishes.head} has a familiarity gate, and a network ends in one matrix: train the "
+            "head without --familiarity-gate"
+        )
     try:
         told, start = record["settings"], record["start"]
         learning = LearningSettings(
@@ -219,7 +224,7 @@ def _lesson(wishes: BackboneWishes, asked: TrainWishes, found: Gathered) -> _Les
     pairs = kept.pairs.chosen(kept.trained_on).among([looked.images[row] for row in taught])
     if not len(pairs):
         raise SettingsInvalid("there is nothing to train on: no pair of which both pictures exist")
-    head = Head.load(wishes.head / HEAD).projection(wishes.strength)
+    head = Head.load(wishes.head / HEAD).ungated(wishes.strength)
     return _Lesson(
         pairs=pairs,
         taught=taught,

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from sightline.engine.embedding.choice import open_runtime
-from sightline.engine.embedding.embedder import Projection, Runtime, load_projection
+from sightline.engine.embedding.embedder import Runtime
 from sightline.engine.embedding.model_files import ModelSource, model_source
+from sightline.engine.embedding.projections import Projection, load_projection
 from sightline.engine.embedding.registered_models import reference_in
 from sightline.engine.ports import ObjectStore
 from sightline.engine.settings import EmbedderSettings, Settings
@@ -69,9 +70,14 @@ def feature_maker(
 
 
 def start_of(source: ModelSource, features: PictureFeatures) -> Projection:
-    """The projection of a source; without one, the features themselves."""
+    """The projection of a source; without one, the features themselves.
+
+    Of one with a familiarity gate, the old space, in which alone the gate is understood: clicks
+    teach the rest anew.
+    """
     if source.projection is not None:
-        return load_projection(source.projection)
+        found = load_projection(source.projection)
+        return found if isinstance(found, Projection) else Projection(found.mean, found.gate.old)
     width = features.features.shape[1]
     return Projection(np.zeros(width, np.float32), np.eye(width, dtype=np.float32))
 

@@ -112,7 +112,12 @@ class TrainingWork:
 
     def _head_of(self, attempt: Attempt) -> HeadSettings:
         head, asked = self.learning.head, self.settings.retraining
-        return replace(head, seed=head.seed + attempt.number, familiar=asked.familiar)
+        return replace(
+            head,
+            seed=head.seed + attempt.number,
+            familiar=asked.familiar,
+            familiarity_gate=asked.familiarity_gate,
+        )
 
     def evaluate(self, attempt: Attempt) -> JudgedHead:
         """See `Work.evaluate`."""
