@@ -19,14 +19,17 @@ _OF_A_SYSTEM = frozenset(
         *("snapshot", "snapshots", "recently-snapshot", "tmp", "eadir", "sharebin", "extend"),
         *("system volume information", "macosx", "network trash folder", "temporary items"),
         *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "ipod photo cache"),
-        *("thumbnails", "thumbnail", "thumbs", "thumb"),
+        *("thumbnails", "thumbnail", "thumbs", "thumb", "files_trashbin", "files_versions"),
     }
 )
-"""What network storage, Windows, macOS and photo programs make for themselves."""
+"""What network storage, Nextcloud, Windows, macOS and photo programs make for themselves."""
 _ORDINARY = frozenset({"tmp", "trash", "extend", "snapshot", "snapshots", "recycle", "recycle.bin"})
 """Those of them that people name folders as well: only with a mark before them."""
-_PREVIEWS = ".lrdata"
-"""The end of the names of folders where Lightroom keeps smaller copies of what lies elsewhere."""
+_LIBRARIES = (".lrdata", ".photoslibrary", ".photolibrary", ".migratedphotolibrary", ".aplibrary")
+"""The ends of the names of folders in which photo programs keep smaller copies; Apple's libraries
+hold what was deleted or hidden in them, too, and nothing there tells it from the rest."""
+_OF_NEXTCLOUD = "appdata_oc"
+"""How the name of the folder begins where Nextcloud keeps previews, of private pictures too."""
 _MARKS = "#@$~_"
 """What such programs put before their names, to be told from people's."""
 
@@ -72,7 +75,7 @@ def skipped_because(path: str) -> str:
 def _is_of_a_system(name: str) -> bool:
     word = name.strip().lower()
     bare = word.strip(_MARKS)
-    if word.endswith(_PREVIEWS):
+    if word.endswith(_LIBRARIES) or word.startswith(_OF_NEXTCLOUD):
         return True
     return bare in _OF_A_SYSTEM and (word != bare or bare not in _ORDINARY)
 

@@ -205,6 +205,8 @@ HIDDEN = (
     *("#Trash/9.jpg", "a/_thumbs/1.jpg", "~snapshot/2.jpg", "$Extend/3.jpg", "Recycled/4.jpg"),
     *("@__thumb/5.jpg", "Network Trash Folder/6.jpg", "thumb/7.jpg", "@Recycle/8.jpg"),
     *("My Catalog Previews.lrdata/9.jpg", "Smart Previews.LRDATA/a/1.jpg"),
+    *("Photos Library.photoslibrary/originals/0/2.jpg", "Aperture Library.aplibrary/3.jpg"),
+    *("anna/files_trashbin/files/4.jpg", "anna/files_versions/5.jpg", "appdata_ocx1/preview/6.jpg"),
 )
 
 
@@ -237,7 +239,10 @@ def test_hidden_and_system_files_are_skipped_and_told(
 
 @pytest.mark.parametrize(
     "path",
-    ["Trash/a.jpg", "recycle/a.jpg", "tmp/a.jpg", "_mine/a.jpg", "@anna/a.jpg", "thumbs.jpg"],
+    [
+        *("Trash/a.jpg", "recycle/a.jpg", "tmp/a.jpg", "_mine/a.jpg", "@anna/a.jpg", "thumbs.jpg"),
+        *("photoslibrary/a.jpg", "appdata/a.jpg"),
+    ],
 )
 def test_what_people_may_call_their_own_folders_is_not_skipped(path: str) -> None:
     """A system marks its own with a sign before the name."""
