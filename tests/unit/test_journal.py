@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.engine.errors import PartUnavailable
-from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
+from sightline.engine.event_log.embedded.journal import _BUSY_S, Journal, JournalRecord
 from sightline.schemas.images import ImageDeleted, tie
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -96,7 +98,7 @@ KILLED = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
+from sightline.engine.event_log.embedded.journal import _BUSY_S, Journal, JournalRecord
 journal = Journal(Path(sys.argv[1]))
 for number in range(100_000):
     journal.record([JournalRecord(image_id=f"i{number}", version=1, tie=0, topic="images.v1",
@@ -133,4 +135,37 @@ def test_what_was_compacted_away_is_in_no_file(tmp_path: Path) -> None:
     assert journal.compact() == 200
     files = [path for path in tmp_path.iterdir() if b"person" in path.read_bytes()]
     assert files == []
+    journal.close()
+
+
+def test_a_reader_holds_up_no_writer_and_keeps_nothing_for_ever(tmp_path: Path) -> None:
+    """The next compaction, which finds nothing new, cuts the log that was being read."""
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.record([record(f"i{n}", 1) for n in range(100)])
+    journal.record([record("a", 1, value=b"a person's title"), record("a", 2, DELETED)])
+    reading, began_s = journal.winners(), time.monotonic()
+    next(reading)
+    assert journal.compact() == 1
+    assert time.monotonic() - began_s < _BUSY_S
+    assert len(list(reading)) == 100
+    assert journal.compact() == 0
+    assert not [path for path in tmp_path.iterdir() if b"person" in path.read_bytes()]
+    journal.close()
+
+
+def test_a_forgotten_tombstone_is_in_no_file(tmp_path: Path) -> None:
+    """Nor is one that an earlier run, killed before it was cut off, left in the log."""
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.record([record("gone", 1, DELETED, value=b"of a person"), record("b", 1)])
+    journal.forget(["gone"])
+    assert not [path for path in tmp_path.iterdir() if b"person" in path.read_bytes()]
+    journal.record([record("b", 2, value=b"of a person"), record("b", 3)])
+    with sqlite3.connect(tmp_path / "journal.sqlite") as other:
+        other.execute("PRAGMA secure_delete=ON")
+        other.execute("DELETE FROM events WHERE version < 3")
+    other.close()
+    again = Journal(tmp_path / "journal.sqlite")
+    assert again.compact() == 0
+    assert not [path for path in tmp_path.iterdir() if b"person" in path.read_bytes()]
+    again.close()
     journal.close()

@@ -101,10 +101,11 @@ class Journal:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = threading.Lock()
+        self._to_cut = True  # the write-ahead log may hold what went in an earlier run
         with _reported("opening the journal"):
             make_private_folders(file.parent)
             file.touch(mode=FILE_MODE)  # the log and index that SQLite puts beside it follow
-            self._writer = self._connect()
+            self._writer = _connected(file)
             # WAL with FULL syncs the log at each commit: what is committed survives a power cut.
             self._writer.execute("PRAGMA journal_mode=WAL")
             self._writer.execute("PRAGMA synchronous=FULL")
@@ -131,7 +132,7 @@ class Journal:
 
     def count(self) -> int:
         """How many records it holds, losers included."""
-        with _reported("reading the journal"), closing(self._connect()) as reader:
+        with _reported("reading the journal"), closing(_connected(self._file)) as reader:
             return int(reader.execute("SELECT count(*) FROM events").fetchone()[0])
 
     def compact(self) -> int:
@@ -139,25 +140,34 @@ class Journal:
         with _reported("compacting the journal"), self._lock:
             with self._writer:
                 gone = self._writer.execute(_LOSERS, _DECISIONS).rowcount
-            if gone:
-                # The write-ahead log holds what was just overwritten until it is cut.
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._to_cut |= gone > 0
+            self._cut_log()
             return gone
 
     def forget(self, image_ids: Collection[str]) -> None:
         """Remove tombstones for good, after their retention; what is alive again stays."""
         known = _DECISIONS | {"deleted": _LOWEST_DELETED_TIE}
         rows = [known | {"image": image_id} for image_id in image_ids]
-        with _reported("writing the journal"), self._lock, self._writer:
-            self._writer.executemany(_TOMBSTONE, rows)
+        with _reported("writing the journal"), self._lock:
+            with self._writer:
+                self._writer.executemany(_TOMBSTONE, rows)
+            self._to_cut = True
+            self._cut_log()
 
     def close(self) -> None:
         """Let go of the file; repeated calls do nothing."""
         with self._lock:
             self._writer.close()
 
-    def _connect(self) -> sqlite3.Connection:
-        return _connected(self._file)
+    def _cut_log(self) -> None:
+        """Cut the write-ahead log, which holds what was overwritten; the next time, if it is read.
+
+        To wait for a reader would hold up all who write, and a re-index reads for minutes.
+        """
+        if self._to_cut:
+            with closing(_connected(self._file, patience_s=0.0)) as cutter:
+                cut = cutter.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._to_cut = cut[0] != 0  # 1: somebody reads
 
 
 def winners_in(file: Path, topics: Collection[str] = ()) -> Iterator[JournalRecord]:
@@ -208,8 +218,8 @@ def as_messages(records: Iterable[JournalRecord]) -> Iterator[Message]:
         )
 
 
-def _connected(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(file, timeout=_BUSY_S, check_same_thread=False)
+def _connected(file: Path, *, patience_s: float = _BUSY_S) -> sqlite3.Connection:
+    return sqlite3.connect(file, timeout=patience_s, check_same_thread=False)
 
 
 @contextmanager
