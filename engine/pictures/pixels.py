@@ -32,6 +32,7 @@ from sightline.engine.pictures.orientation import (
     orientation_of_decoded,
     swaps_sides,
 )
+from sightline.engine.pictures.quiet_libtiff import quiet_libtiff
 from sightline.engine.pictures.to_rgb import rgb_on_white
 from sightline.engine.pictures.transparent_colour import clear_in_eight_bits
 from sightline.engine.settings import DecodeSettings
@@ -39,6 +40,7 @@ from sightline.engine.settings import DecodeSettings
 # Pillow warns about odd metadata, and they are not the picture. Said once, here: the filters are
 # those of the whole process, and each change of them races with what other threads decode.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+quiet_libtiff()
 
 MAX_SIDE = 262_144
 """Each row costs time and memory of its own, however short it is: 40 million rows of one pixel cost
