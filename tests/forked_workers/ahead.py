@@ -17,8 +17,9 @@ from sightline.engine.errors import RefusedToStart
 from tests.run_parts import kafka_of, minio_of, nasty_of, networks_of
 from tests.shared_servers import SharedServer
 
-LONGEST_S = 120.0
-"""By then a whole run has tests that use the servers; where none does, they need not run."""
+LONGEST_S = 300.0
+"""By then a whole run on a slow machine has tests that use the servers, too: the first come at a
+fifth of it. Where none does, they need not run."""
 
 
 def main() -> None:
