@@ -108,7 +108,7 @@ class DirectoryObjectStore:
         """See `ObjectStore.list`; objects deleted meanwhile are left out."""
         with _reported(f"list {bucket}/{prefix}"):
             keys = sorted(
-                (k for k in self._keys(bucket) if k.startswith(prefix) and k > start_after),
+                (k for k in self._keys(bucket, prefix) if k.startswith(prefix) and k > start_after),
                 key=str.encode,
             )
         for key in keys:
@@ -169,9 +169,11 @@ class DirectoryObjectStore:
             start, status = file.tell(), os.fstat(file.fileno())
             yield _Opened(about, status.st_size - start, status.st_mtime_ns, file.read)
 
-    def _keys(self, bucket: str) -> Iterator[str]:
+    def _keys(self, bucket: str, prefix: str) -> Iterator[str]:
+        """All that begin like the prefix up to its last `/`: other folders are not gone through."""
         folder = self._root / _escape(bucket)
-        for path in folder.rglob(f"*{_BYTES}"):
+        common = folder.joinpath(*map(_escape, prefix.split("/")[:-1]))
+        for path in common.rglob(f"*{_BYTES}"):
             yield _unescape(str(path.relative_to(folder))[: -len(_BYTES)])
 
     def _path(self, bucket: str, key: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,32 @@ def test_no_key_leads_out_of_its_bucket(tmp_path: Path, key: str) -> None:
         assert [item.key for item in store.list(bucket, "")] == [key]
     outside = [p for p in tmp_path.rglob("*") if p.is_file() and not p.is_relative_to(root)]
     assert outside == []
+
+
+def test_a_list_goes_through_the_folders_of_its_prefix_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A grade of an upload looks for one query picture: not among all pictures that there are."""
+    store, long = DirectoryObjectStore(tmp_path), "n" * 450
+    store.ensure_bucket("b")
+    keys = ["images/a/1", "queries/12", "queries/2", f"queries/{long}/3", f"q//{long}", "/q"]
+    for key in keys:
+        store.put("b", key, b"kept")
+    through, scandir = list[str](), os.scandir
+
+    def noted(path: str) -> Any:
+        through.append(os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", noted)
+    for prefix in ("queries/1", f"queries/{long}/", f"queries/{long[:250]}", "q//", f"q//{long}"):
+        found = [item.key for item in store.list("b", prefix)]
+        assert found == sorted(key for key in keys if key.startswith(prefix))
+        assert found
+    assert through
+    assert not [path for path in through if "images" in path or path == str(tmp_path / "b")]
+    assert [item.key for item in store.list("b", "/")] == ["/q"]
+    assert [item.key for item in store.list("b", "nobody/has/this")] == []
 
 
 @pytest.mark.parametrize("head", [b"", b"no json\n", b"[]\n", b'{"etag": 1}\n', b"[" * 9_000])
