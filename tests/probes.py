@@ -21,3 +21,9 @@ def put_probes() -> Slipcover:
     rooms = FileMatcher(sources=[str(ROOT / room) for room in ROOMS])
     ImportManager(probes, rooms).__enter__()
     return probes
+
+
+def take_out_hit_probes() -> None:
+    """Take out at once what has been hit, where there are probes; a repeat does nothing."""
+    if put_probes.cache_info().currsize:
+        put_probes().deinstrument_seen()

@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +22,7 @@ from sightline.engine.pictures.prepare import prepare
 from sightline.engine.ports import Embedder
 from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings, EmbedderSettings
+from tests.compiled_networks import find_compiled_again, take_probes_out_of
 from tests.conftest import ROOT
 from tests.onnx_files import CARD, map_encoder, written
 from tests.patience import patient
@@ -81,8 +81,10 @@ def opened(networks: Path) -> Opened:
 
     def opening(name: Name, precision: Precision) -> Embedder:
         if (name, precision) not in kept:
-            if name == "torch-compiled" and name in HERE:
-                _find_compiled_again()
+            runs = name in (HERE if precision == "fp32" else IN_BF16)
+            if name == "torch-compiled" and runs:
+                find_compiled_again()
+                take_probes_out_of(opening("torch-eager", precision))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the compiler's own deprecations
                 chosen = EmbedderSettings(runtime=name, precision=precision, threads=2)
@@ -90,33 +92,6 @@ def opened(networks: Path) -> Opened:
         return kept[name, precision]
 
     return opening
-
-
-def _find_compiled_again() -> None:
-    """Name headers and torch by paths that the next run has, too, one in another clone included.
-
-    Torch looks for a compiled network by all that it was compiled with, these paths included:
-    80 CPU-seconds.
-    """
-    from torch._inductor import codecache  # noqa: PLC0415 - seconds
-    from torch.utils import cpp_extension  # noqa: PLC0415 - seconds
-
-    headers = Path(codecache._HEADER_DIR).resolve()
-    lasting = headers.with_name(f"torch-{version('torch')}")
-    _point(lasting, Path(cpp_extension._TORCH_PATH))
-    codecache._HEADER_DIR = str(headers)
-    cpp_extension._TORCH_PATH = str(lasting)
-    cpp_extension.TORCH_LIB_PATH = str(lasting / "lib")
-
-
-def _point(link: Path, folder: Path) -> None:
-    """Make a link to a folder, at once whole, unless it leads to one: several runs may share it."""
-    if link.is_dir():
-        return
-    link.parent.mkdir(parents=True, exist_ok=True)
-    draft = link.with_name(f"{link.name}.{os.getpid()}")
-    draft.symlink_to(folder)
-    draft.replace(link)
 
 
 @pytest.fixture(scope="module", params=RUNNABLE)
