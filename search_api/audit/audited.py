@@ -20,6 +20,8 @@ _MAX_ADDRESS_CHARS = 64
 _MAX_WHO_CHARS = 128
 STATE = "sightline_key"
 """Where admission leaves the known key, in the request's state."""
+WRONG_KEY = "sightline_wrong_key"
+"""Where it says that a key was shown that is none, though the answer needs none."""
 
 
 class Audited:
@@ -50,7 +52,7 @@ class Audited:
             f"address {counted_as(address)}" if key is None else f"key {key.name}"[:_MAX_WHO_CHARS]
         )
         action = f"{scope['method'][:16]} {route}"
-        if status in _REFUSALS:
+        if status in _REFUSALS or scope["state"].get(WRONG_KEY):
             self._audit.note(Access(Decision.REFUSED, who, action, None, status), address)
         elif key is not None and key.operator and _is_an_act(route, message):
             self._audit.note(Access(Decision.ACTED, who, action, _image_id(scope), status), address)

@@ -77,6 +77,10 @@ class KeyRing:
         self._refuse_strangers(request)
         return _LOCAL
 
+    def tried(self, request: Request) -> bool:
+        """Whether a request shows a key, where some are configured."""
+        return bool(self._keys) and _presented(request) is not None
+
     def known(self, request: Request) -> KnownKey | None:
         """The configured key that a request shows; None: it shows none."""
         presented = _presented(request)

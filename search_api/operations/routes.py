@@ -17,7 +17,7 @@ from sightline.search_api.http.limits.admission import CallerOf, InsiderOf
 from sightline.search_api.http.openapi import answers, json_of
 from sightline.search_api.operations.readiness import Readiness
 
-_READINESS: dict[int | str, dict[str, Any]] = {
+_READINESS: dict[int | str, dict[str, Any]] = answers({}) | {
     200: {"description": "Every part is up.", "content": json_of(ReadinessDocument)},
     503: {"description": "A part is down.", "content": json_of(ReadinessDocument)},
 }

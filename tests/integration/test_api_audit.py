@@ -96,6 +96,20 @@ def test_a_refusal_where_no_key_is_needed_names_the_key(world: ApiWorld) -> None
     assert 429 in {one.status for one in records}
 
 
+def test_no_key_is_tried_unseen_where_none_is_needed(world: ApiWorld) -> None:
+    """`/readyz` tells an admin more: a wrong key changes nothing there, and is recorded."""
+
+    async def requests(client: httpx.AsyncClient) -> None:
+        tried = [await client.get("/readyz", headers=as_(f"guess {n}")) for n in range(30)]
+        assert {one.status_code for one in tried} == {200, 429}
+        for headers in ({}, as_("searcher"), as_("admin")):
+            assert (await client.get("/readyz", headers=headers)).status_code == 200
+
+    records = told(world, requests, keys=KEYS, requests_per_minute=60)
+    assert sum(one.count for one in records) == 30
+    assert {(one.decision, one.action) for one in records} == {(Decision.REFUSED, "GET /readyz")}
+
+
 def test_refusals_are_recorded_with_who_and_how_often(world: ApiWorld) -> None:
     """300 wrong keys, a key without the scope, a caller who asks too often."""
 

@@ -10,7 +10,7 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.engine.settings import Scope
 from sightline.engine.vector_index.visible import Caller
-from sightline.search_api.audit.audited import STATE
+from sightline.search_api.audit.audited import STATE, WRONG_KEY
 from sightline.search_api.http.keys import KeyRing, KnownKey, bucket, require
 from sightline.search_api.http.limits.rate_limit import RateLimit
 from sightline.search_api.http.problems import Problem, retry_after
@@ -58,9 +58,19 @@ class Admission:
         return caller
 
     def insider(self, request: Request) -> bool:
-        """Whether an admin asks, or anybody where no key is needed; for what needs no key."""
+        """Whether an admin asks, or anybody where no key is needed; for what needs no key.
+
+        A wrong key is nobody's: it is passed over, but as a refusal it is limited and recorded.
+
+        Raises:
+            Problem: 429 with `Retry-After`: wrong keys, too often.
+        """
+        known = self._known(request)
+        if known is None and self._keys.tried(request):
+            setattr(request.state, WRONG_KEY, True)
+            self._count(request, known)
         try:
-            return Scope.ADMIN in self._keys.caller(request, self._keys.known(request)).scopes
+            return Scope.ADMIN in self._keys.caller(request, known).scopes
         except Problem:
             return False
 
