@@ -178,11 +178,16 @@ def _called(key: ApiKey) -> str:
 
 
 def _presented(request: Request) -> str | None:
-    direct = request.headers.get("x-api-key")
+    direct = _all_of(request, "x-api-key")
     if direct:
         return direct
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = _all_of(request, "authorization").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _all_of(request: Request, name: str) -> str:
+    """A header's lines as one (RFC 9110, 5.3): of two keys a proxy may have believed the other."""
+    return ", ".join(dict.fromkeys(request.headers.getlist(name)))
 
 
 def _place(origin: str) -> str | None:

@@ -96,6 +96,23 @@ def test_a_refusal_where_no_key_is_needed_names_the_key(world: ApiWorld) -> None
     assert 429 in {one.status for one in records}
 
 
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ([("X-API-Key", "searcher"), ("X-API-Key", "admin")], 401),
+        ([("Authorization", "Bearer admin"), ("Authorization", "Bearer searcher")], 401),
+        ([("X-API-Key", "searcher"), ("X-API-Key", "searcher")], 200),
+    ],
+)
+def test_two_keys_are_none(world: ApiWorld, lines: list[tuple[str, str]], status: int) -> None:
+    """A proxy may have believed the other; the refusal is recorded."""
+
+    async def requests(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/v1/images/public-1", headers=lines)).status_code == status
+
+    assert [one.status for one in told(world, requests, keys=KEYS)] == [401] * (status == 401)
+
+
 def test_no_key_is_tried_unseen_where_none_is_needed(world: ApiWorld) -> None:
     """`/readyz` tells an admin more: a wrong key changes nothing there, and is recorded."""
 
