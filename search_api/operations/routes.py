@@ -11,7 +11,7 @@ from starlette.responses import Response
 from sightline.engine.metrics import Metrics
 from sightline.engine.settings import Scope
 from sightline.search_api.http.documents.readiness import ReadinessDocument
-from sightline.search_api.http.json_answers import json_answer
+from sightline.search_api.http.json_answers import NO_STORE, json_answer
 from sightline.search_api.http.keys import require
 from sightline.search_api.http.limits.admission import CallerOf, InsiderOf
 from sightline.search_api.http.openapi import answers, json_of
@@ -49,6 +49,7 @@ def operations_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
     def exposition(caller: CallerOf) -> Response:
         """Tell the metrics, in Prometheus' text format. Scope `metrics`."""
         require(caller, Scope.METRICS)
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        told = generate_latest(metrics.registry)
+        return Response(told, headers={"Cache-Control": NO_STORE}, media_type=CONTENT_TYPE_LATEST)
 
     return router

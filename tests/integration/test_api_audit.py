@@ -156,6 +156,7 @@ def test_metrics_need_a_scope(world: ApiWorld) -> None:
         for key, status in wanted.items():
             answer = await client.get("/metrics", headers={} if key is None else as_(key))
             assert answer.status_code == status, key
+            assert answer.headers["cache-control"] == "no-store"  # a cache asks for no key
         for path in ("/v1/images/private-1", "/v1/images/public-1"):
             answer = await client.get(path, headers=as_("prometheus"))
             assert answer.status_code == 404
