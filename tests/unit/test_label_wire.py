@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -19,6 +20,7 @@ from sightline.stream_workers.labels.codecs.interactions import (
     _decode_quickly,
     decode_interaction,
 )
+from sightline.stream_workers.labels.codecs.searches import decode_searches
 from tests.label_world import World
 from tests.oracle_labels import ms
 
@@ -77,6 +79,17 @@ def test_both_decoders_accept_the_same(value: bytes, where: int, odd: Any, drop:
         return
     if isinstance(record, (ShownRecord, BeaconRecord)):
         assert instants.parsed_milliseconds(record.data.issued_at) == ms(event.data.issued_at)
+
+
+@pytest.mark.parametrize("decoder", [decode_interaction, decode_searches])
+@pytest.mark.parametrize("name", [b"data", b"unknown"])
+def test_a_record_that_is_nested_too_deep_is_refused(
+    decoder: Callable[[bytes], object], name: bytes
+) -> None:
+    """It ends as a dead letter; that the stack has an end must not end the stage."""
+    deep = b"[" * 100_000 + b"]" * 100_000
+    with pytest.raises(ContractError):
+        decoder(b'{"%b":%b,' % (name, deep) + VALUES[0][1:])
 
 
 def test_usual_messages_take_the_fast_way() -> None:

@@ -178,6 +178,8 @@ class TickRecord(Envelope, tag="sightline.clock.ticked.v1"):
 
 Record = ShownRecord | BeaconRecord | ErasureRecord | TickRecord
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What a fast decoder raises of bytes that it cannot read: of those nested too deep, the last."""
 
 
 def _page_is_named(record: ShownRecord) -> bool:
@@ -217,7 +219,7 @@ def _decode_quickly(value: bytes) -> Record | None:
     try:
         record = _decoder.decode(value)
         _check_times(record)
-    except (msgspec.MsgspecError, UnusualTime, UnicodeDecodeError):
+    except (*UNREADABLE, UnusualTime):
         return None
     return record if _is_named(record) else None
 

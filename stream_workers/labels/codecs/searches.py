@@ -11,6 +11,7 @@ from sightline.schemas.envelope import ContractError
 from sightline.schemas.labels import Verdict
 from sightline.schemas.registry import decode as decode_slowly
 from sightline.stream_workers.labels.codecs.interactions import (
+    UNREADABLE,
     Envelope,
     Hex64,
     Name,
@@ -199,7 +200,7 @@ def decode_searches(value: bytes | None) -> ClosedTopicRecord:
     """
     try:
         return _decoder.decode(value or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         usual = decode_slowly(value).encode()
     try:
         return _decoder.decode(usual)
