@@ -1,4 +1,4 @@
-"""Which partition a key falls on: murmur2 as Kafka's Java client, librdkafka and aiokafka do it."""
+"""Which partition a key falls on, as Kafka's clients do it, and where a group starts in one."""
 
 from __future__ import annotations
 
@@ -33,3 +33,8 @@ def murmur2(data: bytes) -> int:
 def partition_of(key: str, partitions: int) -> int:
     """The partition of a key among so many."""
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+
+
+def start_within(committed: int, *, start: int, end: int) -> int:
+    """The offset that a group committed, or the log's start if it lies outside the log."""
+    return committed if start <= committed <= end else start

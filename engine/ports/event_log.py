@@ -161,7 +161,10 @@ class EventLog(Protocol):
         """How many partitions the topic has. Raises `RefusedToStart`: there is no such topic."""
 
     def start_offsets(self, group: str, topic: str, partitions: Collection[int]) -> dict[int, int]:
-        """Per partition the offset that the group committed, never below the log's start."""
+        """Per partition the offset that the group committed, else the log's start.
+
+        One below that start was deleted; one past the log's end is of a topic that was made anew.
+        """
 
     def offsets_since(self, topic: str, since: datetime | None) -> dict[int, int]:
         """Per partition an offset from which everything since a moment is read; None: 0."""

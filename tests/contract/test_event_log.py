@@ -538,6 +538,16 @@ def test_a_followers_commit_is_where_its_group_starts(
     assert log.start_offsets("others", TOPIC, [1]) == {1: 0}
 
 
+def test_what_was_committed_past_the_end_is_of_another_log(
+    log: EventLog, producer: BatchEventProducer
+) -> None:
+    """A topic that was made anew is read from its beginning; else its first records were lost."""
+    producer.append(ProducerRecord(TOPIC, "cat", b"x", partition=1)).result(patient(15))
+    with closing(log.follow(TOPIC, {1: 0}, group="of-before")) as follower:
+        follower.commit({TopicPartition(TOPIC, 1): 77})
+    assert log.start_offsets("of-before", TOPIC, [1]) == {1: 0}
+
+
 def test_what_a_group_committed_is_forgotten_with_it(
     request: pytest.FixtureRequest, log: EventLog, producer: BatchEventProducer
 ) -> None:

@@ -81,6 +81,7 @@ def test_a_group_comes_into_being_under_the_lock() -> None:
     """Else two who ask for it at once may each get one, and one commits to nobody."""
     broker = MemoryBroker([IMAGES], 1)
     log, at = MemoryEventLog(broker), TopicPartition(TOPIC, 0)
+    MemoryEventProducer(broker).append(ProducerRecord(TOPIC, "cat", b"1")).result(0)
     with closing(log.follow(TOPIC, {0: 0}, group="follower")) as follower:
         askers = [
             Thread(target=lambda: MemoryEventConsumer(broker, group="member")),

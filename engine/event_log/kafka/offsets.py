@@ -12,13 +12,14 @@ from sightline.engine.errors import RefusedToStart
 from sightline.engine.event_log.kafka.clients import open_consumer
 from sightline.engine.event_log.kafka.config import error_of
 from sightline.engine.event_log.kafka.settling import committed_offsets, watermarks
+from sightline.engine.event_log.partitions import start_within
 from sightline.engine.settings import KafkaSettings
 
 
 def start_offsets(
     settings: KafkaSettings, group: str, topic: str, partitions: Collection[int]
 ) -> dict[int, int]:
-    """Per partition the group's committed offset, else the log's start, never before that.
+    """Per partition the group's committed offset; the log's start where that lies outside the log.
 
     Raises:
         PartUnavailable: the broker did not answer for `request_timeout_s`.
@@ -28,9 +29,9 @@ def start_offsets(
     try:
         wanted = [KafkaPartition(name, partition) for partition in sorted(partitions)]
         found = committed_offsets(consumer, wanted, timeout_s=timeout_s)
-        starts = (watermarks(consumer, at, timeout_s=timeout_s)[0] for at in found)
+        places = [(at, *watermarks(consumer, at, timeout_s=timeout_s)) for at in found]
         return {
-            at.partition: max(at.offset, start) for at, start in zip(found, starts, strict=True)
+            at.partition: start_within(at.offset, start=start, end=end) for at, start, end in places
         }
     except KafkaException as error:
         raise error_of(error, f"asking where to start in {topic}") from error

@@ -8,7 +8,7 @@ from datetime import datetime
 from sightline.engine.errors import Part, PartUnavailable, RefusedToStart
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.reader import MemoryReader
-from sightline.engine.event_log.partitions import partition_of
+from sightline.engine.event_log.partitions import partition_of, start_within
 from sightline.engine.records import Message, PartitionLag, TopicPartition
 
 
@@ -46,10 +46,14 @@ class MemoryEventLog:
         """See `EventLog.start_offsets`."""
         with self._broker.changed:
             committed = self._broker.group(group).committed
-            return {
-                at.partition: max(committed.get(at, 0), self._broker.partition(at).start)
+            found = {
+                at: self._broker.partition(at)
                 for at in self._partitions(topic)
                 if at.partition in partitions
+            }
+            return {
+                at.partition: start_within(committed.get(at, 0), start=held.start, end=held.end)
+                for at, held in found.items()
             }
 
     def offsets_since(self, topic: str, since: datetime | None) -> dict[int, int]:
