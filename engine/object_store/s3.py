@@ -135,11 +135,13 @@ class S3ObjectStore:
         """See `ObjectStore.stat`."""
         try:
             return _stored(self._client.stat_object(bucket, key))
-        except (S3Error, ServerError) as error:
+        except (S3Error, ServerError, ValueError) as error:
             if not is_vague(error):
                 raise
             # An answer to HEAD has no body, so it cannot say what is wrong; one to GET does.
             self._client.get_object(bucket, key, offset=0, length=1).close()
+            if isinstance(error, ValueError):  # the conflict is over
+                raise PartUnavailable(Part.STORE, f"stat {bucket}/{key}: HTTP 409") from error
             raise
 
     @_mapped

@@ -24,8 +24,10 @@ VENDOR_ERRORS = (MinioException, urllib3.exceptions.HTTPError, OSError, ValueErr
 
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NoSuchVersion"})
 _LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
-_DENIED = frozenset({"AccessDenied", "AllAccessDisabled"})
-_VAGUE = _DENIED | {"BadRequest"}
+_CLOSED = frozenset({"AccessDenied", "AllAccessDisabled"})
+_DENIED = _CLOSED | {"PermanentRedirect"}
+"""The last: the bucket lies in another region, so this endpoint shows nothing of it."""
+_VAGUE = _CLOSED | {"BadRequest"}
 """What minio-py makes of a 403 or 400 whose answer has no body."""
 _ARCHIVED = "InvalidObjectState"
 _IMPOSSIBLE_NAMES = frozenset(
@@ -98,8 +100,13 @@ def error_of(
     return PartUnavailable(Part.STORE, f"{doing}: {type(error).__name__}")
 
 
-def is_vague(error: S3Error | ServerError) -> bool:
-    """Whether an answer of 400 to 499 came without the code that tells object and store apart."""
+def is_vague(error: S3Error | ServerError | ValueError) -> bool:
+    """Whether an answer of 400 to 499 came without the code that tells object and store apart.
+
+    Of a 409 without a body, minio-py makes a `ValueError`, as of a name that cannot be.
+    """
+    if isinstance(error, ValueError):
+        return True
     if isinstance(error, ServerError):
         return error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
     return error.code in _VAGUE

@@ -195,6 +195,8 @@ def complaint(code: str) -> Answer:
         (451, "UnavailableForLegalReasons", ObjectRefused),
         (403, "AccessDenied", ObjectDenied),
         (403, "ObjectQuarantined", ObjectDenied),
+        (301, "PermanentRedirect", ObjectDenied),
+        (409, "OperationAborted", PartUnavailable),
         (403, "InvalidAccessKeyId", PartUnavailable),
         (403, "RequestTimeTooSkewed", PartUnavailable),
         (400, "KMS.DisabledException", ObjectDenied),
@@ -216,7 +218,8 @@ def test_an_answer_about_one_object_is_not_an_outage(
 ) -> None:
     """Archived or impossible objects end; wrong keys, clocks and tokens are waited out.
 
-    Who may not read, or lacks the key that an object is sealed with, waits alone.
+    Who may not read, or lacks the key that an object is sealed with, waits alone; so does a bucket
+    that lies in another region.
     """
     with answering(complaint(code), status) as store:
         with pytest.raises(SightlineError) as read:
@@ -225,10 +228,12 @@ def test_an_answer_about_one_object_is_not_an_outage(
         with pytest.raises(SightlineError) as looked:
             store.stat("bucket", "key")
         assert isinstance(looked.value, PartUnavailable) == issubclass(meant, PartUnavailable)
+        assert "no object can have that name" not in str(looked.value)
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(403, "AccessDenied"), (400, "KMS.DisabledException")]
+    ("status", "code"),
+    [(403, "AccessDenied"), (400, "KMS.DisabledException"), (301, "PermanentRedirect")],
 )
 def test_our_own_bucket_that_is_closed_to_us_is_an_outage(status: int, code: str) -> None:
     """Nothing works without it, so all wait; an answer need not name the bucket."""
