@@ -26,6 +26,7 @@ SUMS = (
 """Fields of `SearchMetricsCounted` that are added up."""
 RECENT = timedelta(days=2)
 """Back from the newest epoch, to the day's beginning: kept by record."""
+_FIRST = datetime.min.replace(tzinfo=UTC) + RECENT
 
 
 class Period(StrEnum):
@@ -132,7 +133,7 @@ class SearchStats:
         """Take one record; a repeat of its key replaces what was there, days ago it is the same."""
         with self._lock:
             self._recent[counted.subject] = counted
-            border = _day_of(counted.epoch_start - RECENT)
+            border = _day_of(max(counted.epoch_start, _FIRST) - RECENT)
             if border > self._whole_days_before:
                 self._whole_days_before = border
                 self._pack(list(self._recent.values()))

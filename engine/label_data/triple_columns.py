@@ -12,12 +12,13 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from sightline.engine.records import Message
-from sightline.schemas.envelope import Event
+from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.labels import TripleMined, TripleRetracted
 from sightline.schemas.searches import ImageQuery, UploadQuery
 
 SCHEMA_VERSION = "1"
 _TIME = pa.timestamp("us", tz="UTC")
+_LAST_EPOCH = 2**63 - 1
 _PLACE = [
     pa.field("partition", pa.int32(), nullable=False),
     pa.field("offset", pa.int64(), nullable=False),
@@ -95,7 +96,13 @@ Row = dict[str, Any]
 
 
 def triple_row(event: Event[TripleMined], message: Message) -> Row:
-    """A mined triple and where it lies, by column."""
+    """A mined triple and where it lies, by column.
+
+    Raises:
+        ContractError: its epoch is later than a file can say.
+    """
+    if event.data.epoch > _LAST_EPOCH:
+        raise ContractError("data.epoch", f"later than {_LAST_EPOCH}")
     row: Row = {name: getattr(event.data, name) for name in _SAME}
     row |= {"triple_id": event.id, "mined_at": event.time}
     return row | _query(event.data.query) | _place(message)

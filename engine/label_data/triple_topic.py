@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from sightline.engine.label_data.triple_columns import (
     Row,
@@ -33,13 +34,11 @@ def held_in(messages: Iterable[Message], *, until: Ends | None = None) -> HeldTr
         at = LOG, message.partition
         if until is None or message.offset < until.get(at, 0):
             ends[at] = max(ends.get(at, 0), message.offset + 1)
-        try:
+        with suppress(ContractError):
             event = decode(message.value)
-        except ContractError:
-            continue
-        if isinstance(event.data, TripleRetracted):
-            retracted.append(retraction_row(event, message))
-        elif isinstance(event.data, TripleMined) and ends.get(at, 0) > message.offset:
-            mined.append(triple_row(event, message))
+            if isinstance(event.data, TripleRetracted):
+                retracted.append(retraction_row(event, message))
+            elif isinstance(event.data, TripleMined) and ends.get(at, 0) > message.offset:
+                mined.append(triple_row(event, message))
     gone = retractions_table(retracted)["triple_id"]
     return HeldTriples(holding(triples_table(mined), gone), ends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sightline.engine.errors import (
 from sightline.engine.label_data.triple_columns import RETRACTIONS, TRIPLES
 from sightline.engine.label_data.triple_manifest import FileKind, TripleManifest
 from sightline.engine.label_data.triple_table import read_triples
+from sightline.engine.label_data.triple_topic import held_in
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records import Message, StoredObject
@@ -205,11 +207,13 @@ def test_unreadable_records_are_dead_letters_and_counted(store: DirectoryObjectS
     """The entry covers their offsets; more than the limit stop the sink before any commit."""
     buried: list[Message] = []
     sink = sink_of(store, buried)
-    feed(sink, records([b"{}", triple(1), None]))
+    late = re.sub(rb'"epoch":\d+', b'"epoch":%d' % 2**63, triple(2))
+    feed(sink, records([b"{}", triple(1), late]))
     flushed = sink.flush()
     assert flushed is not None
     assert flushed.unreadable == 2
     assert [message.offset for message in buried] == [0, 2]
+    assert held_in(records([triple(1), late])).table.num_rows == 1
     feed(sink, records([b"{}"] * 3, start=3))
     with pytest.raises(DeadLetterLimit):
         sink.flush()

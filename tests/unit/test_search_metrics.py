@@ -297,6 +297,20 @@ def test_records_of_old_days_are_not_kept() -> None:
     assert sum(folded.sums["searches"] for folded in stats.fold(Period.DAY)) == 28 * 24 * 3 * 4
 
 
+def test_no_time_is_too_early_or_too_late_to_be_counted() -> None:
+    """Whoever follows the topics goes on, whatever one record claims."""
+    fold, late = fold_of(), 2**60
+    told = read(fold, [*begun(), (0, 1, closed(0, late, search("s1"))), (0, 2, marker(0, late))])
+    told += read(fold, [(1, 1, marker(0, late))])
+    assert [one.epoch_start.year for one in told] == [9999]
+    stats = SearchStats()
+    start = datetime(1, 1, 1, tzinfo=UTC)
+    first = told[0].model_copy(update={"epoch": 0, "epoch_start": start})
+    for one in (first, *told):
+        stats.add(one)
+    assert len(stats.fold(Period.DAY)) == 2
+
+
 def test_of_whole_days_an_instant_picks_those_that_began_then() -> None:
     """A day of long ago is in or out; yesterday by the epoch."""
     stats = SearchStats()

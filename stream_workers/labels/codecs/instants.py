@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+_LAST_MS = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MS
 _LENGTHS = frozenset({20, 24, 27})
 
 
@@ -35,8 +36,8 @@ def parsed_milliseconds(text: str) -> int:
 
 
 def moment(instant_ms: int) -> datetime:
-    """The instant as a `datetime` in UTC, exact to the millisecond."""
-    return _EPOCH + instant_ms * _MS
+    """The instant as a `datetime` in UTC, exact to the millisecond; the last one for any later."""
+    return _EPOCH + min(instant_ms, _LAST_MS) * _MS
 
 
 def text(instant_ms: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -25,7 +26,7 @@ from sightline.engine.label_data.triple_manifest import (
 from sightline.engine.ports import Clock
 from sightline.engine.records import Message
 from sightline.engine.settings import SinkSettings
-from sightline.schemas.envelope import ContractError
+from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.labels import TripleMined, TripleRetracted
 from sightline.schemas.registry import decode
 from sightline.stream_workers.labels.sink.parquet_files import put_file, remove_files
@@ -42,16 +43,17 @@ class _Rows:
 
     def add(self, message: Message) -> None:
         try:
-            event = decode(message.value)
+            self._add(decode(message.value), message)
         except ContractError as error:
             self.unreadable.append((message, str(error)))
-            return
+
+    def _add(self, event: Event[Any], message: Message) -> None:
         if isinstance(event.data, TripleMined):
             self.triples.append(triple_row(event, message))
         elif isinstance(event.data, TripleRetracted):
             self.retractions.append(retraction_row(event, message))
         else:
-            self.unreadable.append((message, f"{event.type} is no event of this topic"))
+            raise ContractError("type", f"{event.type} is no event of this topic")
 
     def tables(self) -> list[tuple[FileKind, pa.Table]]:
         tables = []
