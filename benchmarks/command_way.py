@@ -55,6 +55,8 @@ class Way:
 
     settings: Settings
     folder: Path
+    training: tuple[str, ...] = ()
+    """Options of `train`."""
 
     @property
     def partitions(self) -> int:
@@ -102,7 +104,7 @@ class Way:
 
     def learnt(self, store: ObjectStore) -> Learnt:
         """What `train` makes of the bucket, and the registry of that."""
-        self.run("train", RUN)
+        self.run("train", RUN, *self.training)
         said = self.run("models", "release", MODEL, RUN)
         (digest,) = re.findall(rf"{MODEL}@([0-9a-f]+)", said)[:1]
         held = read_held(store, self.settings.store.bucket)

@@ -76,8 +76,11 @@ class Log:
     silent: int | None = None
     """This third of the labels is not on the site."""
     rounds: int = 1
+    training: tuple[str, ...] = ()
+    """Options of `train`."""
 
 
+ALL_TEACHES = ("--held-out", "0", "--aside", "0", "--later", "0")
 LOGS = (
     Log(name="all labels", records=96_000),
     Log(name="100,000 clicks", records=96_000, silent=0),
@@ -86,6 +89,11 @@ LOGS = (
     Log(name="1,000 clicks, noisy", records=1_900, silent=0, people=NOISY),
     Log(name="all labels in rounds", records=48_000, rounds=3),
     Log(name="all labels, as many as in two rounds", records=108_880),
+    Log(
+        name="behind a familiarity gate", records=96_000, silent=0, training=("--familiarity-gate",)
+    ),
+    Log(name="in rounds, nothing kept out", records=48_000, rounds=3, training=ALL_TEACHES),
+    Log(name="as many, nothing kept out", records=108_880, training=ALL_TEACHES),
 )
 
 
@@ -159,12 +167,11 @@ def in_round(
 
 def judged(site: PhotoSite, way: Way, made: Learnt) -> Iterator[str]:
     """Yields what a second training of the same comes to, what the gate and then labels say."""
-    _, training = way.timed("train", AGAIN)
+    _, training = way.timed("train", AGAIN, *way.training)
     again = replace(made, run=way.folder / AGAIN)
     yield _same([name for name in (HEAD, RECORD) if again.sha256(name) != made.sha256(name)])
-    said, gate = way.timed("evaluate", RUN)
-    verdict = said[said.index(VERDICT) + len(VERDICT) :].splitlines()[0]
-    yield f"{verdict}, at strength {re.findall(AT_STRENGTH, said)[0]}"
+    verdict, gate = gated(way)
+    yield verdict
     found = Outcome.of(site, Head.load(made.run / HEAD), STRENGTHS)
     for strength in STRENGTHS:
         means = list(zip(found.means(), found.means(strength), strict=True))
@@ -172,16 +179,25 @@ def judged(site: PhotoSite, way: Way, made: Learnt) -> Iterator[str]:
     yield f"{training} + {gate}"
 
 
+def gated(way: Way) -> tuple[str, str]:
+    """What the gate says by clicks that the training did not see, and what that took."""
+    if way.training == ALL_TEACHES:
+        return "not asked: nothing is kept out", "none"
+    said, took = way.timed("evaluate", RUN)
+    verdict = said[said.index(VERDICT) + len(VERDICT) :].splitlines()[0]
+    return f"{verdict}, at strength {re.findall(AT_STRENGTH, said)[0]}", took
+
+
 def _same(names: Sequence[str]) -> str:
     return f"**differs**: {', '.join(names)}" if names else "equal"
 
 
-def both_ways(settings: Settings, folder: Path) -> Iterator[Way]:
+def both_ways(settings: Settings, folder: Path, training: tuple[str, ...]) -> Iterator[Way]:
     """Yields the one from the wire, then the one in this process: its bucket is its own."""
     bucket = f"{settings.store.bucket}-{folder.name}"
     store = settings.store.model_copy(update={"bucket": bucket})
     for name, update in (("wire", {}), ("here", {"store": store})):
-        way = Way(settings.model_copy(update=update), folder / name)
+        way = Way(settings.model_copy(update=update), folder / name, training)
         way.folder.mkdir(parents=True)
         yield way
 
@@ -196,7 +212,7 @@ def measured(log: Log, site: PhotoSite, photos: Path, settings: Settings) -> Ite
         for number in range(1, log.rounds + 1):
             new = in_round(site, log, number, records)
             records += new
-            wire, here = both_ways(settings, Path(scratch) / str(number))
+            wire, here = both_ways(settings, Path(scratch) / str(number), log.training)
             by_processes(wire, base, new)
             in_process(here, base, records)
             one, other = (way.learnt(base.store) for way in (wire, here))
