@@ -16,6 +16,8 @@ from sightline.schemas.judgements import RelevanceJudged
 from sightline.schemas.registry import decode
 
 _BEGINNING = datetime.fromtimestamp(0, UTC)
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""At most so much between those who erase and the broker."""
 Pair = tuple[str, str]
 """An anchor and an image."""
 _log = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ def judgements_of(messages: Iterable[Message]) -> tuple[Grade, ...]:
         if isinstance(event.data, RelevanceJudged):
             found.append(_judgement(event.data, event.id, message))
         elif isinstance(event.data, UserErased):
-            who, at_ms = event.data.user_pseudonym, milliseconds(event.data.erased_at)
+            who, at_ms = event.data.user_pseudonym, _erased_ms(event.data, message)
             erased[who] = max(at_ms, erased.get(who, at_ms))
     return tuple(j for j in found if j.judged_at_ms >= erased.get(_person(j.judge), 0))
 
@@ -100,7 +102,7 @@ class HeldJudgements:
                 if judgement.judged_at_ms >= self._erased.get(_person(judgement.judge), 0):
                     _keep_latest(self._held, judgement)
             elif isinstance(event.data, UserErased):
-                self._erase(event.data.user_pseudonym, milliseconds(event.data.erased_at))
+                self._erase(event.data.user_pseudonym, _erased_ms(event.data, message))
 
     def of(self, pairs: Iterable[Pair]) -> dict[Pair, dict[str, Grade]]:
         """What each judge says of some pairs; pairs that nobody judged are left out."""
@@ -134,6 +136,12 @@ def _judgement(data: RelevanceJudged, event_id: str, message: Message) -> Grade:
         appended_ms=milliseconds(message.timestamp),
         event_id=event_id,
     )
+
+
+def _erased_ms(erasure: UserErased, message: Message) -> int:
+    """When it was, not long after the log took it: else who comes back stays unheard."""
+    latest = message.timestamp + CLOCKS_DIFFER
+    return milliseconds(min(erasure.erased_at, latest))
 
 
 def _person(judge: str) -> str:

@@ -120,6 +120,20 @@ def test_grades_of_an_erased_judge_are_left_out() -> None:
     ]
 
 
+def test_an_erasure_of_the_future_is_one_of_when_it_was_recorded() -> None:
+    """By a clock that is wrong, or by a stranger: what its judge says from then on counts."""
+    told = log(
+        UserErased(user_pseudonym="p-ann", erased_at=at(10_000_000)),
+        judged(5, "key~p-ann", 0),
+        judged(1, "key~p-ann", 60 * 24 * 365),
+    )
+    held = HeldJudgements()
+    for record in told:
+        held.add(record)
+    assert [j.grade for j in judgements_of(told)] == [1]
+    assert held.of([("a", "i")])["a", "i"]["key~p-ann"].grade == 1
+
+
 def test_a_verdict_is_the_mean_of_latest_grades() -> None:
     """A judge who thinks again counts once; equal instants are settled by event id."""
     verdict = verdicts_of(
