@@ -46,7 +46,7 @@ class PartitionLag:
     partition: int
     start: int
     committed: int | None
-    """The next offset to read; None: nothing was committed."""
+    """The next offset to read; None: nothing was committed, or it was in a topic of before."""
     end: int
     oldest_waiting: datetime | None
     """Log time of the first message that is not committed; None: none waits, or nobody asked."""

@@ -546,6 +546,9 @@ def test_what_was_committed_past_the_end_is_of_another_log(
     with closing(log.follow(TOPIC, {1: 0}, group="of-before")) as follower:
         follower.commit({TopicPartition(TOPIC, 1): 77})
     assert log.start_offsets("of-before", TOPIC, [1]) == {1: 0}
+    for ages in (True, False):
+        found = log.lag("of-before", [TOPIC], ages=ages)
+        assert [(one.committed, one.lag) for one in found if one.partition == 1] == [(None, 1)]
 
 
 def test_what_a_group_committed_is_forgotten_with_it(

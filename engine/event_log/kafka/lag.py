@@ -60,7 +60,7 @@ class LagReader:
 
     def _lag(self, at: TopicPartition, *, ages: bool) -> PartitionLag:
         start, end = watermarks(self._consumer, at, timeout_s=_TIMEOUT_S)
-        committed = at.offset if at.offset >= _OFFSET_UNSET else None
+        committed = at.offset if _OFFSET_UNSET <= at.offset <= end else None
         first = max(start, committed or 0)
         oldest = self._time_of(at, first) if ages and first < end else None
         return PartitionLag(

@@ -111,7 +111,8 @@ class MemoryEventLog:
 
     def _lag(self, group: str, at: TopicPartition, *, ages: bool) -> PartitionLag:
         partition = self._broker.partition(at)
-        committed = self._broker.group(group).committed.get(at)
+        said = self._broker.group(group).committed.get(at)
+        committed = said if said is not None and said <= partition.end else None
         first = max(partition.start, committed or 0)
         waiting = partition.after(first, 1)
         return PartitionLag(
