@@ -90,7 +90,10 @@ class EventConsumer(Protocol):
         """Ask the broker for anything, briefly. Raises `PartUnavailable`: it does not answer."""
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
-        """Stop fetching these; polling keeps the assignment. Repeats do nothing."""
+        """Stop fetching these; polling keeps the assignment. Repeats do nothing.
+
+        What goes in a rebalance is paused no longer, should it come back.
+        """
 
     def resume(self, partitions: Collection[TopicPartition]) -> None:
         """Fetch these again from where they were paused. Repeats do nothing."""

@@ -345,6 +345,27 @@ def test_a_paused_partition_waits(
     assert [message.value for message in drain(consumer, 4)] == [b"1", b"2", b"3", b"4"]
 
 
+def test_a_partition_that_went_while_it_was_paused_is_read_when_it_is_back(
+    producer: BatchEventProducer, consume: Callable[..., EventConsumer]
+) -> None:
+    """Who gets it anew knows of no pause, and would wait for ever for what it holds."""
+    one, other = Listener(), Listener()
+    first = consume(listener=one)
+    eventually(lambda: first.poll(10, 0.1) or len(one.held) == 3, timeout_s=30)
+    first.pause(one.held)
+    went: list[TopicPartition] = []
+    one.on_revoke = went.extend
+    second = consume(listener=other)
+    eventually(lambda: (first.poll(10, 0.1), second.poll(10, 0.1)) and other.held, timeout_s=60)
+    second.close()
+    eventually(lambda: first.poll(10, 0.1) or len(one.held) == 3, timeout_s=60)
+    for at in went:
+        producer.append(ProducerRecord(TOPIC, "cat", b"new", partition=at.partition))
+    producer.flush(patient(15))
+    came = drain(first, len(went))
+    assert {message.topic_partition for message in came} == set(went)
+
+
 def test_lag_is_what_is_left_to_read(
     producer: BatchEventProducer, consume: Callable[..., EventConsumer]
 ) -> None:

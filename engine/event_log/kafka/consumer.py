@@ -161,7 +161,9 @@ class KafkaEventConsumer:
         theirs = [self._theirs(at) for at in partitions]
         return [p for p in theirs if (p.topic, p.partition) in held]
 
-    def _forget(self, partitions: Iterable[KafkaPartition]) -> None:
+    def _forget(self, partitions: list[KafkaPartition]) -> None:
+        # librdkafka keeps the pause of what goes: nobody would know of it when it is back.
+        self._consumer.resume(partitions)
         for at in self._ours(partitions):
             self._next.pop(at, None)
 
