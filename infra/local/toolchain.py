@@ -75,12 +75,19 @@ GO = Tool(
 CHROMIUM = Tool(
     name="Chromium",
     purpose="the tests of the web page",
-    commands=("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    # First the one without a window: a third of the CPU time, and what playwright takes, too.
+    commands=(
+        "chromium-headless-shell",
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+    ),
     homes=("$SIGHTLINE_CHROMIUM",),
     version_arguments=("--version",),
     version_pattern=r"(\d+)\.(\d+)",
     at_least=(100,),
-    debian_package="chromium",
+    debian_package="chromium-headless-shell",
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sightline.infra.local import toolchain
-from sightline.infra.local.toolchain import JAVA, Tool, ToolMissing
+from sightline.infra.local.toolchain import CHROMIUM, JAVA, Tool, ToolMissing
 
 
 def program(folder: Path, name: str, says: str) -> Path:
@@ -33,6 +33,16 @@ def test_what_is_on_path_comes_first(tmp_path: Path, java: Tool) -> None:
     program(tmp_path / "jvm" / "a", "java", 'openjdk version "25.0.1"')
     first = program(tmp_path / "path", "java", 'openjdk version "17.0.15" 2025-04-15')
     assert toolchain.find_executable(java) == first
+
+
+def test_a_browser_without_a_window_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chromium's headless shell is taken before the whole browser beside it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program(tmp_path, "chromium", "Chromium 156.0.8078.108")
+    shell = program(tmp_path, "chromium-headless-shell", "Chromium 156.0.8078.108")
+    assert toolchain.find_executable(CHROMIUM) == shell
 
 
 def test_an_old_tool_is_passed_over(tmp_path: Path, java: Tool) -> None:
