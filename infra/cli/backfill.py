@@ -10,7 +10,7 @@ import typer
 
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.settings import load_settings
-from sightline.infra.cli.finite import finite
+from sightline.infra.cli.numbers import number
 from sightline.infra.cli.publishing import VisibilityOption, publishing_here
 from sightline.infra.cli.stopping import stop_on_signals
 from sightline.producers.backfill.ends import FileEnd
@@ -44,13 +44,7 @@ def backfill(
         ),
     ] = None,
     rate: Annotated[
-        float | None,
-        typer.Option(
-            metavar="N",
-            min=0.001,
-            callback=finite,
-            help="Publish at most N images a second.",
-        ),
+        float | None, number("N", "Publish at most N images a second.", at_least=0.001)
     ] = None,
     lane: Annotated[Lane, typer.Option(help="Which queue; `live` goes first.")] = Lane.BACKFILL,
     state: Annotated[
@@ -61,8 +55,7 @@ def backfill(
         bool, typer.Option("--replace", help="Also publish known images that have changed.")
     ] = False,
     hidden: Annotated[
-        bool,
-        typer.Option("--hidden", help="Include hidden and system folders, such as .Trash."),
+        bool, typer.Option("--hidden", help="Include hidden and system folders, such as .Trash.")
     ] = False,
 ) -> None:
     """Publish the pictures of a folder or bucket. Every file is accounted for."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightline.engine.settings import load_settings
-from sightline.infra.cli.finite import finite
+from sightline.infra.cli.numbers import number
 
 if TYPE_CHECKING:
     from sightline.infra.commands.experiments.place import ExperimentPlace
@@ -43,12 +43,11 @@ def start(
     ] = None,
     share: Annotated[
         float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            callback=finite,
-            metavar="S",
-            help="Of the actors, who get it: half by default; with --interleave, all.",
+        number(
+            "S",
+            "Of the actors, who get it: half by default; with --interleave, all.",
+            at_least=0,
+            at_most=1,
         ),
     ] = None,
     interleave: Annotated[
@@ -91,13 +90,7 @@ def report(
     ] = None,
     *,
     least: Annotated[
-        float,
-        typer.Option(
-            min=0.001,
-            callback=finite,
-            metavar="L",
-            help="A smaller relative difference counts as none.",
-        ),
+        float, number("L", "A smaller relative difference counts as none.", at_least=0.001)
     ] = 0.05,
 ) -> None:
     """Show the result of an experiment so far. Its intervals hold however often you look."""

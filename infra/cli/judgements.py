@@ -8,6 +8,7 @@ import typer
 
 from sightline.engine.settings import load_settings
 from sightline.infra.cli.model_options import CAREFUL, StrengthOption
+from sightline.infra.cli.numbers import number
 
 app = typer.Typer()
 judgements = typer.Typer(no_args_is_help=True, help="Choose what people grade; see how they agree.")
@@ -33,16 +34,14 @@ def pool(
         ),
     ] = "disagreement",
     depth: Annotated[
-        int, typer.Option(min=1, max=100, metavar="K", help="Pool the first K of each model.")
+        int, number("K", "Pool the first K of each model.", at_least=1, at_most=100)
     ] = 10,
-    anchors: Annotated[
-        int, typer.Option(min=1, max=10_000, metavar="N", help="At most N searches.")
-    ] = 50,
+    anchors: Annotated[int, number("N", "At most N searches.", at_least=1, at_most=10_000)] = 50,
     pictures: Annotated[
-        int, typer.Option(min=2, metavar="N", help="Search among N public pictures, and clicked.")
+        int, number("N", "Search among N public pictures, and clicked.", at_least=2)
     ] = 2_000,
     strength: StrengthOption = CAREFUL,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Chooses pictures and order.")] = 0,
+    seed: Annotated[int, number("N", "Chooses pictures and order.", at_least=0)] = 0,
 ) -> None:
     """Choose what is worth grading. Stores it for the page at /grade."""
     from sightline.infra.commands.learning.judgements import (  # noqa: PLC0415 - heavy

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightline.engine.settings import load_settings
-from sightline.infra.cli.finite import finite
+from sightline.infra.cli.numbers import number
 from sightline.schemas.topics import DAY_MS, FOREVER_MS
 from sightline.schemas.topics import topic as topic_named
 
@@ -139,11 +139,11 @@ def export(
     *,
     certain: Annotated[
         int,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="Only negatives that are surely wrong: beyond two clicks of the anchor and passed "
+        number(
+            "N",
+            "Only negatives that are surely wrong: beyond two clicks of the anchor and passed "
             "over by N of its searches, or passed over by 5 (docs/labels.md); 0: all.",
+            at_least=0,
         ),
     ] = 0,
 ) -> None:
@@ -166,22 +166,12 @@ def fit(
     *,
     min_pairs: Annotated[
         int,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Fit a place only if N of its images were shown elsewhere, too.",
-        ),
+        number("N", "Fit a place only if N of its images were shown elsewhere, too.", at_least=1),
     ] = 50,
     min_clicks: Annotated[
-        int,
-        typer.Option(
-            min=1, metavar="N", help="Fit a place only if those images got N clicks there."
-        ),
+        int, number("N", "Fit a place only if those images got N clicks there.", at_least=1)
     ] = 30,
-    max_weight: Annotated[
-        float,
-        typer.Option(min=1, callback=finite, metavar="W", help="Reduce larger weights to W."),
-    ] = 10.0,
+    max_weight: Annotated[float, number("W", "Reduce larger weights to W.", at_least=1)] = 10.0,
 ) -> None:
     """Fit the position bias. Reads closed epochs; stores a new version and a picture."""
     from sightline.infra.commands.propensity_lines import propensity_lines  # noqa: PLC0415 - heavy

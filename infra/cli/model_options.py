@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightline.infra.cli.finite import finite
+from sightline.infra.cli.numbers import number
 
 if TYPE_CHECKING:
     from sightline.infra.commands.learning.measured_on import TruthWishes
@@ -17,21 +17,15 @@ ReferenceArgument = Annotated[
 ]
 RateOption = Annotated[
     float | None,
-    typer.Option(
-        metavar="N",
-        min=0.1,
-        callback=finite,
-        help="Images a second at most, to spare searches.",
-    ),
+    number("N", "Images a second at most, to spare searches.", at_least=0.1),
 ]
 StrengthOption = Annotated[
     float,
-    typer.Option(
-        min=0,
-        max=1,
-        callback=finite,
-        metavar="S",
-        help="How far a trained head goes: 0 is the whitened start, 1 all that was learnt.",
+    number(
+        "S",
+        "How far a trained head goes: 0 is the whitened start, 1 all that was learnt.",
+        at_least=0,
+        at_most=1,
     ),
 ]
 PhotosOption = Annotated[
@@ -59,6 +53,17 @@ TruthOption = Annotated[
         metavar="labels|clicks|judgements",
         help="What is relevant: photos' labels, clicks that a training did not see, or grades.",
     ),
+]
+NewFolderArgument = Annotated[
+    Path, typer.Argument(help="A new folder, or that of a training to go on.")
+]
+TensorboardOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write the learning curve for TensorBoard, too."),
+]
+CorpusOption = Annotated[int, number("N", "Further pictures, as random negatives.", at_least=0)]
+TemperatureOption = Annotated[
+    float, number("T", "Divides similarities; lower looks at the nearest.")
 ]
 LABELS = "labels"
 CAREFUL = 0.35

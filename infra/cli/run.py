@@ -17,6 +17,7 @@ from sightline.engine.errors import RefusedToStart
 from sightline.engine.linear_algebra import keep_products_to_one_thread
 from sightline.engine.private_files import make_private_folders
 from sightline.engine.settings import Settings, load_settings
+from sightline.infra.cli.numbers import number
 from sightline.infra.cli.stopping import stop_on_signals
 
 app = typer.Typer()
@@ -120,8 +121,7 @@ def demo(
         ),
     ] = 8080,
     draw: Annotated[
-        int | None,
-        typer.Option(metavar="COUNT", min=1, help="So many pictures where it draws some; 600."),
+        int | None, number("COUNT", "So many pictures where it draws some; 600.", at_least=1)
     ] = None,
 ) -> None:
     """Try Sightline on a folder of photos. Everything is thrown away at the end."""

@@ -9,7 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from sightline.engine.settings import load_settings
-from sightline.infra.cli.finite import finite
+from sightline.infra.cli.model_options import (
+    CorpusOption,
+    NewFolderArgument,
+    TemperatureOption,
+    TensorboardOption,
+)
+from sightline.infra.cli.numbers import number
 
 app = typer.Typer()
 
@@ -18,40 +24,21 @@ app = typer.Typer()
 def train(
     context: typer.Context,
     *,
-    folder: Annotated[Path, typer.Argument(help="A new folder, or that of a training to go on.")],
-    seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Equal seeds and data give equal bytes.")
-    ] = 0,
+    folder: NewFolderArgument,
+    seed: Annotated[int, number("N", "Equal seeds and data give equal bytes.", at_least=0)] = 0,
     steps: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", help="Steps; else 200, or 100 below 2,000 pairs."),
+        int | None, number("N", "Steps; else 200, or 100 below 2,000 pairs.", at_least=0)
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Pairs in a step.")] = 128,
-    temperature: Annotated[
-        float,
-        typer.Option(
-            callback=finite,
-            metavar="T",
-            help="Divides similarities; lower looks at the nearest.",
-        ),
-    ] = 0.1,
+    batch: Annotated[int, number("N", "Pairs in a step.", at_least=1)] = 128,
+    temperature: TemperatureOption = 0.1,
     skip_hardest: Annotated[
-        int,
-        typer.Option(min=0, metavar="N", help="Leave out the N most similar negatives of each."),
+        int, number("N", "Leave out the N most similar negatives of each.", at_least=0)
     ] = 0,
     balance: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            callback=finite,
-            metavar="B",
-            help="0: each pair alike; 1: each anchor alike.",
-        ),
+        float, number("B", "0: each pair alike; 1: each anchor alike.", at_least=0, at_most=1)
     ] = 0.5,
     depth: Annotated[
-        int,
-        typer.Option(min=0, metavar="N", help="Hidden layers to train by; the head stays linear."),
+        int, number("N", "Hidden layers to train by; the head stays linear.", at_least=0)
     ] = 0,
     activation: Annotated[
         str, typer.Option(metavar="NAME", help="Of hidden layers: relu, gelu or tanh.")
@@ -73,35 +60,20 @@ def train(
     ] = False,
     held_out: Annotated[
         float | None,
-        typer.Option(
-            min=0,
-            callback=finite,
-            metavar="S",
-            help="Share of the kinds that is kept out; else a fifth, or 80 of 160 and more, "
+        number(
+            "S",
+            "Share of the kinds that is kept out; else a fifth, or 80 of 160 and more, "
             "or 120 of 300 and more.",
+            at_least=0,
         ),
     ] = None,
     aside: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            callback=finite,
-            metavar="S",
-            help="Share of the other kinds' pictures that is kept out.",
-        ),
+        float, number("S", "Share of the other kinds' pictures that is kept out.", at_least=0)
     ] = 0.1,
     later: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            callback=finite,
-            metavar="S",
-            help="Share of the newest pairs that is kept out.",
-        ),
+        float, number("S", "Share of the newest pairs that is kept out.", at_least=0)
     ] = 0.1,
-    corpus: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Further pictures, as random negatives.")
-    ] = 2_000,
+    corpus: CorpusOption = 2_000,
     settings: Annotated[
         Path | None,
         typer.Option(
@@ -119,10 +91,7 @@ def train(
         bool,
         typer.Option("--from-topic", help="Read the labelled topic itself; no sink need have run."),
     ] = False,
-    tensorboard: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Write the learning curve for TensorBoard, too."),
-    ] = None,
+    tensorboard: TensorboardOption = None,
 ) -> None:
     """Train a head on what people clicked. Writes FOLDER; publishes nothing.
 

@@ -9,7 +9,12 @@ import typer
 
 from sightline.engine.errors import SettingsInvalid
 from sightline.engine.settings import load_settings
-from sightline.infra.cli.finite import finite
+from sightline.infra.cli.model_options import (
+    NewFolderArgument,
+    TemperatureOption,
+    TensorboardOption,
+)
+from sightline.infra.cli.numbers import number
 
 app = typer.Typer()
 
@@ -17,7 +22,7 @@ app = typer.Typer()
 @app.command("train-backbone")
 def train_backbone(
     *,
-    folder: Annotated[Path, typer.Argument(help="A new folder, or that of a training to go on.")],
+    folder: NewFolderArgument,
     head: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="The folder of `sightline train` that it begins at."),
@@ -26,53 +31,21 @@ def train_backbone(
         bool, typer.Option("--without-clicks", help="Learn from views of public pictures alone.")
     ] = False,
     strength: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            callback=finite,
-            metavar="S",
-            help="How far the head goes to begin with.",
-        ),
+        float, number("S", "How far the head goes to begin with.", at_least=0, at_most=1)
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Chooses batches and views.")] = 0,
-    steps: Annotated[int, typer.Option(min=0, metavar="N", help="Steps.")] = 200,
-    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Pairs in a step.")] = 64,
-    blocks: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Train the last N blocks; 0: all of them.")
-    ] = 1,
+    seed: Annotated[int, number("N", "Chooses batches and views.", at_least=0)] = 0,
+    steps: Annotated[int, number("N", "Steps.", at_least=0)] = 200,
+    batch: Annotated[int, number("N", "Pairs in a step.", at_least=1)] = 64,
+    blocks: Annotated[int, number("N", "Train the last N blocks; 0: all of them.", at_least=0)] = 1,
     learning_rate: Annotated[
-        float,
-        typer.Option(
-            callback=finite,
-            metavar="R",
-            help="At the start; falls to 0 along half a cosine.",
-        ),
+        float, number("R", "At the start; falls to 0 along half a cosine.")
     ] = 1e-4,
-    temperature: Annotated[
-        float,
-        typer.Option(
-            callback=finite,
-            metavar="T",
-            help="Divides similarities; lower looks at the nearest.",
-        ),
-    ] = 0.1,
+    temperature: TemperatureOption = 0.1,
     smallest: Annotated[
-        float,
-        typer.Option(
-            callback=finite,
-            metavar="S",
-            help="The least share of a picture that a view shows.",
-        ),
+        float, number("S", "The least share of a picture that a view shows.")
     ] = 0.2,
     jitter: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            callback=finite,
-            metavar="S",
-            help="How much a view's colours change; 0: not.",
-        ),
+        float, number("S", "How much a view's colours change; 0: not.", at_least=0)
     ] = 0.5,
     rotation: Annotated[
         bool, typer.Option("--rotation", help="Turn each view by 0, 90, 180 or 270 degrees, too.")
@@ -81,20 +54,14 @@ def train_backbone(
         Literal["auto", "fp32", "bf16"],
         typer.Option(help="What the network computes in; auto: bf16 where the machine can."),
     ] = "auto",
-    chunk: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Pictures in the network at once: memory.")
-    ] = 64,
+    chunk: Annotated[int, number("N", "Pictures in the network at once: memory.", at_least=1)] = 64,
     corpus: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Further public pictures, as negatives.")
+        int, number("N", "Further public pictures, as negatives.", at_least=0)
     ] = 2_000,
     crops_mib: Annotated[
-        int,
-        typer.Option(min=0, metavar="MIB", help="Decoded crops kept in memory; 0: none."),
+        int, number("MIB", "Decoded crops kept in memory; 0: none.", at_least=0)
     ] = 512,
-    tensorboard: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Write the learning curve for TensorBoard, too."),
-    ] = None,
+    tensorboard: TensorboardOption = None,
 ) -> None:
     """Train the network's last blocks with its projection. Writes FOLDER; publishes nothing.
 

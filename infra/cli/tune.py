@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from sightline.engine.settings import load_settings
-from sightline.infra.cli.finite import finite
+from sightline.infra.cli.model_options import CorpusOption
+from sightline.infra.cli.numbers import number
 
 app = typer.Typer()
 _AS_TRAINED = "As `train` will have it."
@@ -18,22 +19,12 @@ _AS_TRAINED = "As `train` will have it."
 def tune(
     *,
     folder: Annotated[Path, typer.Argument(help="A new folder, or that of a search to go on.")],
-    trials: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Trials in FOLDER in the end.")
-    ] = 40,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help=_AS_TRAINED)] = 0,
-    held_out: Annotated[
-        float | None, typer.Option(min=0, callback=finite, metavar="S", help=_AS_TRAINED)
-    ] = None,
-    aside: Annotated[
-        float, typer.Option(min=0, callback=finite, metavar="S", help=_AS_TRAINED)
-    ] = 0.1,
-    later: Annotated[
-        float, typer.Option(min=0, callback=finite, metavar="S", help=_AS_TRAINED)
-    ] = 0.1,
-    corpus: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Further pictures, as random negatives.")
-    ] = 2_000,
+    trials: Annotated[int, number("N", "Trials in FOLDER in the end.", at_least=1)] = 40,
+    seed: Annotated[int, number("N", _AS_TRAINED, at_least=0)] = 0,
+    held_out: Annotated[float | None, number("S", _AS_TRAINED, at_least=0)] = None,
+    aside: Annotated[float, number("S", _AS_TRAINED, at_least=0)] = 0.1,
+    later: Annotated[float, number("S", _AS_TRAINED, at_least=0)] = 0.1,
+    corpus: CorpusOption = 2_000,
 ) -> None:
     """Search the settings under which a head learns best. Writes FOLDER; publishes nothing.
 

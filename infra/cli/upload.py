@@ -11,7 +11,7 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_event_log
 from sightline.engine.errors import SettingsInvalid, SightlineError
 from sightline.engine.settings import Settings, load_settings
-from sightline.infra.cli.finite import finite
+from sightline.infra.cli.numbers import number
 from sightline.infra.cli.publishing import VisibilityOption, publishing_here
 from sightline.producers.backfill.names import printable
 from sightline.producers.images.outcomes import EndedVersion, await_outcomes
@@ -50,10 +50,7 @@ def upload(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until each is searchable or rejected.")
     ] = False,
-    timeout: Annotated[
-        float,
-        typer.Option(metavar="S", min=0, callback=finite, help="Seconds that --wait waits."),
-    ] = 60.0,
+    timeout: Annotated[float, number("S", "Seconds that --wait waits.", at_least=0)] = 60.0,
 ) -> None:
     """Upload single pictures. Says of each whether it was published, or why not."""
     if visibility is None:
