@@ -35,6 +35,16 @@ def partition_of(key: str, partitions: int) -> int:
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
 
 
+def committed_within(committed: int, *, end: int) -> int | None:
+    """The offset that a group committed; None: it has none, or one of a topic made anew since.
+
+    Args:
+        committed: what the broker tells; negative: nothing.
+        end: where the log ends. What lies past it was committed of an earlier topic of that name.
+    """
+    return committed if 0 <= committed <= end else None
+
+
 def start_within(committed: int, *, start: int, end: int) -> int:
     """The offset that a group committed, or the log's start if it lies outside the log."""
-    return committed if start <= committed <= end else start
+    return max(start, committed_within(committed, end=end) or start)

@@ -11,7 +11,8 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -22,6 +23,7 @@ from sightline.engine.event_log.kafka.config import (
     Config,
     client_config,
     consumer_config,
+    error_of,
     producer_config,
 )
 from sightline.engine.settings import KafkaSettings
@@ -90,6 +92,25 @@ def open_reader(settings: KafkaSettings, group: str | None = None) -> Consumer:
         # A broker tells the end of a partition by answering empty, after having waited so long.
         **{"enable.partition.eof": True, "fetch.wait.max.ms": 10},
     )
+
+
+@contextmanager
+def asking(consumer: Consumer, doing: str) -> Iterator[Consumer]:
+    """Lends a consumer for some questions, and closes it.
+
+    Args:
+        consumer: of nobody else.
+        doing: what the questions are for; an error names it.
+
+    Raises:
+        PartUnavailable, PermanentError: the broker did not answer, or refused.
+    """
+    try:
+        yield consumer
+    except KafkaException as error:
+        raise error_of(error, doing) from error
+    finally:
+        consumer.close()
 
 
 def ended(message: KafkaMessage) -> bool:

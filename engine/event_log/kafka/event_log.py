@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
 from datetime import datetime
 
 from sightline.engine.errors import PermanentError
 from sightline.engine.event_log.kafka.follower import KafkaFollower
 from sightline.engine.event_log.kafka.groups import forget_groups
-from sightline.engine.event_log.kafka.lag import LagReader
+from sightline.engine.event_log.kafka.lag import read_lag
 from sightline.engine.event_log.kafka.last_records import last_records, next_record
 from sightline.engine.event_log.kafka.offsets import (
     offsets_since,
@@ -67,8 +66,7 @@ class KafkaEventLog:
 
     def lag(self, group: str, topics: Sequence[str], *, ages: bool = True) -> list[PartitionLag]:
         """See `EventLog.lag`."""
-        with closing(LagReader(self._settings, group=group)) as reader:
-            return reader.read(topics, ages=ages)
+        return read_lag(self._settings, group, topics, ages=ages)
 
     def forget_groups(self, groups: Collection[str]) -> None:
         """See `EventLog.forget_groups`.

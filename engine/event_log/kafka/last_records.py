@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.event_log.kafka.clients import ended, open_reader
-from sightline.engine.event_log.kafka.config import error_of
+from sightline.engine.event_log.kafka.clients import asking, ended, open_reader
 from sightline.engine.event_log.kafka.consumer import message_of
 from sightline.engine.event_log.kafka.settling import watermarks
 from sightline.engine.records import Message, TopicPartition
@@ -27,16 +26,11 @@ def last_records(settings: KafkaSettings, topic: str) -> dict[int, Message | Non
         PartUnavailable: the broker did not answer for `request_timeout_s`.
     """
     name = settings.topic_prefix + topic
-    consumer = open_reader(settings)
-    try:
+    with asking(open_reader(settings), f"asking where {topic} ends") as consumer:
         known = consumer.list_topics(timeout=settings.request_timeout_s).topics
         if name not in known:
             return {}
         return {p: _last(consumer, settings, name, p) for p in sorted(known[name].partitions)}
-    except KafkaException as error:
-        raise error_of(error, f"asking where {topic} ends") from error
-    finally:
-        consumer.close()
 
 
 def next_record(settings: KafkaSettings, at: TopicPartition, offset: int) -> int:
@@ -46,17 +40,12 @@ def next_record(settings: KafkaSettings, at: TopicPartition, offset: int) -> int
         PartUnavailable: the broker did not answer for `request_timeout_s`.
     """
     place = KafkaPartition(settings.topic_prefix + at.topic, at.partition)
-    consumer = open_reader(settings)
-    try:
+    with asking(open_reader(settings), f"asking what follows in {at.topic}") as consumer:
         low, high = watermarks(consumer, place, timeout_s=settings.request_timeout_s)
         if offset >= high:
             return high
         following = _records(consumer, settings, place, max(low, offset))
         return next((record.offset for record in following), high)
-    except KafkaException as error:
-        raise error_of(error, f"asking what follows in {at.topic}") from error
-    finally:
-        consumer.close()
 
 
 def _last(consumer: Consumer, settings: KafkaSettings, name: str, number: int) -> Message | None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from sightline.engine.errors import RefusedToStart
-from sightline.engine.event_log.kafka.clients import open_consumer
-from sightline.engine.event_log.kafka.config import error_of
+from sightline.engine.event_log.kafka.clients import asking, open_consumer
 from sightline.engine.event_log.kafka.settling import committed_offsets, watermarks
 from sightline.engine.event_log.partitions import start_within
 from sightline.engine.settings import KafkaSettings
@@ -25,18 +23,13 @@ def start_offsets(
         PartUnavailable: the broker did not answer for `request_timeout_s`.
     """
     name, timeout_s = settings.topic_prefix + topic, settings.request_timeout_s
-    consumer = open_consumer(settings, group)
-    try:
+    with asking(open_consumer(settings, group), f"asking where to start in {topic}") as consumer:
         wanted = [KafkaPartition(name, partition) for partition in sorted(partitions)]
         found = committed_offsets(consumer, wanted, timeout_s=timeout_s)
         places = [(at, *watermarks(consumer, at, timeout_s=timeout_s)) for at in found]
         return {
             at.partition: start_within(at.offset, start=start, end=end) for at, start, end in places
         }
-    except KafkaException as error:
-        raise error_of(error, f"asking where to start in {topic}") from error
-    finally:
-        consumer.close()
 
 
 def offsets_since(settings: KafkaSettings, topic: str, since: datetime | None) -> dict[int, int]:
@@ -51,8 +44,8 @@ def offsets_since(settings: KafkaSettings, topic: str, since: datetime | None) -
         PartUnavailable: the broker did not answer for `request_timeout_s`.
     """
     name, timeout_s = settings.topic_prefix + topic, settings.request_timeout_s
-    consumer = open_consumer(settings, "offsets-since")
-    try:
+    doing = f"asking where to start in {topic}"
+    with asking(open_consumer(settings, "offsets-since"), doing) as consumer:
         known = consumer.list_topics(timeout=timeout_s).topics
         numbers = sorted(known[name].partitions) if name in known else []
         if since is None:
@@ -64,10 +57,6 @@ def offsets_since(settings: KafkaSettings, topic: str, since: datetime | None) -
         wanted = [KafkaPartition(name, number, since_ms) for number in numbers]
         found = consumer.offsets_for_times(wanted, timeout=timeout_s)
         return {at.partition: at.offset if at.offset >= 0 else ends[at.partition] for at in found}
-    except KafkaException as error:
-        raise error_of(error, f"asking where to start in {topic}") from error
-    finally:
-        consumer.close()
 
 
 def partition_count(settings: KafkaSettings, topic: str) -> int:
@@ -78,13 +67,8 @@ def partition_count(settings: KafkaSettings, topic: str) -> int:
         PartUnavailable: the broker did not answer.
     """
     name = settings.topic_prefix + topic
-    consumer = open_consumer(settings, "partition-count")
-    try:
+    with asking(open_consumer(settings, "partition-count"), f"asking for {topic}") as consumer:
         known = consumer.list_topics(name, timeout=settings.request_timeout_s).topics[name]
-    except KafkaException as error:
-        raise error_of(error, f"asking for {topic}") from error
-    finally:
-        consumer.close()
     if not known.partitions:
         raise RefusedToStart(f"there is no topic {name}: create it with `sightline topics create`")
     return len(known.partitions)

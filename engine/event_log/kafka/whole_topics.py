@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException
+from confluent_kafka import OFFSET_BEGINNING, Consumer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from sightline.engine.errors import Part, PartUnavailable
-from sightline.engine.event_log.kafka.clients import ended, open_reader
-from sightline.engine.event_log.kafka.config import error_of
+from sightline.engine.event_log.kafka.clients import asking, ended, open_reader
 from sightline.engine.event_log.kafka.consumer import message_of
 from sightline.engine.event_log.partitions import partition_of
 from sightline.engine.records import Message
@@ -40,13 +39,8 @@ def read_topics(
     Raises:
         PartUnavailable: the broker did not answer for `request_timeout_s`.
     """
-    consumer = open_reader(settings)
-    try:
+    with asking(open_reader(settings), "reading") as consumer:
         yield from _read(consumer, settings, topics, key, since)
-    except KafkaException as error:
-        raise error_of(error, "reading") from error
-    finally:
-        consumer.close()
 
 
 def _read(

@@ -8,7 +8,7 @@ from datetime import datetime
 from sightline.engine.errors import Part, PartUnavailable, RefusedToStart
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.reader import MemoryReader
-from sightline.engine.event_log.partitions import partition_of, start_within
+from sightline.engine.event_log.partitions import committed_within, partition_of, start_within
 from sightline.engine.records import Message, PartitionLag, TopicPartition
 
 
@@ -111,15 +111,14 @@ class MemoryEventLog:
 
     def _lag(self, group: str, at: TopicPartition, *, ages: bool) -> PartitionLag:
         partition = self._broker.partition(at)
-        said = self._broker.group(group).committed.get(at)
-        committed = said if said is not None and said <= partition.end else None
-        first = max(partition.start, committed or 0)
+        committed = self._broker.group(group).committed.get(at, -1)
+        first = start_within(committed, start=partition.start, end=partition.end)
         waiting = partition.after(first, 1)
         return PartitionLag(
             topic=at.topic,
             partition=at.partition,
             start=partition.start,
-            committed=committed,
+            committed=committed_within(committed, end=partition.end),
             end=partition.end if waiting or not ages else first,
             oldest_waiting=waiting[0].timestamp if ages and waiting else None,
         )
