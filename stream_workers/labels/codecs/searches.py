@@ -24,7 +24,6 @@ PERSON = Verdict.PERSON.value
 """The verdict on a search whose clicks teach."""
 Count = Annotated[int, Meta(ge=0)]
 JOIN_SOURCE = "urn:sightline:label-join"
-_JSON = "application/json"
 
 
 class Graded(Struct, gc=False, omit_defaults=True):
@@ -144,51 +143,32 @@ def encode_searches(
     searches: list[msgspec.Raw], *, event_id: str, source_partition: int, epoch: int, time: str
 ) -> bytes:
     """Encodes one `SearchesClosed` event from searches that are encoded already."""
-    return _encoder.encode(
-        _Written(
-            "1.0",
-            event_id,
-            JOIN_SOURCE,
-            "sightline.searches.closed.v1",
-            f"{source_partition}/{epoch}",
-            time,
-            _JSON,
-            _Closed(source_partition, epoch, searches),
-        )
-    )
+    data = _Closed(source_partition, epoch, searches)
+    kind = "sightline.searches.closed.v1"
+    return _written(event_id, kind, f"{source_partition}/{epoch}", time, data)
 
 
 def encode_marker(
     *, event_id: str, source_partition: int, first_epoch: int, epoch: int, time: str
 ) -> bytes:
     """Encodes one `EpochClosed` event, which marks epochs as complete."""
-    return _encoder.encode(
-        _Written(
-            "1.0",
-            event_id,
-            JOIN_SOURCE,
-            "sightline.epoch.closed.v1",
-            f"{source_partition}/{epoch}",
-            time,
-            _JSON,
-            Marker(source_partition, first_epoch, epoch),
-        )
-    )
+    data = Marker(source_partition, first_epoch, epoch)
+    kind = "sightline.epoch.closed.v1"
+    return _written(event_id, kind, f"{source_partition}/{epoch}", time, data)
 
 
 def encode_omitted(omitted: Omitted, *, time: str) -> bytes:
     """One `InteractionsOmitted`; its id names the record, so a repeat has the same."""
+    event_id = f"{omitted.topic}-{omitted.partition}-{omitted.offset}"
+    kind = "sightline.interactions.omitted.v1"
+    return _written(event_id, kind, omitted.search_id, time, omitted)
+
+
+def _written(
+    event_id: str, kind: str, subject: str, time: str, data: _Closed | Marker | Omitted
+) -> bytes:
     return _encoder.encode(
-        _Written(
-            "1.0",
-            f"{omitted.topic}-{omitted.partition}-{omitted.offset}",
-            JOIN_SOURCE,
-            "sightline.interactions.omitted.v1",
-            omitted.search_id,
-            time,
-            _JSON,
-            omitted,
-        )
+        _Written("1.0", event_id, JOIN_SOURCE, kind, subject, time, "application/json", data)
     )
 
 
