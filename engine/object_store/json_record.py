@@ -9,7 +9,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from sightline.engine.errors import Conflict, ObjectMissing, Unreadable
+from sightline.engine.errors import Conflict, NotFound, ObjectMissing, Unreadable
 from sightline.engine.ports import ObjectStore
 from sightline.engine.stored_records import stored_bytes, stored_etag
 
@@ -39,6 +39,13 @@ def _meant(instant: datetime) -> datetime:
 StoredTime = Annotated[AwareDatetime, AfterValidator(_meant)]
 """An instant to which a span of time can be added."""
 Value = TypeVar("Value", bound=StoredValue)
+
+
+class Stored(NamedTuple, Generic[Value]):
+    """A state, and the etag that its successor must name; None: nothing is stored yet."""
+
+    state: Value
+    etag: str | None
 
 
 class JsonRecord(Generic[Value]):
@@ -78,8 +85,8 @@ class JsonRecord(Generic[Value]):
         except ObjectMissing:
             return None
 
-    def find(self) -> tuple[Value, str] | None:
-        """The value and the etag that its successor must name; None: nothing is stored.
+    def find(self) -> Stored[Value] | None:
+        """The value as it is now; None: nothing is stored.
 
         Raises:
             Unreadable: it is damaged, or of a later release of Sightline.
@@ -89,7 +96,7 @@ class JsonRecord(Generic[Value]):
             # The etag first: a value that is newer than it is only refused, and read again.
             etag = stored_etag(self._store, self._bucket, self._key)
             data = stored_bytes(self._store, self._bucket, self._key, max_bytes=MAX_BYTES)
-            return self._value.model_validate_json(data), etag
+            return Stored(self._value.model_validate_json(data), etag)
         except ObjectMissing:
             return None
         except (ValidationError, Unreadable) as error:
@@ -107,6 +114,10 @@ class JsonRecord(Generic[Value]):
         """
         data = value.model_dump_json(indent=1).encode()
         self._store.put_if(self._bucket, self._key, data, expected_etag=etag)
+
+    def replace(self, stored: Stored[Value], state: Value) -> None:
+        """Put another state in place of the one that was read; raises as `put`."""
+        self.put(state, stored.etag)
 
     def change(self, step: Callable[[Value | None], Value]) -> Value:
         """Make one step from whatever is stored, again where somebody else was faster.
@@ -130,11 +141,15 @@ class JsonRecord(Generic[Value]):
         raise Conflict(f"{self._key} is changed by others again and again: try again")
 
 
-class Stored(NamedTuple, Generic[Value]):
-    """A state, and the etag that its successor must name; None: nothing is stored yet."""
+def of_stored(step: Callable[[Value], Value], missing: str) -> Callable[[Value | None], Value]:
+    """A step for `JsonRecord.change` that raises `NotFound`, saying `missing`, of nothing."""
 
-    state: Value
-    etag: str | None
+    def from_there(value: Value | None) -> Value:
+        if value is None:
+            raise NotFound(missing)
+        return step(value)
+
+    return from_there
 
 
 class StateRecord(JsonRecord[Value]):
@@ -158,8 +173,4 @@ class StateRecord(JsonRecord[Value]):
 
     def read(self) -> Stored[Value]:
         """The state as it is now; raises as `find`."""
-        return Stored(*(self.find() or (self._first, None)))
-
-    def replace(self, stored: Stored[Value], state: Value) -> None:
-        """Put another state in place of the one that was read; raises as `put`."""
-        self.put(state, stored.etag)
+        return self.find() or Stored(self._first, None)

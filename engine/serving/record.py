@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from sightline.engine.errors import NotFound
-from sightline.engine.object_store.json_record import JsonRecord
+from sightline.engine.object_store.json_record import JsonRecord, Stored, of_stored
 from sightline.engine.serving.state import ServingState
 
 if TYPE_CHECKING:
@@ -16,17 +15,10 @@ if TYPE_CHECKING:
 
 PREFIX = "serving/"
 _NOTHING = "nothing serves yet: `sightline up` makes the first generation"
+StoredServing = Stored[ServingState]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredServing:
-    """A state, and the etag that its successor must name."""
-
-    state: ServingState
-    etag: str
-
-
-class ServingRecord:
+class ServingRecord(JsonRecord[ServingState]):
     """The state of the deployment in its bucket.
 
     Args:
@@ -36,7 +28,7 @@ class ServingRecord:
     """
 
     def __init__(self, store: ObjectStore, bucket: str, index: str) -> None:
-        self._kept = JsonRecord(
+        super().__init__(
             store,
             bucket,
             f"{PREFIX}{index}/state.json",
@@ -48,24 +40,6 @@ class ServingRecord:
     def of(cls, settings: Settings, store: ObjectStore) -> Self:
         """The record that says what serves from the index of these settings."""
         return cls(store, settings.store.bucket, settings.index.collection_prefix)
-
-    def etag(self) -> str | None:
-        """What changes with the state, for who looks often; None: there is none yet.
-
-        Raises:
-            PartUnavailable: the store did not answer.
-        """
-        return self._kept.etag()
-
-    def find(self) -> StoredServing | None:
-        """The state as it is now; None: nothing ever served.
-
-        Raises:
-            Unreadable: it is damaged, contradicts itself, or is of a later release of Sightline.
-            PartUnavailable: the store did not answer.
-        """
-        found = self._kept.find()
-        return None if found is None else StoredServing(*found)
 
     def read(self) -> StoredServing:
         """The state as it is now.
@@ -80,22 +54,8 @@ class ServingRecord:
         return found
 
     def begin(self, state: ServingState) -> None:
-        """Store the first state.
-
-        Raises:
-            Conflict: there is one.
-            PartUnavailable: the store did not answer; it may have been stored.
-        """
-        self._kept.put(state, None)
-
-    def replace(self, stored: StoredServing, state: ServingState) -> None:
-        """Put another state in place of the one that was read.
-
-        Raises:
-            Conflict: somebody else did meanwhile.
-            PartUnavailable: the store did not answer; it may have been replaced.
-        """
-        self._kept.put(state, stored.etag)
+        """Store the first state; raises as `put`."""
+        self.put(state, None)
 
     def change(self, step: Callable[[ServingState], ServingState]) -> ServingState:
         """Make one step from whatever the state is, again where somebody else was faster.
@@ -105,12 +65,6 @@ class ServingRecord:
 
         Raises:
             Conflict: the step refuses, or others never leave it a turn.
-            NotFound, Unreadable, PartUnavailable: as `read` and `replace`.
+            NotFound, Unreadable, PartUnavailable: as `read` and `put`.
         """
-
-        def from_there(state: ServingState | None) -> ServingState:
-            if state is None:
-                raise NotFound(_NOTHING)
-            return step(state)
-
-        return self._kept.change(from_there)
+        return super().change(of_stored(step, _NOTHING))

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field
 
-from sightline.engine.errors import NotFound
-from sightline.engine.object_store.json_record import JsonRecord, StoredTime, StoredValue
+from sightline.engine.object_store.json_record import JsonRecord, StoredTime, StoredValue, of_stored
 from sightline.engine.ports import ObjectStore
 from sightline.stream_workers.reindexing.parity import Parity
 
@@ -111,7 +110,7 @@ class ProgressRecord:
             PartUnavailable: the store did not answer.
         """
         found = self._kept.find()
-        return None if found is None else found[0]
+        return None if found is None else found.state
 
     def ask(self, progress: ReindexProgress) -> None:
         """Put what is asked for in place of whatever is there.
@@ -130,13 +129,8 @@ class ProgressRecord:
             Conflict: others changed it again and again.
             Unreadable, PartUnavailable: as `find`.
         """
-
-        def from_there(progress: ReindexProgress | None) -> ReindexProgress:
-            if progress is None:
-                raise NotFound(f"there is no {self._key}: the generation was dropped")
-            return step(progress)
-
-        return self._kept.change(from_there)
+        missing = f"there is no {self._key}: the generation was dropped"
+        return self._kept.change(of_stored(step, missing))
 
     def forget(self) -> None:
         """Remove it, with the lease of who filled it; where there is none nothing happens.
