@@ -24,6 +24,7 @@ class AccessRecorded(EventData):
     """An operator acted, or somebody was refused; further ones alike follow once a minute."""
 
     TYPE: ClassVar[str] = "sightline.access.recorded.v1"
+    SUBJECT: ClassVar[str] = "who"
 
     decision: Decision
     """What became of it."""
@@ -44,8 +45,3 @@ class AccessRecorded(EventData):
     """When the first of the counted requests came."""
     last_at: Time
     """When the last of the counted requests came."""
-
-    @property
-    def subject(self) -> str:
-        """Names who asked: the operator's key or user, or the address; it is the Kafka key, too."""
-        return self.who

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, ClassVar, Generic, Literal, Self, TypeVar
@@ -34,16 +33,18 @@ class ContractError(ValueError):
         return cls(".".join(str(part) for part in first["loc"]), first["msg"])
 
 
-class EventData(Contract, ABC):
+class EventData(Contract):
     """What an event says; each subclass names its CloudEvents type and its subject."""
 
     TYPE: ClassVar[str]
     """`sightline.<thing>.<past tense>.v<N>`"""
+    SUBJECT: ClassVar[str]
+    """Names the field that says what the event is about; without it, `subject` does."""
 
     @property
-    @abstractmethod
     def subject(self) -> str:
         """What the event is about; the Kafka key of most topics."""
+        return str(getattr(self, self.SUBJECT))
 
 
 class Event(Contract, Generic[D]):

@@ -51,6 +51,7 @@ class ImageState(EventData):
     """The whole state of one image at one version; an event is a state and a past-tense verb."""
 
     TYPE: ClassVar[str] = ""
+    SUBJECT: ClassVar[str] = "image_id"
 
     image_id: ImageId
     """The caller's id of the image; the Kafka key."""
@@ -72,11 +73,6 @@ class ImageState(EventData):
     """Several photos of one thing share it."""
     attributes: Attributes = Field(default_factory=dict)
     """Opaque to us, returned with results: at most 4 KiB of JSON, at most 32 levels deep."""
-
-    @property
-    def subject(self) -> str:
-        """Names the image that the event is about."""
-        return self.image_id
 
 
 class ImageUploaded(ImageState):

@@ -47,6 +47,8 @@ class StageTimes(Contract):
 
 
 class _Applied(EventData):
+    SUBJECT: ClassVar[str] = "image_id"
+
     image_id: ImageId
     """The image; the Kafka key."""
     version: Version
@@ -61,11 +63,6 @@ class _Applied(EventData):
     """The index generation that it was applied to."""
     model_digest: Annotated[str, Field(max_length=128)]
     """The vector space of that generation."""
-
-    @property
-    def subject(self) -> str:
-        """Names the image that the answer is about."""
-        return self.image_id
 
 
 class ImageIndexed(_Applied):

@@ -51,6 +51,7 @@ class ResultsInteracted(EventData):
     """One beacon: what one actor did with one page of results. One record, several items."""
 
     TYPE: ClassVar[str] = "sightline.results.interacted.v1"
+    SUBJECT: ClassVar[str] = "search_id"
 
     search_id: SearchId
     """The page; its signature alone authorises this."""
@@ -63,37 +64,24 @@ class ResultsInteracted(EventData):
     items: Annotated[tuple[Interaction, ...], Field(min_length=1, max_length=MAX_ITEMS)]
     """What was done, in the client's order."""
 
-    @property
-    def subject(self) -> str:
-        """Names the search whose results the person acted on."""
-        return self.search_id
-
 
 class ClockTicked(EventData):
     """Time went on in a partition although nothing else may have happened."""
 
     TYPE: ClassVar[str] = "sightline.clock.ticked.v1"
+    SUBJECT: ClassVar[str] = "ticker_id"
 
     ticker_id: Id
     """Who ticks: a worker of the join, an importer, the simulator."""
-
-    @property
-    def subject(self) -> str:
-        """Names the process that writes the ticks."""
-        return self.ticker_id
 
 
 class UserErased(EventData):
     """Somebody asked to be forgotten: final for all their searches issued before."""
 
     TYPE: ClassVar[str] = "sightline.user.erased.v1"
+    SUBJECT: ClassVar[str] = "user_pseudonym"
 
     user_pseudonym: ActorId
     """HMAC of the user id with the service's secret; the Kafka key, like their searches'."""
     erased_at: Time
     """Searches issued before this instant are forgotten."""
-
-    @property
-    def subject(self) -> str:
-        """Names the person who was erased, by pseudonym."""
-        return self.user_pseudonym

@@ -18,6 +18,7 @@ class RelevanceJudged(EventData):
     """A person graded how well an image answers an anchor; the judge's latest grade holds."""
 
     TYPE: ClassVar[str] = "sightline.relevance.judged.v1"
+    SUBJECT: ClassVar[str] = "anchor_id"
 
     anchor_id: ImageId
     """What was asked by; the Kafka key."""
@@ -31,8 +32,3 @@ class RelevanceJudged(EventData):
     """When; of two grades of one judge the later holds, ties by event id."""
     query: Query | None = None
     """The anchor's query, where it was an upload."""
-
-    @property
-    def subject(self) -> str:
-        """Names the anchor that the image was graded for."""
-        return self.anchor_id

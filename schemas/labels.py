@@ -177,6 +177,7 @@ class TripleMined(EventData):
     """
 
     TYPE: ClassVar[str] = "sightline.triple.mined.v2"
+    SUBJECT: ClassVar[str] = "anchor_id"
 
     anchor_id: ImageId
     """What was asked by; the Kafka key."""
@@ -223,11 +224,6 @@ class TripleMined(EventData):
     rules_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
     """The version of the rules in docs/labels.md; part of the id."""
 
-    @property
-    def subject(self) -> str:
-        """Names the anchor that the triple was mined for."""
-        return self.anchor_id
-
 
 class TripleMinedV1(TripleMined):
     """The same under rules version 1, on the topic of that version."""
@@ -250,6 +246,7 @@ class TripleRetracted(EventData):
     """A mined triple is taken back for good; readers subtract it in whatever order they read."""
 
     TYPE: ClassVar[str] = "sightline.triple.retracted.v1"
+    SUBJECT: ClassVar[str] = "anchor_id"
 
     triple_id: Sha256
     """The id of the `TripleMined`."""
@@ -259,8 +256,3 @@ class TripleRetracted(EventData):
     """Why."""
     cause_event_id: Id
     """The event that caused it."""
-
-    @property
-    def subject(self) -> str:
-        """Names the anchor that the triple was mined for."""
-        return self.anchor_id

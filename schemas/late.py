@@ -55,6 +55,7 @@ class InteractionsOmitted(EventData):
     """What of one record was not counted. At least once; a repeat has the same id."""
 
     TYPE: ClassVar[str] = "sightline.interactions.omitted.v1"
+    SUBJECT: ClassVar[str] = "search_id"
 
     topic: Annotated[str, Field(min_length=1, max_length=249)]
     """Where the record lies, without the deployment's prefix."""
@@ -70,8 +71,3 @@ class InteractionsOmitted(EventData):
     """Who searched, by the record; the Kafka key."""
     omitted: Annotated[tuple[Omission, ...], Field(min_length=1, max_length=MAX_ITEMS)]
     """By place in the record."""
-
-    @property
-    def subject(self) -> str:
-        """Names the search whose interactions were not counted."""
-        return self.search_id

@@ -43,6 +43,7 @@ class ModelReleased(EventData):
     """A model passed the gate and is in the registry; nothing serves it yet."""
 
     TYPE: ClassVar[str] = "sightline.model.released.v1"
+    SUBJECT: ClassVar[str] = "name"
 
     name: ModelName
     """The model; the Kafka key."""
@@ -57,16 +58,12 @@ class ModelReleased(EventData):
     gate: Annotated[tuple[GateLine, ...], Field(max_length=MAX_LINES)] = ()
     """Why it was released; empty where a person released it without a comparison."""
 
-    @property
-    def subject(self) -> str:
-        """Names the model that was released, without its digest."""
-        return self.name
-
 
 class ModelNotReleased(EventData):
     """A model was trained from new clicks, or was to be, and is not released."""
 
     TYPE: ClassVar[str] = "sightline.model.not_released.v1"
+    SUBJECT: ClassVar[str] = "name"
 
     name: ModelName
     """The model; the Kafka key."""
@@ -83,16 +80,12 @@ class ModelNotReleased(EventData):
     ended_at: Time
     """When that was clear."""
 
-    @property
-    def subject(self) -> str:
-        """Names the model that has no new release by it."""
-        return self.name
-
 
 class ModelPromoted(EventData):
     """A released model answers searches from now on."""
 
     TYPE: ClassVar[str] = "sightline.model.promoted.v1"
+    SUBJECT: ClassVar[str] = "name"
 
     name: ModelName
     """The model; the Kafka key."""
@@ -105,16 +98,12 @@ class ModelPromoted(EventData):
     promoted_at: Time
     """When the switch was made."""
 
-    @property
-    def subject(self) -> str:
-        """Names the model that was promoted, without its digest."""
-        return self.name
-
 
 class ModelRolledBack(EventData):
     """A promoted model serves no longer; the one before it does again."""
 
     TYPE: ClassVar[str] = "sightline.model.rolled_back.v1"
+    SUBJECT: ClassVar[str] = "name"
 
     name: ModelName
     """The model that serves no longer; the Kafka key."""
@@ -129,16 +118,12 @@ class ModelRolledBack(EventData):
     rolled_back_at: Time
     """When the switch was made."""
 
-    @property
-    def subject(self) -> str:
-        """Names the model that was rolled back, without its digest."""
-        return self.name
-
 
 class RolloutNoted(EventData):
     """A released model is brought into service by itself, and came so far (docs/rollout.md)."""
 
     TYPE: ClassVar[str] = "sightline.rollout.noted.v1"
+    SUBJECT: ClassVar[str] = "name"
 
     name: ModelName
     """The model; the Kafka key."""
@@ -152,16 +137,12 @@ class RolloutNoted(EventData):
     noted_at: Time
     """When that was clear."""
 
-    @property
-    def subject(self) -> str:
-        """Names the model that is brought into service, without its digest."""
-        return self.name
-
 
 class GenerationNoted(EventData):
     """An index generation of a model came so far (docs/rollout.md); nothing serves by that."""
 
     TYPE: ClassVar[str] = "sightline.generation.noted.v1"
+    SUBJECT: ClassVar[str] = "name"
 
     name: ModelName
     """The model; the Kafka key."""
@@ -178,11 +159,6 @@ class GenerationNoted(EventData):
     noted_at: Time
     """When that was clear."""
 
-    @property
-    def subject(self) -> str:
-        """Names the model whose generation it is, without its digest."""
-        return self.name
-
 
 class AnsweredBy(Contract):
     """What a search of one arm is answered by."""
@@ -198,6 +174,7 @@ class ExperimentStarted(EventData):
     """From now on a part of the actors is answered by something else (docs/experiments.md)."""
 
     TYPE: ClassVar[str] = "sightline.experiment.started.v1"
+    SUBJECT: ClassVar[str] = "name"
 
     name: ModelName
     """The experiment; the Kafka key."""
@@ -214,16 +191,12 @@ class ExperimentStarted(EventData):
     started_at: Time
     """When the first of them may have searched."""
 
-    @property
-    def subject(self) -> str:
-        """Names the experiment that was started or stopped."""
-        return self.name
-
 
 class ExperimentStopped(EventData):
     """Everybody is answered by what serves again."""
 
     TYPE: ClassVar[str] = "sightline.experiment.stopped.v1"
+    SUBJECT: ClassVar[str] = "name"
 
     name: ModelName
     """The experiment; the Kafka key."""
@@ -234,8 +207,3 @@ class ExperimentStopped(EventData):
     """The deciding figure, its interval, or why there is none."""
     stopped_at: Time
     """When the last of the actors may have been answered by it."""
-
-    @property
-    def subject(self) -> str:
-        """Names the experiment that was started or stopped."""
-        return self.name

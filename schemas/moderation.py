@@ -18,6 +18,7 @@ class ImageModerated(EventData):
     """
 
     TYPE: ClassVar[str] = "sightline.image.moderated.v1"
+    SUBJECT: ClassVar[str] = "image_id"
 
     image_id: ImageId
     """The image; the Kafka key."""
@@ -29,11 +30,6 @@ class ImageModerated(EventData):
     """Who decided: `admin`, or the name of a classifier."""
     reason: Annotated[str | None, Field(max_length=512)] = None
     """Why, for people; shown to the image's owner and to admins."""
-
-    @property
-    def subject(self) -> str:
-        """Return the id of the image that the decision is about."""
-        return self.image_id
 
 
 def decision_tie(decision: ImageModerated, event_id: str) -> int:

@@ -107,6 +107,7 @@ class ResultsShown(EventData):
     """One page of results was shown to one actor: one event per page, not per image."""
 
     TYPE: ClassVar[str] = "sightline.results.shown.v1"
+    SUBJECT: ClassVar[str] = "search_id"
 
     search_id: SearchId
     """Sealed from the start; it alone authorises the interactions with this page."""
@@ -134,8 +135,3 @@ class ResultsShown(EventData):
     """The index generation that was asked."""
     variant: Id = "default"
     """The arm of an A/B test."""
-
-    @property
-    def subject(self) -> str:
-        """Names the search whose results were shown."""
-        return self.search_id
