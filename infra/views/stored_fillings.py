@@ -13,38 +13,23 @@ from sightline.search_api.learning.filling import Filling
 from sightline.stream_workers.reindexing.progress import ProgressRecord, ReindexProgress
 
 
-class StoredFillings:
-    """See `Fillings`; reads the bucket at each look.
+def stored_fillings(settings: Settings, store: ObjectStore) -> OneLook[Filling | None]:
+    """See `Fillings`; reads the records of the deployment in the bucket at each look."""
+    record = ServingRecord.of(settings, store)
 
-    Args:
-        settings: of the deployment.
-        store: where its records lie.
-    """
-
-    def __init__(self, settings: Settings, store: ObjectStore) -> None:
-        self._settings = settings
-        self._store = store
-        self._record = ServingRecord.of(settings, store)
-        self._look = OneLook[Filling | None](
-            self._running, None, "whether a generation is being filled"
-        )
-
-    def now(self) -> Filling | None:
-        """See `Fillings.now`."""
-        return self._look.now()
-
-    def _running(self) -> Filling | None:
-        running = max(self._asked(), key=lambda p: (not p.refused, p.noted_at), default=None)
-        return None if running is None else filling_of(running)
-
-    def _asked(self) -> Iterator[ReindexProgress]:
-        found = self._record.find()
+    def asked() -> Iterator[ReindexProgress]:
+        found = record.find()
         for known in () if found is None else found.state.generations:
-            if known.stage is not GenerationStage.FILLING:
-                continue
-            asked = ProgressRecord.of(self._settings, self._store, known.name).find()
-            if asked is not None:
-                yield asked
+            if known.stage is GenerationStage.FILLING:
+                progress = ProgressRecord.of(settings, store, known.name).find()
+                if progress is not None:
+                    yield progress
+
+    def running() -> Filling | None:
+        newest = max(asked(), key=lambda p: (not p.refused, p.noted_at), default=None)
+        return None if newest is None else filling_of(newest)
+
+    return OneLook(running, None, "whether a generation is being filled")
 
 
 def filling_of(progress: ReindexProgress) -> Filling:

@@ -11,23 +11,10 @@ from sightline.search_api.learning.coming_models import ComingModel
 from sightline.stream_workers.rolling_out.state import RolloutRecord, RolloutState
 
 
-class StoredRollouts:
-    """See `ComingModels`; reads the bucket at each look.
-
-    Args:
-        settings: of the deployment.
-        store: where its records lie.
-    """
-
-    def __init__(self, settings: Settings, store: ObjectStore) -> None:
-        record = RolloutRecord(store, settings.store.bucket, settings.index.collection_prefix)
-        self._look = OneLook[tuple[ComingModel, ...]](
-            lambda: tuple(_coming(record.read().state)), (), "which model is on its way"
-        )
-
-    def now(self) -> tuple[ComingModel, ...]:
-        """See `ComingModels.now`."""
-        return self._look.now()
+def stored_rollouts(settings: Settings, store: ObjectStore) -> OneLook[tuple[ComingModel, ...]]:
+    """See `ComingModels`; reads the records of the deployment in the bucket at each look."""
+    record = RolloutRecord(store, settings.store.bucket, settings.index.collection_prefix)
+    return OneLook(lambda: tuple(_coming(record.read().state)), (), "which model is on its way")
 
 
 def _coming(state: RolloutState) -> Iterator[ComingModel]:

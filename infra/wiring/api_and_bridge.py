@@ -6,8 +6,8 @@ import os
 
 from sightline.engine.connecting.connections import signing_secret
 from sightline.engine.errors import Part
-from sightline.infra.views.stored_fillings import StoredFillings
-from sightline.infra.views.stored_rollouts import StoredRollouts
+from sightline.infra.views.stored_fillings import stored_fillings
+from sightline.infra.views.stored_rollouts import stored_rollouts
 from sightline.infra.wiring.label_followers import LabelFollowers
 from sightline.infra.wiring.node import SOURCE, Node
 from sightline.producers.images.publisher_async import AsyncImagePublisher
@@ -40,8 +40,8 @@ def api_dependencies(node: Node, followers: LabelFollowers) -> ApiDependencies:
         stats=followers.search_stats.stats,
         triples=followers.recent_triples.known,
         judgements=followers.judgements.known,
-        fillings=StoredFillings(settings, node.store),
-        coming=StoredRollouts(settings, node.store),
+        fillings=stored_fillings(settings, node.store),
+        coming=stored_rollouts(settings, node.store),
         embed_threads=cores,
         decode_threads=cores,
     )

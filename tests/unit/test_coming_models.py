@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.settings import Settings
-from sightline.infra.views.stored_rollouts import StoredRollouts
+from sightline.infra.views.stored_rollouts import stored_rollouts
 from sightline.search_api.learning.coming_models import ComingModel
 from sightline.stream_workers.rolling_out.state import RolloutOutcome, RolloutRecord
 from tests.label_rows import NOON
@@ -16,7 +16,7 @@ def test_the_one_on_its_way_comes_before_the_last_that_ended() -> None:
     settings = Settings()
     bucket, index = settings.store.bucket, settings.index.collection_prefix
     store = MemoryObjectStore(bucket)
-    coming = StoredRollouts(settings, store)
+    coming = stored_rollouts(settings, store)
     assert coming.now() == ()
     record = RolloutRecord(store, bucket, index)
     for outcome in (RolloutOutcome.SERVES, RolloutOutcome.WORSE):

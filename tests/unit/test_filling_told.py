@@ -15,7 +15,7 @@ from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.engine.settings import Settings
-from sightline.infra.views.stored_fillings import StoredFillings, filling_of
+from sightline.infra.views.stored_fillings import filling_of, stored_fillings
 from sightline.stream_workers.reindexing.progress import FillingStep, ProgressRecord
 from tests.indexed_images import NOON
 from tests.patience import patient
@@ -32,7 +32,7 @@ class Bucket:
         self.record = ServingRecord.of(self.settings, self.store)
         first = ServingState.first(known("one"), NOON)
         self.record.begin(first.with_generation(known("two"), NOON, ""))
-        self.fillings = StoredFillings(self.settings, self.store)
+        self.fillings = stored_fillings(self.settings, self.store)
 
     def note(self, **said: Any) -> None:
         """Store how far `two` is."""
