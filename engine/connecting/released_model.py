@@ -42,12 +42,8 @@ def embedder_settings(settings: Settings, *, cache: Path | None = None) -> Embed
     return with_files(settings.embedder, config, folder)
 
 
-def named_model(settings: Settings, *, cache: Path | None = None) -> ModelReference | None:
+def named_model(settings: Settings) -> ModelReference | None:
     """The registered model that the settings name, with its digest; None: they name a network.
-
-    Args:
-        settings: the process's.
-        cache: as `embedder_settings` takes it.
 
     Raises:
         SettingsInvalid: there is no such model, or it is damaged.
@@ -56,7 +52,7 @@ def named_model(settings: Settings, *, cache: Path | None = None) -> ModelRefere
     reference = reference_in(settings.embedder)
     if reference is None:
         return None
-    return ModelReference(reference.name, _resolved(settings, reference, cache)[0])
+    return ModelReference(reference.name, _resolved(settings, reference)[0])
 
 
 def named_digest(settings: Settings) -> str | None:
@@ -73,7 +69,7 @@ def naming(settings: Settings, reference: ModelReference | str) -> Settings:
 
 
 def _resolved(
-    settings: Settings, reference: ModelReference, cache: Path | None
+    settings: Settings, reference: ModelReference, cache: Path | None = None
 ) -> tuple[str, ModelConfig, Path]:
     """Digest, config and folder of a registered model, whose files are here afterwards."""
     kept = ModelCache(cache or Path.home() / DEFAULT_CACHE)

@@ -64,7 +64,7 @@ class DirectoryObjectStore:
         with _reported("opening"):
             for folder in (_DRAFTS, _LOCKS):
                 make_private_folders(root / folder)
-            _remove_old_files(root / _DRAFTS, untouched_for_s=_DRAFT_AGE_S)
+            _remove_old_files(root / _DRAFTS)
 
     def put(
         self, bucket: str, key: str, data: bytes, *, content_type: str = _OCTETS
@@ -251,8 +251,8 @@ def _unescape(path: str) -> str:
     return "/".join("" if part == _EMPTY else unquote(part) for part in parts)
 
 
-def _remove_old_files(folder: Path, *, untouched_for_s: float) -> None:
-    before_s = time.time() - untouched_for_s
+def _remove_old_files(folder: Path) -> None:
+    before_s = time.time() - _DRAFT_AGE_S
     for path in folder.iterdir():
         with suppress(FileNotFoundError):  # just renamed, or removed by another process
             if path.stat().st_mtime < before_s:

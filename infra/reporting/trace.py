@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -112,13 +111,7 @@ def _stay_with(result: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def wait_for_triple(
-    log: EventLog,
-    journey: Journey,
-    *,
-    since: datetime | None,
-    wait: Callable[[float], object] = time.sleep,
-) -> list[Hop]:
+def wait_for_triple(log: EventLog, journey: Journey, *, since: datetime | None) -> list[Hop]:
     """The hops once a triple is there, else those that there were when the time was over."""
     deadline = journey.closes + timedelta(seconds=LATEST_S)
     while True:
@@ -126,4 +119,4 @@ def wait_for_triple(
         if is_whole(found) or datetime.now(UTC) > deadline:
             return found
         until_closed_s = (journey.closes - datetime.now(UTC)).total_seconds()
-        wait(max(_POLL_S, until_closed_s))
+        time.sleep(max(_POLL_S, until_closed_s))

@@ -42,20 +42,16 @@ from sightline.stream_workers.image_log.fed_groups import FedGroups
 from sightline.stream_workers.labels.groups import join_group
 
 if TYPE_CHECKING:
-    from sightline.engine.ports import Clock, EventProducer
+    from sightline.engine.ports import EventProducer
     from sightline.engine.settings import KafkaSettings, Settings
 
 
 @contextmanager
-def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator[Node]:
+def embedded_node(settings: Settings) -> Iterator[Node]:
     """The owner's parts, closed last first; everything durable lies in the data directory.
 
     The index comes before all that is written to: its lock on the directory keeps a second owner
     out.
-
-    Args:
-        settings: of the embedded mode.
-        clock: none: the system's.
 
     Raises:
         RefusedToStart: other users of the machine can enter a directory of it.
@@ -65,7 +61,7 @@ def embedded_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
     """
     for folder in _outermost(settings):
         private_folder(folder)
-    seen = watch(clock)
+    seen = watch()
     with ExitStack() as opened:
         store = open_object_store(settings)
         opened.callback(store.close)

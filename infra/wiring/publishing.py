@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sightline.engine.settings import Settings
 
 
-def watch(clock: Clock | None) -> Watch:
+def watch(clock: Clock | None = None) -> Watch:
     """New metrics and health, on this clock; none: the system's."""
     metrics, turned = Metrics(), clock or SystemClock()
     return Watch(clock=turned, metrics=metrics, health=Health(turned, changed=metrics.part))

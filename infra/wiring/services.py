@@ -61,7 +61,7 @@ def services_base(settings: Settings, *, clock: Clock | None = None) -> Iterator
 
 
 @contextmanager
-def services_node(settings: Settings, *, clock: Clock | None = None) -> Iterator[Node]:
+def services_node(settings: Settings) -> Iterator[Node]:
     """The base with model and index.
 
     Raises:
@@ -71,7 +71,7 @@ def services_node(settings: Settings, *, clock: Clock | None = None) -> Iterator
         IndexOwned: another process has the index's directory.
     """
     with ExitStack() as opened:
-        base = opened.enter_context(services_base(settings, clock=clock))
+        base = opened.enter_context(services_base(settings))
         events, made = base.events, base.publishing
         serving = serving_of(
             settings, base.store, base.watch, lambda: _log_identity(events), opened

@@ -21,7 +21,6 @@ from sightline.infra.commands.learning.query_set import (
     Ranking,
     small_picture,
 )
-from sightline.infra.commands.learning.stored_pictures import OpenRuntime
 from sightline.training.evaluation.click_truth import hot_and_cold
 from sightline.training.evaluation.examples import moved_most, nearest
 from sightline.training.evaluation.paired import Clusters
@@ -51,7 +50,6 @@ class PhotoSet:
         embedder: what runs the networks.
         clicked: labels that training saw clicks of, with how many, 0 where nobody says; None:
             nobody knows.
-        open_network: runs the network of a source; none: `open_runtime`.
 
     Raises:
         SettingsInvalid: the folder has no such manifest, or no photos of both splits.
@@ -61,13 +59,11 @@ class PhotoSet:
         self,
         folder: Path,
         embedder: EmbedderSettings,
-        open_network: OpenRuntime | None = None,
         *,
         clicked: Mapping[str, int] | None = None,
     ) -> None:
         self._folder = folder
         self._embedder = embedder
-        self._open = open_network or open_runtime
         self._seen: dict[tuple[str, ...], tuple[Runtime, PhotoFeatures]] = {}
         every = read_labelled_photos(folder)
         self._photos = [photo for photo in every if photo.split in {"query", "gallery"}]
@@ -178,7 +174,7 @@ class PhotoSet:
 
     def _looked_at(self, model: Candidate) -> tuple[Runtime, PhotoFeatures]:
         if model.network not in self._seen:
-            runtime = self._open(model.source, self._embedder)
+            runtime = open_runtime(model.source, self._embedder)
             features = photo_features(self._photos, runtime, model.source.framing)
             self._seen[model.network] = (runtime, features)
         return self._seen[model.network]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.engine.embedding.embedder import Runtime
-from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.errors import OF_ONE_OBJECT, SettingsInvalid
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records.framing import Framing
-from sightline.engine.settings import EmbedderSettings, Settings
+from sightline.engine.settings import Settings
 from sightline.infra.commands.learning.networks import feature_maker, network_runtime
 from sightline.infra.commands.learning.query_set import small_picture
 from sightline.training.datasets.features import PictureFeatures
@@ -22,8 +21,6 @@ from sightline.training.datasets.picture_features import FeatureMaker
 from sightline.training.datasets.pictures import Picture
 from sightline.training.datasets.stored_crops import stored_crop
 from sightline.training.models.candidates import Candidate
-
-OpenRuntime = Callable[[ModelSource, EmbedderSettings], Runtime]
 
 
 class StoredPictures:
@@ -35,7 +32,6 @@ class StoredPictures:
         pictures: where each lies, by id.
         images: which of them are looked at; those that are gone or broken are left out.
         cache: where features are kept; none: `~/.cache/sightline/features`.
-        open_network: runs the network of a source; none: `network_runtime`.
     """
 
     def __init__(
@@ -46,14 +42,12 @@ class StoredPictures:
         images: Sequence[str],
         *,
         cache: Path | None = None,
-        open_network: OpenRuntime | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._pictures = pictures
         self._images = images
         self._cache = cache
-        self._open = open_network or network_runtime
         self._seen: dict[tuple[str, ...], PictureFeatures] = {}
         self._runtimes: dict[tuple[str, ...], Runtime] = {}
 
@@ -107,7 +101,7 @@ class StoredPictures:
     def runtime(self, model: Candidate) -> Runtime:
         """What runs the network that the model lies over."""
         if model.network not in self._runtimes:
-            self._runtimes[model.network] = self._open(model.source, self._settings.embedder)
+            self._runtimes[model.network] = network_runtime(model.source, self._settings.embedder)
         return self._runtimes[model.network]
 
     def _maker(self, model: Candidate) -> FeatureMaker:

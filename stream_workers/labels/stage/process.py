@@ -84,7 +84,6 @@ class StageProcess:
         interactions: the source topic of the pipeline, without prefix.
         closed: its topic of closed searches, without prefix.
         data_directory: where Faust may keep its few files.
-        fail: ends the process.
         run_id: embedded only.
         metrics: of the process.
     """
@@ -99,7 +98,6 @@ class StageProcess:
         interactions: str,
         closed: str,
         data_directory: Path,
-        fail: Callable[[BaseException], None] = exit_now,
         run_id: str | None = None,
         metrics: Metrics | None = None,
     ) -> None:
@@ -111,7 +109,6 @@ class StageProcess:
         self._interactions = interactions
         self._closed = closed
         self._directory = data_directory
-        self._fail = fail
         self._run_id = run_id
         self._metrics = metrics if metrics is not None else Metrics()
         rate = LetterRate.of(labels, "labels")
@@ -166,7 +163,7 @@ class StageProcess:
             topic=work.topic,
             prepare=partial(self._prepare, work, figures),
             clock=self._clock,
-            fail=self._fail,
+            fail=exit_now,
             stalled_s=self._labels.stalled_s,
             data_directory=self._directory / work.group,
             figures=figures,
@@ -200,7 +197,7 @@ class StageProcess:
                 work.core(number, DoneEpochs(done.get(number, ()))),
                 self._outputs,
                 clock=self._clock,
-                fail=self._fail,
+                fail=exit_now,
                 figures=figures,
             )
 
