@@ -41,6 +41,7 @@ class Promoted:
         return self.state.serving.model == self.model and self.state.serves.query_model is None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Promotion:
     """Lets models of the registry serve in one deployment.
 
@@ -51,17 +52,10 @@ class Promotion:
         matrices: keeps those on the query for the processes that answer.
     """
 
-    def __init__(
-        self,
-        rollout: Rollout,
-        registry: ModelRegistry,
-        models: OpenModels,
-        matrices: KeptMatrices,
-    ) -> None:
-        self.rollout = rollout
-        self._registry = registry
-        self._models = models
-        self._matrices = matrices
+    rollout: Rollout
+    registry: ModelRegistry
+    models: OpenModels
+    matrices: KeptMatrices
 
     @classmethod
     def of(cls, settings: Settings, store: ObjectStore) -> Self:
@@ -86,7 +80,7 @@ class Promotion:
             PartUnavailable: the store did not answer.
         """
         wanted = ModelReference.parse(text)
-        model = str(ModelReference(wanted.name, self._registry.digest(wanted)))
+        model = str(ModelReference(wanted.name, self.registry.digest(wanted)))
         obstacle: str | None = None
 
         def first_step(state: ServingState) -> Serves | None:
@@ -126,7 +120,7 @@ class Promotion:
         own = _own(state, model)
         if own is not None:
             return Serves(generation=own), None
-        found = matrix_of(self._matrices, self._models, state.serving, model)
+        found = matrix_of(self.matrices, self.models, state.serving, model)
         if isinstance(found, NotLinear):
             return None, found.reason
         return Serves(generation=state.serves.generation, query_model=model), None

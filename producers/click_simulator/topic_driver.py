@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime, timedelta
 
 from sightline.engine.errors import Overloaded
@@ -14,6 +15,7 @@ from sightline.producers.click_simulator.simulated_log import SimulatedRecord
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class TopicDriver:
     """Writes simulated records, their own times as record timestamps.
 
@@ -25,20 +27,12 @@ class TopicDriver:
         wait: sleeps so many seconds.
     """
 
-    def __init__(
-        self,
-        producer: EventProducer,
-        *,
-        topic: str,
-        partitions: int,
-        clock: Clock,
-        wait: Callable[[float], None],
-    ) -> None:
-        self._producer = producer
-        self._topic = topic
-        self._partitions = partitions
-        self._clock = clock
-        self._wait = wait
+    producer: EventProducer
+    _: KW_ONLY
+    topic: str
+    partitions: int
+    clock: Clock
+    wait: Callable[[float], None]
 
     def run(self, records: Iterable[SimulatedRecord], *, per_s: float | None = None) -> int:
         """Write them all; returns how many messages, ticks included, when all are acknowledged.
@@ -46,16 +40,16 @@ class TopicDriver:
         Raises:
             PartUnavailable: the log did not acknowledge in time.
         """
-        start = self._clock.monotonic()
+        start = self.clock.monotonic()
         written = 0
         pending: list[Future[Message]] = []
         for record in records:
             if per_s is not None:
-                self._wait(max(0.0, start + written / per_s - self._clock.monotonic()))
+                self.wait(max(0.0, start + written / per_s - self.clock.monotonic()))
             futures = self._append(record)
             written += len(futures)
             pending = [future for future in pending if not future.done()] + futures
-        self._producer.flush(60.0)
+        self.producer.flush(60.0)
         for future in pending:
             future.result()
         return written
@@ -63,9 +57,7 @@ class TopicDriver:
     def _append(self, record: SimulatedRecord) -> list[Future[Message]]:
         if record.key is not None:
             return [self._append_one(record, record.key, None)]
-        return [
-            self._append_one(record, "tick", partition) for partition in range(self._partitions)
-        ]
+        return [self._append_one(record, "tick", partition) for partition in range(self.partitions)]
 
     def _append_one(
         self, record: SimulatedRecord, key: str, partition: int | None
@@ -73,10 +65,10 @@ class TopicDriver:
         moment = _EPOCH + timedelta(milliseconds=record.timestamp_ms)
         while True:
             try:
-                return self._producer.append(
+                return self.producer.append(
                     ProducerRecord(
-                        self._topic, key, record.value, timestamp=moment, partition=partition
+                        self.topic, key, record.value, timestamp=moment, partition=partition
                     )
                 )
             except Overloaded:
-                self._producer.flush(60.0)
+                self.producer.flush(60.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from itertools import islice
 from typing import Any
 
@@ -40,37 +40,29 @@ class GradingWish:
     """At most so many anchors."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Grading:
     """Reads pools, the index and the judgements; `threads` wait for them."""
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        bucket: str,
-        visible: VisibleIndex,
-        judgements: HeldJudgements,
-        ids: SearchIds,
-        *,
-        threads: Executor,
-    ) -> None:
-        self._store = store
-        self._bucket = bucket
-        self._visible = visible
-        self._judgements = judgements
-        self._ids = ids
-        self.threads = threads
+    store: ObjectStore
+    bucket: str
+    visible: VisibleIndex
+    judgements: HeldJudgements
+    ids: SearchIds
+    _: KW_ONLY
+    threads: Executor
 
     def judge(self, key: str, name: str) -> str:
         """What a person is called in `judgements.v1`: a pseudonym, behind the key's name."""
-        return self._ids.judge_pseudonym(key, name)
+        return self.ids.judge_pseudonym(key, name)
 
     def names(self) -> list[str]:
         """Lists the name of every pool there is. Raises `PartUnavailable`."""
-        return pool_names(self._store, self._bucket)
+        return pool_names(self.store, self.bucket)
 
     def agreement(self, name: str) -> Agreement:
         """How far the judges of a pool agree. Raises `NotFound`, `PartUnavailable`."""
-        held = self._judgements.of(load_pool(self._store, self._bucket, name).pairs)
+        held = self.judgements.of(load_pool(self.store, self.bucket, name).pairs)
         return agreement_of({j: said.grade for j, said in by.items()} for by in held.values())
 
     def sheet(self, wish: GradingWish) -> dict[str, Any]:
@@ -80,7 +72,7 @@ class Grading:
             NotFound: there is no such pool.
             PartUnavailable: index or store did not answer.
         """
-        pool = load_pool(self._store, self._bucket, wish.pool)
+        pool = load_pool(self.store, self.bucket, wish.pool)
         grades = self._grades(pool, wish.judge)
         anchors = list(islice(self._open(pool, wish, grades), wish.limit))
         return {
@@ -91,7 +83,7 @@ class Grading:
         }
 
     def _grades(self, pool: Pool, judge: str) -> dict[tuple[str, str], int]:
-        held = self._judgements.of(pool.pairs)
+        held = self.judgements.of(pool.pairs)
         return {pair: by[judge].grade for pair, by in held.items() if judge in by}
 
     def _open(
@@ -102,7 +94,7 @@ class Grading:
             missing = [i for i in anchor.images if (anchor.anchor_id, i) not in grades]
             if not missing:
                 continue
-            seen = self._visible.get_many({anchor.anchor_id, *anchor.images}, ANYBODY).keys()
+            seen = self.visible.get_many({anchor.anchor_id, *anchor.images}, ANYBODY).keys()
             if anchor.anchor_id not in seen or seen.isdisjoint(missing):
                 continue
             shown = [i for i in shown_to(pool, anchor, wish.judge) if i in seen]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import cast
 
@@ -31,6 +31,7 @@ from sightline.search_api.images.write_rules import (
 )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Changing:
     """Changes images for callers who may.
 
@@ -40,16 +41,10 @@ class Changing:
         moderating: decides what an admin says of moderation.
     """
 
-    def __init__(
-        self,
-        acknowledging: Acknowledging,
-        *,
-        catalogued: CataloguedImages,
-        moderating: Moderating,
-    ) -> None:
-        self._acknowledging = acknowledging
-        self._catalogued = catalogued
-        self._moderating = moderating
+    acknowledging: Acknowledging
+    _: KW_ONLY
+    catalogued: CataloguedImages
+    moderating: Moderating
 
     async def change(
         self, image_id: str, patch: ImagePatch, caller: Caller, wanted: IfMatch
@@ -67,8 +62,8 @@ class Changing:
         """
         changes = cast("ImageFacts", patch.changes())
         refuse_admin_fields(changes, caller)
-        async with self._acknowledging.turn(image_id):
-            found = await self._acknowledging.known(image_id, caller)
+        async with self.acknowledging.turn(image_id):
+            found = await self.acknowledging.known(image_id, caller)
             known = changeable(image_id, found, caller)
             if isinstance(known.state, ImageDeleted):
                 raise NotFound(f"image {image_id} is deleted; upload it again")
@@ -99,14 +94,14 @@ class Changing:
             number = next_version(known, version, wanted, caller, MAX_OWNER_VERSION)
             owned = Authority.OWNER
             state = changed(known.state, changes, version=number, authority=owned)
-            return partial(self._acknowledging.published, state)
+            return partial(self.acknowledging.published, state)
         terms = Terms(permit=permit_of(image_id, caller, wanted))
-        patch = partial(self._catalogued.patch, image_id, changes, terms=terms)
-        return partial(self._acknowledging.counted, patch)
+        patch = partial(self.catalogued.patch, image_id, changes, terms=terms)
+        return partial(self.acknowledging.counted, patch)
 
     async def _decided(self, image_id: str, moderation: str) -> ImageModerated:
         verdict = OperatorVerdict(moderation=Moderation(moderation))
-        return await self._moderating.decide(image_id, verdict)
+        return await self.moderating.decide(image_id, verdict)
 
 
 def _of_state(changes: ImageFacts, state: ImageState) -> ImageFacts:

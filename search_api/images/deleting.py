@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 
 from sightline.engine.settings import Scope
@@ -25,6 +26,7 @@ from sightline.search_api.images.write_rules import (
 )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Deleting:
     """Deletes images for callers who may.
 
@@ -34,16 +36,10 @@ class Deleting:
         status: says whether what there is of an image can be read.
     """
 
-    def __init__(
-        self,
-        acknowledging: Acknowledging,
-        *,
-        catalogued: CataloguedImages,
-        status: ImageStatus,
-    ) -> None:
-        self._acknowledging = acknowledging
-        self._catalogued = catalogued
-        self._status = status
+    acknowledging: Acknowledging
+    _: KW_ONLY
+    catalogued: CataloguedImages
+    status: ImageStatus
 
     async def delete(
         self, image_id: str, version: int | None, caller: Caller, wanted: IfMatch
@@ -54,9 +50,9 @@ class Deleting:
             As `Changing.change`.
         """
         operator = Scope.ADMIN in caller.scopes
-        async with self._acknowledging.turn(image_id):
-            found = await self._acknowledging.known(image_id, caller)
-            if found is None and operator and await self._status.is_damaged(image_id):
+        async with self.acknowledging.turn(image_id):
+            found = await self.acknowledging.known(image_id, caller)
+            if found is None and operator and await self.status.is_damaged(image_id):
                 return await self._delete_counted(image_id, Terms(mend=True))
             known = changeable(image_id, found, caller)
             wanted.check(known.version)
@@ -70,7 +66,7 @@ class Deleting:
                 most = MAX_OWNER_VERSION + 1  # who has counted to the end may still delete
                 number = next_version(known, version, wanted, caller, most)
                 state = deleted(known.state, version=number)
-                return await self._acknowledging.published(state)
+                return await self.acknowledging.published(state)
             return await self._delete_counted(image_id, Terms(permit=permit))
 
     async def _operators_delete(
@@ -79,10 +75,10 @@ class Deleting:
         """Whoever counts the versions, and wherever they are."""
         if known.state.authority is Authority.OWNER:
             number = operators_version(known, version)
-            return await self._acknowledging.published(deleted(known.state, version=number))
+            return await self.acknowledging.published(deleted(known.state, version=number))
         terms = Terms(permit=permit, mend=True)
         return await self._delete_counted(known.state.image_id, terms)
 
     async def _delete_counted(self, image_id: str, terms: Terms) -> Accepted:
-        delete = partial(self._catalogued.delete, image_id, terms=terms)
-        return await self._acknowledging.counted(delete)
+        delete = partial(self.catalogued.delete, image_id, terms=terms)
+        return await self.acknowledging.counted(delete)

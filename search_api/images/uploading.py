@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import cast
 
@@ -33,6 +33,7 @@ from sightline.search_api.images.write_rules import (
 from sightline.search_api.search.query_vectors import QueryVectors
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Uploading:
     """Uploads images for callers who may, new ones and new pictures of known ones.
 
@@ -46,24 +47,14 @@ class Uploading:
         moderating: decides what an admin says of moderation.
     """
 
-    def __init__(
-        self,
-        acknowledging: Acknowledging,
-        *,
-        catalogued: CataloguedImages,
-        new_images: CataloguedImages,
-        pictures: QueryVectors,
-        pairs: ServingPairs,
-        bucket: str,
-        moderating: Moderating,
-    ) -> None:
-        self._acknowledging = acknowledging
-        self._catalogued = catalogued
-        self._new_images = new_images
-        self._pictures = pictures
-        self._pairs = pairs
-        self._bucket = bucket
-        self._moderating = moderating
+    acknowledging: Acknowledging
+    _: KW_ONLY
+    catalogued: CataloguedImages
+    new_images: CataloguedImages
+    pictures: QueryVectors
+    pairs: ServingPairs
+    bucket: str
+    moderating: Moderating
 
     async def create(
         self, image_id: str, fields: ImageFields, picture: Uploaded, caller: Caller
@@ -77,12 +68,12 @@ class Uploading:
             Overloaded: too many writes wait.
         """
         said = fields_of_caller(fields, caller)
-        async with self._acknowledging.turn(image_id):
+        async with self.acknowledging.turn(image_id):
             data = await self._accepted_bytes(picture)
             original = await self._original(image_id, data, picture.content_type)
             decision = await self._decide(image_id, said, caller)
             terms = Terms(origin=noted_origin(caller))
-            written = await self._upload(self._new_images, original, image_id, said, terms)
+            written = await self._upload(self.new_images, original, image_id, said, terms)
             return replace(written, decision=decision)
 
     async def put(
@@ -101,12 +92,12 @@ class Uploading:
         """
         refuse_derived_id(image_id)
         said = fields_of_caller(fields, caller)
-        async with self._acknowledging.turn(image_id):
+        async with self.acknowledging.turn(image_id):
             data = await self._accepted_bytes(picture)
             # Whoever names a version speaks of an image of their own: another's is none, whoever
             # names none learns that an id is taken.
             asking = EVERYTHING if wanted.wanted is None else caller
-            known = await self._acknowledging.known(image_id, asking)
+            known = await self.acknowledging.known(image_id, asking)
             permit = permit_of(image_id, caller, wanted)
             permit(None if known is None else known.state)
             original = await self._original(image_id, data, picture.content_type)
@@ -123,19 +114,19 @@ class Uploading:
             decision = await self._decide(image_id, said, caller)
             hides = known is not None and known.state.moderation is Moderation.BLOCKED
             written = await self._upload(
-                self._catalogued, original, image_id, said, terms, hides=hides
+                self.catalogued, original, image_id, said, terms, hides=hides
             )
             return replace(written, decision=decision)
 
     async def _accepted_bytes(self, picture: Uploaded) -> bytes:
         """The file's bytes, once they are known to be a picture that we accept."""
         data = await picture.read()
-        await self._pictures.prepared(data, self._pairs.now().embedder.framing)
+        await self.pictures.prepared(data, self.pairs.now().embedder.framing)
         return data
 
     async def _original(self, image_id: str, data: bytes, content_type: str) -> Original:
         return await hashed(
-            partial(original_of, bucket=self._bucket, image_id=image_id, content_type=content_type),
+            partial(original_of, bucket=self.bucket, image_id=image_id, content_type=content_type),
             data,
         )
 
@@ -149,7 +140,7 @@ class Uploading:
         if Scope.ADMIN not in caller.scopes or "moderation" not in said.model_fields_set:
             return None
         verdict = OperatorVerdict(moderation=Moderation(said.moderation))
-        return await self._moderating.decide(image_id, verdict)
+        return await self.moderating.decide(image_id, verdict)
 
     async def _upload(
         self,
@@ -170,8 +161,8 @@ class Uploading:
             facts["moderation"] = Moderation.BLOCKED
         if said.version is None:
             put = partial(catalogued.put, image_id, original, terms=terms, **facts)
-            return await self._acknowledging.counted(put)
-        return await self._acknowledging.stored(image_id, original, facts, version=said.version)
+            return await self.acknowledging.counted(put)
+        return await self.acknowledging.stored(image_id, original, facts, version=said.version)
 
 
 def _facts(said: ImageFields) -> ImageFacts:

@@ -52,6 +52,7 @@ class SearchUnderWay:
     pair: ServingPair
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Answering:
     """Answers searches and lets their impressions be recorded.
 
@@ -65,24 +66,13 @@ class Answering:
         metrics: count searches, and their scores.
     """
 
-    def __init__(
-        self,
-        *,
-        pairs: ServingPairs,
-        impressions: Impressions,
-        checks: RecallChecks,
-        gate: Gate,
-        ids: SearchIds,
-        clock: Clock,
-        metrics: Metrics,
-    ) -> None:
-        self._pairs = pairs
-        self._impressions = impressions
-        self._checks = checks
-        self._gate = gate
-        self._ids = ids
-        self._clock = clock
-        self._metrics = metrics
+    pairs: ServingPairs
+    impressions: Impressions
+    checks: RecallChecks
+    gate: Gate
+    ids: SearchIds
+    clock: Clock
+    metrics: Metrics
 
     def answer(
         self,
@@ -98,11 +88,11 @@ class Answering:
         Sent, it lets the impression be recorded. Runs in a thread: ids take random bytes of the
         system, for which the event loop would have to give up the interpreter's lock.
         """
-        now, pair = cut_to_millisecond(self._clock.now()), search.pair
-        asker = asker_of(fields, self._ids, names_users=search.request.names_users)
+        now, pair = cut_to_millisecond(self.clock.now()), search.pair
+        asker = asker_of(fields, self.ids, names_users=search.request.names_users)
         variant = explored_variant(pair.variant) if rankings.own.explored else pair.variant
         search_id = issue(
-            self._ids,
+            self.ids,
             now=now,
             asker=asker,
             anchor=anchor,
@@ -121,7 +111,7 @@ class Answering:
             variant=variant,
         )
         picture, content_type = kept or (None, "")
-        feedback = self._impressions.accepts(picture_bytes=len(picture or b""))
+        feedback = self.impressions.accepts(picture_bytes=len(picture or b""))
         impression = ShownAnswer(
             shown=answered.shown,
             picture=picture,
@@ -140,19 +130,19 @@ class Answering:
         self, impression: ShownAnswer, asked: SearchRequest, pair: ServingPair
     ) -> None:
         """What is done with a search once it is answered."""
-        await self._impressions.record(impression)
-        index = VisibleIndex(IndexOfPair(self._pairs, pair))
+        await self.impressions.record(impression)
+        index = VisibleIndex(IndexOfPair(self.pairs, pair))
         sampled = Sampled(index, asked, pair.model_digest)
-        self._checks.offer(sampled, under_way=self._gate.inside)
+        self.checks.offer(sampled, under_way=self.gate.inside)
 
     def _count(self, fields: SearchFields, page: RankedPage, search: SearchUnderWay) -> None:
         by = "image" if isinstance(fields, ImageSearch) else "upload"
-        self._metrics.searches.labels(by, "answered" if page.hits else "empty").inc()
+        self.metrics.searches.labels(by, "answered" if page.hits else "empty").inc()
         for reason, count in page.removed.items():
-            self._metrics.removed.labels(reason).inc(count)
+            self.metrics.removed.labels(reason).inc(count)
         # Else its scores are of two models, or of an order that chance made.
         if page.hits and search.pair.beside is None and not page.explored:
             for place, hit in (("first", page.hits[0]), ("last", page.hits[-1])):
-                scores = self._metrics.search_scores.labels(by, place, search.pair.model_digest)
+                scores = self.metrics.search_scores.labels(by, place, search.pair.model_digest)
                 scores.observe(hit.score)
-        search.request.watch.report(self._metrics)
+        search.request.watch.report(self.metrics)

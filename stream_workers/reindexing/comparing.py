@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -44,6 +44,7 @@ class _Tally:
     decisions: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """Compares all images, none sampled, in batches that fit in memory.
 
@@ -57,24 +58,14 @@ class Comparison:
         sample: sees every image of the new one, so that nobody reads it once more for that.
     """
 
-    def __init__(
-        self,
-        old: VectorIndex,
-        new: VectorIndex,
-        *,
-        settle: Callable[[], object],
-        pace: Pace,
-        clock: Clock,
-        stop: threading.Event,
-        sample: Sample,
-    ) -> None:
-        self._old = old
-        self._new = new
-        self._settle = settle
-        self._pace = pace
-        self._clock = clock
-        self._stop = stop
-        self._sample = sample
+    old: VectorIndex
+    new: VectorIndex
+    _: KW_ONLY
+    settle: Callable[[], object]
+    pace: Pace
+    clock: Clock
+    stop: threading.Event
+    sample: Sample
 
     def compare(self) -> Generator[int, None, Compared]:
         """Look at every image, and again at those that differ; says how many it has read now.
@@ -85,9 +76,9 @@ class Comparison:
         tally, first = yield from self._look_at_all()
         left, looked_again = dict(first), len(first)
         for _ in range(_LOOKS):
-            if not left or self._stop.is_set():
+            if not left or self.stop.is_set():
                 break
-            self._settle()
+            self.settle()
             left = self._look(left)
         moving = {
             image_id
@@ -112,32 +103,32 @@ class Comparison:
     def _look_at_all(self) -> Generator[int, None, tuple[_Tally, dict[str, Suspect]]]:
         """Read each generation once; ids that the other one has as well are compared only once."""
         tally, found = _Tally(), dict[str, Suspect]()
-        for batch in self._batches(self._old.scan(vectors=True, batch=_AT_ONCE)):
+        for batch in self._batches(self.old.scan(vectors=True, batch=_AT_ONCE)):
             tally.images += len(batch)
             tally.listed += sum(image.listed for image in batch)
             found |= self._differing({image.image_id: image for image in batch})
             yield len(batch)
-        for batch in self._batches(self._new.scan(vectors=True, batch=_AT_ONCE)):
-            self._sample.take(batch)
+        for batch in self._batches(self.new.scan(vectors=True, batch=_AT_ONCE)):
+            self.sample.take(batch)
             found |= self._look(self._unknown(batch))
             yield len(batch)
-        for decided in self._batches(self._old.scan_decisions(batch=_AT_ONCE)):
+        for decided in self._batches(self.old.scan_decisions(batch=_AT_ONCE)):
             tally.decisions += len(decided)
-            found |= self._look(self._undecided(decided, self._new))
-        for decided in self._batches(self._new.scan_decisions(batch=_AT_ONCE)):
-            found |= self._look(self._undecided(decided, self._old))
+            found |= self._look(self._undecided(decided, self.new))
+        for decided in self._batches(self.new.scan_decisions(batch=_AT_ONCE)):
+            found |= self._look(self._undecided(decided, self.old))
         return tally, found
 
     def _batches(self, items: Iterable[T]) -> Iterator[list[T]]:
         """Batch by batch, no faster than the pace lets it."""
-        for batch in until(self._stop, in_batches(items, _AT_ONCE)):
-            self._pace.wait(len(batch))
+        for batch in until(self.stop, in_batches(items, _AT_ONCE)):
+            self.pace.wait(len(batch))
             yield batch
 
     def _unknown(self, images: Sequence[IndexedImage]) -> list[str]:
         """Ids of the new generation's images that the old one does not have."""
         ids = {image.image_id for image in images}
-        return sorted(ids - self._old.get(ids).keys())
+        return sorted(ids - self.old.get(ids).keys())
 
     def _undecided(self, decided: Sequence[IndexedDecision], other: VectorIndex) -> list[str]:
         """Ids that the other index has not got these decisions about."""
@@ -152,7 +143,7 @@ class Comparison:
         """Those of the images that differ now."""
         found = dict[str, Suspect]()
         for ids in self._batches(sorted(image_ids)):
-            old = self._old.get(ids, vectors=True)
+            old = self.old.get(ids, vectors=True)
             found |= self._differing(old, ids)
         return found
 
@@ -160,10 +151,10 @@ class Comparison:
         self, old: Mapping[str, IndexedImage], image_ids: Sequence[str] | None = None
     ) -> dict[str, Suspect]:
         ids = list(old) if image_ids is None else list(image_ids)
-        new = self._new.get(ids, vectors=True)
+        new = self.new.get(ids, vectors=True)
         listed = [image_id for image_id, image in new.items() if image.listed]
-        shown = self._new.get(listed, sight=Sight(listed=True)) if listed else {}
-        decided = _decided(self._old, old, ids), _decided(self._new, new, ids)
+        shown = self.new.get(listed, sight=Sight(listed=True)) if listed else {}
+        decided = _decided(self.old, old, ids), _decided(self.new, new, ids)
         found = {}
         for image_id in ids:
             pair = ImagePair(
@@ -176,7 +167,7 @@ class Comparison:
 
     def _difference(self, pair: ImagePair, *, is_shown: bool) -> tuple[Reason, str] | None:
         """How an image differs; None: not at all."""
-        said = pair.difference(self._clock.now())
+        said = pair.difference(self.clock.now())
         if said is not None or pair.new is None:
             return said
         if pair.new.listed and not is_shown:
@@ -189,7 +180,7 @@ class Comparison:
         if new.vector is None:
             lacks = old is not None and old.vector is not None
             return (Reason.VECTOR, "there is none") if lacks else None
-        dimensions, norm = self._new.spec.dimensions, float(np.linalg.norm(new.vector))
+        dimensions, norm = self.new.spec.dimensions, float(np.linalg.norm(new.vector))
         if new.vector.shape != (dimensions,) or not abs(norm - 1) <= _NORM_TOLERANCE:
             says = f"shape {new.vector.shape}, norm {norm:.4f}; ({dimensions},) and 1 expected"
             return Reason.VECTOR, says
@@ -199,8 +190,8 @@ class Comparison:
 
     def _returns(self, hidden: IndexedImage) -> bool:
         assert hidden.vector is not None  # noqa: S101 - the caller has just looked
-        self._pace.wait(PAGE)
-        hits = self._new.search(SearchRequest(vector=hidden.vector, limit=PAGE))
+        self.pace.wait(PAGE)
+        hits = self.new.search(SearchRequest(vector=hidden.vector, limit=PAGE))
         return any(hit.image.image_id == hidden.image_id for hit in hits)
 
 

@@ -9,7 +9,7 @@ already is passed over: after a kill the same call goes on where the last one wa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
@@ -61,6 +61,7 @@ class Seeded:
     """What the operator decided, copied before any image."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Seeding:
     """Fills a new generation from an old one, while both take what their workers write.
 
@@ -82,26 +83,15 @@ class Seeding:
         batch: images to one read.
     """
 
-    def __init__(
-        self,
-        old: VectorIndex,
-        new: VectorIndex,
-        *,
-        images: Callable[[], Iterable[IndexedImage]],
-        reproject: Reproject,
-        publish: Callable[[IndexedImage], None],
-        pace: Pace,
-        clock: Clock,
-        batch: int = BATCH,
-    ) -> None:
-        self._old = old
-        self._new = new
-        self._images = images
-        self._reproject = reproject
-        self._publish = publish
-        self._pace = pace
-        self._clock = clock
-        self._batch = batch
+    old: VectorIndex
+    new: VectorIndex
+    _: KW_ONLY
+    images: Callable[[], Iterable[IndexedImage]]
+    reproject: Reproject
+    publish: Callable[[IndexedImage], None]
+    pace: Pace
+    clock: Clock
+    batch: int = BATCH
 
     def steps(self) -> Iterator[Seeded]:
         """Seed batch by batch, and say after each how far it is; flush before believing the last.
@@ -110,17 +100,17 @@ class Seeding:
             PartUnavailable: an index or the log did not answer; a repeat goes on.
         """
         done = Seeded()
-        for decided in in_batches(self._old.scan_decisions(batch=self._batch), self._batch):
-            self._new.moderate(decided)
+        for decided in in_batches(self.old.scan_decisions(batch=self.batch), self.batch):
+            self.new.moderate(decided)
             done = replace(done, decisions=done.decisions + len(decided))
             yield done
-        for images in in_batches(self._images(), self._batch):
+        for images in in_batches(self.images(), self.batch):
             done = self._seed(images, done)
             yield done
 
     def _seed(self, images: Sequence[IndexedImage], done: Seeded) -> Seeded:
         wanted = self._below(images)
-        self._pace.wait(len(images) - len(wanted))
+        self.pace.wait(len(images) - len(wanted))
         made = self._made(wanted)
         bare = sum(self._write(some, made) for some in in_batches(wanted, _WRITTEN))
         return replace(
@@ -133,20 +123,20 @@ class Seeding:
 
     def _write(self, images: Sequence[IndexedImage], made: Mapping[str, Projected | None]) -> int:
         """Write what can be made of the images; how many were published again instead."""
-        self._pace.wait(len(images))
+        self.pace.wait(len(images))
         decided = [image.decision for image in images if image.decision is not None]
         if decided:
-            self._new.moderate(decided)
+            self.new.moderate(decided)
         seeds, bare = self._seeds(images, made)
         if seeds:
-            self._new.apply(seeds)
+            self.new.apply(seeds)
         for image in bare:
-            self._publish(image)
+            self.publish(image)
         return len(bare)
 
     def _below(self, images: Sequence[IndexedImage]) -> list[IndexedImage]:
         """Those that the new generation lacks, or has at a lower version."""
-        known = self._new.get([image.image_id for image in images])
+        known = self.new.get([image.image_id for image in images])
         return [
             image
             for image in images
@@ -156,14 +146,14 @@ class Seeding:
     def _made(self, images: Sequence[IndexedImage]) -> dict[str, Projected | None]:
         """What the new generation keeps of each picture, by image."""
         pictured = [image for image in images if has_picture(image)]
-        projected = self._reproject(pictured) if pictured else ()
+        projected = self.reproject(pictured) if pictured else ()
         return dict(zip((image.image_id for image in pictured), projected, strict=True))
 
     def _seeds(
         self, images: Sequence[IndexedImage], made: Mapping[str, Projected | None]
     ) -> tuple[list[IndexedImage], list[IndexedImage]]:
         """The images as the new generation keeps them, and those that it cannot be given."""
-        now = self._clock.now()
+        now = self.clock.now()
         seeds, bare = [], []
         for image in images:
             if not has_picture(image):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 
 from sightline.engine.errors import Conflict, PermanentError, SettingsInvalid
 from sightline.engine.object_store.lease import Lease
@@ -37,6 +38,7 @@ from sightline.stream_workers.rolling_out.state import (
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class RollingOut:
     """The roll-outs of one deployment, in one process.
 
@@ -49,22 +51,13 @@ class RollingOut:
         clock: the time.
     """
 
-    def __init__(
-        self,
-        record: RolloutRecord,
-        seen: RolloutSeen,
-        work: RolloutWork,
-        *,
-        lease: Lease,
-        settings: RolloutSettings,
-        clock: Clock,
-    ) -> None:
-        self._record = record
-        self._seen = seen
-        self._work = work
-        self._lease = lease
-        self._settings = settings
-        self._clock = clock
+    record: RolloutRecord
+    seen: RolloutSeen
+    work: RolloutWork
+    _: KW_ONLY
+    lease: Lease
+    settings: RolloutSettings
+    clock: Clock
 
     def look(self, stop: threading.Event) -> bool:
         """Do what is due, unless another process does; whether anything was.
@@ -74,9 +67,9 @@ class RollingOut:
             PartUnavailable: a part did not answer; the next look goes on.
             Unreadable: a record is damaged.
         """
-        if self._next()[1].step is RolloutStep.WAIT or not self._lease.take():
+        if self._next()[1].step is RolloutStep.WAIT or not self.lease.take():
             return False
-        with self._lease.kept() as lost:
+        with self.lease.kept() as lost:
             while not stop.is_set() and not lost.is_set():
                 stored, following = self._next()
                 if following.step is RolloutStep.WAIT:
@@ -85,19 +78,19 @@ class RollingOut:
         return True
 
     def _next(self) -> tuple[StoredRollout, RolloutNext]:
-        stored = self._record.read()
+        stored = self.record.read()
         seen = self._observed(stored.state)
         return stored, RolloutNext(RolloutStep.WAIT) if seen is None else next_rollout_step(
-            seen, self._settings
+            seen, self.settings
         )
 
     def _observed(self, state: RolloutState) -> RolloutObserved | None:
-        serving = self._seen.serving()
+        serving = self.seen.serving()
         if serving is None:
             return None
-        now, model = self._clock.now(), state.under_way
+        now, model = self.clock.now(), state.under_way
         if model is None:
-            newest, done_with = self._seen.newest(), state.done_with
+            newest, done_with = self.seen.newest(), state.done_with
             return RolloutObserved(now=now, serving=serving, newest=newest, done_with=done_with)
         return RolloutObserved(
             now=now,
@@ -112,18 +105,18 @@ class RollingOut:
         """Also of one that was proven once, and is filled again."""
         filling = {one.name for one in serving.generations if not one.may_serve}
         name = model.generation
-        return self._seen.differs(name) if name is not None and name in filling else ""
+        return self.seen.differs(name) if name is not None and name in filling else ""
 
     def _finding(self, model: RolloutUnderWay, serving: ServingState) -> ExperimentFinding | None:
         if model.experiment is None or model.experiment != serving.experiment:
             return None
-        return self._seen.finding(model.experiment)
+        return self.seen.finding(model.experiment)
 
     def _fallen(self, model: RolloutUnderWay, serving: ServingState) -> str:
         watched = model.switched_at is not None and not model.fallen
         if not watched or not serves(serving, model):
             return ""
-        return self._seen.fallen(model, serving)
+        return self.seen.fallen(model, serving)
 
     def _try(self, stored: StoredRollout, following: RolloutNext) -> None:
         """Do a step; a model that can never serve ends, and says why."""
@@ -163,18 +156,18 @@ class RollingOut:
         doing[following.step](stored, model)
 
     def _begin_or_pass_over(self, stored: StoredRollout, following: RolloutNext) -> None:
-        newest = self._seen.newest()
+        newest = self.seen.newest()
         if newest is None:
             return
         if following.outcome is not None:
             self._end(stored, newest, following.outcome, following.says)
             return
         self._tell(newest, "begun", "it is the newest release, and serves not yet")
-        self._record.replace(stored, stored.state.begun(newest, self._clock.now()))
+        self.record.replace(stored, stored.state.begun(newest, self.clock.now()))
 
     def _index(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
-        generation = self._work.index(model.model)
-        self._keep(stored, model, generation=generation, at_once=self._work.matrix(model.model))
+        generation = self.work.index(model.model)
+        self._keep(stored, model, generation=generation, at_once=self.work.matrix(model.model))
 
     def _proven(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
         self._tell(model.model, "proven", f"generation {model.generation} may serve")
@@ -185,20 +178,20 @@ class RollingOut:
     ) -> None:
         """Compare, or switch: of that, what serves says that it is done."""
         if step is RolloutStep.COMPARE:
-            self._keep(stored, model, experiment=self._work.compare(model, to))
+            self._keep(stored, model, experiment=self.work.compare(model, to))
         else:
-            self._work.switch(to)
+            self.work.switch(to)
 
     def _conclude(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
         assert model.experiment is not None  # noqa: S101 - the plan says so
-        finding = self._seen.finding(model.experiment)
+        finding = self.seen.finding(model.experiment)
         if finding is not None:
             self._keep(stored, model, finding=finding)
 
     def _stop(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
         assert model.experiment is not None  # noqa: S101 - the plan says so
         assert model.finding is not None  # noqa: S101 - the plan says so
-        self._work.stop(model.experiment, model.finding)
+        self.work.stop(model.experiment, model.finding)
         self._keep(stored, model, stopped=True)
 
     def _begin_anew(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
@@ -206,35 +199,35 @@ class RollingOut:
         self._keep(stored, model, experiment=None, finding=None, stopped=False, attempt=attempt)
 
     def _measure(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
-        self._keep(stored, model, before=self._work.measure())
+        self._keep(stored, model, before=self.work.measure())
 
     def _note_switch(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
-        self._keep(stored, model, switched_at=self._clock.now())
+        self._keep(stored, model, switched_at=self.clock.now())
 
     def _condemn(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
-        serving = self._seen.serving()
-        reason = "" if serving is None else self._seen.fallen(model, serving)
+        serving = self.seen.serving()
+        reason = "" if serving is None else self.seen.fallen(model, serving)
         if reason:
             self._keep(stored, model, fallen=reason_of(reason))
 
     def _roll_back(self, stored: StoredRollout, model: RolloutUnderWay) -> None:
         del stored  # what serves says that it is done
-        self._work.roll_back(model, model.fallen)
+        self.work.roll_back(model, model.fallen)
 
     def _keep(self, stored: StoredRollout, model: RolloutUnderWay, **changes: object) -> None:
         changed = model.model_copy(update=changes)
-        self._record.replace(stored, stored.state.model_copy(update={"under_way": changed}))
+        self.record.replace(stored, stored.state.model_copy(update={"under_way": changed}))
 
     def _end(self, stored: StoredRollout, model: str, outcome: RolloutOutcome, says: str) -> None:
         self._tell(model, outcome.value, says)
-        self._record.replace(stored, stored.state.ended(model, outcome, says, self._clock.now()))
+        self.record.replace(stored, stored.state.ended(model, outcome, says, self.clock.now()))
         level = logging.INFO if outcome is RolloutOutcome.SERVES else logging.WARNING
         _log.log(level, "roll-out of %s: %s: %s", model, outcome, says)
 
     def _tell(self, model: str, what: str, says: str) -> None:
         name, _, digest = model.partition("@")
-        now = self._clock.now()
+        now = self.clock.now()
         noted = RolloutNoted(
             name=name, digest=digest, step=what, says=reason_of(says), noted_at=now
         )
-        self._work.tell(noted)
+        self.work.tell(noted)

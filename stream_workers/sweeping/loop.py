@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 
 from sightline.engine.looking import Obstacle, keep_looking
@@ -21,6 +22,7 @@ _LOOK_EVERY_S = 3_600.0
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class SweepLoop:
     """Any number of processes may run it; the first that finds a sweep due does it.
 
@@ -34,28 +36,18 @@ class SweepLoop:
         metrics: counts what was removed.
     """
 
-    def __init__(
-        self,
-        sweeper: Sweeper,
-        expire: Callable[[], int],
-        *,
-        store: ObjectStore,
-        bucket: str,
-        every_s: float,
-        clock: Clock,
-        metrics: Metrics,
-    ) -> None:
-        self._sweeper = sweeper
-        self._expire = expire
-        self._store = store
-        self._bucket = bucket
-        self._every_s = every_s
-        self._clock = clock
-        self._metrics = metrics
+    sweeper: Sweeper
+    expire: Callable[[], int]
+    _: KW_ONLY
+    store: ObjectStore
+    bucket: str
+    every_s: float
+    clock: Clock
+    metrics: Metrics
 
     def run(self, stop: threading.Event) -> None:
         """Look until `stop`; what fails is told, and tried again: `keep_looking`."""
-        every_s = min(self._every_s, _LOOK_EVERY_S)
+        every_s = min(self.every_s, _LOOK_EVERY_S)
         obstacle = Obstacle(_log, "the bucket could not be swept")
         keep_looking(self._look, stop, every_s=every_s, obstacle=obstacle)
 
@@ -69,17 +61,17 @@ class SweepLoop:
         Raises:
             PartUnavailable: broker, store or index did not answer; a repeat goes on.
         """
-        began = self._clock.now()
-        expired = self._expire()
-        swept = self._sweeper.sweep()
-        note_time(self._store, self._bucket, SWEPT_KEY, began)
-        self._metrics.swept.labels("tombstones").inc(expired)
-        self._metrics.swept.labels("objects").inc(swept.removed)
+        began = self.clock.now()
+        expired = self.expire()
+        swept = self.sweeper.sweep()
+        note_time(self.store, self.bucket, SWEPT_KEY, began)
+        self.metrics.swept.labels("tombstones").inc(expired)
+        self.metrics.swept.labels("objects").inc(swept.removed)
         if expired or swept.removed:
             facts = {"tombstones": expired, "objects": swept.removed, "bytes": swept.removed_bytes}
             _log.info("removed what no image needs any more", extra=facts)
 
     def _is_due(self) -> bool:
-        now = self._clock.now()
-        last = noted_time(self._store, self._bucket, SWEPT_KEY, now=now)
-        return last is None or now - last >= timedelta(seconds=self._every_s)
+        now = self.clock.now()
+        last = noted_time(self.store, self.bucket, SWEPT_KEY, now=now)
+        return last is None or now - last >= timedelta(seconds=self.every_s)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -65,6 +65,7 @@ class Swept:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Sweeper:
     """Removes what no present state refers to; any number of processes may, at the same time too.
 
@@ -78,24 +79,14 @@ class Sweeper:
         clock: the time.
     """
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        bucket: str,
-        *,
-        index: VectorIndex,
-        catalogue: Catalogue,
-        logged: Callable[[], Collection[str]],
-        keep: timedelta,
-        clock: Clock,
-    ) -> None:
-        self._store = store
-        self._bucket = bucket
-        self._index = index
-        self._catalogue = catalogue
-        self._logged = logged
-        self._keep = keep
-        self._clock = clock
+    store: ObjectStore
+    bucket: str
+    _: KW_ONLY
+    index: VectorIndex
+    catalogue: Catalogue
+    logged: Callable[[], Collection[str]]
+    keep: timedelta
+    clock: Clock
 
     def sweep(self) -> Swept:
         """Look at every original and rendition once, and remove what is due. A repeat finds none.
@@ -103,11 +94,11 @@ class Sweeper:
         Raises:
             PartUnavailable: store, index or log did not answer; a repeat goes on.
         """
-        now = self._clock.now()
-        before = Before(put=now - max(self._keep, IN_FLIGHT), left=now - self._keep)
+        now = self.clock.now()
+        before = Before(put=now - max(self.keep, IN_FLIGHT), left=now - self.keep)
         swept, strangers = Swept(), list[Placed]()
         for prefix in (ORIGINALS, RENDITIONS):
-            for chunk in _chunks(self._store.list(self._bucket, prefix), _AT_ONCE):
+            for chunk in _chunks(self.store.list(self.bucket, prefix), _AT_ONCE):
                 due, unknown = self._due(prefix, chunk, before)
                 strangers += unknown
                 swept += Swept(looked_at=len(chunk)) + self._remove(due, before.put)
@@ -122,7 +113,7 @@ class Sweeper:
             for item in chunk
             if item.modified is not None and item.modified < before.put
         ]
-        known = self._index.get({place.image_id for _, place in old if place is not None})
+        known = self.index.get({place.image_id for _, place in old if place is not None})
         due, unknown = [], []
         for item, place in old:
             image = None if place is None else known.get(place.image_id)
@@ -151,17 +142,17 @@ class Sweeper:
         A change of tags makes a new version with the same bytes: when they were stored tells more.
         """
         present = image.object
-        if present is None or present.bucket != self._bucket:
+        if present is None or present.bucket != self.bucket:
             return image.appended
         try:
-            return self._store.stat(present.bucket, present.key).modified or image.appended
+            return self.store.stat(present.bucket, present.key).modified or image.appended
         except PermanentError:
             return image.appended
 
     def _is_written(self, image_id: str, key: str) -> bool:
         """Whether the newest state of the catalogue, maybe not applied yet, needs the object."""
         try:
-            entry = self._catalogue.read(image_id)
+            entry = self.catalogue.read(image_id)
         except PermanentError as error:
             _log.error("image %s: its bytes are kept: %s", image_id, error)
             return True
@@ -173,7 +164,7 @@ class Sweeper:
         """Those of images that nobody has heard of: their upload was never published."""
         if not strangers:
             return []
-        logged = set(self._logged())
+        logged = set(self.logged())
         return [
             item
             for item, place in strangers
@@ -185,11 +176,11 @@ class Sweeper:
         removed = removed_bytes = 0
         for item in due:
             try:
-                modified = self._store.stat(self._bucket, item.key).modified
+                modified = self.store.stat(self.bucket, item.key).modified
             except PermanentError:
                 continue
             if modified is not None and modified < before:
-                self._store.delete(self._bucket, item.key)
+                self.store.delete(self.bucket, item.key)
                 removed, removed_bytes = removed + 1, removed_bytes + item.size_bytes
         return Swept(removed=removed, removed_bytes=removed_bytes)
 

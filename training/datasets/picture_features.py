@@ -63,6 +63,7 @@ class Made:
     """How many came from the cache."""
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class FeatureMaker:
     """Reads, decodes and runs the network, one thread per core; each picture once.
 
@@ -75,22 +76,12 @@ class FeatureMaker:
         threads: that decode at once.
     """
 
-    def __init__(
-        self,
-        *,
-        store: ObjectStore,
-        runtime: Runtime,
-        framing: Framing,
-        limits: DecodeSettings,
-        cache: FeatureCache,
-        threads: int,
-    ) -> None:
-        self._store = store
-        self._runtime = runtime
-        self._framing = framing
-        self._limits = limits
-        self._cache = cache
-        self._threads = threads
+    store: ObjectStore
+    runtime: Runtime
+    framing: Framing
+    limits: DecodeSettings
+    cache: FeatureCache
+    threads: int
 
     def features_of(
         self,
@@ -112,7 +103,7 @@ class FeatureMaker:
         wanted = sorted({*images})
         known = [image for image in wanted if image in pictures]
         batches = [known[at : at + _BATCH] for at in range(0, len(known), _BATCH)]
-        with ThreadPoolExecutor(self._threads) as threads:
+        with ThreadPoolExecutor(self.threads) as threads:
             looked = threads.map(lambda batch: self._batch([pictures[i] for i in batch]), batches)
             every = track((look for part in looked for look in part), "pictures", len(known))
             looks = dict(zip(known, every, strict=True))
@@ -128,7 +119,7 @@ class FeatureMaker:
     def _batch(self, pictures: Sequence[Picture]) -> list[_Look]:
         looks = [self._look(picture) for picture in pictures]
         crops = [look.prepared.crop for look in looks if isinstance(look, _Ready)]
-        rows = iter(self._runtime.features(np.stack(crops)) if crops else ())
+        rows = iter(self.runtime.features(np.stack(crops)) if crops else ())
         return [
             self._made(look, next(rows)) if isinstance(look, _Ready) else look for look in looks
         ]
@@ -136,7 +127,7 @@ class FeatureMaker:
     def _look(self, picture: Picture) -> _Look | _Ready:
         """What is kept of a picture, else its pixels, else why there are none."""
         if picture.sha256 is not None:
-            kept = self._cache.get(picture.sha256, picture.crop)
+            kept = self.cache.get(picture.sha256, picture.crop)
             if kept is not None:
                 return kept
         return self._read(picture)
@@ -144,14 +135,14 @@ class FeatureMaker:
     def _read(self, picture: Picture) -> _Look | _Ready:
         """Its pixels, unless its bytes are known; else why there are none."""
         try:
-            data = self._store.get(picture.bucket, picture.key, max_bytes=self._limits.max_bytes)
+            data = self.store.get(picture.bucket, picture.key, max_bytes=self.limits.max_bytes)
             digest = sha256(data).hexdigest()
             if picture.sha256 not in {None, digest}:
                 return RejectReason.OBJECT_CHANGED
-            kept = self._cache.get(digest, picture.crop)
+            kept = self.cache.get(digest, picture.crop)
             if kept is not None:
                 return kept
-            prepared = prepare(data, limits=self._limits, framing=self._framing, box=picture.crop)
+            prepared = prepare(data, limits=self.limits, framing=self.framing, box=picture.crop)
         except BadImage as error:
             return error.reason
         except tuple(_REASONS) as error:
@@ -160,7 +151,7 @@ class FeatureMaker:
 
     def _made(self, ready: _Ready, features: NDArray[np.float32]) -> Seen:
         seen = Seen(features, ready.prepared.perceptual_hash)
-        self._cache.put(ready.sha256, ready.crop, seen)
+        self.cache.put(ready.sha256, ready.crop, seen)
         return seen
 
 

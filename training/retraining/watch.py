@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 
 from sightline.engine.looking import Obstacle, keep_looking
@@ -21,6 +22,7 @@ from sightline.training.retraining.state import RetrainingRecord, RetrainingStat
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class RetrainingWatch:
     """A loop; any number of processes may run one.
 
@@ -33,27 +35,18 @@ class RetrainingWatch:
         metrics: of the process.
     """
 
-    def __init__(
-        self,
-        record: RetrainingRecord,
-        triples: Triples,
-        *,
-        lease: Lease,
-        work: Callable[[threading.Event], int | None],
-        settings: RetrainingSettings,
-        metrics: Metrics,
-    ) -> None:
-        self._record = record
-        self._triples = triples
-        self._lease = lease
-        self._work = work
-        self._settings = settings
-        self._metrics = metrics
+    record: RetrainingRecord
+    triples: Triples
+    _: KW_ONLY
+    lease: Lease
+    work: Callable[[threading.Event], int | None]
+    settings: RetrainingSettings
+    metrics: Metrics
 
     def run(self, stop: threading.Event) -> None:
         """Look until `stop`; what fails is told, and tried again: `keep_looking`."""
         obstacle = Obstacle(_log, "cannot tell whether a retraining is due")
-        look, every_s = partial(self.look, stop), self._settings.look_every_s
+        look, every_s = partial(self.look, stop), self.settings.look_every_s
         keep_looking(look, stop, every_s=every_s, obstacle=obstacle)
 
     def look(self, stop: threading.Event) -> bool:
@@ -63,24 +56,24 @@ class RetrainingWatch:
             PartUnavailable: the store did not answer.
             Unreadable: the record is damaged.
         """
-        before = self._record.read().state
-        if not self._is_due(before) or not self._lease.is_free():
+        before = self.record.read().state
+        if not self._is_due(before) or not self.lease.is_free():
             return False
-        code = self._work(stop)
+        code = self.work(stop)
         if code:
             _log.warning("the retraining ended with %s, it goes on with the next look", code)
-        self._count(before, self._record.read().state)
+        self._count(before, self.record.read().state)
         return True
 
     def _is_due(self, state: RetrainingState) -> bool:
         if state.under_way is not None:
             return True
-        come = self._triples.come(state, self._settings)
-        self._metrics.retraining_waiting.set(come.triples)
-        return next_retraining_step(Observed(come=come), self._settings) is not Step.WAIT
+        come = self.triples.come(state, self.settings)
+        self.metrics.retraining_waiting.set(come.triples)
+        return next_retraining_step(Observed(come=come), self.settings) is not Step.WAIT
 
     def _count(self, before: RetrainingState, after: RetrainingState) -> None:
         """An attempt that ended meanwhile; one at most, as the next needs new triples."""
         if after.last is not None and after.last != before.last:
-            self._metrics.retraining_ended.labels(after.last.outcome).inc()
-            self._metrics.retraining_last.set(after.last.ended_at.timestamp())
+            self.metrics.retraining_ended.labels(after.last.outcome).inc()
+            self.metrics.retraining_last.set(after.last.ended_at.timestamp())

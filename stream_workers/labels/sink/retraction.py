@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 
@@ -70,6 +70,7 @@ class RetractionReport:
         return bool(self.retracted or self.rows_removed or self.orphans_removed)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Retraction:
     """One batch.
 
@@ -80,18 +81,11 @@ class Retraction:
         orphan_grace: files that no entry lists are cleared away when they are older.
     """
 
-    def __init__(
-        self,
-        manifest: TripleManifest,
-        producer: EventProducer,
-        *,
-        clock: Clock,
-        orphan_grace: timedelta,
-    ) -> None:
-        self._manifest = manifest
-        self._producer = producer
-        self._clock = clock
-        self._orphan_grace = orphan_grace
+    manifest: TripleManifest
+    producer: EventProducer
+    _: KW_ONLY
+    clock: Clock
+    orphan_grace: timedelta
 
     def run(self, causes: Causes) -> RetractionReport:
         """Match causes to files, publish what is hit, rewrite, clear away orphans.
@@ -101,15 +95,15 @@ class Retraction:
         """
         report = RetractionReport()
         before = self._retracted_before()
-        for stored in list(self._manifest.entries()):
+        for stored in list(self.manifest.entries()):
             self._entry(stored, causes, before, report)
         self._clear_orphans(report)
         return report
 
     def _retracted_before(self) -> set[str]:
-        entries = [stored.entry for stored in self._manifest.entries()]
+        entries = [stored.entry for stored in self.manifest.entries()]
         files = files_of(entries, FileKind.RETRACTIONS)
-        ids = read_files(self._manifest, files, columns=("triple_id",))["triple_id"]
+        ids = read_files(self.manifest, files, columns=("triple_id",))["triple_id"]
         return set(ids.to_pylist())
 
     def _entry(
@@ -120,7 +114,7 @@ class Retraction:
                 self._clean(stored, causes, before, report)
             except (Conflict, ObjectMissing):
                 # Another run has rewritten it meanwhile.
-                stored = self._manifest.read(stored.entry.key)
+                stored = self.manifest.read(stored.entry.key)
             else:
                 return
         self._clean(stored, causes, before, report)
@@ -131,7 +125,7 @@ class Retraction:
         files = files_of([stored.entry], FileKind.TRIPLES)
         if not files:
             return
-        rows = read_files(self._manifest, files, columns=_COLUMNS).to_pylist()
+        rows = read_files(self.manifest, files, columns=_COLUMNS).to_pylist()
         hits = {row["triple_id"]: (row["anchor_id"], causes.hit(_subject(row))) for row in rows}
         fresh = {
             name: (anchor_id, cause)
@@ -149,9 +143,9 @@ class Retraction:
         before.update(fresh)
 
     def _publish(self, hits: dict[str, tuple[str, RetractingEvent]]) -> None:
-        now = self._clock.now()
+        now = self.clock.now()
         sent = [
-            self._producer.append(
+            self.producer.append(
                 ProducerRecord(
                     TRAINING_TRIPLES.name,
                     anchor_id,
@@ -176,8 +170,8 @@ class Retraction:
             future.result()
 
     def _rewrite(self, stored: StoredEntry, files: Sequence[TripleFile], gone: set[str]) -> None:
-        store, bucket = self._manifest.store, self._manifest.bucket
-        rows = read_files(self._manifest, files)
+        store, bucket = self.manifest.store, self.manifest.bucket
+        rows = read_files(self.manifest, files)
         leaves = pc.is_in(rows["triple_id"], value_set=pa.array(sorted(gone), pa.string()))
         kept = rows.filter(pc.invert(leaves))
         entry = stored.entry
@@ -185,19 +179,19 @@ class Retraction:
         others = [file for file in entry.files if file.kind is not FileKind.TRIPLES]
         update = {"version": entry.version + 1, "files": (*written, *others)}
         try:
-            self._manifest.replace(stored, entry.model_copy(update=update))
+            self.manifest.replace(stored, entry.model_copy(update=update))
         except Conflict:
             remove_files(store, bucket, written)
             raise
         remove_files(store, bucket, files)
 
     def _clear_orphans(self, report: RetractionReport) -> None:
-        store, bucket = self._manifest.store, self._manifest.bucket
-        prefix = f"{PREFIX}{self._manifest.topic}/"
+        store, bucket = self.manifest.store, self.manifest.bucket
+        prefix = f"{PREFIX}{self.manifest.topic}/"
         # First what is there, then what is listed: a file is written before its entry.
         found = [o for o in store.list(bucket, prefix) if o.key.endswith(".parquet")]
-        listed = _keys(stored.entry for stored in self._manifest.entries())
-        oldest = self._clock.now() - self._orphan_grace
+        listed = _keys(stored.entry for stored in self.manifest.entries())
+        oldest = self.clock.now() - self.orphan_grace
         for orphan in found:
             old = orphan.modified is not None and orphan.modified < oldest
             if old and orphan.key not in listed:
