@@ -7,7 +7,6 @@ tags or its score; the order is the judge's own (`shown_to`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from dataclasses import KW_ONLY, dataclass
 from itertools import islice
 from typing import Any
@@ -25,6 +24,7 @@ from sightline.engine.ports import ObjectStore
 from sightline.engine.search_ids import SearchIds
 from sightline.engine.vector_index.visible import ANYBODY, VisibleIndex
 from sightline.search_api.search.answers import image_urls
+from sightline.search_api.threads.pools import ApiPool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Grading:
     judgements: HeldJudgements
     ids: SearchIds
     _: KW_ONLY
-    threads: Executor
+    threads: ApiPool
 
     def judge(self, key: str, name: str) -> str:
         """What a person is called in `judgements.v1`: a pseudonym, behind the key's name."""

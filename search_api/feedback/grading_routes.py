@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
@@ -19,7 +17,6 @@ from sightline.search_api.http.limits.admission import CallerOf
 from sightline.search_api.http.openapi import answers, body, json_of
 from sightline.search_api.http.request_fields import GradingTurn
 
-T = TypeVar("T")
 PoolParameter = Annotated[str, Path(description="The pool's name.", max_length=64)]
 _TURN_BODY = body(json_of(GradingTurn, first={"judge": "anna"}))
 _PROBLEMS = ("unauthorized", "forbidden", "unavailable")
@@ -29,16 +26,13 @@ def grading_router(grading: Grading) -> APIRouter:
     """The routes, bound to what they tell."""
     router = APIRouter(tags=["feedback"])
 
-    async def answered(work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(grading.threads, work)
-
     @router.get(
         "/v1/pools", response_class=Response, responses=answers({200: PoolsAnswer}, *_PROBLEMS)
     )
     async def pools(caller: CallerOf) -> Response:
         """The pools that there are to grade. Scope `judge`."""
         require(caller, Scope.JUDGE)
-        return json_answer({"pools": await answered(grading.names)})
+        return json_answer({"pools": await grading.threads.run(grading.names)})
 
     @router.post(
         "/v1/pools/{pool}/sheet",
@@ -57,7 +51,7 @@ def grading_router(grading: Grading) -> APIRouter:
         turn = await json_body(request, GradingTurn)
         judge = grading.judge(caller.key, turn.judge)
         wish = GradingWish(pool=pool, judge=judge, after=turn.after, limit=turn.limit)
-        return json_answer(await answered(lambda: grading.sheet(wish)))
+        return json_answer(await grading.threads.run(grading.sheet, wish))
 
     @router.get(
         "/v1/pools/{pool}/agreement",
@@ -67,7 +61,7 @@ def grading_router(grading: Grading) -> APIRouter:
     async def agreement(pool: PoolParameter, caller: CallerOf) -> Response:
         """How far the judges of a pool agree; tells no single grade. Scope `judge`."""
         require(caller, Scope.JUDGE)
-        found = await answered(lambda: grading.agreement(pool))
+        found = await grading.threads.run(grading.agreement, pool)
         figures = {name: getattr(found, name) for name in ("judges", "graded", "shared", "kappa")}
         return json_answer(figures)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 from datetime import datetime
 
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, TransientError
@@ -23,6 +22,7 @@ from sightline.search_api.feedback.anchors import Anchors
 from sightline.search_api.http.limits.rate_limit import RateLimit
 from sightline.search_api.http.problems import Problem, invalid, retry_after
 from sightline.search_api.http.request_fields import Beacon, Judgement
+from sightline.search_api.threads.pools import ApiPool
 
 BURST_ITEMS = 1_000
 """One actor may send so many at once: a visitor who was offline sends everything together."""
@@ -44,7 +44,7 @@ class Intake:
         clock: Clock,
         health: Health,
         metrics: Metrics,
-        threads: Executor,
+        threads: ApiPool,
     ) -> None:
         self._publisher = publisher
         self._visible = visible
@@ -95,9 +95,7 @@ class Intake:
             NotFound: image or anchor is none that everybody may see: it must teach nothing.
             PartUnavailable: index, store or broker; a repeat is safe.
         """
-        query = await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._checked, judgement
-        )
+        query = await self._threads.run(self._checked, judgement)
         now = self._clock.now()
         await self._acknowledged(
             lambda: self._publisher.judged(

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from sightline.engine.errors import Part
 from sightline.engine.metrics import Metrics
@@ -26,10 +25,9 @@ from sightline.schemas.images import ImageState
 from sightline.search_api.http.limits.concurrency import Gate
 from sightline.search_api.images.accepted import Accepted
 from sightline.search_api.images.known_image import KnownImage
-from sightline.search_api.images.locks import ImageLocks
 from sightline.search_api.images.pending import Pending, PendingImages
 from sightline.search_api.images.status import ImageStatus
-from sightline.search_api.threads.pools import MAX_WRITES
+from sightline.search_api.threads.pools import MAX_WRITES, ApiPool
 
 T = TypeVar("T")
 
@@ -56,14 +54,14 @@ class Acknowledging:
         publisher: AsyncImagePublisher,
         clock: Clock,
         metrics: Metrics,
-        threads: Executor,
+        threads: ApiPool,
     ) -> None:
         self._status = status
         self._pending = pending
         self._catalogued = catalogued
         self._publisher = publisher
         self._clock = clock
-        self._locks = ImageLocks()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._gate = Gate(MAX_WRITES, metrics.writes_in_flight)
         self._threads = threads
 
@@ -74,7 +72,10 @@ class Acknowledging:
         Raises:
             Overloaded: too many writes wait.
         """
-        async with self._gate.enter(Part.BROKER), self._locks.of(image_id):
+        # Of two racing writes in this process the second sees what the first did. A lock vanishes
+        # when nobody holds or awaits it.
+        lock = self._locks.setdefault(image_id, asyncio.Lock())
+        async with self._gate.enter(Part.BROKER), lock:
             yield
 
     async def known(self, image_id: str, caller: Caller) -> KnownImage | None:
@@ -87,14 +88,14 @@ class Acknowledging:
         if known is None or known.pending is None:
             return known
         if known.pending != self._pending.newer_than(image_id, None):  # the catalogue's
-            written = await self._run(partial(self._catalogued.finish, image_id))
+            written = await self._threads.run(self._catalogued.finish, image_id)
             if written is not None:
                 self._remember(written)
         return known
 
     async def counted(self, write: Callable[[], Written]) -> Accepted:
         """A write through the catalogue, made in a thread; raises what it raises."""
-        return self._remember(await self._run(write))
+        return self._remember(await self._threads.run(write))
 
     async def stored(
         self, image_id: str, original: Original, facts: ImageFacts, *, version: int
@@ -104,8 +105,8 @@ class Acknowledging:
         Raises:
             PartUnavailable: store or broker; a repeat is safe.
         """
-        state = await self._run(
-            partial(self._publisher.stored, image_id, original, facts, version=version)
+        state = await self._threads.run(
+            self._publisher.stored, image_id, original, facts, version=version
         )
         return self._remember(await self._publisher.publish(state))
 
@@ -116,9 +117,6 @@ class Acknowledging:
             PartUnavailable: the broker; a repeat is safe.
         """
         return self._remember(await self._publisher.publish(state, known=True))
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _remember(self, written: Written) -> Accepted:
         pending = Pending(

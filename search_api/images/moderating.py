@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import OrderedDict
-from concurrent.futures import Executor
 from functools import partial
 
 from sightline.engine.errors import NotFound
@@ -46,8 +44,8 @@ class Moderating:
         self._moderation = moderation
         self._visible = visible
         self._clock = clock
-        self._writers: Executor = threads.moderation
-        self._readers: Executor = threads.image_reads
+        self._writers = threads.moderation
+        self._readers = threads.image_reads
         self._pending: OrderedDict[str, ImageModerated] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -66,9 +64,7 @@ class Moderating:
             As `ImageModeration.decide`.
         """
         permit = None if wanted == ANY_VERSION else partial(_permit, wanted)
-        decided = await asyncio.get_running_loop().run_in_executor(
-            self._writers, partial(self._moderation.decide, image_id, verdict, permit=permit)
-        )
+        decided = await self._writers.run(self._moderation.decide, image_id, verdict, permit=permit)
         self._remember(decided.decision)
         return decided.decision
 
@@ -105,9 +101,7 @@ class Moderating:
         return await holds_within(has, timeout_s, self._clock)
 
     async def _applied(self, image_id: str) -> ImageModerated | None:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._readers, self._visible.decision, image_id
-        )
+        return await self._readers.run(self._visible.decision, image_id)
 
     def _remember(self, decision: ImageModerated) -> None:
         """Keep the newer decision: of two that race, the later may be acknowledged first."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Executor
 from enum import IntEnum
 from hashlib import sha256
 
@@ -27,6 +25,7 @@ from sightline.engine.settings import DecodeSettings
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.indexed import Outcome
 from sightline.search_api.http.limits.concurrency import Gate
+from sightline.search_api.threads.pools import ApiPool
 
 PREFIX = "thumbnails/"
 SHOWABLE = frozenset({Outcome.INDEXED, Outcome.HIDDEN})
@@ -61,7 +60,7 @@ class Renditions:
         health: Health,
         metrics: Metrics,
         at_once: int,
-        threads: Executor,
+        threads: ApiPool,
     ) -> None:
         self._store = store
         self._bucket = bucket
@@ -89,12 +88,9 @@ class Renditions:
     async def _shown(
         self, image: IndexedImage, source: ObjectReference, content: str, rendition: Rendition
     ) -> bytes:
-        loop = asyncio.get_running_loop()
         try:
             key = f"{PREFIX}{image.image_id}/{content}-{int(rendition)}.jpg"
-            data = await loop.run_in_executor(
-                self._threads, self._made, key, source, content, rendition
-            )
+            data = await self._threads.run(self._made, key, source, content, rendition)
         except PartUnavailable as error:
             self._health.down(error.part, str(error))
             raise

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 
 from sightline.engine.errors import NotFound, SightlineError, Unreadable
 from sightline.engine.object_store.catalogue import Catalogue, CatalogueEntry
@@ -129,9 +128,7 @@ class ImageStatus:
             await asyncio.sleep(FORGET_EVERY_S)
             try:
                 for image_ids in self._pending.chunks(CHUNK):
-                    await asyncio.get_running_loop().run_in_executor(
-                        self._readers, self._forget, image_ids
-                    )
+                    await self._readers.run(self._forget, image_ids)
             except SightlineError as error:
                 _LOG.warning("what has been indexed could not be looked up: %s", error)
 
@@ -142,9 +139,7 @@ class ImageStatus:
 
     async def _applied(self, image_id: str, caller: Caller) -> IndexedImage | None:
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._readers, self._visible.get, image_id, caller
-            )
+            return await self._readers.run(self._visible.get, image_id, caller)
         except NotFound:
             return None
 
@@ -176,22 +171,18 @@ class ImageStatus:
 
     async def is_damaged(self, image_id: str) -> bool:
         """Whether the catalogue holds something of the image that cannot be read."""
-        looked = await asyncio.get_running_loop().run_in_executor(
-            self._catalogue_readers, self._catalogue.look, image_id
-        )
+        looked = await self._catalogue_readers.run(self._catalogue.look, image_id)
         return looked.unreadable
 
     async def _published_elsewhere(
         self, image_id: str, applied: IndexedImage | None, caller: Caller
     ) -> KnownImage | None:
         sight = caller.sight  # "": of a key that writes for nobody, as no owner is called
-        peek = partial(
-            self._catalogue.peek,
-            image_id,
-            owner_id=None if sight is None else sight.owner_id or "",
-        )
+        owner_id = None if sight is None else sight.owner_id or ""
         try:
-            entry = await asyncio.get_running_loop().run_in_executor(self._catalogue_readers, peek)
+            entry = await self._catalogue_readers.run(
+                self._catalogue.peek, image_id, owner_id=owner_id
+            )
         except Unreadable:
             return None  # an admin's delete asks for it by `is_damaged`
         if entry is None or not caller.may_change(entry.state.owner_id):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
 
@@ -25,6 +23,7 @@ from sightline.search_api.http.request_fields import ImageSearch
 from sightline.search_api.search.answers import result_document
 from sightline.search_api.search.rankings import rankings_of
 from sightline.search_api.search.stopwatch import Stopwatch
+from sightline.search_api.threads.pools import ApiPool
 
 _REFUSALS = (
     *("unauthorized", "forbidden", "not-found", "unavailable"),
@@ -41,7 +40,7 @@ class SideBySide:
         threads: where the indexes are read.
     """
 
-    def __init__(self, pairs: ServingPairs, *, bits: int, threads: Executor) -> None:
+    def __init__(self, pairs: ServingPairs, *, bits: int, threads: ApiPool) -> None:
         self._pairs = pairs
         self._bits = bits
         self._threads = threads
@@ -53,8 +52,7 @@ class SideBySide:
             NotFound: no experiment runs, or not everybody may see the image.
             PartUnavailable: an index is down.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._rank, fields)
+        return await self._threads.run(self._rank, fields)
 
     def _rank(self, fields: ImageSearch) -> dict[str, Any]:
         with self._pairs.both() as (experiment, pair):

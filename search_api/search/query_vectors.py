@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from sightline.engine.ports import Embedder
 from sightline.engine.records.framing import Framing
 from sightline.engine.settings import DecodeSettings
 from sightline.schemas.searches import CropBox
+from sightline.search_api.threads.pools import ApiPool
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class QueryVectors:
         embedding: threads of forward passes.
     """
 
-    def __init__(self, limits: DecodeSettings, *, decoding: Executor, embedding: Executor) -> None:
+    def __init__(self, limits: DecodeSettings, *, decoding: ApiPool, embedding: ApiPool) -> None:
         self._limits = limits
         self._decoding = decoding
         self._embedding = embedding
@@ -57,8 +58,7 @@ class QueryVectors:
         Raises:
             BadImage: it is not a picture that we accept.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoding, self._prepare, data, framing, box)
+        return await self._decoding.run(self._prepare, data, framing, box)
 
     async def vector(self, embedder: Embedder, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed one crop by this model.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -30,6 +28,7 @@ from sightline.search_api.search.answers import NO_HASH, Anchor, named_actor
 from sightline.search_api.search.exploring import Exploring
 from sightline.search_api.search.query_vectors import QueryVectors
 from sightline.search_api.search.rankings import Rankings, rankings_of
+from sightline.search_api.threads.pools import ApiPool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +54,7 @@ class Searching:
         ids: SearchIds,
         settings: ApiSettings,
         health: Health,
-        threads: Executor,
+        threads: ApiPool,
     ) -> None:
         self._pairs = pairs
         self._vectors = vectors
@@ -131,7 +130,7 @@ class Searching:
     async def _read(self, read: Callable[..., T], *args: object) -> T:
         """One hop to a thread, from what the index is asked to the answer's bytes."""
         try:
-            result = await asyncio.get_running_loop().run_in_executor(self._readers, read, *args)
+            result = await self._readers.run(read, *args)
         except PartUnavailable as error:
             self._health.down(error.part, str(error))
             raise

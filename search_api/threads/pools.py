@@ -6,6 +6,7 @@ from searches, and a broker that hangs none from reads.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -61,6 +62,10 @@ class ApiPool(ThreadPoolExecutor):
             return super().submit(fn, *args, **kwargs)
         except RuntimeError as error:
             raise PartUnavailable(self._part, f"this process takes no work: {error}") from error
+
+    async def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a thread makes of it, awaited; raises what it and `submit` raise."""
+        return await asyncio.wrap_future(self.submit(fn, *args, **kwargs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
 
@@ -25,6 +24,7 @@ from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.settings import DecodeSettings
 from sightline.search_api.images.renditions import Rendition, Renditions
+from sightline.search_api.threads.pools import ApiPool
 from tests.api_parts import picture
 from tests.indexed_images import image
 
@@ -51,7 +51,7 @@ class Answering(MemoryObjectStore):
 
 def shown(store: MemoryObjectStore, health: Health) -> bytes:
     """The thumbnail of an image whose original lies in that store."""
-    with ThreadPoolExecutor(1) as threads:
+    with ApiPool(1, "rendition", Part.STORE) as threads:
         renditions = Renditions(
             store,
             OURS,
