@@ -41,8 +41,12 @@ def trace(
 ) -> None:
     """Time the way from an upload to its triple. Or that of an earlier search."""
     from sightline.infra.reporting.trace import Traveller, wait_for_triple  # noqa: PLC0415 - heavy
-    from sightline.infra.reporting.trace_hops import hops, is_whole, unknown  # noqa: PLC0415 - heavy
-    from sightline.infra.reporting.trace_table import trace_table  # noqa: PLC0415 - heavy
+    from sightline.infra.reporting.trace_hops import (  # noqa: PLC0415 - heavy
+        hops,
+        is_whole,
+        trace_table,
+        unknown,
+    )
 
     settings, console = load_settings(), plain_console()
     log = open_event_log(settings)

@@ -1,10 +1,12 @@
-"""The hops of a search and of the image that it asked by, as the log has them."""
+"""The hops of a search and of the image that it asked by, as the log has them, and as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+from rich.table import Table
 
 from sightline.engine.errors import NotFound
 from sightline.engine.ports import EventLog
@@ -160,3 +162,22 @@ def _hops_of(
             yield Hop(name="closed search in the log", at=at)
     elif isinstance(data, TripleMined) and data.search_id == search_id:
         yield Hop(name=TRIPLE, at=at)
+
+
+def trace_table(hops: Sequence[Hop]) -> Table:
+    """One row a hop: when, how long after the one before, how long after the first."""
+    rows = Table("hop", "at", "after the one before", "after the first")
+    before = first = hops[0].at
+    for hop in hops:
+        rows.add_row(
+            hop.name,
+            hop.at.strftime("%H:%M:%S.%f")[:-3],
+            _span((hop.at - before).total_seconds()),
+            _span((hop.at - first).total_seconds()),
+        )
+        before = hop.at
+    return rows
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds * 1_000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

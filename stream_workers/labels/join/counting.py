@@ -12,7 +12,6 @@ from typing import NamedTuple
 from sightline.stream_workers.labels.codecs.interactions import Item, Shown
 from sightline.stream_workers.labels.codecs.searches import Omission, Omitted
 from sightline.stream_workers.labels.join.open_search import Act, HeldBeacon, Impression, OpenSearch
-from sightline.stream_workers.labels.join.own_time import own_time
 
 
 class OmittedRecord(NamedTuple):
@@ -139,7 +138,7 @@ def _count_beacons(beacons: list[HeldBeacon], counted: Counted, window_ms: int) 
         until_ms = held.issued_ms + window_ms
         judged = []
         for index, item in enumerate(held.beacon.items):
-            own_ms = own_time(item, issued_ms=held.issued_ms, received_ms=held.received_ms)
+            own_ms = _own_time(item, issued_ms=held.issued_ms, received_ms=held.received_ms)
             reason = _reason(item, own_ms, held, counted, until_ms)
             entry = (Act(held.offset, index, own_ms, item), reason)
             judged.append(entry)
@@ -168,3 +167,10 @@ def _split(
             counted.acts.append(act)
     if reasons:
         counted.omitted.append(omitted_beacon(held, reasons))
+
+
+def _own_time(item: Item, *, issued_ms: int, received_ms: int) -> int:
+    """The client's monotonic clock since the answer, else the arrival at the API (rule 3)."""
+    if item.since_answer_ms is not None:
+        return issued_ms + item.since_answer_ms
+    return received_ms
