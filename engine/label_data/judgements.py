@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from sightline.engine.event_log.events import events_in
 from sightline.engine.records import Message
 from sightline.engine.search_ids import JUDGED_WITH
 from sightline.schemas.envelope import ContractError
@@ -60,11 +61,7 @@ def judgements_of(messages: Iterable[Message]) -> tuple[Grade, ...]:
     """
     found: list[Grade] = []
     erased: dict[str, int] = {}
-    for message in messages:
-        try:
-            event = decode(message.value)
-        except ContractError:
-            continue
+    for message, event in events_in(messages):
         if isinstance(event.data, RelevanceJudged):
             found.append(_judgement(event.data, event.id, message))
         elif isinstance(event.data, UserErased):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sightline.engine.backoff import Backoff, retry_transient
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
 from sightline.engine.event_log.embedded.sealed import Seal, unsealed
+from sightline.engine.event_log.events import events_in
 from sightline.engine.event_log.following import FIRST_RETRY_S, LONGEST_RETRY_S, follow_until
 from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.envelope import ContractError
@@ -74,11 +75,7 @@ def _publish(producer: EventProducer, record: JournalRecord) -> None:
 
 def _records(messages: Sequence[Message], seal: Seal) -> Iterator[JournalRecord]:
     """Puts them as the journal keeps them; what cannot be read, or nobody here said, is none."""
-    for message in messages:
-        try:
-            event = decode(message.value)
-        except ContractError:
-            continue
+    for message, event in events_in(messages):
         assert message.value is not None  # noqa: S101 - it was read
         if not (seal.holds(message) or isinstance(event.data, UserErased)):
             _log.warning("a stranger's judgement is not kept: %s", event.id)

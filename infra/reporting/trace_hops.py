@@ -9,15 +9,15 @@ from datetime import datetime
 from rich.table import Table
 
 from sightline.engine.errors import NotFound
+from sightline.engine.event_log.events import events_in
 from sightline.engine.ports import EventLog
 from sightline.engine.records import Message
 from sightline.engine.search_ids import IssuedSearch
-from sightline.schemas.envelope import ContractError, Event, EventData
+from sightline.schemas.envelope import Event, EventData
 from sightline.schemas.images import ImageState
 from sightline.schemas.indexed import ImageIndexed
 from sightline.schemas.interactions import ResultsInteracted
 from sightline.schemas.labels import SearchesClosed, TripleMined
-from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown
 from sightline.schemas.topics import (
     IMAGES,
@@ -129,13 +129,7 @@ def _events(
     since: datetime | None = None,
 ) -> Iterator[tuple[Message, Event[EventData]]]:
     """Events whose bytes hold a word: all others need no decoding."""
-    wanted = word.encode()
-    for message in log.read(topics, key=key, since=since):
-        if wanted in (message.value or b""):
-            try:
-                yield message, decode(message.value)
-            except ContractError:
-                continue
+    return events_in(log.read(topics, key=key, since=since), word)
 
 
 def _hops_of(

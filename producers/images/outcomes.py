@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sightline.engine.event_log.events import events_in
 from sightline.engine.ports import Clock, EventLog
-from sightline.engine.records import Message
 from sightline.producers.images.published import Published
-from sightline.schemas.envelope import ContractError
+from sightline.schemas.envelope import EventData
 from sightline.schemas.indexed import ImageIndexed, ImageRejected, Outcome
-from sightline.schemas.registry import decode
 from sightline.schemas.topics import IMAGES_INDEXED
 
 SKEW = timedelta(minutes=1)
@@ -73,8 +72,8 @@ def await_outcomes(
     ended: list[EndedVersion] = []
     try:
         while open_ends and clock.monotonic() < deadline:
-            for message in follower.poll(_BATCH, _POLL_S):
-                end = _end_of(message, open_ends)
+            for _, event in events_in(follower.poll(_BATCH, _POLL_S)):
+                end = _end_of(event.data, open_ends)
                 if end is not None:
                     ended.append(end)
                     if told is not None:
@@ -84,12 +83,8 @@ def await_outcomes(
     return ended
 
 
-def _end_of(message: Message, open_ends: dict[tuple[str, int], Published]) -> EndedVersion | None:
+def _end_of(data: EventData, open_ends: dict[tuple[str, int], Published]) -> EndedVersion | None:
     """The first outcome of a version that is waited for; repeats are of no interest."""
-    try:
-        data = decode(message.value).data
-    except ContractError:
-        return None
     if not isinstance(data, ImageIndexed | ImageRejected):
         return None
     published = open_ends.pop((data.image_id, data.version), None)

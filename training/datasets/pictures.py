@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
+from sightline.engine.event_log.events import events_in
 from sightline.engine.records import Message
 from sightline.engine.search_ids import QUERY_PREFIX
-from sightline.schemas.envelope import ContractError
 from sightline.schemas.fields import Moderation
 from sightline.schemas.images import ImageState, ObjectReference, hiding_rank, tie
 from sightline.schemas.moderation import ImageModerated
-from sightline.schemas.registry import decode
 from sightline.schemas.searches import CropBox
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
 
@@ -50,11 +49,7 @@ def public_pictures(messages: Iterable[Message]) -> dict[str, Picture]:
     """
     newest: dict[str, tuple[tuple[int, int], ImageState]] = {}
     decided: dict[str, ImageModerated] = {}
-    for message in messages:
-        try:
-            event = decode(message.value)
-        except ContractError:
-            continue
+    for _, event in events_in(messages):
         data = event.data
         if isinstance(data, ImageState):
             fence = (data.version, tie(data, event.id))

@@ -14,11 +14,10 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline.engine.event_log.events import events_in
 from sightline.engine.label_data.complete_epochs import CompleteEpochs
 from sightline.engine.records import Message
-from sightline.schemas.envelope import ContractError
 from sightline.schemas.labels import EpochClosed, SearchClosed, SearchesClosed, Verdict
-from sightline.schemas.registry import decode
 from sightline.schemas.searches import Team
 
 FIELDS = (
@@ -104,11 +103,8 @@ class _Folding:
         self._last: int | None = None
 
     def over(self, messages: Iterable[Message]) -> ExperimentSums:
-        for message in messages:
-            try:
-                data = decode(message.value).data
-            except ContractError:
-                continue
+        for message, event in events_in(messages):
+            data = event.data
             if isinstance(data, SearchesClosed):
                 self._hold(message.partition, data)
             elif isinstance(data, EpochClosed):

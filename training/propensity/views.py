@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sightline.engine.event_log.events import events_in
 from sightline.engine.exploration import is_explored
 from sightline.engine.records import Message
-from sightline.schemas.envelope import ContractError
+from sightline.schemas.envelope import EventData
 from sightline.schemas.labels import EpochClosed, SearchClosed, SearchesClosed, Verdict
-from sightline.schemas.registry import decode
 
 Place = dict[int, tuple[int, int]]
 """Position to (times shown, times clicked)."""
@@ -50,8 +50,8 @@ def views_of(messages: Iterable[Message]) -> Views:
     """
     held: _Held = defaultdict(dict)
     closed: dict[tuple[str, int], int] = {}
-    for message in messages:
-        _take(message, held, closed)
+    for message, event in events_in(messages):
+        _take(message.topic, event.data, held, closed)
     views = Views()
     for (topic, partition, epoch), searches in sorted(held.items()):
         if epoch <= closed.get((topic, partition), -1):
@@ -60,16 +60,12 @@ def views_of(messages: Iterable[Message]) -> Views:
     return views
 
 
-def _take(message: Message, held: _Held, closed: dict[tuple[str, int], int]) -> None:
-    try:
-        data = decode(message.value).data
-    except ContractError:
-        return
+def _take(topic: str, data: EventData, held: _Held, closed: dict[tuple[str, int], int]) -> None:
     if isinstance(data, SearchesClosed):
-        searches = held[message.topic, data.source_partition, data.epoch]
+        searches = held[topic, data.source_partition, data.epoch]
         for search in data.searches:
             if search.verdict is Verdict.PERSON:
                 searches.setdefault(search.search_id, search)
     elif isinstance(data, EpochClosed):
-        source = (message.topic, data.source_partition)
+        source = (topic, data.source_partition)
         closed[source] = max(closed.get(source, 0), data.epoch)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sightline.engine.event_log.events import events_in
 from sightline.engine.ports import EventLog
-from sightline.schemas.envelope import ContractError
 from sightline.schemas.models import ExperimentStarted
-from sightline.schemas.registry import decode
 from sightline.schemas.topics import MODELS
 
 
@@ -17,10 +16,6 @@ def started_in(log: EventLog) -> Iterator[ExperimentStarted]:
     Raises:
         PartUnavailable: the log did not answer.
     """
-    for message in log.read([MODELS.name]):
-        try:
-            data = decode(message.value).data
-        except ContractError:
-            continue
-        if isinstance(data, ExperimentStarted):
-            yield data
+    for _, event in events_in(log.read([MODELS.name])):
+        if isinstance(event.data, ExperimentStarted):
+            yield event.data

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, Self
 
+from sightline.engine.event_log.events import events_in
 from sightline.engine.records import Message
 from sightline.engine.search_ids import IssuedSearch
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.interactions import ResultsInteracted
 from sightline.schemas.labels import TripleMined, TripleRetracted
 from sightline.schemas.late import InteractionsOmitted
-from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown
 from sightline.schemas.topics import (
     INTERACTIONS,
@@ -138,14 +138,7 @@ def _events(
     read: Callable[[Sequence[str]], Iterable[Message]], topics: Sequence[str], *words: str
 ) -> Iterator[Event[Any]]:
     """Events whose bytes hold one of the words: all others need no decoding."""
-    wanted = [word.encode() for word in words]
-    for message in read(topics):
-        value = message.value or b""
-        if any(word in value for word in wanted):
-            try:
-                yield decode(message.value)
-            except ContractError:
-                continue
+    return (event for _, event in events_in(read(topics), *words))
 
 
 def _add_interaction(found: SearchEvidence, data: object, search_id: str) -> None:

@@ -12,19 +12,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from sightline.engine.event_log.events import events_in
 from sightline.engine.records import Message
-from sightline.schemas.envelope import ContractError, Event
+from sightline.schemas.envelope import Event
 from sightline.schemas.fields import Moderation
 from sightline.schemas.images import ImageDeleted, ImageState, hiding_rank
 from sightline.schemas.interactions import UserErased
 from sightline.schemas.labels import RetractionCause
 from sightline.schemas.moderation import ImageModerated
-from sightline.schemas.registry import decode
 
-_WORDS = (
-    *(b"user.erased", b"image.uploaded", b"image.changed", b"image.deleted"),
-    b"image.moderated",
-)
+_WORDS = ("user.erased", "image.uploaded", "image.changed", "image.deleted", "image.moderated")
+"""Most records of the interactions hold none of them."""
 
 
 _OfImage = Event[ImageState] | Event[ImageModerated]
@@ -79,16 +77,13 @@ def causes_in(messages: Iterable[Message], *, lateness: timedelta) -> Causes:
     """
     causes = Causes()
     images, decisions = _Hiding(), _Hiding()
-    for message in messages:
-        event = _decoded(message)
-        if event is None:
-            continue
+    for message, event in events_in(messages, *_WORDS):
         latest = message.timestamp + lateness
         if isinstance(event.data, UserErased):
             _add_erasure(causes, event, latest)
         elif isinstance(event.data, ImageState):
             images.add(event, message, latest, hides=hiding_rank(event.data) > 0)
-        else:
+        elif isinstance(event.data, ImageModerated):
             blocks = event.data.moderation is Moderation.BLOCKED
             decisions.add(event, message, latest, hides=blocks)
     for image_id, cause in (*images.latest(), *decisions.latest()):
@@ -116,18 +111,6 @@ class _Hiding:
         """The latest cause of each image that was ever hidden."""
         for image_id, states in self._hidden.items():
             yield image_id, _latest(states, self._newest[image_id])
-
-
-def _decoded(message: Message) -> Event[UserErased] | _OfImage | None:
-    # Most records of the interactions are neither, and decoding is most of the work.
-    if not any(word in (message.value or b"") for word in _WORDS):
-        return None
-    try:
-        event = decode(message.value)
-    except ContractError:
-        return None
-    known = UserErased | ImageState | ImageModerated
-    return event if isinstance(event.data, known) else None
 
 
 def _add_erasure(causes: Causes, event: Event[UserErased], latest: datetime) -> None:

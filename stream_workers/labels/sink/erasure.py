@@ -12,14 +12,14 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import uuid4
 
+from sightline.engine.event_log.events import events_in
 from sightline.engine.ports import EventProducer, ObjectStore
 from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.search_ids import QUERY_PREFIX
-from sightline.schemas.envelope import ContractError, Event, EventData
+from sightline.schemas.envelope import Event, EventData
 from sightline.schemas.images import ObjectReference
 from sightline.schemas.interactions import UserErased
 from sightline.schemas.judgements import RelevanceJudged
-from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown, UploadQuery
 from sightline.schemas.topics import INTERACTIONS, JUDGEMENTS, Topic
 
@@ -106,13 +106,9 @@ def _publish(topic: Topic, pseudonym: str, now: datetime, producer: EventProduce
 
 def _told(messages: Iterable[Message], kind: type[_D]) -> Iterator[tuple[str, _D]]:
     """Events of one type with the topic that holds them; what cannot be read is passed over."""
-    for message in messages:
-        try:
-            data = decode(message.value).data
-        except ContractError:
-            continue
-        if isinstance(data, kind):
-            yield message.topic, data
+    for message, event in events_in(messages):
+        if isinstance(event.data, kind):
+            yield message.topic, event.data
 
 
 def _picture(shown: ResultsShown) -> ObjectReference | None:

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
+from sightline.engine.event_log.events import events_in
 from sightline.engine.records import Message
-from sightline.schemas.envelope import ContractError, Event
+from sightline.schemas.envelope import Event
 from sightline.schemas.labels import EpochDone, Stage
-from sightline.schemas.registry import decode
 from sightline.stream_workers.labels.done_epochs import DoneRange
 
 
@@ -36,18 +36,11 @@ def done_ranges(
 ) -> dict[int, list[DoneRange]]:
     """Per partition what this stage of this topic (and run) has finished."""
     found: defaultdict[int, list[DoneRange]] = defaultdict(list)
-    for message in messages:
-        data = _decoded(message)
-        if data is not None and (data.stage, data.topic, data.run_id) == (stage, topic, run_id):
+    for _, event in events_in(messages):
+        data = event.data
+        if not isinstance(data, EpochDone):
+            continue  # what retention or a foreign hand left behind
+        if (data.stage, data.topic, data.run_id) == (stage, topic, run_id):
             done = DoneRange(data.first_epoch, data.epoch, data.closed_at_offset)
             found[data.partition].append(done)
     return dict(found)
-
-
-def _decoded(message: Message) -> EpochDone | None:
-    """None for what retention or a foreign hand left behind."""
-    try:
-        data = decode(message.value).data
-    except ContractError:
-        return None
-    return data if isinstance(data, EpochDone) else None
