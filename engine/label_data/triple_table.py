@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
@@ -23,8 +26,7 @@ from sightline.schemas.topics import TRAINING_TRIPLES
 
 ATTEMPTS = 5
 """A retraction may replace files while they are read; then the manifest is read again."""
-
-
+T = TypeVar("T")
 _IDS = ("epoch", "triple_id")
 Ends = Mapping[tuple[str, int], int]
 """For each log and partition the offset below which records were read."""
@@ -67,12 +69,7 @@ def read_held(
         PartUnavailable: the store did not answer.
     """
     manifest = TripleManifest(store, bucket, topic)
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return _read(manifest, until)
-        except ObjectMissing:
-            continue
-    return _read(manifest, until)
+    return while_files_are_replaced(partial(_read, manifest, until))
 
 
 def count_held(
@@ -84,12 +81,19 @@ def count_held(
         ObjectMissing, PartUnavailable: as `read_held`.
     """
     manifest = TripleManifest(store, bucket, topic)
+    return int(while_files_are_replaced(partial(_read, manifest, until, _IDS)).table.num_rows)
+
+
+def while_files_are_replaced(read: Callable[[], T]) -> T:
+    """Read by the manifest; again, a few times, where files go that it listed.
+
+    Raises:
+        ObjectMissing: they are gone for good.
+    """
     for _ in range(ATTEMPTS - 1):
-        try:
-            return int(_read(manifest, until, _IDS).table.num_rows)
-        except ObjectMissing:
-            continue
-    return int(_read(manifest, until, _IDS).table.num_rows)
+        with suppress(ObjectMissing):
+            return read()
+    return read()
 
 
 def _read(manifest: TripleManifest, until: Ends | None, columns: Sequence[str] = ()) -> HeldTriples:

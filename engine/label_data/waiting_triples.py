@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-from sightline.engine.errors import ObjectMissing
 from sightline.engine.label_data.triple_manifest import FileKind, ManifestEntry, TripleManifest
 from sightline.engine.label_data.triple_table import (
-    ATTEMPTS,
     Ends,
     files_of,
     read_files,
     source_of,
+    while_files_are_replaced,
 )
 
 
@@ -52,12 +52,7 @@ def waiting_anchors(manifest: TripleManifest, since: Ends) -> int:
         ObjectMissing: files that the manifest lists are gone for good.
         PartUnavailable: the store did not answer.
     """
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return _anchors(manifest, since)
-        except ObjectMissing:
-            continue
-    return _anchors(manifest, since)
+    return while_files_are_replaced(partial(_anchors, manifest, since))
 
 
 def _anchors(manifest: TripleManifest, since: Ends) -> int:
