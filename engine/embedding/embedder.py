@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.embedding.projections import AnyProjection, Features, unit_rows
 from sightline.engine.errors import SettingsInvalid
-from sightline.engine.records.framing import Framing
 
 
 class Runtime(Protocol):
@@ -33,7 +32,9 @@ class Runtime(Protocol):
 
 
 class ProjectingEmbedder:
-    """The `Embedder` of every runtime: features, projection, L2 norm 1 in fp32.
+    """The `Embedder` of every runtime, whose properties are fields here.
+
+    Features, projection, L2 norm 1 in fp32.
 
     Raises:
         SettingsInvalid: the projection is one of other features, or a black picture gets no vector.
@@ -42,71 +43,29 @@ class ProjectingEmbedder:
     def __init__(
         self, source: ModelSource, runtime: Runtime, projection: AnyProjection | None
     ) -> None:
-        self._source = source
         self._runtime = runtime
-        self._projection = projection
-        self._digest = source.digest(precision=runtime.precision, runtime=runtime.name)
-        self._features_digest = source.features_digest(
+        self.digest = source.digest(precision=runtime.precision, runtime=runtime.name)
+        self.features_digest = source.features_digest(
             precision=runtime.precision, runtime=runtime.name
         )
+        self.framing, self.runtime, self.batched = source.framing, runtime.name, runtime.batched
+        self.precision = runtime.precision
+        """`fp32` or `bf16`: what the settings' `auto` became on this machine."""
+        self.projection = projection
+        """What `project` does before it makes rows unit; None: nothing."""
         size = source.framing.size
         features = self.features(np.zeros((1, size, size, 3), np.uint8))
-        self._feature_count: int = features.shape[1]
-        if projection is not None and len(projection.mean) != self._feature_count:
+        self.feature_count: int = features.shape[1]
+        if projection is not None and len(projection.mean) != self.feature_count:
             raise SettingsInvalid(
                 f"embedder.projection: it takes {len(projection.mean)} features, and "
-                f"{source.model} gives {self._feature_count}"
+                f"{source.model} gives {self.feature_count}"
             )
         if not np.isfinite(features).all():
             raise SettingsInvalid(
                 f"embedder.model: {source.model} gives a black picture numbers that are not finite"
             )
-        self._dimensions: int = self.project(features).shape[1]
-
-    @property
-    def digest(self) -> str:
-        """Names the vector space: weights, projection, preprocess, precision and runtime."""
-        return self._digest
-
-    @property
-    def features_digest(self) -> str:
-        """Names what the features are: all of `digest` but the projection."""
-        return self._features_digest
-
-    @property
-    def feature_count(self) -> int:
-        """See `Embedder.feature_count`."""
-        return self._feature_count
-
-    @property
-    def dimensions(self) -> int:
-        """See `Embedder.dimensions`."""
-        return self._dimensions
-
-    @property
-    def framing(self) -> Framing:
-        """See `Embedder.framing`."""
-        return self._source.framing
-
-    @property
-    def runtime(self) -> str:
-        """What runs it: `openvino`, `torch-eager`, `torch-compiled` or `cuda`."""
-        return self._runtime.name
-
-    @property
-    def projection(self) -> AnyProjection | None:
-        """What `project` does before it makes rows unit; None: nothing."""
-        return self._projection
-
-    @property
-    def precision(self) -> str:
-        """`fp32` or `bf16`: what the settings' `auto` became on this machine."""
-        return self._runtime.precision
-
-    @property
-    def batched(self) -> bool:
-        """Whether several images at once cost less than one after the other."""
-        return self._runtime.batched
+        self.dimensions: int = self.project(features).shape[1]
 
     def features(self, crops: NDArray[np.uint8]) -> Features:
         """uint8 (n, size, size, 3) RGB, as `framing` says, to float32 (n, feature_count).
@@ -114,14 +73,14 @@ class ProjectingEmbedder:
         Raises:
             ValueError: crops of another shape or type.
         """
-        size = self._source.framing.size
+        size = self.framing.size
         if crops.dtype != np.uint8 or crops.shape[1:] != (size, size, 3):
             raise ValueError(f"crops must be uint8 (n, {size}, {size}, 3), not {crops.shape}")
         return self._runtime.features(crops)
 
     def project(self, features: Features) -> Features:
         """float32 (n, feature_count) to float32 (n, dimensions) of L2 norm 1."""
-        return unit_rows(features if self._projection is None else self._projection(features))
+        return unit_rows(features if self.projection is None else self.projection(features))
 
     def embed(self, crops: NDArray[np.uint8]) -> Features:
         """uint8 (n, size, size, 3) RGB, as `framing` says, to float32 (n, dimensions) of L2 norm 1.

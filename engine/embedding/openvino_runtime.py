@@ -37,8 +37,12 @@ _SUMS = "sha256.json"
 class OpenVinoRuntime:
     """Runs a network that OpenVINO compiled for this machine's CPU."""
 
+    name = "openvino"
+    batched = False
+    """Each inference takes one image."""
+
     def __init__(self, network: ov.Model, *, precision: str, threads: int) -> None:
-        self._precision = precision
+        self.precision = precision
         hints = {
             "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
             "NUM_STREAMS": threads,
@@ -54,21 +58,6 @@ class OpenVinoRuntime:
             self.features(np.zeros(self._compiled.input(0).shape, np.uint8))
 
         _in_the_background(start)
-
-    @property
-    def name(self) -> str:
-        """See `Runtime.name`."""
-        return "openvino"
-
-    @property
-    def precision(self) -> str:
-        """See `Runtime.precision`."""
-        return self._precision
-
-    @property
-    def batched(self) -> bool:
-        """See `Runtime.batched`: each inference takes one image."""
-        return False
 
     def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, size, size, 3) to float32 (n, features)."""

@@ -20,32 +20,18 @@ _CUDA_BATCH = 16
 
 
 class TorchRuntime:
-    """A torch network on one device; a forward pass of one size only."""
+    """See `Runtime`: a torch network on one device; a forward pass of one size only."""
 
     def __init__(
         self, network: nn.Module, *, name: str, precision: str, size: int, batch: int = 1
     ) -> None:
-        self._name = name
-        self._precision = precision
+        self.name, self.precision = name, precision
+        self.batched = batch > 1
+        """Only where a forward pass takes more than one: on CUDA."""
         self._size = size
         self._batch = batch
         self._device = torch.device("cuda" if name == "cuda" else "cpu")
         self._network = network.to(self._device)
-
-    @property
-    def name(self) -> str:
-        """See `Runtime.name`."""
-        return self._name
-
-    @property
-    def precision(self) -> str:
-        """See `Runtime.precision`."""
-        return self._precision
-
-    @property
-    def batched(self) -> bool:
-        """Only where a forward pass takes more than one: on CUDA."""
-        return self._batch > 1
 
     def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, size, size, 3) to float32 (n, features)."""
