@@ -37,9 +37,10 @@ READS = frozenset({"read_text", "read_bytes", "load_file", "safe_open"})
 
 
 def _reads(file: Path) -> bool:
-    calls = (
-        node.func for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)
-    )
+    text = file.read_text()
+    if not any(name in text for name in (*READS, "open")):
+        return False  # most are not parsed
+    calls = (node.func for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call))
     names = {ast.unparse(called).rpartition(".")[::2] for called in calls}
     return any(
         (name in READS and (name != "read_text" or bool(of))) or (name == "open" and of == "io")

@@ -60,11 +60,14 @@ def _unseeded(module: ast.Module) -> Iterator[str]:
     for call in (node for node in ast.walk(module) if isinstance(node, ast.Call)):
         said = ast.unparse(call.func)
         name = said.rsplit(".", 1)[-1]
-        seeds = [*map(ast.unparse, [*call.args, *(word.value for word in call.keywords)])]
-        bare = name in SEEDED and seeds in ([], ["None"])
+        bare = name in SEEDED and _seeds(call) in ([], ["None"])
         numpy = said.startswith(("np.random.", "numpy.random.")) and said.count(".") == 2
         if bare or {said, name} & drawing or (numpy and name not in SEEDED):
             yield f"line {call.lineno}: {ast.unparse(call)}"
+
+
+def _seeds(call: ast.Call) -> list[str]:
+    return [*map(ast.unparse, [*call.args, *(word.value for word in call.keywords)])]
 
 
 def _of_the_module(module: ast.Module) -> Iterator[str]:
