@@ -24,3 +24,12 @@ def look_for_garbage_seldom() -> None:
     imports: 1.46 s, and 1.25 s without.
     """
     gc.set_threshold(50_000, 20, 100)
+
+
+def never_look_for_garbage_again() -> None:
+    """Set everything aside; call where the process ends.
+
+    An interpreter that ends walks all there is, more than once, for what its end frees anyway: 0.14
+    of the 0.94 CPU-seconds of `sightline status` (measured).
+    """
+    gc.freeze()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sightline.engine.garbage_collection import look_for_garbage_seldom
+from sightline.engine.garbage_collection import (
+    look_for_garbage_seldom,
+    never_look_for_garbage_again,
+)
 
 
 def main() -> None:
@@ -10,4 +13,7 @@ def main() -> None:
     look_for_garbage_seldom()
     from sightline.infra.cli.main import main as run_command  # noqa: PLC0415 - takes the time
 
-    run_command()
+    try:
+        run_command()
+    finally:
+        never_look_for_garbage_again()

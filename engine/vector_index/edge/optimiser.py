@@ -1,23 +1,15 @@
-"""When the embedded index builds its graph, and the child process that does it.
-
-`python -m sightline.engine.vector_index.edge.optimiser SHARD_DIRECTORY` optimises one closed shard.
-"""
+"""When the embedded index builds its graph, in a child process (`optimise_shard`)."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import logging
-import os
-import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
-import qdrant_edge as edge
-
 from sightline.engine.errors import DiskFull, Part, PartUnavailable
+from sightline.engine.vector_index.edge import optimise_shard
 from sightline.engine.vector_index.edge.live_shard import EdgeStore
 
 _log = logging.getLogger(__name__)
@@ -25,9 +17,6 @@ _log = logging.getLogger(__name__)
 _GROWTH = 0.1
 """Unindexed share of the points from which a rebuild pays: scanning 10 % costs less than the graph
 of the rest, and the builds of a growing index add up to a constant number per point."""
-_PR_SET_PDEATHSIG = 1
-_NICENESS = 19
-"""Below inference, which gives way to searches itself: a graph may take its time."""
 
 
 class Optimiser:
@@ -97,7 +86,7 @@ class Optimiser:
         _log.info("the index was optimised", extra={"vectors": unindexed})
 
     def _in_a_child(self, shard: Path) -> None:
-        command = [sys.executable, "-m", __name__, str(shard)]
+        command = [sys.executable, "-m", optimise_shard.__name__, str(shard)]
         with self._wake:
             if self._stopping:
                 raise PartUnavailable(Part.INDEX, "stopping")
@@ -110,24 +99,3 @@ class Optimiser:
         if child.returncode != 0:
             tail = complaint.decode(errors="replace").strip().splitlines()[-1:]
             raise PartUnavailable(Part.INDEX, f"optimiser exited {child.returncode}: {tail}")
-
-
-def _die_with_the_parent() -> None:
-    """A killed owner must not leave a child that burns a core over a copy nobody wants."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def main(shard_directory: str) -> None:
-    """Optimise one shard that nobody has open, at low priority."""
-    _die_with_the_parent()
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
-    shard = edge.EdgeShard.load(shard_directory)
-    shard.optimize()
-    shard.flush()
-    shard.close()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
