@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import json
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -10,8 +10,9 @@ from random import Random
 
 from sightline.engine.settings import IndexSettings
 from sightline.engine.vector_index.edge.index import EdgeVectorIndex
-from tests.conftest import ROOT
+from tests.forking import Forked
 from tests.indexed_images import SPEC, Kind, image, query
+from tests.waiting import eventually
 
 ROUNDS = 8
 IMAGES = 400
@@ -23,10 +24,11 @@ def version_kind(version: int) -> Kind:
     return Kind.PRIVATE if version % 3 == 0 else Kind.PUBLIC
 
 
-def write_for_ever(directory: str, first: int) -> None:
+def write_for_ever(told: str) -> None:
     """In a child: rewrite all images at one version after another, telling what is flushed."""
+    directory, begin = json.loads(told)
     index = EdgeVectorIndex.open(Path(directory), SPEC, SETTINGS)
-    for version in range(first, first + 1_000):
+    for version in range(begin, begin + 1_000):
         for start in range(0, IMAGES, 20):
             numbers = range(start, start + 20)
             index.apply([image(f"i{n}", version, version_kind(version)) for n in numbers])
@@ -35,20 +37,24 @@ def write_for_ever(directory: str, first: int) -> None:
             sys.stdout.flush()
 
 
-def killed_after(directory: Path, first: int, reports: int) -> tuple[int, int]:
+def killed_after(directory: Path, log: Path, first: int, reports: int) -> tuple[int, int]:
     """Start a writer, kill it after so many reports; the last (version, images) it flushed."""
-    command = [sys.executable, "-m", "tests.chaos.test_embedded_index_kills"]
-    with subprocess.Popen(
-        [*command, str(directory), str(first)], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as writer:
-        assert writer.stdout is not None
-        for _ in range(reports):
-            assert writer.stdout.readline(), "the writer ended by itself"
+    writer = Forked(write_for_ever, json.dumps([str(directory), first]), log)
+
+    def reported() -> bool:
+        assert writer.poll() is None, f"the writer ended by itself: {log.read_text()[-2000:]}"
+        return len(_whole(log)) >= reports
+
+    try:
+        eventually(reported, timeout_s=60, interval_s=0.01)
+    finally:
         writer.kill()
-        rest = writer.stdout.read().splitlines(keepends=True)
-    whole = [line for line in rest if line.endswith("\n")]
-    last = whole[-1] if whole else None
-    return _parsed(last) if last else (first + (reports - 1) // 20, (reports - 1) % 20 * 20 + 20)
+        writer.wait()
+    return _parsed(_whole(log)[-1])
+
+
+def _whole(log: Path) -> list[str]:
+    return [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _parsed(line: str) -> tuple[int, int]:
@@ -61,9 +67,11 @@ def test_nothing_flushed_is_lost_and_nothing_hidden_shows(tmp_path: Path) -> Non
     random = Random(20260301)
     first = 1
     flushed = dict.fromkeys((f"i{n}" for n in range(IMAGES)), 0)
-    for _ in range(ROUNDS):
-        version, images = killed_after(tmp_path, first, random.randint(1, 45))
-        with closing(EdgeVectorIndex.open(tmp_path, SPEC, SETTINGS)) as index:
+    directory = tmp_path / "index"
+    for number in range(ROUNDS):
+        log, reports = tmp_path / f"{number}.log", random.randint(1, 45)
+        version, images = killed_after(directory, log, first, reports)
+        with closing(EdgeVectorIndex.open(directory, SPEC, SETTINGS)) as index:
             stored = {i.image_id: i for i in index.scan()}
             flushed |= {
                 f"i{n}": version if n < images else version - 1
@@ -77,7 +85,3 @@ def test_nothing_flushed_is_lost_and_nothing_hidden_shows(tmp_path: Path) -> Non
             listed = sum(version_kind(i.version) is Kind.PUBLIC for i in stored.values())
             assert index.count(listed_only=True) == listed
         first = max(i.version for i in stored.values()) + 1
-
-
-if __name__ == "__main__":
-    write_for_ever(sys.argv[1], int(sys.argv[2]))

@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +24,9 @@ from sightline.engine.settings import (
 )
 from sightline.infra.local.node_process import NodeProcess
 from tests.asking import Asking, drawn, embedded, ok
+from tests.forking import Forked
 from tests.patience import patient
-from tests.processes import ForkedNode, sightline
+from tests.processes import ForkedNode, command, sightline
 from tests.waiting import eventually
 
 REFUSED = 2
@@ -88,17 +88,14 @@ def test_unreadable_settings_are_named(tmp_path: Path, content: str | None, expe
     file = tmp_path / "sightline.toml"
     if content is not None:
         file.write_text(content)
-    # Variables win over the file, so the child gets none.
-    ended = subprocess.run(
-        [sys.executable, "-m", "sightline.infra.cli", "up"],
-        env={**_without_settings(), "SIGHTLINE_CONFIG": str(file)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=patient(120),
-        check=False,
-    )
-    assert expected in _line_of(ended)
+    # Variables win over the file, so the process gets none.
+    errors, variables = tmp_path / "err", {**_without_settings(), "SIGHTLINE_CONFIG": str(file)}
+    process = Forked(command, '["up"]', tmp_path / "out", errors=errors, environment=variables)
+    try:
+        code = process.wait(patient(120))
+    finally:
+        process.kill()
+    assert expected in _line_of(subprocess.CompletedProcess("up", code, stderr=errors.read_text()))
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,6 +41,7 @@ from sightline.schemas.topics import (
     TRAINING_TRIPLES,
     TRAINING_TRIPLES_DLQ,
 )
+from tests.forking import Forked
 from tests.label_rows import (
     closed,
     encoded,
@@ -52,6 +52,7 @@ from tests.label_rows import (
     triple_id,
 )
 from tests.patience import patient
+from tests.processes import command
 from tests.running_loops import running
 from tests.waiting import eventually
 
@@ -161,7 +162,7 @@ def test_two_racing_sinks_write_every_offset_once(world: World) -> None:
     assert world.records(TRAINING_TRIPLES_DLQ.name) >= 1
 
 
-def sink_process(world: World, log: Path) -> subprocess.Popen[bytes]:
+def sink_process(world: World, log: Path) -> Forked:
     """`sightline sink`."""
     kafka, store = world.settings.kafka, world.settings.store
     assert store.secret_key is not None
@@ -178,13 +179,7 @@ def sink_process(world: World, log: Path) -> subprocess.Popen[bytes]:
         "SIGHTLINE_SINK__MAX_AGE_S": "0.1",
         "SIGHTLINE_SINK__METRICS_PORT": "0",
     }
-    with log.open("ab") as out:
-        return subprocess.Popen(
-            [sys.executable, "-m", "sightline.infra.cli", "sink"],
-            env=os.environ | variables,
-            stdout=out,
-            stderr=out,
-        )
+    return Forked(command, json.dumps(["sink"]), log, environment=os.environ | variables)
 
 
 def test_a_killed_sink_goes_on_where_the_manifest_ends(world: World, tmp_path: Path) -> None:
