@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +10,8 @@ from sightline.engine.settings import load_settings
 from sightline.infra.cli.numbers import number
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from sightline.infra.commands.experiments.place import ExperimentPlace
 
 app = typer.Typer()
@@ -130,10 +130,8 @@ def _say_untold(untold: str | None) -> None:
         typer.echo(told, err=True)
 
 
-@contextmanager
-def _place() -> Iterator[ExperimentPlace]:
+def _place() -> AbstractContextManager[ExperimentPlace]:
     from sightline.infra.commands.experiments.place import ExperimentPlace  # noqa: PLC0415 - heavy
     from sightline.infra.commands.opened_store import over_store  # noqa: PLC0415 - heavy
 
-    with over_store(ExperimentPlace.of, load_settings()) as place:
-        yield place
+    return over_store(ExperimentPlace.of, load_settings())

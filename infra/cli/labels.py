@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +13,8 @@ from sightline.schemas.topics import DAY_MS, FOREVER_MS
 from sightline.schemas.topics import topic as topic_named
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from sightline.infra.commands.labels import LabelCommands
 
 app = typer.Typer()
@@ -190,10 +190,8 @@ def fit(
         typer.echo("no page was varied by chance: api.explore_share would tell more of the places")
 
 
-@contextmanager
-def _commands() -> Iterator[LabelCommands]:
+def _commands() -> AbstractContextManager[LabelCommands]:
     from sightline.infra.commands.labels import LabelCommands  # noqa: PLC0415 - heavy
     from sightline.infra.commands.opened_store import over_store  # noqa: PLC0415 - heavy
 
-    with over_store(LabelCommands.of, load_settings()) as commands:
-        yield commands
+    return over_store(LabelCommands, load_settings())

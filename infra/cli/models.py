@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,6 +13,8 @@ from sightline.infra.cli.release import release
 from sightline.infra.reporting.release_line import release_line
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from sightline.infra.commands.models import ModelCommands
 
 app = typer.Typer()
@@ -87,10 +87,8 @@ def _by(was: Any, becomes: Any) -> str:
     return f" ({becomes - was:+.4g})" if len(numbers) == 2 else ""  # noqa: PLR2004 - both
 
 
-@contextmanager
-def _commands() -> Iterator[ModelCommands]:
+def _commands() -> AbstractContextManager[ModelCommands]:
     from sightline.infra.commands.models import ModelCommands  # noqa: PLC0415 - heavy
     from sightline.infra.commands.opened_store import over_store  # noqa: PLC0415 - heavy
 
-    with over_store(ModelCommands.of, load_settings()) as commands:
-        yield commands
+    return over_store(ModelCommands, load_settings())

@@ -68,7 +68,7 @@ def release(
         run = None if truth in {None, LABELS} else place
         wishes = wishes_of(truth, photos=photos, clicked=clicked, run=run)
         model, told = _through_the_gate(settings, place, wishes)
-    with over_store(ModelCommands.of, settings) as commands:
+    with over_store(ModelCommands, settings) as commands:
         event = commands.release(name, model, told, None if card is None else _card_in(card))
     typer.echo(release_line(event))
     typer.echo(f"`sightline reindex {event.data.name}@{event.data.digest} --switch` serves it")

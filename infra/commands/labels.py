@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Self
 
 import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import csv, parquet
@@ -103,18 +102,18 @@ class Fitted:
 
 
 class LabelCommands:
-    """Carries out the commands on label data, over one object store."""
+    """Carries out the commands on label data, over one object store.
+
+    Args:
+        settings: of the deployment; the log is opened by what needs it.
+        store: of these settings, open.
+    """
 
     def __init__(self, settings: Settings, store: ObjectStore) -> None:
         self._settings = settings
         self._store = store
         self._bucket = settings.store.bucket
         self._clock = SystemClock()
-
-    @classmethod
-    def of(cls, settings: Settings, store: ObjectStore) -> Self:
-        """Over a store of these settings; the log is opened by what needs it."""
-        return cls(settings, store)
 
     def retract(self) -> RetractionReport:
         """Takes back what is erased or hidden, once; see `Retraction.run`."""

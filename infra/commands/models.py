@@ -89,11 +89,6 @@ class ModelCommands:
         self._bucket = settings.store.bucket
         self._registry = ModelRegistry(store, self._bucket)
 
-    @classmethod
-    def of(cls, settings: Settings, store: ObjectStore) -> Self:
-        """Over a store of these settings that is open already."""
-        return cls(settings, store)
-
     def releases(self) -> Iterator[Event[ModelReleased]]:
         """Every release of every model, by name and number."""
         for name in self._registry.names():

@@ -214,7 +214,7 @@ def test_a_killed_sink_goes_on_where_the_manifest_ends(world: World, tmp_path: P
 
 def test_erased_and_retracted_by_command(world: World, tmp_path: Path) -> None:
     """`erase-user`, `retract` twice, then `triples` and `why` see nothing of them."""
-    with over_store(LabelCommands.of, world.settings) as commands:
+    with over_store(LabelCommands, world.settings) as commands:
         report = commands.erase("ann")
         pseudonym = report.user_pseudonym
         world.mine(range(30))
@@ -297,7 +297,7 @@ def test_closed_searches_become_metrics_over_restarts(world: World) -> None:
             timeout_s=30,
             reason="all epochs are read",
         )
-    with over_store(LabelCommands.of, world.settings) as commands:
+    with over_store(LabelCommands, world.settings) as commands:
         fitted = commands.fit(min_pairs=1, min_clicks=1, max_weight=10)
     assert fitted.curve.searches == 80
     assert not fitted.curve.fitted

@@ -73,7 +73,7 @@ def test_an_export_has_a_known_form(tmp_path: Path) -> None:
     """Parquet or CSV, by name; a new file names people and is its user's alone."""
     settings = Settings(store=StoreSettings(directory=tmp_path))
     DirectoryObjectStore(tmp_path).ensure_bucket(settings.store.bucket)
-    with over_store(LabelCommands.of, settings) as opened:
+    with over_store(LabelCommands, settings) as opened:
         assert opened.export(tmp_path / "none.parquet") == 0
         assert opened.export(tmp_path / "none.parquet", certain=2) == 0
         assert opened.export(tmp_path / "none.csv") == 0
