@@ -91,8 +91,9 @@ class Events:
 
     def consumer(self, group: str) -> EventConsumer:
         """A new member of a group; its user closes it."""
-        consumer = KafkaEventConsumer(self.kafka, group=group)
-        return consumer if self.seal is None else SealedConsumer(consumer, self.seal)
+        if self.seal is None:
+            return KafkaEventConsumer(self.kafka, group=group)
+        return SealedConsumer(self.kafka, group=group, seal=self.seal)
 
     def ask_broker(self, timeout_s: float = PROBE_S) -> BrokerAnswer:
         """Ask the broker who it is. Raises `PartUnavailable` where it does not answer."""

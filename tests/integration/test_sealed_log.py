@@ -21,7 +21,7 @@ from sightline.engine.event_log.embedded.sealed import (
     SealedConsumer,
     SealingProducer,
 )
-from sightline.engine.event_log.kafka import KafkaEventConsumer, KafkaEventProducer
+from sightline.engine.event_log.kafka import KafkaEventProducer
 from sightline.engine.metrics import Metrics
 from sightline.engine.records import Message, ProducerRecord
 from sightline.engine.settings import KafkaSettings
@@ -68,7 +68,7 @@ def test_what_a_stranger_appends_about_images_is_passed_over(tmp_path: Path) -> 
             ProducerRecord(IMAGES.name, "lamp-4711", uploaded, headers=[("traceparent", b"t")])
         ).result(patient(60))
         stranger.append(ProducerRecord(INTERACTIONS.name, "anybody", b"{}")).result(patient(60))
-        consumer = SealedConsumer(KafkaEventConsumer(kafka, group="worker"), seal)
+        consumer = SealedConsumer(kafka, group="worker", seal=seal)
         consumer.subscribe([IMAGES.name, INTERACTIONS.name], Listener())
         read: list[Message] = []
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
-from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from hashlib import sha256
 
 from sightline.engine.event_log.embedded.journaled_producer import JOURNALED
-from sightline.engine.ports import EventConsumer, EventProducer, RebalanceListener
-from sightline.engine.records import Message, ProducerRecord, TopicPartition
+from sightline.engine.event_log.kafka.consumer import KafkaEventConsumer
+from sightline.engine.ports import EventProducer
+from sightline.engine.records import Message, ProducerRecord
+from sightline.engine.settings import KafkaSettings
 from sightline.schemas.topics import JUDGEMENTS
 
 SEALED_TOPICS = JOURNALED | {JUDGEMENTS.name}
@@ -75,53 +76,26 @@ class SealingProducer:
         self._inner.close()
 
 
-class SealedConsumer:
+class SealedConsumer(KafkaEventConsumer):
     """An `EventConsumer` that passes over what nobody here has sealed, and says so.
 
     Args:
-        inner: reads the broker.
+        settings: the in-process broker.
+        group: the consumer group.
         seal: of this broker.
     """
 
-    def __init__(self, inner: EventConsumer, seal: Seal) -> None:
-        self._inner = inner
+    def __init__(self, settings: KafkaSettings, *, group: str, seal: Seal) -> None:
+        super().__init__(settings, group=group)
         self._seal = seal
-
-    def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
-        """See `EventConsumer.subscribe`."""
-        self._inner.subscribe(topics, listener)
 
     def poll(self, max_messages: int, timeout_s: float) -> list[Message]:
         """See `EventConsumer.poll`; what is left has its own headers only."""
-        polled = self._inner.poll(max_messages, timeout_s)
+        polled = super().poll(max_messages, timeout_s)
         ours = [unsealed(message) for message in polled if self._seal.holds(message)]
         if len(ours) < len(polled):
             _log.warning("%d events of strangers were passed over", len(polled) - len(ours))
         return ours
-
-    def ask(self) -> None:
-        """See `EventConsumer.ask`."""
-        self._inner.ask()
-
-    def pause(self, partitions: Collection[TopicPartition]) -> None:
-        """See `EventConsumer.pause`."""
-        self._inner.pause(partitions)
-
-    def resume(self, partitions: Collection[TopicPartition]) -> None:
-        """See `EventConsumer.resume`."""
-        self._inner.resume(partitions)
-
-    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """See `EventConsumer.commit`."""
-        self._inner.commit(offsets)
-
-    def lag(self) -> dict[TopicPartition, int]:
-        """See `EventConsumer.lag`."""
-        return self._inner.lag()
-
-    def close(self) -> None:
-        """See `EventConsumer.close`."""
-        self._inner.close()
 
 
 def unsealed(message: Message) -> Message:
