@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,34 +37,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Searching:
     """Answers searches, by a picture or by an image that is indexed.
 
     A search takes one pair of model and index when it begins, and uses nothing else to its end.
     """
 
-    def __init__(
-        self,
-        *,
-        pairs: ServingPairs,
-        vectors: QueryVectors,
-        exploring: Exploring,
-        answering: Answering,
-        gate: Gate,
-        ids: SearchIds,
-        settings: ApiSettings,
-        health: Health,
-        threads: ApiPool,
-    ) -> None:
-        self._pairs = pairs
-        self._vectors = vectors
-        self._exploring = exploring
-        self._answering = answering
-        self._gate = gate
-        self._ids = ids
-        self._settings = settings
-        self._health = health
-        self._readers = threads
+    pairs: ServingPairs
+    vectors: QueryVectors
+    exploring: Exploring
+    answering: Answering
+    gate: Gate
+    ids: SearchIds
+    settings: ApiSettings
+    health: Health
+    threads: ApiPool
 
     async def by_image(self, fields: ImageSearch, request: Asking) -> Response:
         """Search by an indexed image: no store, no embedder.
@@ -74,7 +62,7 @@ class Searching:
             Overloaded: too many searches wait.
             PartUnavailable: the index is down.
         """
-        async with self._gate.enter(Part.INDEX):
+        async with self.gate.enter(Part.INDEX):
             with self._begun(fields, request) as search:
                 return await self._read(self._of_image, fields, search)
 
@@ -87,10 +75,10 @@ class Searching:
             BadImage: it is not a picture that we accept.
             Overloaded, PartUnavailable: as `by_image`; also of the embedder.
         """
-        async with self._gate.enter(Part.EMBEDDER):
+        async with self.gate.enter(Part.EMBEDDER):
             data = await uploaded.read()
             digest, anchor_id = await hashed(partial(upload_ids, box=fields.crop), data)
-            keep = fields.store_query and self._settings.store_queries
+            keep = fields.store_query and self.settings.store_queries
             kept = (data, uploaded.content_type) if keep else None
             with self._begun(fields, request) as search:
                 picture, vectors = await self._seen(data, fields, search)
@@ -102,8 +90,8 @@ class Searching:
     @contextmanager
     def _begun(self, fields: SearchFields, request: Asking) -> Iterator[SearchUnderWay]:
         # A session that is made for this search alone is in no experiment (docs/adr/0027).
-        actor_id = named_actor(fields, self._ids, names_users=request.names_users)
-        with self._pairs.taken(actor_id) as pair:
+        actor_id = named_actor(fields, self.ids, names_users=request.names_users)
+        with self.pairs.taken(actor_id) as pair:
             yield SearchUnderWay(request, pair)
 
     async def _seen(
@@ -113,7 +101,7 @@ class Searching:
         watch, pictures, vectors = search.request.watch, [], []
         for embedder in [pair.embedder for pair in search.pair.all]:
             with watch.stage("decode"):
-                picture = await self._vectors.prepared(data, embedder.framing, fields.crop)
+                picture = await self.vectors.prepared(data, embedder.framing, fields.crop)
             with watch.stage("embed"):
                 vectors.append(await self._embedded(embedder, picture.crop))
             pictures.append(picture)
@@ -121,20 +109,20 @@ class Searching:
 
     async def _embedded(self, embedder: Embedder, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
-            vector = await self._vectors.vector(embedder, crop)
+            vector = await self.vectors.vector(embedder, crop)
         except PartUnavailable as error:
-            self._health.down(error.part, str(error))
+            self.health.down(error.part, str(error))
             raise
         return vector
 
     async def _read(self, read: Callable[..., T], *args: object) -> T:
         """One hop to a thread, from what the index is asked to the answer's bytes."""
         try:
-            result = await self._readers.run(read, *args)
+            result = await self.threads.run(read, *args)
         except PartUnavailable as error:
-            self._health.down(error.part, str(error))
+            self.health.down(error.part, str(error))
             raise
-        self._health.up(Part.INDEX)
+        self.health.up(Part.INDEX)
         return result
 
     def _of_image(self, fields: ImageSearch, search: SearchUnderWay) -> Response:
@@ -147,7 +135,7 @@ class Searching:
         hashed_as = images[0].perceptual_hash or NO_HASH
         anchor = Anchor(anchor_id=images[0].image_id, perceptual_hash=hashed_as)
         rankings = self._found(fields, vectors, images[0], search)
-        return self._answering.answer(fields, anchor, rankings, search)
+        return self.answering.answer(fields, anchor, rankings, search)
 
     def _of_vectors(
         self,
@@ -158,7 +146,7 @@ class Searching:
         kept: tuple[bytes, str] | None,
     ) -> Response:
         rankings = self._found(fields, vectors, None, search)
-        return self._answering.answer(fields, anchor, rankings, search, kept=kept)
+        return self.answering.answer(fields, anchor, rankings, search, kept=kept)
 
     def _found(
         self,
@@ -167,18 +155,18 @@ class Searching:
         anchor: IndexedImage | None,
         search: SearchUnderWay,
     ) -> Rankings:
-        nonce = self._exploring.nonce(fields, search.pair.variant)
-        chance = self._exploring.chance(nonce)
+        nonce = self.exploring.nonce(fields, search.pair.variant)
+        chance = self.exploring.chance(nonce)
         found = rankings_of(
             fields,
             search.pair,
             vectors,
             anchor=anchor,
-            bits=self._settings.near_duplicate_bits,
-            below=0 if chance is None else self._exploring.below,
+            bits=self.settings.near_duplicate_bits,
+            below=0 if chance is None else self.exploring.below,
             watch=search.request.watch,
         )
         if chance is None:
             return replace(found, nonce=nonce)
-        own = self._exploring.varied(found.own, fields.limit, chance)
+        own = self.exploring.varied(found.own, fields.limit, chance)
         return replace(found, own=own, nonce=nonce)

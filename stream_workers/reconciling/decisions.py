@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sightline.engine.object_store.entries import Looked
 from sightline.engine.ports import EventProducer, VectorIndex
@@ -21,6 +22,7 @@ from sightline.stream_workers.reconciling.differences import (
 from sightline.stream_workers.reconciling.reconcile import read_in_parts
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class DecisionReconciler:
     """Compares and repairs; safe beside a running loop, whose fence makes repeats harmless.
 
@@ -30,21 +32,12 @@ class DecisionReconciler:
         settle: waits a moment, so that what is just being applied is not taken for lost.
     """
 
-    def __init__(
-        self,
-        *,
-        read_decisions: Callable[[], Iterable[Message]],
-        kept: Callable[[], Iterable[tuple[str, Looked[ImageModerated]]]],
-        index: VectorIndex,
-        producer: EventProducer,
-        settle: Callable[[], None],
-    ) -> None:
-        self._read_decisions = read_decisions
-        self._kept = kept
-        self._index = index
-        self._producer = producer
-        self._settle = settle
-        self._winners: dict[str, Event[ImageModerated]] = {}
+    read_decisions: Callable[[], Iterable[Message]]
+    kept: Callable[[], Iterable[tuple[str, Looked[ImageModerated]]]]
+    index: VectorIndex
+    producer: EventProducer
+    settle: Callable[[], None]
+    _winners: dict[str, Event[ImageModerated]] = field(default_factory=dict, init=False)
 
     def check(self) -> list[ImageDifference]:
         """Compare, and look again at what differs after a moment; name what cannot be read.
@@ -52,15 +45,15 @@ class DecisionReconciler:
         Raises:
             PartUnavailable: broker, store or index did not answer.
         """
-        logged = merge_decisions(self._read_decisions())
+        logged = merge_decisions(self.read_decisions())
         self._winners = dict(logged)
         unreadable = []
-        for image_id, looked in self._kept():
+        for image_id, looked in self.kept():
             if looked.entry is None:
                 unreadable.append(unreadable_record(image_id))
             else:
                 keep_higher(self._winners, looked.entry.event, decision_order)
-        indexed = {decision.image_id: decision for decision in self._index.scan_decisions()}
+        indexed = {decision.image_id: decision for decision in self.index.scan_decisions()}
         return [*self._compared(logged, indexed), *unreadable]
 
     def _compared(
@@ -69,10 +62,10 @@ class DecisionReconciler:
         found = compare_decisions(logged, self._winners, indexed)
         if not found:
             return []
-        self._settle()
+        self.settle()
         ids = {difference.image_id for difference in found}
         winners = {image_id: self._winners[image_id] for image_id in ids & self._winners.keys()}
-        return compare_decisions(logged, winners, read_in_parts(self._index.decisions, ids))
+        return compare_decisions(logged, winners, read_in_parts(self.index.decisions, ids))
 
     def repair(self, found: Sequence[ImageDifference]) -> None:
         """Publish what the index, or the log, lacks. A repeat does no harm.
@@ -85,13 +78,13 @@ class DecisionReconciler:
         }
         for image_id in by_kind[DifferenceKind.UNDECIDED]:
             self._append(self._winners[image_id])
-        unlogged = read_in_parts(self._index.decisions, by_kind[DifferenceKind.UNLOGGED])
+        unlogged = read_in_parts(self.index.decisions, by_kind[DifferenceKind.UNLOGGED])
         for decision in unlogged.values():
             self._append(decision.event)
 
     def _append(self, event: Event[ImageModerated]) -> None:
         topic, key = IMAGES_MODERATION.name, event.data.image_id
-        self._producer.append(ProducerRecord(topic, key, event.encode())).result()
+        self.producer.append(ProducerRecord(topic, key, event.encode())).result()
 
 
 def compare_decisions(

@@ -7,7 +7,7 @@ The catalogue is both image topics merged by version, and the entries of the `si
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -55,6 +55,7 @@ def purge_expired(index: VectorIndex, now: datetime) -> int:
     return len(gone)
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class Reconciler:
     """Compares and repairs; safe beside running workers, whose fences make repeats harmless.
 
@@ -66,27 +67,15 @@ class Reconciler:
         settle: waits a moment, so that what workers are just applying is not taken for lost.
     """
 
-    def __init__(
-        self,
-        *,
-        read_images: Callable[[], Iterable[Message]],
-        index: VectorIndex,
-        producer: EventProducer,
-        kept: Callable[[], Iterable[tuple[str, Looked[ImageState]]]],
-        finish: Callable[[str], object],
-        forget: Callable[[str], None],
-        settle: Callable[[], None],
-        clock: Clock,
-    ) -> None:
-        self._read_images = read_images
-        self._index = index
-        self._producer = producer
-        self._kept = kept
-        self._finish = finish
-        self._forget = forget
-        self._settle = settle
-        self._clock = clock
-        self._winners: Winners = {}
+    read_images: Callable[[], Iterable[Message]]
+    index: VectorIndex
+    producer: EventProducer
+    kept: Callable[[], Iterable[tuple[str, Looked[ImageState]]]]
+    finish: Callable[[str], object]
+    forget: Callable[[str], None]
+    settle: Callable[[], None]
+    clock: Clock
+    _winners: Winners = field(default_factory=dict, init=False)
 
     def check(self) -> Report:
         """Compare log and index, and list what the catalogue holds that is in neither.
@@ -94,7 +83,7 @@ class Reconciler:
         Raises:
             PartUnavailable: broker, store or index did not answer.
         """
-        held = [_held(image_id, looked) for image_id, looked in self._kept()]
+        held = [_held(image_id, looked) for image_id, looked in self.kept()]
         report = self.compared()
         found = (*report.differences, *(one for one in held if one is not None))
         return replace(report, differences=found)
@@ -105,12 +94,12 @@ class Reconciler:
         Raises:
             PartUnavailable: broker or index did not answer.
         """
-        self._winners = merge(self._read_images())
-        indexed = {image.image_id: image for image in self._index.scan()}
+        self._winners = merge(self.read_images())
+        indexed = {image.image_id: image for image in self.index.scan()}
         expired = self._expired_before()
         found = compare(self._winners, indexed, expired_before=expired)
         if found:
-            self._settle()
+            self.settle()
             found = self._again(found, expired)
         return Report(catalogued=len(self._winners), indexed=len(indexed), differences=tuple(found))
 
@@ -126,7 +115,7 @@ class Reconciler:
             kind: [d for d in report.differences if d.kind is kind] for kind in DifferenceKind
         }
         for difference in by_kind[DifferenceKind.UNPUBLISHED]:
-            self._finish(difference.image_id)
+            self.finish(difference.image_id)
         for difference in by_kind[DifferenceKind.MISSING] + by_kind[DifferenceKind.STALE]:
             self._publish_winner(difference.image_id)
         self._publish_indexed([difference.image_id for difference in by_kind[DifferenceKind.EXTRA]])
@@ -139,7 +128,7 @@ class Reconciler:
         return compare(winners, self._get(ids), expired_before=expired)
 
     def _get(self, ids: Iterable[str]) -> dict[str, IndexedImage]:
-        return read_in_parts(self._index.get, ids)
+        return read_in_parts(self.index.get, ids)
 
     def _publish_winner(self, image_id: str) -> None:
         event = self._winners.get(image_id)
@@ -154,17 +143,17 @@ class Reconciler:
                 self._append(image.winner.topic, event_of(image))
 
     def _append(self, topic: str, event: Event[ImageState]) -> None:
-        self._producer.append(ProducerRecord(topic, event.data.image_id, event.encode())).result()
+        self.producer.append(ProducerRecord(topic, event.data.image_id, event.encode())).result()
 
     def _purge(self, ids: Sequence[str]) -> None:
         """Nulls first: a crash in between leaves an extra tombstone, found by the next check."""
         for image_id in self._still_expired(ids):
             for topic in (IMAGES, IMAGES_BACKFILL):
-                self._producer.append(ProducerRecord(topic.name, image_id, None)).result()
+                self.producer.append(ProducerRecord(topic.name, image_id, None)).result()
         gone = self._still_expired(ids)
         for image_id in gone:
-            self._forget(image_id)
-        self._index.purge(gone)
+            self.forget(image_id)
+        self.index.purge(gone)
 
     def _still_expired(self, ids: Sequence[str]) -> list[str]:
         """Those that no upload has brought back meanwhile."""
@@ -172,7 +161,7 @@ class Reconciler:
         return [image.image_id for image in self._get(ids).values() if is_expired(image, expired)]
 
     def _expired_before(self) -> datetime:
-        return retained_since(self._clock.now())
+        return retained_since(self.clock.now())
 
 
 def _held(image_id: str, looked: Looked[ImageState]) -> ImageDifference | None:

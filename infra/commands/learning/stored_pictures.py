@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from sightline.training.datasets.stored_crops import stored_crop
 from sightline.training.models.candidates import Candidate
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class StoredPictures:
     """Some pictures, seen by the networks of models; each network looks at each once.
 
@@ -34,22 +36,14 @@ class StoredPictures:
         cache: where features are kept; none: `~/.cache/sightline/features`.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: ObjectStore,
-        pictures: Mapping[str, Picture],
-        images: Sequence[str],
-        *,
-        cache: Path | None = None,
-    ) -> None:
-        self._settings = settings
-        self._store = store
-        self._pictures = pictures
-        self._images = images
-        self._cache = cache
-        self._seen: dict[tuple[str, ...], PictureFeatures] = {}
-        self._runtimes: dict[tuple[str, ...], Runtime] = {}
+    settings: Settings
+    store: ObjectStore
+    pictures: Mapping[str, Picture]
+    images: Sequence[str]
+    _: KW_ONLY
+    cache: Path | None = None
+    _seen: dict[tuple[str, ...], PictureFeatures] = field(default_factory=dict, init=False)
+    _runtimes: dict[tuple[str, ...], Runtime] = field(default_factory=dict, init=False)
 
     def features(self, model: Candidate) -> PictureFeatures:
         """Features of the network that the model lies over.
@@ -59,7 +53,7 @@ class StoredPictures:
             PartUnavailable: the store did not answer; a repeat goes on from the cache.
         """
         if model.network not in self._seen:
-            made = self._maker(model).features_of(self._images, self._pictures).features
+            made = self._maker(model).features_of(self.images, self.pictures).features
             if any(other.images != made.images for other in self._seen.values()):
                 raise SettingsInvalid("pictures have gone while they were looked at: repeat it")
             self._seen[model.network] = made
@@ -67,7 +61,7 @@ class StoredPictures:
 
     def tags(self, image: str) -> tuple[str, ...]:
         """What the owner of one of the pictures says of it; nothing of an uploaded query."""
-        return self._pictures[image].tags
+        return self.pictures[image].tags
 
     def small(self, image: str) -> bytes | None:
         """A small JPEG of one of the pictures; None: its features are known, and it is gone.
@@ -75,10 +69,10 @@ class StoredPictures:
         Raises:
             PartUnavailable: the store did not answer.
         """
-        picture, limits = self._pictures[image], self._settings.decode
+        picture, limits = self.pictures[image], self.settings.decode
         with suppress(*OF_ONE_OBJECT):
             return small_picture(
-                self._store.get(picture.bucket, picture.key, max_bytes=limits.max_bytes)
+                self.store.get(picture.bucket, picture.key, max_bytes=limits.max_bytes)
             )
         return None
 
@@ -94,16 +88,16 @@ class StoredPictures:
         for at, image in enumerate(images):
             with suppress(*OF_ONE_OBJECT):
                 crops[at] = stored_crop(
-                    self._store, self._pictures[image], self._settings.decode, framing
+                    self.store, self.pictures[image], self.settings.decode, framing
                 )
         return crops
 
     def runtime(self, model: Candidate) -> Runtime:
         """What runs the network that the model lies over."""
         if model.network not in self._runtimes:
-            self._runtimes[model.network] = network_runtime(model.source, self._settings.embedder)
+            self._runtimes[model.network] = network_runtime(model.source, self.settings.embedder)
         return self._runtimes[model.network]
 
     def _maker(self, model: Candidate) -> FeatureMaker:
         runtime = self.runtime(model)
-        return feature_maker(self._settings, self._store, self._cache, model.source, runtime)
+        return feature_maker(self.settings, self.store, self.cache, model.source, runtime)

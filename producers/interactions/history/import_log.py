@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 
 from sightline.engine.errors import Overloaded, PermanentError
@@ -37,6 +37,7 @@ class Imported:
     """When the last record happened; the closing tick is later."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class InteractionImporter:
     """Writes records of the past, non-decreasing in time within each partition.
 
@@ -48,21 +49,13 @@ class InteractionImporter:
         now: the present instant.
     """
 
-    def __init__(
-        self,
-        producer: EventProducer,
-        *,
-        topic: str,
-        ends: Mapping[int, datetime | None],
-        labels: LabelSettings,
-        now: datetime,
-    ) -> None:
-        self._producer = producer
-        self._topic = topic
-        self._ends = ends
-        self._labels = labels
-        self._now = now
-        self._pending: list[Future[Message]] = []
+    producer: EventProducer
+    _: KW_ONLY
+    topic: str
+    ends: Mapping[int, datetime | None]
+    labels: LabelSettings
+    now: datetime
+    _pending: list[Future[Message]] = field(default_factory=list, init=False)
 
     def run(
         self, records: Sequence[HistoryRecord], *, resume: bool = False, more_follows: bool = False
@@ -79,7 +72,7 @@ class InteractionImporter:
             NotLater: they begin before the topic ends, or end too lately to be closed.
             PartUnavailable: the log did not acknowledge; resume later.
         """
-        end = max((at for at in self._ends.values() if at is not None), default=None)
+        end = max((at for at in self.ends.values() if at is not None), default=None)
         if end is not None and not resume:
             self._refuse_earlier(moment_of(records[0].timestamp_ms), end)
         closing = None if more_follows else self._closing(moment_of(records[-1].timestamp_ms))
@@ -87,7 +80,7 @@ class InteractionImporter:
         written = ticks = skipped = 0
         for record in with_ticks(
             records,
-            epoch_ms=round(self._labels.epoch_s * 1_000),
+            epoch_ms=round(self.labels.epoch_s * 1_000),
             from_ms=from_ms,
             closing_ms=closing,
         ):
@@ -110,17 +103,17 @@ class InteractionImporter:
     def _refuse_earlier(self, first: datetime, end: datetime) -> None:
         if first < end:
             raise NotLater(
-                f"the log begins at {first.isoformat()}, but {self._topic} has come to "
+                f"the log begins at {first.isoformat()}, but {self.topic} has come to "
                 f"{end.isoformat()}: its epochs before that are closed. Import logs in the order "
                 "of their times (--more-follows for all but the last), or --resume this one"
             )
 
     def _closing(self, last: datetime) -> int:
         """Milliseconds after the last record at which its epoch is certainly closed."""
-        labels = self._labels
+        labels = self.labels
         seconds = labels.epoch_s + labels.attribution_window_s + labels.lateness_s
         after = timedelta(seconds=seconds, milliseconds=1)
-        ahead = last + after - self._now
+        ahead = last + after - self.now
         if ahead > _BROKER_ALLOWS:
             raise NotLater(
                 f"the log ends at {last.isoformat()}, too lately to be closed: import it in "
@@ -130,19 +123,19 @@ class InteractionImporter:
 
     def _partitions(self, record: HistoryRecord) -> Iterable[int]:
         if record.key is None:
-            return sorted(self._ends)
-        return (partition_of(record.key, len(self._ends)),)
+            return sorted(self.ends)
+        return (partition_of(record.key, len(self.ends)),)
 
     def _has(self, partition: int, record: HistoryRecord) -> bool:
-        end = self._ends[partition]
+        end = self.ends[partition]
         return end is not None and moment_of(record.timestamp_ms) < end
 
     def _append(self, record: HistoryRecord, partition: int) -> None:
         while True:
             try:
-                sent = self._producer.append(
+                sent = self.producer.append(
                     ProducerRecord(
-                        self._topic,
+                        self.topic,
                         record.key or _TICK_KEY,
                         record.value,
                         timestamp=moment_of(record.timestamp_ms),
@@ -157,7 +150,7 @@ class InteractionImporter:
 
     def _settle(self) -> None:
         """Everything so far is acknowledged: at an error nothing later is in the topic for long."""
-        self._producer.flush(FLUSH_S)
+        self.producer.flush(FLUSH_S)
         for sent in self._pending:
             sent.result()
         self._pending.clear()
