@@ -25,12 +25,13 @@ from sightline.schemas.images import (
 from sightline.schemas.indexed import ImageIndexed, ImageRejected, Lane, Outcome, StageTimes
 from sightline.schemas.registry import EVENT_TYPES, decode
 from sightline.schemas.searches import CropBox, ImageQuery, ResultsShown, ShownImage, UploadQuery
+from tests.matching import matching
 
 UPLOADED = ImageUploaded.TYPE
 SHOWN = ResultsShown.TYPE
 
-ids = st.from_regex(r"[A-Za-z0-9._~-]{1,128}", fullmatch=True)
-hashes = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+ids = matching("[A-Za-z0-9._~-]{1,128}")
+hashes = matching("[0-9a-f]{64}")
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64)
 zones = st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours)))
 times = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=zones)  # noqa: DTZ001 - hypothesis adds the zone
@@ -42,7 +43,7 @@ json_values = st.recursive(
 )
 objects = st.builds(
     ObjectReference,
-    bucket=st.from_regex(r"[a-z0-9][a-z0-9.-]{1,62}", fullmatch=True),
+    bucket=matching("[a-z0-9][a-z0-9.-]{1,62}"),
     key=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200),
     size_bytes=st.integers(0, 2**40),
     content_type=st.sampled_from(["image/jpeg", "application/octet-stream"]),

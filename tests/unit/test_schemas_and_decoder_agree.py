@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from sightline.schemas.documents.json_schemas import schema_of
 from sightline.schemas.registry import EVENT_TYPES, decode
+from tests.matching import matching
 
 LARGEST = 10**6
 MOST_ITEMS = 3
@@ -65,7 +66,7 @@ def strings_of(schema: Any) -> st.SearchStrategy[str]:
     if schema.get("format") == "date-time":
         return times
     if "pattern" in schema:
-        return st.from_regex(schema["pattern"], fullmatch=True)
+        return matching(schema["pattern"])
     letters = st.characters(exclude_categories=["Cs"])
     return st.text(letters, min_size=schema.get("minLength", 0), max_size=40)
 

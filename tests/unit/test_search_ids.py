@@ -19,12 +19,13 @@ from sightline.engine.search_ids import (
     upload_ids,
 )
 from sightline.schemas.searches import CropBox
+from tests.matching import matching
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 IDS = SearchIds(b"a secret of thirty-two bytes ....")
 NONCE = bytes(range(12))
 """Of ids whose letters decide a test: those of a drawn one may be any."""
-PARTS = st.from_regex(r"[A-Za-z0-9._~-]{1,128}", fullmatch=True)
+PARTS = matching("[A-Za-z0-9._~-]{1,128}")
 
 
 @given(actor=PARTS, anchor=PARTS, variant=PARTS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 from hypothesis import given
-from hypothesis import strategies as st
 
 from sightline.schemas.fields import Moderation, Visibility
 from sightline.schemas.images import (
@@ -16,6 +15,7 @@ from sightline.schemas.images import (
     hiding_rank,
     tie,
 )
+from tests.matching import matching
 
 BYTES = ObjectReference(bucket="bucket", key="k", size_bytes=1)
 PUBLIC = ImageChanged(image_id="a", version=1, object=BYTES, visibility=Visibility.PUBLIC)
@@ -24,7 +24,7 @@ BLOCKED = PUBLIC.model_copy(update={"moderation": Moderation.BLOCKED})
 DELETED = ImageDeleted(image_id="a", version=1)
 BY_RANK: tuple[ImageState, ...] = (PUBLIC, PRIVATE, BLOCKED, DELETED)
 
-event_ids = st.from_regex(r"[A-Za-z0-9._~-]{1,128}", fullmatch=True)
+event_ids = matching("[A-Za-z0-9._~-]{1,128}")
 
 
 def test_ranks_are_those_of_the_rules() -> None:
