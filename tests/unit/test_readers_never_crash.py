@@ -171,6 +171,7 @@ EDGES = (
     ),
     *(b"0001-01-01T00:00:00+23:59", b"9999-12-31T23:59:59-23:59", b"x" * 140_000),
 )
+PIECES = st.sampled_from(EDGES) | st.binary(max_size=4)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -206,6 +207,17 @@ def test_what_is_no_file_is_told_at_once(
         SAMPLES[name].read(file)
 
 
+@st.composite
+def damaged(draw: st.DrawFn, sound: bytes) -> bytes:
+    """A file of which up to four pieces are something else."""
+    whole = bytearray(sound)
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(whole)))
+        until = min(len(whole), at + draw(st.integers(0, 12)))
+        whole[at:until] = draw(PIECES)
+    return bytes(whole)
+
+
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -216,13 +228,8 @@ def test_any_bytes_end_in_a_value_or_in_our_error(
 ) -> None:
     """A sound file with bytes changed, cut, doubled, or put in between."""
     read, sound, _ = SAMPLES[name]
-    whole = bytearray(sound)
-    for _ in range(data.draw(st.integers(0, 4))):
-        at = data.draw(st.integers(0, len(whole)))
-        until = min(len(whole), at + data.draw(st.integers(0, 12)))
-        whole[at:until] = data.draw(st.sampled_from(EDGES) | st.binary(max_size=4))
     file = tmp_path / name
-    file.write_bytes(whole)
+    file.write_bytes(data.draw(damaged(sound)))
     monkeypatch.setenv("SIGHTLINE_CONFIG", str(file) if name.endswith("toml") else "")
     with contextlib.suppress(SightlineError):
         read(file)
