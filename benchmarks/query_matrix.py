@@ -152,7 +152,8 @@ class Pages:
 
 def squared(old: Projection, new: Projection) -> Features:
     """W, also of a head that goes too far to be served by it."""
-    head = np.linalg.lstsq(old.matrix.astype(np.float64), new.matrix.astype(np.float64))[0]
+    across, down = np.linalg.qr(old.matrix.astype(np.float64))
+    head = np.linalg.solve(down, across.T @ new.matrix.astype(np.float64))
     return np.asarray(head @ head.T, np.float32)
 
 

@@ -20,8 +20,7 @@ from sightline.infra.cli.main import INTERRUPTED
 from tests.patience import patient
 from tests.waiting import eventually
 
-PHOTOS = 60
-DRAWN = 150
+PHOTOS = DRAWN = 60
 TIMEOUT_S = 280
 COMMAND = [sys.executable, "-m", "sightline.infra.cli", "demo", "--port", "0"]
 

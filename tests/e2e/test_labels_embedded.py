@@ -23,7 +23,7 @@ from sightline.schemas.labels import TripleMined
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import EPOCHS_DONE, TRAINING_TRIPLES
 from tests.asking import Asking, drawn, embedded
-from tests.processes import sightline
+from tests.processes import ForkedNode, sightline
 from tests.waiting import eventually
 
 PICTURES = drawn(18, seed=4_711)
@@ -47,7 +47,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NodeProces
     ports = {"join_metrics_port": free_port(), "mine_metrics_port": free_port()}
     labels = RULES.model_copy(update=ports)
     settings = embedded(directory / "data").model_copy(update={"labels": labels})
-    with NodeProcess(settings, directory / "node.log") as node:
+    with ForkedNode(settings, directory / "node.log") as node:
         yield node, settings
 
 
@@ -177,7 +177,7 @@ def test_what_is_hidden_is_out_of_the_files_when_it_stops(
 def test_the_stages_end_with_their_owner(tmp_path: Path) -> None:
     """The owner is killed -9: its children notice and end."""
     settings = embedded(tmp_path / "data", learns=True)
-    with NodeProcess(settings, tmp_path / "node.log") as node:
+    with ForkedNode(settings, tmp_path / "node.log") as node:
         children = eventually(lambda: len(found := _children(node.pid)) == 2 and found)
         node.kill()
         eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children or ()))
