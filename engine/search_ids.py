@@ -18,17 +18,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from random import Random
-from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sightline.engine.errors import Conflict, ObjectMissing
+from sightline.engine.ports import ObjectStore
 from sightline.engine.stored_records import stored_bytes
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import ObjectStore
-    from sightline.schemas.searches import CropBox
+from sightline.schemas.searches import CropBox
 
 SECRET_KEY = "secrets/signing"  # noqa: S105 (an object's name, not a secret)
 SECRET_BYTES = 32

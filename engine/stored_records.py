@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sightline.engine.errors import ObjectMissing, ObjectRefused, TooLarge, Unreadable
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import ObjectStore
+from sightline.engine.ports import ObjectStore
 
 
 def stored_bytes(store: ObjectStore, bucket: str, key: str, *, max_bytes: int | None) -> bytes:

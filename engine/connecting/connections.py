@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sightline.engine.connecting import owner
 from sightline.engine.errors import RefusedToStart
+from sightline.engine.ports import BatchEventProducer, EventLog, EventProducer, ObjectStore
 from sightline.engine.search_ids import stored_secret
 from sightline.engine.settings import KafkaSettings, Mode, Settings
 from sightline.schemas.topics import TOPICS
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import BatchEventProducer, EventLog, EventProducer, ObjectStore
 
 OBJECTS = "objects"
 """Folder of the embedded stack's objects in its data directory."""

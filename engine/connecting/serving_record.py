@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sightline.engine.connecting.open_models import OpenModels, generation_spec
 from sightline.engine.errors import Conflict, GenerationMismatch
+from sightline.engine.ports import Clock, VectorIndex
 from sightline.engine.serving.record import ServingRecord, StoredServing
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
+from sightline.engine.settings import Settings
 from sightline.engine.vector_index.generations import Generations, check_same_space, serving_name
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Clock, VectorIndex
-    from sightline.engine.settings import Settings
 
 
 def begun(

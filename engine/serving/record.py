@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from sightline.engine.errors import NotFound
 from sightline.engine.object_store.json_record import JsonRecord, Stored, of_stored
+from sightline.engine.ports import ObjectStore
 from sightline.engine.serving.state import ServingState
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import ObjectStore
-    from sightline.engine.settings import Settings
+from sightline.engine.settings import Settings
 
 PREFIX = "serving/"
 _NOTHING = "nothing serves yet: `sightline up` makes the first generation"

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sightline.engine.event_log.acknowledged import acknowledged
+from sightline.engine.ports import EventProducer
 from sightline.engine.records import ProducerRecord
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.values import UntoldEvent
 from sightline.schemas.topics import MODELS
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import EventProducer
 
 
 def tell(record: ServingRecord, producer: EventProducer, *, timeout_s: float) -> None:

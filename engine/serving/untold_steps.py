@@ -8,14 +8,11 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from sightline.engine.looking import Obstacle, keep_looking
+from sightline.engine.ports import Clock, EventProducer
 from sightline.engine.serving.telling import tell
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Clock, EventProducer
-    from sightline.engine.serving.watch import RecordWatch
+from sightline.engine.serving.watch import RecordWatch
 
 LEFT_TO_ITS_MAKER = timedelta(seconds=10)
 """Whoever makes a step tells the log of it; one that is untold for longer is told here."""

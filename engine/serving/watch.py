@@ -5,13 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from sightline.engine.errors import SightlineError
+from sightline.engine.ports import Clock
 from sightline.engine.serving.record import ServingRecord, StoredServing
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Clock
 
 _Seen = TypeVar("_Seen")
 _STOP_S = 1.0

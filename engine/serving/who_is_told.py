@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightline.engine.errors import Part
 from sightline.engine.health import Health, PartHealth
 from sightline.engine.metrics import Metrics
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Clock
-    from sightline.engine.serving.state import ServingState
+from sightline.engine.ports import Clock
+from sightline.engine.serving.state import ServingState
 
 HANDED_OVER = timedelta(minutes=1)
 """What a generation that was left goes on telling of: more than a look, and than clocks differ."""

@@ -7,21 +7,19 @@ serves as it does (docs/adr/0029); else its generation is filled first.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from sightline.engine.connecting.index_and_model import matrix_of
 from sightline.engine.connecting.open_models import OpenModels
 from sightline.engine.embedding.model_registry import ModelReference, ModelRegistry
 from sightline.engine.embedding.query_matrix import NotLinear
 from sightline.engine.errors import Conflict
+from sightline.engine.ports import ObjectStore
 from sightline.engine.serving.kept_matrices import KeptMatrices
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
+from sightline.engine.settings import Settings
 from sightline.infra.commands.rollout import Rollout
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import ObjectStore
-    from sightline.engine.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_event_log
@@ -17,9 +17,12 @@ from sightline.engine.connecting.generations import index_generations
 from sightline.engine.connecting.open_models import OpenModels, generation_spec
 from sightline.engine.embedding.model_registry import ModelReference, ModelRegistry
 from sightline.engine.errors import Conflict, NotFound, SettingsInvalid
+from sightline.engine.ports import Clock, Embedder, EventLog, ObjectStore
+from sightline.engine.records import GenerationSpec
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
+from sightline.engine.settings import Settings
 from sightline.stream_workers.image_log.groups import generation_groups
 from sightline.stream_workers.reindexing.offsets import begin_groups
 from sightline.stream_workers.reindexing.progress import (
@@ -28,11 +31,6 @@ from sightline.stream_workers.reindexing.progress import (
     ReindexProgress,
 )
 from sightline.stream_workers.reindexing.reprojection import can_reproject
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Clock, Embedder, EventLog, ObjectStore
-    from sightline.engine.records import GenerationSpec
-    from sightline.engine.settings import Settings
 
 By = Literal["features", "bytes"]
 LOOK_EVERY_S = 0.5

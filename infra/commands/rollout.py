@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.connecting.connections import open_log_producer
 from sightline.engine.errors import RefusedToStart, TransientError
 from sightline.engine.event_log.acknowledged import acknowledged
+from sightline.engine.ports import Clock, ObjectStore
 from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.telling import tell
 from sightline.engine.serving.values import Serves
+from sightline.engine.settings import Settings
 from sightline.infra.commands.operator_act import operator_act
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Clock, ObjectStore
-    from sightline.engine.settings import Settings
 
 
 class Rollout:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from sightline.engine.errors import SightlineError
+from sightline.engine.ports import Embedder
 from sightline.engine.settings import Settings
 from sightline.infra.doctor.findings import Finding, bad, fine
 from sightline.infra.doctor.index import serving
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Embedder
 
 PART = "embedder"
 

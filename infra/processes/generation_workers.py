@@ -7,22 +7,19 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sightline.engine.connecting.open_models import generation_spec
 from sightline.engine.errors import DeadLetterLimit, SightlineError
 from sightline.engine.looking import Obstacle
+from sightline.engine.ports import Embedder
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.engine.serving.who_is_told import Voice, forget_gauges
 from sightline.infra.processes.unread_events import look_for_unread
 from sightline.infra.supervision.loops import Loop, run_together
 from sightline.infra.wiring.generations import FedGeneration, index_worker, moderation_loop
+from sightline.infra.wiring.node import Node
 from sightline.stream_workers.reindexing.progress import ProgressRecord
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Embedder
-    from sightline.infra.wiring.node import Node
 
 _log = logging.getLogger(__name__)
 

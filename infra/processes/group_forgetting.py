@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
 
 from sightline.engine.errors import SightlineError, TransientError
 from sightline.engine.looking import Obstacle, keep_looking
+from sightline.engine.ports import EventLog
+from sightline.engine.serving.watch import RecordWatch
 from sightline.stream_workers.image_log.groups import generation_groups
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import EventLog
-    from sightline.engine.serving.watch import RecordWatch
 
 _LOOK_EVERY_S = 5.0
 _log = logging.getLogger(__name__)

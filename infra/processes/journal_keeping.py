@@ -8,18 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from sightline.engine.errors import PartUnavailable
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
 from sightline.engine.event_log.embedded.journaled_producer import DECISION_TOPICS, IMAGE_TOPICS
+from sightline.engine.ports import EventProducer, VectorIndex
 from sightline.engine.records import DecisionFence, Fence, ImageStage, ProducerRecord
+from sightline.producers.images.unpublished import Unpublished
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.registry import decode
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import EventProducer, VectorIndex
-    from sightline.producers.images.unpublished import Unpublished
 
 COMPACT_EVERY_S = 60.0
 _CHUNK = 500

@@ -11,21 +11,18 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sightline.engine.backoff import Backoff, retry_transient
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
 from sightline.engine.event_log.embedded.sealed import Seal, unsealed
 from sightline.engine.event_log.events import events_in
 from sightline.engine.event_log.following import FIRST_RETRY_S, LONGEST_RETRY_S, follow_until
+from sightline.engine.ports import EventLog, EventProducer, LogFollower
 from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.interactions import UserErased
 from sightline.schemas.registry import decode
 from sightline.schemas.topics import JUDGEMENTS
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import EventLog, EventProducer, LogFollower
 
 TOPICS = frozenset({JUDGEMENTS.name})
 _NAMED = "judgement:"

@@ -8,22 +8,19 @@ from contextlib import ExitStack, suppress
 from datetime import timedelta
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from sightline.engine.errors import SightlineError
 from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.object_store.lease import Lease
 from sightline.engine.pacing import Pace
+from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import GenerationStage, KnownGeneration
 from sightline.engine.stopping import EitherStop, until
+from sightline.infra.wiring.node import Node
 from sightline.infra.wiring.reindexing import generation_lease, generation_work
+from sightline.stream_workers.image_log.fed_groups import FedGroups
 from sightline.stream_workers.reindexing.progress import ProgressRecord, ReindexProgress
 from sightline.stream_workers.reindexing.reindexing import Reindexing
-
-if TYPE_CHECKING:
-    from sightline.engine.serving.state import ServingState
-    from sightline.infra.wiring.node import Node
-    from sightline.stream_workers.image_log.fed_groups import FedGroups
 
 _LOOK_EVERY_S = 0.5
 _SOON_S = 0.05

@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from sightline.engine.errors import SightlineError
+from sightline.infra.supervision.loops import Loop
+from sightline.infra.wiring.node import Node
 from sightline.infra.wiring.reconciling import reconciler
 from sightline.stream_workers.image_log.winners import merge
 from sightline.stream_workers.reconciling.differences import DifferenceKind
 from sightline.stream_workers.reconciling.reconcile import purge_expired
 from sightline.stream_workers.sweeping.loop import SweepLoop
 from sightline.stream_workers.sweeping.sweep import Sweeper
-
-if TYPE_CHECKING:
-    from sightline.infra.supervision.loops import Loop
-    from sightline.infra.wiring.node import Node
 
 _log = logging.getLogger(__name__)
 

@@ -7,16 +7,13 @@ and proven again before it may serve (docs/adr/0024-what-serves.md).
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from sightline.engine.errors import TransientError
+from sightline.engine.serving.values import KnownGeneration
+from sightline.infra.wiring.node import Node
 from sightline.stream_workers.image_log.groups import generation_groups
 from sightline.stream_workers.reindexing.offsets import begin_groups, forgotten
 from sightline.stream_workers.reindexing.progress import ProgressRecord, ReindexProgress
-
-if TYPE_CHECKING:
-    from sightline.engine.serving.values import KnownGeneration
-    from sightline.infra.wiring.node import Node
 
 _log = logging.getLogger(__name__)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sightline.engine.serving.state import ServingState
-    from sightline.engine.serving.values import KnownGeneration
+from sightline.engine.serving.state import ServingState
+from sightline.engine.serving.values import KnownGeneration
 
 
 def generation_lines(state: ServingState) -> Iterator[str]:

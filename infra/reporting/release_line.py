@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sightline.schemas.envelope import Event
-    from sightline.schemas.models import ModelReleased
+from sightline.schemas.envelope import Event
+from sightline.schemas.models import ModelReleased
 
 
 def release_line(event: Event[ModelReleased]) -> str:

@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from sightline.engine.ports import Clock, EventLog
 from sightline.engine.records import Message, PartitionLag
+from sightline.engine.serving.values import KnownGeneration
+from sightline.engine.settings import Settings
 from sightline.schemas.dead_letters import DeadLetterFacts
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.indexed import Lane
@@ -27,12 +29,6 @@ from sightline.schemas.topics import (
 )
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
 from sightline.stream_workers.labels.groups import join_group, metrics_group, mine_group
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Clock, EventLog
-    from sightline.engine.serving.values import KnownGeneration
-    from sightline.engine.settings import Settings
-
 
 READER = "status"
 """Group under whose name we look; it never commits."""

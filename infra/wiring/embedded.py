@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sightline.engine.connecting.connections import (
     EMBEDDED_PARTITIONS,
@@ -30,9 +29,11 @@ from sightline.engine.event_log.embedded.journaled_producer import (
 )
 from sightline.engine.event_log.embedded.sealed import Seal, SealingProducer
 from sightline.engine.event_log.kafka import KafkaEventProducer
+from sightline.engine.ports import EventProducer
 from sightline.engine.private_files import private_folder
 from sightline.engine.records import Message
 from sightline.engine.serving.current_index import CurrentIndex
+from sightline.engine.settings import KafkaSettings, Settings
 from sightline.infra.wiring.node import Events, Node
 from sightline.infra.wiring.publishing import known_in, publishing, watch
 from sightline.infra.wiring.serving import serving_of
@@ -40,10 +41,6 @@ from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.topics import INTERACTIONS, TOPICS
 from sightline.stream_workers.image_log.fed_groups import FedGroups
 from sightline.stream_workers.labels.groups import join_group
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import EventProducer
-    from sightline.engine.settings import KafkaSettings, Settings
 
 
 @contextmanager

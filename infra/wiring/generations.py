@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sightline.engine.pictures.prepare import prepare
+from sightline.engine.ports import Embedder, VectorIndex
 from sightline.engine.serving.values import KnownGeneration
 from sightline.engine.serving.who_is_told import GenerationHealth, GenerationMetrics, Voice
+from sightline.infra.wiring.node import Node
 from sightline.stream_workers.image_log.groups import lane_group, moderation_group
 from sightline.stream_workers.indexing.pipe import PipePorts, PipeSettings, PipeWatch, pipe_of
 from sightline.stream_workers.indexing.worker import IndexWorker
 from sightline.stream_workers.moderating.loop import ModerationLoop
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Embedder, VectorIndex
-    from sightline.infra.wiring.node import Node
 
 
 @dataclass(frozen=True, kw_only=True)

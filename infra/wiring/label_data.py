@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from sightline.engine.connecting.connections import signing_secret
 from sightline.engine.health import Health
 from sightline.engine.label_data.triple_manifest import LOG, TripleManifest
+from sightline.engine.metrics import Metrics
+from sightline.engine.ports import Clock, EventLog, EventProducer, LogFollower, ObjectStore
+from sightline.engine.records import Message
+from sightline.engine.settings import Settings
 from sightline.infra.supervision.loops import Loop
 from sightline.schemas.topics import (
     IMAGES,
@@ -37,12 +40,6 @@ from sightline.stream_workers.labels.sink.last_retraction import (
 from sightline.stream_workers.labels.sink.loop import LabelSink
 from sightline.stream_workers.labels.sink.retraction import Retraction, RetractionReport
 from sightline.stream_workers.labels.sink.retraction_rounds import RetractionRounds
-
-if TYPE_CHECKING:
-    from sightline.engine.metrics import Metrics
-    from sightline.engine.ports import Clock, EventLog, EventProducer, LogFollower, ObjectStore
-    from sightline.engine.records import Message
-    from sightline.engine.settings import Settings
 
 PIPELINES = (
     (INTERACTIONS, SEARCHES_CLOSED),

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from sightline.engine.event_log.following import Followed
 from sightline.engine.label_data.judgements import HeldJudgements
 from sightline.engine.label_data.recent_triples import RecentTriples
 from sightline.engine.label_data.search_stats_follower import SearchStatsFollower
-from sightline.engine.ports import EventLog, LogFollower
+from sightline.engine.metrics import Metrics
+from sightline.engine.ports import Clock, EventLog, LogFollower
 from sightline.infra.supervision.loops import Loop
 from sightline.infra.wiring.node import Events, Watch
 from sightline.schemas.topics import JUDGEMENTS, SEARCH_METRICS, TRAINING_TRIPLES, Topic
-
-if TYPE_CHECKING:
-    from sightline.engine.metrics import Metrics
-    from sightline.engine.ports import Clock
 
 LOOK_BACK = 2_000
 """Records of each partition that are read at the start: more than are kept, so that what people did

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sightline.engine.clock import SystemClock
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.catalogue import Catalogue, Decisions
+from sightline.engine.ports import Clock, EventProducer, ObjectStore, VectorIndex
+from sightline.engine.settings import Settings
 from sightline.infra.wiring.node import SOURCE, Publishing, Watch
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.producers.images.moderation import ImageModeration
@@ -17,10 +18,6 @@ from sightline.producers.images.publisher import ImagePublisher
 from sightline.producers.images.unpublished import Unpublished
 from sightline.schemas.images import ImageState
 from sightline.schemas.moderation import ImageModerated
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Clock, EventProducer, ObjectStore, VectorIndex
-    from sightline.engine.settings import Settings
 
 
 def watch(clock: Clock | None = None) -> Watch:

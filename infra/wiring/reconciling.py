@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from sightline.engine.settings import Settings
+from sightline.infra.supervision.loops import Loop
+from sightline.infra.wiring.node import Node, Publishing
 from sightline.stream_workers.reconciling.decisions import DecisionReconciler
 from sightline.stream_workers.reconciling.differences import Report
 from sightline.stream_workers.reconciling.reconcile import Reconciler
-
-if TYPE_CHECKING:
-    from sightline.engine.settings import Settings
-    from sightline.infra.supervision.loops import Loop
-    from sightline.infra.wiring.node import Node, Publishing
 
 _SETTLE_S = 2.0
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from typing import TYPE_CHECKING
 
 from sightline.engine.label_data.triple_manifest import TripleManifest
+from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.lease import Lease
+from sightline.engine.ports import Clock, ObjectStore
+from sightline.engine.settings import Settings
 from sightline.infra.supervision.children import ChildProcess, plain, run_child
+from sightline.infra.supervision.loops import Loop
+from sightline.infra.wiring.node import Node
 from sightline.schemas.topics import TRAINING_TRIPLES
 from sightline.training.retraining.sink_triples import SinkTriples
 from sightline.training.retraining.state import RetrainingRecord, retraining_lease_key
 from sightline.training.retraining.watch import RetrainingWatch
-
-if TYPE_CHECKING:
-    from sightline.engine.metrics import Metrics
-    from sightline.engine.ports import Clock, ObjectStore
-    from sightline.engine.settings import Settings
-    from sightline.infra.supervision.loops import Loop
-    from sightline.infra.wiring.node import Node
 
 MODULE = "sightline.infra.commands.learning.retraining"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from sightline.engine.connecting.connections import (
     ensure_topics,
@@ -13,16 +12,14 @@ from sightline.engine.connecting.connections import (
     open_event_producer,
     open_object_store,
 )
+from sightline.engine.ports import Clock
 from sightline.engine.serving.current_index import CurrentIndex
+from sightline.engine.settings import Settings
 from sightline.infra.wiring.node import Base, Events, Node
 from sightline.infra.wiring.publishing import known_in, moderation_of, publishing, watch
 from sightline.infra.wiring.serving import serving_of
 from sightline.producers.images.catalogued import CataloguedImages
 from sightline.schemas.topics import IMAGES, IMAGES_BACKFILL, IMAGES_MODERATION
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Clock
-    from sightline.engine.settings import Settings
 
 
 @contextmanager

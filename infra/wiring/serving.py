@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sightline.engine.connecting.generations import generations_of, origin_of
 from sightline.engine.connecting.index_and_model import open_pair
 from sightline.engine.connecting.open_models import OpenModels
 from sightline.engine.connecting.serving_record import begun
 from sightline.engine.errors import Part, SightlineError
+from sightline.engine.ports import ObjectStore, VectorIndex
 from sightline.engine.serving.following import PairFollower, numbered
 from sightline.engine.serving.kept_matrices import KeptMatrices
 from sightline.engine.serving.open_indexes import OpenIndexes
@@ -22,14 +22,10 @@ from sightline.engine.serving.record import ServingRecord, StoredServing
 from sightline.engine.serving.state import ServingState
 from sightline.engine.serving.values import Serves
 from sightline.engine.serving.watch import RecordWatch
+from sightline.engine.settings import Settings
 from sightline.engine.vector_index.edge.origin import record_origin
+from sightline.infra.wiring.node import Watch
 from sightline.stream_workers.image_log.fed_groups import FedGroups
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import ObjectStore, VectorIndex
-    from sightline.engine.settings import Settings
-    from sightline.infra.wiring.node import Watch
-
 
 _log = logging.getLogger(__name__)
 

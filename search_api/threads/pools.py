@@ -7,16 +7,12 @@ from searches, and a broker that hangs none from reads.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
 from sightline.engine.errors import Part, PartUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Future
 
 P = ParamSpec("P")
 T = TypeVar("T")

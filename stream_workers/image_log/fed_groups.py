@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
+from sightline.engine.serving.state import ServingState
 from sightline.stream_workers.image_log.groups import generation_groups
-
-if TYPE_CHECKING:
-    from sightline.engine.serving.state import ServingState
 
 
 class FedGroups:

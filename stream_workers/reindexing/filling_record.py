@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from sightline.engine.errors import NotFound
+from sightline.engine.ports import Clock
+from sightline.engine.serving.record import ServingRecord
 from sightline.engine.serving.values import GenerationStage
-
-if TYPE_CHECKING:
-    from sightline.engine.ports import Clock
-    from sightline.engine.serving.record import ServingRecord
-    from sightline.stream_workers.reindexing.parity import Parity
+from sightline.stream_workers.reindexing.parity import Parity
 
 _log = logging.getLogger(__name__)
 

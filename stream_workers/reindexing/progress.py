@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
 from sightline.engine.object_store.json_record import JsonRecord, StoredTime, StoredValue, of_stored
 from sightline.engine.ports import ObjectStore
+from sightline.engine.settings import Settings
 from sightline.stream_workers.reindexing.parity import Parity
-
-if TYPE_CHECKING:
-    from sightline.engine.settings import Settings
 
 PREFIX = "serving/"
 
