@@ -10,6 +10,7 @@ P-values Should Never Be Zero" (2010).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,13 +83,13 @@ def difference_of(
     if not len(gained):
         return NOTHING
     sums, sizes = _by_cluster(gained, clusters)
-    random = np.random.default_rng(seed)
-    lower, upper = np.quantile(_drawn(sums, sizes, draws, random), (ONE_SIDED, 1 - ONE_SIDED))
+    times, swapped = _chance(len(sums), draws, seed)
+    lower, upper = np.quantile(_drawn(sums, sizes, times), (ONE_SIDED, 1 - ONE_SIDED))
     return Difference(
         point=float(sums.sum() / sizes.sum()),
         lower=float(lower),
         upper=float(upper),
-        p_value=_swapped(sums, draws, random),
+        p_value=_as_different(sums, swapped),
         clusters=len(sums),
         queries=len(gained),
     )
@@ -100,18 +101,30 @@ def _by_cluster(gained: Floats, clusters: Clusters) -> tuple[Floats, Floats]:
     return np.bincount(numbers, gained).astype(np.float64), np.bincount(numbers).astype(np.float64)
 
 
-def _drawn(sums: Floats, sizes: Floats, draws: int, random: np.random.Generator) -> Floats:
+@lru_cache(maxsize=4)
+def _chance(clusters: int, draws: int, seed: int) -> tuple[NDArray[np.integer], NDArray[np.bool_]]:
+    """How often each draw takes each cluster, and which it swaps: (draws, clusters) both.
+
+    Kept, since a gate compares several models on as many clusters, and drawing takes most of the
+    time of a comparison.
+    """
+    random = np.random.default_rng(seed)
+    times = random.multinomial(clusters, np.full(clusters, 1 / clusters), size=draws)
+    swapped = random.integers(0, 2, size=times.shape).astype(np.bool_)
+    return times.astype(np.min_scalar_type(times.max())), swapped
+
+
+def _drawn(sums: Floats, sizes: Floats, times: NDArray[np.integer]) -> Floats:
     """Means over as many clusters as there are, drawn with replacement: (draws,)."""
-    count = len(sums)
     # As floats: numpy multiplies matrices of integers without BLAS, far slower.
-    times = random.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
-    means: Floats = (times @ sums) / (times @ sizes)
+    weights = times.astype(np.float64)
+    means: Floats = (weights @ sums) / (weights @ sizes)
     return means
 
 
-def _swapped(sums: Floats, draws: int, random: np.random.Generator) -> float:
+def _as_different(sums: Floats, swapped: NDArray[np.bool_]) -> float:
     """How often swapped models differ at least as much as the models themselves."""
-    signs = random.integers(0, 2, size=(draws, len(sums))) * 2.0 - 1.0
+    signs = swapped * 2.0 - 1.0
     # A swap that changes nothing must count, whatever the order of its sum made of the last bit.
     as_much = np.abs(signs @ sums) >= np.abs(sums.sum()) * (1 - 1e-9)
-    return float((1 + as_much.sum()) / (draws + 1))
+    return float((1 + as_much.sum()) / (len(signs) + 1))
