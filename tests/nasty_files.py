@@ -37,6 +37,9 @@ TURNED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
 _HUGE = 16_000
 """A side that every format can claim; squared it is 256 megapixels."""
 _TOO_LONG = 300 * 1024 * 1024
+_PART = 1_000_000
+_ADLER = 65_521
+"""The modulus of the checksum of zlib."""
 _LATITUDE = 0x8825
 _MADE = "made_"
 
@@ -179,14 +182,31 @@ def _claim_in_tiff(data: bytearray, side: int) -> None:
 def _bombs_that_are_there() -> Iterator[NastyFile]:
     """All the pixels, frames or bytes that they claim, in a few kilobytes."""
     pixels, frames = RejectReason.TOO_MANY_PIXELS, RejectReason.TOO_MANY_FRAMES
-    flat = encoded(Image.new("1", (30_000, 30_000)), "PNG")
-    yield NastyFile("bomb", "flat.png", flat, "reject", pixels)
+    yield NastyFile("bomb", "flat.png", _black(30_000), "reject", pixels)
     first, *others = (Image.new("1", (2, 2), number % 2) for number in range(1_002))
     film = encoded(first, "GIF", save_all=True, append_images=others, duration=1)
     yield NastyFile("bomb", "film.gif", film, "reject", frames)
-    text = b"comment\0\0" + zlib.compress(bytes(_TOO_LONG), 9)
+    text = b"comment\0\0" + _zeros(_TOO_LONG)
     told = _with_chunk(_plain("png"), b"zTXt", text)
     yield NastyFile("bomb", "text.png", told, "reject", RejectReason.TOO_MANY_BYTES)
+
+
+def _black(side: int) -> bytes:
+    """A black square as a PNG of one bit a pixel, without a byte in memory for each of them."""
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    rows = _zeros(side * (1 + (side + 7) // 8))
+    chunks = (png_chunk(b"IHDR", header), png_chunk(b"IDAT", rows), png_chunk(b"IEND"))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def _zeros(count: int) -> bytes:
+    """So many zeros as zlib compresses them, of which it compresses a part once."""
+    part = zlib.compressobj(9)
+    begun = part.compress(bytes(_PART)) + part.flush(zlib.Z_FULL_FLUSH)
+    left = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)  # neither header nor checksum
+    ended = left.compress(bytes(count % _PART)) + left.flush()
+    checksum = struct.pack(">HH", count % _ADLER, 1)
+    return begun[:2] + begun[2:] * (count // _PART) + ended + checksum
 
 
 def _with_chunk(whole: bytes, kind: bytes, body: bytes) -> bytes:

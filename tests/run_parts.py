@@ -40,7 +40,7 @@ def networks_of(run: Path) -> Path:
 
 
 def nasty_of(run: Path) -> Path:
-    """A folder of hostile and broken files with their verdicts: 4 CPU-seconds to make."""
+    """A folder of hostile and broken files with their verdicts: a CPU-second to make."""
     folder, draft = run / "nasty", run / "nasty.draft"
     with (run / "nasty.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
