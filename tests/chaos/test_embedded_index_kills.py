@@ -39,10 +39,11 @@ def write_for_ever(told: str) -> None:
 
 def killed_after(directory: Path, log: Path, first: int, reports: int) -> tuple[int, int]:
     """Start a writer, kill it after so many reports; the last (version, images) it flushed."""
-    writer = Forked(write_for_ever, json.dumps([str(directory), first]), log)
+    told, errors = json.dumps([str(directory), first]), log.with_suffix(".errors")
+    writer = Forked(write_for_ever, told, log, errors=errors)
 
     def reported() -> bool:
-        assert writer.poll() is None, f"the writer ended by itself: {log.read_text()[-2000:]}"
+        assert writer.poll() is None, f"it ended by itself: {errors.read_text()[-2000:]}"
         return len(_whole(log)) >= reports
 
     try:

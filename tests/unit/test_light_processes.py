@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,13 @@ def test_the_child_that_builds_a_graph_imports_the_library_alone() -> None:
     loaded = ended.stdout.split()
     assert "qdrant_edge" in loaded
     assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_it_touches_nothing_once_its_owner_is_gone(tmp_path: Path) -> None:
+    """Killed before the child asks to be told, the owner has left what its successor removes."""
+    for owner, code in ((os.getpid() + 1, 0), (os.getpid(), 1)):
+        command = [sys.executable, "-m", MODULE, str(tmp_path / "no shard"), str(owner)]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == code
 
 
 def test_a_command_that_ends_looks_for_no_garbage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -86,7 +87,7 @@ class Optimiser:
         _log.info("the index was optimised", extra={"vectors": unindexed})
 
     def _in_a_child(self, shard: Path) -> None:
-        command = [sys.executable, "-m", optimise_shard.__name__, str(shard)]
+        command = [sys.executable, "-m", optimise_shard.__name__, str(shard), str(os.getpid())]
         with self._wake:
             if self._stopping:
                 raise PartUnavailable(Part.INDEX, "stopping")
