@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 ROOMS := schemas engine producers stream_workers search_api training infra
 PYTEST_ARGS ?=
 # Most of the slow tests wait for servers, so several a core run at once: with four workers two cores
-# were idle for a fifteenth of a run, with six for a hundredth. A file's tests stay together.
-TEST_WORKERS ?= 6
+# were idle for a fifteenth of a run, with six for a hundredth. Six took 9.3 GiB of memory, so that
+# four run where there is less than 12. A file's tests stay together.
+TEST_WORKERS ?= $(shell awk '/^MemTotal/ {print $$2 < 12e6 ? 4 : 6}' /proc/meminfo 2>/dev/null || echo 4)
 TEST_OPTIONS := -p tests.covered -p tests.forked_workers.plugin --dist loadfile --no-loadscope-reorder --durations=15
 BENCH_ARGS ?=
 # What mypy learned of the libraries in an earlier checkout of this machine, 40 CPU-seconds; it reads
