@@ -8,9 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ROOMS := schemas engine producers stream_workers search_api training infra
 PYTEST_ARGS ?=
-# Most of the slow tests wait for servers, so several a core run at once: with four workers two cores
-# were idle for a fifteenth of a run, with six for a hundredth. Six took 9.3 GiB of memory, so that
-# four run where there is less than 12. A file's tests stay together.
+# Most of the slow tests wait for servers, so several a core run at once: six took 9.3 GiB of memory,
+# so that four run where there is less than 12. A file's tests stay together.
 TEST_WORKERS ?= $(shell awk '/^MemTotal/ {print $$2 < 12e6 ? 4 : 6}' /proc/meminfo 2>/dev/null || echo 4)
 TEST_OPTIONS := -p tests.covered -p tests.forked_workers.plugin --dist loadfile --no-loadscope-reorder --durations=15
 BENCH_ARGS ?=
