@@ -51,7 +51,7 @@ def started(*arguments: str, settings: Settings, log: Path) -> Forked:
 def stopped(process: Forked, *, timeout_s: float = 30.0) -> int:
     """Ask it to end (SIGTERM) and wait: the exit code; killed, if it does not listen.
 
-    What it said is written out if it ends badly: pytest shows that where the test then fails.
+    What it said last is told if it ends badly.
     """
     process.terminate()
     ended: int | None = None
@@ -61,7 +61,7 @@ def stopped(process: Forked, *, timeout_s: float = 30.0) -> int:
         process.kill()
         process.wait()
         if ended != 0:
-            sys.stdout.write(process.log.read_text(errors="replace")[-_SHOWN:])
+            _show(process.log)
     return ended
 
 
@@ -71,8 +71,17 @@ def command(arguments: str) -> None:
     main()
 
 
+def _show(log: Path) -> None:
+    """Write the end of a log out: pytest tells it with a test that fails."""
+    sys.stdout.write(log.read_text(errors="replace")[-_SHOWN:])
+
+
 class ForkedNode(NodeProcess):
-    """A node whose process is forked."""
+    """A node whose process is forked; what it said last is told where its test fails."""
+
+    def __exit__(self, *failure: object) -> None:
+        super().__exit__(*failure)
+        _show(self.log)
 
     def launch(self, command_name: str, environment: Mapping[str, str]) -> Forked:
         """See `NodeProcess.launch`."""
