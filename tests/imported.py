@@ -15,7 +15,6 @@ import faust.tables.manager
 import faust.topics
 import faust.web.cache.backends.memory
 import faust.web.drivers.aiohttp
-import openvino  # type: ignore[import-untyped]
 import pydantic.v1
 import pytest
 import qdrant_edge

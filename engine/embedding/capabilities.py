@@ -1,19 +1,26 @@
 """What this machine can run: each answer is asked of the library that would have to do it.
 
 The libraries' own variables make a modern processor look like one without bf16 and AVX-512:
-`OV_CPU_MAX_ISA=AVX2` to OpenVINO, `DNNL_MAX_CPU_ISA=AVX2` and `ATEN_CPU_CAPABILITY=avx2` to torch.
+`OV_CPU_MAX_ISA=AVX2` to OpenVINO, `ATEN_CPU_CAPABILITY=avx2` to torch, `ONEDNN_MAX_CPU_ISA=AVX2`
+(or its older name, `DNNL_MAX_CPU_ISA`) to the kernels of both.
 """
 
 # ruff: noqa: PLC0415 - a process imports only the framework that it runs
 
 from __future__ import annotations
 
+import os
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sightline.engine.errors import SettingsInvalid
 
+if TYPE_CHECKING:
+    import openvino as ov  # type: ignore[import-untyped]
+
+_LIMITS_OF_KERNELS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _NVIDIA_DEVICE = Path("/dev/nvidiactl")
 _COMPILERS = ("c++", "g++", "clang++")
 _MISSING = {
@@ -44,14 +51,40 @@ def can_run(runtime: str) -> bool:
 def computes_in_bf16(runtime: str) -> bool:
     """Whether a runtime that can run here does its sums in bf16, not only stores them so."""
     if runtime == "openvino":
-        import openvino as ov  # type: ignore[import-untyped]
-
-        return bool("BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        return _openvino_computes_in_bf16()
     import torch
 
     if runtime == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - the only way to ask
+
+
+def _openvino_computes_in_bf16() -> bool:
+    """What OpenVINO says of the processor; what its kernels can do, where they are limited."""
+    import openvino as ov
+
+    core = ov.Core()
+    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return False
+    if os.environ.keys().isdisjoint(_LIMITS_OF_KERNELS):
+        return True
+    try:
+        core.compile_model(_convolution(), "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    except RuntimeError:
+        return False
+    return True
+
+
+def _convolution() -> ov.Model:
+    """A network of one step that OpenVINO leaves to its kernels."""
+    import numpy as np
+    import openvino as ov
+    from openvino import opset13 as operations
+
+    picture = operations.parameter([1, 1, 3, 3], np.float32)
+    kernel = np.ones((1, 1, 3, 3), np.float32)
+    step = operations.convolution(picture, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
+    return ov.Model([step], [picture])
 
 
 def fastest_runtime() -> str:

@@ -101,6 +101,8 @@ class LocalMinio(LocalServer):
             "MINIO_ROOT_PASSWORD": self.secret_key,
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
+            # In the user's own home it makes a folder, and where a certificate lies, it speaks TLS.
+            "HOME": str(self._directory),
         }
         for name, (brokers, topic) in self._notify.items():
             environment |= self._target_environment(name.upper(), brokers, topic)

@@ -20,7 +20,7 @@ from sightline.infra.local.kafka_jars import class_archive, kept_checkpoint
 from sightline.infra.local.kafka_server import LocalKafka
 from sightline.infra.local.minio_server import LocalMinio
 from sightline.infra.local.server_process import ServerDidNotStart
-from sightline.infra.local.toolchain import JAVA, locate
+from sightline.infra.local.toolchain import CACHE_VARIABLE, JAVA, cache_directory, locate
 from tests.patience import patient
 from tests.waiting import eventually
 
@@ -101,8 +101,17 @@ def test_kafka_port_taken_is_told(tmp_path: Path, kafka: str) -> None:
         broker.start()
 
 
-def test_minio_keeps_what_it_acknowledged_over_a_kill_and_a_stop(tmp_path: Path) -> None:
-    """The same launcher starts again on the same data and port after SIGKILL and after a stop."""
+def test_minio_keeps_what_it_acknowledged_over_a_kill_and_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same launcher starts again on the same data and port after SIGKILL and after a stop.
+
+    It leaves nothing in the home of who starts it.
+    """
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache_directory()))
+    monkeypatch.setenv("HOME", str(home))
     source = tmp_path / "object"
     source.write_bytes(b"bytes")
     with LocalMinio(tmp_path / "store") as server:
@@ -122,6 +131,7 @@ def test_minio_keeps_what_it_acknowledged_over_a_kill_and_a_stop(tmp_path: Path)
         assert [found.object_name for found in client.list_objects("kept", recursive=True)] == [
             "a key/é"
         ]
+    assert list(home.iterdir()) == []
 
 
 def test_minio_bound_to_a_broker_that_is_down_starts_all_the_same(tmp_path: Path) -> None:

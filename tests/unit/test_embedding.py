@@ -186,6 +186,21 @@ def test_a_processor_without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
         concrete_precision("bf16", "openvino")
 
 
+@pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+def test_kernels_that_are_kept_from_bf16(variable: str) -> None:
+    """OpenVINO still says that the processor has it; `auto` takes what the kernels can do."""
+    asked = "from sightline.engine.embedding.capabilities import concrete_precision as of"
+    told = subprocess.run(
+        [sys.executable, "-c", f"{asked}; print(of('auto', 'openvino'))"],
+        env={**os.environ, variable: "AVX2"},
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=patient(60),
+    )
+    assert told.stdout == "fp32\n"
+
+
 def test_a_machine_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Compiled torch is not chosen there; asking for it refuses and says what is missing."""
     monkeypatch.setenv("PATH", str(tmp_path))

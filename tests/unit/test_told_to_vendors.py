@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.imports import imports_of
 from tests.patience import patient
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "infra/compose.yaml").read_text())["services"]
@@ -36,6 +38,16 @@ def test_the_runtime_tells_of_no_import(tmp_path: Path) -> None:
     ).stdout
     assert said.splitlines() == ["", "1"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_the_runtime_is_imported_by_who_silences_it(folder: str) -> None:
+    """Imported before `sightline.engine.embedding` is, it would tell."""
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in imports_of(path):
+            names = [alias.name for alias in node.names]
+            first = [node.module or ""] if isinstance(node, ast.ImportFrom) else names
+            assert not any(name.split(".")[0] == "openvino" for name in first), path
 
 
 @pytest.mark.parametrize(
