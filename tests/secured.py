@@ -133,7 +133,7 @@ def secured_kafka(directory: Path, authority: Authority) -> Iterator[SecuredKafk
 @contextmanager
 def secured_minio(directory: Path, authority: Authority) -> Iterator[StoreSettings]:
     """A real S3 server that only speaks HTTPS; yields the settings of a client."""
-    certificates = directory / "certificates"
+    certificates = directory / ".minio" / "certs"  # it looks at home
     certificates.mkdir(parents=True)
     key, _, chain = authority.server_file.read_text().partition("-----BEGIN CERTIFICATE")
     (certificates / "private.key").write_text(key)
@@ -142,15 +142,7 @@ def secured_minio(directory: Path, authority: Authority) -> Iterator[StoreSettin
     endpoint = f"{LOOPBACK}:{port}"
     server = ServerProcess("MinIO", directory / "server.log")
     server.start(
-        [
-            minio_binary(),
-            "server",
-            directory / "data",
-            "--address",
-            endpoint,
-            "--certs-dir",
-            certificates,
-        ],
+        [minio_binary(), "server", directory / "data", "--address", endpoint],
         lambda: _answers(f"https://{endpoint}/minio/health/ready", authority.ca_file),
         port=port,
         environment={
@@ -158,6 +150,7 @@ def secured_minio(directory: Path, authority: Authority) -> Iterator[StoreSettin
             "MINIO_ROOT_PASSWORD": keys[1],
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
+            "HOME": str(directory),
         },
         timeout_s=60,
     )
