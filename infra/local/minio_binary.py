@@ -22,6 +22,8 @@ from sightline.infra.local.toolchain import (
 MODULE = "github.com/minio/minio"
 VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 """A pseudo-version: the project publishes no Go module versions for its releases."""
+_NO_DEBUGGER = ("-gcflags=all=-dwarf=false", "-ldflags=-s -w")
+"""Nobody steps through it: 216 CPU-seconds instead of 265, 112 MB instead of 150 (measured)."""
 BUILD_TIMEOUT_S = 1_800
 """105 s on two cores with an empty cache, measured; slow networks get the rest."""
 
@@ -49,7 +51,7 @@ def _provide(binary: Path) -> None:
             binary.symlink_to(installed)
             return
     run_tool(
-        [go, "install", f"{MODULE}@{VERSION}"],
+        [go, "install", *_NO_DEBUGGER, f"{MODULE}@{VERSION}"],
         timeout_s=BUILD_TIMEOUT_S,
         environment={"GOBIN": str(binary.parent), "CGO_ENABLED": "0"},
         what_for="building MinIO with Go",

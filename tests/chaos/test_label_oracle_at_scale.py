@@ -51,11 +51,17 @@ SOON = {"group.min.session.timeout.ms": "1000"}
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_garbage() -> Iterator[None]:
-    """What these tests make stays: to look for garbage in it was a fifth of this process's time."""
+    """What these tests make stays: to look for garbage in it was a fifth of this process's time.
+
+    It goes with them, else the tests that come later would look through it.
+    """
     gc.disable()
     yield
+    for kept in (_log, _wanted):
+        kept.cache_clear()
+    _judged.clear()
     gc.enable()
 
 
