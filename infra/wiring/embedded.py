@@ -33,7 +33,7 @@ from sightline.engine.ports import EventProducer
 from sightline.engine.private_files import private_folder
 from sightline.engine.records import Message
 from sightline.engine.serving.current_index import CurrentIndex
-from sightline.engine.settings import KafkaSettings, Settings
+from sightline.engine.settings import Settings
 from sightline.infra.wiring.node import Events, Node
 from sightline.infra.wiring.publishing import known_in, publishing, watch
 from sightline.infra.wiring.serving import serving_of
@@ -74,7 +74,7 @@ def embedded_node(settings: Settings) -> Iterator[Node]:
         bare = SealingProducer(KafkaEventProducer(kafka), seal)
         opened.callback(bare.close)
         journaled = JournaledEventProducer(bare, journal, clock=seen.clock)
-        producer = _bounded(settings, kafka, journaled, serving.fed, opened)
+        producer = _bounded(settings, CommittedOffsets(kafka), journaled, serving.fed, opened)
         made = publishing(settings, producer, store, seen.clock, index)
         yield Node(
             settings=settings,
@@ -115,7 +115,7 @@ def _log_identity(settings: Settings) -> str:
 
 def _bounded(
     settings: Settings,
-    kafka: KafkaSettings,
+    committed: CommittedOffsets,
     inner: EventProducer,
     fed: FedGroups,
     opened: ExitStack,
@@ -124,7 +124,6 @@ def _bounded(
     labelled: dict[str, list[str]] = {}
     if settings.labels.supervised:  # else nobody ever commits
         labelled[INTERACTIONS.name] = [join_group(settings.labels, INTERACTIONS.name)]
-    committed = CommittedOffsets(kafka)
     opened.callback(committed.close)
     producer = BoundedEventProducer(
         inner,

@@ -42,6 +42,14 @@ VENDOR_HOMES = {
     "aiokafka": ("stream_workers/labels/stage/*.py",),
 }
 
+REACH_KAFKA = {
+    "infra/supervision/label_children.py",  # tells a child process
+    "infra/wiring/node.py",  # holds them for who connects
+    "stream_workers/labels/stage/driver.py",  # Faust has a client of its own
+    "stream_workers/labels/stage/process.py",
+}
+"""Who knows `KafkaSettings` outside `engine/`: all others read the log by the port `EventLog`."""
+
 STRANGERS = {
     "stream_workers/labels/join": ("stream_workers/labels/mine",),
     "stream_workers/labels/mine": ("stream_workers/labels/join",),
@@ -103,6 +111,13 @@ def test_a_module_imports_what_the_law_allows(strangers: Callable[[Path], set[st
     work in a checkout and nowhere else.
     """
     assert {place(path): found for path in MODULES if (found := strangers(path))} == {}
+
+
+def test_who_reads_the_log_does_not_know_where_it_is() -> None:
+    """So that a log in memory serves as well."""
+    named = "sightline.engine.settings.KafkaSettings"
+    outside = [path for path in MODULES if not place(path).startswith("engine/")]
+    assert {place(path) for path in outside if named in imported(path)} == REACH_KAFKA
 
 
 @cache

@@ -12,16 +12,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import faust
 from faust.types import TP
 
 from sightline.engine.ports import Clock
-from sightline.engine.settings import KafkaSettings
 from sightline.stream_workers.labels.rules import MS_PER_S
-from sightline.stream_workers.labels.stage.driver import driver
 from sightline.stream_workers.labels.stage.figures import StageFigures
 from sightline.stream_workers.labels.stage.partition import PartitionStage
 
@@ -45,32 +42,29 @@ class FaustStage:
     name: str
     """The group, without prefix."""
     topic: str
-    """That it reads, without prefix."""
+    """The one that it reads, with its prefix."""
     prepare: PrepareAll
     clock: Clock
     fail: Callable[[BaseException], None]
     stalled_s: float
-    data_directory: Path
     figures: StageFigures
     tick_s: float = 10.0
     tick: Callable[[], None] | None = None
     """Join on live topics: writes `ClockTicked` to every partition."""
 
 
-def build_app(stage: FaustStage, settings: KafkaSettings) -> faust.App:
-    """A Faust app around one stage; run it with `faust.Worker`."""
-    app = driver(stage.name, settings, stage.data_directory)
-    _Shell(app, stage, settings).attach()
-    return app
+def attach(stage: FaustStage, app: faust.App) -> None:
+    """Let an app of `driver` run a stage, once it is run with `faust.Worker`."""
+    _Shell(app, stage).attach()
 
 
 class _Shell:
     """Partitions of this process; lives on the app's event loop."""
 
-    def __init__(self, app: faust.App, stage: FaustStage, settings: KafkaSettings) -> None:
+    def __init__(self, app: faust.App, stage: FaustStage) -> None:
         self._app = app
         self._stage = stage
-        self._topic = settings.topic_prefix + stage.topic
+        self._topic = stage.topic
         self._partitions: dict[int, PartitionStage] = {}
         self._ready = asyncio.Event()
         self._generation = 0

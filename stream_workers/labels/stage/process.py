@@ -44,7 +44,8 @@ from sightline.stream_workers.labels.join.core import JoinCore
 from sightline.stream_workers.labels.mine.core import MineCore
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.stage.done_topic import done_ranges
-from sightline.stream_workers.labels.stage.faust_shell import FaustStage, build_app
+from sightline.stream_workers.labels.stage.driver import driver
+from sightline.stream_workers.labels.stage.faust_shell import FaustStage, attach
 from sightline.stream_workers.labels.stage.figures import StageFigures
 from sightline.stream_workers.labels.stage.partition import (
     Core,
@@ -160,17 +161,18 @@ class StageProcess:
         figures = StageFigures(self._metrics, work.stage)
         described = FaustStage(
             name=work.group,
-            topic=work.topic,
+            topic=self._kafka.topic_prefix + work.topic,
             prepare=partial(self._prepare, work, figures),
             clock=self._clock,
             fail=exit_now,
             stalled_s=self._labels.stalled_s,
-            data_directory=self._directory / work.group,
             figures=figures,
             tick_s=self._labels.tick_s,
             tick=tick,
         )
-        return build_app(described, self._kafka)
+        app = driver(work.group, self._kafka, self._directory / work.group)
+        attach(described, app)
+        return app
 
     def _prepare(
         self, work: _Work, figures: StageFigures, partitions: list[int]
