@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 _MAX_DOUBLINGS = 32
 """Past this the bound has long been reached; keeps 2**n a finite float."""
+FIRST_S, LONGEST_S = 0.1, 10.0
+"""The delays of loops that have no setting for them."""
 
 
 class Backoff:
@@ -46,18 +48,19 @@ class Backoff:
 def retry_transient(
     action: Callable[[], T],
     *,
-    backoff: Backoff,
+    backoff: Backoff | None = None,
     stop: threading.Event,
     failed: Callable[[TransientError], None],
 ) -> T:
     """Run `action` until it works, waiting between transient failures.
 
-    `failed` is told about each failure. When `stop` is set, during a wait or before, the last
-    failure is raised instead of waiting on.
+    `failed` is told about each failure, and gives up by raising it. When `stop` is set, during a
+    wait or before, the last failure is raised instead of waiting on. No backoff: the usual one.
 
     Raises:
         TransientError: the last failure, when stopped.
     """
+    backoff = backoff or Backoff(initial_s=FIRST_S, maximum_s=LONGEST_S)
     while True:
         try:
             return action()

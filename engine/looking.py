@@ -6,11 +6,11 @@ import logging
 import threading
 from collections.abc import Callable
 
-from sightline.engine.backoff import Backoff
+from sightline.engine.backoff import LONGEST_S, Backoff
 from sightline.engine.errors import SightlineError
 
-_FIRST_S, _LONGEST_S = 1.0, 10.0
-"""After a failure of what looks often: as workers wait for a part that is away."""
+_FIRST_S = 1.0
+"""After a failure of what looks often."""
 _TRIES = 60
 """What looks once an hour, and may read the whole log for it, tries again after a minute."""
 
@@ -63,7 +63,7 @@ def keep_looking(
         Exception: what a look raises and is no `SightlineError`: whoever runs the loop decides.
     """
     first_s = min(every_s, max(_FIRST_S, every_s / _TRIES))
-    backoff = Backoff(initial_s=first_s, maximum_s=max(every_s, _LONGEST_S))
+    backoff = Backoff(initial_s=first_s, maximum_s=max(every_s, LONGEST_S))
     while not stop.is_set():
         wait_s = every_s
         try:

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from sightline.engine.backoff import Backoff, retry_transient
+from sightline.engine.backoff import retry_transient
 from sightline.engine.errors import TransientError
 from sightline.engine.ports import LogFollower
 from sightline.engine.records import Message
 
 POLL_MESSAGES, POLL_S = 2_000, 0.5
-FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 10.0
 T = TypeVar("T")
 K = TypeVar("K", bound="Known")
 _log = logging.getLogger(__name__)
@@ -41,7 +40,6 @@ def follow_until(
     def patiently(action: Callable[[], T]) -> T:
         return retry_transient(
             action,
-            backoff=Backoff(initial_s=FIRST_RETRY_S, maximum_s=LONGEST_RETRY_S),
             stop=stop,
             failed=lambda error: _log.warning(
                 "%s wait, since the broker does not answer: %s", who, error

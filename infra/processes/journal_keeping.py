@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
-from itertools import islice
+from functools import partial
+from itertools import islice, takewhile
 
-from sightline.engine.errors import PartUnavailable
+from sightline.engine.backoff import retry_transient
+from sightline.engine.errors import TransientError
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
 from sightline.engine.event_log.embedded.journaled_producer import DECISION_TOPICS, IMAGE_TOPICS
 from sightline.engine.ports import EventProducer, VectorIndex
@@ -42,7 +44,7 @@ def keep_journal(
     """
     journal.compact()
     with indexes() as held:
-        for record in unapplied(journal, held):
+        for record in takewhile(lambda _: not stop.is_set(), unapplied(journal, held)):
             _append_patiently(producer, record, stop)
     for catalogue in kept:
         catalogue.publish(grace=timedelta())
@@ -94,18 +96,12 @@ def _append_patiently(
     producer: EventProducer, record: JournalRecord, stop: threading.Event
 ) -> None:
     """Append, waiting for the consumers where they are behind."""
-    while not stop.is_set():
-        try:
-            producer.append(
-                ProducerRecord(
-                    record.topic,
-                    record.image_id,
-                    record.value,
-                    headers=record.headers,
-                    timestamp=record.appended,
-                )
-            )
-        except PartUnavailable as error:
-            stop.wait(error.retry_after_s)
-        else:
-            return
+    again = ProducerRecord(
+        record.topic,
+        record.image_id,
+        record.value,
+        headers=record.headers,
+        timestamp=record.appended,
+    )
+    with suppress(TransientError):  # stopped: the next start appends it
+        retry_transient(partial(producer.append, again), stop=stop, failed=lambda _: None)

@@ -12,11 +12,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from sightline.engine.backoff import Backoff, retry_transient
+from sightline.engine.backoff import retry_transient
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
 from sightline.engine.event_log.embedded.sealed import Seal, unsealed
 from sightline.engine.event_log.events import events_in
-from sightline.engine.event_log.following import FIRST_RETRY_S, LONGEST_RETRY_S, follow_until
+from sightline.engine.event_log.following import follow_until
 from sightline.engine.ports import EventLog, EventProducer, LogFollower
 from sightline.engine.records import Message, ProducerRecord
 from sightline.schemas.envelope import ContractError
@@ -44,7 +44,6 @@ def keep_judgements(
         if new:
             retry_transient(
                 partial(journal.record, new),
-                backoff=Backoff(initial_s=FIRST_RETRY_S, maximum_s=LONGEST_RETRY_S),
                 stop=stop,
                 failed=lambda error: _log.warning("judgements wait to be written: %s", error),
             )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from sightline.engine.backoff import Backoff
+from sightline.engine.backoff import Backoff, retry_transient
 from sightline.engine.errors import Overloaded, TransientError
 from sightline.engine.ports import Clock
 
@@ -26,18 +27,14 @@ def patiently(
     Raises:
         TransientError: the last failure, after `patience_s` or when stopped.
     """
+    failing_since = math.inf
+
+    def failed(error: TransientError) -> None:
+        nonlocal failing_since
+        now = clock.monotonic()
+        failing_since = math.inf if isinstance(error, Overloaded) else min(failing_since, now)
+        if now - failing_since > patience_s:
+            raise error
+
     backoff = Backoff(initial_s=_FIRST_WAIT_S, maximum_s=_LONGEST_WAIT_S)
-    failing_since: float | None = None
-    while True:
-        try:
-            return action()
-        except TransientError as error:
-            now = clock.monotonic()
-            if isinstance(error, Overloaded):
-                failing_since = None
-            elif failing_since is None:
-                failing_since = now
-            elif now - failing_since > patience_s:
-                raise
-            if stop.wait(backoff.next_s()):
-                raise
+    return retry_transient(action, backoff=backoff, stop=stop, failed=failed)

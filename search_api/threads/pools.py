@@ -1,7 +1,8 @@
-"""Every thread pool of the API: made as one value, closed as one value.
+"""The thread pools of the API: made as one value, closed as one value.
 
 A pool for each thing that may have to be waited for, so that a store that hangs takes no thread
-from searches, and a broker that hangs none from reads.
+from searches, and a broker that hangs none from reads. What asks no part (hashing, a form's files,
+the waits of a shutdown) has the default pool of asyncio.
 """
 
 from __future__ import annotations

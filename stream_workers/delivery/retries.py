@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from sightline.engine.backoff import Backoff, retry_transient
+from sightline.engine.backoff import FIRST_S, LONGEST_S, Backoff, retry_transient
 from sightline.engine.errors import Part, PartUnavailable, TransientError
 from sightline.engine.health import Health
 from sightline.engine.metrics import Metrics
@@ -35,8 +35,8 @@ class Delays(Protocol):
 class UsualDelays:
     """The delays of loops that have no setting for them."""
 
-    backoff_initial_s: float = 0.1
-    backoff_max_s: float = 10.0
+    backoff_initial_s: float = FIRST_S
+    backoff_max_s: float = LONGEST_S
 
 
 class LogReader(Protocol):
@@ -83,15 +83,17 @@ class Patience:
     def polled(self, reader: LogReader, most: int, wait_s: float) -> Sequence[Message]:
         """What a poll of the log brings, however long the broker is away.
 
-        An empty poll says nothing of the broker, since one that is gone gives empty polls, too:
-        while it counts as down, it is asked.
-
         Raises:
             GaveUp: the worker stops while the broker is away.
         """
-        return self._repeated(Part.BROKER, partial(self._poll_once, reader, most, wait_s), set())
+        return self._repeated(Part.BROKER, partial(self.poll_once, reader, most, wait_s), set())
 
-    def _poll_once(self, reader: LogReader, most: int, wait_s: float) -> Sequence[Message]:
+    def poll_once(self, reader: LogReader, most: int, wait_s: float) -> Sequence[Message]:
+        """One attempt of `polled`. Raises `TransientError`: the broker is away.
+
+        An empty poll says nothing of the broker, since one that is gone gives empty polls, too:
+        while it counts as down, it is asked.
+        """
         came = reader.poll(most, wait_s)
         if not came:
             if not self.is_down(Part.BROKER):

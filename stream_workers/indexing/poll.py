@@ -155,9 +155,7 @@ class LanePoller:
             return self._stay_full()
         self._full_since_s = None
         self._pause(paused=False)
-        messages = self._consumer.poll(free, wait_s)
-        if not messages and self._patience.is_down(Part.BROKER):
-            self._consumer.ask()  # a broker that is gone gives empty polls, too
+        messages = self._patience.poll_once(self._consumer, free, wait_s)
         if self.offsets.held():
             self._patience.worked(Part.BROKER)
         return self._started(messages)

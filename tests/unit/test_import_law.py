@@ -56,6 +56,14 @@ STRANGERS = {
 }
 """Two stages that speak through their topics alone: what both need lies in `labels/`."""
 
+LOOPS_OF_THEIR_OWN = {
+    "engine/looking.py": "repeats what worked, too",
+    "infra/supervision/children.py": "a child that ends raises nothing",
+    "producers/backfill/pacing.py": "gives up after a while, so it asks more often",
+    "stream_workers/delivery/retries.py": "has the delays of the settings",
+}
+"""Modules that set delays between attempts, and why; others call `retry_transient` or those."""
+
 MODULES = sorted(path for room in MAY_IMPORT for path in (ROOT / room).rglob("*.py"))
 
 
@@ -155,6 +163,13 @@ def circle_in(edges: dict[str, set[str]]) -> list[str] | None:
         circle: list[str] = error.args[1]
         return circle
     return None
+
+
+def test_only_named_loops_have_delays_of_their_own() -> None:
+    """A new loop around failures is seen: whoever constructs a `Backoff` imports it."""
+    names = {"sightline.engine.backoff", "sightline.engine.backoff.Backoff"}
+    found = {place(path) for path in MODULES if not names.isdisjoint(imported(path))}
+    assert found == set(LOOPS_OF_THEIR_OWN)
 
 
 def test_packages_form_no_circle() -> None:

@@ -11,16 +11,15 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from sightline.engine.errors import SightlineError, TransientError
+from sightline.engine.errors import SightlineError
+from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
 from sightline.stream_workers.labels.sink.last_retraction import LastRetraction
 from sightline.stream_workers.labels.sink.retraction import RetractionReport
 
-FIRST_S = 60.0
-"""After the start: a process that fails at once does not read the log at each attempt."""
-RETRY_S = 60.0
-"""After a failure, and between looks at what others did."""
+LOOK_EVERY_S = 60.0
+"""Nor sooner after the start: a process that fails at once does not read the log each time."""
 _log = logging.getLogger(__name__)
 
 
@@ -52,31 +51,20 @@ class RetractionRounds:
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop; what fails is said, counted and tried again."""
-        every_s = self._every.total_seconds()
-        wait_s = min(FIRST_S, every_s)
-        while not stop.wait(wait_s):
-            wait_s = min(self.look(), RETRY_S, every_s)
+        every_s = min(LOOK_EVERY_S, self._every.total_seconds())
+        obstacle = Obstacle(_log, "cannot tell when triples were last taken back")
+        if not stop.wait(every_s):
+            keep_looking(self.look, stop, every_s=every_s, obstacle=obstacle)
 
-    def look(self) -> float:
-        """Run a round if it is due; seconds until the next look."""
-        try:
-            due_s = self._due_s()
-        except TransientError as error:
-            _log.warning("cannot tell when triples were last taken back: %s", error)
-            return RETRY_S
-        if due_s > 0:
-            return due_s
-        self.round()
-        return RETRY_S
-
-    def _due_s(self) -> float:
+    def look(self) -> None:
+        """Run a round if it is due. Raises `TransientError`: the store does not say."""
         last = self._last()
-        if last is None:
-            return 0.0
-        self._metrics.retraction_last.set(last.finished_at.timestamp())
-        since = self._clock.now() - last.finished_at
-        # A mark of the future is a clock that was wrong: it must not put the next round off.
-        return 0.0 if since < timedelta(0) else (self._every - since).total_seconds()
+        if last is not None:
+            self._metrics.retraction_last.set(last.finished_at.timestamp())
+            # A mark of the future is a clock that was wrong: it must not put the next round off.
+            if timedelta(0) <= self._clock.now() - last.finished_at < self._every:
+                return
+        self.round()
 
     def round(self) -> None:
         """Runs one round now; a failure is logged and left to the next round."""
