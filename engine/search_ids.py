@@ -220,7 +220,7 @@ def _packed(fields: tuple[str, ...]) -> bytes:
     """Letters as digits of one number, behind a 1."""
     odd = set("".join(fields)) - _ID_LETTERS
     if odd:
-        raise ValueError(f"{min(odd)!r} is in no id")
+        raise ValueError(f"{min(odd)!r} cannot stand in a search id")
     number = 1
     for letter in "/".join(fields):
         number = number * len(_LETTERS) + _VALUES[letter]

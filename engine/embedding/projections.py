@@ -111,7 +111,7 @@ class FamiliarityGate:
         """
         old, centroids, curve = (tensors[name] for name in GATE)
         if centroids.shape[1:] != old.shape[1:] or not centroids.size or curve.shape != (2,):
-            raise ValueError(f"a gate of {old.shape}, {centroids.shape} and {curve.shape}")
+            raise ValueError(f"a gate's shapes do not fit: {[tensors[one].shape for one in GATE]}")
         return cls(old, centroids, *curve.tolist())
 
 

@@ -43,7 +43,7 @@ class PooledAnchor(BaseModel):
 
     anchor_id: ImageId
     images: Annotated[tuple[ImageId, ...], Field(min_length=1, max_length=MAX_IMAGES)]
-    """To be graded, by id: the union of what the models find first."""
+    """The images to grade, sorted by id: the union of what the models find first."""
     disagreement: Annotated[float, Field(ge=0, le=1)]
     """1 - the mean overlap of two models' first images; 0: they all find the same."""
     clicks: Annotated[int, Field(ge=0)] = 0

@@ -136,7 +136,7 @@ def _judgement(data: RelevanceJudged, event_id: str, message: Message) -> Grade:
 
 
 def _erased_ms(erasure: UserErased, message: Message) -> int:
-    """When it was, not long after the log took it: else who comes back stays unheard."""
+    """The erasure's time, at most `CLOCKS_DIFFER` after the log's: later would drop new grades."""
     latest = message.timestamp + CLOCKS_DIFFER
     return milliseconds(min(erasure.erased_at, latest))
 

@@ -32,7 +32,7 @@ class StoredValue(BaseModel):
 
 def _meant(instant: datetime) -> datetime:
     if instant.year not in _YEARS:
-        raise ValueError(f"the year {instant.year} is none in which this was written")
+        raise ValueError(f"the year {instant.year} is not from {_YEARS[0]} to {_YEARS[-1]}")
     return instant
 
 

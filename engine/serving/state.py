@@ -75,9 +75,9 @@ class ServingState(StoredValue):
         if len({one.group for one in self.generations}) != len(known):
             raise ValueError("two generations have one group: each would get half of the events")
         if named - known.keys() or known.keys() & set(self.dropping):
-            raise ValueError("a generation serves, or is to be dropped, that is not there, or is")
+            raise ValueError("a generation in use is not listed, or one to be dropped still is")
         if not all(known[arm.generation].may_serve for arm in arms):
-            raise ValueError("a generation serves that is being filled")
+            raise ValueError("a generation that serves is still being filled")
         return self
 
     @classmethod

@@ -52,7 +52,7 @@ def backfill(
         typer.Option(metavar="FILE", help="Records progress in FILE, so that a new run resumes."),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Also publish known images that have changed.")
+        bool, typer.Option("--replace", help="Publish known images that have changed, too.")
     ] = False,
     hidden: Annotated[
         bool, typer.Option("--hidden", help="Include hidden and system folders, such as .Trash.")

@@ -53,7 +53,7 @@ def evaluate(
     clicked: ClickedOption = None,
     gate: Annotated[
         bool,
-        typer.Option("--gate", help="Let the gate decide by clicks or judgements, as --clicked."),
+        typer.Option("--gate", help="Let the gate decide, by clicks or by judgements."),
     ] = False,
     metrics: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every measure to FILE, as JSON.")
@@ -65,7 +65,7 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Measure a model by labels, clicks or grades. Compared with another, by its side.
+    """Measure a model by labels, clicks or grades. With --against, compares two models.
 
     The folder of a run alone means --truth clicks --against serving --gate.
     """

@@ -45,7 +45,7 @@ def start(
         float | None,
         number(
             "S",
-            "Of the actors, who get it: half by default; with --interleave, all.",
+            "Share of actors who get it: half by default; with --interleave, all.",
             at_least=0,
             at_most=1,
         ),
@@ -86,7 +86,7 @@ def start(
 def report(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="One that has ended; without: the one that runs."),
+        typer.Argument(metavar="NAME", help="One that has ended; none: the one that runs."),
     ] = None,
     *,
     least: Annotated[

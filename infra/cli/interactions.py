@@ -53,7 +53,7 @@ def import_(
         bool, typer.Option("--resume", help="Continue an import of this file that was interrupted.")
     ] = False,
 ) -> None:
-    """Import a site's own log of searches and clicks. Each keeps its own time."""
+    """Import a site's own log of searches and clicks. Each record keeps its own time."""
     settings = load_settings()
     if settings.mode is Mode.EMBEDDED:
         raise SettingsInvalid(

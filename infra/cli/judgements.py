@@ -23,7 +23,7 @@ def pool(
         list[str],
         typer.Option(
             metavar="MODEL",
-            help="Repeat it: NAME, NAME@DIGEST, `serving`, the folder of a run, or a file.",
+            help="NAME, NAME@DIGEST, `serving`, the folder of a run, or a file; may be repeated.",
         ),
     ],
     by: Annotated[
@@ -38,7 +38,7 @@ def pool(
     ] = 10,
     anchors: Annotated[int, number("N", "At most N searches.", at_least=1, at_most=10_000)] = 50,
     pictures: Annotated[
-        int, number("N", "Search among N public pictures, and clicked.", at_least=2)
+        int, number("N", "Search N public pictures, and all clicked ones.", at_least=2)
     ] = 2_000,
     strength: StrengthOption = CAREFUL,
     seed: Annotated[int, number("N", "Chooses pictures and order.", at_least=0)] = 0,
@@ -72,7 +72,7 @@ def agreement(
         str | None, typer.Argument(metavar="POOL", help="Only over this pool; none: over all.")
     ] = None,
 ) -> None:
-    """Tell how far judges agree. By weighted kappa, two by two and in the mean."""
+    """Tell how far judges agree. Prints weighted kappa of each two judges, and its mean."""
     from sightline.infra.commands.learning import judgements as commands  # noqa: PLC0415 - heavy
 
     found = commands.agreement(load_settings(), name)

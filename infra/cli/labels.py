@@ -63,7 +63,7 @@ def sink(partition: PartitionOption = None) -> None:
 
 @app.command()
 def retract() -> None:
-    """Remove triples of erased users and hidden images. Now; sinks do it hourly."""
+    """Remove triples of erased users and hidden images. Does now what sinks do hourly."""
     with _commands() as commands:
         report = commands.retract()
     typer.echo(f"{report.triples_read} rows read, {report.rows_removed} removed")
@@ -114,7 +114,7 @@ def head(
         int, typer.Option("--count", "-n", min=1, metavar="N", help="How many triples to show.")
     ] = 10,
 ) -> None:
-    """Show the newest triples, one in a line. Ids, grade and weight."""
+    """Show the newest triples, one in a line. A line has ids, grade and weight."""
     with _commands() as commands:
         newest = commands.newest(count)
     if not newest.num_rows:
@@ -155,7 +155,7 @@ def export(
 
 @triples.command()
 def why(name: IdArgument, image: ImageArgument = None) -> None:
-    """Explain a triple. Or why an image that a search showed made none."""
+    """Explain a triple. Tells, too, why an image that a search showed made none."""
     with _commands() as commands:
         for line in commands.why(name, image):
             typer.echo(line)

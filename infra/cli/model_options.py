@@ -43,8 +43,8 @@ ClickedOption = Annotated[
         exists=True,
         dir_okay=False,
         metavar="FILE",
-        help="Let the gate decide, and choose the strength of a head. FILE: one a line, the "
-        "labels that training saw clicks of; after a tab, of how many.",
+        help="Let the gate decide, and choose the strength of a head. FILE has a line for each "
+        "label that training saw clicks of; how many may follow after a tab.",
     ),
 ]
 TruthOption = Annotated[
@@ -63,7 +63,7 @@ TensorboardOption = Annotated[
 ]
 CorpusOption = Annotated[int, number("N", "Further pictures, as random negatives.", at_least=0)]
 TemperatureOption = Annotated[
-    float, number("T", "Divides similarities; lower looks at the nearest.")
+    float, number("T", "Divides similarities; a lower T looks at nearer ones.")
 ]
 LABELS = "labels"
 CAREFUL = 0.35

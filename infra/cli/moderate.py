@@ -20,13 +20,13 @@ app = typer.Typer()
 
 @app.command()
 def moderate(
-    image_id: Annotated[str, typer.Argument(help="The image, known or not.")],
+    image_id: Annotated[str, typer.Argument(help="The image's id, known or not.")],
     verdict: Annotated[Moderation, typer.Argument(help="What to decide.")],
     *,
     reason: Annotated[str | None, typer.Option(help="Why; the image's owner is told.")] = None,
     by: Annotated[str, typer.Option(help="Who decides.")] = ADMIN,
 ) -> None:
-    """Block an image, or allow it again. Whatever its owner says now or later."""
+    """Block an image, or allow it again. Nothing that its owner sends undoes a block."""
     with connect(source=SOURCE) as publisher:
         moderation = ImageModeration(
             Decisions(publisher.store, publisher.bucket),

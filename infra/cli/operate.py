@@ -47,7 +47,7 @@ def doctor() -> None:
 
 @app.command()
 def status() -> None:
-    """Show how many events wait where. And for how long, and the dead letters."""
+    """Show how many events wait where. Tells for how long, and counts dead letters."""
     from sightline.infra.commands.experiments.running import (  # noqa: PLC0415 - heavy
         experiment_line,
     )

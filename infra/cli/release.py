@@ -49,7 +49,7 @@ def release(
     clicked: ClickedOption = None,
     truth: TruthOption = None,
 ) -> None:
-    """Release a trained model: if the gate agrees, or unmeasured. Nothing serves it by that.
+    """Release a trained model, unmeasured or if the gate agrees. This alone changes no search.
 
     With --photos and --clicked, or with another --truth, the gate compares it with the model that
     serves.

@@ -52,7 +52,7 @@ def drop(generation: GenerationArgument) -> None:
 
 @app.command()
 def switch(generation: GenerationArgument, reason: ReasonOption = "by command") -> None:
-    """Let a generation serve that is ready, in every process. Searches go on meanwhile."""
+    """Let a generation that is ready serve, in every process. Searches go on meanwhile."""
     from sightline.engine.serving.values import Serves  # noqa: PLC0415 - heavy
     from sightline.engine.vector_index.generations import check_name  # noqa: PLC0415 - heavy
 
@@ -105,7 +105,7 @@ def promote(
 
 @app.command()
 def rollback(reason: ReasonOption = "by command") -> None:
-    """Let serve again what served before. An experiment that runs ends."""
+    """Let what served before serve again. A running experiment ends."""
     with _rollout() as rollout:
         _done(rollout, rollout.rollback(reason), "sightline rollback")
 

@@ -121,7 +121,7 @@ def demo(
         ),
     ] = 8080,
     draw: Annotated[
-        int | None, number("COUNT", "So many pictures where it draws some; 600.", at_least=1)
+        int | None, number("COUNT", "Pictures to draw without FOLDER; default: 600.", at_least=1)
     ] = None,
 ) -> None:
     """Try Sightline on a folder of photos. Everything is thrown away at the end."""

@@ -39,7 +39,7 @@ def trace(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the uploaded picture.")] = False,
 ) -> None:
-    """Time the way from an upload to its triple. Or that of an earlier search."""
+    """Time the way from an upload to its triple. With an id, times an earlier search."""
     from sightline.infra.reporting.trace import Traveller, wait_for_triple  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.trace_hops import (  # noqa: PLC0415 - heavy
         hops,

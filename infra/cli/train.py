@@ -27,7 +27,7 @@ def train(
     folder: NewFolderArgument,
     seed: Annotated[int, number("N", "Equal seeds and data give equal bytes.", at_least=0)] = 0,
     steps: Annotated[
-        int | None, number("N", "Steps; else 200, or 100 below 2,000 pairs.", at_least=0)
+        int | None, number("N", "Training steps; else 200, or 100 below 2,000 pairs.", at_least=0)
     ] = None,
     batch: Annotated[int, number("N", "Pairs in a step.", at_least=1)] = 128,
     temperature: TemperatureOption = 0.1,
@@ -35,13 +35,13 @@ def train(
         int, number("N", "Leave out the N most similar negatives of each.", at_least=0)
     ] = 0,
     balance: Annotated[
-        float, number("B", "0: each pair alike; 1: each anchor alike.", at_least=0, at_most=1)
+        float, number("B", "0 weighs pairs alike, 1 weighs anchors alike.", at_least=0, at_most=1)
     ] = 0.5,
     depth: Annotated[
         int, number("N", "Hidden layers to train by; the head stays linear.", at_least=0)
     ] = 0,
     activation: Annotated[
-        str, typer.Option(metavar="NAME", help="Of hidden layers: relu, gelu or tanh.")
+        str, typer.Option(metavar="relu|gelu|tanh", help="Activation of hidden layers.")
     ] = "gelu",
     familiar: Annotated[
         bool,
@@ -160,7 +160,7 @@ def retrain(
         bool, typer.Option("--now", help="Train on what there is, however little, and end.")
     ] = False,
 ) -> None:
-    """Train, evaluate and release when clicks have come. Nothing serves it by that."""
+    """Train, evaluate and release when clicks have come. This alone changes no search."""
     from sightline.infra.cli.stopping import stop_on_signals  # noqa: PLC0415 - heavy
     from sightline.infra.commands.learning.retraining import retrain_once, watch_retraining  # noqa: PLC0415 - heavy
     from sightline.infra.reporting.retraining_lines import retraining_lines  # noqa: PLC0415 - heavy

@@ -31,14 +31,14 @@ def train_backbone(
         bool, typer.Option("--without-clicks", help="Learn from views of public pictures alone.")
     ] = False,
     strength: Annotated[
-        float, number("S", "How far the head goes to begin with.", at_least=0, at_most=1)
+        float, number("S", "How much of the head to begin with.", at_least=0, at_most=1)
     ] = 1.0,
     seed: Annotated[int, number("N", "Chooses batches and views.", at_least=0)] = 0,
-    steps: Annotated[int, number("N", "Steps.", at_least=0)] = 200,
+    steps: Annotated[int, number("N", "Training steps.", at_least=0)] = 200,
     batch: Annotated[int, number("N", "Pairs in a step.", at_least=1)] = 64,
     blocks: Annotated[int, number("N", "Train the last N blocks; 0: all of them.", at_least=0)] = 1,
     learning_rate: Annotated[
-        float, number("R", "At the start; falls to 0 along half a cosine.")
+        float, number("R", "Learning rate at the start; it falls to 0 along half a cosine.")
     ] = 1e-4,
     temperature: TemperatureOption = 0.1,
     smallest: Annotated[

@@ -12,7 +12,7 @@ from sightline.infra.cli.model_options import CorpusOption
 from sightline.infra.cli.numbers import number
 
 app = typer.Typer()
-_AS_TRAINED = "As `train` will have it."
+_SAME = "The same as you will give `train`."
 
 
 @app.command()
@@ -20,10 +20,10 @@ def tune(
     *,
     folder: Annotated[Path, typer.Argument(help="A new folder, or that of a search to go on.")],
     trials: Annotated[int, number("N", "Trials in FOLDER in the end.", at_least=1)] = 40,
-    seed: Annotated[int, number("N", _AS_TRAINED, at_least=0)] = 0,
-    held_out: Annotated[float | None, number("S", _AS_TRAINED, at_least=0)] = None,
-    aside: Annotated[float, number("S", _AS_TRAINED, at_least=0)] = 0.1,
-    later: Annotated[float, number("S", _AS_TRAINED, at_least=0)] = 0.1,
+    seed: Annotated[int, number("N", _SAME, at_least=0)] = 0,
+    held_out: Annotated[float | None, number("S", _SAME, at_least=0)] = None,
+    aside: Annotated[float, number("S", _SAME, at_least=0)] = 0.1,
+    later: Annotated[float, number("S", _SAME, at_least=0)] = 0.1,
     corpus: CorpusOption = 2_000,
 ) -> None:
     """Search the settings under which a head learns best. Writes FOLDER; publishes nothing.

@@ -128,7 +128,7 @@ class ModelCommands:
     def release(
         self, name: str, model: Candidate, evidence: Released, card: str | None = None
     ) -> Event[ModelReleased]:
-        """Register a model and release it; then tell the log. Nothing serves it by that.
+        """Register a model and release it; then tell the log. This alone changes no search.
 
         Raises:
             SettingsInvalid: no new model can have that name, or there is nothing to register.

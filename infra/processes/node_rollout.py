@@ -141,7 +141,7 @@ class NodeRollout:
         serving, state = self._node.serving, self._record.read().state
         found = matrix_of(serving.matrices, serving.models, state.serving, model)
         if isinstance(found, NotLinear):
-            _log.info("roll-out: its own vectors come first: %s", found.reason)
+            _log.info("roll-out: %s must be indexed before it serves: %s", model, found.reason)
             return None
         return Serves(generation=state.serves.generation, query_model=model)
 

@@ -91,7 +91,7 @@ def owner_router(producer: EventProducer, index: VectorIndex, reconcile: Reconci
     async def compare(
         request: Request,
         caller: OperatorOf,
-        repair: Annotated[bool, Query(description="Also mend what differs.")] = False,  # noqa: FBT002
+        repair: Annotated[bool, Query(description="Mend what differs, too.")] = False,  # noqa: FBT002
     ) -> Response:
         """Compare catalogue and index; list, and on request mend, what differs."""
         require(caller, Scope.ADMIN)
@@ -109,7 +109,7 @@ def _event(value: bytes, topic_name: str) -> Event[Any]:
     except ContractError as error:
         raise invalid(error.field or "body", str(error)) from error
     if not isinstance(event.data, topic(topic_name).events):
-        raise Problem("invalid", f"{event.type} does not go to {topic_name}", {"field": "type"})
+        raise Problem("invalid", f"topic {topic_name} takes no {event.type}", {"field": "type"})
     return event
 
 

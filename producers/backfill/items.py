@@ -46,7 +46,7 @@ class BackfillOptions:
     lane: Lane = Lane.BACKFILL
     """The live lane is for a handful of images that must overtake a running backfill."""
     replace: bool = False
-    """Also publish known images, at previous + 1; visibility, moderation and tags stay."""
+    """Publish known images, too, at previous + 1; visibility, moderation and tags stay."""
     rate_per_s: float | None = None
     """At most so many images a second."""
     threads: int = 8
@@ -54,7 +54,7 @@ class BackfillOptions:
     max_bytes: int = MAX_BYTES
     """A larger file is refused by its size: the worker would reject it (`decode.max_bytes`)."""
     hidden: bool = False
-    """Also publish what lies in hidden and system folders; a manifest's rows always are."""
+    """Publish what lies in hidden and system folders, too; a manifest's rows always are."""
     patience_s: float = 60.0
     """How long a part may fail before the backfill stops, to be resumed."""
 

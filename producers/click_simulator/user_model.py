@@ -34,17 +34,17 @@ class UserModel:
     """The numbers of the model; probabilities unless the name says otherwise."""
 
     patience: float = 0.9
-    """That the next position is looked at, once this one was: the position bias."""
+    """Probability that the next position is looked at, once this one was: the position bias."""
     click_relevant: float = 0.55
-    """That a relevant image is clicked, once it is looked at."""
+    """Probability that a relevant image is clicked, once it is looked at."""
     click_irrelevant: float = 0.03
-    """That another one is clicked, once it is looked at: noise."""
+    """Probability that any other image is clicked, once it is looked at: noise."""
     like_relevant: float = 0.08
-    """After a click on a relevant image."""
+    """Probability of a like after a click on a relevant image."""
     share_relevant: float = 0.03
-    """After a click on a relevant image."""
+    """Probability of a share after a click on a relevant image."""
     convert_relevant: float = 0.05
-    """After a click on a relevant image."""
+    """Probability of a conversion after a click on a relevant image."""
     look_ms: float = 1_400.0
     """Mean time that an image is in view."""
     dwell_relevant_ms: float = 25_000.0
@@ -54,7 +54,7 @@ class UserModel:
     dwell_spread: float = 0.8
     """Sigma of the log-normal dwell."""
     dwell_unknown: float = 0.15
-    """That a dwell is never reported."""
+    """Probability that a dwell is never reported."""
     hammer_clicks: int = 200
     """Clicks of a hammer on one page."""
 

@@ -30,4 +30,4 @@ class Terms:
     origin: Origin | None = None
     """Who brings the image into being, where that is to be noted."""
     mend: bool = False
-    """Also where what the catalogue holds cannot be read, and nothing else is known."""
+    """Replace an unreadable catalogue entry even if nothing else is known of the image."""

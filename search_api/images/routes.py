@@ -29,7 +29,7 @@ async def _wait(
     timeout_s: Annotated[
         float,
         InDecimals,
-        Query(ge=0, le=60, allow_inf_nan=False, description="Of `wait`, seconds."),
+        Query(ge=0, le=60, allow_inf_nan=False, description="How many seconds `wait` waits."),
     ] = 10.0,
 ) -> AnswerWait:
     return AnswerWait.of(wait, timeout_s)
@@ -44,7 +44,7 @@ IfMatchOf = Annotated[IfMatch, Depends(_if_match)]
 VersionParameter = Annotated[
     int | None,
     InDigits,
-    Query(ge=0, le=MAX_VERSION, description="Of the delete, where you count the versions."),
+    Query(ge=0, le=MAX_VERSION, description="The delete's version, if you count them."),
 ]
 IF_MATCH = {
     "name": "If-Match",

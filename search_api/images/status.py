@@ -209,7 +209,7 @@ def _unseen(image_id: str) -> NotFound:
 
 
 def _is_newer(elsewhere: KnownImage, here: KnownImage) -> bool:
-    """Also at one version where only the catalogue can be read."""
+    """Whether it has a higher version, or the same one that cannot be read here."""
     return elsewhere.version > here.version or (
         here.unreadable and elsewhere.version == here.version
     )

@@ -84,7 +84,7 @@ def refuse_superseded(published: ImageState, known: KnownImage) -> None:
 
 
 def owner_counts(known: KnownImage, version: int | None) -> bool:
-    """Also from now on, where a backfilled image's owner begins to count."""
+    """Whether the owner counts versions, or begins to by sending one for a backfilled image."""
     return known.state.authority is Authority.OWNER or version is not None
 
 

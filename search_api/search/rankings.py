@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from sightline.search_api.search.stopwatch import Stopwatch
 
 _FIRST_OF_A_CLUSTER = 8
-"""Looked at for the first of equal pictures; look-alikes that came before it are among them."""
+"""Images of a cluster read to find the first of equal ones: older look-alikes are among them."""
 
 
 class Policies(Protocol):
     """Makes the policies of a page afresh: each remembers the page that it was asked about."""
 
     def __call__(self) -> list[Policy]:
-        """None where look-alikes are to be kept."""
+        """New policies; an empty list keeps look-alikes on the page."""
 
 
 @dataclass(frozen=True, slots=True)

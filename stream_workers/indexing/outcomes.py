@@ -102,7 +102,7 @@ class Outcomes:
         message = item.message if isinstance(item, Polled) else item.polled.message
         self._count_version(Outcome.DEAD_LETTERED)
         if not self._tells(message.timestamp):
-            _log.warning("generation %s cannot have %s", self._index.spec.name, error)
+            _log.warning("generation %s skips a bad message: %s", self._index.spec.name, error)
             return None
         letter = self._dead_letters.send(message, Cause.of(stage, error))
         self._metrics.outcomes.labels(item.lane, Outcome.DEAD_LETTERED).inc()

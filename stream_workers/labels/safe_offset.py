@@ -39,7 +39,7 @@ class SafeOffset:
         self._pending.add(offset)
 
     def settle(self, offset: int) -> None:
-        """That row is acknowledged; a repeat does nothing."""
+        """The row of this record is acknowledged; a repeat does nothing."""
         self._pending.discard(offset)
 
     def safe(self, needed: Iterable[int]) -> int | None:

@@ -39,7 +39,7 @@ def _place(lag: PartitionLag) -> TopicPartition:
 
 
 def _left(lag: PartitionLag, end: int) -> int:
-    """None where nothing that can be read waits: the end of a log may hold no record at all."""
+    """Records below `end` that wait; 0 without a lag: a log's end may hold no readable record."""
     if not lag.lag:
         return 0
     return max(0, end - max(lag.start, lag.committed or 0))

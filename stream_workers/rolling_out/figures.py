@@ -32,7 +32,7 @@ class ServingFigures(StoredValue):
     """Sums over a span of time in which one model answered; zeros tell nothing."""
 
     searches: _Count = 0
-    """That this process answered, or failed to."""
+    """Searches that this process answered, or failed to answer."""
     failed: _Count = 0
     """How many of these were answered with a status of 500 or more."""
     images: _Count = 0

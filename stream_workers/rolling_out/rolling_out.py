@@ -102,7 +102,7 @@ class RollingOut:
         )
 
     def _differs(self, model: RolloutUnderWay, serving: ServingState) -> str:
-        """Also of one that was proven once, and is filled again."""
+        """Why the generation being filled may not serve, even if it was proven once before."""
         filling = {one.name for one in serving.generations if not one.may_serve}
         name = model.generation
         return self.seen.differs(name) if name is not None and name in filling else ""

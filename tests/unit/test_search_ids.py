@@ -127,7 +127,7 @@ def test_ids_of_an_earlier_release_are_refused() -> None:
 
 def test_what_is_no_id_is_never_sealed() -> None:
     """A caller's odd session is an error at once."""
-    with pytest.raises(ValueError, match="is in no id"):
+    with pytest.raises(ValueError, match="cannot stand in a search id"):
         IDS.issue(IssuedSearch(issued_at=NOW, actor_id="a/b c", anchor_id="b", variant="c"))
 
 

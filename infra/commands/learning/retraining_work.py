@@ -97,7 +97,7 @@ class TrainingWork:
     def train(self, attempt: Attempt) -> None:
         """See `Work.train`; each attempt holds out kinds of its own."""
         if attempt.propensity_version is None:
-            _log.info("an earlier release began it: the newest position-bias curve weighs clicks")
+            _log.info("this attempt names no position-bias curve: the newest one weighs its clicks")
         folder = self.folder(attempt)
         for old in sorted(folder.parent.glob("[0-9]*"))[:-KEPT_RUNS]:
             shutil.rmtree(old, ignore_errors=True)

@@ -28,7 +28,7 @@ class ImageDocument(Document):
     version: int
     """The newest known."""
     applied_version: int | None
-    """That which the index has; null: none yet."""
+    """The version that the index has; null: none yet."""
     status: Literal["pending", "indexed", "hidden", "rejected", "deleted"]
     """What became of the newest version."""
     reason: str | None = None

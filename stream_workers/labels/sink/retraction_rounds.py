@@ -50,7 +50,7 @@ class RetractionRounds:
         self._metrics = metrics
 
     def run(self, stop: threading.Event) -> None:
-        """Until told to stop; what fails is said, counted and tried again."""
+        """Run rounds until told to stop; one that fails is logged, counted and tried again."""
         every_s = min(LOOK_EVERY_S, self._every.total_seconds())
         obstacle = Obstacle(_log, "cannot tell when triples were last taken back")
         if not stop.wait(every_s):

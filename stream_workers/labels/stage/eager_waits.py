@@ -13,14 +13,14 @@ from mode.services import Service, WaitResults
 
 
 class EagerWaits(Service):
-    """To be named before the class whose `wait_first` it is.
+    """Replaces a service's `wait_first`: name it before that service among a class's bases.
 
-    Faust's consumer waits so for each record until it lies in a queue, which has room for nearly
-    all: four tasks each were a third of the CPU of the join.
+    Faust's consumer calls it to put each record into a queue, which nearly always has room: the
+    four tasks that Faust makes for each call were a third of the CPU of the join.
     """
 
     async def wait_first(self, *awaited: Any, **patience: Any) -> WaitResults:
-        """The same answer; the first one runs in the caller's task up to its first pause."""
+        """Answer as Faust does; the first one runs in the caller's task up to its first pause."""
         begun, *others = awaited
         if not iscoroutine(begun):
             return await super().wait_first(*awaited, **patience)
@@ -38,7 +38,7 @@ class EagerWaits(Service):
 
 @coroutine
 def _rest(begun: Coroutine[Any, Any, Any], pause: Any) -> Generator[Any, Any, Any]:
-    """Go on with what has begun and pauses."""
+    """Run a coroutine on from its first pause to its end."""
     while True:
         try:
             step = partial(begun.send, (yield pause))

@@ -24,7 +24,7 @@ from sightline.stream_workers.labels.stage.partition import PartitionStage
 
 COMMIT_INTERVAL_S = 1.0
 LAST_COMMIT_S = 5.0
-"""That a stop waits for the coordinator; what it does not commit is done again."""
+"""How long a stop waits for its last commit; records that it does not commit are read again."""
 _log = logging.getLogger(__name__)
 
 PrepareAll = Callable[[list[int]], Mapping[int, Callable[[], PartitionStage]]]
@@ -40,9 +40,9 @@ class FaustStage:
     """What one Faust process needs to know."""
 
     name: str
-    """The group, without prefix."""
+    """The consumer group, without prefix."""
     topic: str
-    """The one that it reads, with its prefix."""
+    """The topic that it reads, with its prefix."""
     prepare: PrepareAll
     clock: Clock
     fail: Callable[[BaseException], None]
