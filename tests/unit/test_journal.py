@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.engine.errors import PartUnavailable
-from sightline.engine.event_log.embedded.journal import Journal, JournalRecord, _connected
+from sightline.engine.event_log.embedded import journal as journals
+from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
 from sightline.schemas.images import ImageDeleted, tie
 from tests.patience import patient
 
@@ -144,7 +146,8 @@ def test_a_reader_holds_up_no_writer_and_keeps_nothing_for_ever(
 ) -> None:
     """The next compaction, which finds nothing new, cuts the log that was being read."""
     busy_s = patient(10)  # what waited for the reader would take as long
-    monkeypatch.setitem(_connected.__kwdefaults__, "patience_s", busy_s)
+    patient_one = partial(journals._connected, patience_s=busy_s)
+    monkeypatch.setattr(journals, "_connected", patient_one)
     journal = Journal(tmp_path / "journal.sqlite")
     journal.record([record(f"i{n}", 1) for n in range(100)])
     journal.record([record("a", 1, value=b"a person's title"), record("a", 2, DELETED)])

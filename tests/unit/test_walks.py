@@ -23,8 +23,8 @@ from tests.worker_world import World, public
 PAGE = (ROOT / "docs" / "walks.md").read_text(encoding="utf-8")
 _, UPLOAD, CLICK, MODEL = re.split(r"^## .*$", PAGE, flags=re.MULTILINE)
 PLACE = re.compile(r"`([a-z_]+/[\w/]+\.(?:py|js))(?::([\w.]+))?`")
-KEPT = re.compile(r"^- `([\w/]+\.py:\w+\.\w+)`: ")
-"""A function that a step keeps, with what it is for."""
+KEPT = re.compile(r"^- `(\w+\.\w+)` of `([\w/]+\.py)`: ", re.MULTILINE)
+"""A function that a step keeps, before what it is for."""
 MOST_FILES = 40
 """What a newcomer reads to follow one thing from its beginning to its end."""
 MOST_RUN = 108
@@ -68,15 +68,15 @@ def test_a_walk_is_short(walk: str) -> None:
     assert MOST_FILES // 2 <= len(files) <= MOST_FILES
 
 
-def functions_kept(path: str) -> set[str]:
-    """What the classes of a module are given and keep that is called later, as `Class.name`."""
+def functions_kept(path: str) -> set[tuple[str, str]]:
+    """What the classes of a module are given to call later, as `Class.name`, and the module."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     callables = {"Callable"}
     for node in tree.body:
         if isinstance(node, ast.Assign) and "Callable[" in ast.unparse(node.value):
             callables |= {ast.unparse(target) for target in node.targets}
     return {
-        f"{path}:{each.name}.{name}"
+        (f"{each.name}.{name}", path)
         for each in tree.body
         if isinstance(each, ast.ClassDef)
         for name, kind in _given(each)
@@ -97,8 +97,8 @@ def _given(each: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
 
 def test_no_step_of_an_upload_calls_back() -> None:
     """What it is given to call answers a question or opens a part, as the page says of each."""
-    found = set[str]().union(*(functions_kept(path) for path, _ in places(UPLOAD)))
-    assert found == {name for line in PAGE.splitlines() for name in KEPT.findall(line)}
+    found = {kept for path, _ in places(UPLOAD) for kept in functions_kept(path)}
+    assert found == set(KEPT.findall(UPLOAD))
 
 
 @contextmanager
