@@ -23,6 +23,7 @@ from sightline.training.models.candidates import of_settings
 from sightline.training.models.registry import store_model
 from sightline.training.models.released_head import registered
 from tests.asking import Asking, ok
+from tests.waiting import eventually
 
 PHOTOS = PhotoFolder(Path(__file__).parent / "data" / "photos" / "images")
 COUNT = 40
@@ -101,12 +102,13 @@ class Traffic:
 
 @contextmanager
 def traffic(*urls: str) -> Iterator[Traffic]:
-    """People who are there for the length of a block; nothing failed, nothing hidden was shown."""
+    """People who search before, in and after a block; nothing failed, nothing hidden was shown."""
     with ExitStack() as opened:
         people = Traffic([opened.enter_context(Asking(url)) for url in urls])
         thread = threading.Thread(target=people.run)
         thread.start()
         try:
+            eventually(lambda: people.rounds or people.failures, timeout_s=60)
             yield people
         finally:
             people.stop.set()
