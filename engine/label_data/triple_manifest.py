@@ -13,7 +13,7 @@ chain. A file that no entry lists does not exist.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -28,6 +28,8 @@ PREFIX = "labels/"
 LOG = "log"
 _MANIFEST = "/manifest/"
 _MAX_BYTES = 16 * 1_048_576
+Ends = Mapping[tuple[str, int], int]
+"""For each log and partition the offset below which records were read."""
 
 
 class FileKind(StrEnum):
@@ -81,6 +83,16 @@ class StoredEntry:
     etag: str
 
 
+def source_of(entry: ManifestEntry) -> tuple[str, int]:
+    """Names what the offsets of an entry count in: the log and the partition."""
+    return entry.log, entry.partition
+
+
+def files_of(entries: Sequence[ManifestEntry], kind: FileKind) -> list[TripleFile]:
+    """The files of one kind, in the entries' order."""
+    return [file for entry in entries for file in entry.files if file.kind is kind]
+
+
 def folder(topic: str, log: str, partition: int) -> str:
     """Where the entries of a partition lie."""
     return f"{PREFIX}{topic}/{log}{_MANIFEST}{partition:05d}/"
@@ -105,6 +117,14 @@ class TripleManifest:
         self.store = store
         self.bucket = bucket
         self.topic = topic
+
+    def is_empty(self) -> bool:
+        """Whether there is neither an entry nor a file.
+
+        Raises:
+            PartUnavailable: the store did not answer.
+        """
+        return next(iter(self.store.list(self.bucket, f"{PREFIX}{self.topic}/")), None) is None
 
     def entries(self) -> Iterator[StoredEntry]:
         """Every entry of every log and partition, in offset order within each.
@@ -177,6 +197,15 @@ class TripleManifest:
         except ObjectMissing:
             return False
         return True
+
+    def remove(self, files: Sequence[TripleFile]) -> None:
+        """Delete files that no entry lists, or no longer.
+
+        Raises:
+            PartUnavailable: the store did not answer; what is left is an orphan.
+        """
+        for file in files:
+            self.store.delete(self.bucket, file.key)
 
 
 def _encoded(entry: ManifestEntry) -> bytes:

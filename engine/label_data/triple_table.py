@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +15,13 @@ from pyarrow import parquet
 from sightline.engine.errors import ObjectMissing, Unreadable
 from sightline.engine.label_data.triple_columns import RETRACTIONS, TRIPLES
 from sightline.engine.label_data.triple_manifest import (
+    Ends,
     FileKind,
     ManifestEntry,
     TripleFile,
     TripleManifest,
+    files_of,
+    source_of,
 )
 from sightline.engine.ports import ObjectStore
 from sightline.engine.stored_records import stored_bytes
@@ -28,8 +31,6 @@ ATTEMPTS = 5
 """A retraction may replace files while they are read; then the manifest is read again."""
 T = TypeVar("T")
 _IDS = ("epoch", "triple_id")
-Ends = Mapping[tuple[str, int], int]
-"""For each log and partition the offset below which records were read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +85,21 @@ def count_held(
     return int(while_files_are_replaced(partial(_read, manifest, until, _IDS)).table.num_rows)
 
 
+def count_anchors(manifest: TripleManifest, entries: Callable[[], list[ManifestEntry]]) -> int:
+    """How many distinct anchors the triples of some entries have; reads one column.
+
+    Raises:
+        ObjectMissing, PartUnavailable: as `read_held`.
+    """
+
+    def counted() -> int:
+        files = files_of(entries(), FileKind.TRIPLES)
+        anchors = read_files(manifest, files, columns=("anchor_id",))["anchor_id"]
+        return int(pc.count_distinct(anchors).as_py())
+
+    return while_files_are_replaced(counted)
+
+
 def while_files_are_replaced(read: Callable[[], T]) -> T:
     """Read by the manifest; again, a few times, where files go that it listed.
 
@@ -105,16 +121,6 @@ def _read(manifest: TripleManifest, until: Ends | None, columns: Sequence[str] =
     )
     ends = {source_of(entry): entry.end_offset for entry in wanted}
     return HeldTriples(holding(mined, taken_back["triple_id"]), ends)
-
-
-def source_of(entry: ManifestEntry) -> tuple[str, int]:
-    """Names what the offsets of an entry count in: the log and the partition."""
-    return entry.log, entry.partition
-
-
-def files_of(entries: Sequence[ManifestEntry], kind: FileKind) -> list[TripleFile]:
-    """The files of one kind, in the entries' order."""
-    return [file for entry in entries for file in entry.files if file.kind is kind]
 
 
 def read_files(

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from sightline.engine.label_data.triple_columns import (
-    Row,
-    retraction_row,
-    retractions_table,
-    triple_row,
-    triples_table,
-)
-from sightline.engine.label_data.triple_manifest import LOG
-from sightline.engine.label_data.triple_table import Ends, HeldTriples, holding
+from sightline.engine.label_data.triple_columns import retractions_table, triples_table
+from sightline.engine.label_data.triple_manifest import LOG, Ends
+from sightline.engine.label_data.triple_rows import Row, retraction_row, triple_row
+from sightline.engine.label_data.triple_table import HeldTriples, holding
 from sightline.engine.records import Message
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.labels import TripleMined, TripleRetracted

@@ -13,7 +13,7 @@ from sightline.engine.label_data.judgements import Grade
 from sightline.training.datasets.judgements import verdicts_of
 
 if TYPE_CHECKING:
-    from sightline.engine.label_data.triple_table import Ends
+    from sightline.engine.label_data.triple_manifest import Ends
 
 _JUDGEMENTS, _PROPENSITY = "judgements", "propensity_version"
 NO_CURVE = 0

@@ -45,7 +45,7 @@ from sightline.stream_workers.labels.explain.evidence import (
 from sightline.stream_workers.labels.explain.why import acts, triple_story, why_image
 from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.sink.erasure import ErasureReport, erase_user
-from sightline.stream_workers.labels.sink.retraction import RetractionReport
+from sightline.stream_workers.labels.sink.last_retraction import RetractionReport
 from sightline.training.datasets.click_graph import certain_triples
 from sightline.training.propensity.fit import FitSettings
 from sightline.training.propensity.fit import fit as fit_curve

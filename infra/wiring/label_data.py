@@ -34,11 +34,11 @@ from sightline.stream_workers.labels.rules import LabelRules
 from sightline.stream_workers.labels.sink.causes import Causes, causes_in
 from sightline.stream_workers.labels.sink.last_retraction import (
     LastRetraction,
+    RetractionReport,
     read_last,
     tell_last,
 )
 from sightline.stream_workers.labels.sink.loop import LabelSink
-from sightline.stream_workers.labels.sink.retraction import Retraction, RetractionReport
 from sightline.stream_workers.labels.sink.retraction_rounds import RetractionRounds
 
 PIPELINES = (
@@ -183,14 +183,24 @@ class LabelData:
         Raises:
             PartUnavailable: broker or store did not answer; repeat it.
         """
+        report = RetractionReport()
+        written = [each for each in (self.manifest, self._old_manifest) if not each.is_empty()]
+        if written:
+            report = self._retract(written)
+        last = LastRetraction.of(report, self._clock.now())
+        tell_last(self.manifest.store, self.manifest.bucket, last)
+        return report
+
+    def _retract(self, manifests: Sequence[TripleManifest]) -> RetractionReport:
+        # Arrow takes 40 MB: a process has it from when it first reads or writes rows.
+        from sightline.stream_workers.labels.sink.retraction import Retraction  # noqa: PLC0415
+
         grace = timedelta(seconds=self._settings.sink.orphan_grace_s)
         causes = self.causes()
         report = RetractionReport()
-        for manifest in (self.manifest, self._old_manifest):
+        for manifest in manifests:
             one = Retraction(manifest, self._producer, clock=self._clock, orphan_grace=grace)
             report += one.run(causes)
-        last = LastRetraction.of(report, self._clock.now())
-        tell_last(self.manifest.store, self.manifest.bucket, last)
         return report
 
     def read(self, topics: Sequence[str]) -> Iterable[Message]:

@@ -37,8 +37,9 @@ from sightline.schemas.topics import (
 )
 from sightline.stream_workers.labels.sink.causes import Causes, TripleSubject, causes_in
 from sightline.stream_workers.labels.sink.erasure import erase_user
+from sightline.stream_workers.labels.sink.last_retraction import RetractionReport
 from sightline.stream_workers.labels.sink.partition import PartitionSink
-from sightline.stream_workers.labels.sink.retraction import Retraction, RetractionReport
+from sightline.stream_workers.labels.sink.retraction import Retraction
 from tests.label_rows import at, encoded, message, triple, triple_id
 from tests.worker_parts import MemoryLog
 

@@ -89,8 +89,17 @@ def modules_of(room: str) -> list[str]:
 )
 def test_the_base_install_needs_no_extra(names: list[str]) -> None:
     """A platform service that only publishes installs neither torch nor a web framework."""
+    _imported_without(names, HEAVY)
+
+
+def test_a_node_starts_without_what_only_labels_and_training_need() -> None:
+    """Arrow alone takes 40 MB, and most nodes never write a row."""
+    _imported_without(["sightline.infra.processes.node"], ("faust", "pyarrow", "torch"))
+
+
+def _imported_without(names: list[str], heavy: tuple[str, ...]) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", BLOCKER, json.dumps([names, HEAVY])],
+        [sys.executable, "-c", BLOCKER, json.dumps([names, heavy])],
         capture_output=True,
         text=True,
         timeout=patient(60),

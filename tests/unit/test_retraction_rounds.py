@@ -10,17 +10,24 @@ import pytest
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Part, PartUnavailable
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.event_log import MemoryEventLog
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.label_data.triple_manifest import PREFIX
 from sightline.engine.metrics import Metrics
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.settings import Settings, StoreSettings
 from sightline.infra.reporting.status_table import retraction_of
+from sightline.infra.wiring.label_data import LabelData
+from sightline.schemas.topics import TRAINING_TRIPLES
+from sightline.stream_workers.labels.sink.causes import Causes
 from sightline.stream_workers.labels.sink.last_retraction import (
     KEY,
     LastRetraction,
+    RetractionReport,
     read_last,
     tell_last,
 )
-from sightline.stream_workers.labels.sink.retraction import RetractionReport
 from sightline.stream_workers.labels.sink.retraction_rounds import RetractionRounds
 from tests.label_rows import at
 from tests.running_loops import running
@@ -150,3 +157,29 @@ def test_the_status_tells_it(world: World, tmp_path: Path) -> None:
     world.retract()
     told = retraction_of(settings, world.clock.now() + timedelta(minutes=2))
     assert told == "120 s ago; 3 triples taken back, 4 rows removed"
+
+
+def test_the_log_is_read_only_where_the_sink_has_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file without an entry counts: the sink may have been killed between the two."""
+
+    def down(_: LabelData) -> Causes:
+        raise PartUnavailable(Part.BROKER, "down")
+
+    monkeypatch.setattr(LabelData, "causes", down)
+    store, log = DirectoryObjectStore(tmp_path), MemoryBroker()
+    store.ensure_bucket(BUCKET)
+    data = LabelData(
+        Settings(store=StoreSettings(bucket=BUCKET)),
+        log=MemoryEventLog(log),
+        store=store,
+        producer=MemoryEventProducer(log),
+        clock=ManualClock(at(0)),
+        metrics=Metrics(),
+    )
+    assert not data.retract().changed
+    assert data.last_retraction() == LastRetraction(finished_at=at(0))
+    store.put(BUCKET, f"{PREFIX}{TRAINING_TRIPLES.name}/log/triples/00000/0-a.parquet", b"")
+    with pytest.raises(PartUnavailable):
+        data.retract()

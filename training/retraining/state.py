@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sightline.engine.label_data.triple_table import Ends
+from sightline.engine.label_data.triple_manifest import Ends
 from sightline.engine.object_store.json_record import (
     StateRecord,
     Stored,

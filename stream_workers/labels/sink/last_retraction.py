@@ -6,6 +6,8 @@ one stays: either is true.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,10 +16,37 @@ from sightline.engine.errors import ObjectMissing, Unreadable
 from sightline.engine.label_data.triple_manifest import PREFIX
 from sightline.engine.ports import ObjectStore
 from sightline.engine.stored_records import stored_bytes
-from sightline.stream_workers.labels.sink.retraction import RetractionReport
 
 KEY = f"{PREFIX}last-retraction.json"
 _MAX_BYTES = 65_536
+
+
+@dataclass(slots=True)
+class RetractionReport:
+    """How many triples and files one run of the retraction looked at and changed."""
+
+    triples_read: int = 0
+    retracted: Counter[str] = field(default_factory=Counter)
+    """Triples taken back now, by cause."""
+    rows_removed: int = 0
+    """Rows that left the files: repeats of one triple, and those retracted before, too."""
+    entries_rewritten: int = 0
+    orphans_removed: int = 0
+
+    def __add__(self, other: RetractionReport) -> RetractionReport:
+        """Adds up what two runs did, as if they were one."""
+        return RetractionReport(
+            self.triples_read + other.triples_read,
+            self.retracted + other.retracted,
+            self.rows_removed + other.rows_removed,
+            self.entries_rewritten + other.entries_rewritten,
+            self.orphans_removed + other.orphans_removed,
+        )
+
+    @property
+    def changed(self) -> bool:
+        """Whether the run took anything back or removed any file."""
+        return bool(self.retracted or self.rows_removed or self.orphans_removed)
 
 
 class LastRetraction(BaseModel):

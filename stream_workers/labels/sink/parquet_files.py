@@ -8,16 +8,19 @@ from collections.abc import Sequence
 import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import parquet
 
+from sightline.engine.label_data.triple_columns import retractions_table, triples_table
 from sightline.engine.label_data.triple_manifest import (
     FileKind,
     ManifestEntry,
     TripleFile,
     file_key,
 )
+from sightline.engine.label_data.triple_rows import Row
 from sightline.engine.ports import ObjectStore
 
 CONTENT_TYPE = "application/vnd.apache.parquet"
 TOKEN_BYTES = 8
+_TABLES = {FileKind.TRIPLES: triples_table, FileKind.RETRACTIONS: retractions_table}
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -25,6 +28,13 @@ def parquet_bytes(table: pa.Table) -> bytes:
     out = pa.BufferOutputStream()
     parquet.write_table(table, out, compression="zstd", row_group_size=1 << 17)
     return bytes(out.getvalue())
+
+
+def put_rows(
+    store: ObjectStore, bucket: str, entry: ManifestEntry, kind: FileKind, rows: Sequence[Row]
+) -> tuple[TripleFile, bytes]:
+    """Write rows as a file; see `put_file`."""
+    return put_file(store, bucket, entry, kind, _TABLES[kind](rows))
 
 
 def put_file(
@@ -42,9 +52,3 @@ def put_file(
     key = file_key(entry, kind, secrets.token_hex(TOKEN_BYTES))
     store.put(bucket, key, data, content_type=CONTENT_TYPE)
     return TripleFile(key=key, kind=kind, rows=table.num_rows, size_bytes=len(data)), data
-
-
-def remove_files(store: ObjectStore, bucket: str, files: Sequence[TripleFile]) -> None:
-    """Delete files that no entry lists, or no longer."""
-    for file in files:
-        store.delete(bucket, file.key)

@@ -6,16 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa  # type: ignore[import-untyped]
-
 from sightline.engine.errors import Conflict, RefusedToStart
-from sightline.engine.label_data.triple_columns import (
-    Row,
-    retraction_row,
-    retractions_table,
-    triple_row,
-    triples_table,
-)
 from sightline.engine.label_data.triple_manifest import (
     LOG,
     FileKind,
@@ -23,13 +14,13 @@ from sightline.engine.label_data.triple_manifest import (
     TripleFile,
     TripleManifest,
 )
+from sightline.engine.label_data.triple_rows import Row, retraction_row, triple_row
 from sightline.engine.ports import Clock
 from sightline.engine.records import Message
 from sightline.engine.settings import SinkSettings
 from sightline.schemas.envelope import ContractError, Event
 from sightline.schemas.labels import TripleMined, TripleRetracted
 from sightline.schemas.registry import decode
-from sightline.stream_workers.labels.sink.parquet_files import put_file, remove_files
 
 Bury = Callable[[Message, str], None]
 """Sends the dead letter of a record and returns when it is acknowledged."""
@@ -55,13 +46,9 @@ class _Rows:
         else:
             raise ContractError("type", f"{event.type} is no event of this topic")
 
-    def tables(self) -> list[tuple[FileKind, pa.Table]]:
-        tables = []
-        if self.triples:
-            tables.append((FileKind.TRIPLES, triples_table(self.triples)))
-        if self.retractions:
-            tables.append((FileKind.RETRACTIONS, retractions_table(self.retractions)))
-        return tables
+    def by_kind(self) -> list[tuple[FileKind, list[Row]]]:
+        kinds = (FileKind.TRIPLES, self.triples), (FileKind.RETRACTIONS, self.retractions)
+        return [(kind, rows) for kind, rows in kinds if rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +161,7 @@ class PartitionSink:
             files=(),
             written_at=self._clock.now(),
         )
-        store, bucket = self._manifest.store, self._manifest.bucket
-        written = [put_file(store, bucket, draft, kind, table) for kind, table in rows.tables()]
+        written = self._written(draft, rows)
         entry = draft.model_copy(update={"files": tuple(file for file, _ in written)})
         try:
             self._manifest.create(entry)
@@ -191,6 +177,13 @@ class PartitionSink:
             unreadable=len(rows.unreadable),
         )
 
+    def _written(self, draft: ManifestEntry, rows: _Rows) -> list[tuple[TripleFile, bytes]]:
+        # Arrow takes 40 MB: a process has it from when it first reads or writes rows.
+        from sightline.stream_workers.labels.sink.parquet_files import put_rows  # noqa: PLC0415
+
+        store, bucket = self._manifest.store, self._manifest.bucket
+        return [put_rows(store, bucket, draft, kind, of_kind) for kind, of_kind in rows.by_kind()]
+
     def _keep(self, written: list[tuple[TripleFile, bytes]]) -> None:
         """Put back what was cleared away as an orphan while this process stood still."""
         for file, data in written:
@@ -201,7 +194,7 @@ class PartitionSink:
         """Go on where the winner ended; ours are gone unless the winner is a repeat of us."""
         winner = self._manifest.read(entry.key).entry
         unlisted = [file for file in entry.files if file not in winner.files]
-        remove_files(self._manifest.store, self._manifest.bucket, unlisted)
+        self._manifest.remove(unlisted)
         self._advance(winner.end_offset)
         return Flushed(created=False, next_offset=winner.end_offset)
 

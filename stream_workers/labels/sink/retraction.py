@@ -7,9 +7,8 @@ files that no entry lists are cleared away by the next run.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from hashlib import sha256
 
@@ -24,15 +23,17 @@ from sightline.engine.label_data.triple_manifest import (
     StoredEntry,
     TripleFile,
     TripleManifest,
+    files_of,
 )
-from sightline.engine.label_data.triple_table import files_of, read_files
+from sightline.engine.label_data.triple_table import read_files
 from sightline.engine.ports import Clock, EventProducer
 from sightline.engine.records import ProducerRecord
 from sightline.schemas.envelope import Event
 from sightline.schemas.labels import TripleRetracted
 from sightline.schemas.topics import TRAINING_TRIPLES
 from sightline.stream_workers.labels.sink.causes import Causes, RetractingEvent, TripleSubject
-from sightline.stream_workers.labels.sink.parquet_files import put_file, remove_files
+from sightline.stream_workers.labels.sink.last_retraction import RetractionReport
+from sightline.stream_workers.labels.sink.parquet_files import put_file
 
 SOURCE = "urn:sightline:retract"
 ATTEMPTS = 5
@@ -40,34 +41,6 @@ _COLUMNS = (
     *("triple_id", "anchor_id", "positive_id", "negative_id", "query_image_id"),
     *("actor_id", "user_pseudonym", "issued_at"),
 )
-
-
-@dataclass(slots=True)
-class RetractionReport:
-    """How many triples and files one run of the retraction looked at and changed."""
-
-    triples_read: int = 0
-    retracted: Counter[str] = field(default_factory=Counter)
-    """Triples taken back now, by cause."""
-    rows_removed: int = 0
-    """Rows that left the files: repeats of one triple, and those retracted before, too."""
-    entries_rewritten: int = 0
-    orphans_removed: int = 0
-
-    def __add__(self, other: RetractionReport) -> RetractionReport:
-        """Adds up what two runs did, as if they were one."""
-        return RetractionReport(
-            self.triples_read + other.triples_read,
-            self.retracted + other.retracted,
-            self.rows_removed + other.rows_removed,
-            self.entries_rewritten + other.entries_rewritten,
-            self.orphans_removed + other.orphans_removed,
-        )
-
-    @property
-    def changed(self) -> bool:
-        """Whether the run took anything back or removed any file."""
-        return bool(self.retracted or self.rows_removed or self.orphans_removed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,9 +154,9 @@ class Retraction:
         try:
             self.manifest.replace(stored, entry.model_copy(update=update))
         except Conflict:
-            remove_files(store, bucket, written)
+            self.manifest.remove(written)
             raise
-        remove_files(store, bucket, files)
+        self.manifest.remove(files)
 
     def _clear_orphans(self, report: RetractionReport) -> None:
         store, bucket = self.manifest.store, self.manifest.bucket

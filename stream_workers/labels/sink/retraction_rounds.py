@@ -15,8 +15,7 @@ from sightline.engine.errors import SightlineError
 from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.metrics import Metrics
 from sightline.engine.ports import Clock
-from sightline.stream_workers.labels.sink.last_retraction import LastRetraction
-from sightline.stream_workers.labels.sink.retraction import RetractionReport
+from sightline.stream_workers.labels.sink.last_retraction import LastRetraction, RetractionReport
 
 LOOK_EVERY_S = 60.0
 """Nor sooner after the start: a process that fails at once does not read the log each time."""
