@@ -22,16 +22,11 @@ from random import Random
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from sightline.engine.errors import Conflict, ObjectMissing
-from sightline.engine.ports import ObjectStore
-from sightline.engine.stored_records import stored_bytes
+from sightline.engine.signing_secret import SECRET_BYTES
 from sightline.schemas.searches import CropBox
 
-SECRET_KEY = "secrets/signing"  # noqa: S105 (an object's name, not a secret)
-SECRET_BYTES = 32
 QUERY_PREFIX = "queries/"
 """Before the SHA-256 of a picture that somebody asked by: its key in our bucket."""
-_MAX_SECRET_BYTES = 4_096
 BOX_STEPS = 1000
 """Boxes that agree to a thousandth of the picture are the same anchor."""
 MAX_AGE = timedelta(hours=24)
@@ -183,24 +178,6 @@ def upload_ids(data: bytes, box: CropBox | None = None) -> tuple[str, str]:
         steps = (round(side * BOX_STEPS) for side in (box.x, box.y, box.w, box.h))
         anchor.update(",".join(map(str, steps)).encode())
     return digest.hexdigest(), f"q-{anchor.hexdigest()[:32]}"
-
-
-def stored_secret(store: ObjectStore, bucket: str) -> bytes:
-    """The deployment's signing secret, made by whoever asks first (compare-and-set).
-
-    Raises:
-        Unreadable: there is one that cannot be read; a new one would void all that it has signed.
-        PartUnavailable: the store did not answer; a repeat is safe.
-    """
-    try:
-        return stored_bytes(store, bucket, SECRET_KEY, max_bytes=_MAX_SECRET_BYTES)
-    except ObjectMissing:
-        made = secrets.token_bytes(SECRET_BYTES)
-    try:
-        store.put_if(bucket, SECRET_KEY, made, expected_etag=None)
-    except Conflict:
-        return stored_bytes(store, bucket, SECRET_KEY, max_bytes=_MAX_SECRET_BYTES)
-    return made
 
 
 def _decoded(search_id: str) -> bytes | None:

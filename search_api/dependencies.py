@@ -49,7 +49,7 @@ class ApiDependencies:
     metrics: Metrics
     health: Health
     secret: bytes
-    """Seals search ids: the setting's, or `engine.search_ids.stored_secret`."""
+    """Seals search ids: the setting's, or `engine.signing_secret.stored_secret`."""
     probes: Mapping[Part, Probe] = field(default_factory=dict)
     """What `/readyz` asks beyond the store and the index: the broker, say."""
     source: str = "sightline/search-api"

@@ -7,8 +7,8 @@ from pathlib import Path
 from sightline.engine.connecting import owner
 from sightline.engine.errors import RefusedToStart
 from sightline.engine.ports import BatchEventProducer, EventLog, EventProducer, ObjectStore
-from sightline.engine.search_ids import stored_secret
 from sightline.engine.settings import KafkaSettings, Mode, Settings
+from sightline.engine.signing_secret import stored_secret
 from sightline.schemas.topics import TOPICS
 
 OBJECTS = "objects"

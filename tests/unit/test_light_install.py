@@ -92,9 +92,11 @@ def test_the_base_install_needs_no_extra(names: list[str]) -> None:
     _imported_without(names, HEAVY)
 
 
-def test_a_node_starts_without_what_only_labels_and_training_need() -> None:
+def test_a_process_starts_without_what_it_may_never_need() -> None:
     """Arrow alone takes 40 MB, and most nodes never write a row."""
     _imported_without(["sightline.infra.processes.node"], ("faust", "pyarrow", "torch"))
+    stage = "sightline.infra.supervision.label_stage"
+    _imported_without([stage], ("PIL", "cryptography", "numpy", "openvino", "pyarrow", "torch"))
 
 
 def _imported_without(names: list[str], heavy: tuple[str, ...]) -> None:

@@ -14,8 +14,8 @@ from sightline.engine.errors import RefusedToStart
 from sightline.engine.event_log.embedded.journal import Journal
 from sightline.engine.object_store.directory import DirectoryObjectStore
 from sightline.engine.private_files import make_private_folders, private_folder
-from sightline.engine.search_ids import stored_secret
 from sightline.engine.settings import IndexSettings, Mode, Settings
+from sightline.engine.signing_secret import stored_secret
 from sightline.engine.vector_index.edge.index import EdgeGenerations
 from sightline.infra.wiring.embedded import embedded_node
 from tests.indexed_images import SPEC

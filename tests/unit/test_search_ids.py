@@ -15,9 +15,9 @@ from sightline.engine.search_ids import (
     IssuedSearch,
     SearchIdInvalid,
     SearchIds,
-    stored_secret,
     upload_ids,
 )
+from sightline.engine.signing_secret import stored_secret
 from sightline.schemas.searches import CropBox
 from tests.matching import matching
 

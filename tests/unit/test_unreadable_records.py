@@ -23,9 +23,9 @@ from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.object_store.noted_times import noted_time
 from sightline.engine.ports import ObjectStore
 from sightline.engine.records import StoredObject
-from sightline.engine.search_ids import SECRET_KEY, stored_secret
 from sightline.engine.serving.kept_matrices import KeptMatrices
 from sightline.engine.serving.record import ServingRecord
+from sightline.engine.signing_secret import SECRET_KEY, stored_secret
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageState
 from sightline.search_api.operations.readiness import store_probe
