@@ -103,7 +103,7 @@ class MemoryIndex(MemoryVectorIndex):
     @property
     def images(self) -> dict[str, IndexedImage]:
         """What was applied, by image, without the operator's decisions."""
-        return self._generation.images
+        return self.generation.images
 
 
 _ODD = np.resize(np.frombuffer(b"odd", np.uint8), (SIZE, SIZE, 3))

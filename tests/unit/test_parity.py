@@ -89,12 +89,12 @@ class Pair:
 
 def forget(index: MemoryVectorIndex, image_id: str) -> None:
     """Lose an image, as no call of the port does."""
-    del index._generation.images[image_id]
+    del index.generation.images[image_id]
 
 
 def damage(index: MemoryVectorIndex, image_id: str, **fields: object) -> None:
     """Change what an index holds, past its fence and its checks."""
-    held = index._generation.images
+    held = index.generation.images
     held[image_id] = replace(held[image_id], **fields)  # type: ignore[arg-type]
 
 

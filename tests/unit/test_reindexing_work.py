@@ -191,7 +191,7 @@ def test_features_of_four_bits_make_vectors_less_near(both: Both) -> None:
     both.begin_second()
     both.run_to_the_end()
     near = replace(both.work(), reproduce=lambda _: Reproduced(pictures=1, worst_cosine=0.985))
-    held = both.first.index._generation
+    held = both.first.index.generation
     for bits, by, passes in [(4, "features", True), (8, "features", False), (4, "bytes", False)]:
         held.spec = replace(held.spec, feature_bits=bits)
         proven = ended(near.prove(ASKED.model_copy(update={"by": by}), UNPACED, both))

@@ -107,9 +107,9 @@ def test_an_unreadable_entry_of_a_catalogue_stops_nothing(
 def test_an_entry_of_another_image_is_none_of_this_one(of: str) -> None:
     """As after a copy by hand: nothing is done to the other one, and who may replaces it."""
     entries, event = ENTRIES[of]
-    kept = entries(MemoryObjectStore(BUCKET), BUCKET)
+    store = MemoryObjectStore(BUCKET)
+    kept = entries(store, BUCKET)
     written = kept.write(Entry(event=event))
-    store = kept._store
     store.put(BUCKET, f"{kept.prefix}copy.json", store.get(BUCKET, f"{kept.prefix}odd.json"))
     assert kept.look("copy").unreadable
     assert [entry.state.subject for entry in kept.scan()] == ["odd"]

@@ -50,7 +50,8 @@ class MemoryVectorIndex:
         opened = (
             generation if isinstance(generation, HeldGeneration) else HeldGeneration(generation)
         )
-        self._generation = opened
+        self.generation = opened
+        """What all who have it open share; changes made there pass by every fence and check."""
         self._closed = False
 
     @classmethod
@@ -67,7 +68,7 @@ class MemoryVectorIndex:
     @property
     def spec(self) -> GenerationSpec:
         """The model and geometry that this generation was made with."""
-        return self._generation.spec
+        return self.generation.spec
 
     def apply(self, images: Sequence[IndexedImage]) -> None:
         """See `VectorIndex.apply`.
@@ -204,7 +205,7 @@ class MemoryVectorIndex:
     def flush(self) -> None:
         """See `VectorIndex.flush`."""
         with self._open() as held:
-            self._generation.durable = dict(held), dict(self._decided)
+            self.generation.durable = dict(held), dict(self._decided)
 
     def wait_optimised(self, timeout_s: float) -> bool:
         """See `VectorIndex.wait_optimised`; there is no graph."""
@@ -213,9 +214,9 @@ class MemoryVectorIndex:
 
     def crash(self) -> None:
         """Come back with what was flushed, as after the end of a process."""
-        with self._generation.lock:
-            images, decided = self._generation.durable
-            self._generation.images, self._generation.decided = dict(images), dict(decided)
+        with self.generation.lock:
+            images, decided = self.generation.durable
+            self.generation.images, self.generation.decided = dict(images), dict(decided)
 
     def close(self) -> None:
         """See `VectorIndex.close`."""
@@ -225,7 +226,7 @@ class MemoryVectorIndex:
 
     @property
     def _decided(self) -> Decided:
-        return self._generation.decided
+        return self.generation.decided
 
     def _whole(self, image: IndexedImage) -> IndexedImage:
         decision = self._decided.get(image.image_id)
@@ -236,8 +237,8 @@ class MemoryVectorIndex:
         """The images, while nobody else reads or writes them."""
         if self._closed:
             raise PartUnavailable(Part.INDEX, "this index is closed")
-        with self._generation.lock:
-            yield self._generation.images
+        with self.generation.lock:
+            yield self.generation.images
 
 
 def _tombstones(held: Images, image_ids: Iterable[str]) -> list[str]:
