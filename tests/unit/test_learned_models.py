@@ -13,23 +13,12 @@ from tests.released_models import NAME, released
 BUCKET = "sightline"
 
 
-class CountingStore(MemoryObjectStore):
-    """A store that counts what is read of it."""
-
-    reads = 0
-
-    def get(self, bucket: str, key: str, *, max_bytes: int | None = None) -> bytes:
-        """See `ObjectStore.get`."""
-        self.reads += 1
-        return super().get(bucket, key, max_bytes=max_bytes)
-
-
 class Shelf:
     """A registry with a first model and one that was released against it."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.store = CountingStore(BUCKET)
+        self.store = MemoryObjectStore(BUCKET)
         self.first = released(self.store, BUCKET, {"mAP": 0.5})
         self.second = released(self.store, BUCKET, {"mAP": 0.6, "broken": "no"}, against=self.first)
         self.models = LearnedModels(ModelRegistry(self.store, BUCKET), self.clock)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sightline.engine.errors import ObjectDenied, Part, PartUnavailable
+from sightline.engine.errors import ObjectDenied, PartUnavailable
 from sightline.engine.object_store.memory import MemoryObjectStore
 from sightline.engine.pictures.prepare import prepare
 from sightline.engine.records.framing import Framing
@@ -58,16 +58,12 @@ class Network:
 
 
 class Guarded(MemoryObjectStore):
-    """A store that hands out neither `closed` nor, once it is `down`, anything."""
-
-    down = False
+    """A store that does not hand out `closed`."""
 
     def get(self, bucket: str, key: str, *, max_bytes: int | None = None) -> bytes:
         """As the store does, or with an error."""
         if key == "closed":
             raise ObjectDenied("no")
-        if self.down:
-            raise PartUnavailable(Part.STORE, "away")
         return super().get(bucket, key, max_bytes=max_bytes)
 
 
