@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from sightline.engine.errors import (
     Overloaded,
+    Part,
     PartUnavailable,
     PermanentError,
     RefusedToStart,
@@ -422,9 +423,7 @@ def test_one_refused_message_fails_its_batch_only(producer: BatchEventProducer) 
     assert after.seal().result(patient(15)) == 1
 
 
-def test_a_batch_tells_when_the_queue_is_full(
-    request: pytest.FixtureRequest, deployment: Deployment
-) -> None:
+def test_a_batch_tells_when_the_queue_is_full(deployment: Deployment) -> None:
     """What did not fit is not part of it: the rest is acknowledged and counted."""
     if isinstance(deployment, OnKafka):
         narrow = {"max_queued_messages": 10, "linger_ms": 500.0}
@@ -432,8 +431,9 @@ def test_a_batch_tells_when_the_queue_is_full(
             deployment.settings.model_copy(update=narrow)
         )
     else:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="memory has no queue"))
-        producer = deployment.producer()
+        assert isinstance(deployment, InMemory)
+        producer = queue = deployment.producer()
+        queue.refusals = [*[None] * 10, Overloaded(Part.BROKER, "queue full")]
     batch = producer.batch()
     fitted = count()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import Future
 from contextlib import closing
 from threading import Thread
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.engine.errors import PartUnavailable
+from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.consumer import MemoryEventConsumer
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
@@ -75,6 +76,41 @@ def test_a_broker_that_is_down_is_told_once_by_polls_and_always_by_the_rest() ->
     broker.down = False
     producer.append(ProducerRecord(TOPIC, "cat", b"2")).result(0)
     assert [m.value for m in consumer.poll(9, 0)] == [b"2"]
+
+
+def test_a_queue_can_be_full_for_chosen_appends() -> None:
+    """What was refused is not there; records appended one by one or by batch are counted alike."""
+    broker = MemoryBroker([IMAGES], 1)
+    producer = MemoryEventProducer(broker)
+    producer.refusals = [None, Overloaded(Part.BROKER, "full"), Overloaded(Part.BROKER, "full")]
+    producer.append(ProducerRecord(TOPIC, "cat", b"0")).result(0)
+    for append in (producer.append, producer.batch().append):
+        with pytest.raises(Overloaded):
+            append(ProducerRecord(TOPIC, "cat", b"1"))
+    producer.append(ProducerRecord(TOPIC, "cat", b"2")).result(0)
+    assert [m.value for m in broker.records(TOPIC)] == [b"0", b"2"]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_acknowledgements_can_be_late_or_lost(*, lost: bool) -> None:
+    """The records are there before; a batch, too, hears nothing until then."""
+    broker = MemoryBroker([IMAGES], 1)
+    producer = MemoryEventProducer(broker)
+    producer.answer = Future()
+    sent = producer.append(ProducerRecord(TOPIC, "cat", b"1"))
+    batch = producer.batch()
+    batch.append(ProducerRecord(TOPIC, "cat", b"2"))
+    sealed = batch.seal()
+    (first, _) = broker.records(TOPIC)
+    assert [sent.done(), sealed.done()] == [False, False]
+    if lost:
+        producer.answer.set_exception(error := PartUnavailable(Part.BROKER, "not acknowledged"))
+        assert [sent.exception(), sealed.exception()] == [error, error]
+    else:
+        producer.answer.set_result(first)
+        assert (sent.result(0), sealed.result(0)) == (first, 1)
+    producer.answer = None
+    assert producer.append(ProducerRecord(TOPIC, "cat", b"3")).result(0).offset == 2
 
 
 def test_a_group_comes_into_being_under_the_lock() -> None:

@@ -271,46 +271,25 @@ def test_what_is_no_json_is_malformed(world: ApiWorld) -> None:
     assert is_problem(answer, "malformed")
 
 
-class _DeadLog:
-    """A log that refuses, or never says anything."""
-
-    def __init__(self, *, silent: bool) -> None:
-        self._silent = silent
-
-    def append(self, *_: Any, **__: Any) -> Future[Message]:
-        """Nothing is ever acknowledged."""
-        future: Future[Message] = Future()
-        if not self._silent:
-            future.set_exception(PartUnavailable(Part.BROKER, "gone", retry_after_s=2))
-        return future
-
-
 @pytest.mark.parametrize("silent", [True, False])
 def test_a_dead_broker_is_a_reason_to_come_back(
     world: ApiWorld, monkeypatch: pytest.MonkeyPatch, *, silent: bool
 ) -> None:
     """503 with `Retry-After`, naming the broker; searches then say `feedback: false`."""
     monkeypatch.setattr(intake, "ACKNOWLEDGED_IN_S", 0.05)
-    monkeypatch.setattr(world, "log", _DeadLog(silent=silent))
+    world.log.answer = Future()
+    if not silent:
+        world.log.answer.set_exception(PartUnavailable(Part.BROKER, "gone", retry_after_s=2))
     answer = post(world, beacon())
     assert is_problem(answer, "unavailable", part="broker")
     assert int(answer.headers["retry-after"]) >= 1
     assert not world.health.is_up(Part.BROKER)
 
 
-class _FullLog:
-    """The embedded log, as full as open epochs may make it."""
-
-    def append(self, *_: Any, **__: Any) -> Future[Message]:
-        """Refused at once."""
-        raise Overloaded(Part.BROKER, "4000000 bytes are not consumed yet", retry_after_s=0.1)
-
-
-def test_a_full_embedded_log_is_a_reason_to_come_back(
-    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_embedded_log_is_a_reason_to_come_back(world: ApiWorld) -> None:
     """503 with `Retry-After`; nothing was taken, and nothing will be missed."""
-    monkeypatch.setattr(world, "log", _FullLog())
+    full = "4000000 bytes are not consumed yet"
+    world.log.refusals = [Overloaded(Part.BROKER, full, retry_after_s=0.1)]
     answer = post(world, beacon())
     assert is_problem(answer, "overloaded", part="broker")
     assert int(answer.headers["retry-after"]) >= 1

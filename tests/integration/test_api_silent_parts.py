@@ -37,19 +37,14 @@ def world(tmp_path: Path) -> Iterator[ApiWorld]:
     world.index.close()
 
 
-def refusing(*_: object, **__: object) -> Future[Message]:
-    """An append that the broker does not acknowledge."""
-    raise PartUnavailable(Part.BROKER, "refused")
-
-
-def test_a_repeated_delete_is_published(world: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_delete_is_published(world: ApiWorld) -> None:
     """The first got as far as the catalogue; the answer to the second is the truth."""
 
     async def scenario(client: httpx.AsyncClient) -> None:
-        with monkeypatch.context() as away:
-            away.setattr(world.log, "append", refusing)
-            assert (await client.delete("/v1/images/mine")).status_code == 503
-            assert (await client.delete("/v1/images/mine")).status_code == 503
+        world.log.broker.down = True
+        assert (await client.delete("/v1/images/mine")).status_code == 503
+        assert (await client.delete("/v1/images/mine")).status_code == 503
+        world.log.broker.down = False
         assert (await client.delete("/v1/images/mine")).status_code == 202
         world.work()
         assert (await client.get("/v1/images/mine")).json()["status"] == "deleted"
@@ -57,16 +52,14 @@ def test_a_repeated_delete_is_published(world: ApiWorld, monkeypatch: pytest.Mon
     run(world, scenario)
 
 
-def test_a_repeated_conditional_change_ends(
-    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_repeated_conditional_change_ends(world: ApiWorld) -> None:
     """What the first left unpublished is published, so that reading again shows another ETag."""
 
     async def scenario(client: httpx.AsyncClient) -> None:
-        with monkeypatch.context() as away:
-            away.setattr(world.log, "append", refusing)
-            failed = await client.patch("/v1/images/mine", json=PRIVATE, headers=AT_VERSION_1)
-            assert failed.status_code == 503
+        world.log.broker.down = True
+        failed = await client.patch("/v1/images/mine", json=PRIVATE, headers=AT_VERSION_1)
+        assert failed.status_code == 503
+        world.log.broker.down = False
         stale = await client.patch("/v1/images/mine", json=PRIVATE, headers=AT_VERSION_1)
         assert (stale.status_code, stale.headers["etag"]) == (412, '"2"')
         world.work()
@@ -76,32 +69,29 @@ def test_a_repeated_conditional_change_ends(
     run(world, scenario)
 
 
-def test_writes_that_wait_for_the_broker_hold_up_nothing_else(
-    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_writes_that_wait_for_the_broker_hold_up_nothing_else(world: ApiWorld) -> None:
     """Status and readiness answer meanwhile; too many writes are told to come back."""
     silent: Future[Message] = Future()
 
     async def scenario(client: httpx.AsyncClient) -> None:
-        with monkeypatch.context() as away:
-            away.setattr(world.log, "append", lambda *_, **__: silent)
-            writes = [
-                asyncio.create_task(client.post("/v1/images", files=part()))
-                for _ in range(2 * MAX_WRITES + 8)
-            ]
-            refused, waiting = await asyncio.wait(writes, return_when=asyncio.FIRST_COMPLETED)
-            async with asyncio.timeout(patient(20)):
-                while len(refused) < 8:  # the others can only end with the broker
-                    more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                    refused |= more
-                assert (await client.get("/v1/images/mine")).json()["status"] == "indexed"
-                assert (await client.get("/readyz")).json()["parts"]["store"]["up"]
-            for write in refused:
-                answer = write.result()
-                assert (answer.status_code, answer.json()["part"]) == (503, "broker")
-                assert answer.json()["type"].endswith("overloaded")
-            silent.set_exception(PartUnavailable(Part.BROKER, "not acknowledged"))
-            assert {(await write).status_code for write in waiting} == {503}
+        world.log.answer = silent
+        writes = [
+            asyncio.create_task(client.post("/v1/images", files=part()))
+            for _ in range(2 * MAX_WRITES + 8)
+        ]
+        refused, waiting = await asyncio.wait(writes, return_when=asyncio.FIRST_COMPLETED)
+        async with asyncio.timeout(patient(20)):
+            while len(refused) < 8:  # the others can only end with the broker
+                more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                refused |= more
+            assert (await client.get("/v1/images/mine")).json()["status"] == "indexed"
+            assert (await client.get("/readyz")).json()["parts"]["store"]["up"]
+        for write in refused:
+            answer = write.result()
+            assert (answer.status_code, answer.json()["part"]) == (503, "broker")
+            assert answer.json()["type"].endswith("overloaded")
+        silent.set_exception(PartUnavailable(Part.BROKER, "not acknowledged"))
+        assert {(await write).status_code for write in waiting} == {503}
 
     run(world, scenario)
 

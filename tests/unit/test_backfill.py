@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from sightline.engine.clock import SystemClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable
 from sightline.engine.object_store.catalogue import Catalogue
 from sightline.engine.pictures.formats.signature import NO_PICTURE
-from sightline.engine.records import Message, ProducerRecord
 from sightline.producers.backfill.ends import FileEnd
 from sightline.producers.backfill.files import BackfillRefused
 from sightline.producers.backfill.record import BackfillSummary, FileFailed
@@ -33,19 +31,7 @@ PUBLIC = Visibility.PUBLIC
 
 
 class Log(MemoryLog):
-    """A log that fails as often as it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__(SystemClock())
-        self.failures: list[Exception] = []
-        self.lock = threading.Lock()
-
-    def append(self, record: ProducerRecord) -> Future[Message]:
-        """See `EventProducer.append`."""
-        with self.lock:
-            if self.failures:
-                raise self.failures.pop()
-            return super().append(record)
+    """A log that tells which states of images were published."""
 
     def states(self, topic: str = IMAGES_BACKFILL.name) -> dict[str, ImageState]:
         """What was published, by image."""
@@ -55,7 +41,7 @@ class Log(MemoryLog):
 @pytest.fixture
 def log() -> Log:
     """Where events go."""
-    return Log()
+    return Log(SystemClock())
 
 
 @pytest.fixture
@@ -218,12 +204,12 @@ def test_an_interrupted_run_resumes(publisher: ImagePublisher, log: Log, tmp_pat
 
     def breaks(summary: BackfillSummary) -> None:
         if summary.done == 10:
-            log.failures = [PartUnavailable(Part.BROKER, "down") for _ in range(1000)]
+            log.broker.down = True
 
     options = BackfillOptions(visibility=PUBLIC, threads=1, patience_s=0)
     with pytest.raises(PartUnavailable):
         run_backfill(publisher, folder, options=options, state_file=state, progress=breaks)
-    log.failures = []
+    log.broker.down = False
     with state.open("a") as lines:
         lines.write('"half a li')
     summary = run_backfill(publisher, folder, options=options, state_file=state)
@@ -245,7 +231,7 @@ def test_a_state_file_of_another_job_is_refused(
 
 def test_overload_is_waited_out(publisher: ImagePublisher, log: Log, folder: Path) -> None:
     """A log that is too busy, or away for a moment, costs time and no image."""
-    log.failures = [Overloaded(Part.BROKER, "busy"), PartUnavailable(Part.BROKER, "blip")]
+    log.refusals = [Overloaded(Part.BROKER, "busy"), PartUnavailable(Part.BROKER, "blip")]
     assert run_backfill(publisher, folder, visibility=PUBLIC).counts[FileEnd.PUBLISHED] == 2
 
 
@@ -289,5 +275,5 @@ def test_uploaded_files_each_have_an_end(publisher: ImagePublisher, log: Log, fo
     assert upload_files(images, files[:1], visibility=PUBLIC, image_id="cat")[0].published
     with pytest.raises(ValueError, match="exactly one"):
         upload_files(images, files, visibility=PUBLIC, image_id="cat")
-    log.failures = [PartUnavailable(Part.BROKER, "down")]
-    assert "down" in upload_files(images, files[:1], visibility=PUBLIC)[0].reason
+    log.broker.down = True
+    assert "switched off" in upload_files(images, files[:1], visibility=PUBLIC)[0].reason

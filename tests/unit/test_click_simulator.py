@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,7 +11,9 @@ import pytest
 
 from sightline.engine.clock import ManualClock
 from sightline.engine.errors import Overloaded, Part, PartUnavailable, PermanentError
-from sightline.engine.records import ProducerRecord
+from sightline.engine.event_log.memory.broker import MemoryBroker
+from sightline.engine.event_log.memory.producer import MemoryEventProducer
+from sightline.engine.event_log.partitions import partition_of
 from sightline.producers.click_simulator.api_driver import ApiDriver
 from sightline.producers.click_simulator.attack import Attack, Sabotage
 from sightline.producers.click_simulator.catalogue import (
@@ -33,6 +33,7 @@ from sightline.producers.click_simulator.user_model import UserModel, Visitor, v
 from sightline.schemas.interactions import ClockTicked, Kind, ResultsInteracted
 from sightline.schemas.registry import decode
 from sightline.schemas.searches import ResultsShown
+from sightline.schemas.topics import INTERACTIONS_IMPORTED
 
 SHAPE = CatalogueShape(labels=5, images_per_label=8, page=10, candidates=20)
 
@@ -214,49 +215,26 @@ def test_what_the_api_refuses_is_told(status: int, error: type[Exception]) -> No
         ApiDriver(_Api(status), {}).search_and_click("a", session_id="x")
 
 
-@dataclass
-class _Topic:
-    """A producer that keeps what it is given, and is full once."""
-
-    clock: ManualClock
-    full: bool = True
-    kept: list[tuple[str, int | None, datetime | None]] = field(default_factory=list)
-
-    def append(self, record: ProducerRecord) -> Future[Any]:
-        if self.full:
-            self.full = False
-            raise Overloaded(Part.BROKER, "full")
-        self.kept.append((record.key, record.partition, record.timestamp))
-        future: Future[Any] = Future()
-        future.set_result(None)
-        return future
-
-    def flush(self, timeout_s: float) -> None:
-        del timeout_s
-
-    def close(self) -> None:
-        pass
-
-
 def test_the_topic_driver_keeps_times_and_rate() -> None:
     """Record timestamps are the simulated ones; ticks go to every partition; the rate holds."""
-    clock = ManualClock()
-    topic = _Topic(clock)
+    clock, topic = ManualClock(), INTERACTIONS_IMPORTED.name
+    broker = MemoryBroker([INTERACTIONS_IMPORTED], 3, clock=clock)
+    producer = MemoryEventProducer(broker)
+    producer.refusals = [Overloaded(Part.BROKER, "full")]
     waits: list[float] = []
 
     def wait(seconds: float) -> None:
         waits.append(seconds)
         clock.advance(seconds)
 
-    driver = TopicDriver(topic, topic="t", partitions=3, clock=clock, wait=wait)
+    driver = TopicDriver(producer, topic=topic, partitions=3, clock=clock, wait=wait)
     records = [SimulatedRecord(1_000, "k", b"1"), SimulatedRecord(2_000, None, b"2")]
     assert driver.run(records * 5, per_s=10) == 20
-    assert [entry[:2] for entry in topic.kept[:4]] == [
-        ("k", None),
-        *(("tick", p) for p in range(3)),
-    ]
-    assert topic.kept[0][2] is not None
-    assert topic.kept[0][2].timestamp() == 1.0
+    for partition in range(3):
+        keyed = [("k", 1.0)] if partition == partition_of("k", 3) else []
+        written = [m for m in broker.records(topic) if m.partition == partition]
+        times = [(m.key_text, m.timestamp.timestamp()) for m in written]
+        assert times == [*keyed, ("tick", 2.0)] * 5
     assert sum(waits) == pytest.approx(1.7)
 
 

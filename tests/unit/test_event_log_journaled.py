@@ -15,7 +15,7 @@ from sightline.engine.event_log.embedded.bounded_producer import BoundedEventPro
 from sightline.engine.event_log.embedded.journal import Journal
 from sightline.engine.event_log.embedded.journaled_producer import JournaledEventProducer
 from sightline.engine.event_log.partitions import partition_of
-from sightline.engine.records import Message, ProducerRecord, TopicPartition
+from sightline.engine.records import ProducerRecord, TopicPartition
 from sightline.schemas.envelope import Event
 from sightline.schemas.images import ImageDeleted, ImageUploaded, ObjectReference
 from sightline.schemas.topics import IMAGES, IMAGES_INDEXED
@@ -55,54 +55,35 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-class Held(MemoryLog):
-    """A log that acknowledges only when told to, and may be down."""
-
-    down = False
-
-    def __init__(self) -> None:
-        super().__init__(CLOCK)
-        self.unanswered: list[tuple[Future[Message], Message]] = []
-
-    def append(self, record: ProducerRecord) -> Future[Message]:
-        """See `EventProducer.append`."""
-        if self.down:
-            raise PartUnavailable(Part.BROKER, "down")
-        message = super().append(record).result()
-        future: Future[Message] = Future()
-        self.unanswered.append((future, message))
-        return future
-
-
 def test_an_image_event_is_journaled_before_it_is_acknowledged(journal: Journal) -> None:
     """The journal has it while the broker has yet to answer; the answer ends the future."""
-    log = Held()
+    log = MemoryLog(CLOCK)
+    log.answer = Future()
     producer = JournaledEventProducer(log, journal, clock=CLOCK)
     future = producer.append(ProducerRecord(IMAGE, "a", event("a"), headers=[("h", b"1")]))
-    eventually(lambda: log.unanswered)
+    eventually(lambda: log.records[IMAGE])
     assert [(w.image_id, w.headers) for w in journal.winners()] == [("a", (("h", b"1"),))]
     assert not future.done()
-    acknowledged, message = log.unanswered[0]
-    acknowledged.set_result(message)
-    assert future.result(patient(5)) == message
+    log.answer.set_result(log.records[IMAGE][0])
+    assert [future.result(patient(5))] == log.records[IMAGE]
     producer.close()
 
 
 def test_a_broken_journal_acknowledges_nothing(journal: Journal) -> None:
     """What could not be journaled is neither appended nor acknowledged."""
-    log = Held()
+    log = MemoryLog(CLOCK)
     producer = JournaledEventProducer(log, journal, clock=CLOCK)
     journal.close()
     with pytest.raises(PartUnavailable):
         producer.append(ProducerRecord(IMAGE, "a", event("a"))).result(patient(5))
-    assert not log.unanswered
+    assert not log.records[IMAGE]
     producer.close()
 
 
 def test_a_broken_log_is_told(journal: Journal) -> None:
     """An event that the broker refuses ends as its error; the journal brings it at next start."""
-    log = Held()
-    log.down = True
+    log = MemoryLog(CLOCK)
+    log.refusals = [PartUnavailable(Part.BROKER, "down")]
     producer = JournaledEventProducer(log, journal, clock=CLOCK)
     with pytest.raises(PartUnavailable):
         producer.append(ProducerRecord(IMAGE, "a", event("a"))).result(patient(5))
@@ -221,14 +202,14 @@ def test_each_partition_has_its_bound() -> None:
 
 def test_a_failed_append_makes_room_again() -> None:
     """What the broker did not take does not count, nor does one message alone that is too big."""
-    log = Held()
+    log = MemoryLog(CLOCK)
+    log.answer = Future()
     producer = BoundedEventProducer(log, workers, Commits(), max_bytes=1_000)
     future = producer.append(ProducerRecord(IMAGE, "a", b"x" * 5_000))
-    log.unanswered[0][0].set_exception(PartUnavailable(Part.BROKER, "down"))
+    log.answer.set_exception(PartUnavailable(Part.BROKER, "down"))
     assert future.exception() is not None
-    log.down = True
+    log.answer, log.refusals = Future(), [PartUnavailable(Part.BROKER, "down")]
     with pytest.raises(PartUnavailable):
         producer.append(ProducerRecord(IMAGE, "a", b"x"))
-    log.down = False
     assert [takes(producer), takes(producer)] == [True, False]
     producer.close()

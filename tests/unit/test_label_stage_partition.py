@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,7 +15,7 @@ from sightline.engine.event_log.memory.broker import MemoryBroker
 from sightline.engine.event_log.memory.event_log import MemoryEventLog
 from sightline.engine.event_log.memory.producer import MemoryEventProducer
 from sightline.engine.metrics import Metrics
-from sightline.engine.records import Message, ProducerRecord, TopicPartition
+from sightline.engine.records import ProducerRecord, TopicPartition
 from sightline.schemas.labels import Stage
 from sightline.schemas.topics import (
     EPOCHS_DONE,
@@ -84,22 +83,6 @@ class Taking:
     def safe_offset(self) -> int | None:
         """See `Core`."""
         return self.offsets.safe(())
-
-
-class Crowded(MemoryEventProducer):
-    """Its queue is full at every other append, and at the first."""
-
-    refused = 0
-    full = True
-
-    def append(self, record: ProducerRecord) -> Future[Message]:
-        """See `EventProducer.append`."""
-        if self.full:
-            self.full = False
-            self.refused += 1
-            raise Overloaded(Part.BROKER, "queue full")
-        self.full = True
-        return super().append(record)
 
 
 class World:
@@ -305,7 +288,8 @@ def test_a_full_queue_is_waited_out_and_counted_once(
 ) -> None:
     """Whatever is sent: a queue that other partitions fill is no reason to end the process."""
     world = World()
-    world.producer = crowded = Crowded(world.broker)
+    full = Overloaded(Part.BROKER, "queue full")
+    world.producer.refusals = [full, None, full]
     world.core.effects = [effect]
 
     async def act(stage: PartitionStage) -> None:
@@ -316,5 +300,5 @@ def test_a_full_queue_is_waited_out_and_counted_once(
                 stage.safe_offset()
 
     run(world, act)
-    assert crowded.refused == 1
+    assert world.producer.refusals == [full], "one append was refused, and one taken"
     assert world.sent(topic) == (1, counted)

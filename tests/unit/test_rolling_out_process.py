@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import SimpleNamespace
@@ -67,7 +68,6 @@ from tests.unit.test_rolling_out import (
     known,
     on_its_way,
 )
-from tests.unit.test_rollout_commands import SilentProducer
 
 BUCKET = "sightline"
 ROLLOUT = RolloutSettings(automatic=True, experiment_share=0.5, watch_s=600)
@@ -146,7 +146,7 @@ def test_a_log_that_never_answers_is_a_part_that_is_away(place: Place) -> None:
     """Not a time-out of some library: the loop, and with it the node, would end by it."""
     place.settings = Settings(rollout=ROLLOUT, kafka=KafkaSettings(delivery_timeout_s=0.01))
     node = place.node
-    node.events.producer = SilentProducer(place.broker)
+    node.events.producer.answer = Future()
     noted = RolloutNoted(name="clicks", digest="a" * 64, step="begun", says="new", noted_at=NOON)
     with pytest.raises(PartUnavailable, match="not acknowledged"):
         NodeRollout(node, place.stats).tell(noted)

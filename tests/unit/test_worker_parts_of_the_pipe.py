@@ -258,33 +258,18 @@ def test_bytes_are_let_go_once() -> None:
     assert budget.held == 0
 
 
-class Unsteady(MemoryLog):
-    """Refuses, then loses, then acknowledges."""
-
-    def __init__(self) -> None:
-        super().__init__(ManualClock())
-        self.troubles: list[str] = ["full", "lost"]
-
-    def append(self, record: ProducerRecord) -> Future[Message]:
-        """See `EventProducer.append`."""
-        trouble = self.troubles.pop(0) if self.troubles else ""
-        if trouble == "full":
-            raise Overloaded(Part.BROKER, "queue full")
-        sent = super().append(record)
-        if trouble == "lost":
-            failed: Future[Message] = Future()
-            failed.set_exception(PartUnavailable(Part.BROKER, "not acknowledged"))
-            return failed
-        return sent
-
-
 def test_what_is_not_acknowledged_is_sent_again() -> None:
     """A full queue is waited out, a lost acknowledgement repeated; health sees both."""
-    log, clock = Unsteady(), ManualClock()
+    clock = ManualClock()
+    log = MemoryLog(clock)
+    log.refusals = [Overloaded(Part.BROKER, "queue full")]
+    log.answer = Future()
+    log.answer.set_exception(PartUnavailable(Part.BROKER, "not acknowledged"))
     seen: list[bool] = []
     health = Health(clock, changed=lambda part: seen.append(part.up))
     outbox = Outbox(log, Patience(QUICK, health, Metrics()))
     letter = outbox.send(ProducerRecord("images.indexed.v1", "a", b"x"))
+    log.answer = None
     assert outbox.settle(letter).offset == 1
     assert seen == [False, True, False, True]
     assert health.is_up(Part.BROKER)

@@ -13,7 +13,7 @@ _NOWHERE = -1
 
 
 class MemoryEventProducer:
-    """A `BatchEventProducer` on a broker in memory; its queue is never full.
+    """A `BatchEventProducer` on a broker in memory; its queue is full when it is told to be.
 
     Args:
         broker: keeps what is appended.
@@ -22,14 +22,20 @@ class MemoryEventProducer:
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
         self._closed = False
+        self.refusals: list[SightlineError | None] = []
+        """What each of its next appends raises, as with a full queue; none: that one is taken."""
+        self.answer: Future[Message] | None = None
+        """While set, all appends give it instead of their own: they hear nothing until it ends."""
 
     def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`.
 
         Raises:
             PartUnavailable: the producer is closed.
+            SightlineError: the next of `refusals`.
         """
         self._refuse_if_closed()
+        self._refuse_if_told()
         message = Message(
             topic=record.topic,
             partition=_NOWHERE,
@@ -44,7 +50,7 @@ class MemoryEventProducer:
             ended.set_result(self._broker.append(message, record.partition))
         except SightlineError as error:
             ended.set_exception(error)
-        return ended
+        return self.answer or ended
 
     def batch(self) -> MemoryBatch:
         """See `BatchEventProducer.batch`.
@@ -66,26 +72,35 @@ class MemoryEventProducer:
         if self._closed:
             raise PartUnavailable(Part.BROKER, "this producer is closed")
 
+    def _refuse_if_told(self) -> None:
+        with self._broker.changed:
+            refusal = self.refusals.pop(0) if self.refusals else None
+        if refusal is not None:
+            raise refusal
+
 
 class MemoryBatch:
     """An `EventBatch` of a producer in memory."""
 
     def __init__(self, producer: MemoryEventProducer) -> None:
         self._producer = producer
-        self._appended = 0
-        self._failure: BaseException | None = None
+        self._sent: list[Future[Message]] = []
 
     def append(self, record: ProducerRecord) -> None:
         """See `EventBatch.append`."""
-        sent = self._producer.append(record)
-        self._failure = self._failure or sent.exception()
-        self._appended += 1
+        self._sent.append(self._producer.append(record))
 
     def seal(self) -> Future[int]:
         """See `EventBatch.seal`."""
         ended: Future[int] = Future()
-        if self._failure is None:
-            ended.set_result(self._appended)
-        else:
-            ended.set_exception(self._failure)
+        self._end(ended)
         return ended
+
+    def _end(self, ended: Future[int]) -> None:
+        left = next((sent for sent in self._sent if not sent.done() or sent.exception()), None)
+        if left is None:
+            ended.set_result(len(self._sent))
+        elif left.done():
+            ended.set_exception(left.exception())
+        else:
+            left.add_done_callback(lambda _: self._end(ended))
