@@ -82,7 +82,7 @@ class Node:
         # Past the pictures that were last seen: their verdicts are remembered for a moment.
         first = len(self.references) // 2
         self.publish(Arrivals(prefix="capacity", count=count, first=first))
-        return images_per_s([t.searchable for t in times_of(self.settings.kafka, "capacity")])
+        return images_per_s(times_of(self.settings.kafka, "capacity"))
 
     def freshness_ms(self, prefix: str) -> list[float]:
         """Log to searchable, of every image so named (docs/images.md)."""
@@ -92,9 +92,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """When an image was acknowledged by the log, and when it was searchable."""
+    """When the log had an image, when a worker took it, and when it was searchable."""
 
     appended: datetime
+    consumed: datetime
     searchable: datetime
 
 
@@ -105,14 +106,17 @@ def times_of(kafka: KafkaSettings, prefix: str) -> list[Settled]:
         if message.key is not None and message.key.startswith(f"{prefix}-".encode()):
             times: StageTimes = decode(message.value).data.times
             if times.searchable is not None:
-                found.append(Settled(times.appended, times.searchable))
+                found.append(Settled(times.appended, times.consumed, times.searchable))
     return found
 
 
-def images_per_s(searchable: Sequence[datetime]) -> float:
-    """The rate after the first batch, whose own work lies before its time."""
-    first, last = min(searchable), max(searchable)
-    return sum(instant > first for instant in searchable) / (last - first).total_seconds()
+def images_per_s(settled: Sequence[Settled]) -> float:
+    """The rate from when the first was taken to when the last was searchable.
+
+    Not from when the first was searchable: few images may all become so at one instant.
+    """
+    took = max(each.searchable for each in settled) - min(each.consumed for each in settled)
+    return len(settled) / took.total_seconds()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.arrivals import Arrivals
 from benchmarks.harness import Size, median_ratio, percentile, ratio, report
-from benchmarks.node import images_per_s, server_timing
+from benchmarks.node import Settled, images_per_s, server_timing
 from benchmarks.results_page import PAGE, with_results
 
 
@@ -76,11 +76,12 @@ def test_even_and_immediate_arrivals() -> None:
     assert list(Arrivals(prefix="p", count=2).instants()) == [0, 0]
 
 
-def test_rate_begins_after_the_first_batch() -> None:
-    """The first batch's own work lies before its instant, so it is not counted."""
+@pytest.mark.parametrize(("searchable_s", "rate"), [([1, 1, 2, 4], 1.0), ([2, 2], 1.0)])
+def test_a_rate_counts_from_when_the_first_was_taken(searchable_s: list[int], rate: float) -> None:
+    """So that it is a number, too, where all became searchable at one instant."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    seconds = [0, 0, 1, 2, 2]
-    assert images_per_s([start + timedelta(seconds=s) for s in seconds]) == 1.5
+    settled = [Settled(start, start, start + timedelta(seconds=s)) for s in searchable_s]
+    assert images_per_s(settled) == rate
 
 
 def test_server_timing_is_read() -> None:
