@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sightline.engine.embedding import CONVERTERS
 from sightline.engine.embedding.encoder_card import CARDS
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.embedding.normalisation import Normalisation
@@ -66,8 +67,11 @@ def convert(source: ModelSource, directory: Path) -> None:
 
 
 def _from_torch(source: ModelSource) -> Any:
+    for name in CONVERTERS:
+        sys.modules.pop(name, None)
     import openvino as ov
     import torch
+    from openvino.tools.ovc import convert_model  # type: ignore[import-untyped]
 
     from sightline.engine.embedding.networks import build_network, from_crops
 
@@ -77,7 +81,7 @@ def _from_torch(source: ModelSource) -> Any:
         warnings.simplefilter("ignore")  # torch calls its own tracing deprecated
         # The converter's own tracing would check itself by a second one, two thirds of the work.
         traced = torch.jit.trace(network, example, strict=False, check_trace=False)  # type: ignore[no-untyped-call]
-        return ov.convert_model(
+        return convert_model(
             traced, example_input=example, input=[ov.PartialShape(list(example.shape))]
         )
 
