@@ -8,6 +8,7 @@ from benchmarks.node import Client, running_node
 from benchmarks.processes import pool
 from benchmarks.search import BASE, by_id
 from benchmarks.stack import Servers, photo_bytes, run_worker_until, servers, serving_worker
+from sightline.engine.memory_arenas import keep_arenas_few
 from sightline.engine.settings import Settings
 from sightline.infra.wiring.services import services_base, services_node
 from sightline.schemas.indexed import Lane
@@ -35,6 +36,7 @@ def _worker(own: Servers, count: int) -> Figure:
 
 def index_all(settings: Settings, count: int) -> tuple[float, float]:
     """Index what is there; this process's peak before the first image and after the last, MiB."""
+    keep_arenas_few()  # as `sightline worker` does
     with services_node(settings) as node:
         worker = serving_worker(node)
         before = peak_memory_mib()

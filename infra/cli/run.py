@@ -15,6 +15,7 @@ import typer
 from sightline.engine.connecting import owner
 from sightline.engine.errors import RefusedToStart
 from sightline.engine.linear_algebra import keep_products_to_one_thread
+from sightline.engine.memory_arenas import keep_arenas_few
 from sightline.engine.private_files import make_private_folders
 from sightline.engine.settings import Settings, load_settings
 from sightline.infra.cli.numbers import number
@@ -39,10 +40,15 @@ def up(
     if detach:
         _detach(settings)
         return
-    keep_products_to_one_thread()
+    _before_anything_heavy()
     from sightline.infra.processes.node import run_node  # noqa: PLC0415 - heavy
 
     run_node(settings, stop_on_signals(), announce=lambda url: typer.echo(f"ready: {url}"))
+
+
+def _before_anything_heavy() -> None:
+    keep_arenas_few()
+    keep_products_to_one_thread()
 
 
 @app.command()
@@ -141,7 +147,7 @@ def demo(
 @app.command()
 def worker() -> None:
     """Run the index worker alone. Services mode only, with a Qdrant server."""
-    keep_products_to_one_thread()
+    _before_anything_heavy()
     from sightline.infra.processes.node import run_worker  # noqa: PLC0415 - heavy
 
     run_worker(load_settings(), stop_on_signals())
@@ -150,7 +156,7 @@ def worker() -> None:
 @app.command()
 def api() -> None:
     """Run the search API alone. Services mode only, with a Qdrant server."""
-    keep_products_to_one_thread()
+    _before_anything_heavy()
     from sightline.infra.processes.node import run_api  # noqa: PLC0415 - heavy
 
     run_api(load_settings(), stop_on_signals(), announce=lambda url: typer.echo(f"ready: {url}"))
