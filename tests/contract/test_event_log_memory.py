@@ -113,6 +113,19 @@ def test_acknowledgements_can_be_late_or_lost(*, lost: bool) -> None:
     assert producer.append(ProducerRecord(TOPIC, "cat", b"3")).result(0).offset == 2
 
 
+def test_a_batch_fails_as_soon_as_one_of_its_records_did() -> None:
+    """Also where an earlier one is not answered yet, and whatever answer is set."""
+    broker = MemoryBroker([IMAGES], 1)
+    producer = MemoryEventProducer(broker)
+    producer.answer = Future()
+    batch = producer.batch()
+    batch.append(ProducerRecord(TOPIC, "cat", b"1"))
+    broker.down = True
+    batch.append(ProducerRecord(TOPIC, "cat", b"2"))
+    with pytest.raises(PartUnavailable):
+        batch.seal().result(0)
+
+
 def test_a_group_comes_into_being_under_the_lock() -> None:
     """Else two who ask for it at once may each get one, and one commits to nobody."""
     broker = MemoryBroker([IMAGES], 1)

@@ -21,6 +21,7 @@ from tests.patience import patient
 PUBLIC = {"visibility": "public"}
 PRIVATE = {"visibility": "private"}
 AT_VERSION_1 = {"If-Match": '"1"'}
+REFUSED = PartUnavailable(Part.BROKER, "refused")
 
 
 @pytest.fixture
@@ -41,10 +42,10 @@ def test_a_repeated_delete_is_published(world: ApiWorld) -> None:
     """The first got as far as the catalogue; the answer to the second is the truth."""
 
     async def scenario(client: httpx.AsyncClient) -> None:
-        world.log.broker.down = True
+        world.log.refusals = [REFUSED, REFUSED]
         assert (await client.delete("/v1/images/mine")).status_code == 503
         assert (await client.delete("/v1/images/mine")).status_code == 503
-        world.log.broker.down = False
+        assert world.log.refusals == []
         assert (await client.delete("/v1/images/mine")).status_code == 202
         world.work()
         assert (await client.get("/v1/images/mine")).json()["status"] == "deleted"
@@ -56,10 +57,9 @@ def test_a_repeated_conditional_change_ends(world: ApiWorld) -> None:
     """What the first left unpublished is published, so that reading again shows another ETag."""
 
     async def scenario(client: httpx.AsyncClient) -> None:
-        world.log.broker.down = True
+        world.log.refusals = [REFUSED]
         failed = await client.patch("/v1/images/mine", json=PRIVATE, headers=AT_VERSION_1)
-        assert failed.status_code == 503
-        world.log.broker.down = False
+        assert (failed.status_code, world.log.refusals) == (503, [])
         stale = await client.patch("/v1/images/mine", json=PRIVATE, headers=AT_VERSION_1)
         assert (stale.status_code, stale.headers["etag"]) == (412, '"2"')
         world.work()

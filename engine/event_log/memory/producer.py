@@ -25,7 +25,7 @@ class MemoryEventProducer:
         self.refusals: list[SightlineError | None] = []
         """What each of its next appends raises, as with a full queue; none: that one is taken."""
         self.answer: Future[Message] | None = None
-        """While set, all appends give it instead of their own: they hear nothing until it ends."""
+        """While set, who appends hears nothing until it ends, and then this."""
 
     def append(self, record: ProducerRecord) -> Future[Message]:
         """See `EventProducer.append`.
@@ -50,7 +50,9 @@ class MemoryEventProducer:
             ended.set_result(self._broker.append(message, record.partition))
         except SightlineError as error:
             ended.set_exception(error)
-        return self.answer or ended
+        if self.answer is None or ended.exception() is not None:
+            return ended
+        return _following(self.answer)
 
     def batch(self) -> MemoryBatch:
         """See `BatchEventProducer.batch`.
@@ -93,14 +95,31 @@ class MemoryBatch:
     def seal(self) -> Future[int]:
         """See `EventBatch.seal`."""
         ended: Future[int] = Future()
-        self._end(ended)
+        for sent in [one for one in self._sent if not one.done()]:
+            sent.add_done_callback(lambda _: self._settle(ended))
+        self._settle(ended)
         return ended
 
-    def _end(self, ended: Future[int]) -> None:
-        left = next((sent for sent in self._sent if not sent.done() or sent.exception()), None)
-        if left is None:
+    def _settle(self, ended: Future[int]) -> None:
+        if ended.done():
+            return
+        failed = next((one for one in self._sent if one.done() and one.exception()), None)
+        if failed is not None:
+            ended.set_exception(failed.exception())
+        elif all(one.done() for one in self._sent):
             ended.set_result(len(self._sent))
-        elif left.done():
-            ended.set_exception(left.exception())
+
+
+def _following(answer: Future[Message]) -> Future[Message]:
+    """Ends as `answer` does; who gives up waiting for it cancels nobody else's."""
+    own: Future[Message] = Future()
+    own.set_running_or_notify_cancel()
+
+    def end(answered: Future[Message]) -> None:
+        if (error := answered.exception()) is not None:
+            own.set_exception(error)
         else:
-            left.add_done_callback(lambda _: self._end(ended))
+            own.set_result(answered.result())
+
+    answer.add_done_callback(end)
+    return own
