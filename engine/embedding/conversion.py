@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sightline.engine.embedding import CONVERTERS
+from sightline.engine.embedding import CONVERTER
 from sightline.engine.embedding.encoder_card import CARDS
 from sightline.engine.embedding.model_files import ModelSource
 from sightline.engine.embedding.normalisation import Normalisation
@@ -67,8 +67,8 @@ def convert(source: ModelSource, directory: Path) -> None:
 
 
 def _from_torch(source: ModelSource) -> Any:
-    for name in CONVERTERS:
-        sys.modules.pop(name, None)
+    if sys.modules[CONVERTER] is None:
+        del sys.modules[CONVERTER]  # it was to be missing: see this package
     import openvino as ov
     import torch
     from openvino.tools.ovc import convert_model  # type: ignore[import-untyped]

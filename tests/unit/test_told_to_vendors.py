@@ -20,14 +20,14 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "infra/compose.yaml").read_text
 IMPORTS = """
 import sys, threading
 from sightline.engine.embedding import openvino_runtime
-silent = ("openvino_telemetry.", "openvino.tools.ovc.", "openvino.frontend.tensorflow.")
+silent = ("openvino_telemetry.", "openvino.tools.ovc.")
 print(*(name for name in sys.modules if name.startswith(silent)))
 print(threading.active_count())
 """
 
 
 def test_the_runtime_tells_of_no_import(tmp_path: Path) -> None:
-    """No module that sends, no converter, which would load it, no thread, no id in the home."""
+    """No module that sends, nor the one that would load it; no thread, no id in the home."""
     at_home = {name: value for name, value in os.environ.items() if name != "CI"}
     said = subprocess.run(
         [sys.executable, "-c", IMPORTS],
