@@ -131,6 +131,7 @@ def demo(
     ] = None,
 ) -> None:
     """Try Sightline on a folder of photos. Everything is thrown away at the end."""
+    _before_anything_heavy()
     from sightline.infra.demo.run import run_demo  # noqa: PLC0415 - heavy
 
     run_demo(
@@ -165,6 +166,7 @@ def api() -> None:
 @app.command()
 def bridge() -> None:
     """Publish images that are uploaded to a bucket. Reads its notifications."""
+    _before_anything_heavy()
     from sightline.infra.processes.node import run_bridge  # noqa: PLC0415 - heavy
 
     run_bridge(load_settings(), stop_on_signals())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -10,9 +11,8 @@ import pytest
 
 from tests.patience import patient
 
-CORES = len(os.sched_getaffinity(0))
-FEW = max(2, CORES)
-THREADS = 8 * CORES
+FEW = max(2, len(os.sched_getaffinity(0)))
+THREADS = FEW + 3
 ARENAS = """
 import ctypes, sys, threading
 from sightline.engine.memory_arenas import keep_arenas_few
@@ -37,17 +37,26 @@ libc.fflush(out)
 """
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this is no glibc")
 @pytest.mark.parametrize(
-    ("told", "variable", "least", "most"),
-    [(["few"], None, FEW, FEW), ([], None, FEW + 1, THREADS + 1), (["few"], "5", 5, 5)],
-    ids=["ours", "the library's", "as the variable says"],
+    ("told", "variables", "least", "most"),
+    [
+        (["few"], {}, FEW, FEW),
+        ([], {}, FEW + 1, THREADS + 1),
+        (["few"], {"MALLOC_ARENA_MAX": "1"}, 1, 1),
+        (["few"], {"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}, 1, 1),
+    ],
+    ids=["ours", "the library's", "as the variable says", "as the tunable says"],
 )
-def test_threads_share_arenas(told: list[str], variable: str | None, least: int, most: int) -> None:
+def test_threads_share_arenas(
+    told: list[str], variables: dict[str, str], least: int, most: int
+) -> None:
     """The threads each allocate while all of them live; the library tells its arenas as XML."""
-    environment = {k: v for k, v in os.environ.items() if k != "MALLOC_ARENA_MAX"}
+    asked = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
+    environment = {name: value for name, value in os.environ.items() if name not in asked}
     said = subprocess.run(
         [sys.executable, "-c", ARENAS, str(THREADS), *told],
-        env=environment if variable is None else environment | {"MALLOC_ARENA_MAX": variable},
+        env=environment | variables,
         capture_output=True,
         check=True,
         text=True,
