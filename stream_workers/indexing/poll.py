@@ -156,7 +156,7 @@ class LanePoller:
         self._full_since_s = None
         self._pause(paused=False)
         messages = self._patience.poll_once(self._consumer, free, wait_s)
-        if self.offsets.held():
+        if self.offsets.held():  # an idle log brings nothing, but the broker gave us partitions
             self._patience.worked(Part.BROKER)
         return self._started(messages)
 
