@@ -15,8 +15,8 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from benchmarks.label_replay import Epochs, closed_searches, closing_ms
 from benchmarks.photo_features import LabelledPhotos
 from sightline.engine.embedding.projections import Features
+from sightline.engine.label_data.event_rows import Row, triple_row
 from sightline.engine.label_data.triple_columns import triples_table
-from sightline.engine.label_data.triple_rows import Row, triple_row
 from sightline.engine.records import Message
 from sightline.producers.click_simulator.catalogue import SimulatedPicture
 from sightline.producers.click_simulator.ranked_catalogue import RankedCatalogue

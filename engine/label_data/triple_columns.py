@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from sightline.engine.label_data.triple_rows import Row
+from sightline.engine.label_data.event_rows import Row
 
 SCHEMA_VERSION = "1"
 _TIME = pa.timestamp("us", tz="UTC")

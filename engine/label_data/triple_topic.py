@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
+from sightline.engine.label_data.event_rows import Row, retraction_row, triple_row
 from sightline.engine.label_data.triple_columns import retractions_table, triples_table
 from sightline.engine.label_data.triple_manifest import LOG, Ends
-from sightline.engine.label_data.triple_rows import Row, retraction_row, triple_row
 from sightline.engine.label_data.triple_table import HeldTriples, holding
 from sightline.engine.records import Message
 from sightline.schemas.envelope import ContractError

@@ -49,8 +49,7 @@ def waiting_anchors(manifest: TripleManifest, since: Ends) -> int:
         ObjectMissing: files that the manifest lists are gone for good.
         PartUnavailable: the store did not answer.
     """
-    # Arrow takes 40 MB: a process has it from when it first reads or writes rows.
-    from sightline.engine.label_data.triple_table import count_anchors  # noqa: PLC0415 - heavy
+    from sightline.engine.label_data.triple_table import count_anchors  # noqa: PLC0415 - Arrow
 
     return count_anchors(manifest, lambda: _new(manifest, since))
 

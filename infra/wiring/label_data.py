@@ -192,8 +192,9 @@ class LabelData:
         return report
 
     def _retract(self, manifests: Sequence[TripleManifest]) -> RetractionReport:
-        # Arrow takes 40 MB: a process has it from when it first reads or writes rows.
-        from sightline.stream_workers.labels.sink.retraction import Retraction  # noqa: PLC0415
+        from sightline.stream_workers.labels.sink.retraction import (  # noqa: PLC0415 - Arrow
+            Retraction,
+        )
 
         grace = timedelta(seconds=self._settings.sink.orphan_grace_s)
         causes = self.causes()

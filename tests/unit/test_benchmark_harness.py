@@ -76,12 +76,17 @@ def test_even_and_immediate_arrivals() -> None:
     assert list(Arrivals(prefix="p", count=2).instants()) == [0, 0]
 
 
-@pytest.mark.parametrize(("searchable_s", "rate"), [([1, 1, 2, 4], 1.0), ([2, 2], 1.0)])
-def test_a_rate_counts_from_when_the_first_was_taken(searchable_s: list[int], rate: float) -> None:
+@pytest.mark.parametrize(
+    ("consumed_s", "searchable_s", "rate"),
+    [([1, 2, 3], [3, 4, 7], 0.5), ([2, 1, 1, 1], [3, 3, 3, 3], 2.0)],
+)
+def test_a_rate_counts_from_when_the_first_was_taken(
+    consumed_s: list[int], searchable_s: list[int], rate: float
+) -> None:
     """So that it is a number, too, where all became searchable at one instant."""
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    settled = [Settled(start, start, start + timedelta(seconds=s)) for s in searchable_s]
-    assert images_per_s(settled) == rate
+    second = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=s) for s in range(8)]
+    taken = zip(consumed_s, searchable_s, strict=True)
+    assert images_per_s([Settled(second[0], second[a], second[b]) for a, b in taken]) == rate
 
 
 def test_server_timing_is_read() -> None:

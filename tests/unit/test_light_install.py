@@ -93,8 +93,10 @@ def test_the_base_install_needs_no_extra(names: list[str]) -> None:
 
 
 def test_a_process_starts_without_what_it_may_never_need() -> None:
-    """Arrow alone takes 40 MB, and most nodes never write a row."""
-    _imported_without(["sightline.infra.processes.node"], ("faust", "pyarrow", "torch"))
+    """Arrow alone takes 40 MB, and a node without clicks never writes a row."""
+    _imported_without(
+        ["sightline.infra.processes.node"], ("aiokafka", "faust", "msgspec", "pyarrow", "torch")
+    )
     stage = "sightline.infra.supervision.label_stage"
     _imported_without([stage], ("PIL", "cryptography", "numpy", "openvino", "pyarrow", "torch"))
 

@@ -20,7 +20,6 @@ from sightline.engine.settings import Settings, StoreSettings
 from sightline.infra.reporting.status_table import retraction_of
 from sightline.infra.wiring.label_data import LabelData
 from sightline.schemas.topics import TRAINING_TRIPLES
-from sightline.stream_workers.labels.sink.causes import Causes
 from sightline.stream_workers.labels.sink.last_retraction import (
     KEY,
     LastRetraction,
@@ -159,17 +158,11 @@ def test_the_status_tells_it(world: World, tmp_path: Path) -> None:
     assert told == "120 s ago; 3 triples taken back, 4 rows removed"
 
 
-def test_the_log_is_read_only_where_the_sink_has_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_log_is_read_only_where_the_sink_has_written(tmp_path: Path) -> None:
     """A file without an entry counts: the sink may have been killed between the two."""
-
-    def down(_: LabelData) -> Causes:
-        raise PartUnavailable(Part.BROKER, "down")
-
-    monkeypatch.setattr(LabelData, "causes", down)
     store, log = DirectoryObjectStore(tmp_path), MemoryBroker()
     store.ensure_bucket(BUCKET)
+    log.down = True
     data = LabelData(
         Settings(store=StoreSettings(bucket=BUCKET)),
         log=MemoryEventLog(log),

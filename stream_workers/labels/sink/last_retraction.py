@@ -1,4 +1,4 @@
-"""When triples were last taken back, for all who run it and all who look: one small object.
+"""What a round of retractions did, and of the last one for all who look: one small object.
 
 Written after each round, by whichever process ran it, also the command. Of two at once the later
 one stays: either is true.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import parquet
 
+from sightline.engine.label_data.event_rows import Row
 from sightline.engine.label_data.triple_columns import retractions_table, triples_table
 from sightline.engine.label_data.triple_manifest import (
     FileKind,
@@ -15,7 +16,6 @@ from sightline.engine.label_data.triple_manifest import (
     TripleFile,
     file_key,
 )
-from sightline.engine.label_data.triple_rows import Row
 from sightline.engine.ports import ObjectStore
 
 CONTENT_TYPE = "application/vnd.apache.parquet"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sightline.engine.errors import Conflict, RefusedToStart
+from sightline.engine.label_data.event_rows import Row, retraction_row, triple_row
 from sightline.engine.label_data.triple_manifest import (
     LOG,
     FileKind,
@@ -14,7 +15,6 @@ from sightline.engine.label_data.triple_manifest import (
     TripleFile,
     TripleManifest,
 )
-from sightline.engine.label_data.triple_rows import Row, retraction_row, triple_row
 from sightline.engine.ports import Clock
 from sightline.engine.records import Message
 from sightline.engine.settings import SinkSettings
@@ -178,8 +178,9 @@ class PartitionSink:
         )
 
     def _written(self, draft: ManifestEntry, rows: _Rows) -> list[tuple[TripleFile, bytes]]:
-        # Arrow takes 40 MB: a process has it from when it first reads or writes rows.
-        from sightline.stream_workers.labels.sink.parquet_files import put_rows  # noqa: PLC0415
+        from sightline.stream_workers.labels.sink.parquet_files import (  # noqa: PLC0415 - Arrow
+            put_rows,
+        )
 
         store, bucket = self._manifest.store, self._manifest.bucket
         return [put_rows(store, bucket, draft, kind, of_kind) for kind, of_kind in rows.by_kind()]
