@@ -14,6 +14,7 @@ from sightline.engine.backoff import retry_transient
 from sightline.engine.errors import TransientError
 from sightline.engine.event_log.embedded.journal import Journal, JournalRecord
 from sightline.engine.event_log.embedded.journaled_producer import DECISION_TOPICS, IMAGE_TOPICS
+from sightline.engine.looking import Obstacle, keep_looking
 from sightline.engine.ports import EventProducer, VectorIndex
 from sightline.engine.records import DecisionFence, Fence, ImageStage, ProducerRecord
 from sightline.producers.images.unpublished import Unpublished
@@ -42,14 +43,13 @@ def keep_journal(
         kept: publish what never came to the journal.
         stop: ends it.
     """
-    journal.compact()
     with indexes() as held:
         for record in takewhile(lambda _: not stop.is_set(), unapplied(journal, held)):
             _append_patiently(producer, record, stop)
     for catalogue in kept:
         catalogue.publish(grace=timedelta())
-    while not stop.wait(COMPACT_EVERY_S):
-        journal.compact()
+    obstacle = Obstacle(_log, "the journal is not compacted")
+    keep_looking(journal.compact, stop, every_s=COMPACT_EVERY_S, obstacle=obstacle)
 
 
 def unapplied(journal: Journal, indexes: Sequence[VectorIndex]) -> Iterator[JournalRecord]:

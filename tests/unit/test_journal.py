@@ -7,7 +7,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -158,6 +160,28 @@ def test_a_reader_holds_up_no_writer_and_keeps_nothing_for_ever(
     assert len(list(reading)) == 100
     assert journal.compact() == 0
     assert not [path for path in tmp_path.iterdir() if b"person" in path.read_bytes()]
+    journal.close()
+
+
+def test_readers_that_come_and_go_fail_no_compaction(tmp_path: Path) -> None:
+    """One that closes locks out for a moment who opens: of 300 cuts some 40 met such a moment."""
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.record([record("gone", 1, DELETED), record("b", 1)])
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            journal.count()
+
+    with ThreadPoolExecutor(3) as pool:
+        readers = [pool.submit(read) for _ in range(3)]
+        try:
+            for _ in range(300):
+                journal.forget(["gone"])
+        finally:
+            done.set()
+        for reader in readers:
+            reader.result()
     journal.close()
 
 

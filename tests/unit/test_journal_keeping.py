@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sightline.engine.clock import ManualClock
-from sightline.engine.errors import PartUnavailable, TooLarge
+from sightline.engine.errors import Part, PartUnavailable, TooLarge
 from sightline.engine.event_log.embedded.journal import Journal
 from sightline.engine.event_log.embedded.journaled_producer import JournaledEventProducer
 from sightline.engine.object_store.catalogue import Catalogue, Decisions
@@ -142,3 +142,18 @@ def test_what_any_generation_lacks_goes_out_once(tmp_path: Path) -> None:
     lacking = unapplied(stack.journal, [full, MemoryIndex(), MemoryIndex()])
     assert [record.image_id for record in lacking] == ["dog"]
     assert stack.start(full, full) == []
+
+
+def test_a_journal_that_cannot_be_compacted_ends_no_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, and tried again."""
+
+    def full(_: Journal) -> int:
+        raise PartUnavailable(Part.BROKER, "compacting the journal: the disk is full")
+
+    stack = Stack(tmp_path)
+    stack.crash("cat")
+    monkeypatch.setattr(Journal, "compact", full)
+    assert stack.start() == [(IMAGES_MODERATION.name, "cat"), (IMAGES.name, "cat")]
+    assert "the journal is not compacted: " in caplog.text

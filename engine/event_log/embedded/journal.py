@@ -70,6 +70,8 @@ DELETE FROM events WHERE image_id = :image AND topic <> :decisions AND :deleted 
     ORDER BY version DESC, tie DESC LIMIT 1)
 """
 _BUSY_S = 10.0
+_PRIMARY = 0xFF
+"""Of an extended result code of SQLite, the bits that say what kind it is."""
 
 _log = logging.getLogger(__name__)
 
@@ -165,9 +167,18 @@ class Journal:
         To wait for a reader would hold up all who write, and a re-index reads for minutes.
         """
         if self._to_cut:
-            with closing(_connected(self._file, patience_s=0.0)) as cutter:
-                cut = cutter.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            self._to_cut = cut[0] != 0  # 1: somebody reads
+            self._to_cut = not _cut(self._file)
+
+
+def _cut(file: Path) -> bool:
+    """Whether nobody was reading the file, nor letting go of it, and its log could be cut."""
+    try:
+        with closing(_connected(file, patience_s=0.0)) as cutter:
+            return bool(cutter.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY:
+            raise
+        return False  # a reader that closes locks out, for a moment, who opens
 
 
 def winners_in(file: Path, topics: Collection[str] = ()) -> Iterator[JournalRecord]:
