@@ -45,7 +45,7 @@ def keep_journal(
     """
     with indexes() as held:
         for record in takewhile(lambda _: not stop.is_set(), unapplied(journal, held)):
-            _append_patiently(producer, record, stop)
+            append_again(producer, record, stop)
     for catalogue in kept:
         catalogue.publish(grace=timedelta())
     obstacle = Obstacle(_log, "the journal is not compacted")
@@ -92,16 +92,23 @@ def _images_above(chunk: Sequence[JournalRecord], index: VectorIndex) -> Iterato
             yield place
 
 
-def _append_patiently(
-    producer: EventProducer, record: JournalRecord, stop: threading.Event
+def append_again(
+    producer: EventProducer, record: JournalRecord, stop: threading.Event, *, key: str = ""
 ) -> None:
-    """Append, waiting for the consumers where they are behind."""
+    """Append what the journal has, waiting for the consumers where they are behind.
+
+    Args:
+        producer: of the in-process broker.
+        record: of the journal.
+        stop: ends it; the next start appends the record.
+        key: of the record in the log; none: the image's id.
+    """
     again = ProducerRecord(
         record.topic,
-        record.image_id,
+        key or record.image_id,
         record.value,
         headers=record.headers,
         timestamp=record.appended,
     )
-    with suppress(TransientError):  # stopped: the next start appends it
+    with suppress(TransientError):
         retry_transient(partial(producer.append, again), stop=stop, failed=lambda _: None)

@@ -18,7 +18,8 @@ from sightline.engine.event_log.embedded.sealed import Seal, unsealed
 from sightline.engine.event_log.events import events_in
 from sightline.engine.event_log.following import follow_until
 from sightline.engine.ports import EventLog, EventProducer, LogFollower
-from sightline.engine.records import Message, ProducerRecord
+from sightline.engine.records import Message
+from sightline.infra.processes.journal_keeping import append_again
 from sightline.schemas.envelope import ContractError
 from sightline.schemas.interactions import UserErased
 from sightline.schemas.registry import decode
@@ -37,7 +38,7 @@ def keep_judgements(
     known: set[str] = set()
     for record in journal.winners(TOPICS):
         known.add(record.image_id)
-        _publish(producer, record)
+        _publish(producer, record, stop)
 
     def take(messages: Sequence[Message]) -> None:
         new = [record for record in _records(messages, seal) if record.image_id not in known]
@@ -56,17 +57,13 @@ def keep_judgements(
     follow_until(stop, connect, take, who="kept judgements")
 
 
-def _publish(producer: EventProducer, record: JournalRecord) -> None:
+def _publish(producer: EventProducer, record: JournalRecord, stop: threading.Event) -> None:
     try:
         key = decode(record.value).data.subject
     except ContractError as error:
         _log.error("passed over a journaled %s: %s", record.image_id, error)
         return
-    producer.append(
-        ProducerRecord(
-            record.topic, key, record.value, headers=record.headers, timestamp=record.appended
-        )
-    )
+    append_again(producer, record, stop, key=key)
 
 
 def _records(messages: Sequence[Message], seal: Seal) -> Iterator[JournalRecord]:

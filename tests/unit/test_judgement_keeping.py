@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sightline.engine.errors import Overloaded, Part
 from sightline.engine.event_log.embedded.journal import JOURNAL_FILE, Journal
 from sightline.engine.event_log.embedded.sealed import Seal, SealingProducer
 from sightline.engine.event_log.memory.broker import MemoryBroker
@@ -38,10 +39,13 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 @contextmanager
-def kept(journal: Journal, broker: MemoryBroker, seal: Seal | None = None) -> Iterator[None]:
-    """Grades of a broker are kept while the block runs."""
-    own = seal or Seal()
-    producer = SealingProducer(MemoryEventProducer(broker), own)
+def kept(
+    journal: Journal, broker: MemoryBroker, seal: Seal | None = None, *, full: int = 0
+) -> Iterator[None]:
+    """Grades of a broker are kept while the block runs; its queue is `full` for some appends."""
+    own, queue = seal or Seal(), MemoryEventProducer(broker)
+    queue.refusals = [Overloaded(Part.BROKER, "queue full")] * full
+    producer = SealingProducer(queue, own)
     with running(partial(keep_judgements, journal, MemoryEventLog(broker), producer, own)):
         yield
 
@@ -52,7 +56,7 @@ def told(broker: MemoryBroker) -> list[Message]:
 
 
 def test_grades_outlive_the_broker(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With erasures; a second start repeats none, and training reads each once."""
+    """With erasures; a second start waits for a full queue, repeats none; each is read once."""
     first, second = MemoryBroker(), MemoryBroker()
     said = {
         "e1": judged(5, "k~p-ann", 1),
@@ -70,7 +74,7 @@ def test_grades_outlive_the_broker(journal: Journal, monkeypatch: pytest.MonkeyP
     )
     with kept(journal, first, seal):
         eventually(lambda: journal.count() == 3)
-    with kept(journal, second):
+    with kept(journal, second, full=2):
         eventually(lambda: len(told(second)) == 3)
     assert journal.count() == 3
     assert [j.grade for j in judgements_of(told(second))] == [3]
