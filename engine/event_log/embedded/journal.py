@@ -71,7 +71,7 @@ DELETE FROM events WHERE image_id = :image AND topic <> :decisions AND :deleted 
 """
 _BUSY_S = 10.0
 _PRIMARY = 0xFF
-"""Of an extended result code of SQLite, the bits that say what kind it is."""
+"""The bits of an extended result code of SQLite that say its kind."""
 
 _log = logging.getLogger(__name__)
 
